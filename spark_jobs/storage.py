@@ -1,0 +1,40 @@
+"""Plain files beside the tables (config records, metrics, token shards), on a local path or any URI Arrow can open."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from pyarrow import fs
+
+
+def open_root(root: str) -> tuple[fs.FileSystem, str]:
+    """The file system that holds `root` and the path of `root` inside it. A plain path is local."""
+    if "://" in root:
+        return fs.FileSystem.from_uri(root)
+    return fs.LocalFileSystem(), os.path.abspath(root)
+
+
+def write_text(root: str, name: str, text: str) -> None:
+    """Write DIR/name in one step: readers see the old text or the new one."""
+    system, base = open_root(root)
+    path = f"{base}/{name}"
+    system.create_dir(os.path.dirname(path), recursive=True)
+    with system.open_output_stream(f"{path}.tmp") as out:
+        out.write(text.encode())
+    system.move(f"{path}.tmp", path)
+
+
+def read_text(root: str, name: str) -> str | None:
+    """DIR/name, or None where it does not exist."""
+    system, base = open_root(root)
+    if system.get_file_info(f"{base}/{name}").type != fs.FileType.File:
+        return None
+    with system.open_input_stream(f"{base}/{name}") as stream:
+        return stream.read().decode()
+
+
+def append_json_line(root: str, name: str, row: dict[str, Any]) -> None:
+    """Add one line to a small JSON-lines file (one writer: the driver)."""
+    write_text(root, name, (read_text(root, name) or "") + json.dumps(row, sort_keys=True) + "\n")
