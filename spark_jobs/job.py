@@ -108,7 +108,9 @@ class ShardJob:
     params: Callable[[Context], dict[str, Any]]  # what the rows depend on besides the content
     transform: Callable[[DataFrame, Context], DataFrame]  # due rows of one shard -> rows of `output`
     reads: tuple[str, ...] = ("contents",)
-    due: Callable[[Context], DataFrame] = lambda ctx: ctx.inputs["contents"]  # has the output's key columns, shard, bytes
+    due: Callable[[Context], DataFrame] = lambda ctx: ctx.inputs[
+        "contents"
+    ]  # has the output's key columns, shard, bytes
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -120,7 +122,12 @@ class ShardJob:
         lineage = ctx.lineage(self.name, params, self.reads)
         self._refuse_other_params(ctx, lineage)
         missing = self._missing(ctx)
-        plan = missing.groupBy("shard").agg(F.count("*").alias("n"), F.sum("bytes").alias("size")).orderBy("shard").collect()
+        plan = (
+            missing.groupBy("shard")
+            .agg(F.count("*").alias("n"), F.sum("bytes").alias("size"))
+            .orderBy("shard")
+            .collect()
+        )
         if not plan:
             if not ctx.store.exists(self.output):  # nothing due at all: the table still exists, with no rows
                 ctx.store.overwrite(self.output, ctx.store.read_or_empty(self.output), lineage)
@@ -169,7 +176,9 @@ class TableJob:
     name: str
     writes: tuple[str, ...]
     params: Callable[[Context], dict[str, Any]]
-    transform: Callable[[Context], Iterator[tuple[str, DataFrame]]]  # yields (table, rows); each is written before the next
+    transform: Callable[
+        [Context], Iterator[tuple[str, DataFrame]]
+    ]  # yields (table, rows); each is written before the next
     reads: tuple[str, ...]
     summarize: Callable[[Context], Summary]
 
@@ -202,7 +211,8 @@ Job = ShardJob | TableJob | CustomJob
 
 def execute(job: Job, cfg: CurateConfig) -> Summary | None:
     """Run one job in the active or a new session; print its summary line and keep it in DIR/curate/metrics.jsonl."""
-    spark = session.start(cfg.spark, app=f"seedbed {job.name}")
+    log_file = "" if "://" in cfg.output else f"{cfg.output}/curate/spark.log"
+    spark = session.start(cfg.spark, app=f"seedbed {job.name}", log_file=log_file)
     store = Store(spark, cfg.output)
     started = time.monotonic()
     try:
@@ -234,7 +244,9 @@ def main(job: Job, argv: list[str]) -> int:
 
 def require_output(cfg: CurateConfig) -> None:
     if not cfg.output:
-        raise SeedbedError("output is empty: no place to write the tables", "add output=DIR (a path, or a URI such as s3a://...)")
+        raise SeedbedError(
+            "output is empty: no place to write the tables", "add output=DIR (a path, or a URI such as s3a://...)"
+        )
 
 
 def _plain_error(job: str, error: Exception) -> SeedbedError:

@@ -6,8 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from delta import configure_spark_with_delta_pip
+from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from conf.errors import SeedbedError
@@ -32,10 +36,12 @@ SETTINGS = {
 }
 
 
-def start(settings: SparkSettings, app: str) -> SparkSession:
+def start(settings: SparkSettings, app: str, log_file: str = "") -> SparkSession:
     """The running session, or a new one. Under spark-submit the submitted master and conf win over `settings`.
 
-    Raises SeedbedError where no Java 17 or later is found.
+    log_file: takes what the JVM of a new local session writes to stderr (default: a file in the temporary folder), so
+    that the terminal keeps the summary lines and the progress.
+    Raises SeedbedError where no Java 17 or later is found, or the JVM does not come up.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
@@ -48,18 +54,29 @@ def start(settings: SparkSettings, app: str) -> SparkSession:
     builder = SparkSession.builder.appName(app)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ  # set by spark-submit, which has parsed --master already
     if not submitted:
-        builder = (
-            builder.master(settings.master)
-            .config("spark.driver.memory", settings.driver_memory)
-            .config("spark.driver.host", "127.0.0.1" if settings.master.startswith("local") else _own_host())
-        )
+        builder = builder.master(settings.master).config("spark.driver.memory", settings.driver_memory)
+        if settings.master.startswith("local"):  # needs no name resolution and no interface but loopback
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+            builder = builder.config("spark.driver.host", "127.0.0.1")
     for key, value in {
         **SETTINGS,
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
         **settings.extra,
     }.items():
         builder = builder.config(key, value)
-    spark = configure_spark_with_delta_pip(builder).getOrCreate()
+    builder = configure_spark_with_delta_pip(builder)
+    if submitted:
+        spark = builder.getOrCreate()
+    else:
+        log_file = log_file or os.path.join(tempfile.gettempdir(), f"seedbed-spark-{os.getpid()}.log")
+        try:
+            with _child_stderr(log_file):
+                spark = builder.getOrCreate()
+        except PySparkRuntimeError as error:
+            raise SeedbedError(
+                f"Spark did not start: {_last_line(log_file)}",
+                f"read {log_file}; the Delta jars are fetched once by `make setup`, which needs the network",
+            ) from error
     spark.sparkContext.setLogLevel("ERROR")
     return spark
 
@@ -76,7 +93,9 @@ def check_java() -> None:
     java = f"{home}/bin/java" if home else shutil.which("java")
     fix = "install a JRE 17 or later (Debian/Ubuntu: sudo apt-get install -y openjdk-17-jre-headless), or set JAVA_HOME"
     if not java or not os.path.exists(java):
-        raise SeedbedError(f"no Java found ({'JAVA_HOME=' + home if home else 'no java on PATH'}); Spark 4 needs Java 17+", fix)
+        raise SeedbedError(
+            f"no Java found ({'JAVA_HOME=' + home if home else 'no java on PATH'}); Spark 4 needs Java 17+", fix
+        )
     text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = text.split('"')[1] if '"' in text else ""
     major = version.split(".")[0]
@@ -84,7 +103,23 @@ def check_java() -> None:
         raise SeedbedError(f"{java} is Java {version or 'unknown'}; Spark 4 needs Java 17+", fix)
 
 
-def _own_host() -> str:
-    import socket
+@contextmanager
+def _child_stderr(log_file: str) -> Iterator[None]:
+    """Processes started inside the block (the JVM) write their stderr to `log_file`; this process gets its own back."""
+    os.makedirs(os.path.dirname(os.path.abspath(log_file)), exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(log_file, "a") as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
-    return socket.gethostname()
+
+def _last_line(log_file: str) -> str:
+    with open(log_file, errors="replace") as log:
+        lines = [line.strip() for line in log if line.strip()]
+    errors = [line for line in lines if "rror" in line or "xception" in line]
+    return (errors or lines or ["no output"])[0][:300]

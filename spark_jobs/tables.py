@@ -48,7 +48,9 @@ TABLES: dict[str, Table] = {
         key=("repo", "revision"),
         sharded=False,
     ),
-    "contents": Table("content_sha256 string, text string, bytes long, language string, shard int", ("content_sha256",)),
+    "contents": Table(
+        "content_sha256 string, text string, bytes long, language string, shard int", ("content_sha256",)
+    ),
     "signatures": Table("content_sha256 string, signature binary, shingles int, shard int", ("content_sha256",)),
     "near_edges": Table(
         "a string, b string, band int, jaccard_estimate double, jaccard double", key=("a", "b"), sharded=False
@@ -157,7 +159,9 @@ class Store:
 
     def rows_written(self, table: str) -> int:
         """Rows that the newest commit added, from Delta's own operation metrics."""
-        metrics = DeltaTable.forPath(self.spark, self.path(table)).history(1).select("operationMetrics").first()[0] or {}
+        metrics = (
+            DeltaTable.forPath(self.spark, self.path(table)).history(1).select("operationMetrics").first()[0] or {}
+        )
         return int(metrics.get("numOutputRows", 0))
 
     def fingerprint(self, table: str, version: int | None = None) -> str:
@@ -195,5 +199,3 @@ class Store:
 def shard_of(content_sha256: Any, shards: int) -> Any:
     """Column: the leading log2(shards) bits of the hex SHA-256 `content_sha256`, as int. `shards` <= 65536."""
     return F.floor(F.conv(F.substring(content_sha256, 1, 4), 16, 10).cast("int") * shards / 65536).cast("int")
-
-

@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Each target sets up what it needs.
+PYTHON ?= $(shell command -v python3.12 || command -v python3)
+BIN := .venv/bin
+PROFILE ?= full
+OUTPUT ?= runs/demo
+# A Python that may not write bytecode would compile torch and Spark anew at every start.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup java demo test test-slow lint format clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.done  ## check the machine, install the lock into .venv, fetch the Delta jars once (2-6 minutes, 8 GB)
+
+.venv/.done: requirements.lock setup.py scripts/check_machine.sh scripts/fetch_jars.py
+	@scripts/check_machine.sh $(PYTHON)
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet uv==0.13.9
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --compile-bytecode --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation -e .
+	$(BIN)/python scripts/fetch_jars.py
+	@touch $@
+
+java:  ## install a Java runtime, where `make setup` finds none
+	scripts/install_java.sh
+
+demo: setup  ## the whole line on real code: archives to tables, model, RL and a report (PROFILE=small for a short one)
+	$(BIN)/python -m demo profile=$(PROFILE) output=$(OUTPUT)
+
+test: setup  ## the default tests (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -m "not slow" -q
+
+test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
+	$(BIN)/python -m pytest -m slow -q
+
+lint: setup  ## ruff on everything, mypy on conf, the kernels and the RL objective
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## rewrite the sources in the house format
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+clean:  ## remove what runs and tests left, but not .venv or downloads
+	rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache spark-warehouse

@@ -1,0 +1,31 @@
+"""`make setup`, last step: fetch the Delta jars by Spark's own route and prove them with a write and a read.
+
+Ivy keeps them in its cache, so that every later start works without a network.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+
+from conf.errors import SeedbedError, run_cli
+from conf.schema.curate import SparkSettings
+from spark_jobs import session
+
+
+def main(argv: list[str]) -> int:
+    spark = session.start(SparkSettings(master="local[1]", driver_memory="1g"), app="fetch jars")
+    with tempfile.TemporaryDirectory() as folder:
+        spark.range(3).write.format("delta").save(f"{folder}/probe")
+        rows = spark.read.format("delta").load(f"{folder}/probe").count()
+    spark.stop()
+    if rows != 3:
+        raise SeedbedError(
+            f"a Delta table of 3 rows was read back with {rows}", "remove the Ivy cache and run make setup again"
+        )
+    print(f"{session.delta_package()} is in the Ivy cache; write and read work")
+    return 0
+
+
+if __name__ == "__main__":
+    run_cli(main, sys.argv[1:])

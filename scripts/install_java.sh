@@ -1,0 +1,15 @@
+#!/bin/sh
+# `make java`: a Java runtime from the system's own package manager.
+set -eu
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
+if command -v apt-get >/dev/null; then
+    as_root apt-get update -qq
+    as_root apt-get install -y -qq openjdk-17-jre-headless || as_root apt-get install -y -qq default-jre-headless
+elif command -v dnf >/dev/null; then
+    as_root dnf install -y java-17-openjdk-headless || as_root dnf install -y java-21-openjdk-headless
+else
+    echo 'error: no apt-get and no dnf here' >&2
+    echo '  fix: install a Java runtime 17 or later by hand and set JAVA_HOME' >&2
+    exit 2
+fi
+java -version

@@ -1,0 +1,55 @@
+"""The graph: every job in the order a run takes them, named by its module so that a job never has to import another."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from conf.errors import SeedbedError
+from conf.schema.curate import CurateConfig
+from spark_jobs.job import Job, execute
+
+# Order of the paper: dedup, then rules (syntax), then the quality filter (Sec 2.1), then decontamination (Sec 4).
+JOBS = (
+    "ingest",
+    "sign_contents",
+    "cluster_near_dups",
+    "check_syntax",
+    "label_quality",
+    "fit_scorer",
+    "score_quality",
+    "decontaminate",
+    "select_documents",
+    "train_tokenizer",
+    "pack_tokens",
+)
+
+
+def job(name: str) -> Job:
+    """The JOB of spark_jobs/<name>.py."""
+    return import_module(f"spark_jobs.{name}").JOB  # type: ignore[no-any-return]
+
+
+def span(until: str | None, start: str | None) -> tuple[str, ...]:
+    """Names of the jobs to run, from the one that writes table `start` (or is named so) to the one that writes `until`."""
+    first = _position(start, "from") if start else 0
+    last = _position(until, "until") if until else len(JOBS) - 1
+    if first > last:
+        raise SeedbedError(
+            f"from={start} comes after until={until}: {JOBS[first]} runs after {JOBS[last]}", "swap them"
+        )
+    return JOBS[first : last + 1]
+
+
+def run(cfg: CurateConfig, names: tuple[str, ...]) -> int:
+    """Run the named jobs in one session; returns how many had something to do."""
+    return sum(execute(job(name), cfg) is not None for name in names)
+
+
+def _position(target: str, option: str) -> int:
+    for index, name in enumerate(JOBS):
+        if target == name or target in job(name).writes:
+            return index
+    tables = sorted({table for name in JOBS for table in job(name).writes})
+    raise SeedbedError(
+        f"{option}={target} is neither a job nor a table", f"tables: {', '.join(tables)}; jobs: {', '.join(JOBS)}"
+    )
