@@ -1,0 +1,192 @@
+"""Settings of pretraining. The released Seed-Coder-8B shape is conf/pretrain/seed_coder_8b.yaml; defaults here are a laptop's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conf.errors import SeedbedError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A Llama-style decoder: RMSNorm, SwiGLU, rotary positions, grouped-query attention, no biases. The vocabulary comes with the tokens."""
+
+    layers: int = 4
+    hidden: int = 192
+    ffn: int = 512
+    heads: int = 6
+    kv_heads: int = 2
+    seq_length: int = 256
+    rope_base: int = 500_000  # Llama 3's base, which Seed-Coder's released configuration keeps
+    norm_eps: float = 1e-5
+    tie_embeddings: bool = False  # Seed-Coder: untied (paper Sec 2.3)
+    init_std: float = 0.02  # GPT-2's; output projections are scaled by 1/sqrt(2 * layers) as in Megatron-LM
+
+    def check(self) -> None:
+        if self.hidden % self.heads:
+            raise SeedbedError(
+                f"model.hidden must divide by model.heads: {self.hidden} % {self.heads} = {self.hidden % self.heads}",
+                f"choose hidden as a multiple of {self.heads}",
+            )
+        if (self.hidden // self.heads) % 2:
+            raise SeedbedError(
+                f"rotary positions need an even head size: hidden / heads = {self.hidden // self.heads}",
+                "choose hidden and heads so that hidden / heads is even",
+            )
+        if self.heads % self.kv_heads:
+            raise SeedbedError(
+                f"model.heads must divide by model.kv_heads: {self.heads} % {self.kv_heads} = {self.heads % self.kv_heads}",
+                "each key/value head serves the same number of query heads",
+            )
+
+
+@dataclass(frozen=True)
+class ParallelConfig:
+    """How one model is spread over processes. Data parallelism is what remains: world / (tp * pp * cp)."""
+
+    tp: int = 1  # tensor parallel: every matrix cut over tp processes
+    pp: int = 1  # pipeline parallel: layers cut into pp stages
+    cp: int = 1  # context parallel: not built yet, 1 only
+    sequence_parallel: bool = False  # norms and residuals cut along the sequence over the tp processes
+    distributed_optimizer: bool = False  # Adam's state cut over the data-parallel processes
+
+    def check(self, model: ModelConfig) -> None:
+        """Every divisibility rule that does not need the number of processes. Raises SeedbedError with the arithmetic."""
+        if min(self.tp, self.pp, self.cp) < 1:
+            raise SeedbedError(
+                f"parallel sizes must be at least 1: tp={self.tp}, pp={self.pp}, cp={self.cp}",
+                "use 1 to switch one off",
+            )
+        if self.cp != 1:
+            raise SeedbedError(f"parallel.cp={self.cp}: context parallelism is not available", "set parallel.cp=1")
+        rules = [
+            ("model.layers", model.layers, "parallel.pp", self.pp),
+            ("model.heads", model.heads, "parallel.tp", self.tp),
+            ("model.kv_heads", model.kv_heads, "parallel.tp", self.tp),
+            ("model.ffn", model.ffn, "parallel.tp", self.tp),
+        ]
+        if self.sequence_parallel:
+            rules.append(("model.seq_length", model.seq_length, "parallel.tp", self.tp))
+            if self.tp == 1:
+                raise SeedbedError(
+                    "parallel.sequence_parallel needs tensor parallelism: parallel.tp=1",
+                    "set parallel.tp above 1 or parallel.sequence_parallel=false",
+                )
+        for name, value, divisor_name, divisor in rules:
+            if value % divisor:
+                raise SeedbedError(
+                    f"{name} must divide by {divisor_name}: {value} % {divisor} = {value % divisor}",
+                    f"change {name} or {divisor_name}",
+                )
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """In sequences. The gradient of a step is the mean over the tokens of `total` sequences, whatever the layout."""
+
+    micro: int = 4  # one forward pass
+    total: int = 16  # one optimizer step, over all data-parallel processes
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW with gradient clipping. The paper gives only the learning rates (Sec 2.3); the rest is Llama's usual setting."""
+
+    lr: float = 3e-4
+    min_lr: float = 3e-5
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+    weight_decay: float = 0.1  # not on norms
+    clip_grad: float = 1.0  # global norm
+
+    def check(self) -> None:
+        if not 0 <= self.min_lr <= self.lr:
+            raise SeedbedError(
+                f"optim.min_lr={self.min_lr} must lie between 0 and optim.lr={self.lr}",
+                "lower optim.min_lr or raise optim.lr",
+            )
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Warm-up, stable, decay (WSD, MiniCPM arXiv 2404.06395 Sec 4). Decay is 1 - sqrt (Hägele et al., arXiv 2405.18392 Sec 4)."""
+
+    steps: int = 300
+    warmup_steps: int = 20
+    decay_steps: int = 60  # the last ones; 0 keeps the rate constant after warm-up
+    shape: str = "1-sqrt"  # or "linear"
+
+    def check(self) -> None:
+        if self.shape not in ("1-sqrt", "linear"):
+            raise SeedbedError(f"schedule.shape={self.shape!r} is unknown", "use 1-sqrt or linear")
+        used = self.warmup_steps + self.decay_steps
+        if used > self.steps:
+            raise SeedbedError(
+                f"schedule.warmup_steps + schedule.decay_steps must fit in schedule.steps: "
+                f"{self.warmup_steps} + {self.decay_steps} = {used} > {self.steps}",
+                "shorten warm-up or decay, or train longer",
+            )
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    output: str = "runs/demo"  # reads output/tokens; writes output/pretrain and output/hf
+    model: ModelConfig = field(default_factory=ModelConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    dtype: str = "fp32"  # or bf16: bf16 weights and arithmetic, fp32 master weights, gradients and Adam state
+    fp8: str = "none"  # or e4m3 | hybrid: Transformer Engine on CUDA only
+    seed: int = 1
+    verify_shards: bool = True  # hash every shard at the start (about 1 GB/s); off for sets where that takes too long
+    eval_every: int = 50  # steps; 0 = never
+    eval_batches: int = 4  # of batch.total sequences from the val split
+    save_every: int = 100  # steps; the last step is always saved
+    keep: int = 2  # checkpoints on disk
+    log_every: int = 1  # steps
+    samples: bool = True  # complete conf/pretrain/prompts.txt greedily before the first and after the last step
+
+    def check(self) -> None:
+        self.model.check()
+        self.parallel.check(self.model)
+        self.optim.check()
+        self.schedule.check()
+        if self.dtype not in ("fp32", "bf16"):
+            raise SeedbedError(f"dtype={self.dtype!r} is unknown", "use fp32 or bf16")
+        if self.fp8 not in ("none", "e4m3", "hybrid"):
+            raise SeedbedError(f"fp8={self.fp8!r} is unknown", "use none, e4m3 or hybrid")
+        if self.fp8 != "none" and self.dtype != "bf16":
+            raise SeedbedError(
+                f"fp8={self.fp8} needs bf16 around the matrix products: dtype={self.dtype}", "set dtype=bf16"
+            )
+        if self.batch.micro < 1 or self.batch.total % self.batch.micro:
+            raise SeedbedError(
+                f"batch.total must divide by batch.micro: {self.batch.total} % {self.batch.micro}",
+                "choose batch.total as a multiple of batch.micro",
+            )
+        if self.keep < 1 or self.save_every < 1 or self.log_every < 1:
+            raise SeedbedError(
+                f"keep={self.keep}, save_every={self.save_every}, log_every={self.log_every} must be at least 1",
+                "use 1 or more",
+            )
+
+
+def check_world(parallel: ParallelConfig, batch: BatchConfig | None, world: int) -> int:
+    """The data-parallel size that `world` processes give. Raises SeedbedError with the arithmetic when they do not divide."""
+    model_size = parallel.tp * parallel.pp * parallel.cp
+    product = f"tp * pp * cp = {parallel.tp} * {parallel.pp} * {parallel.cp} = {model_size}"
+    if world % model_size:
+        raise SeedbedError(
+            f"the number of processes must divide by {product}: {world} % {model_size} = {world % model_size}",
+            f"start with torchrun --nproc-per-node {model_size} (or a multiple), or change parallel",
+        )
+    dp = world // model_size
+    if batch is not None and batch.total % (batch.micro * dp):
+        raise SeedbedError(
+            f"batch.total must divide by batch.micro * dp: {batch.total} % ({batch.micro} * {dp}) = {batch.total % (batch.micro * dp)}, "
+            f"where dp = {world} processes / ({product}) = {dp}",
+            "change batch.total, batch.micro or the number of processes",
+        )
+    return dp

@@ -1,0 +1,156 @@
+"""Our few model fields -> megatron-core's TransformerConfig and GPTModel.
+
+With CUDA and Transformer Engine the layers are Transformer Engine's; everywhere else megatron-core's own linear layers with torch's
+scaled-dot-product attention and RMSNorm (the shipped local attention is slower, and the shipped torch norm refuses sequence
+parallelism). Both keep the same checkpoint keys. Dropout is 0 throughout, as in Llama.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from megatron_train import fp8 as fp8_support
+from megatron_train import parallel
+
+import torch  # isort: skip  (after parallel, which patches it where there is no CUDA)
+import torch.nn.functional as F
+from megatron.core import parallel_state
+from megatron.core.models.gpt import GPTModel
+from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec, get_gpt_layer_with_transformer_engine_spec
+from megatron.core.transformer.module import Float16Module
+from megatron.core.transformer.spec_utils import ModuleSpec
+from megatron.core.transformer.transformer_block import TransformerBlockSubmodules, get_num_layers_to_build
+from megatron.core.transformer.transformer_config import TransformerConfig
+
+from conf.errors import SeedbedError
+from conf.schema.pretrain import ModelConfig, ParallelConfig
+
+# Megatron-LM's --make-vocab-size-divisible-by: rows of the embedding are padded to this, so that every tp up to 128 that is a power
+# of two cuts them evenly. The padding does not depend on tp: a checkpoint has one shape. Padded logits never reach the softmax.
+VOCAB_MULTIPLE = 128
+TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def padded_vocab(vocab_size: int) -> int:
+    return math.ceil(vocab_size / VOCAB_MULTIPLE) * VOCAB_MULTIPLE
+
+
+def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, fp8: str = "none") -> TransformerConfig:
+    """megatron-core's config. Fusions need Apex or Transformer Engine kernels and stay off without them."""
+    on_gpu = torch.cuda.is_available()
+    return TransformerConfig(
+        num_layers=model.layers,
+        hidden_size=model.hidden,
+        ffn_hidden_size=model.ffn,
+        num_attention_heads=model.heads,
+        num_query_groups=model.kv_heads,
+        normalization="RMSNorm",
+        layernorm_epsilon=model.norm_eps,
+        gated_linear_unit=True,
+        activation_func=F.silu,
+        add_bias_linear=False,
+        hidden_dropout=0.0,
+        attention_dropout=0.0,
+        init_method_std=model.init_std,
+        perform_initialization=False,  # weights.initialize draws them, the same in every layout
+        use_cpu_initialization=not on_gpu,
+        tensor_model_parallel_size=layout.tp,
+        pipeline_model_parallel_size=layout.pp,
+        context_parallel_size=layout.cp,
+        sequence_parallel=layout.sequence_parallel,
+        params_dtype=TORCH_DTYPE[dtype],
+        pipeline_dtype=TORCH_DTYPE[dtype],
+        bf16=dtype == "bf16",
+        fp8=None if fp8 == "none" else fp8,
+        calculate_per_token_loss=True,  # gradients are sums over tokens / tokens of the whole step, exact under uneven masks
+        attention_softmax_in_fp32=True,
+        bias_activation_fusion=False,
+        bias_dropout_fusion=False,
+        masked_softmax_fusion=False,
+        gradient_accumulation_fusion=False,
+        apply_rope_fusion=False,
+        persist_layer_norm=False,
+    )
+
+
+def build_chunks(config: TransformerConfig, model: ModelConfig, vocab_size: int) -> list[torch.nn.Module]:
+    """This process's part of the model: one GPTModel a pipeline stage (a list, as megatron-core's schedules take it).
+
+    Weights are uninitialised. Raises SeedbedError when the padded vocabulary does not divide by tp.
+    """
+    padded = padded_vocab(vocab_size)
+    tp = config.tensor_model_parallel_size
+    if padded % tp:
+        raise SeedbedError(
+            f"the vocabulary, padded to a multiple of {VOCAB_MULTIPLE}, must divide by parallel.tp: {padded} % {tp} = {padded % tp}",
+            "use a power of two for parallel.tp",
+        )
+    logging.getLogger("megatron.core.models.gpt.gpt_model").setLevel(logging.ERROR)  # announces its successor at every build
+    chunk = GPTModel(
+        config=config,
+        transformer_layer_spec=_layer_spec(config),
+        vocab_size=padded,
+        max_sequence_length=model.seq_length,
+        pre_process=parallel_state.is_pipeline_first_stage(),
+        post_process=parallel_state.is_pipeline_last_stage(),
+        position_embedding_type="rope",
+        rotary_base=model.rope_base,
+        share_embeddings_and_output_weights=model.tie_embeddings,
+        parallel_output=True,
+    ).to(parallel.device())
+    return [Float16Module(config, chunk) if config.bf16 else chunk]
+
+
+def unwrap(module: torch.nn.Module) -> GPTModel:
+    """The GPTModel inside the data-parallel and bf16 wrappers."""
+    while hasattr(module, "module"):
+        module = module.module
+    return module
+
+
+class RMSNorm(torch.nn.RMSNorm):
+    """torch's RMSNorm, with the mark that makes megatron-core sum its gradient over the sequence-parallel processes."""
+
+    def __init__(self, config: TransformerConfig, hidden_size: int, eps: float = 1e-5, **_: Any):
+        super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)
+        self.weight.sequence_parallel = config.sequence_parallel
+
+
+class SDPACoreAttention(torch.nn.Module):
+    """softmax(q k^T / sqrt(d)) v through torch's scaled_dot_product_attention; causal unless a mask is given."""
+
+    def __init__(self, config: TransformerConfig, layer_number: int, attn_mask_type: Any, attention_type: str, **_: Any):
+        super().__init__()
+
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        **_: Any,
+    ) -> torch.Tensor:
+        """query [s, b, heads, d], key and value [s, b, kv_heads, d]; attention_mask bool [b, 1, s, s], True = may not attend
+        (megatron's convention), or None. Returns [s, b, heads * d]."""
+        q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
+        out = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=None if attention_mask is None else ~attention_mask,
+            is_causal=attention_mask is None,
+            enable_gqa=q.size(1) != k.size(1),
+        )
+        return out.permute(2, 0, 1, 3).flatten(2)
+
+
+def _layer_spec(config: TransformerConfig) -> ModuleSpec | TransformerBlockSubmodules:
+    if fp8_support.have_transformer_engine():
+        return get_gpt_layer_with_transformer_engine_spec()
+    layer = get_gpt_layer_local_spec(normalization="RMSNorm")
+    layer.submodules.input_layernorm = RMSNorm
+    layer.submodules.pre_mlp_layernorm = RMSNorm
+    layer.submodules.self_attention.submodules.core_attention = SDPACoreAttention
+    return TransformerBlockSubmodules(layer_specs=[layer] * get_num_layers_to_build(config), layer_norm=RMSNorm)

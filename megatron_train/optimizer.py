@@ -1,0 +1,88 @@
+"""AdamW from megatron-core, and the learning rate as a pure function of the step."""
+
+from __future__ import annotations
+
+from megatron_train import parallel  # noqa: F401  (patches torch where there is no CUDA)
+
+import torch  # isort: skip
+from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, distrib_optimizer, get_megatron_optimizer
+
+from conf.schema.pretrain import OptimConfig, ParallelConfig, ScheduleConfig
+from megatron_train.model import TORCH_DTYPE
+
+
+def learning_rate(step: int, optim: OptimConfig, schedule: ScheduleConfig) -> float:
+    """The rate of step `step` (0-based): linear warm-up to lr, constant, then decay from lr to min_lr over the last decay_steps.
+
+    WSD is from MiniCPM (arXiv 2404.06395 Sec 4); the decay shape 1 - sqrt(t) from arXiv 2405.18392 Sec 4.
+    """
+    if step < schedule.warmup_steps:
+        return optim.lr * (step + 1) / schedule.warmup_steps
+    into_decay = step + 1 - (schedule.steps - schedule.decay_steps)
+    if schedule.decay_steps == 0 or into_decay <= 0:
+        return optim.lr
+    t = min(into_decay / schedule.decay_steps, 1.0)
+    left = 1.0 - t**0.5 if schedule.shape == "1-sqrt" else 1.0 - t
+    return optim.min_lr + (optim.lr - optim.min_lr) * left
+
+
+def build_optimizer(chunks: list[torch.nn.Module], optim: OptimConfig, layout: ParallelConfig, dtype: str) -> MegatronOptimizer:
+    """Adam over this process's chunks; with bf16 it keeps fp32 master weights."""
+    _mend_distributed_adam()
+    config = OptimizerConfig(
+        optimizer="adam",
+        lr=optim.lr,
+        min_lr=optim.min_lr,
+        weight_decay=optim.weight_decay,
+        adam_beta1=optim.beta1,
+        adam_beta2=optim.beta2,
+        adam_eps=optim.eps,
+        clip_grad=optim.clip_grad,
+        bf16=dtype == "bf16",
+        params_dtype=TORCH_DTYPE[dtype],
+        use_distributed_optimizer=layout.distributed_optimizer,
+    )
+    return get_megatron_optimizer(config, chunks)
+
+
+def set_rates(optimizer: MegatronOptimizer, lr: float, weight_decay: float) -> None:
+    """Set both for the next step, as megatron-core's scheduler object would: norms have wd_mult 0. A loaded checkpoint's are replaced."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+        group["weight_decay"] = weight_decay * group["wd_mult"]
+
+
+def _mend_distributed_adam() -> None:
+    """megatron-core 0.19.2's DistributedOptimizer expects the Adam of Transformer Engine or NVIDIA apex. With torch's AdamW, on any
+    device, loading its own checkpoint asserts before the first step, fails on the per-parameter 'step', and leaves all parameters
+    sharing one 'step' tensor, which shifts the loss without a word. These three methods take torch's state as it is."""
+    cls = distrib_optimizer.DistributedOptimizer
+    if distrib_optimizer.HAVE_APEX_OR_TE or getattr(cls, "_seedbed_mended", False):
+        return
+    cls._seedbed_mended = True
+    original_state_dict, original_load = cls.state_dict, cls.load_state_dict
+
+    @torch.no_grad()
+    def set_states(self, model_param: torch.Tensor, tensors: dict[str, torch.Tensor]) -> None:
+        group, order = self.model_param_group_index_map[model_param]
+        main = self.optimizer.param_groups[group]["params"][order]
+        for key, target in {"param": main, **self.optimizer.state[main]}.items():
+            if key != "step" and isinstance(target, torch.Tensor) and key in tensors:
+                target.copy_(tensors[key])
+
+    def state_dict(self):
+        for group in self.optimizer.param_groups:
+            for p in group["params"]:
+                if not self.optimizer.state[p]:
+                    self.optimizer.state[p].update(step=torch.tensor(0.0), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
+        return original_state_dict(self)
+
+    def load_state_dict(self, state_dict):
+        result = original_load(self, state_dict)
+        for state in self.optimizer.state.values():
+            if "step" in state:
+                state["step"] = state["step"].clone()
+        return result
+
+    cls._set_main_param_and_optimizer_states = set_states
+    cls.state_dict, cls.load_state_dict = state_dict, load_state_dict

@@ -1,0 +1,227 @@
+"""One training state and one step of it, for any loss over per-token log-probabilities and any layout.
+
+Pretraining, SFT and GRPO differ only in the loss they hand to `train_step`: a function from log p(labels[t] | tokens[..t]) to a sum
+over tokens. Logits never leave the process that computed their slice of the vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from megatron_train import fp8 as fp8_support
+from megatron_train import parallel, weights
+from megatron_train.model import build_chunks, transformer_config
+from megatron_train.optimizer import build_optimizer, set_rates
+
+import torch  # isort: skip
+import torch.distributed as dist
+from megatron.core import parallel_state, tensor_parallel
+from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
+from megatron.core.optimizer import MegatronOptimizer
+from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
+from megatron.core.transformer.transformer_config import TransformerConfig
+
+from conf.errors import SeedbedError
+from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
+
+# One micro-batch of b sequences of s tokens. Required: tokens, labels int64 [b, s] (labels[t] follows tokens[t]). Optional:
+# attention_mask bool [b, 1, s, s], True = may not attend (default: causal). Whatever else is there reaches the loss function.
+Batch = dict[str, torch.Tensor]
+
+# (log-probabilities fp32 [b, s] with gradient, batch) -> (sum of the loss over the counted tokens, how many tokens counted,
+# {name: sum of a metric over the same tokens}). Called on the last pipeline stage.
+LossFunction = Callable[[torch.Tensor, Batch], tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]]
+
+
+@dataclass
+class TrainState:
+    """What a step changes, and what it was built from."""
+
+    model: ModelConfig
+    vocab_size: int  # of the tokenizer; the embedding is padded beyond it
+    layout: ParallelConfig
+    optim: OptimConfig
+    dtype: str
+    seed: int
+    config: TransformerConfig
+    chunks: list[torch.nn.Module]
+    optimizer: MegatronOptimizer
+    step: int = 0  # optimizer steps taken
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """The same on every process. loss and metrics are means over the counted tokens of the whole step."""
+
+    loss: float
+    tokens: int
+    grad_norm: float
+    metrics: dict[str, float]
+
+
+def build(
+    model: ModelConfig, vocab_size: int, layout: ParallelConfig, optim: OptimConfig, dtype: str, seed: int, fp8: str = "none"
+) -> TrainState:
+    """A freshly initialised state; `parallel.start` came before. Raises SeedbedError where the model cannot be cut as asked."""
+    fp8_support.refuse_unusable(fp8)
+    model.check()
+    layout.check(model)
+    config = transformer_config(model, layout, dtype, fp8)
+    chunks = build_chunks(config, model, vocab_size)
+    for chunk in chunks:
+        for parameter in chunk.parameters():
+            tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
+    weights.initialize(chunks, model, seed)
+    ddp = DistributedDataParallelConfig(grad_reduce_in_fp32=True, use_distributed_optimizer=layout.distributed_optimizer)
+    chunks = [DistributedDataParallel(config, ddp, chunk) for chunk in chunks]
+    optimizer = build_optimizer(chunks, optim, layout, dtype)
+    config.finalize_model_grads_func = finalize_model_grads
+    config.grad_scale_func = optimizer.scale_loss
+    return TrainState(model, vocab_size, layout, optim, dtype, seed, config, chunks, optimizer)
+
+
+def train_step(
+    state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction, lr: float, temperature: float = 1.0
+) -> StepResult:
+    """Forward, backward, clip and Adam over all micro-batches of all data-parallel processes; collective.
+
+    micro_batches: this process's share, all of one shape; the same for every process of a data-parallel replica, and the same number
+    on every replica. temperature divides the logits. The gradient is that of sum(loss) / sum(counted tokens) over the whole step.
+    Raises SeedbedError on every process when loss or gradient is not finite: the state must then be thrown away.
+    """
+    parallel.seed_step(state.seed, state.step)
+    for chunk in state.chunks:
+        chunk.zero_grad_buffer()
+    state.optimizer.zero_grad()
+    loss, tokens, metrics = _mean(_run(state, micro_batches, loss_fn, temperature, forward_only=False))
+    _refuse_not_finite("loss", loss, state.step)
+    set_rates(state.optimizer, lr, state.optim.weight_decay)
+    _, grad_norm, _ = state.optimizer.step()
+    _refuse_not_finite("gradient norm", float(grad_norm), state.step)
+    state.step += 1
+    return StepResult(loss, tokens, float(grad_norm), metrics)
+
+
+@torch.no_grad()
+def eval_loss(state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction) -> StepResult:
+    """The loss without a step; collective. Same rules for micro_batches as train_step."""
+    loss, tokens, metrics = _mean(_run(state, micro_batches, loss_fn, 1.0, forward_only=True))
+    return StepResult(loss, tokens, 0.0, metrics)
+
+
+@torch.no_grad()
+def token_logprobs(state: TrainState, micro_batches: Sequence[Batch], temperature: float = 1.0) -> list[torch.Tensor]:
+    """log p(labels[t] | tokens[..t]), fp32 [b, s] for each micro-batch, on every process of the replica; collective."""
+
+    def keep(logprobs: torch.Tensor, _: Batch) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        return logprobs.sum(), torch.tensor(0, dtype=torch.int), {"logprobs": logprobs.detach()}
+
+    kept = [sums["logprobs"] for sums in _run(state, micro_batches, keep, temperature, forward_only=True)]
+    if not kept:  # an earlier pipeline stage
+        kept = [torch.empty(batch["labels"].shape, dtype=torch.float32, device=parallel.device()) for batch in micro_batches]
+    if parallel_state.get_pipeline_model_parallel_world_size() > 1:
+        last = parallel_state.get_pipeline_model_parallel_last_rank()
+        for logprobs in kept:
+            dist.broadcast(logprobs, last, group=parallel_state.get_pipeline_model_parallel_group())
+    return kept
+
+
+def language_model_loss(logprobs: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    """-log p summed over batch["loss_mask"] [b, s]: pretraining's and SFT's loss."""
+    mask = batch["loss_mask"].to(logprobs.dtype)
+    return -(logprobs * mask).sum(), mask.sum().to(torch.int), {}
+
+
+def block_causal_mask(document_ids: torch.Tensor) -> torch.Tensor:
+    """document_ids int [b, s], the same number within a document -> attention_mask bool [b, 1, s, s], True = may not attend:
+    no token sees a later one or another document. Rotary positions are relative, so they need no reset."""
+    s = document_ids.size(1)
+    other = document_ids[:, None, :, None] != document_ids[:, None, None, :]
+    return other | torch.ones(s, s, dtype=torch.bool, device=document_ids.device).triu(1)
+
+
+def _run(
+    state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction, temperature: float, forward_only: bool
+) -> list[dict[str, torch.Tensor]]:
+    """megatron-core's schedule over the micro-batches; each one's sums on the last stage, [] on the others."""
+    size, length = micro_batches[0]["tokens"].shape
+    if state.layout.sequence_parallel and length % state.layout.tp:
+        raise SeedbedError(
+            f"sequence parallelism cuts every sequence over tp: {length} % {state.layout.tp} = {length % state.layout.tp}",
+            "pad the micro-batch to a multiple of parallel.tp",
+        )
+    if fp8_support.have_transformer_engine() and any("attention_mask" in batch for batch in micro_batches):
+        raise SeedbedError(
+            "Transformer Engine's causal attention ignores an attention_mask", "leave packing off where Transformer Engine is in use"
+        )
+
+    def forward_step(batches: Any, chunk: torch.nn.Module) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
+        batch = {key: value.to(parallel.device()) for key, value in next(batches).items()}
+        output = chunk(
+            batch["tokens"],
+            None,  # position ids: rotary positions come from the place in the sequence
+            batch.get("attention_mask"),
+            labels=batch["labels"],
+            output_processor=_logprobs_of_labels,
+            output_processor_context=(state.vocab_size, temperature),
+        )
+
+        def loss(logprobs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+            total, count, sums = loss_fn(logprobs, batch)
+            return total, count, {"loss": total.detach(), "tokens": count, **sums}
+
+        return output, loss
+
+    return get_forward_backward_func()(
+        forward_step_func=forward_step,
+        data_iterator=iter(micro_batches),
+        model=state.chunks,
+        num_microbatches=len(micro_batches),
+        seq_length=length,
+        micro_batch_size=size,
+        forward_only=forward_only,
+    )
+
+
+def _logprobs_of_labels(
+    *, hidden_states: torch.Tensor, output_layer: Any, output_weight: Any, labels: torch.Tensor, context: tuple[int, float], **_: Any
+) -> torch.Tensor:
+    """GPTModel's output hook: hidden states [s, b, h] -> log-probabilities fp32 [b, s] of labels, reduced over the vocabulary slices."""
+    vocab_size, temperature = context
+    logits, _ = output_layer(hidden_states, weight=output_weight)  # [s, b, padded vocab / tp]
+    logits = logits.float() / temperature if temperature != 1.0 else logits.float()
+    mine = logits.size(-1)
+    real = vocab_size - parallel_state.get_tensor_model_parallel_rank() * mine
+    if real < mine:
+        logits[..., max(real, 0) :] = torch.finfo(logits.dtype).min  # padding is no token
+    loss = tensor_parallel.vocab_parallel_cross_entropy(logits, labels.t().contiguous())
+    return -loss.t().contiguous()
+
+
+def _mean(sums: list[dict[str, torch.Tensor]]) -> tuple[float, int, dict[str, float]]:
+    """Sums of the last stage's micro-batches -> (mean loss, tokens, mean metrics) on every process."""
+    totals: dict[str, float] = {}
+    if parallel_state.is_pipeline_last_stage():
+        names = sorted(sums[0])
+        values = torch.stack([sum(one[name].double() for one in sums) for name in names])  # type: ignore[misc]
+        dist.all_reduce(values, group=parallel_state.get_data_parallel_group())
+        totals = dict(zip(names, values.tolist(), strict=True))
+    if parallel_state.get_pipeline_model_parallel_world_size() > 1:
+        box = [totals]
+        last = parallel_state.get_pipeline_model_parallel_last_rank()
+        dist.broadcast_object_list(box, last, group=parallel_state.get_pipeline_model_parallel_group())
+        totals = box[0]
+    tokens = totals.pop("tokens")
+    means = {name: total / max(tokens, 1) for name, total in totals.items()}
+    return means.pop("loss"), int(tokens), means
+
+
+def _refuse_not_finite(what: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise SeedbedError(
+            f"the {what} at step {step + 1} is {value}",
+            "lower optim.lr or lengthen schedule.warmup_steps, then start again: it resumes from the last checkpoint",
+        )
