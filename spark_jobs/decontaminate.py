@@ -1,0 +1,83 @@
+"""spark-submit spark_jobs/decontaminate.py --config conf/curate/local.yaml output=DIR [key=value ...]
+
+contents x benchmarks -> contamination: does a content share any run of `ngram` words with a benchmark (Sec 4)? One row for
+each pair looked at; item and ngram are null where it is clean, else the smallest (item, ngram) found. Words and short texts:
+kernels/ngrams.py; which fields of a benchmark count: benchmark_items.py.
+
+A benchmark's name holds the hash of its file, so a new or changed benchmark costs only itself and old rows stay true. The
+rule is literal, so a benchmark that spells out `0 1 2 3 4 5 6 7 8 9` (HumanEval/78) catches number tables too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import run_cli
+from spark_jobs import benchmark_items
+from spark_jobs.job import Context, ShardJob, main
+from spark_jobs.kernels.ngrams import NgramIndex, smallest_hits
+from spark_jobs.tables import TABLES
+
+
+def params(ctx: Context) -> dict[str, Any]:
+    return {"ngram": ctx.cfg.decontaminate.ngram, "words": "ascii-folded [a-z0-9_] and >= 0x80"}
+
+
+def due(ctx: Context) -> DataFrame:
+    """contents x benchmarks: the columns of contents and `benchmark`."""
+    names = [F.lit(benchmark_items.identity(source)) for source in ctx.cfg.decontaminate.benchmarks]
+    contents = ctx.inputs["contents"]
+    return contents.withColumn("benchmark", F.explode(F.array(*names).cast("array<string>")))
+
+
+def transform(rows: DataFrame, ctx: Context) -> DataFrame:
+    """Due pairs (content_sha256, text, benchmark, shard) -> rows of contamination."""
+    setting = ctx.cfg.decontaminate
+    indexes = {}
+    for source in setting.benchmarks:
+        name = benchmark_items.identity(source)
+        indexes[name] = _index(source, name, setting.ngram)
+    shared = ctx.spark.sparkContext.broadcast(indexes)
+
+    def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield from scan_batch(batch, shared.value)
+
+    columns = rows.select("content_sha256", "text", "benchmark", "shard")
+    return columns.mapInArrow(scan, TABLES["contamination"].schema)
+
+
+def scan_batch(batch: pa.RecordBatch, indexes: dict[str, NgramIndex]) -> Iterator[pa.RecordBatch]:
+    """Rows of contamination for one batch of due pairs, benchmark by benchmark."""
+    table = pa.Table.from_batches([batch])
+    names = table["benchmark"].to_pylist()
+    for name in sorted(set(names)):
+        part = table.filter(pa.array([n == name for n in names]))
+        hits = smallest_hits(part["text"], indexes[name])
+        yield pa.RecordBatch.from_pydict(
+            {
+                "content_sha256": part["content_sha256"].combine_chunks(),
+                "benchmark": part["benchmark"].combine_chunks(),
+                "item": pa.array([hit and hit[0] for hit in hits], pa.string()),
+                "ngram": pa.array([hit and hit[1] for hit in hits], pa.string()),
+                "shard": part["shard"].combine_chunks(),
+            }
+        )
+
+
+@lru_cache(maxsize=8)  # the job asks once a shard; `identity` makes the key follow the file
+def _index(source: str, identity: str, ngram: int) -> NgramIndex:
+    benchmark = benchmark_items.load(source)
+    return NgramIndex.build(list(benchmark.texts), ngram)
+
+
+JOB = ShardJob("decontaminate", "contamination", params, transform, due=due)
+
+if __name__ == "__main__":
+    run_cli(lambda argv: main(JOB, argv))

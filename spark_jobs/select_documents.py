@@ -1,0 +1,221 @@
+"""spark-submit spark_jobs/select_documents.py --config conf/curate/local.yaml output=DIR [key=value ...]
+
+Verdicts + policy -> decisions (one row a content: the first reason why not, or null) -> documents (the training corpus).
+
+Reasons in the order they are checked; `detail` holds the figures that decided:
+  duplicate_near  not the survivor of its cluster (Sec 2.2.1)
+  syntax          error_share > select.max_error_share, or the parser gave up; a language without a parser passes
+  low_quality     among the `drop_lowest` share with the lowest (quality, content_sha256) of what is left, over all languages
+                  at once: the paper's cut is not per language (Sec 2.2.1)
+  contaminated    shares an n-gram with a benchmark of decontaminate.benchmarks (Sec 4)
+  license         some copy of it carries a denied license; unknown licenses pass
+  language        denied
+  too_short       fewer than select.min_bytes bytes
+Retuning reads verdicts only: nothing is parsed, scored or compared again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import SeedbedError, run_cli
+from conf.loader import to_dict
+from conf.schema.curate import SelectSettings
+from spark_jobs import benchmark_items, validation_split
+from spark_jobs.job import Context, Summary, TableJob, main
+from spark_jobs.scorers import resolve_version
+
+QUALITY_BUCKETS = 65_536  # of the histogram that finds the cut; the rest is sorted inside one bucket
+
+
+def params(ctx: Context) -> dict[str, Any]:
+    return {
+        **to_dict(ctx.cfg.select),
+        "scorer": resolve_version(ctx.cfg, ctx.store),
+        "benchmarks": sorted(benchmark_items.identity(source) for source in ctx.cfg.decontaminate.benchmarks),
+    }
+
+
+def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
+    """decisions, then documents made from the decisions as written."""
+    verdicts = verdict_rows(ctx).persist()
+    try:
+        refuse_missing(verdicts, ctx)
+        yield "decisions", decisions(verdicts, ctx.cfg.select)
+    finally:
+        verdicts.unpersist()
+    yield "documents", documents(ctx)
+
+
+def verdict_rows(ctx: Context) -> DataFrame:
+    """One row a content: its language and bytes, and what each verdict table says of it (nulls where it says nothing)."""
+    wanted = [benchmark_items.identity(source) for source in ctx.cfg.decontaminate.benchmarks]
+    key = ["content_sha256", "shard"]
+    rows = ctx.inputs["contents"].select(*key, "language", "bytes")
+    clusters = ctx.inputs["clusters"]
+    keepers = clusters.filter("survivor").select("cluster_id", F.col("content_sha256").alias("keeper"))
+    rows = rows.join(clusters, key, "left").join(keepers, "cluster_id", "left")
+    rows = rows.join(ctx.inputs["syntax"].select(*key, "status", "error_share"), key, "left")
+    scores = ctx.inputs["scores"].filter(F.col("scorer") == resolve_version(ctx.cfg, ctx.store))
+    rows = rows.join(scores.select(*key, "quality"), key, "left")
+    looked_at = ctx.inputs["contamination"].filter(F.col("benchmark").isin(wanted))
+    hit = F.when(F.col("item").isNotNull(), F.struct("benchmark", "item", "ngram"))
+    overlap = looked_at.groupBy(*key).agg(F.count("*").alias("benchmarks"), F.min(hit).alias("overlap"))
+    rows = rows.join(overlap, key, "left").fillna(0, ["benchmarks"])
+    denied = F.lower("license").isin([name.lower() for name in ctx.cfg.select.licenses_denied])
+    copies = ctx.inputs["files"].filter(F.col("drop_reason").isNull() & denied)
+    first = F.min(F.struct("doc_id", "license", "repo", "path")).alias("denied_copy")
+    return rows.join(copies.groupBy("content_sha256").agg(first), "content_sha256", "left")
+
+
+def refuse_missing(verdicts: DataFrame, ctx: Context) -> None:
+    """Raise SeedbedError where a verdict that the policy needs has not been written for some content."""
+    unscored = F.col("quality").isNull()
+    if ctx.cfg.score.scope != "all":
+        unscored &= F.col("survivor")
+    checks = {
+        "clusters": (F.col("cluster_id").isNull(), "cluster_near_dups"),
+        "syntax": (F.col("status").isNull(), "check_syntax"),
+        "scores": (unscored, "score_quality"),
+        "contamination": (F.col("benchmarks") < len(ctx.cfg.decontaminate.benchmarks), "decontaminate"),
+    }
+    totals = [F.count_if(condition).alias(table) for table, (condition, _) in checks.items()]
+    found = verdicts.agg(F.count("*").alias("contents"), *totals).first().asDict()
+    for table, (_, job) in checks.items():
+        if found[table]:
+            needed = f" by scorer {resolve_version(ctx.cfg, ctx.store)}" if table == "scores" else ""
+            raise SeedbedError(
+                f"{found[table]:,} of {found['contents']:,} contents have no row in table {table}{needed}",
+                f"run spark_jobs/{job}.py with the same config first (python -m spark_jobs run does all in order)"
+                + (", with score.scope=all or survivors" if ctx.cfg.score.scope == "labelled" else ""),
+            )
+
+
+def decisions(verdicts: DataFrame, policy: SelectSettings) -> DataFrame:
+    """Rows of decisions from `verdict_rows`."""
+    well_formed = F.col("survivor") & ~_bad_syntax(policy)
+    cut = quality_cut(verdicts.filter(well_formed), policy.drop_lowest)
+    overlap, copy = F.col("overlap"), F.col("denied_copy")
+    rules: list[tuple[str, Column, Column]] = [
+        ("duplicate_near", ~F.col("survivor"), F.format_string("cluster %s keeps %s", "cluster_id", "keeper")),
+        (
+            "syntax",
+            _bad_syntax(policy),
+            F.when(F.col("status") != "ok", F.concat(F.lit("parser "), "status")).otherwise(
+                F.format_string(f"error share %.4f > {policy.max_error_share:g}", "error_share")
+            ),
+        ),
+        *_quality_rules(cut),
+        (
+            "contaminated",
+            overlap.isNotNull(),
+            F.format_string("%s %s: %s", overlap.benchmark, overlap.item, overlap.ngram),
+        ),
+        ("license", copy.isNotNull(), F.format_string("%s in %s %s", copy.license, copy.repo, copy.path)),
+        ("language", F.lower("language").isin([x.lower() for x in policy.languages_denied]), F.col("language")),
+        (
+            "too_short",
+            F.col("bytes") < policy.min_bytes,
+            F.format_string(f"%d bytes < {policy.min_bytes}", "bytes"),
+        ),
+    ]
+    verdict: Column = F.lit(None).cast("struct<reason: string, detail: string>")
+    for reason, holds, detail in reversed(rules):
+        verdict = F.when(holds, F.struct(F.lit(reason).alias("reason"), detail.alias("detail"))).otherwise(verdict)
+    chosen = verdicts.select("content_sha256", verdict.alias("verdict"), "shard")
+    return chosen.select("content_sha256", "verdict.reason", "verdict.detail", "shard")
+
+
+def quality_cut(rows: DataFrame, drop_lowest: float) -> tuple[float, str] | None:
+    """The largest (quality, content_sha256) that is dropped: floor(drop_lowest * rows) rows are at or below it.
+
+    Exact, and no row order enters: the hash breaks ties. A histogram finds the bucket that holds the cut, so that only that
+    bucket is sorted. None where nothing is dropped.
+    """
+    bucket = F.floor(F.col("quality") * QUALITY_BUCKETS)
+    histogram = sorted(tuple(row) for row in rows.groupBy(bucket).count().collect())
+    rank = int(drop_lowest * sum(count for _, count in histogram) + 1e-9)  # of the last row dropped, counted from 1
+    if rank < 1:
+        return None
+    below = 0
+    for value, count in histogram:  # noqa: B007 (the loop's last value is the answer)
+        if below + count >= rank:
+            break
+        below += count
+    inside = rows.filter(bucket == value).select("quality", "content_sha256").orderBy("quality", "content_sha256")
+    last = inside.offset(rank - below - 1).first()
+    return last["quality"], last["content_sha256"]
+
+
+def documents(ctx: Context) -> DataFrame:
+    """Rows of documents: one for each content that was kept, placed at the smallest doc_id among its copies in its split."""
+    policy = ctx.cfg.select
+    key = ["content_sha256", "shard"]
+    kept = ctx.inputs["decisions"].filter(F.col("reason").isNull()).select(*key)
+    kept = kept.join(ctx.inputs["contents"].select(*key, "language", "bytes"), key)
+    scores = ctx.inputs["scores"].filter(F.col("scorer") == resolve_version(ctx.cfg, ctx.store))
+    kept = kept.join(scores.select(*key, "quality"), key, "left")
+    copies = ctx.inputs["files"].filter(F.col("drop_reason").isNull())
+    copies = copies.select("content_sha256", "doc_id", "repo", "path", "license").join(kept, "content_sha256")
+    copies = validation_split.assign(copies, policy.val_fraction, policy.seed)
+    placed = copies.groupBy("content_sha256", "language", "bytes", "quality").agg(
+        # "train" < "val": a content with any copy in a training repository is train, and is placed there
+        F.min(F.struct("split", "doc_id", "repo", "path", "license")).alias("at")
+    )
+    return placed.select(
+        F.sha2(F.concat(F.lit("file\0"), "content_sha256"), 256).alias("document_id"),
+        F.lit("file").alias("category"),
+        F.array(F.struct(F.col("at.path").alias("path"), "content_sha256")).alias("parts"),
+        "language",
+        "at.license",
+        "at.repo",
+        "at.split",
+        F.when(F.col("at.split") == "val", 1).otherwise(policy.epochs).alias("epochs"),
+        "bytes",
+        "quality",
+    )
+
+
+def summarize(ctx: Context) -> Summary:
+    """Count the tables as written; raises AssertionError where rows in are not rows out + rows dropped."""
+    contents = ctx.inputs["contents"].agg(F.count("*"), F.sum("bytes")).first()
+    counts = {row["reason"]: row["count"] for row in ctx.inputs["decisions"].groupBy("reason").count().collect()}
+    splits = (
+        ctx.inputs["documents"].groupBy("split").agg(F.count("*").alias("n"), F.sum("bytes").alias("size")).collect()
+    )
+    kept = sum(row["n"] for row in splits)
+    dropped = {reason: n for reason, n in counts.items() if reason is not None}
+    if contents[0] != kept + sum(dropped.values()) or counts.get(None, 0) != kept:
+        raise AssertionError(f"{contents[0]} contents in, but {kept} documents and {dropped} dropped out")
+    notes = {row["split"]: {"documents": row["n"], "bytes": row["size"]} for row in splits}
+    return Summary("select_documents", contents[0], kept, dropped, contents[1] or 0, notes=notes)
+
+
+def _bad_syntax(policy: SelectSettings) -> Column:
+    parsed_badly = (F.col("status") == "ok") & (F.col("error_share") > policy.max_error_share)
+    return parsed_badly | F.col("status").isin("timeout", "failed")
+
+
+def _quality_rules(cut: tuple[float, str] | None) -> list[tuple[str, Column, Column]]:
+    if cut is None:
+        return []
+    quality, last = cut
+    at_or_below = (F.col("quality") < quality) | ((F.col("quality") == quality) & (F.col("content_sha256") <= last))
+    return [("low_quality", at_or_below, F.format_string(f"quality %.4f <= cut {quality:.4f}", "quality"))]
+
+
+JOB = TableJob(
+    "select_documents",
+    ("decisions", "documents"),
+    params,
+    transform,
+    ("files", "contents", "clusters", "syntax", "scores", "contamination"),
+    summarize,
+)
+
+if __name__ == "__main__":
+    run_cli(lambda argv: main(JOB, argv))
