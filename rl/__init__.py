@@ -1,0 +1,1 @@
+"""Post-training: SFT, GRPO, evaluation, and the sandbox that scores programs."""

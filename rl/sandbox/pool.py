@@ -1,0 +1,77 @@
+"""The sandbox as a caller sees it: jobs in, verdicts out in the same order, several at a time."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+
+from rl.sandbox.verdict import Job, Limits, Verdict
+from rl.sandbox.worker import Worker
+
+
+class Sandbox:
+    """A pool of fork servers, each judging one program at a time.
+
+    Servers start by exec, never by fork: safe in a process with threads, CUDA or an engine in it. Threads here only wait.
+
+    workers: programs in flight; default the CPUs this process may use.
+    limits: of jobs that bring none of their own.
+    Raises SeedbedError where the host cannot isolate: there is no weaker mode.
+    """
+
+    def __init__(self, workers: int | None = None, limits: Limits | None = None):
+        limits = limits or Limits()
+        limits.check()
+        self._workers: list[Worker] = []
+        self._turn = threading.Lock()
+        try:
+            for _ in range(workers or len(os.sched_getaffinity(0))):
+                self._workers.append(Worker(limits))
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, jobs: Iterable[Job], on_verdict: Callable[[Verdict], None] | None = None) -> list[Verdict]:
+        """Judge all jobs; verdicts in the jobs' order. on_verdict sees each as it falls, in any order, one at a time.
+
+        Calls from several threads take turns. Jobs are drawn as workers come free, so an endless or costly iterable is fine.
+        """
+        with self._turn:
+            feed, guard = enumerate(jobs), threading.Lock()
+            verdicts: dict[int, Verdict] = {}
+            stopped = threading.Event()
+
+            def drain(worker: Worker) -> None:
+                while not stopped.is_set():
+                    with guard:
+                        place, job = next(feed, (-1, None))
+                    if job is None:
+                        return
+                    verdict = worker.run(job)
+                    with guard:
+                        verdicts[place] = verdict
+                        if on_verdict is not None:
+                            on_verdict(verdict)
+
+            with ThreadPoolExecutor(len(self._workers), "sandbox") as threads:
+                try:
+                    for done in [threads.submit(drain, worker) for worker in self._workers]:
+                        done.result()
+                finally:
+                    stopped.set()
+            return [verdicts[place] for place in range(len(verdicts))]
+
+    def close(self) -> None:
+        """End all fork servers and everything below them."""
+        for worker in self._workers:
+            worker.close()
+        self._workers = []
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
