@@ -1,0 +1,263 @@
+"""Source archives and folders -> `files`, `repos`, `contents`.
+
+spark-submit spark_jobs/ingest.py --config conf/curate/local.yaml input=PATH output=DIR
+
+Executors identify every unit (hash, name, license, limits), the driver drops those that `repos` has already, and batches
+of repositories are read and committed in this order: contents, files, repos. A row in `repos` says that all rows of that
+repository are in, so a run that was killed repeats at most one batch, and its anti-joins skip what the batch had written.
+The input must not change while a run reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+
+import pyarrow as pa
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from tqdm import tqdm
+
+from conf.errors import SeedbedError, run_cli
+from conf.schema.curate import IngestSettings
+from spark_jobs import sources
+from spark_jobs.job import Context, CustomJob, Summary, main
+from spark_jobs.languages import language_of
+from spark_jobs.sources import Offer, Unit
+from spark_jobs.sources.members import Member, decode, drop_reason
+from spark_jobs.tables import TABLES, shard_of
+
+NAME = "ingest"
+ARROW_BYTES = 8 << 20  # text in one Arrow batch: bounds a worker's memory
+_UNIT = "source string, name string, size long"
+_OFFER = f"{_UNIT}, repo string, revision string, license string, origin_sha256 string, refused string"
+_ROW = f"{TABLES['files'].ddl}, text string"
+
+
+def run(ctx: Context) -> Summary | None:
+    """Take in what `repos` does not have yet; None where that is nothing."""
+    root, units = sources.find_units(ctx.cfg.input)
+    lineage = ctx.lineage(NAME, _params(ctx.cfg.ingest), reads=())
+    _refuse_other_params(ctx, lineage["params"])
+    offers = _new_offers(_identified(ctx, root, units), ctx)
+    if not offers:
+        return None
+    totals: Counter[str] = Counter()
+    with tqdm(total=len(offers), desc=NAME, unit=" repos", mininterval=1, leave=False) as bar:
+        for start in range(0, len(offers), ctx.cfg.ingest.batch_repos):
+            batch = offers[start : start + ctx.cfg.ingest.batch_repos]
+            totals += _ingest_batch(ctx, root, batch, lineage)
+            bar.update(len(batch))
+    if not ctx.store.read("contents").head(1):
+        raise SeedbedError(
+            f"no code in {ctx.cfg.input}: {totals['rows']:,} files looked at, none is text in a known language",
+            "give a folder that holds source files or archives of them; table files tells why each was dropped",
+        )
+    dropped = {reason.removeprefix("drop:"): count for reason, count in totals.items() if reason.startswith("drop:")}
+    return Summary(
+        NAME,
+        rows_in=totals["rows"],
+        rows_out=totals["contents"],
+        dropped={**dropped, "duplicate_exact": totals["rows"] - totals["contents"] - sum(dropped.values())},
+        bytes_in=sum(offer.size for offer in offers),
+        tables={table: ctx.store.last_commit(table).version for table in JOB.writes},  # type: ignore[union-attr]
+        notes={"repos": len(offers), "refused": sum(offer.refused is not None for offer in offers)},
+    )
+
+
+def read_rows(ctx: Context, root: str, offers: list[Offer]) -> DataFrame:
+    """One row a member of `offers`: the columns of `files`, and `text` where the member is kept."""
+    limits = ctx.cfg.ingest
+    taken = [offer for offer in offers if offer.refused is None]
+
+    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for offer in _objects(batches, Offer):
+            yield from _arrow_batches(_file_rows(root, offer, limits))
+
+    # The largest first, so that none of them is what a finished batch waits for.
+    return _spread(ctx, sorted(taken, key=lambda o: (-o.size, o.name)), _OFFER).mapInArrow(read, _ROW)
+
+
+def _identified(ctx: Context, root: str, units: list[Unit]) -> list[Offer]:
+    limits = ctx.cfg.ingest
+
+    def identify(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for unit in _objects(batches, Unit):
+            yield pa.RecordBatch.from_pylist([asdict(sources.identify(root, unit, limits))], schema=_arrow(_OFFER))
+
+    ctx.spark.sparkContext.setJobDescription(f"{NAME}: identify {len(units)} repositories")
+    rows = _spread(ctx, units, _UNIT).mapInArrow(identify, _OFFER).collect()
+    return sorted((Offer(**row.asDict()) for row in rows), key=lambda offer: (offer.source, offer.name))
+
+
+def _new_offers(offers: list[Offer], ctx: Context) -> list[Offer]:
+    """Offers that `repos` lacks. Of several with one (repo, revision) but other bytes, the one already in the table stays,
+    else the first by name; the others are refused by name and recorded under `revision@digest`."""
+    rows = ctx.store.read_or_empty("repos").select("repo", "revision", "origin", "origin_sha256").collect()
+    done = {(row["repo"], row["origin_sha256"]) for row in rows}
+    holder = {(row["repo"], row["revision"]): row["origin"] for row in rows}
+    fresh = []
+    for offer in offers:
+        if (offer.repo, offer.origin_sha256) in done:
+            continue
+        done.add((offer.repo, offer.origin_sha256))
+        key = (offer.repo, offer.revision)
+        if key in holder:
+            refused = f"refused: {offer.repo} {offer.revision} is already in, from {holder[key]} with other bytes"
+            offer = replace(offer, revision=f"{offer.revision}@{offer.origin_sha256[:12]}", refused=refused)
+        else:
+            holder[key] = offer.name
+        fresh.append(offer)
+    return fresh
+
+
+def _ingest_batch(ctx: Context, root: str, batch: list[Offer], lineage: dict) -> Counter[str]:
+    """Commit one batch of repositories; returns counts `rows`, `contents` and `drop:<reason>`."""
+    step = hashlib.sha256("".join(f"{o.repo}\0{o.revision}\0{o.origin_sha256}\0" for o in batch).encode()).hexdigest()[
+        :16
+    ]
+    ctx.spark.sparkContext.setJobDescription(f"{NAME}: {batch[0].name} and {len(batch) - 1} more")
+    rows = read_rows(ctx, root, batch).persist(StorageLevel.DISK_ONLY)
+    try:
+        ctx.store.append("contents", _contents(ctx, rows), lineage, step)
+        contents = ctx.store.rows_written("contents")
+        files = rows.drop("text").join(ctx.store.read_or_empty("files").select("doc_id"), "doc_id", "left_anti")
+        ctx.store.append("files", files.coalesce(ctx.cfg.files_per_shard), lineage, step)
+        counts = rows.groupBy("repo", "revision", "drop_reason").count().collect()
+    finally:
+        rows.unpersist()
+    members: Counter[tuple[str, str]] = Counter()
+    totals = Counter({"contents": contents})
+    for row in counts:
+        members[row["repo"], row["revision"]] += row["count"]
+        totals["rows"] += row["count"]
+        if row["drop_reason"]:
+            totals[f"drop:{row['drop_reason']}"] += row["count"]
+    records = [_repo_record(offer, members[offer.repo, offer.revision]) for offer in batch]
+    ctx.store.append("repos", ctx.spark.createDataFrame(records, TABLES["repos"].schema).coalesce(1), lineage, step)
+    return totals
+
+
+def _contents(ctx: Context, rows: DataFrame) -> DataFrame:
+    """Distinct contents that the table lacks. Of several paths the one with the smallest doc_id gives the language."""
+    kept = rows.filter("content_sha256 is not null")
+    have = ctx.store.read_or_empty("contents").select("content_sha256")
+    first = (
+        kept.groupBy("content_sha256").agg(F.min("doc_id").alias("doc_id")).join(have, "content_sha256", "left_anti")
+    )
+    shard = shard_of(F.col("content_sha256"), ctx.cfg.shards)
+    pieces = ctx.cfg.files_per_shard
+    piece = F.conv(F.substring("content_sha256", 5, 4), 16, 10).cast("int") % pieces
+    return (
+        kept.join(first.select("doc_id"), "doc_id", "left_semi")
+        .select("content_sha256", "text", "bytes", "language", shard.alias("shard"))
+        .repartitionById(ctx.cfg.shards * pieces, F.col("shard") * pieces + piece)
+    )
+
+
+def _file_rows(root: str, offer: Offer, limits: IngestSettings) -> Iterator[dict]:
+    for member in sources.members(root, offer, limits):
+        doc = "\0".join((offer.source, offer.repo, offer.revision, member.path))
+        language = language_of(member.path)
+        reason, text, digest = _content(member, language, limits.max_file_bytes)
+        yield {
+            "doc_id": hashlib.sha256(doc.encode()).hexdigest(),
+            "source": offer.source,
+            "repo": offer.repo,
+            "revision": offer.revision,
+            "path": member.path,
+            "language": language,
+            "license": offer.license,
+            "bytes": member.size,
+            "content_sha256": digest,
+            "drop_reason": reason,
+            "text": text,
+        }
+
+
+def _content(member: Member, language: str | None, max_bytes: int) -> tuple[str | None, str | None, str | None]:
+    """(drop_reason, text, sha256): the first alone, or the other two."""
+    reason = drop_reason(member, language, max_bytes)
+    if reason:
+        return reason, None, None
+    try:
+        raw = member.read()
+    except Exception:  # whatever a parser of hostile bytes raises: this member cannot be read
+        return "unreadable", None, None
+    text, reason = decode(raw)
+    return reason, text, None if reason else hashlib.sha256(raw).hexdigest()
+
+
+def _repo_record(offer: Offer, members: int) -> dict:
+    record = dict.fromkeys(TABLES["repos"].columns)
+    return {
+        **record,
+        "repo": offer.repo,
+        "revision": offer.revision,
+        "source": offer.source,
+        "license": offer.license,
+        "origin": offer.name,
+        "origin_sha256": offer.origin_sha256,
+        "files": members,
+        "drop_reason": offer.refused,
+    }
+
+
+def _params(settings: IngestSettings) -> dict:
+    """The settings that the rows depend on."""
+    limits = asdict(settings)
+    del limits["batch_repos"]
+    return limits
+
+
+def _refuse_other_params(ctx: Context, params: dict) -> None:
+    last = ctx.store.last_commit("repos")
+    if last is not None and last.lineage.get("params") != params:
+        raise SeedbedError(
+            f"table repos was written with {last.lineage.get('params')}, the config asks for {params}: "
+            "rows read under two sets of limits must not mix",
+            "restore the old ingest settings or choose another output=",
+        )
+
+
+def _spread(ctx: Context, items: list, ddl: str) -> DataFrame:
+    """`items` (dataclasses) as rows, one partition each."""
+    numbered = [(*asdict(item).values(), index) for index, item in enumerate(items)]
+    frame = ctx.spark.createDataFrame(numbered, f"{ddl}, task int")
+    return frame.repartitionById(max(len(items), 1), "task").drop("task")
+
+
+def _objects(batches: Iterator[pa.RecordBatch], kind: type) -> Iterator:
+    for batch in batches:
+        for row in batch.to_pylist():
+            yield kind(**row)
+
+
+def _arrow_batches(rows: Iterator[dict]) -> Iterator[pa.RecordBatch]:
+    schema = _arrow(_ROW)
+    waiting: list[dict] = []
+    size = 0
+    for row in rows:
+        waiting.append(row)
+        size += len(row["text"] or "") + 500  # about what the other columns take
+        if size > ARROW_BYTES:
+            yield pa.RecordBatch.from_pylist(waiting, schema=schema)
+            waiting, size = [], 0
+    if waiting:
+        yield pa.RecordBatch.from_pylist(waiting, schema=schema)
+
+
+def _arrow(ddl: str) -> pa.Schema:
+    """The Arrow schema of a DDL string that holds strings and longs."""
+    columns = [column.split() for column in ddl.split(", ")]
+    return pa.schema([(name, {"string": pa.string(), "long": pa.int64()}[kind]) for name, kind in columns])
+
+
+JOB = CustomJob(NAME, writes=("contents", "files", "repos"), run=run)
+
+if __name__ == "__main__":
+    run_cli(lambda argv: main(JOB, argv), sys.argv[1:])

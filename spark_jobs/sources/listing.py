@@ -1,0 +1,96 @@
+"""Walk and open what lies under an input folder, on a local disk or any URI that Arrow can open. Links are never followed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from pyarrow import fs
+
+from conf.errors import SeedbedError
+from spark_jobs import storage
+from spark_jobs.sources.members import is_vcs
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing below the root. path: relative to the root, '/' separated. kind: file | link | special."""
+
+    path: str
+    size: int
+    kind: str
+
+
+def walk(root: str, under: str = "", recurse: bool = True) -> list[Entry]:
+    """Entries below `root`/`under`, sorted by path; none where that is no folder. Version-control folders are left out.
+
+    A link to a folder is one entry of kind link. Raises SeedbedError for a folder that cannot be read.
+    """
+    entries = _walk_uri(root, under, recurse) if "://" in root else _walk_local(root, under, recurse)
+    return sorted(entries, key=lambda entry: entry.path)
+
+
+def open_file(root: str, path: str) -> BinaryIO:
+    """A seekable reader of the file `root`/`path`. Raises OSError; a link put in the file's place is refused."""
+    if "://" in root:
+        system, base = storage.open_root(root)
+        return system.open_input_file(f"{base}/{path}")  # type: ignore[no-any-return]
+    return os.fdopen(os.open(os.path.join(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+
+
+def split_input(path: str) -> tuple[str, str]:
+    """(root, '') for a folder, (parent, name) for a single file. Raises SeedbedError where there is nothing to read."""
+    if not path:
+        raise SeedbedError("input is empty: nothing to ingest", "add input=PATH, a folder of source files or archives")
+    if "://" in path:
+        system, base = storage.open_root(path)
+        kind = system.get_file_info(base).type
+        found, is_file = kind != fs.FileType.NotFound, kind == fs.FileType.File
+    else:
+        found, is_file = os.path.exists(path), os.path.isfile(path)
+    if not found:
+        raise SeedbedError(f"input {path} does not exist", "give the path of a folder of source files or archives")
+    if not is_file:
+        if "://" not in path and not os.access(path, os.R_OK | os.X_OK):
+            raise SeedbedError(f"input {path} cannot be read: permission denied", f"chmod -R u+rX {path}")
+        return path.rstrip("/") or "/", ""
+    parent, _, name = path.rpartition("/")
+    return parent or ".", name
+
+
+def _walk_local(root: str, under: str, recurse: bool) -> Iterator[Entry]:
+    folder = os.path.join(root, under) if under else root
+    if under and (os.path.islink(folder) or not os.path.isdir(folder)):
+        return
+    try:
+        found = list(os.scandir(folder))
+    except OSError as error:
+        raise SeedbedError(
+            f"folder {folder} cannot be read: {error.strerror}", f"chmod -R u+rX {folder}, or move it away"
+        ) from error
+    for item in found:
+        path = f"{under}/{item.name}" if under else item.name
+        if is_vcs(item.name):
+            continue
+        mode = item.stat(follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode):
+            if recurse:
+                yield from _walk_local(root, path, recurse)
+        elif stat.S_ISLNK(mode):
+            yield Entry(path, 0, "link")
+        elif stat.S_ISREG(mode):
+            yield Entry(path, item.stat(follow_symlinks=False).st_size, "file")
+        else:
+            yield Entry(path, 0, "special")
+
+
+def _walk_uri(root: str, under: str, recurse: bool) -> Iterator[Entry]:
+    system, base = storage.open_root(root)
+    selector = fs.FileSelector(f"{base}/{under}" if under else base, recursive=recurse, allow_not_found=True)
+    for info in system.get_file_info(selector):
+        path = info.path[len(base.rstrip("/")) + 1 :]
+        if info.type == fs.FileType.File and not is_vcs(path):
+            yield Entry(path, info.size, "file")

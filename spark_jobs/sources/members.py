@@ -1,0 +1,97 @@
+"""What every source hands over, and the rules on it that do not depend on where it came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_VCS = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "_darcs"})  # a repository's machinery, not its source
+READ_BYTES = 1 << 20
+
+
+class RefusedError(Exception):
+    """A whole archive that must not be read; the text goes to `repos.drop_reason`."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One entry of a repository, not yet read.
+
+    path: '/' separated, no leading './'; where `fault` is unsafe_path, the name as given, escaped to printable UTF-8.
+    size: bytes that the container claims.
+    fault: drop_reason that is known without reading (unsafe_path, link, unreadable), else None.
+    read: gives the member's bytes; raises where they cannot be had. May be called once, before the next member is asked for.
+    """
+
+    path: str
+    size: int
+    fault: str | None
+    read: Callable[[], bytes]
+
+
+def safe_path(name: str) -> str | None:
+    """`name` without './' and doubled '/', or None where it is not a plain relative path.
+
+    Refused: absolute names, drive letters, backslashes, '..', NUL and other control characters, names that are not UTF-8.
+    """
+    if not name or name.startswith("/") or "\\" in name or _DRIVE.match(name) or not name.isprintable():
+        return None
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts:
+        return None
+    return "/".join(parts)
+
+
+def shown(name: str) -> str:
+    """`name` as printable UTF-8, for the record of an unsafe path."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in name)
+
+
+def is_vcs(path: str) -> bool:
+    return any(part in _VCS for part in path.split("/"))
+
+
+class PathLedger:
+    """Names of one repository: which are safe, and which occur twice (then no reader can tell the real one)."""
+
+    def __init__(self, names: Iterator[str]):
+        seen: set[str] = set()
+        self._twice: set[str] = set()
+        self._told: set[str] = set()
+        for name in names:
+            path = safe_path(name) or shown(name)
+            (self._twice if path in seen else seen).add(path)
+
+    def admit(self, name: str) -> tuple[str, bool] | None:
+        """(path to record, whether it is safe); None for a further entry of a path that has been recorded already."""
+        safe = safe_path(name)
+        path = safe or shown(name)
+        if path in self._told:
+            return None
+        if path in self._twice:
+            self._told.add(path)
+            return path, False
+        return path, safe is not None
+
+
+def drop_reason(member: Member, language: str | None, max_bytes: int) -> str | None:
+    """The first reason not to keep `member` that needs no reading; None where it must be read."""
+    if member.fault:
+        return member.fault
+    if language is None:
+        return "not_code"
+    if member.size > max_bytes:
+        return "too_large"
+    return "empty" if member.size == 0 else None
+
+
+def decode(raw: bytes) -> tuple[str | None, str | None]:
+    """(text, None) or (None, drop_reason). Strict UTF-8; a byte-order mark stays, so `text` encodes back to the hashed bytes."""
+    if b"\0" in raw:
+        return None, "nul"
+    try:
+        return raw.decode("utf-8"), None
+    except UnicodeDecodeError:
+        return None, "bad_utf8"

@@ -1,0 +1,172 @@
+"""Members of a tar file, plain or compressed, read as a stream under limits.
+
+A tar has no directory, so its sizes are known only at its end: `scan` reads it through once, counting what is delivered,
+and `members` reads it a second time knowing that it is sound. Header data (long names, pax records) is limited too, because
+tarfile reads it into memory in one piece.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import tarfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from conf.schema.curate import IngestSettings
+from spark_jobs.sources.limits import check_members, check_unpacked
+from spark_jobs.sources.members import READ_BYTES, Member, PathLedger, RefusedError, is_vcs
+
+_BLOCK = 512  # POSIX ustar record
+_HEADER_BYTES = 1 << 20  # what one member's headers may take; a path of 4 KB with pax records takes under 10 KB
+_XZ_MEMORY = 256 << 20  # bytes; xz -9 needs 65 MiB to decompress, a hostile header may ask for 4 GiB
+
+
+class TarStream:
+    """The unpacked bytes of a tar: forward only but for one block, counted against the limits as they are delivered."""
+
+    def __init__(self, stream: BinaryIO, name: str, packed: int, limits: IngestSettings):
+        self._raw = _decompressed(stream, name)
+        self._packed = packed
+        self._limits = limits
+        self._position = 0
+        self._delivered = 0
+        self._tail = b""  # the last block delivered: tarfile steps back one byte between members
+        self._header_left = _HEADER_BYTES
+
+    def begin_header(self) -> None:
+        self._header_left = _HEADER_BYTES
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int) -> int:
+        if self._delivered - len(self._tail) <= offset <= self._delivered:
+            self._position = offset
+        while self._position < offset:
+            if not self._take(min(offset - self._position, READ_BYTES)):
+                break
+        return self._position
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes for a header."""
+        self._header_left -= size
+        if self._header_left < 0:
+            raise RefusedError(f"refused: the headers of one member take more than {_HEADER_BYTES:,} bytes")
+        return self._take(size)
+
+    def read_data(self, offset: int, size: int) -> bytes:
+        """Exactly `size` bytes of member data from `offset`."""
+        self.seek(offset)
+        parts: list[bytes] = []
+        while size > 0:
+            part = self._take(min(size, READ_BYTES))
+            if not part:
+                raise RefusedError("refused: truncated, a member's data is cut short")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def ended_properly(self) -> bool:
+        """Whether the last block delivered is the zero block that ends every tar."""
+        return self._tail == b"\0" * _BLOCK
+
+    def _take(self, size: int) -> bytes:
+        again = (
+            self._tail[len(self._tail) - (self._delivered - self._position) :]
+            if self._position < self._delivered
+            else b""
+        )
+        again = again[:size]
+        self._position += len(again)
+        if len(again) == size:
+            return again
+        fresh = self._raw.read(size - len(again))
+        self._position += len(fresh)
+        self._delivered += len(fresh)
+        self._tail = (self._tail + fresh)[-_BLOCK:]
+        check_unpacked(self._delivered, self._packed, self._limits)
+        return again + fresh
+
+
+def scan(stream: BinaryIO, name: str, packed: int, limits: IngestSettings) -> list[str]:
+    """Read the whole tar; returns the names of its entries that are not folders, in order.
+
+    Raises RefusedError where it is broken, truncated or over a limit.
+    """
+    source = TarStream(stream, name, packed, limits)
+    names: list[str] = []
+    try:
+        for count, entry in enumerate(_entries(source), start=1):
+            check_members(count, limits)
+            if not entry.isdir():
+                names.append(entry.name)
+    except RefusedError:
+        raise
+    except Exception as error:  # a parser fed hostile bytes: whatever it raises means the same
+        raise RefusedError(f"refused: broken or truncated tar file: {error}") from error
+    if not source.ended_properly():
+        raise RefusedError("refused: broken or truncated tar file: no end-of-archive block")
+    return names
+
+
+def members(stream: BinaryIO, name: str, packed: int, limits: IngestSettings, names: list[str]) -> Iterator[Member]:
+    """Every entry that is not a folder; `names` is what `scan` gave for the same bytes."""
+    source = TarStream(stream, name, packed, limits)
+    ledger = PathLedger(iter(names))
+    for entry in _entries(source):
+        admitted = None if entry.isdir() else ledger.admit(entry.name)
+        if admitted is None or is_vcs(admitted[0]):
+            continue
+        path, safe = admitted
+        yield Member(
+            path,
+            entry.size,
+            _fault(entry) if safe else "unsafe_path",
+            lambda e=entry: source.read_data(e.offset_data, e.size),  # type: ignore[misc]
+        )
+
+
+def _entries(source: TarStream) -> Iterator[tarfile.TarInfo]:
+    archive = tarfile.TarFile(fileobj=source, mode="r", errors="surrogateescape")  # type: ignore[arg-type]
+    while True:
+        source.begin_header()
+        entry = archive.next()
+        archive.members.clear()  # tarfile keeps them all
+        if entry is None:
+            return
+        yield entry
+
+
+def _fault(entry: tarfile.TarInfo) -> str | None:
+    if entry.issym() or entry.islnk():
+        return "link"
+    return None if entry.isreg() and not entry.issparse() else "unreadable"
+
+
+def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
+    lower = name.lower()
+    if lower.endswith((".gz", ".tgz")):
+        return gzip.GzipFile(fileobj=stream)  # type: ignore[return-value]
+    if lower.endswith(".bz2"):
+        return bz2.BZ2File(stream)  # type: ignore[return-value]
+    return _XzStream(stream) if lower.endswith(".xz") else stream  # type: ignore[return-value]
+
+
+class _XzStream:
+    """One .xz stream read forward with a limit on memory, which lzma.LZMAFile does not offer."""
+
+    def __init__(self, stream: BinaryIO):
+        self._stream = stream
+        self._unpacker = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    def read(self, size: int) -> bytes:
+        while not self._unpacker.eof:
+            packed = self._stream.read(1 << 16) if self._unpacker.needs_input else b""
+            if self._unpacker.needs_input and not packed:
+                raise EOFError("xz stream ended before its end marker")
+            part = self._unpacker.decompress(packed, max_length=size)
+            if part:
+                return part
+        return b""
