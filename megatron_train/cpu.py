@@ -22,7 +22,7 @@ _installed = False
 
 
 def install() -> bool:
-    """Patch torch for this process, once. Returns True where the patches are in force, False with CUDA. Call before importing megatron."""
+    """Patch torch for this process, once; `parallel.start` calls it. True where the patches are in force, False with CUDA."""
     global _installed
     if torch.cuda.is_available():
         return False
@@ -31,7 +31,9 @@ def install() -> bool:
     _installed = True
 
     cuda = torch.cuda
-    cuda.current_device = lambda: torch.device("cpu")  # gradient buffers, pipeline receive buffers, tensor-parallel gathers
+    cuda.current_device = lambda: torch.device(
+        "cpu"
+    )  # gradient buffers, pipeline receive buffers, tensor-parallel gathers
     cuda.synchronize = lambda device=None: None  # pipeline sends, timers, checkpoint writer
     cuda.current_stream = lambda device=None: None  # taken before every gradient reduction, used only with CUDA graphs
     cuda.get_rng_state = cuda.random.get_rng_state = lambda device=None: torch.get_rng_state()
@@ -70,7 +72,7 @@ def _cuda_type_names(type_method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _patch_rng_forks() -> None:
-    """Left out, this one is silent: torch queues the CUDA call for later, so forks of the tensor-parallel generator do nothing."""
+    """Left out, this one is silent: torch queues the CUDA calls for later, and forks of the generator do nothing."""
     import megatron.core.tensor_parallel.random as random
 
     random._get_cuda_rng_state = lambda device="cuda", clone=False, graph_safe=False: torch.get_rng_state()

@@ -29,6 +29,7 @@ def refuse_unusable(fp8: str) -> None:
         )
     if importlib.util.find_spec("apex") is not None and importlib.util.find_spec("apex.optimizers") is None:
         raise SeedbedError(
-            "the package `apex` in this environment is not NVIDIA apex (it has no apex.optimizers), and megatron-core would take it for that",
+            "the package `apex` in this environment is not NVIDIA apex (it has no apex.optimizers), "
+            "and megatron-core would take it for that",
             "pip uninstall apex; NVIDIA apex is optional and built from source (docs/install.md)",
         )

@@ -15,16 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from megatron_train import parallel, weights
-from megatron_train.model import TORCH_DTYPE, padded_vocab
-from megatron_train.step import TrainState
-
-import torch  # isort: skip
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from conf.errors import SeedbedError
 from conf.schema.pretrain import ModelConfig
+from megatron_train import parallel, weights
+from megatron_train.model import TORCH_DTYPE, padded_vocab
+from megatron_train.step import TrainState
 
 SHARD_BYTES = 4 << 30  # of one .safetensors file, below which a model is one file
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
@@ -34,7 +33,9 @@ def model_config(folder: Path, seq_length: int | None = None) -> tuple[ModelConf
     """(our model fields, vocabulary size) of a LlamaForCausalLM folder. Raises SeedbedError for another architecture."""
     path = Path(folder) / "config.json"
     if not path.is_file():
-        raise SeedbedError(f"{folder} holds no config.json", "give a folder that LlamaForCausalLM.save_pretrained or our export wrote")
+        raise SeedbedError(
+            f"{folder} holds no config.json", "give a folder that LlamaForCausalLM.save_pretrained or our export wrote"
+        )
     config = json.loads(path.read_text())
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     head = config["hidden_size"] // config["num_attention_heads"]
@@ -48,7 +49,8 @@ def model_config(folder: Path, seq_length: int | None = None) -> tuple[ModelConf
     ]
     if any(unsupported):
         raise SeedbedError(
-            f"{path}: {', '.join(u for u in unsupported if u)} is not supported", "use a plain Llama without biases or RoPE scaling"
+            f"{path}: {', '.join(u for u in unsupported if u)} is not supported",
+            "use a plain Llama without biases or RoPE scaling",
         )
     model = ModelConfig(
         layers=config["num_hidden_layers"],
@@ -66,7 +68,7 @@ def model_config(folder: Path, seq_length: int | None = None) -> tuple[ModelConf
 
 
 def load_weights(state: TrainState, folder: Path) -> None:
-    """Hugging Face safetensors -> the live weights and the optimizer's master weights. Collective; each process reads what it needs."""
+    """Hugging Face safetensors -> the live weights and the optimizer's master weights; each process reads what it needs."""
     found, vocab_size = model_config(folder, state.model.seq_length)
     if (found, vocab_size) != (state.model, state.vocab_size):
         raise SeedbedError(
@@ -88,13 +90,19 @@ def export(state: TrainState, folder: Path, tokenizer: Path | None = None) -> No
     if parallel.is_main():
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-    tensors = (pair for name, full in weights.gather(state.chunks) for pair in _to_hf(name, full, state.model, state.vocab_size))
+    tensors = (
+        pair
+        for name, full in weights.gather(state.chunks)
+        for pair in _to_hf(name, full, state.model, state.vocab_size)
+    )
     if parallel.is_main():
         _write_safetensors(partial, tensors)
         special = _special_ids(tokenizer, partial)
         config = {**_hf_config(state), **special}
         (partial / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-        (partial / "generation_config.json").write_text(json.dumps({"do_sample": False, **special}, indent=2, sort_keys=True) + "\n")
+        (partial / "generation_config.json").write_text(
+            json.dumps({"do_sample": False, **special}, indent=2, sort_keys=True) + "\n"
+        )
         replace_folder(partial, folder)
     else:
         for _ in tensors:  # take part in the gathering
@@ -103,7 +111,7 @@ def export(state: TrainState, folder: Path, tokenizer: Path | None = None) -> No
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put folder `new` in the place of `target` with two renames; a crash between them leaves `target.old`, never half a folder."""
+    """Put folder `new` in the place of `target` by two renames; a crash between them leaves `target.old`, never a half."""
     old = target.with_name(target.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
@@ -144,7 +152,9 @@ def _special_ids(tokenizer: Path | None, folder: Path) -> dict[str, int | None]:
         return ids
     tokenizer = Path(tokenizer)
     if not (tokenizer / "tokenizer.json").is_file():
-        raise SeedbedError(f"{tokenizer} holds no tokenizer.json", "give the tokenizer's folder, such as DIR/tokens/tokenizer")
+        raise SeedbedError(
+            f"{tokenizer} holds no tokenizer.json", "give the tokenizer's folder, such as DIR/tokens/tokenizer"
+        )
     for name in TOKENIZER_FILES:
         if (tokenizer / name).is_file():
             shutil.copy(tokenizer / name, folder / name)
@@ -222,7 +232,9 @@ class _Reader:
             with safe_open(single, framework="pt") as opened:
                 self.files = dict.fromkeys(opened.keys(), single.name)
         else:
-            raise SeedbedError(f"{folder} holds no model.safetensors", "export the model again, in the safetensors format")
+            raise SeedbedError(
+                f"{folder} holds no model.safetensors", "export the model again, in the safetensors format"
+            )
 
     def __enter__(self) -> _Reader:
         self.opened: dict[str, Any] = {}

@@ -1,8 +1,8 @@
 """Our few model fields -> megatron-core's TransformerConfig and GPTModel.
 
-With CUDA and Transformer Engine the layers are Transformer Engine's; everywhere else megatron-core's own linear layers with torch's
-scaled-dot-product attention and RMSNorm (the shipped local attention is slower, and the shipped torch norm refuses sequence
-parallelism). Both keep the same checkpoint keys. Dropout is 0 throughout, as in Llama.
+With CUDA and Transformer Engine the layers are Transformer Engine's; everywhere else megatron-core's own linear layers
+with torch's scaled-dot-product attention and RMSNorm (the shipped local attention is slower, and the shipped torch norm
+refuses sequence parallelism). Both keep the same checkpoint keys. Dropout is 0 throughout, as in Llama.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import logging
 import math
 from typing import Any
 
-from megatron_train import fp8 as fp8_support
-from megatron_train import parallel
-
-import torch  # isort: skip  (after parallel, which patches it where there is no CUDA)
+import torch
 import torch.nn.functional as F
 from megatron.core import parallel_state
 from megatron.core.models.gpt import GPTModel
-from megatron.core.models.gpt.gpt_layer_specs import get_gpt_layer_local_spec, get_gpt_layer_with_transformer_engine_spec
+from megatron.core.models.gpt.gpt_layer_specs import (
+    get_gpt_layer_local_spec,
+    get_gpt_layer_with_transformer_engine_spec,
+)
 from megatron.core.transformer.module import Float16Module
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import TransformerBlockSubmodules, get_num_layers_to_build
@@ -26,9 +26,12 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 
 from conf.errors import SeedbedError
 from conf.schema.pretrain import ModelConfig, ParallelConfig
+from megatron_train import fp8 as fp8_support
+from megatron_train import parallel
 
-# Megatron-LM's --make-vocab-size-divisible-by: rows of the embedding are padded to this, so that every tp up to 128 that is a power
-# of two cuts them evenly. The padding does not depend on tp: a checkpoint has one shape. Padded logits never reach the softmax.
+# Megatron-LM's --make-vocab-size-divisible-by: the embedding's rows are padded to this, so that every tp up to 128 that is
+# a power of two cuts them evenly. The padding does not depend on tp, so a checkpoint has one shape in every layout, and
+# padded logits never reach the softmax.
 VOCAB_MULTIPLE = 128
 TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -84,10 +87,13 @@ def build_chunks(config: TransformerConfig, model: ModelConfig, vocab_size: int)
     tp = config.tensor_model_parallel_size
     if padded % tp:
         raise SeedbedError(
-            f"the vocabulary, padded to a multiple of {VOCAB_MULTIPLE}, must divide by parallel.tp: {padded} % {tp} = {padded % tp}",
+            f"the vocabulary, padded to a multiple of {VOCAB_MULTIPLE}, must divide by parallel.tp: "
+            f"{padded} % {tp} = {padded % tp}",
             "use a power of two for parallel.tp",
         )
-    logging.getLogger("megatron.core.models.gpt.gpt_model").setLevel(logging.ERROR)  # announces its successor at every build
+    logging.getLogger("megatron.core.models.gpt.gpt_model").setLevel(
+        logging.ERROR
+    )  # announces its successor at every build
     chunk = GPTModel(
         config=config,
         transformer_layer_spec=_layer_spec(config),
@@ -121,7 +127,9 @@ class RMSNorm(torch.nn.RMSNorm):
 class SDPACoreAttention(torch.nn.Module):
     """softmax(q k^T / sqrt(d)) v through torch's scaled_dot_product_attention; causal unless a mask is given."""
 
-    def __init__(self, config: TransformerConfig, layer_number: int, attn_mask_type: Any, attention_type: str, **_: Any):
+    def __init__(
+        self, config: TransformerConfig, layer_number: int, attn_mask_type: Any, attention_type: str, **_: Any
+    ):
         super().__init__()
 
     def forward(

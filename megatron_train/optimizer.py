@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from megatron_train import parallel  # noqa: F401  (patches torch where there is no CUDA)
-
-import torch  # isort: skip
+import torch
 from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, distrib_optimizer, get_megatron_optimizer
 
 from conf.schema.pretrain import OptimConfig, ParallelConfig, ScheduleConfig
@@ -26,7 +24,9 @@ def learning_rate(step: int, optim: OptimConfig, schedule: ScheduleConfig) -> fl
     return optim.min_lr + (optim.lr - optim.min_lr) * left
 
 
-def build_optimizer(chunks: list[torch.nn.Module], optim: OptimConfig, layout: ParallelConfig, dtype: str) -> MegatronOptimizer:
+def build_optimizer(
+    chunks: list[torch.nn.Module], optim: OptimConfig, layout: ParallelConfig, dtype: str
+) -> MegatronOptimizer:
     """Adam over this process's chunks; with bf16 it keeps fp32 master weights."""
     _mend_distributed_adam()
     config = OptimizerConfig(
@@ -46,16 +46,18 @@ def build_optimizer(chunks: list[torch.nn.Module], optim: OptimConfig, layout: P
 
 
 def set_rates(optimizer: MegatronOptimizer, lr: float, weight_decay: float) -> None:
-    """Set both for the next step, as megatron-core's scheduler object would: norms have wd_mult 0. A loaded checkpoint's are replaced."""
+    """Set both for the next step, in the place of megatron-core's scheduler object. Norms have wd_mult 0."""
     for group in optimizer.param_groups:
         group["lr"] = lr
         group["weight_decay"] = weight_decay * group["wd_mult"]
 
 
 def _mend_distributed_adam() -> None:
-    """megatron-core 0.19.2's DistributedOptimizer expects the Adam of Transformer Engine or NVIDIA apex. With torch's AdamW, on any
-    device, loading its own checkpoint asserts before the first step, fails on the per-parameter 'step', and leaves all parameters
-    sharing one 'step' tensor, which shifts the loss without a word. These three methods take torch's state as it is."""
+    """Let megatron-core 0.19.2's DistributedOptimizer, made for the Adam of Transformer Engine or apex, take torch's AdamW.
+
+    Without this, on any device, loading its own checkpoint asserts before the first step, fails on the per-parameter
+    'step', and leaves all parameters sharing one 'step' tensor, which shifts the loss without a word.
+    """
     cls = distrib_optimizer.DistributedOptimizer
     if distrib_optimizer.HAVE_APEX_OR_TE or getattr(cls, "_seedbed_mended", False):
         return
@@ -74,7 +76,9 @@ def _mend_distributed_adam() -> None:
         for group in self.optimizer.param_groups:
             for p in group["params"]:
                 if not self.optimizer.state[p]:
-                    self.optimizer.state[p].update(step=torch.tensor(0.0), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
+                    self.optimizer.state[p].update(
+                        step=torch.tensor(0.0), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p)
+                    )
         return original_state_dict(self)
 
     def load_state_dict(self, state_dict):

@@ -6,21 +6,18 @@ import datetime
 import hashlib
 import os
 import socket
-import warnings
+import time
+from collections.abc import Callable
 from typing import Any
 
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed
+
+from conf.errors import SeedbedError, run_cli
+from conf.schema.pretrain import ParallelConfig, check_world
 from megatron_train import cpu
-
-# Import-time notices of missing GPU packages and of torch's own renamings, once a process: fp8.py refuses what matters.
-warnings.filterwarnings("ignore", module=r"(megatron|torch\.distributed|torch\.autograd)\b")
-cpu.install()
-
-import torch  # noqa: E402  (after the patches: megatron-core must see them)
-import torch.distributed as dist  # noqa: E402
-from megatron.core import parallel_state  # noqa: E402
-from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed  # noqa: E402
-
-from conf.schema.pretrain import ParallelConfig, check_world  # noqa: E402
 
 # Rank 0 may write an export or generate samples alone for this long while the others wait.
 TIMEOUT = datetime.timedelta(minutes=30)
@@ -33,12 +30,17 @@ def start(parallel: ParallelConfig, seed: int) -> None:
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     check_world(parallel, None, world)
+    cpu.install()
     if world == 1 and "MASTER_ADDR" not in os.environ:
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), RANK="0", WORLD_SIZE="1", LOCAL_RANK="0")
+        os.environ.update(
+            MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), RANK="0", WORLD_SIZE="1", LOCAL_RANK="0"
+        )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     else:
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))  # two threads a rank on two cores are 3x slower
+        torch.set_num_threads(
+            int(os.environ.get("OMP_NUM_THREADS", "1"))
+        )  # two threads a rank on two cores are 3x slower
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=parallel.tp,
@@ -46,6 +48,23 @@ def start(parallel: ParallelConfig, seed: int) -> None:
         context_parallel_size=parallel.cp,
     )
     seed_step(seed, 0)
+
+
+def run_ranks(main: Callable[[list[str]], int | None]) -> None:
+    """`run_cli` for an entry point that torchrun starts several times: an error that all processes share is printed once.
+
+    The others wait before they speak; torchrun ends them when process 0 has said it.
+    """
+
+    def patient(argv: list[str]) -> int | None:
+        try:
+            return main(argv)
+        except SeedbedError:
+            if rank() != 0:
+                time.sleep(5)
+            raise
+
+    run_cli(patient)
 
 
 def stop() -> None:
@@ -96,9 +115,25 @@ def any_rank(flag: bool) -> bool:
     return bool(seen.item())
 
 
+def is_lost_peer(error: BaseException) -> bool:
+    """Did a collective fail because another process is gone? gloo and NCCL say so only in words."""
+    words = (
+        "connection closed by peer",
+        "connection reset",
+        "connection refused",
+        "broken pipe",
+        "nccl",
+        "timed out",
+        "socket",
+    )
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
 def seed_step(seed: int, step: int) -> None:
-    """Set every generator from (seed, step, data-parallel rank): a resumed run, in whatever layout, draws what the first run drew,
-    so no generator state has to be saved. megatron-core itself offsets the tensor- and pipeline-parallel generators."""
+    """Set every generator from (seed, step, data-parallel rank), so that no generator state has to be saved.
+
+    A resumed run draws what the first run drew. megatron-core itself offsets the tensor-parallel generators.
+    """
     digest = hashlib.sha256(f"{seed}:{step}:{dp_rank()}".encode()).digest()
     number = int.from_bytes(digest[:4], "little") >> 1  # megatron-core adds offsets of a few thousand: stay below 2^31
     torch.manual_seed(number)

@@ -1,7 +1,7 @@
 """One training state and one step of it, for any loss over per-token log-probabilities and any layout.
 
-Pretraining, SFT and GRPO differ only in the loss they hand to `train_step`: a function from log p(labels[t] | tokens[..t]) to a sum
-over tokens. Logits never leave the process that computed their slice of the vocabulary.
+Pretraining, SFT and GRPO differ only in the loss they hand to `train_step`: a function from log p(labels[t] | tokens[..t])
+to a sum over tokens. Logits never leave the process that computed their slice of the vocabulary.
 """
 
 from __future__ import annotations
@@ -11,12 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from megatron_train import fp8 as fp8_support
-from megatron_train import parallel, weights
-from megatron_train.model import build_chunks, transformer_config
-from megatron_train.optimizer import build_optimizer, set_rates
-
-import torch  # isort: skip
+import torch
 import torch.distributed as dist
 from megatron.core import parallel_state, tensor_parallel
 from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
@@ -26,6 +21,10 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 
 from conf.errors import SeedbedError
 from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
+from megatron_train import fp8 as fp8_support
+from megatron_train import parallel, weights
+from megatron_train.model import build_chunks, transformer_config
+from megatron_train.optimizer import build_optimizer, set_rates
 
 # One micro-batch of b sequences of s tokens. Required: tokens, labels int64 [b, s] (labels[t] follows tokens[t]). Optional:
 # attention_mask bool [b, 1, s, s], True = may not attend (default: causal). Whatever else is there reaches the loss function.
@@ -63,7 +62,13 @@ class StepResult:
 
 
 def build(
-    model: ModelConfig, vocab_size: int, layout: ParallelConfig, optim: OptimConfig, dtype: str, seed: int, fp8: str = "none"
+    model: ModelConfig,
+    vocab_size: int,
+    layout: ParallelConfig,
+    optim: OptimConfig,
+    dtype: str,
+    seed: int,
+    fp8: str = "none",
 ) -> TrainState:
     """A freshly initialised state; `parallel.start` came before. Raises SeedbedError where the model cannot be cut as asked."""
     fp8_support.refuse_unusable(fp8)
@@ -75,7 +80,9 @@ def build(
         for parameter in chunk.parameters():
             tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
     weights.initialize(chunks, model, seed)
-    ddp = DistributedDataParallelConfig(grad_reduce_in_fp32=True, use_distributed_optimizer=layout.distributed_optimizer)
+    ddp = DistributedDataParallelConfig(
+        grad_reduce_in_fp32=True, use_distributed_optimizer=layout.distributed_optimizer
+    )
     chunks = [DistributedDataParallel(config, ddp, chunk) for chunk in chunks]
     optimizer = build_optimizer(chunks, optim, layout, dtype)
     config.finalize_model_grads_func = finalize_model_grads
@@ -88,9 +95,10 @@ def train_step(
 ) -> StepResult:
     """Forward, backward, clip and Adam over all micro-batches of all data-parallel processes; collective.
 
-    micro_batches: this process's share, all of one shape; the same for every process of a data-parallel replica, and the same number
-    on every replica. temperature divides the logits. The gradient is that of sum(loss) / sum(counted tokens) over the whole step.
-    Raises SeedbedError on every process when loss or gradient is not finite: the state must then be thrown away.
+    micro_batches: this process's share, all of one shape; the same for every process of a data-parallel replica, and the
+    same number on every replica. temperature divides the logits. The gradient is that of sum(loss) / sum(counted tokens)
+    over the whole step. Raises SeedbedError on every process when loss or gradient is not finite: the state must then be
+    thrown away.
     """
     parallel.seed_step(state.seed, state.step)
     for chunk in state.chunks:
@@ -121,7 +129,9 @@ def token_logprobs(state: TrainState, micro_batches: Sequence[Batch], temperatur
 
     kept = [sums["logprobs"] for sums in _run(state, micro_batches, keep, temperature, forward_only=True)]
     if not kept:  # an earlier pipeline stage
-        kept = [torch.empty(batch["labels"].shape, dtype=torch.float32, device=parallel.device()) for batch in micro_batches]
+        kept = [
+            torch.empty(batch["labels"].shape, dtype=torch.float32, device=parallel.device()) for batch in micro_batches
+        ]
     if parallel_state.get_pipeline_model_parallel_world_size() > 1:
         last = parallel_state.get_pipeline_model_parallel_last_rank()
         for logprobs in kept:
@@ -129,7 +139,9 @@ def token_logprobs(state: TrainState, micro_batches: Sequence[Batch], temperatur
     return kept
 
 
-def language_model_loss(logprobs: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+def language_model_loss(
+    logprobs: torch.Tensor, batch: Batch
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """-log p summed over batch["loss_mask"] [b, s]: pretraining's and SFT's loss."""
     mask = batch["loss_mask"].to(logprobs.dtype)
     return -(logprobs * mask).sum(), mask.sum().to(torch.int), {}
@@ -155,7 +167,8 @@ def _run(
         )
     if fp8_support.have_transformer_engine() and any("attention_mask" in batch for batch in micro_batches):
         raise SeedbedError(
-            "Transformer Engine's causal attention ignores an attention_mask", "leave packing off where Transformer Engine is in use"
+            "Transformer Engine's causal attention ignores an attention_mask",
+            "leave packing off where Transformer Engine is in use",
         )
 
     def forward_step(batches: Any, chunk: torch.nn.Module) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
@@ -187,9 +200,15 @@ def _run(
 
 
 def _logprobs_of_labels(
-    *, hidden_states: torch.Tensor, output_layer: Any, output_weight: Any, labels: torch.Tensor, context: tuple[int, float], **_: Any
+    *,
+    hidden_states: torch.Tensor,
+    output_layer: Any,
+    output_weight: Any,
+    labels: torch.Tensor,
+    context: tuple[int, float],
+    **_: Any,
 ) -> torch.Tensor:
-    """GPTModel's output hook: hidden states [s, b, h] -> log-probabilities fp32 [b, s] of labels, reduced over the vocabulary slices."""
+    """GPTModel's output hook: hidden states [s, b, h] -> log-probabilities of labels, fp32 [b, s], reduced over tp."""
     vocab_size, temperature = context
     logits, _ = output_layer(hidden_states, weight=output_weight)  # [s, b, padded vocab / tp]
     logits = logits.float() / temperature if temperature != 1.0 else logits.float()

@@ -1,7 +1,8 @@
 """The whole model seen through one process's part of it: names, initial values, scatter from and gather to full tensors.
 
-Every parameter has one global name (layer numbers counted over all pipeline stages) and one full shape. Initial values are drawn by
-name, so the same seed is the same model in every layout; HF import and export are a renaming on top of `scatter` and `gather`.
+Every parameter has one global name (layer numbers counted over all pipeline stages) and one full shape. Initial values are
+drawn by name, so the same seed is the same model in every layout; HF import and export are a renaming on top of `scatter`
+and `gather`.
 """
 
 from __future__ import annotations
@@ -10,16 +11,15 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 
-from megatron_train import parallel
-from megatron_train.model import unwrap
-
-import torch  # isort: skip
+import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 
 from conf.schema.pretrain import ModelConfig
+from megatron_train import parallel
+from megatron_train.model import unwrap
 
-# The local layers keep norms apart, Transformer Engine's fold them into the next linear; checkpoints use the latter names in both.
+# Local layers keep norms apart, Transformer Engine's fold them into the next linear; checkpoints always use the latter names.
 _TE_NAMES = (
     ("input_layernorm.weight", "self_attention.linear_qkv.layer_norm_weight"),
     ("pre_mlp_layernorm.weight", "mlp.linear_fc1.layer_norm_weight"),
@@ -39,7 +39,10 @@ def local_parameters(chunks: list[torch.nn.Module]) -> dict[str, torch.nn.Parame
 
 
 def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> None:
-    """Norms 1; matrices N(0, init_std), the two that write into the residual stream N(0, init_std / sqrt(2 layers)) (Megatron-LM)."""
+    """Norms 1; matrices N(0, init_std), but those that write into the residual stream N(0, init_std / sqrt(2 layers)).
+
+    The scaling is Megatron-LM's (and GPT-2's, Sec 2.3).
+    """
 
     def draw(name: str, shape: torch.Size) -> torch.Tensor:
         if len(shape) == 1:
@@ -116,7 +119,11 @@ def _slice(name: str, full: torch.Tensor, parameter: torch.nn.Parameter) -> torc
     """A gated linear_fc1 is [gate; up], each cut over tp: process r holds [gate_r; up_r]."""
     if not _is_cut(parameter):
         return full
-    tp, r, dim = parallel_state.get_tensor_model_parallel_world_size(), parallel_state.get_tensor_model_parallel_rank(), parameter.partition_dim
+    tp, r, dim = (
+        parallel_state.get_tensor_model_parallel_world_size(),
+        parallel_state.get_tensor_model_parallel_rank(),
+        parameter.partition_dim,
+    )
     if name.endswith("linear_fc1.weight"):
         return torch.cat([half.chunk(tp, dim)[r] for half in full.chunk(2, dim)], dim)
     return full.chunk(tp, dim)[r]

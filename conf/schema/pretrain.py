@@ -9,7 +9,10 @@ from conf.errors import SeedbedError
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A Llama-style decoder: RMSNorm, SwiGLU, rotary positions, grouped-query attention, no biases. The vocabulary comes with the tokens."""
+    """A Llama-style decoder: RMSNorm, SwiGLU, rotary positions, grouped-query attention, no biases.
+
+    The vocabulary is the tokenizer's and comes with the tokens.
+    """
 
     layers: int = 4
     hidden: int = 192
@@ -146,7 +149,7 @@ class PretrainConfig:
     save_every: int = 100  # steps; the last step is always saved
     keep: int = 2  # checkpoints on disk
     log_every: int = 1  # steps
-    samples: bool = True  # complete conf/pretrain/prompts.txt greedily before the first and after the last step
+    samples: bool = True  # greedy completions of a few prompts before the first and after the last step
 
     def check(self) -> None:
         self.model.check()
@@ -185,8 +188,8 @@ def check_world(parallel: ParallelConfig, batch: BatchConfig | None, world: int)
     dp = world // model_size
     if batch is not None and batch.total % (batch.micro * dp):
         raise SeedbedError(
-            f"batch.total must divide by batch.micro * dp: {batch.total} % ({batch.micro} * {dp}) = {batch.total % (batch.micro * dp)}, "
-            f"where dp = {world} processes / ({product}) = {dp}",
+            f"batch.total must divide by batch.micro * dp: "
+            f"{batch.total} % ({batch.micro} * {dp}) = {batch.total % (batch.micro * dp)}, where dp = {world} processes / ({product}) = {dp}",
             "change batch.total, batch.micro or the number of processes",
         )
     return dp

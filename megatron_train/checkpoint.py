@@ -1,0 +1,161 @@
+"""Checkpoints that a kill cannot lose and any layout can load.
+
+root/step_00000100/        megatron-core's torch_dist shards and manifest.json (step, seed, architecture, caller's extra)
+root/latest                the name of the newest complete one, replaced atomically
+
+A save writes into step_N.partial and renames it when every process is done; only then does `latest` move and only then are old ones
+deleted. Generators are seeded from (seed, step), so no generator state is stored: parallel.seed_step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import megatron.core
+import torch
+from megatron.core import dist_checkpointing
+
+from conf.errors import SeedbedError
+from megatron_train import parallel
+from megatron_train.model import unwrap
+from megatron_train.step import TrainState
+
+# It announces at every synchronous save that its asynchronous one is deprecated.
+logging.getLogger("megatron.core.dist_checkpointing.strategies.torch").setLevel(logging.ERROR)
+
+# Optimizer state that loads in every layout, and unprefixed keys (megatron-core distrib_optimizer.py).
+_METADATA = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}
+
+
+def save(state: TrainState, root: Path, extra: dict[str, Any], keep: int) -> Path:
+    """Write root/step_N for N = state.step and keep the newest `keep`; collective. `extra` is JSON and comes back from `load`.
+
+    Does nothing when step_N is already the latest, so a complete checkpoint is never taken away to be written again.
+    """
+    final = root / f"step_{state.step:08d}"
+    if parallel.broadcast_object(latest(root) == final):
+        return final
+    partial = final.with_name(final.name + ".partial")
+    if parallel.is_main():
+        root.mkdir(parents=True, exist_ok=True)
+        for leftover in root.glob("*.partial"):
+            shutil.rmtree(leftover)
+        partial.mkdir()
+    parallel.barrier()
+    dist_checkpointing.save(_sharded(state, loading=False), str(partial))
+    parallel.barrier()
+    if parallel.is_main():
+        (partial / "manifest.json").write_text(json.dumps(_manifest(state, extra), indent=2, sort_keys=True) + "\n")
+        shutil.rmtree(final, ignore_errors=True)  # left over where `latest` was set back by hand
+        os.rename(partial, final)
+        _replace(root / "latest", final.name + "\n")
+        for old in sorted(root.glob("step_*"))[:-keep]:
+            shutil.rmtree(old)
+    parallel.barrier()
+    return final
+
+
+def latest(root: Path) -> Path | None:
+    """The newest complete checkpoint, or None."""
+    pointer = root / "latest"
+    if not pointer.is_file():
+        return None
+    folder = root / pointer.read_text().strip()
+    if not (folder / "manifest.json").is_file():
+        raise SeedbedError(
+            f"{pointer} names {folder.name}, which is not there", f"write the name of a step_* folder into {pointer}"
+        )
+    return folder
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of one checkpoint folder, or of the newest under a root."""
+    folder = Path(folder)
+    found = folder if (folder / "manifest.json").is_file() else latest(folder)
+    if found is None:
+        raise SeedbedError(f"{folder} holds no checkpoint", "train first, or give the folder that holds `latest`")
+    return {**json.loads((found / "manifest.json").read_text()), "folder": str(found)}
+
+
+def load(state: TrainState, folder: Path, weights_only: bool = False) -> dict[str, Any]:
+    """Fill `state` from one checkpoint folder or the newest under a root, whatever layout wrote it; collective. Returns its manifest.
+
+    Raises SeedbedError for another architecture, or an optimizer state of the other kind (distributed or not).
+    """
+    manifest = read_manifest(folder)
+    wanted = _manifest(state, {})
+    _refuse_differences(manifest["folder"], manifest["architecture"], wanted["architecture"])
+    if not weights_only and manifest["distributed_optimizer"] != state.layout.distributed_optimizer:
+        raise SeedbedError(
+            f"{manifest['folder']} was written with parallel.distributed_optimizer={str(manifest['distributed_optimizer']).lower()}; "
+            "the two kinds of Adam state cannot be read as each other",
+            "set parallel.distributed_optimizer as it was",
+        )
+    try:
+        loaded = dist_checkpointing.load(_sharded(state, loading=True, weights_only=weights_only), manifest["folder"])
+    except Exception as error:  # torch, megatron-core and the file system each have their own family
+        raise SeedbedError(
+            f"{manifest['folder']} cannot be read: {type(error).__name__}: {str(error).splitlines()[0]}",
+            f"delete it and write the name of an earlier step_* folder into {Path(manifest['folder']).parent / 'latest'}",
+        ) from error
+    for i, chunk in enumerate(state.chunks):
+        unwrap(chunk).load_state_dict(loaded[f"model{i}"], strict=True)
+    if weights_only:
+        state.optimizer.reload_model_params()
+    else:
+        state.optimizer.load_state_dict(loaded["optimizer"])
+    state.step = manifest["step"]
+    return manifest
+
+
+def _sharded(state: TrainState, loading: bool, weights_only: bool = False) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        f"model{i}": unwrap(chunk).sharded_state_dict(metadata=_METADATA) for i, chunk in enumerate(state.chunks)
+    }
+    if not weights_only:
+        out["optimizer"] = state.optimizer.sharded_state_dict(dict(out), is_loading=loading, metadata=_METADATA)
+    return out
+
+
+def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
+    architecture = dataclasses.asdict(state.model)
+    del architecture["seq_length"], architecture["init_std"]  # neither shapes a tensor
+    return {
+        "version": 1,
+        "step": state.step,
+        "seed": state.seed,
+        "architecture": {**architecture, "vocab_size": state.vocab_size, "dtype": state.dtype},
+        "layout": dataclasses.asdict(state.layout),
+        "world": parallel.world(),
+        "distributed_optimizer": state.layout.distributed_optimizer,
+        "made_with": {"torch": torch.__version__, "megatron-core": megatron.core.__version__},
+        "extra": extra,
+    }
+
+
+def _refuse_differences(where: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    different = [
+        f"{key}: {theirs.get(key)} there, {ours.get(key)} here"
+        for key in sorted({*theirs, *ours})
+        if theirs.get(key) != ours.get(key)
+    ]
+    if different:
+        raise SeedbedError(
+            f"{where} holds another architecture ({'; '.join(different)})",
+            "restore these values, or use another output folder",
+        )
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial.txt")
+    with partial.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)

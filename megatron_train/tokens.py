@@ -1,0 +1,136 @@
+"""DIR/tokens/manifest.json: what the packer promises about the shards, and the checks that hold it to that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from conf.errors import SeedbedError
+
+REPACK = "pack the tokens again: python -m spark_jobs run ... from=documents"
+# The header of a Megatron .idx file: magic, version, dtype code, sequences, documents (megatron-core indexed_dataset.py).
+_IDX_HEADER = struct.Struct("<9sQBQQ")
+_IDX_MAGIC = b"MMIDIDX\x00\x00"
+_CHUNK = 1 << 24
+
+
+@dataclass(frozen=True)
+class Shard:
+    split: str  # train | val
+    prefix: Path  # without .bin / .idx
+    tokens: int
+    documents: int
+    bin_bytes: int
+    bin_sha256: str
+    idx_sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    tokenizer: Path  # folder with tokenizer.json
+    vocab_size: int
+    eod: int
+    dtype: str
+    shards: list[Shard]
+    identity: str  # 16 hex digits over tokenizer and shard contents: what the model was trained on
+
+    def of(self, split: str) -> list[Shard]:
+        return [shard for shard in self.shards if shard.split == split]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of DIR/tokens, with the tokenizer's hash checked. Raises SeedbedError when it is missing, foreign or mismatched."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise SeedbedError(
+            f"{path} does not exist", "give output=DIR of a run whose tokens are packed, or pack them first"
+        )
+    raw = json.loads(path.read_text())
+    if raw.get("version") != 1:
+        raise SeedbedError(f"{path} has version {raw.get('version')}; this code reads version 1", REPACK)
+    tokenizer = folder / raw["tokenizer"]["path"]
+    file = tokenizer / "tokenizer.json"
+    found = _sha256(file) if file.is_file() else "no file"
+    if found != raw["tokenizer"]["sha256"]:
+        raise SeedbedError(
+            f"{file} is not the tokenizer that packed these shards: sha256 {found[:16]}, the manifest says "
+            f"{raw['tokenizer']['sha256'][:16]}",
+            "put the tokenizer back, or " + REPACK,
+        )
+    shards = [
+        Shard(
+            split=one["split"],
+            prefix=folder / one["prefix"],
+            tokens=one["tokens"],
+            documents=one["documents"],
+            bin_bytes=one["bin_bytes"],
+            bin_sha256=one["bin_sha256"],
+            idx_sha256=one["idx_sha256"],
+        )
+        for one in raw["shards"]
+    ]
+    content = [raw["tokenizer"]["sha256"], *([s.split, s.prefix.name, s.bin_sha256, s.idx_sha256] for s in shards)]
+    return Manifest(
+        tokenizer=tokenizer,
+        vocab_size=raw["tokenizer"]["vocab_size"],
+        eod=raw["tokenizer"]["eod"],
+        dtype=raw["dtype"],
+        shards=shards,
+        identity=hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16],
+    )
+
+
+def verify_shards(manifest: Manifest, contents: bool) -> None:
+    """Every shard is there with the promised size; with `contents`, also its hashes and that every id lies in the vocabulary.
+
+    Raises SeedbedError naming the first shard that fails. `contents` reads everything once, at about 1 GB/s.
+    """
+    for shard in manifest.shards:
+        binary, index = shard.prefix.with_suffix(".bin"), shard.prefix.with_suffix(".idx")
+        for file in (binary, index):
+            if not file.is_file():
+                raise SeedbedError(f"token shard {file} is missing", REPACK)
+        size = binary.stat().st_size
+        if size != shard.bin_bytes:
+            raise SeedbedError(f"token shard {binary} has {size} bytes; the manifest says {shard.bin_bytes}", REPACK)
+        width = np.dtype(manifest.dtype).itemsize
+        if size != shard.tokens * width:
+            raise SeedbedError(
+                f"token shard {binary}: {shard.tokens} tokens * {width} bytes = {shard.tokens * width}, not {size}",
+                REPACK,
+            )
+        header = index.read_bytes()[: _IDX_HEADER.size]
+        if len(header) < _IDX_HEADER.size or header[:9] != _IDX_MAGIC:
+            raise SeedbedError(f"{index} is not a Megatron index (or is cut short)", REPACK)
+        sequences = _IDX_HEADER.unpack(header)[3]
+        if sequences != shard.documents:
+            raise SeedbedError(f"{index} holds {sequences} documents; the manifest says {shard.documents}", REPACK)
+        if contents:
+            _verify_contents(manifest, shard, binary, index)
+
+
+def _verify_contents(manifest: Manifest, shard: Shard, binary: Path, index: Path) -> None:
+    if _sha256(index) != shard.idx_sha256:
+        raise SeedbedError(f"{index} differs from what the packer wrote (sha256)", REPACK)
+    digest, largest = hashlib.sha256(), -1
+    with binary.open("rb") as file:
+        while block := file.read(_CHUNK):
+            digest.update(block)
+            largest = max(largest, int(np.frombuffer(block, dtype=manifest.dtype).max()))
+    if digest.hexdigest() != shard.bin_sha256:
+        raise SeedbedError(f"token shard {binary} differs from what the packer wrote (sha256)", REPACK)
+    if largest >= manifest.vocab_size:
+        raise SeedbedError(
+            f"token shard {binary} holds id {largest}; the tokenizer has {manifest.vocab_size} ids, 0 to {manifest.vocab_size - 1}",
+            REPACK,
+        )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,123 @@
+"""A token set as the packer writes it, made with megatron-core's own IndexedDatasetBuilder, and ways to launch processes on it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+VOCAB = 384  # 256 bytes, <|endoftext|>, <|pad|> and merges: small and padded (to 384 = 3 * 128)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def write_tokens(
+    folder: Path, train_documents: list[str], val_documents: list[str], vocab_size: int = VOCAB, shards: int = 2
+) -> None:
+    """folder/tokens-like directory: tokenizer/, shards and manifest.json."""
+    from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=["<|endoftext|>", "<|pad|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(train_documents, trainer)
+    (folder / "tokenizer").mkdir(parents=True)
+    tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
+    (folder / "tokenizer" / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>", "pad_token": "<|pad|>"})
+    )
+    entries = []
+    for split, documents in (("train", train_documents), ("val", val_documents)):
+        parts = shards if split == "train" else 1
+        for number in range(parts):
+            prefix = folder / f"{split}-{number:05d}"
+            mine = documents[number::parts]
+            builder = IndexedDatasetBuilder(str(prefix) + ".bin", dtype=np.uint16)
+            tokens = 0
+            for text in mine:
+                ids = [*tokenizer.encode(text).ids, 0]
+                builder.add_document(np.array(ids, dtype=np.uint16), [len(ids)])
+                tokens += len(ids)
+            builder.finalize(str(prefix) + ".idx")
+            entries.append(
+                {
+                    "split": split,
+                    "prefix": prefix.name,
+                    "tokens": tokens,
+                    "documents": len(mine),
+                    "bin_bytes": prefix.with_suffix(".bin").stat().st_size,
+                    "bin_sha256": _sha256(prefix.with_suffix(".bin")),
+                    "idx_sha256": _sha256(prefix.with_suffix(".idx")),
+                }
+            )
+    manifest = {
+        "version": 1,
+        "tokenizer": {
+            "path": "tokenizer",
+            "sha256": _sha256(folder / "tokenizer" / "tokenizer.json"),
+            "vocab_size": tokenizer.get_vocab_size(),
+            "eod": 0,
+            "pad": 1,
+            "special_tokens": {"<|endoftext|>": 0, "<|pad|>": 1},
+        },
+        "dtype": "uint16",
+        "shards": entries,
+        "tables": {},
+        "config_hash": "test",
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def documents(count: int, seed: int = 0) -> list[str]:
+    """Small functions with names and numbers that differ: enough structure to be learnt in a few steps."""
+    rng = np.random.default_rng(seed)
+    verbs, nouns = ["add", "take", "scale", "find", "join"], ["item", "row", "node", "word", "edge"]
+    out = []
+    for _ in range(count):
+        verb, noun = (words[rng.integers(5)] for words in (verbs, nouns))
+        lines = [f"    {noun}_{i} = {verb}({noun}, {rng.integers(100)})" for i in range(rng.integers(3, 12))]
+        out.append(f"def {verb}_{noun}({noun}):\n" + "\n".join(lines) + f"\n    return {noun}\n")
+    return out
+
+
+def torchrun(processes: int, *args: str, timeout: float = 240, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """`torchrun --nproc-per-node N args`, from the repository, one thread a process."""
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        str(processes),
+        "--master-port",
+        "0",
+        *args,
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout)
+    if check and done.returncode:
+        raise AssertionError(f"exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+    return done
+
+
+def environment() -> dict[str, str]:
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "CUDA_VISIBLE_DEVICES": "",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
