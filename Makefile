@@ -27,7 +27,7 @@ java:  ## install a Java runtime, where `make setup` finds none
 	scripts/install_java.sh
 
 demo: setup  ## the whole line on real code: archives to tables, model, RL and a report (PROFILE=small for a short one)
-	$(BIN)/python -m demo profile=$(PROFILE) output=$(OUTPUT)
+	$(BIN)/python -m demo --config conf/demo/$(PROFILE).yaml output=$(OUTPUT)
 
 test: setup  ## the default tests (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow" -q

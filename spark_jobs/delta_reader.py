@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
@@ -34,6 +35,11 @@ class DeltaReader:
     def __contains__(self, name: str) -> bool:
         return name in self._tables
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tables that are there, in the order they were asked for."""
+        return tuple(self._tables)
+
     def sql(self, query: str, params: list[Any] | None = None) -> list[dict[str, Any]]:
         """Rows as dicts. Values travel as bound `params`, never inside the query text."""
         cursor = self._db.execute(query, params or [])
@@ -41,8 +47,12 @@ class DeltaReader:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
     def one(self, query: str, params: list[Any] | None = None) -> dict[str, Any]:
-        """The only row of `query`."""
+        """The row of a `query` that always has one."""
         return self.sql(query, params)[0]
+
+    def first(self, query: str, params: list[Any] | None = None) -> dict[str, Any] | None:
+        """The first row of `query`, or None where it has none."""
+        return next(iter(self.sql(query, params)), None)
 
     def version(self, name: str) -> int:
         return int(self._tables[name].version())
@@ -54,5 +64,12 @@ class DeltaReader:
 
     def lineage(self, name: str) -> dict[str, Any]:
         """What the job that wrote the newest commit recorded in userMetadata; empty for a foreign commit."""
-        text = self._tables[name].history(1)[0].get("userMetadata")
+        text = self._newest_commit(name).get("userMetadata")
         return json.loads(text) if text else {}
+
+    def committed_at(self, name: str) -> datetime:
+        """When the newest commit was made, in UTC."""
+        return datetime.fromtimestamp(self._newest_commit(name)["timestamp"] / 1000, UTC)
+
+    def _newest_commit(self, name: str) -> dict[str, Any]:
+        return self._tables[name].history(1)[0]

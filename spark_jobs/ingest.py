@@ -124,7 +124,7 @@ def _ingest_batch(ctx: Context, root: str, batch: list[Offer], lineage: dict) ->
     rows = read_rows(ctx, root, batch).persist(StorageLevel.DISK_ONLY)
     try:
         ctx.store.append("contents", _contents(ctx, rows), lineage, step)
-        contents = ctx.store.rows_written("contents")
+        contents = ctx.store.last_commit("contents").rows_added
         files = rows.drop("text").join(ctx.store.read_or_empty("files").select("doc_id"), "doc_id", "left_anti")
         ctx.store.append("files", files.coalesce(ctx.cfg.files_per_shard), lineage, step)
         counts = rows.groupBy("repo", "revision", "drop_reason").count().collect()

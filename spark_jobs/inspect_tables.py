@@ -47,6 +47,15 @@ def funnel(output: str) -> list[FunnelStep]:
             raise SeedbedError(
                 f"the funnel needs table {table}, which is not there yet", "python -m spark_jobs run ... first"
             )
+    return funnel_so_far(db)
+
+
+def funnel_so_far(db: DeltaReader) -> list[FunnelStep]:
+    """The funnel as far as the tables of an unfinished run reach; `files` and `contents` must be there.
+
+    Without decisions it ends at near duplicates, the first reason that is checked, or at exact ones.
+    Raises SeedbedError where the steps do not add up.
+    """
     steps: list[FunnelStep] = []
     kept = db.one("SELECT count(*) AS n FROM files")["n"]
     steps.append(FunnelStep("seen", 0, kept, "files"))
@@ -58,6 +67,16 @@ def funnel(output: str) -> list[FunnelStep]:
         steps.append(FunnelStep(row["r"], row["n"], kept, "files"))
     contents = db.one("SELECT count(*) AS n FROM contents")["n"]
     steps.append(FunnelStep("duplicate_exact", kept - contents, contents, "contents"))
+    if "decisions" in db and "documents" in db:
+        steps += _decision_steps(db, contents)
+    elif "clusters" in db:
+        copies = db.one("SELECT count(*) AS n FROM clusters WHERE NOT survivor")["n"]
+        steps.append(FunnelStep("duplicate_near", copies, contents - copies, "contents"))
+    return steps
+
+
+def _decision_steps(db: DeltaReader, contents: int) -> list[FunnelStep]:
+    steps = []
     counts = {r["r"]: r["n"] for r in db.sql("SELECT reason AS r, count(*) AS n FROM decisions GROUP BY 1")}
     kept, documents = contents, db.one("SELECT count(*) AS n FROM documents")["n"]
     for reason in [*REASONS, *sorted(set(counts) - {None, *REASONS})]:
@@ -75,36 +94,54 @@ def funnel(output: str) -> list[FunnelStep]:
 
 def funnel_text(output: str) -> str:
     """The funnel as an aligned table."""
+    steps = funnel(output)
     lines = [f"{'':<18}{'dropped':>12}{'kept':>12}"]
-    for step in funnel(output):
-        lines.append(
-            f"{step.reason:<18}{step.dropped or '':>12,}{step.kept:>12,} {step.unit}"
-            if step.dropped
-            else f"{step.reason:<18}{'':>12}{step.kept:>12,} {step.unit}"
-        )
-    lines.append(f"{'documents':<18}{'':>12}{funnel(output)[-1].kept:>12,}")
+    for step in steps:
+        dropped = f"{step.dropped:,}" if step.dropped else ""
+        lines.append(f"{step.reason:<18}{dropped:>12}{step.kept:>12,} {step.unit}")
+    lines.append(f"{'documents':<18}{'':>12}{steps[-1].kept:>12,}")
     return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class TableState:
+    """A table as it stands. `stale` says which of its inputs have moved on since its newest commit."""
+
+    name: str
+    rows: int
+    version: int
+    bytes: int
+    job: str
+    stale: tuple[str, ...]
+
+
+def table_states(db: DeltaReader) -> list[TableState]:
+    """The tables that are there, in the order of the graph."""
+    states = []
+    for name in (name for name in TABLE_NAMES if name in db):
+        lineage = db.lineage(name)
+        stale = tuple(
+            f"{table} was @{seen}, is @{db.version(table)}"
+            for table, seen in lineage.get("inputs", {}).items()
+            if table in db and db.version(table) != seen
+        )
+        rows = db.one(f"SELECT count(*) AS n FROM {name}")["n"]
+        job = lineage.get("job", "?")
+        states.append(TableState(name, rows, db.version(name), db.bytes_on_disk(name), job, stale))
+    return states
 
 
 def status(output: str) -> str:
     """A line a table: rows, version, size, the job that wrote it, and whether its inputs have moved on since."""
-    db = DeltaReader(output, TABLE_NAMES)
+    states = {state.name: state for state in table_states(DeltaReader(output, TABLE_NAMES))}
     lines = [f"{'table':<15}{'rows':>12}{'version':>9}{'MB':>9}  written by"]
     for name in TABLE_NAMES:
-        if name not in db:
+        if name not in states:
             lines.append(f"{name:<15}{'-':>12}")
             continue
-        lineage = db.lineage(name)
-        stale = [
-            f"{table} was @{seen}, is @{db.version(table)}"
-            for table, seen in lineage.get("inputs", {}).items()
-            if table in db and db.version(table) != seen
-        ]
-        rows = db.one(f"SELECT count(*) AS n FROM {name}")["n"]
-        note = f"  ({'; '.join(stale)})" if stale else ""
-        lines.append(
-            f"{name:<15}{rows:>12,}{db.version(name):>9}{db.bytes_on_disk(name) / 1e6:>9.1f}  {lineage.get('job', '?')}{note}"
-        )
+        state = states[name]
+        note = f"  ({'; '.join(state.stale)})" if state.stale else ""
+        lines.append(f"{name:<15}{state.rows:>12,}{state.version:>9}{state.bytes / 1e6:>9.1f}  {state.job}{note}")
     return "\n".join(lines)
 
 
@@ -183,15 +220,22 @@ def _story(db: DeltaReader, sha: str) -> str:
             + ("; ".join(f"{h['benchmark']} {h['item']}: {h['ngram']!r}" for h in hits) or "none found")
         )
     if "decisions" in db:
-        row = db.one("SELECT * FROM decisions WHERE content_sha256 = ?", [sha])
-        lines.append("  decision     " + (f"dropped: {row['reason']} ({row['detail']})" if row["reason"] else "kept"))
+        row = db.first("SELECT * FROM decisions WHERE content_sha256 = ?", [sha])
+        if row is None:
+            lines.append("  decision     not made yet")
+        else:
+            lines.append(
+                "  decision     " + (f"dropped: {row['reason']} ({row['detail']})" if row["reason"] else "kept")
+            )
     if "documents" in db:
         lines += _tell_document(db, sha)
     return "\n".join(lines)
 
 
 def _tell_cluster(db: DeltaReader, sha: str) -> list[str]:
-    row = db.one("SELECT * FROM clusters WHERE content_sha256 = ?", [sha])
+    row = db.first("SELECT * FROM clusters WHERE content_sha256 = ?", [sha])
+    if row is None:
+        return ["  near dups    not compared yet"]
     if row["cluster_size"] == 1:
         return ["  near dups    none"]
     keeper = db.one("SELECT content_sha256 AS s FROM clusters WHERE cluster_id = ? AND survivor", [row["cluster_id"]])[
@@ -212,7 +256,9 @@ def _tell_cluster(db: DeltaReader, sha: str) -> list[str]:
 
 
 def _tell_syntax(db: DeltaReader, sha: str) -> list[str]:
-    r = db.one("SELECT * FROM syntax WHERE content_sha256 = ?", [sha])
+    r = db.first("SELECT * FROM syntax WHERE content_sha256 = ?", [sha])
+    if r is None:
+        return ["  syntax       not parsed yet"]
     if r["status"] != "ok":
         return [f"  syntax       {r['status']} ({r['parser'] or 'no grammar'})"]
     share = f"{r['error_share']:.2%} of bytes in error" if r["has_error"] else "no errors"

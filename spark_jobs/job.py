@@ -139,7 +139,7 @@ class ShardJob:
                 due = self._missing(ctx).filter(F.col("shard") == part["shard"])
                 rows = self.transform(due, ctx)
                 version = ctx.store.append(self.output, rows, lineage, step=f"shard-{part['shard']}")
-                rows_out += ctx.store.rows_written(self.output)
+                rows_out += ctx.store.last_commit(self.output).rows_added
                 bar.update(part["n"])
         return Summary(
             self.name,

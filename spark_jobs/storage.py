@@ -35,6 +35,20 @@ def read_text(root: str, name: str) -> str | None:
         return stream.read().decode()
 
 
+def file_sizes(root: str, folder: str) -> dict[str, int]:
+    """Name -> bytes of the files directly inside DIR/folder; empty where it does not exist."""
+    system, base = open_root(root)
+    listing = system.get_file_info(fs.FileSelector(f"{base}/{folder}", allow_not_found=True))
+    return {info.base_name: info.size for info in listing if info.type == fs.FileType.File}
+
+
+def delete(root: str, name: str) -> None:
+    """Remove DIR/name, if it is there."""
+    system, base = open_root(root)
+    if system.get_file_info(f"{base}/{name}").type == fs.FileType.File:
+        system.delete_file(f"{base}/{name}")
+
+
 def append_json_line(root: str, name: str, row: dict[str, Any]) -> None:
     """Add one line to a small JSON-lines file (one writer: the driver)."""
     write_text(root, name, (read_text(root, name) or "") + json.dumps(row, sort_keys=True) + "\n")

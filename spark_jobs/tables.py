@@ -10,12 +10,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from conf.errors import SeedbedError
+from spark_jobs.delta_log import newest_commit
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,11 @@ TABLES: dict[str, Table] = {
 
 @dataclass(frozen=True)
 class Commit:
-    """A table's newest commit: its version and the lineage that was written with it (empty for a foreign commit)."""
+    """A table's newest commit: version, the lineage written with it (empty for a foreign commit), rows it added."""
 
     version: int
     lineage: dict[str, Any]
+    rows_added: int
 
 
 class Store:
@@ -108,14 +109,16 @@ class Store:
         return f"{self.root}/tables/{table}"
 
     def exists(self, table: str) -> bool:
-        return bool(DeltaTable.isDeltaTable(self.spark, self.path(table)))
+        return newest_commit(self.spark, self.path(table)) is not None
 
     def last_commit(self, table: str) -> Commit | None:
         """The newest commit, or None where the table does not exist."""
-        if not self.exists(table):
+        found = newest_commit(self.spark, self.path(table))
+        if found is None:
             return None
-        row = DeltaTable.forPath(self.spark, self.path(table)).history(1).select("version", "userMetadata").first()
-        return Commit(row["version"], json.loads(row["userMetadata"]) if row["userMetadata"] else {})
+        version, info = found
+        added = int(info.get("operationMetrics", {}).get("numOutputRows", 0))
+        return Commit(version, json.loads(info.get("userMetadata") or "{}"), added)
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
         """The table at `version` (None: the newest), with exactly the declared columns.
@@ -156,13 +159,6 @@ class Store:
         """Replace the whole table in one atomic commit; returns the new version. Older versions stay readable."""
         self._writer(table, rows, lineage).mode("overwrite").option("overwriteSchema", "true").save(self.path(table))
         return self.last_commit(table).version  # type: ignore[union-attr]
-
-    def rows_written(self, table: str) -> int:
-        """Rows that the newest commit added, from Delta's own operation metrics."""
-        metrics = (
-            DeltaTable.forPath(self.spark, self.path(table)).history(1).select("operationMetrics").first()[0] or {}
-        )
-        return int(metrics.get("numOutputRows", 0))
 
     def fingerprint(self, table: str, version: int | None = None) -> str:
         """Order-free content hash `rows-hash`: the same for the same rows, however they are split or ordered.

@@ -1,0 +1,1 @@
+"""`make demo`: the whole line on real code, one program after the other, then expected against obtained."""

@@ -1,0 +1,61 @@
+"""The demo's stages: the same commands a user would type, in order, with the seconds each takes on two cores."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+from conf.schema.demo import DemoConfig
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`command` is an argument list (never a shell string); `seconds` is what two quiet cores were measured to take."""
+
+    name: str
+    what: str
+    command: list[str]
+    seconds: int
+
+
+def stages(cfg: DemoConfig, seconds: dict[str, int]) -> list[Stage]:
+    """Every stage of the line for `cfg`; `seconds` by stage name, from the profile's expectations."""
+    python, out = sys.executable, f"output={cfg.output}"
+
+    def module(name: str, *arguments: str) -> list[str]:
+        return [python, "-m", name, *arguments]
+
+    def torchrun(ranks: int, name: str, *arguments: str) -> list[str]:
+        launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m", name]
+        return [python, "-m", *launcher, *arguments]
+
+    curate = ("--config", cfg.curate, f"input={cfg.downloads}", out)
+    lm_scores = (
+        f"score.scorer={cfg.output}/scorers/language_model",
+        "score.scope=labelled",
+        f"score.max_tokens={cfg.scorer_tokens}",
+    )
+    line = [
+        ("fetch", "real source archives, pinned and hashed", module("demo.fetch", cfg.sources, cfg.downloads)),
+        ("curate", "archives -> Delta tables -> token shards", module("spark_jobs", "run", *curate)),
+        (
+            "pretrain",
+            "Megatron on 4 processes, TP=2 x PP=2",
+            torchrun(cfg.pretrain_ranks, "megatron_train.pretrain", "--config", cfg.pretrain, out),
+        ),
+        ("export", "checkpoint -> Hugging Face folder", module("megatron_train.hf", "--config", cfg.pretrain, out)),
+        (
+            "scorer",
+            "regression head on the new model",
+            module("megatron_train.train_scorer", "--config", cfg.pretrain, out),
+        ),
+        (
+            "score",
+            "the model scores code through vLLM",
+            module("spark_jobs", "run", *curate, *lm_scores, "from=scores", "until=scores"),
+        ),
+        ("sft", "warm-up on demonstrations", torchrun(cfg.rl_ranks, "rl.sft", "--config", cfg.sft, out)),
+        ("grpo", "reward from unit tests in the sandbox", torchrun(cfg.rl_ranks, "rl.grpo", "--config", cfg.grpo, out)),
+        ("report", "one page of everything", module("report", out)),
+    ]
+    return [Stage(name, what, command, seconds[name]) for name, what, command in line]
