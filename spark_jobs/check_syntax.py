@@ -1,0 +1,71 @@
+"""`contents` -> `syntax`: what tree-sitter makes of every content (Sec 2.2.1 drops files with syntax errors).
+
+spark-submit spark_jobs/check_syntax.py --config conf/curate/local.yaml output=DIR
+
+Records, never drops: which share of error is too much is policy and differs by language (macros make half of all sound C
+files "erroneous").
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from conf.errors import run_cli
+from spark_jobs.job import Context, ShardJob, main
+from spark_jobs.kernels.grammars import GRAMMARS
+from spark_jobs.kernels.parse_guard import Guard
+from spark_jobs.kernels.syntax import line_stats
+from spark_jobs.tables import TABLES
+
+_ARROW = pa.schema(
+    [
+        ("content_sha256", pa.string()),
+        ("parser", pa.string()),
+        ("status", pa.string()),
+        ("has_error", pa.bool_()),
+        ("error_share", pa.float64()),
+        ("functions", pa.int32()),
+        ("classes", pa.int32()),
+        ("comment_share", pa.float64()),
+        ("lines", pa.int32()),
+        ("max_line", pa.int32()),
+        ("mean_line", pa.float64()),
+        ("shard", pa.int32()),
+    ]
+)
+
+
+def params(ctx: Context) -> dict[str, Any]:
+    return {"timeout_s": ctx.cfg.syntax.timeout_s, "grammars": version("tree-sitter-language-pack")}
+
+
+def transform(due: DataFrame, ctx: Context) -> DataFrame:
+    """One row of `syntax` for each of the due contents."""
+    timeout_s = ctx.cfg.syntax.timeout_s
+
+    def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with Guard(timeout_s) as guard:
+            for batch in batches:
+                rows = [_row(guard, **content) for content in batch.to_pylist()]
+                yield pa.RecordBatch.from_pylist(rows, schema=_ARROW)
+
+    return due.select("content_sha256", "text", "language", "shard").mapInArrow(check, TABLES["syntax"].ddl)
+
+
+def _row(guard: Guard, content_sha256: str, text: str, language: str | None, shard: int) -> dict[str, Any]:
+    status, facts = guard.facts(text.encode(), GRAMMARS.get(language or "", ()))
+    found = asdict(facts) if facts else {}
+    return {"content_sha256": content_sha256, "status": status, **found, **asdict(line_stats(text)), "shard": shard}
+
+
+JOB = ShardJob("check_syntax", output="syntax", params=params, transform=transform)
+
+if __name__ == "__main__":
+    run_cli(lambda argv: main(JOB, argv), sys.argv[1:])
