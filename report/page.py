@@ -1,0 +1,102 @@
+"""The page: every section of a run in reading order, those that are missing as a line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from conf.errors import SeedbedError
+from report.blocks import Fact, Note, Section
+from report.run import Missing, Run
+from report.sections import (
+    duplicates,
+    funnel,
+    grpo,
+    mix,
+    pretrain,
+    quality,
+    sft,
+    syntax,
+    tables,
+    timing,
+    tokens,
+)
+from spark_jobs.inspect_tables import funnel_so_far
+
+HERE = Path(__file__).parent
+# (id, title where it is missing, maker)
+SECTIONS = (
+    ("funnel", "Funnel", funnel.section),
+    ("mix", "Languages and licences", mix.section),
+    ("duplicates", "Duplicates", duplicates.section),
+    ("syntax", "Syntax", syntax.section),
+    ("quality", "Quality", quality.section),
+    ("tokens", "Tokens", tokens.section),
+    ("pretrain", "Pretraining", pretrain.section),
+    ("sft", "SFT", sft.section),
+    ("grpo", "GRPO", grpo.section),
+    ("timing", "Outcome and time", timing.section),
+    ("tables", "Tables", tables.section),
+)
+
+
+def build(output: str) -> str:
+    """The page of the run under `output` as HTML; the same run gives the same bytes.
+
+    Raises SeedbedError where there is no run.
+    """
+    run = Run(output)
+    env = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    sections = [_section(run, *entry) for entry in SECTIONS]
+    style = Markup((HERE / "style.css").read_text(encoding="utf-8"))
+    return env.get_template("page.html.j2").render(
+        run=run.output, when=_when(run), headline=_headline(run), sections=sections, style=style
+    )
+
+
+def _section(run: Run, name: str, title: str, make) -> Section:
+    try:
+        return make(run)
+    except Missing as missing:
+        return Section(name, title, "", [Note(f"Not there yet: {missing.what}. Make it with", missing.command)])
+    except SeedbedError as error:
+        return Section(name, title, "", [Note(f"{error.problem}. To mend it", error.fix)])
+
+
+def _when(run: Run) -> str:
+    """From the first to the last of the tables' newest commits, UTC."""
+    if run.db is None:
+        return ""
+    times = sorted(run.db.committed_at(name) for name in run.db.names)
+    return (
+        f"{times[0]:%Y-%m-%d %H:%M} – {times[-1]:%H:%M} UTC"
+        if times[0].date() == times[-1].date()
+        else f"{times[0]:%Y-%m-%d} – {times[-1]:%Y-%m-%d}"
+    )
+
+
+def _headline(run: Run) -> list[Fact]:
+    """The run in one line of figures, as far as it got."""
+    facts = []
+    if run.has("files", "contents"):
+        steps = funnel_so_far(run.tables("files"))
+        facts.append(Fact(f"{steps[0].kept:,}", "files seen"))
+        facts.append(Fact(f"{steps[-1].kept:,}", "documents kept" if run.has("documents") else "contents so far"))
+    if run.has("token_index"):
+        total = run.tables("token_index").one("SELECT coalesce(sum(tokens), 0)::BIGINT AS n FROM token_index")["n"]
+        facts.append(Fact(f"{total / 1e6:.1f} M", "tokens"))
+    for path, key, label in (
+        ("pretrain/metrics.jsonl", "val_loss", "validation loss"),
+        ("rl/grpo/metrics.jsonl", "heldout_reward", "held-out reward"),
+    ):
+        try:
+            values = [row[key] for row in run.lines(path) if row.get(key) is not None]
+        except Missing:
+            continue
+        if values:
+            facts.append(Fact(f"{values[0]:.2f} → {values[-1]:.2f}", label))
+    return facts

@@ -1,0 +1,186 @@
+"""Scores: their histogram with the cut, agreement with the oracle's labels, and the best and worst snippets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from report import svg
+from report.blocks import Block, Chart, Code, Note, Row, Section, Table
+from report.highlight import source
+from report.run import Missing, Run
+from spark_jobs.delta_reader import DeltaReader
+
+BINS = 40
+SNIPPETS = 3  # best, and as many worst
+MEASURES = (
+    ("files", "files", ",d"),
+    ("mae", "MAE", ".2f"),
+    ("cmae", "cMAE", ".2f"),
+    ("spearman", "Spearman", ".2f"),
+    ("within_1", "within 1", ".0%"),
+    ("zero_recall", "zeros found", ".0%"),
+)
+# Short enough to show, long enough to judge; one of each repository, so that the ends are not one package alone.
+_SNIPPETS = """
+SELECT content_sha256, quality, text, spot.repo, spot.revision, spot.path FROM (
+  SELECT s.content_sha256, s.quality, c.text, p.spot,
+         row_number() OVER (PARTITION BY p.spot.repo ORDER BY s.quality {order}, s.content_sha256) AS place
+  FROM scores s JOIN contents c USING (content_sha256)
+  JOIN (SELECT content_sha256, min(struct_pack(repo, revision, path)) AS spot
+        FROM files WHERE drop_reason IS NULL GROUP BY 1) p USING (content_sha256)
+  WHERE s.scorer = ? AND c.bytes BETWEEN 300 AND 6000)
+WHERE place = 1 ORDER BY quality {order}, content_sha256 LIMIT ?
+"""
+_AGREEMENT = """
+SELECT l.score / 10 AS label, s.quality FROM labels l JOIN scores s USING (content_sha256)
+WHERE s.scorer = ? ORDER BY l.content_sha256, l.oracle
+"""
+
+
+def section(run: Run) -> Section:
+    db = run.tables("scores")
+    scorers = [row["scorer"] for row in db.sql("SELECT DISTINCT scorer FROM scores ORDER BY 1")]
+    if not scorers:
+        raise Missing(
+            "a row in table scores", "python -m spark_jobs run ... (the table is there, with nothing scored yet)"
+        )
+    used = db.lineage("decisions").get("params", {}).get("scorer") if run.has("decisions") else None
+    cut = (
+        db.one(
+            "SELECT max(s.quality) AS cut FROM decisions d JOIN scores s USING (content_sha256) "
+            "WHERE d.reason = 'low_quality' AND s.scorer = ?",
+            [used],
+        )["cut"]
+        if used
+        else None
+    )
+    blocks: list[Block] = []
+    for scorer in sorted(scorers, key=lambda name: (name != used, name)):
+        charts: list[Chart | Any] = [_histogram(run, db, scorer, cut if scorer == used else None)]
+        pairs = db.sql(_AGREEMENT, [scorer]) if run.has("labels") else []
+        if len(pairs) > 1:
+            charts.append(_agreement(scorer, pairs))
+        blocks.append(Row(charts))
+    cards = _scorer_cards(run)
+    if cards:
+        blocks.append(cards)
+    shown = used or scorers[0]
+    blocks += _snippets(run, db, shown)
+    count = db.one("SELECT count(*) AS n FROM scores WHERE scorer = ?", [shown])["n"]
+    lead = f"{count:,} contents scored by {shown}."
+    if cut is not None:
+        dropped = db.one("SELECT count(*) AS n FROM decisions WHERE reason = 'low_quality'")["n"]
+        lead += f" The policy cuts at {cut:.3f} and drops {dropped:,}."
+    tables = [name for name in ("scores", "labels", "decisions", "contents", "files") if run.has(name)]
+    return Section("quality", "Quality", lead, blocks, ", ".join(tables))
+
+
+def _histogram(run: Run, db: DeltaReader, scorer: str, cut: float | None) -> Chart:
+    verdict = (
+        "CASE WHEN d.content_sha256 IS NULL THEN 'scored' WHEN d.reason IS NULL THEN 'kept' "
+        "WHEN d.reason = 'low_quality' THEN 'cut' ELSE 'other' END"
+    )
+    join = "LEFT JOIN decisions d USING (content_sha256)" if run.has("decisions") else ""
+    rows = db.sql(
+        f"SELECT least(floor(s.quality * {BINS}), {BINS - 1})::INT AS bin, {verdict if join else repr('scored')} AS verdict, "
+        f"count(*) AS n FROM scores s {join} WHERE s.scorer = ? GROUP BY 1, 2",
+        [scorer],
+    )
+    names = [
+        ("kept", "kept", "c1"),
+        ("scored", "scored", "c1"),
+        ("cut", "dropped: low quality", "c2"),
+        ("other", "dropped before, for another reason", "c5"),
+    ]
+    counts = {(row["verdict"], row["bin"]): row["n"] for row in rows}
+    present = [(verdict, name, color) for verdict, name, color in names if any(v == verdict for v, _ in counts)]
+    stacks = [(name, color, [counts.get((v, b), 0) for b in range(BINS)]) for v, name, color in present]
+    marks = [(cut, f"cut {cut:.3f}")] if cut is not None else []
+    drawing = svg.histogram(
+        f"Scores by {scorer}", [b / BINS for b in range(BINS + 1)], stacks, "quality", "contents", marks
+    )
+    return Chart(f"Scores by {scorer}", drawing, [(color, name) for _, name, color in present])
+
+
+def _agreement(scorer: str, pairs: list[dict[str, Any]]) -> Chart:
+    cells: dict[tuple[float, float], int] = {}
+    for pair in pairs:
+        spot = (round(pair["label"] * 20) / 20, (min(int(pair["quality"] * 25), 24) + 0.5) / 25)
+        cells[spot] = cells.get(spot, 0) + 1
+    labels, scores = [p["label"] for p in pairs], [p["quality"] for p in pairs]
+    error = sum(abs(x - y) for x, y in zip(labels, scores, strict=True)) / len(pairs)
+    rank = _spearman(labels, scores)
+    caption = (
+        f"{len(pairs):,} labelled contents: mean absolute error {error * 10:.2f} of 10, rank correlation {rank:.2f}."
+    )
+    drawing = svg.bubbles(
+        f"Label against score, {scorer}",
+        [(x, y, n) for (x, y), n in sorted(cells.items())],
+        "oracle label / 10",
+        "score",
+    )
+    return Chart(
+        f"Label against score, {scorer}",
+        drawing,
+        caption=caption + " Area is the number of contents; it includes those the scorer was fitted on.",
+    )
+
+
+def _spearman(xs: list[float], ys: list[float]) -> float:
+    """Spearman's rank correlation: Pearson's of the ranks, ties at their mean rank; 0 where one side is constant."""
+    a, b = _ranks(xs), _ranks(ys)
+    mean = (len(a) + 1) / 2
+    top = sum((x - mean) * (y - mean) for x, y in zip(a, b, strict=True))
+    below = (sum((x - mean) ** 2 for x in a) * sum((y - mean) ** 2 for y in b)) ** 0.5
+    return top / below if below else 0.0
+
+
+def _ranks(values: list[float]) -> list[float]:
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end + 1 < len(order) and values[order[end + 1]] == values[order[start]]:
+            end += 1
+        for i in order[start : end + 1]:
+            ranks[i] = (start + end) / 2 + 1
+        start = end + 1
+    return ranks
+
+
+def _scorer_cards(run: Run) -> Table | None:
+    """What each fitted scorer measured of itself: every entry of its card's metrics that holds a mean absolute error."""
+    rows = []
+    for path in run.files("scorers/*/scorer.json"):
+        for name, m in run.document(path).get("metrics", {}).items():
+            if isinstance(m, dict) and "mae" in m:
+                cells = [f"{m[key]:{style}}" if key in m else "" for key, _, style in MEASURES]
+                rows.append([path.split("/")[1], name.replace("_", " "), *cells])
+    if not rows:
+        return None
+    head = ["scorer", "measured as", *[title for _, title, _ in MEASURES]]
+    caption = (
+        "On the 0-10 scale of the labels. cMAE is the mean over the eleven label classes, so that rare ones count."
+    )
+    return Table(head, rows, frozenset(range(2, len(head))), "Errors of the scorers", caption)
+
+
+def _snippets(run: Run, db: DeltaReader, scorer: str) -> list[Block]:
+    """Pairs: the best beside the worst."""
+    if not run.has("contents", "files"):
+        return []
+    ends = [
+        [_snippet(run, db, hit, tone) for hit in db.sql(_SNIPPETS.format(order=order), [scorer, SNIPPETS])]
+        for order, tone in (("DESC", "good"), ("ASC", "bad"))
+    ]
+    note = Note(f"The best and the worst by {scorer}, at most one file of a repository.")
+    return [note, *[Row(list(pair)) for pair in zip(*ends, strict=True)]]
+
+
+def _snippet(run: Run, db: DeltaReader, hit: dict[str, Any], tone: str) -> Code:
+    facts = [f"score {hit['quality']:.3f}", f"{hit['repo']} {hit['revision']}"]
+    if run.has("labels"):
+        label = db.first("SELECT score FROM labels WHERE content_sha256 = ? ORDER BY oracle", [hit["content_sha256"]])
+        facts += [f"label {label['score']:g} of 10"] if label else []
+    return Code(hit["path"], source(hit["text"], hit["path"]), facts, tone)
