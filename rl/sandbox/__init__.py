@@ -6,8 +6,8 @@
       |-- jail (inside/jail)       runs the program: gets source and call arguments, returns plain values
       `-- tester (inside/tester)   runs the tests: compares what came back, on exact built-in types
 
-The expected output never enters the program's process or an ancestor of it. With expected values out of reach and answers that are
-plain data, tricks of the program can change its answers and nothing else.
+The expected output never enters the program's process or an ancestor of it. With expected values out of reach and answers that
+are plain data, tricks of the program can change its answers and nothing else.
 
     with Sandbox(workers=2) as sandbox:
         verdicts = sandbox.run(Job(task_id, program, tests) for ...)

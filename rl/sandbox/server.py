@@ -20,7 +20,7 @@ _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from inside import zygote; del sys.path[0]; "
     "zygote.main(int(sys.argv[2]))"
 )
-_JAIL_UID = 64321  # of root's jails on the host: outside Debian's (65536 up) and systemd's (61184-65519 dynamic) users' files
+_JAIL_UID = 64321  # of the jails that root starts: no account's, and owner of no file
 _CAP_SETGID, _CAP_SETUID = 6, 7  # linux/capability.h
 
 
@@ -62,6 +62,12 @@ class Server:
             )
         try:
             self._hello()
+        except ServerLost as error:
+            self.close()
+            raise SeedbedError(
+                f"The sandbox's fork server did not start: {error}.",
+                "`python -m rl.sandbox check` shows what is missing.",
+            ) from error
         except BaseException:
             self.close()
             raise

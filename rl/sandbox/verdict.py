@@ -26,7 +26,9 @@ class Limits:
         """Raise SeedbedError for a limit that is not positive."""
         for name, value in vars(self).items():
             if not value > 0:
-                raise SeedbedError(f"Sandbox limit {name} = {value} must be above 0.", f"Set {name} to a positive number.")
+                raise SeedbedError(
+                    f"Sandbox limit {name} = {value} must be above 0.", f"Set {name} to a positive number."
+                )
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ class CallTests:
     """Test code that calls the program's functions. Names it does not define itself are the program's.
 
     setup: trusted helpers and imports, run before the tests on the trusted side.
+    names: built-in names that mean the program's function all the same (a task that asks for its own `sum`).
     """
 
     code: str
     setup: str = ""
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

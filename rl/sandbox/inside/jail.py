@@ -14,7 +14,6 @@ import atexit
 import operator
 import os
 import sys
-import threading
 from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any
@@ -151,9 +150,7 @@ def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> 
     code, report = 0, ("return", "")
     try:
         _run(source, "__main__")
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and not thread.daemon:
-                thread.join()
+        _join_threads()
     except SystemExit as error:
         code = error.code if type(error.code) is int else int(error.code is not None)
         report = "exit", f"exit code {code}"
@@ -163,6 +160,14 @@ def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> 
     sys.stdout.flush()
     wire.send(CHANNEL, wire.frame(4096, *report))
     os._exit(code & 0xFF)
+
+
+def _join_threads() -> None:
+    """Wait for the program's threads, as Python does at its end."""
+    threading = sys.modules.get("threading")
+    for thread in threading.enumerate() if threading else ():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
 
 
 def _run(source: str, name: str) -> dict[str, Any]:
@@ -177,9 +182,7 @@ def _raised(error: BaseException) -> tuple[str, Any]:
     if not isinstance(error, Exception):
         return "exit", f"{type(error).__name__}: {error}"[:300]
     base = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins")
-    arguments = tuple(
-        value if type(value) in (int, float, bool, str) else str(value)[:500] for value in error.args[:5]
-    )
+    arguments = tuple(value if type(value) in (int, float, bool, str) else str(value)[:500] for value in error.args[:5])
     return "raise", (base, type(error).__name__, arguments, str(error)[:300], _line(error.__traceback__))
 
 

@@ -36,7 +36,7 @@ def lock_down(
 ) -> None:
     """Confine this process for good. `keep` become descriptors 3, 4, ...; 0-2 are /dev/null unless given; all others close.
 
-    The order matters: descriptors first, as they need calls that the filter refuses; capabilities after the limits; the filter last.
+    The order matters: descriptors first, as they need calls that the filter refuses; the filter last.
     """
     os.setsid()
     kernel.die_with_parent()

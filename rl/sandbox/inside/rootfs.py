@@ -7,7 +7,6 @@ site-packages is covered: an installed benchmark's answers must not be readable.
 from __future__ import annotations
 
 import os
-import sysconfig
 
 from .kernel import mount, pivot_root
 
@@ -18,7 +17,7 @@ _STAGE = "/tmp"  # any folder that exists: it is covered in this mount namespace
 
 def stdlib() -> str:
     """Folder of the running interpreter's standard library."""
-    return os.path.realpath(sysconfig.get_path("stdlib"))
+    return os.path.dirname(os.path.realpath(os.__file__))
 
 
 def enter(library: str) -> None:

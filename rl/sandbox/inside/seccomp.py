@@ -69,7 +69,7 @@ def _rules() -> list[tuple[int, list[bytes]]]:
         (72, [_argument(1), *one_of, _DENY, _OK]),  # fcntl
         (234, [_argument(0), _step(_EQUAL, 1, no=1), _OK, _DENY]),  # tgkill
         (257, [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]),  # openat: read only
-        (302, [_argument(2), _step(_EQUAL, 0, no=3), _argument(2, True), _step(_EQUAL, 0, no=1), _OK, _DENY]),  # prlimit64: ask only
+        (302, [_argument(2), _step(_EQUAL, 0, no=3), _argument(2, True), _step(_EQUAL, 0, no=1), _OK, _DENY]),  # prlimit64: read
         (435, [_step(_RETURN, _ERRNO | _ENOSYS)]),  # clone3: its flags lie in memory; libc falls back to clone
     ]  # fmt: skip
 
@@ -93,7 +93,9 @@ class Filter:
     def __init__(self) -> None:
         code = program()
         self._code = ctypes.create_string_buffer(code, len(code))
-        self._header = ctypes.create_string_buffer(struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(self._code)))
+        self._header = ctypes.create_string_buffer(
+            struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(self._code))
+        )
 
     def load(self) -> None:
         """Confine this process and its threads for good. Needs no-new-privileges."""

@@ -19,8 +19,8 @@ from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
 
 SUPERVISOR = CHANNEL + 1
 
-# Exceptions of the program that reach the tests as themselves. Not StopIteration: it would end a test's all(map(...)) early, as if
-# passed. Not the ones whose constructor needs special arguments.
+# Exceptions of the program that reach the tests as themselves. Not StopIteration: it would end a test's all(map(...)) early, as
+# if passed. Not the ones whose constructor needs special arguments.
 _RAISABLE = {
     name: kind
     for name, kind in vars(builtins).items()
@@ -40,23 +40,23 @@ class ProgramGone(BaseException):
 
 
 def run(locks: Locks, limits: ChildLimits, channel: int, supervisor: int, output_bytes: int) -> None:
-    """Child of the fork server: lock down, take (program, setup, tests) from the supervisor, reply (verdict, reason)."""
+    """Child of the fork server: lock down, take (program, setup, tests, names) from the supervisor; reply (verdict, reason)."""
     lock_down(locks, limits, [channel, supervisor])
-    program, setup, tests = wire.Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(3)
+    program, setup, tests, names = wire.Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(4)
     try:
-        verdict, reason = judge(Program(output_bytes), program, setup, tests)
+        verdict, reason = judge(Program(output_bytes), program, setup, tests, names)
     except wire.Unsendable as error:  # ours, not the program's: the supervisor reports it as infrastructure
         verdict, reason = "unsupported", f"the tests pass {error} to the program, which has no plain form"
     wire.send(SUPERVISOR, wire.frame(1 << 20, verdict, reason))
 
 
-def judge(program: Program, source: str, setup: str, tests: str) -> tuple[str, str]:
-    """Verdict and reason of one program under its tests. Raises Unsendable for tests that cannot be run sealed."""
+def judge(program: Program, source: str, setup: str, tests: str, shadowed: tuple[str, ...]) -> tuple[str, str]:
+    """Verdict and reason of one program under its tests (verdict.CallTests). Raises Unsendable for tests it cannot run sealed."""
     try:
-        names = Names(program, program.load(source))
-        exec(compile(setup, "<setup>", "exec", dont_inherit=True), names)
+        scope = Names(program, program.load(source), shadowed)
+        exec(compile(setup, "<setup>", "exec", dont_inherit=True), scope)
         program.calls = 0
-        exec(compile(tests, "<tests>", "exec", dont_inherit=True), names)
+        exec(compile(tests, "<tests>", "exec", dont_inherit=True), scope)
     except ProgramGone as gone:
         return gone.args
     except wire.Unsendable:
@@ -192,12 +192,13 @@ class Program:
 class Names(dict):  # type: ignore[type-arg]
     """The tests' globals. A name that neither the tests nor Python define is the program's function of that name."""
 
-    def __init__(self, program: Program, defined: frozenset[str]):
+    def __init__(self, program: Program, defined: frozenset[str], shadowed: tuple[str, ...]):
         super().__init__(__name__="tests", __builtins__=builtins)
-        self._program, self._defined = program, defined
+        self._program = program
+        self._names = {name for name in defined if name in shadowed or not hasattr(builtins, name)}
 
     def __missing__(self, name: str) -> Any:
-        if name in self._defined and not hasattr(builtins, name):
+        if name in self._names:
             function = self[name] = Function(self._program, name)
             return function
         raise KeyError(name)
@@ -278,5 +279,3 @@ def _place(traceback: TracebackType | None, tests: str) -> str:
         traceback = traceback.tb_next
     lines = tests.splitlines()
     return f" in `{lines[line - 1].strip()[:200]}`" if 0 < line <= len(lines) else ""
-
-

@@ -8,6 +8,7 @@ A frame is a u32 length and a few values one after the other. Value tags (all in
     N None  T True  F False  i int  d float  c complex  s str  b bytes   a bytearray
     t tuple  z frozenset  l list  q list of int64  f list of float64     S set  D dict
     R range  Q Fraction  M Decimal  C deque/OrderedDict/Counter          r back reference
+    B a built-in type, by name (`int` as an argument)
     m known mutable: content that replaces, in place, an argument that the receiver owns
     H an object of the candidate's that stays in its jail     K a callable of the tests that stays in the tester
 """
@@ -28,6 +29,26 @@ MAX_NODES = 1_000_000  # an empty set costs 5 bytes on the wire and 216 in memor
 
 _U32 = struct.Struct("<I")
 _F64 = struct.Struct("<d")
+_TYPES = {
+    kind.__name__: kind
+    for kind in (
+        bool,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        bytearray,
+        tuple,
+        list,
+        set,
+        frozenset,
+        dict,
+        range,
+        object,
+        type,
+    )
+}
 _NAMED = {"deque": (deque, list), "OrderedDict": (OrderedDict, dict), "Counter": (Counter, dict)}
 
 
@@ -132,17 +153,25 @@ class Encoder:
             return None
         if kind is defaultdict:  # equal to the plain dict, and its factory may be anything
             return self.put(dict(value), depth)
-        reference = self._opaque(value) if self._opaque else None
-        if reference is not None:
-            self.out += reference[0] + _U32.pack(reference[1])
-            return None
+        return self._by_reference(value, kind, depth)
+
+    def _type(self, value: type) -> Any:
+        if _TYPES.get(value.__name__) is value:
+            return self._sized(b"B", value.__name__.encode())
+        return self._by_reference(value, type, 0)
+
+    def _by_reference(self, value: Any, kind: type, depth: int) -> Any:
         if self._coerce:
             for base in (int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset):
                 if isinstance(value, base):
                     return self.put(str.__str__(value) if base is str else base(value), depth + 1)  # type: ignore[call-arg]
             if isinstance(value, _VIEWS):
                 return self.put(list(value), depth + 1)
-        raise Unsendable(f"a value of type {kind.__name__}")
+        reference = self._opaque(value) if self._opaque else None
+        if reference is None:
+            raise Unsendable(f"a value of type {kind.__name__}")
+        self.out += reference[0] + _U32.pack(reference[1])
+        return None
 
 
 def _write_int(enc: Encoder, value: int, depth: int) -> None:
@@ -186,6 +215,7 @@ _WRITERS: dict[type, Callable[[Encoder, Any, int], None]] = {
     range: _write_range,
     Fraction: _write_fraction,
     Decimal: _write_decimal,
+    type: lambda enc, value, depth: enc._type(value),
 }
 
 
@@ -196,9 +226,7 @@ class Decoder:
     opaque: makes the local stand-in for a reference (tag, number); without it references are malformed.
     """
 
-    def __init__(
-        self, data: bytes, owned: list[Any] | None = None, opaque: Callable[[bytes, int], Any] | None = None
-    ):
+    def __init__(self, data: bytes, owned: list[Any] | None = None, opaque: Callable[[bytes, int], Any] | None = None):
         self.mutables: list[Any] = []
         self._data, self._at, self._nodes = memoryview(data), 0, 0
         self._owned, self._opaque = owned or [], opaque
@@ -208,7 +236,12 @@ class Decoder:
         """The frame's values: exactly `count` of them, and nothing after. Raises Malformed."""
         try:
             found = [self._value(0, None) for _ in range(count)]
-        except (TypeError, ValueError, ArithmeticError, RecursionError) as error:  # unhashable key, bad UTF-8, bad Decimal
+        except (
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:  # unhashable key, bad UTF-8, unknown type ...
             raise Malformed(f"{type(error).__name__}: {error}") from None
         if self._at != len(self._data):
             raise Malformed("bytes after the last value")
@@ -310,6 +343,7 @@ _READERS: dict[bytes, Callable[[Decoder, int], Any]] = {
     b"R": lambda dec, depth: range(*dec._integers(3)),
     b"Q": lambda dec, depth: Fraction(*dec._integers(2)),
     b"M": lambda dec, depth: Decimal(str(dec._take(dec._count()), "ascii")),
+    b"B": lambda dec, depth: _TYPES[str(dec._take(dec._count()), "ascii")],
     b"C": Decoder._named,
     b"r": Decoder._back_reference,
     b"m": Decoder._update,

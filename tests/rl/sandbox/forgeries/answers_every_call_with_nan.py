@@ -1,0 +1,2 @@
+def mix(a, b):
+    return float("nan")

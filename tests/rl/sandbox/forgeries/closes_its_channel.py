@@ -1,0 +1,7 @@
+import os
+
+
+def mix(a, b):
+    os.closerange(0, 64)
+    while True:
+        pass

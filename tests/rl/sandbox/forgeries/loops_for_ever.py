@@ -1,0 +1,3 @@
+def mix(a, b):
+    while True:
+        pass

@@ -1,0 +1,6 @@
+class End(StopIteration):
+    pass
+
+
+def mix(a, b):
+    raise End

@@ -1,0 +1,4 @@
+def mix(a, b):
+    if a % 2:
+        raise GeneratorExit
+    raise AssertionError

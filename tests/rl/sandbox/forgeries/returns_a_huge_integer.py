@@ -1,0 +1,2 @@
+def mix(a, b):
+    return 1 << (1 << 29)

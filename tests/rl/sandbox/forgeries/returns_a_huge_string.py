@@ -1,0 +1,2 @@
+def mix(a, b):
+    return "x" * (1 << 27)

@@ -1,0 +1,2 @@
+def mix(a, b):
+    return "\ud800" * 3

