@@ -18,6 +18,7 @@ import conf
 from conf.errors import SeedbedError
 
 ASPECTS = ("readability", "modularity", "clarity", "reusability")
+COLUMNS = ("content_sha256", "score", *ASPECTS, "zero_reason", "second_score")
 ZERO_REASONS = ("", "generated", "nologic", "data", "config")  # the zero policy of the rubric (Seed-Coder App A.2)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -20,7 +20,7 @@ from spark_jobs import label_file
 from spark_jobs.job import Context, ShardJob, main
 from spark_jobs.tables import TABLES
 
-_COLUMNS = [name for name in TABLES["labels"].columns if name not in ("oracle", "shard")]
+TEXT = ("content_sha256", "zero_reason")  # columns of a label that are not numbers
 
 
 def parameters(ctx: Context) -> dict[str, Any]:
@@ -30,11 +30,8 @@ def parameters(ctx: Context) -> dict[str, Any]:
 def due(ctx: Context) -> DataFrame:
     """Contents that have a label, with the label's columns and `oracle`."""
     labels = label_file.read(ctx.cfg.labels.path)
-    rows = [[label.get(name) for label in labels] for name in _COLUMNS]
-    schema = pa.schema([(n, pa.string() if n in ("content_sha256", "zero_reason") else pa.float64()) for n in _COLUMNS])
-    frame = ctx.spark.createDataFrame(
-        pa.table([pa.array(r, f.type) for r, f in zip(rows, schema, strict=True)], schema)
-    )
+    types = [(name, pa.string() if name in TEXT else pa.float64()) for name in label_file.COLUMNS]
+    frame = ctx.spark.createDataFrame(pa.Table.from_pylist(list(labels), pa.schema(types)))
     contents = ctx.inputs["contents"].select("content_sha256", "bytes", "shard")
     return contents.join(F.broadcast(frame), "content_sha256").withColumn("oracle", F.lit(ctx.cfg.labels.oracle))
 

@@ -20,6 +20,7 @@ from spark_jobs.kernels.native import native
 MAX_CENTRES = 2048
 CLIP = 4.0  # standard deviations: an outlier among the features says no more than an extreme value
 DECIMALS = 6  # of fitted numbers: BLAS builds differ in the last bits, and the parameters name the scorer's version
+CENTRE_DECIMALS = 3  # of the centres, in standard deviations: keeps a scorer's file small
 JITTER = 1e-9  # on the diagonal of the centres' kernel: two labelled files may have the same features
 
 
@@ -27,7 +28,7 @@ JITTER = 1e-9  # on the diagonal of the centres' kernel: two labelled files may 
 class Model:
     """A fitted regression of `targets` on features; `predict` takes raw features.
 
-    mean, std: features. centres: m x features, standardised. weights: m. All rounded to DECIMALS.
+    mean, std: features. centres: m x features, standardised. weights: m.
     """
 
     mean: np.ndarray
@@ -51,7 +52,7 @@ def fit(x: np.ndarray, targets: np.ndarray, width: float, penalty: float) -> Mod
     The first MAX_CENTRES rows are the centres.
     """
     mean, std = moments(x)
-    z = np.round(standardise(x, mean, std), DECIMALS)
+    z = np.round(standardise(x, mean, std), CENTRE_DECIMALS)
     centres = z[:MAX_CENTRES]
     intercept = round(float(targets.mean()), DECIMALS)
     weights = _solve(np.exp(distances(z, centres) * -width), targets - intercept, penalty)

@@ -16,6 +16,8 @@ from spark_jobs.kernels import lexis
 from spark_jobs.kernels.shingles import string_buffers
 from spark_jobs.kernels.structure_scan import C, scan
 
+VERSION = "structure-1"  # raise it with any change to what a feature means: scorers fitted on other features are refused
+
 # Word families whose share of all words is a feature; the others enter by line, by definition or in the head.
 PER_WORD = (
     "defs",

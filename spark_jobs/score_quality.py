@@ -1,0 +1,82 @@
+"""score_quality: contents -> scores, one row per content and scorer version, quality on [0, 1].
+
+    spark-submit spark_jobs/score_quality.py --config conf/curate/local.yaml output=DIR [score.scorer=FOLDER score.scope=all]
+
+`score.scorer` is "structural" (the one fit_scorer left in DIR) or a folder with a scorer.json. The version is in the key:
+a second scorer adds its rows beside the first one's, and a killed run scores only what is missing. Quality is rounded to
+1e-4, which is far below any scorer's error and above the noise of batching in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import run_cli
+from conf.schema.curate import ScoreSettings
+from spark_jobs import scorers
+from spark_jobs.job import Context, ShardJob, main
+from spark_jobs.tables import TABLES
+
+DECIMALS = 4  # of quality
+
+
+def parameters(ctx: Context) -> dict[str, Any]:
+    """All else that a score depends on is in its scorer version."""
+    return {"decimals": DECIMALS}
+
+
+def due(ctx: Context) -> DataFrame:
+    """The contents in score.scope, with the scorer version asked for."""
+    rows = ctx.inputs["contents"]
+    key = ["content_sha256", "shard"]
+    if ctx.cfg.score.scope == "survivors":
+        rows = rows.join(ctx.inputs["clusters"].filter("survivor").select(*key), key, "left_semi")
+    elif ctx.cfg.score.scope == "labelled":
+        labels = ctx.inputs["labels"].filter(F.col("oracle") == ctx.cfg.labels.oracle)
+        rows = rows.join(labels.select(*key), key, "left_semi")
+    return rows.withColumn("scorer", F.lit(scorers.resolve_version(ctx.cfg, ctx.store)))
+
+
+def score(due_rows: DataFrame, ctx: Context) -> DataFrame:
+    """Rows of `scores` for the due rows of one shard."""
+    rows = due_rows.select("content_sha256", "text", "language", "scorer", "shard")
+    folder = scorers.folder_of(ctx.cfg.score, ctx.store.root)
+    return rows.mapInArrow(_scorer(folder, ctx.cfg.score), TABLES["scores"].ddl)
+
+
+def _scorer(folder: str, settings: ScoreSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if not batch.num_rows:  # an empty partition must not start an engine
+                continue
+            scorer = scorers.load(folder, settings, batch["scorer"][0].as_py())
+            quality = np.round(scorer.score(batch["text"], batch["language"].to_pylist()), DECIMALS)
+            yield pa.RecordBatch.from_pydict(
+                {
+                    "content_sha256": batch["content_sha256"],
+                    "scorer": batch["scorer"],
+                    "quality": pa.array(quality, pa.float64()),
+                    "shard": batch["shard"],
+                }
+            )
+
+    return score_batches
+
+
+JOB = ShardJob(
+    name="score_quality",
+    output="scores",
+    params=parameters,
+    transform=score,
+    due=due,
+    reads=("contents", "clusters", "labels"),
+)
+
+if __name__ == "__main__":
+    run_cli(lambda argv: main(JOB, argv))
