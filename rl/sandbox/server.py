@@ -20,8 +20,7 @@ _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from inside import zygote; del sys.path[0]; "
     "zygote.main(int(sys.argv[2]))"
 )
-_JAIL_UID = 64321  # of the jails that root starts: no account's, and owner of no file
-_CAP_SETGID, _CAP_SETUID = 6, 7  # linux/capability.h
+_JAIL_ID = 64321  # of the jails that root starts: no account's, and owner of no file
 
 
 class ServerLost(Exception):
@@ -84,13 +83,18 @@ class Server:
 
     def _write_maps(self) -> None:
         """Map ids in the server's user namespace: 0 to ourselves and, where we may, 1 to an unprivileged user for the jails."""
-        drop = _has_capabilities(_CAP_SETUID, _CAP_SETGID)
         folder = Path(f"/proc/{self._process.pid}")
-        if not drop:
+        try:
+            (folder / "gid_map").write_text(f"0 {os.getegid()} 1\n1 {_JAIL_ID} 1")
+            (folder / "uid_map").write_text(f"0 {os.geteuid()} 1\n1 {_JAIL_ID} 1")
+            drop = True
+        except (
+            OSError
+        ):  # not root, or root of a container with no other ids: the jails stay ourselves, without capabilities
             (folder / "setgroups").write_text("deny")
-        extra = f"\n1 {_JAIL_UID} 1" if drop else ""
-        (folder / "uid_map").write_text(f"0 {os.geteuid()} 1{extra}")
-        (folder / "gid_map").write_text(f"0 {os.getegid()} 1{extra}")
+            (folder / "gid_map").write_text(f"0 {os.getegid()} 1")
+            (folder / "uid_map").write_text(f"0 {os.geteuid()} 1")
+            drop = False
         self._link.send(json.dumps({"drop": drop}).encode())
 
     def _receive(self) -> dict[str, Any]:
@@ -138,14 +142,6 @@ class Server:
             self._process.wait()
         if self._process.stderr is not None:
             self._process.stderr.close()
-
-
-def _has_capabilities(*numbers: int) -> bool:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("CapEff:"):
-            held = int(line.split()[1], 16)
-            return all(held >> number & 1 for number in numbers)
-    return False
 
 
 def _refusal(message: dict[str, Any]) -> SeedbedError:

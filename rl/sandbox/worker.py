@@ -288,4 +288,4 @@ def _script_failure(jail: Ended, said: bytes, limits: Limits) -> tuple[Outcome, 
 
 
 def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().split("\n")]
+    return [line.rstrip() for line in text.rstrip().split("\n")] if text.strip() else []

@@ -11,6 +11,7 @@ All here belongs to the candidate once its code runs: whatever it patches, it ca
 from __future__ import annotations
 
 import atexit
+import builtins
 import operator
 import os
 import sys
@@ -98,6 +99,8 @@ class Jail:
             payload = self._encode(self._limit, known or {}, kind, value, changed)
         except wire.TooBig as error:
             payload = self._encode(4096, {}, "too_big", str(error), None)
+        except MemoryError:
+            payload = self._encode(4096, {}, "no_memory", "a value that memory cannot hold", None)
         except BaseException as error:
             payload = self._encode(4096, {}, "unsendable", f"{type(error).__name__}: {error}"[:300], None)
         wire.send(CHANNEL, payload)
@@ -173,6 +176,7 @@ def _join_threads() -> None:
 def _run(source: str, name: str) -> dict[str, Any]:
     """Execute a program as a module of that name (dataclasses and typing look modules up) and give its globals."""
     module = sys.modules[name] = ModuleType(name)
+    builtins.exit = builtins.quit = sys.exit  # scripts expect what `site` adds
     exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
 

@@ -22,6 +22,7 @@ _SYS_CLONE, _SYS_CAPSET, _SYS_PIVOT_ROOT, _SYS_CLOSE_RANGE = 56, 126, 155, 436
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _MNT_DETACH = 2
+_M_ARENA_MAX = -8  # malloc.h
 
 libc = ctypes.CDLL(None, use_errno=True)
 _with_gil = ctypes.PyDLL(None, use_errno=True)  # clone: the child must return holding the interpreter's lock
@@ -53,6 +54,11 @@ def no_new_privileges() -> None:
 def not_dumpable() -> None:
     """No core file, and no ptrace or /proc/PID/mem by others of the same user."""
     _prctl(_PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")
+
+
+def one_malloc_arena() -> None:
+    """Let threads share one heap: each arena of glibc's reserves 128 MB of the address space that a program is allowed."""
+    libc.mallopt(_M_ARENA_MAX, 1)
 
 
 def clone(flags: int) -> int:

@@ -28,7 +28,7 @@ _RAISABLE = {
     and issubclass(kind, Exception)
     and not issubclass(kind, StopIteration | StopAsyncIteration | UnicodeError | Warning | BaseExceptionGroup)
 }
-_DEATHS = {"exit": "error", "too_big": "output", "unsendable": "error"}
+_DEATHS = {"exit": "error", "too_big": "output", "no_memory": "memory", "unsendable": "error"}
 
 
 class ProgramError(Exception):

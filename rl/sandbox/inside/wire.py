@@ -236,12 +236,7 @@ class Decoder:
         """The frame's values: exactly `count` of them, and nothing after. Raises Malformed."""
         try:
             found = [self._value(0, None) for _ in range(count)]
-        except (
-            TypeError,
-            ValueError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:  # unhashable key, bad UTF-8, unknown type ...
+        except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:  # unknown type, bad UTF-8 ...
             raise Malformed(f"{type(error).__name__}: {error}") from None
         if self._at != len(self._data):
             raise Malformed("bytes after the last value")

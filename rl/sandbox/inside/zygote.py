@@ -84,6 +84,7 @@ def _enter(link: socket.socket) -> Locks:
             importlib.import_module(name)
         except ImportError:  # an interpreter built without it
             continue
+    kernel.one_malloc_arena()
     library = rootfs.stdlib()
     null = os.open("/dev/null", os.O_RDWR)
     _step("user, mount, net, ipc and uts namespaces", os.unshare, _HOME_FLAGS)

@@ -42,6 +42,7 @@ OUTCOMES = {
     "prints_without_end": "timeout",
     "matches_a_catastrophic_regular_expression": "timeout",
     "fills_memory": "memory",
+    "fills_memory_in_a_call_and_swallows_the_error": "memory",
     "raises_its_limits_again": "memory",
     "returns_a_huge_string": "output",
     "returns_a_huge_integer": "output",
