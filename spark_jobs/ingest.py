@@ -45,6 +45,7 @@ def run(ctx: Context) -> Summary | None:
     _refuse_other_params(ctx, lineage["params"])
     offers = _new_offers(_identified(ctx, root, units), ctx)
     if not offers:
+        _require_code(ctx)
         return None
     totals: Counter[str] = Counter()
     with tqdm(total=len(offers), desc=NAME, unit=" repos", mininterval=1, leave=False) as bar:
@@ -52,11 +53,7 @@ def run(ctx: Context) -> Summary | None:
             batch = offers[start : start + ctx.cfg.ingest.batch_repos]
             totals += _ingest_batch(ctx, root, batch, lineage)
             bar.update(len(batch))
-    if not ctx.store.read("contents").head(1):
-        raise SeedbedError(
-            f"no code in {ctx.cfg.input}: {totals['rows']:,} files looked at, none is text in a known language",
-            "give a folder that holds source files or archives of them; table files tells why each was dropped",
-        )
+    _require_code(ctx)
     dropped = {reason.removeprefix("drop:"): count for reason, count in totals.items() if reason.startswith("drop:")}
     return Summary(
         NAME,
@@ -222,6 +219,18 @@ def _refuse_other_params(ctx: Context, params: dict) -> None:
             "rows read under two sets of limits must not mix",
             "restore the old ingest settings or choose another output=",
         )
+
+
+def _require_code(ctx: Context) -> None:
+    if ctx.store.read("contents").head(1):
+        return
+    looked = ctx.store.read("repos").agg(F.sum("files"), F.count("drop_reason"), F.min("drop_reason")).first()
+    files, refused, example = looked
+    raise SeedbedError(
+        f"no code in {ctx.cfg.input}: {files:,} files looked at, none is text in a known language; {refused:,} archives refused"
+        + (f" ({example})" if example else ""),
+        "give a folder that holds source files or archives of them; tables files and repos tell why each was dropped",
+    )
 
 
 def _spread(ctx: Context, items: list, ddl: str) -> DataFrame:

@@ -91,7 +91,8 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("this software is provided 'as-is', without any express or implied warranty",), "Zlib"),
 )
 
-_EXPRESSION = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
+_EXPRESSION = re.compile(r"\(*[A-Za-z0-9.+-]+\)*( (AND|OR|WITH) \(*[A-Za-z0-9.+-]+\)*)*")
+_LICENSE_LINE = re.compile(r"License :: (?!OSI Approved$)")  # the bare "OSI Approved" names no license
 _HEAD = 3_000  # characters read of a LICENSE text: later ones may be the licenses of bundled parts
 
 
@@ -110,7 +111,7 @@ def from_metadata(expression: str | None, field: str | None, classifiers: Sequen
         )
         if named:
             return named
-    found = {_CLASSIFIERS.get(line.rsplit(" :: ", 1)[-1]) for line in classifiers if line.startswith("License :: ")}
+    found = {_CLASSIFIERS.get(line.rsplit(" :: ", 1)[-1]) for line in classifiers if _LICENSE_LINE.match(line)}
     return found.pop() if len(found) == 1 else None
 
 
