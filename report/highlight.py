@@ -49,7 +49,7 @@ def python(text: str, max_lines: int = MAX_LINES) -> Markup:
 def unified_diff(a: str, b: str, context: int = 3, max_lines: int = 60) -> Markup:
     """What turns `a` into `b`, line by line, with `context` lines around each change."""
     diff = difflib.unified_diff(_lines(a), _lines(b), n=context, lineterm="")
-    body = [line for line in diff if not line.startswith(("--- ", "+++ "))]
+    body = list(diff)[2:]  # after the two lines that name the files
     kinds = {"+": "add", "-": "del", "@": "hunk"}
     out = []
     for line in body[:max_lines]:

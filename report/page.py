@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -23,7 +24,6 @@ from report.sections import (
     timing,
     tokens,
 )
-from spark_jobs.inspect_tables import funnel_so_far
 
 HERE = Path(__file__).parent
 # (id, title where it is missing, maker)
@@ -58,7 +58,7 @@ def build(output: str) -> str:
     )
 
 
-def _section(run: Run, name: str, title: str, make) -> Section:
+def _section(run: Run, name: str, title: str, make: Callable[[Run], Section]) -> Section:
     try:
         return make(run)
     except Missing as missing:
@@ -82,13 +82,14 @@ def _when(run: Run) -> str:
 def _headline(run: Run) -> list[Fact]:
     """The run in one line of figures, as far as it got."""
     facts = []
-    if run.has("files", "contents"):
-        steps = funnel_so_far(run.tables("files"))
-        facts.append(Fact(f"{steps[0].kept:,}", "files seen"))
-        facts.append(Fact(f"{steps[-1].kept:,}", "documents kept" if run.has("documents") else "contents so far"))
-    if run.has("token_index"):
-        total = run.tables("token_index").one("SELECT coalesce(sum(tokens), 0)::BIGINT AS n FROM token_index")["n"]
-        facts.append(Fact(f"{total / 1e6:.1f} M", "tokens"))
+    for table, what, label in (
+        ("files", "count(*)", "files seen"),
+        ("documents", "count(*)", "documents kept"),
+        ("token_index", "coalesce(sum(tokens), 0)::BIGINT", "tokens"),
+    ):
+        if run.has(table):
+            total = run.tables(table).one(f"SELECT {what} AS n FROM {table}")["n"]
+            facts.append(Fact(f"{total / 1e6:.1f} M" if total >= 1e6 else f"{total:,}", label))
     for path, key, label in (
         ("pretrain/metrics.jsonl", "val_loss", "validation loss"),
         ("rl/grpo/metrics.jsonl", "heldout_reward", "held-out reward"),

@@ -12,6 +12,7 @@ from spark_jobs.inspect_tables import TABLE_NAMES
 
 # What makes each thing under DIR that is not a table; tables are made by `spark_jobs run ... until=TABLE`.
 MAKERS = {
+    "curate": "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output}",
     "tokens": "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output}",
     "pretrain": "torchrun --nproc-per-node 4 -m megatron_train.pretrain --config conf/pretrain/demo.yaml output={output}",
     "scorers": "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output} until=scores",

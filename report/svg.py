@@ -138,7 +138,8 @@ def columns(title: str, values: Sequence[tuple[str, int]], x: str, y: str, color
         parts.append(_rect(middle - width / 2, top, width, up.at(0) - top, color, _tip(f"{label}: {value:,}")))
         if slot > 44:
             parts.append(_text(middle, top - 5, f"{value:,}", "value"))
-        parts.append(_text(middle, HEIGHT - BOTTOM + 17, label, "tick"))
+        if slot > 34 or i % 2 == 0:
+            parts.append(_text(middle, HEIGHT - BOTTOM + 17, label, "tick"))
     parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x, "axis"))
     return _svg(title, parts)
 

@@ -150,13 +150,17 @@ def _ranks(values: list[float]) -> list[float]:
 
 
 def _scorer_cards(run: Run) -> Table | None:
-    """What each fitted scorer measured of itself: every entry of its card's metrics that holds a mean absolute error."""
+    """What each fitted scorer measured of itself, beside the floor (the labels' mean) and the oracle's own repeatability."""
     rows = []
     for path in run.files("scorers/*/scorer.json"):
-        for name, m in run.document(path).get("metrics", {}).items():
-            if isinstance(m, dict) and "mae" in m:
-                cells = [f"{m[key]:{style}}" if key in m else "" for key, _, style in MEASURES]
-                rows.append([path.split("/")[1], name.replace("_", " "), *cells])
+        card = run.document(path)
+        if card["kind"] == "structural":
+            measured = {name: m for name, m in card.get("metrics", {}).items() if "mae" in m}
+        else:
+            measured = {"held-out repositories": card, "mean of labels": {"mae": card["mae_of_the_mean"]}}
+        for name, m in measured.items():
+            cells = [f"{m[key]:{style}}" if key in m else "" for key, _, style in MEASURES]
+            rows.append([card["version"], name.replace("_", " "), *cells])
     if not rows:
         return None
     head = ["scorer", "measured as", *[title for _, title, _ in MEASURES]]
