@@ -3,8 +3,8 @@
 root/step_00000100/        megatron-core's torch_dist shards and manifest.json (step, seed, architecture, caller's extra)
 root/latest                the name of the newest complete one, replaced atomically
 
-A save writes into step_N.partial and renames it when every process is done; only then does `latest` move and only then are old ones
-deleted. Generators are seeded from (seed, step), so no generator state is stored: parallel.seed_step.
+A save writes into step_N.partial and renames it when every process is done; only then does `latest` move, and only then are
+old ones deleted. Generators are seeded from (seed, step), so no generator state is stored: parallel.seed_step.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _METADATA = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_
 
 
 def save(state: TrainState, root: Path, extra: dict[str, Any], keep: int) -> Path:
-    """Write root/step_N for N = state.step and keep the newest `keep`; collective. `extra` is JSON and comes back from `load`.
+    """Write root/step_N, N = state.step, and keep the newest `keep`; collective. `extra` is JSON that `load` gives back.
 
     Does nothing when step_N is already the latest, so a complete checkpoint is never taken away to be written again.
     """
@@ -84,7 +84,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def load(state: TrainState, folder: Path, weights_only: bool = False) -> dict[str, Any]:
-    """Fill `state` from one checkpoint folder or the newest under a root, whatever layout wrote it; collective. Returns its manifest.
+    """Fill `state` from one checkpoint folder, or the newest under a root, whatever layout wrote it. Returns its manifest.
 
     Raises SeedbedError for another architecture, or an optimizer state of the other kind (distributed or not).
     """
@@ -93,7 +93,8 @@ def load(state: TrainState, folder: Path, weights_only: bool = False) -> dict[st
     _refuse_differences(manifest["folder"], manifest["architecture"], wanted["architecture"])
     if not weights_only and manifest["distributed_optimizer"] != state.layout.distributed_optimizer:
         raise SeedbedError(
-            f"{manifest['folder']} was written with parallel.distributed_optimizer={str(manifest['distributed_optimizer']).lower()}; "
+            f"{manifest['folder']} was written with parallel.distributed_optimizer="
+            f"{str(manifest['distributed_optimizer']).lower()}; "
             "the two kinds of Adam state cannot be read as each other",
             "set parallel.distributed_optimizer as it was",
         )

@@ -25,8 +25,10 @@ from megatron_train.tokens import REPACK, Manifest
 
 @dataclass(frozen=True)
 class _Ids:
-    """What GPTDatasetConfig asks of a tokenizer. pad is no id: GPTDataset masks and zeroes every token that equals pad, and nothing
-    here is padded."""
+    """What GPTDatasetConfig asks of a tokenizer.
+
+    pad is no id, for nothing here is padded, and GPTDataset masks and zeroes every token that equals it.
+    """
 
     vocab_size: int
     eod: int
@@ -96,7 +98,7 @@ class Corpus:
 
 
 def micro_batches(corpus: Corpus, start: int, count: int, batch: BatchConfig) -> list[Batch]:
-    """This process's share of samples [start, start + count): the same samples in every layout, dealt out micro-batch by micro-batch.
+    """This process's share of samples [start, start + count), which is the same set of samples in every layout.
 
     count must divide by batch.micro * dp. Raises SeedbedError for an id outside the vocabulary, which the vocabulary-parallel
     embedding would turn into zeros without a word.

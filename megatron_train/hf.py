@@ -19,11 +19,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from conf.errors import SeedbedError
-from conf.schema.pretrain import ModelConfig
-from megatron_train import parallel, weights
+from conf.errors import SeedbedError, run_cli
+from conf.loader import cli_parser, load, to_yaml
+from conf.schema.pretrain import ModelConfig, ParallelConfig, PretrainConfig
+from megatron_train import checkpoint, parallel, weights
 from megatron_train.model import TORCH_DTYPE, padded_vocab
-from megatron_train.step import TrainState
+from megatron_train.step import TrainState, build
+from megatron_train.tokens import read_manifest
 
 SHARD_BYTES = 4 << 30  # of one .safetensors file, below which a model is one file
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
@@ -108,6 +110,24 @@ def export(state: TrainState, folder: Path, tokenizer: Path | None = None) -> No
         for _ in tensors:  # take part in the gathering
             pass
     parallel.barrier()
+
+
+def main(argv: list[str]) -> int:
+    args = cli_parser("megatron_train.hf", __doc__).parse_args(argv)
+    cfg = load(PretrainConfig, args.config, args.overrides)
+    if args.dry_run:
+        print(to_yaml(cfg))
+        return 0
+    run = Path(cfg.output)
+    tokens = read_manifest(run / "tokens")
+    layout = ParallelConfig(distributed_optimizer=cfg.parallel.distributed_optimizer)
+    parallel.start(layout, cfg.seed)
+    state = build(cfg.model, tokens.vocab_size, layout, cfg.optim, cfg.dtype, cfg.seed)
+    found = checkpoint.load(state, run / "pretrain" / "checkpoints", weights_only=True)
+    export(state, run / "hf", tokens.tokenizer)
+    parallel.stop()
+    print(f"{run / 'hf'}: step {found['step']} of {found['folder']}")
+    return 0
 
 
 def replace_folder(new: Path, target: Path) -> None:
@@ -284,3 +304,7 @@ def _write_safetensors(folder: Path, tensors: Iterator[tuple[str, torch.Tensor]]
         path.rename(folder / target)
     index = {"metadata": {"total_size": total}, "weight_map": {name: final[i] for name, i in names.items()}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -51,6 +51,6 @@ def row_of(
 def line_of(row: dict[str, Any], steps: int, eta: float) -> str:
     val = "" if row["val_loss"] is None else f"  val {row['val_loss']:.4f}"
     return (
-        f"step {row['step']:>{len(str(steps))}}/{steps}  loss {row['loss']:.4f}  grad {row['grad_norm']:.3f}  lr {row['lr']:.2e}  "
-        f"{row['tokens_per_s']:,.0f} tok/s  ETA {int(eta) // 60}:{int(eta) % 60:02d}{val}"
+        f"step {row['step']:>{len(str(steps))}}/{steps}  loss {row['loss']:.4f}  grad {row['grad_norm']:.3f}  "
+        f"lr {row['lr']:.2e}  {row['tokens_per_s']:,.0f} tok/s  ETA {int(eta) // 60}:{int(eta) % 60:02d}{val}"
     )

@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 4 -m megatron_train.pretrain --config conf/pretrain/demo.yaml output=DIR [key=value]
 
-Reads DIR/tokens; writes DIR/pretrain (checkpoints/, metrics.jsonl, samples.json) and, at the end, DIR/hf. Started again it goes on
-from the newest checkpoint with the losses an undisturbed run would have had. SIGTERM saves and ends. On CPUs set OMP_NUM_THREADS=1.
+Reads DIR/tokens; writes DIR/pretrain (checkpoints/, metrics.jsonl, samples.json) and, at the end, DIR/hf. Started again it
+goes on from the newest checkpoint with the losses an undisturbed run would have had. SIGTERM saves and ends.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _extra(cfg: PretrainConfig, manifest: Manifest) -> dict[str, Any]:
 
 
 def _resume(state: TrainState, cfg: PretrainConfig, manifest: Manifest, out: Path) -> None:
-    """Load the newest checkpoint, if any. The layout, the schedule and the learning rate may have changed; the data order may not."""
+    """Load the newest checkpoint, if any. Layout, schedule and learning rate may have changed; the data order may not."""
     newest = checkpoint.latest(out / "checkpoints")
     if newest is not None:
         order, ours = checkpoint.read_manifest(newest)["extra"]["order"], _extra(cfg, manifest)["order"]
@@ -194,7 +194,8 @@ def _peer_or(error: RuntimeError, state: TrainState, out: Path) -> Exception:
         return error
     newest = checkpoint.latest(out / "checkpoints")
     return SeedbedError(
-        f"process {parallel.rank()} lost contact with another one in step {state.step + 1}: that one died, and said why above if it could",
+        f"process {parallel.rank()} lost contact with another one in step {state.step + 1}: "
+        "that one died, and said why above if it could",
         f"start the same command again: it goes on from {newest.name if newest else 'the beginning'}",
     )
 

@@ -44,7 +44,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of DIR/tokens, with the tokenizer's hash checked. Raises SeedbedError when it is missing, foreign or mismatched."""
+    """The manifest of DIR/tokens, the tokenizer's hash checked. Raises SeedbedError where it is missing or does not match."""
     path = folder / "manifest.json"
     if not path.is_file():
         raise SeedbedError(
@@ -126,7 +126,7 @@ def _verify_contents(manifest: Manifest, shard: Shard, binary: Path, index: Path
         raise SeedbedError(f"token shard {binary} differs from what the packer wrote (sha256)", REPACK)
     if largest >= manifest.vocab_size:
         raise SeedbedError(
-            f"token shard {binary} holds id {largest}; the tokenizer has {manifest.vocab_size} ids, 0 to {manifest.vocab_size - 1}",
+            f"token shard {binary} holds id {largest}; the tokenizer's ids end at {manifest.vocab_size - 1}",
             REPACK,
         )
 

@@ -133,6 +133,20 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class ScorerConfig:
+    """A regression head on output/hf. Labels to [0, 1], squared error and one epoch: paper Sec 2.2.1; the rest is ours."""
+
+    name: str = "language_model"  # written to output/scorers/<name>
+    oracle: str = "seedbed-labels-v1"  # whose labels to learn
+    max_tokens: int = 256  # leading tokens of a file
+    epochs: int = 1
+    batch: int = 16
+    lr: float = 3e-4
+    ridge: float = 10.0  # the head starts from ridge regression on the model's last hidden states
+    holdout: float = 0.2  # share of the repositories that measure the error
+
+
+@dataclass(frozen=True)
 class PretrainConfig:
     output: str = "runs/demo"  # reads output/tokens; writes output/pretrain and output/hf
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -150,6 +164,7 @@ class PretrainConfig:
     keep: int = 2  # checkpoints on disk
     log_every: int = 1  # steps
     samples: bool = True  # greedy completions of a few prompts before the first and after the last step
+    scorer: ScorerConfig = field(default_factory=ScorerConfig)
 
     def check(self) -> None:
         self.model.check()
@@ -188,8 +203,8 @@ def check_world(parallel: ParallelConfig, batch: BatchConfig | None, world: int)
     dp = world // model_size
     if batch is not None and batch.total % (batch.micro * dp):
         raise SeedbedError(
-            f"batch.total must divide by batch.micro * dp: "
-            f"{batch.total} % ({batch.micro} * {dp}) = {batch.total % (batch.micro * dp)}, where dp = {world} processes / ({product}) = {dp}",
+            f"batch.total must divide by batch.micro * dp: {batch.total} % ({batch.micro} * {dp}) = "
+            f"{batch.total % (batch.micro * dp)}, where dp = {world} processes / ({product}) = {dp}",
             "change batch.total, batch.micro or the number of processes",
         )
     return dp

@@ -1,10 +1,11 @@
-"""A token set as the packer writes it, made with megatron-core's own IndexedDatasetBuilder, and ways to launch processes on it."""
+"""A token set as the packer writes it, made with megatron-core's own IndexedDatasetBuilder, and ways to start processes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,22 +92,25 @@ def documents(count: int, seed: int = 0) -> list[str]:
     return out
 
 
-def torchrun(processes: int, *args: str, timeout: float = 240, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """`torchrun --nproc-per-node N args`, from the repository, one thread a process."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        str(processes),
-        "--master-port",
-        "0",
-        *args,
-    ]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=timeout)
-    if check and done.returncode:
-        raise AssertionError(f"exit {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
-    return done
+def launcher(processes: int) -> list[str]:
+    """The command up to the program: one process starts as itself, which is faster."""
+    if processes == 1:
+        return [sys.executable]
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+
+
+def launch(processes: int, *args: str, timeout: float = 240) -> None:
+    """Run a program on `processes` processes, from the repository; raises with what it said when it fails or hangs."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(
+        [*launcher(processes), *args], cwd=ROOT, env=environment(), start_new_session=True, **pipes
+    )
+    try:
+        said, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == 0, f"exit {process.returncode}\n{said[-8000:]}"
 
 
 def environment() -> dict[str, str]:

@@ -1,0 +1,230 @@
+"""Make the trained model a judge of code: a regression head on DIR/hf, learnt from the oracle's labels.
+
+    python -m megatron_train.train_scorer --config conf/pretrain/demo.yaml output=DIR
+
+Reads the tables labels, contents and files of DIR and the model DIR/hf; writes DIR/scorers/<name>: a
+LlamaForSequenceClassification folder that transformers and vLLM's pooling runner load, and scorer.json. A file is judged by
+its leading max_tokens tokens, no special tokens added; the output is quality on [0, 1], label / 10, to be clipped. The error
+is measured on repositories that were held out, then the scorer that is written learns from all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as arrow
+import torch
+import torch.nn.functional as F
+from deltalake import DeltaTable
+from tokenizers import Tokenizer
+from tqdm import tqdm
+from transformers import LlamaForSequenceClassification
+
+from conf.errors import SeedbedError, run_cli
+from conf.loader import cli_parser, load, to_yaml
+from conf.schema.pretrain import PretrainConfig, ScorerConfig
+from megatron_train.hf import TOKENIZER_FILES, replace_folder
+
+
+@dataclass(frozen=True)
+class Example:
+    ids: list[int]
+    label: float  # on [0, 1]
+    repo: str
+
+
+def main(argv: list[str]) -> int:
+    args = cli_parser("megatron_train.train_scorer", __doc__).parse_args(argv)
+    cfg = load(PretrainConfig, args.config, args.overrides)
+    if args.dry_run:
+        print(to_yaml(cfg))
+        return 0
+    run, scorer = Path(cfg.output), cfg.scorer
+    base = run / "hf"
+    if not (base / "config.json").is_file():
+        raise SeedbedError(f"{base} holds no model", "pretrain first: DIR/hf is written at the end")
+    began = time.perf_counter()
+    examples = read_examples(run, base, scorer)
+    held = held_out_repos([example.repo for example in examples], scorer.holdout, cfg.seed)
+    fitting = [example for example in examples if example.repo not in held]
+    testing = [example for example in examples if example.repo in held]
+    if not fitting or not testing:
+        raise SeedbedError(
+            f"{len(examples)} labelled files of {len({e.repo for e in examples})} repositories cannot be split into two parts",
+            "label files of more repositories, or change scorer.holdout",
+        )
+    predicted = predict(fit(base, fitting, scorer, cfg.seed, "held-out fit"), testing, scorer.batch)
+    truth = np.array([example.label for example in testing])
+    error = {
+        "mae": round(10 * float(np.abs(predicted - truth).mean()), 4),  # on the labels' scale of 0 to 10
+        "mae_of_the_mean": round(10 * float(np.abs(np.mean([e.label for e in fitting]) - truth).mean()), 4),
+        "spearman": round(spearman(predicted, truth), 4),
+    }
+    print(
+        f"{len(testing)} files of {len(held)} held-out repositories: MAE {error['mae']:.2f} of 10 "
+        f"(guessing the mean: {error['mae_of_the_mean']:.2f}), Spearman {error['spearman']:.2f}",
+        flush=True,
+    )
+    model = fit(base, examples, scorer, cfg.seed, "fit on all")
+    folder = run / "scorers" / scorer.name
+    version = write(model, base, folder, scorer, {**error, "labels": len(examples), "held_out_repos": sorted(held)})
+    print(f"{folder}: scorer {version}, {time.perf_counter() - began:.0f} s")
+    return 0
+
+
+def read_examples(run: Path, base: Path, scorer: ScorerConfig) -> list[Example]:
+    """The labelled contents with one repository each (the first by name, where several hold the content), in order of hash."""
+    labels = _rows(run, "labels", ["content_sha256", "score"], arrow.field("oracle") == scorer.oracle)
+    if not labels:
+        raise SeedbedError(
+            f"{run / 'tables/labels'} has no labels of oracle {scorer.oracle}", "run the job label_quality"
+        )
+    score = {row["content_sha256"]: row["score"] for row in labels}
+    wanted = arrow.field("content_sha256").isin(list(score))
+    repos: dict[str, str] = {}
+    for row in _rows(run, "files", ["content_sha256", "repo"], wanted):
+        key = row["content_sha256"]
+        repos[key] = min(repos.get(key, row["repo"]), row["repo"])
+    texts = {row["content_sha256"]: row["text"] for row in _rows(run, "contents", ["content_sha256", "text"], wanted)}
+    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    examples = []
+    for key in sorted(texts):
+        ids = tokenizer.encode(texts[key], add_special_tokens=False).ids[: scorer.max_tokens]
+        if ids:
+            examples.append(Example(ids, score[key] / 10, repos.get(key, "")))
+    return examples
+
+
+def held_out_repos(repos: list[str], share: float, seed: int) -> set[str]:
+    """Whole repositories, in an order drawn from the seed, until they hold `share` of the files."""
+    order = sorted(set(repos), key=lambda repo: hashlib.sha256(f"{seed}:{repo}".encode()).digest())
+    held: set[str] = set()
+    for repo in order:
+        if sum(r in held for r in repos) >= share * len(repos):
+            break
+        held.add(repo)
+    return held
+
+
+def fit(
+    base: Path, examples: list[Example], scorer: ScorerConfig, seed: int, what: str
+) -> LlamaForSequenceClassification:
+    """The base model with a head fitted by ridge regression, then all of it fine-tuned on squared error."""
+    torch.manual_seed(seed)
+    model = LlamaForSequenceClassification.from_pretrained(
+        base, num_labels=1, problem_type="regression", dtype=torch.float32, attn_implementation="sdpa"
+    )
+    if model.config.pad_token_id is None:  # the pooled place is the last one that is not padding
+        model.config.pad_token_id = model.config.eos_token_id if model.config.eos_token_id is not None else 0
+    _ridge_head(model, examples, scorer)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=scorer.lr, betas=(0.9, 0.95), weight_decay=0.1)
+    order = [
+        i for epoch in range(scorer.epochs) for i in np.random.default_rng((seed, epoch)).permutation(len(examples))
+    ]
+    batches = [order[i : i + scorer.batch] for i in range(0, len(order), scorer.batch)]
+    model.train()
+    for number, batch in enumerate(tqdm(batches, desc=what, mininterval=1, unit="batch")):
+        for group in optimizer.param_groups:
+            group["lr"] = scorer.lr * (1 - number / len(batches))
+        chosen = [examples[i] for i in batch]
+        loss = F.mse_loss(_scores(model, chosen), torch.tensor([e.label for e in chosen], dtype=torch.float32))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return model.eval()
+
+
+@torch.no_grad()
+def predict(model: LlamaForSequenceClassification, examples: list[Example], batch: int) -> np.ndarray:
+    """Scores on [0, 1], float64 [n]."""
+    parts = [_scores(model, examples[i : i + batch]) for i in range(0, len(examples), batch)]
+    return torch.cat(parts).clamp(0, 1).double().numpy()
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """Spearman's rank correlation, ties given their mean rank; 0 where one side is constant."""
+
+    def ranks(x: np.ndarray) -> np.ndarray:
+        _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+        ends = np.cumsum(counts)
+        return (ends - (counts - 1) / 2)[inverse]
+
+    ra, rb = ranks(a), ranks(b)
+    return 0.0 if ra.std() == 0 or rb.std() == 0 else float(np.corrcoef(ra, rb)[0, 1])
+
+
+def write(
+    model: LlamaForSequenceClassification, base: Path, folder: Path, scorer: ScorerConfig, facts: dict[str, Any]
+) -> str:
+    """Put the folder in place whole. The version names these very weights: name-<8 hex digits of their hash>."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    model.save_pretrained(partial)
+    for name in TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copy(base / name, partial / name)
+    version = f"{scorer.name}-{hashlib.sha256((partial / 'model.safetensors').read_bytes()).hexdigest()[:8]}"
+    base_hash = hashlib.sha256((base / "config.json").read_bytes()).hexdigest()[:16]
+    card = {
+        "kind": "language_model",
+        "version": version,
+        "base": str(base),
+        "base_config_sha256": base_hash,
+        "max_tokens": scorer.max_tokens,
+        "oracle": scorer.oracle,
+        **facts,
+    }
+    (partial / "scorer.json").write_text(json.dumps(card, indent=2) + "\n")
+    replace_folder(partial, folder)
+    return version
+
+
+def _rows(run: Path, table: str, columns: list[str], where: Any) -> list[dict[str, Any]]:
+    path = run / "tables" / table
+    if not path.is_dir():
+        raise SeedbedError(
+            f"table {path} does not exist", "curate first: python -m spark_jobs run --config ... output=DIR"
+        )
+    return DeltaTable(str(path)).to_pyarrow_dataset().to_table(columns=columns, filter=where).to_pylist()
+
+
+def _padded(examples: list[Example], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(len(example.ids) for example in examples)
+    ids = torch.tensor([example.ids + [pad] * (width - len(example.ids)) for example in examples])
+    return ids, torch.tensor([len(example.ids) - 1 for example in examples])
+
+
+def _hidden(model: LlamaForSequenceClassification, examples: list[Example]) -> torch.Tensor:
+    """The last hidden state of each example's last token, [n, hidden]: what the head reads, here and in vLLM's pooler.
+
+    Padding is on the right, where a causal model's earlier tokens do not see it.
+    """
+    ids, last = _padded(examples, model.config.pad_token_id)
+    return model.model(input_ids=ids, use_cache=False).last_hidden_state[torch.arange(len(examples)), last]
+
+
+def _scores(model: LlamaForSequenceClassification, examples: list[Example]) -> torch.Tensor:
+    return model.score(_hidden(model, examples))[:, 0]
+
+
+@torch.no_grad()
+def _ridge_head(model: LlamaForSequenceClassification, examples: list[Example], scorer: ScorerConfig) -> None:
+    """w = (X^T X + ridge I)^-1 X^T y over the untouched model's hidden states: a head that starts near the labels' scale."""
+    parts = [_hidden(model, examples[i : i + scorer.batch]) for i in range(0, len(examples), scorer.batch)]
+    x = torch.cat(parts).double()
+    y = torch.tensor([example.label for example in examples], dtype=torch.float64)
+    w = torch.linalg.solve(x.T @ x + scorer.ridge * torch.eye(x.size(1), dtype=torch.float64), x.T @ y)
+    model.score.weight.copy_(w[None].float())
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,68 @@
+"""Run under torchrun: a few steps on random tokens in one layout, with uneven loss masks; process 0 writes what it saw as JSON.
+
+steps_worker.py OUT.json '{"tp": 2, "pp": 2, "steps": 4, ...}'
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
+from megatron_train import checkpoint, hf, parallel, step
+
+VOCAB, SEQ, BATCH = 500, 32, 8  # 500 is padded to 512: padding must not reach the loss
+
+
+def micro_batches(number: int, size: int) -> list[step.Batch]:
+    generator = torch.Generator().manual_seed(number)
+    ids = torch.randint(0, VOCAB, (BATCH, SEQ + 1), generator=generator)
+    mask = torch.rand(BATCH, SEQ, generator=generator) > torch.linspace(0.1, 0.9, BATCH)[:, None]
+    all_of_them = [
+        {
+            "tokens": ids[i : i + size, :-1].contiguous(),
+            "labels": ids[i : i + size, 1:].contiguous(),
+            "loss_mask": mask[i : i + size],
+        }
+        for i in range(0, BATCH, size)
+    ]
+    return all_of_them[parallel.dp_rank() :: parallel.dp_size()]
+
+
+def main(out: str, options: dict) -> None:
+    model = ModelConfig(
+        layers=4, hidden=32, ffn=80, heads=4, kv_heads=2, seq_length=SEQ, tie_embeddings=options.get("tie", False)
+    )
+    layout = ParallelConfig(
+        tp=options.get("tp", 1),
+        pp=options.get("pp", 1),
+        sequence_parallel=options.get("sp", False),
+        distributed_optimizer=options.get("distopt", False),
+    )
+    parallel.start(layout, seed=1)
+    state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1)
+    if "import" in options:
+        hf.load_weights(state, Path(options["import"]))
+    if "load" in options:
+        checkpoint.load(state, Path(options["load"]))
+    seen = {"losses": [], "grad_norms": [], "first": state.step}
+    for number in range(state.step, state.step + options.get("steps", 0)):
+        result = step.train_step(state, micro_batches(number, 2), step.language_model_loss, lr=1e-2)
+        seen["losses"].append(result.loss)
+        seen["grad_norms"].append(result.grad_norm)
+    if "save" in options:
+        checkpoint.save(state, Path(options["save"]), {"note": "kept"}, keep=options.get("keep", 2))
+    if "export" in options:
+        hf.export(state, Path(options["export"]))
+    if options.get("logprobs"):
+        seen["logprobs"] = [t.tolist() for t in step.token_logprobs(state, micro_batches(0, 2))]
+    if parallel.is_main():
+        Path(out).write_text(json.dumps(seen))
+    parallel.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], json.loads(sys.argv[2]))
