@@ -38,7 +38,7 @@ _EPERM, _ENOTTY, _ENOSYS = 1, 25, 38
 _LOAD, _JUMP, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
 _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_BIT = 0x40000000
-_PROT_EXEC, _CLONE_THREAD, _AF_UNIX = 4, 0x10000, 1
+_PROT_EXEC, _CLONE_THREAD, _AF_UNIX, _FIONBIO = 4, 0x10000, 1, 0x5421
 _OPEN_WRITES = 0o3 | 0o100 | 0o1000 | 0o20000000  # O_WRONLY|O_RDWR, O_CREAT, O_TRUNC, O_TMPFILE (its own bit)
 _FCNTL = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
 
@@ -62,7 +62,7 @@ def _rules() -> list[tuple[int, list[bytes]]]:
     return [
         (9, no_exec),  # mmap
         (10, no_exec),  # mprotect
-        (16, [_step(_RETURN, _ERRNO | _ENOTTY)]),  # ioctl: "not a terminal", as isatty() expects
+        (16, [_argument(1), _step(_EQUAL, _FIONBIO, no=1), _OK, _step(_RETURN, _ERRNO | _ENOTTY)]),  # ioctl
         (53, [_argument(0), _step(_EQUAL, _AF_UNIX, no=1), _OK, _DENY]),  # socketpair, for asyncio's self-pipe
         (56, [_argument(0), _step(_ANY_BIT, _CLONE_THREAD, no=1), _OK, _DENY]),  # clone: threads, no processes
         (62, [_argument(0), _step(_EQUAL, 1, no=1), _OK, _DENY]),  # kill: itself only, and it is pid 1
