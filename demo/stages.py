@@ -43,7 +43,6 @@ def stages(cfg: DemoConfig, seconds: dict[str, int]) -> list[Stage]:
             "Megatron on 4 processes, TP=2 x PP=2",
             torchrun(cfg.pretrain_ranks, "megatron_train.pretrain", "--config", cfg.pretrain, out),
         ),
-        ("export", "checkpoint -> Hugging Face folder", module("megatron_train.hf", "--config", cfg.pretrain, out)),
         (
             "scorer",
             "regression head on the new model",

@@ -1,13 +1,14 @@
-"""The newest commit of a Delta table, read straight from its log through Hadoop's file system.
+"""The commits of a Delta table, read straight from its log through Hadoop's file system.
 
-`DeltaTable.history(1)` answers the same question with a Spark job; a pipeline asks it some hundred times. The log's format
-is the Delta protocol's: `_delta_log/<20-digit version>.json`, one action a line, `commitInfo` among them.
+`DeltaTable.history` answers the same question with a Spark job; a pipeline asks it some hundred times. The log's format is
+the Delta protocol's: `_delta_log/<20-digit version>.json`, one action a line, `commitInfo` among them.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -15,25 +16,19 @@ from pyspark.sql import SparkSession
 COMMIT_FILE = re.compile(r"(\d{20})\.json$")
 
 
-def newest_commit(spark: SparkSession, table_path: str) -> tuple[int, dict[str, Any]] | None:
-    """(version, commitInfo) of the newest commit of the table at `table_path`; None where there is no table."""
-    jvm = spark._jvm
-    folder = jvm.org.apache.hadoop.fs.Path(f"{table_path}/_delta_log")  # type: ignore[union-attr]
+def commits(spark: SparkSession, table_path: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(version, commitInfo) of the commits of the table at `table_path`, newest first; nothing where there is no table."""
+    jvm: Any = spark._jvm
+    folder = jvm.org.apache.hadoop.fs.Path(f"{table_path}/_delta_log")
     system = folder.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
     if not system.exists(folder):
-        return None
-    versions = [
-        match for status in system.listStatus(folder) if (match := COMMIT_FILE.search(status.getPath().toString()))
-    ]
-    if not versions:
-        return None
-    newest = max(match.group(1) for match in versions)
-    stream = system.open(jvm.org.apache.hadoop.fs.Path(folder, f"{newest}.json"))  # type: ignore[union-attr]
-    try:
-        text = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")  # type: ignore[union-attr]
-    finally:
-        stream.close()
-    info = next(
-        (action["commitInfo"] for line in text.splitlines() if "commitInfo" in (action := json.loads(line))), {}
-    )
-    return int(newest), info
+        return
+    names = (COMMIT_FILE.search(status.getPath().toString()) for status in system.listStatus(folder))
+    for version in sorted((match.group(1) for match in names if match), reverse=True):
+        stream = system.open(jvm.org.apache.hadoop.fs.Path(folder, f"{version}.json"))
+        try:
+            text = jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8")
+        finally:
+            stream.close()
+        actions = [json.loads(line) for line in text.splitlines() if line]
+        yield int(version), next((action["commitInfo"] for action in actions if "commitInfo" in action), {})

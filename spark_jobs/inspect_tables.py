@@ -123,7 +123,7 @@ def table_states(db: DeltaReader) -> list[TableState]:
         stale = tuple(
             f"{table} was @{seen}, is @{db.version(table)}"
             for table, seen in lineage.get("inputs", {}).items()
-            if table in db and db.version(table) != seen
+            if table in db and db.version(table) != seen and table not in lineage.get("parts", {})
         )
         rows = db.one(f"SELECT count(*) AS n FROM {name}")["n"]
         job = lineage.get("job", "?")

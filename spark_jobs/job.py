@@ -88,14 +88,24 @@ class Context:
     def spark(self) -> Any:
         return self.store.spark
 
-    def lineage(self, job: str, params: dict[str, Any], reads: tuple[str, ...]) -> dict[str, Any]:
-        """The record that travels in each commit's userMetadata."""
+    def lineage(
+        self, job: str, params: dict[str, Any], reads: tuple[str, ...], parts: dict[str, dict[str, str]] | None = None
+    ) -> dict[str, Any]:
+        """The record that travels in each commit's userMetadata.
+
+        parts: of these inputs only a declared part is read, so that only the newest commit of that part counts.
+        """
+        inputs = {table: self.inputs.version(table) for table in reads}
+        for table, part in (parts or {}).items():
+            commit = self.store.last_commit(table, part)
+            inputs[table] = commit.version if commit else -1
         return {
             "job": job,
             "code": package_version("seedbed"),
             "params": params,
             "params_hash": config_hash(params),
-            "inputs": {table: self.inputs.version(table) for table in reads},
+            "inputs": inputs,
+            "parts": parts or {},
         }
 
 
@@ -119,7 +129,7 @@ class ShardJob:
     def run(self, ctx: Context) -> Summary | None:
         """Process what `output` lacks; None where it lacks nothing."""
         params = self.params(ctx)
-        lineage = ctx.lineage(self.name, params, self.reads)
+        lineage = ctx.lineage(self.name, params, self.reads) | ({"part": self.part(ctx)} if self.part else {})
         self._refuse_other_params(ctx, lineage)
         missing = self._missing(ctx)
         plan = (
@@ -181,10 +191,11 @@ class TableJob:
     ]  # yields (table, rows); each is written before the next
     reads: tuple[str, ...]
     summarize: Callable[[Context], Summary]
+    parts: Callable[[Context], dict[str, dict[str, str]]] = lambda ctx: {}  # input -> the only part of it that is read
 
     def run(self, ctx: Context) -> Summary | None:
         """Rewrite the tables; None where nothing they depend on changed."""
-        lineage = ctx.lineage(self.name, self.params(ctx), self.reads)
+        lineage = ctx.lineage(self.name, self.params(ctx), self.reads, self.parts(ctx))
         last = ctx.store.last_commit(self.writes[-1])
         if last is not None and last.lineage == lineage:
             return None

@@ -76,6 +76,7 @@ JOB = ShardJob(
     transform=score,
     due=due,
     reads=("contents", "clusters", "labels"),
+    part=lambda ctx: {"scorer": scorers.resolve_version(ctx.cfg, ctx.store)},
 )
 
 if __name__ == "__main__":

@@ -215,6 +215,7 @@ JOB = TableJob(
     transform,
     ("files", "contents", "clusters", "syntax", "scores", "contamination"),
     summarize,
+    parts=lambda ctx: {"scores": {"scorer": resolve_version(ctx.cfg, ctx.store)}},
 )
 
 if __name__ == "__main__":

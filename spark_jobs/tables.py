@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from conf.errors import SeedbedError
-from spark_jobs.delta_log import newest_commit
+from spark_jobs.delta_log import commits
 
 
 @dataclass(frozen=True)
@@ -109,16 +109,15 @@ class Store:
         return f"{self.root}/tables/{table}"
 
     def exists(self, table: str) -> bool:
-        return newest_commit(self.spark, self.path(table)) is not None
+        return next(commits(self.spark, self.path(table)), None) is not None
 
-    def last_commit(self, table: str) -> Commit | None:
-        """The newest commit, or None where the table does not exist."""
-        found = newest_commit(self.spark, self.path(table))
-        if found is None:
-            return None
-        version, info = found
-        added = int(info.get("operationMetrics", {}).get("numOutputRows", 0))
-        return Commit(version, json.loads(info.get("userMetadata") or "{}"), added)
+    def last_commit(self, table: str, part: dict[str, str] | None = None) -> Commit | None:
+        """The newest commit, of `part` alone where a writer declared its rows to be one (scores of one scorer); else None."""
+        for version, info in commits(self.spark, self.path(table)):
+            lineage = json.loads(info.get("userMetadata") or "{}")
+            if part is None or lineage.get("part") == part:
+                return Commit(version, lineage, int(info.get("operationMetrics", {}).get("numOutputRows", 0)))
+        return None
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
         """The table at `version` (None: the newest), with exactly the declared columns.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -105,7 +106,9 @@ def test_two_writers_of_one_step_onto_one_version_leave_one_copy(run, monkeypatc
     add_contents(run.store, ["0b" * 32])
     before = run.store.last_commit("signatures")
     rows = sign(run.store.read("contents").filter(F.col("content_sha256") == "0b" * 32), None)
-    monkeypatch.setattr(Store, "last_commit", lambda self, table: before)  # both read the table before either wrote
+    monkeypatch.setattr(
+        Store, "last_commit", lambda self, table, part=None: before
+    )  # both read the table before either wrote
     run.store.append("signatures", rows, {}, step="shard-0")
     run.store.append("signatures", rows, {}, step="shard-0")
     monkeypatch.undo()
@@ -136,6 +139,28 @@ def test_a_table_job_runs_again_only_when_an_input_or_a_parameter_changed(run):
     add_contents(run.store, ["0a" * 32])
     run.job(SIGN)
     assert run.job(CLUSTER, "near.threshold=0.9").rows_out == 17
+
+
+def test_rows_of_another_part_do_not_make_a_reader_of_one_part_run_again(run):
+    def scores(name):
+        def rows(due, ctx):
+            return due.select("content_sha256", "scorer", F.lit(0.5).alias("quality"), "shard")
+
+        def due(ctx):
+            return ctx.inputs["contents"].withColumn("scorer", F.lit(name))
+
+        return ShardJob("score", "scores", lambda ctx: {}, rows, due=due, part=lambda ctx: {"scorer": name})
+
+    reader = replace(CLUSTER, reads=("signatures", "scores"), parts=lambda ctx: {"scores": {"scorer": "first"}})
+    run.job(SIGN)
+    run.job(scores("first"))
+    assert run.job(reader) is not None
+    run.job(scores("second"))
+    assert run.store.read("scores").count() == 32
+    assert run.job(reader) is None
+    add_contents(run.store, ["0d" * 32])
+    run.job(scores("first"))
+    assert run.job(reader) is not None
 
 
 def test_commits_carry_job_code_parameters_and_input_versions(run):
