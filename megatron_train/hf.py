@@ -9,8 +9,6 @@ holds, for each key/value group in turn, the group's query heads, its key head a
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,12 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import ModelConfig, ParallelConfig, PretrainConfig
 from megatron_train import checkpoint, parallel, weights
+from megatron_train.folders import copy_tokenizer, fresh_partial, replace_folder
 from megatron_train.model import TORCH_DTYPE, padded_vocab
 from megatron_train.step import TrainState, build
 from megatron_train.tokens import read_manifest
 
 SHARD_BYTES = 4 << 30  # of one .safetensors file, below which a model is one file
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
 def model_config(folder: Path, seq_length: int | None = None) -> tuple[ModelConfig, int]:
@@ -88,16 +86,13 @@ def export(state: TrainState, folder: Path, tokenizer: Path | None = None) -> No
     The folder appears, or is replaced, whole: a reader never sees half of it.
     """
     folder = Path(folder)
-    partial = folder.with_name(folder.name + ".partial")
-    if parallel.is_main():
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
     tensors = (
         pair
         for name, full in weights.gather(state.chunks)
         for pair in _to_hf(name, full, state.model, state.vocab_size)
     )
     if parallel.is_main():
+        partial = fresh_partial(folder)
         _write_safetensors(partial, tensors)
         special = _special_ids(tokenizer, partial)
         config = {**_hf_config(state), **special}
@@ -128,16 +123,6 @@ def main(argv: list[str]) -> int:
     parallel.stop()
     print(f"{run / 'hf'}: step {found['step']} of {found['folder']}")
     return 0
-
-
-def replace_folder(new: Path, target: Path) -> None:
-    """Put folder `new` in the place of `target` by two renames; a crash between them leaves `target.old`, never a half."""
-    old = target.with_name(target.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.rename(target, old)
-    os.rename(new, target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _hf_config(state: TrainState) -> dict[str, Any]:
@@ -175,9 +160,7 @@ def _special_ids(tokenizer: Path | None, folder: Path) -> dict[str, int | None]:
         raise SeedbedError(
             f"{tokenizer} holds no tokenizer.json", "give the tokenizer's folder, such as DIR/tokens/tokenizer"
         )
-    for name in TOKENIZER_FILES:
-        if (tokenizer / name).is_file():
-            shutil.copy(tokenizer / name, folder / name)
+    copy_tokenizer(tokenizer, folder)
     by_content = {t["content"]: t["id"] for t in json.loads((tokenizer / "tokenizer.json").read_text())["added_tokens"]}
     config_path = tokenizer / "tokenizer_config.json"
     config = json.loads(config_path.read_text()) if config_path.is_file() else {}

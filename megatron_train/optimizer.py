@@ -1,27 +1,12 @@
-"""AdamW from megatron-core, and the learning rate as a pure function of the step."""
+"""AdamW from megatron-core."""
 
 from __future__ import annotations
 
 import torch
 from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, distrib_optimizer, get_megatron_optimizer
 
-from conf.schema.pretrain import OptimConfig, ParallelConfig, ScheduleConfig
+from conf.schema.pretrain import OptimConfig, ParallelConfig
 from megatron_train.model import TORCH_DTYPE
-
-
-def learning_rate(step: int, optim: OptimConfig, schedule: ScheduleConfig) -> float:
-    """The rate of step `step` (0-based): linear warm-up to lr, constant, then decay from lr to min_lr over the last decay_steps.
-
-    WSD is from MiniCPM (arXiv 2404.06395 Sec 4); the decay shape 1 - sqrt(t) from arXiv 2405.18392 Sec 4.
-    """
-    if step < schedule.warmup_steps:
-        return optim.lr * (step + 1) / schedule.warmup_steps
-    into_decay = step + 1 - (schedule.steps - schedule.decay_steps)
-    if schedule.decay_steps == 0 or into_decay <= 0:
-        return optim.lr
-    t = min(into_decay / schedule.decay_steps, 1.0)
-    left = 1.0 - t**0.5 if schedule.shape == "1-sqrt" else 1.0 - t
-    return optim.min_lr + (optim.lr - optim.min_lr) * left
 
 
 def build_optimizer(

@@ -21,7 +21,7 @@ from conf.loader import cli_parser, config_hash, load, to_dict, to_yaml
 from conf.schema.pretrain import PretrainConfig, check_world
 from megatron_train import checkpoint, evaluate, hf, metrics, parallel
 from megatron_train.data import Corpus, micro_batches
-from megatron_train.optimizer import learning_rate
+from megatron_train.schedule import learning_rate
 from megatron_train.step import TrainState, build, eval_loss, language_model_loss, train_step
 from megatron_train.tokens import Manifest, read_manifest, verify_shards
 

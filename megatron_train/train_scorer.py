@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +25,12 @@ from deltalake import DeltaTable
 from tokenizers import Tokenizer
 from tqdm import tqdm
 from transformers import LlamaForSequenceClassification
+from transformers.utils import logging as transformers_logging
 
 from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig, ScorerConfig
-from megatron_train.hf import TOKENIZER_FILES, replace_folder
+from megatron_train.folders import copy_tokenizer, fresh_partial, replace_folder
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ def main(argv: list[str]) -> int:
     base = run / "hf"
     if not (base / "config.json").is_file():
         raise SeedbedError(f"{base} holds no model", "pretrain first: DIR/hf is written at the end")
+    transformers_logging.set_verbosity_error()  # it reports that the language head is gone and the score head is new
+    transformers_logging.disable_progress_bar()
     began = time.perf_counter()
     examples = read_examples(run, base, scorer)
     held = held_out_repos([example.repo for example in examples], scorer.holdout, cfg.seed)
@@ -165,13 +167,9 @@ def write(
     model: LlamaForSequenceClassification, base: Path, folder: Path, scorer: ScorerConfig, facts: dict[str, Any]
 ) -> str:
     """Put the folder in place whole. The version names these very weights: name-<8 hex digits of their hash>."""
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    partial = fresh_partial(folder)
     model.save_pretrained(partial)
-    for name in TOKENIZER_FILES:
-        if (base / name).is_file():
-            shutil.copy(base / name, partial / name)
+    copy_tokenizer(base, partial)
     version = f"{scorer.name}-{hashlib.sha256((partial / 'model.safetensors').read_bytes()).hexdigest()[:8]}"
     base_hash = hashlib.sha256((base / "config.json").read_bytes()).hexdigest()[:16]
     card = {

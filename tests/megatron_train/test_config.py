@@ -1,0 +1,81 @@
+"""Rules that fail before anything is built, each with its arithmetic."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import math
+
+import pytest
+
+from conf.errors import SeedbedError
+from conf.loader import load
+from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, PretrainConfig, ScheduleConfig, check_world
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["model.hidden=100"], "100 % 6 = 4"),
+        (["model.hidden=90", "model.heads=6"], "hidden / heads = 15"),
+        (["model.kv_heads=4"], "6 % 4 = 2"),
+        (["model.layers=5", "parallel.pp=2"], "model.layers must divide by parallel.pp: 5 % 2 = 1"),
+        (["parallel.tp=4"], "model.heads must divide by parallel.tp: 6 % 4 = 2"),
+        (["parallel.tp=3"], "model.kv_heads must divide by parallel.tp: 2 % 3 = 2"),
+        (["parallel.sequence_parallel=true"], "parallel.tp=1"),
+        (["parallel.cp=2"], "parallel.cp=2"),
+        (["parallel.pp=0"], "pp=0"),
+        (["batch.total=18"], "18 % 4"),
+        (["optim.min_lr=1"], "optim.min_lr=1.0"),
+        (["schedule.steps=50"], "20 + 60 = 80 > 50"),
+        (["schedule.shape=cosine"], "'cosine'"),
+        (["dtype=fp16"], "'fp16'"),
+        (["fp8=bogus"], "'bogus'"),
+        (["fp8=hybrid"], "dtype=fp32"),
+        (["keep=0"], "keep=0"),
+        (["model.hiden=64"], "unknown key model.hiden"),
+    ],
+)
+def test_a_config_that_cannot_work_is_refused_with_its_arithmetic(overrides, words):
+    with pytest.raises(SeedbedError) as raised:
+        load(PretrainConfig, None, overrides)
+    assert words in raised.value.problem
+
+
+def test_the_number_of_processes_must_divide_by_the_layout():
+    with pytest.raises(SeedbedError, match=r"tp \* pp \* cp = 2 \* 2 \* 1 = 4: 6 % 4 = 2"):
+        check_world(ParallelConfig(tp=2, pp=2), None, 6)
+    with pytest.raises(SeedbedError, match=r"16 % \(4 \* 3\) = 4, where dp = 3"):
+        check_world(ParallelConfig(), BatchConfig(micro=4, total=16), 3)
+    assert check_world(ParallelConfig(tp=2, pp=2), BatchConfig(), 8) == 2
+
+
+def test_the_learning_rate_warms_up_holds_and_decays_to_the_minimum():
+    from megatron_train.schedule import learning_rate
+
+    optim = OptimConfig(lr=1.0, min_lr=0.1)
+    schedule = ScheduleConfig(steps=10, warmup_steps=2, decay_steps=4)
+    rates = [learning_rate(step, optim, schedule) for step in range(10)]
+    decay = [0.1 + 0.9 * (1 - math.sqrt(t / 4)) for t in (1, 2, 3, 4)]
+    assert rates == pytest.approx([0.5, 1.0, 1.0, 1.0, 1.0, 1.0, *decay])
+    linear = ScheduleConfig(steps=10, warmup_steps=2, decay_steps=4, shape="linear")
+    assert learning_rate(7, optim, linear) == pytest.approx(0.55)
+    constant = ScheduleConfig(steps=10, warmup_steps=0, decay_steps=0)
+    assert {learning_rate(step, optim, constant) for step in range(20)} == {1.0}
+
+
+def test_fp8_without_cuda_and_transformer_engine_is_refused():
+    from megatron_train import fp8
+
+    with pytest.raises(SeedbedError, match="no CUDA device"):
+        fp8.refuse_unusable("hybrid")
+    fp8.refuse_unusable("none")
+
+
+def test_an_apex_that_is_not_nvidias_is_refused(monkeypatch):
+    """PyPI's `apex` is an unrelated package; megatron-core takes any importable one."""
+    from megatron_train import fp8
+
+    found = {"apex": importlib.machinery.ModuleSpec("apex", None), "apex.optimizers": None}
+    monkeypatch.setattr(fp8.importlib.util, "find_spec", lambda name: found.get(name))
+    with pytest.raises(SeedbedError, match="not NVIDIA apex"):
+        fp8.refuse_unusable("none")

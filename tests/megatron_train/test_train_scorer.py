@@ -1,0 +1,111 @@
+"""The scorer: learns a label that the text shows, measures on repositories it has not seen, writes what vLLM can load."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from deltalake import write_deltalake
+
+from conf.errors import SeedbedError
+from megatron_train import train_scorer
+from tests.megatron_train import tiny
+
+GOOD = "def add(item):\n    return item\n"
+BAD = "x9=1;y8=2;z7=3;w6=4\n"
+
+
+@pytest.fixture(scope="module")
+def labelled_run(token_folder, tmp_path_factory):
+    """Tables of 60 labelled files in 6 repositories, and an untrained tiny model."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    run = tmp_path_factory.mktemp("labelled")
+    rows = []
+    for i in range(60):
+        good = i % 2 == 0
+        text = "".join((GOOD if good else BAD) + f"# {i} {j}\n" for j in range(1 + i % 4))
+        rows.append((hashlib.sha256(text.encode()).hexdigest(), text, 8.0 if good else 2.0, f"repo{i % 6}"))
+    sha, texts, scores, repos = (list(column) for column in zip(*rows, strict=True))
+    tables = run / "tables"
+    write_deltalake(
+        tables / "labels", pa.table({"content_sha256": sha, "oracle": ["seedbed-labels-v1"] * 60, "score": scores})
+    )
+    write_deltalake(tables / "contents", pa.table({"content_sha256": sha, "text": texts}))
+    write_deltalake(tables / "files", pa.table({"content_sha256": sha, "repo": repos}))
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=tiny.VOCAB, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=64, eos_token_id=0, bos_token_id=None, pad_token_id=1,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(run / "hf")
+    for file in (token_folder / "tokens" / "tokenizer").iterdir():
+        shutil.copy(file, run / "hf")
+    return run
+
+
+def test_it_writes_a_scorer_that_separates_the_labels(labelled_run, capsys):
+    from transformers import LlamaForSequenceClassification, PreTrainedTokenizerFast
+
+    options = ["scorer.max_tokens=32", "scorer.epochs=4", "scorer.lr=0.003", "scorer.ridge=0.1"]
+    assert train_scorer.main([f"output={labelled_run}", *options]) == 0
+    folder = labelled_run / "scorers" / "language_model"
+    card = json.loads((folder / "scorer.json").read_text())
+    assert card["kind"] == "language_model"
+    assert card["version"].startswith("language_model-")
+    assert card["max_tokens"] == 32
+    assert card["mae"] < 1.0 < card["mae_of_the_mean"]
+    assert card["spearman"] > 0.8
+    assert "held-out repositories" in capsys.readouterr().out
+
+    model = LlamaForSequenceClassification.from_pretrained(folder, dtype=torch.float32)
+    assert (model.config.num_labels, model.config.problem_type) == (1, "regression")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+    good, bad = (
+        model(torch.tensor([tokenizer.encode(text, add_special_tokens=False)[:32]])).logits.item()
+        for text in (GOOD, BAD)
+    )
+    assert good > bad + 0.3
+
+
+def test_padding_does_not_change_a_score(labelled_run):
+    from transformers import LlamaForSequenceClassification
+
+    model = LlamaForSequenceClassification.from_pretrained(
+        labelled_run / "hf", num_labels=1, dtype=torch.float32
+    ).eval()
+    short, long = train_scorer.Example([5, 6, 7], 0.0, ""), train_scorer.Example(list(range(2, 30)), 0.0, "")
+    together = train_scorer._scores(model, [short, long])
+    alone = torch.cat([train_scorer._scores(model, [one]) for one in (short, long)])
+    torch.testing.assert_close(together, alone)
+    transformers_own = model(torch.tensor([short.ids])).logits[0]
+    torch.testing.assert_close(together[:1], transformers_own)
+
+
+def test_whole_repositories_are_held_out():
+    repos = ["a"] * 10 + ["b"] * 10 + ["c"] * 10
+    held = train_scorer.held_out_repos(repos, 0.3, seed=1)
+    assert len(held) == 1
+    assert held == train_scorer.held_out_repos(repos[::-1], 0.3, seed=1)
+
+
+def test_spearman_gives_ties_their_mean_rank():
+    assert train_scorer.spearman(np.array([1.0, 2.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0, 4.0])) == pytest.approx(
+        0.948683
+    )
+    assert train_scorer.spearman(np.ones(4), np.arange(4.0)) == 0.0
+
+
+def test_no_labels_of_the_oracle_is_an_error_that_names_it(labelled_run):
+    with pytest.raises(SeedbedError, match="no labels of oracle nobody"):
+        train_scorer.main([f"output={labelled_run}", "scorer.oracle=nobody"])
+
+
+def test_no_model_is_an_error(tmp_path):
+    with pytest.raises(SeedbedError, match="holds no model"):
+        train_scorer.main([f"output={tmp_path}"])
