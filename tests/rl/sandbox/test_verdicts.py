@@ -77,6 +77,12 @@ def test_tests_may_use_a_program_that(sandbox: Sandbox, case: str) -> None:
     assert found.max_rss_bytes > 1 << 20
 
 
+# Answers a call twice: a whole frame of (return, 1, None) by hand before its own.
+EXTRA_REPLY = (
+    "import os\ndef f():\n    os.write(3, b'\\x12\\0\\0\\0s\\6\\0\\0\\0returni\\1\\0\\0\\0\\1N')\n    return 1"
+)
+
+
 @pytest.mark.parametrize(
     ("outcome", "program", "tests", "reason"),
     [
@@ -93,6 +99,8 @@ def test_tests_may_use_a_program_that(sandbox: Sandbox, case: str) -> None:
         ("error", "import os\ndef f(): os._exit(0)", "try:\n    f()\nexcept BaseException:\n    pass", "exit code 0"),
         ("error", "import os\nos._exit(70)", "f()", "exit code 70"),
         ("error", "import os\ndef f(): os.write(3, b'\\1\\0\\0\\0?')", "f()", "malformed"),
+        ("error", "def f(x): raise StopIteration", "assert all(map(lambda x: f(x) == 2, [1, 2]))", "StopIteration"),
+        ("error", EXTRA_REPLY, "assert f() == 1", "outside a call"),
         ("timeout", "while True: pass", "f()", "the program used more than 1 s of CPU"),
         ("timeout", "def f(): return 1", "f()\nwhile True: pass", "the tests used more than 1 s of CPU"),
         ("timeout", "import time\ndef f(): time.sleep(99)", "f()", "wall-clock"),
