@@ -121,6 +121,7 @@ class ShardJob:
     due: Callable[[Context], DataFrame] = lambda ctx: ctx.inputs[
         "contents"
     ]  # has the output's key columns, shard, bytes
+    part: Callable[[Context], dict[str, str]] | None = None  # key columns all rows of a run share
 
     @property
     def writes(self) -> tuple[str, ...]:
