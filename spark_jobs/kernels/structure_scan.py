@@ -204,11 +204,15 @@ def _scan_tokens(
             names = literals = calls = assigns = imports = 0
             at += 1
         else:
-            if byte == 61:  # '='; a comparison where a second one, or ! < >, stands beside it
-                beside = (at + 1 < end and data[at + 1] == 61) or (at > start and _compares(data[at - 1]))
-                row[C.comparisons] += beside
-                row[C.assignments] += not beside
-                assigns += not beside
+            if byte == 61:  # '='; a comparison where a second one, or one of ! < >, stands beside it
+                after = at + 1
+                while after < end and data[after] == 61:
+                    after += 1
+                compares = after > at + 1 or (at > start and _compares(data[at - 1]))
+                row[C.comparisons] += compares
+                row[C.assignments] += not compares
+                assigns += not compares
+                at = after - 1
             elif byte == 58:  # ':' also binds a key to a value
                 assigns += 1
             at += 1
@@ -262,7 +266,7 @@ def _is_word(kind: int) -> bool:
 
 @native
 def _compares(byte: int) -> bool:
-    return byte == 61 or byte == 33 or byte == 60 or byte == 62
+    return byte == 33 or byte == 60 or byte == 62
 
 
 @native

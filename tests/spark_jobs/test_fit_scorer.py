@@ -1,0 +1,134 @@
+"""The regression in closed form, the figures that judge it, and the job that fits and records a scorer."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from pyspark.sql import functions as F
+
+from conf.loader import load
+from conf.schema.curate import CurateConfig
+from spark_jobs import fit_scorer, scorers
+from spark_jobs.job import execute
+from spark_jobs.kernels import agreement, regression
+from spark_jobs.tables import Store, shard_of
+
+RNG = np.random.default_rng(7)
+X = RNG.normal(size=(60, 4))
+Y = np.sin(X[:, 0]) + X[:, 1]
+
+
+def test_kernel_ridge_is_its_textbook_formula():
+    model = regression.fit(X, Y, width=0.7, penalty=0.2)
+    z = (X - X.mean(0)) / X.std(0)
+    k = np.exp(-0.7 * np.abs(z[:, None] - z[None]).mean(axis=2))
+    expected = k @ np.linalg.solve(k + 0.2 * np.eye(60), Y - Y.mean()) + Y.mean()
+    np.testing.assert_allclose(model.predict(X), expected, atol=2e-3)  # centres are stored to 3 decimals
+    assert model.predict(X[:0]).shape == (0,)
+
+
+def test_fewer_centres_than_rows_come_close_and_all_rows_as_centres_agree_exactly(monkeypatch):
+    whole = regression.fit(X, Y, 0.7, 0.2)
+    monkeypatch.setattr(regression, "MAX_CENTRES", 40)
+    part = regression.fit(X, Y, 0.7, 0.2)
+    assert part.centres.shape == (40, 4)
+    assert np.abs(part.predict(X) - whole.predict(X)).mean() < 0.15 * Y.std()
+    gram = np.exp(-regression.distances(whole.centres, whole.centres))
+    normal = np.linalg.solve(gram.T @ gram + 0.2 * gram, gram.T @ Y)
+    np.testing.assert_allclose(regression._solve(gram, Y, 0.2), normal, atol=1e-8)
+
+
+def test_linear_ridge_without_penalty_finds_the_line():
+    weights, intercept = regression.linear_ridge(X, 3 * X[:, 2] + 5, 1e-9)
+    np.testing.assert_allclose(weights, [0, 0, 3 * X[:, 2].std(), 0], atol=0.02)  # clipped at four deviations
+    assert intercept == pytest.approx(5 + 3 * X[:, 2].mean(), abs=0.02)
+
+
+def test_a_constant_feature_changes_nothing():
+    padded = np.column_stack([X, np.full(60, 3.0)])
+    wider = regression.fit(padded, Y, 0.7 * 5 / 4, 0.2)  # the width is per feature
+    np.testing.assert_allclose(wider.predict(padded), regression.fit(X, Y, 0.7, 0.2).predict(X), atol=1e-5)
+
+
+def test_folds_never_split_a_group_and_are_even():
+    groups = ["big"] * 40 + ["b"] * 10 + ["c"] * 10 + ["d"] * 10 + ["e"] * 10
+    fold = regression.group_folds(groups, 3)
+    assert all(len({int(f) for f, g in zip(fold, groups, strict=True) if g == name}) == 1 for name in set(groups))
+    assert sorted(np.bincount(fold)) == [20, 20, 40]
+    assert regression.group_folds(["a", "b"], 10).max() == 1
+
+
+def test_a_row_is_predicted_by_models_that_never_saw_its_group():
+    fold = np.repeat([0, 1, 2], 20)
+    poisoned = np.where(fold == 1, Y + 1000, Y)
+    clean = regression.out_of_fold(X, Y, fold, [1.0], [0.1])[0, 0]
+    assert np.array_equal(regression.out_of_fold(X, poisoned, fold, [1.0], [0.1])[0, 0][fold == 1], clean[fold == 1])
+    assert np.abs(regression.out_of_fold_linear(X, poisoned, fold, 1.0)[fold == 1]).max() < 10
+
+
+def test_the_reported_predictions_choose_their_setting_on_other_folds():
+    targets, fold = np.zeros(4), np.array([0, 0, 1, 1])
+    predictions = np.array([[[1.0, 1, 9, 9], [8, 8, 2, 2]]])  # each setting is good on one fold only
+    (w, p), honest = regression.choose(predictions, targets, fold)
+    assert (w, p) == (0, 0)
+    assert honest.tolist() == [8, 8, 9, 9]  # so each fold gets the one that is good elsewhere
+
+
+def test_the_figures_are_those_of_their_definitions():
+    labels, predicted = np.array([0, 0, 6.5, 7, 3]), np.array([1.0, 3, 6.5, 8, 3])
+    assert agreement.mae(labels, predicted) == pytest.approx((1 + 3 + 0 + 1 + 0) / 5)
+    assert agreement.class_mae(labels, predicted) == pytest.approx(((1 + 3) / 2 + (0.5 + 1) / 2 + 0) / 3)  # 6.5 is a 7
+    assert agreement.zero_recall(labels, predicted) == 0.5
+    assert agreement.within(labels, predicted) == 0.8
+    assert agreement.ranks(np.array([5, 1, 5, 9])).tolist() == [2.5, 1, 2.5, 4]
+    assert agreement.spearman(np.array([1, 2, 3, 4.0]), np.array([1, 3, 2, 40.0])) == pytest.approx(0.8)
+    assert agreement.spearman(labels, np.ones(5)) == 0
+
+
+def corpus(spark, root, shards, count=130, repos=6):
+    """`count` labelled contents in `repos` repositories: longer functions get better labels."""
+    rows = [
+        (
+            f"{i:02x}" * 32,
+            f"def f{i}(x):\n" + f"    x = x + {i}\n" * (i % 10) + "    return x\n",
+            "Python",
+            f"repo{i % repos}",
+        )
+        for i in range(count)
+    ]
+    store = Store(spark, str(root))
+    frame = spark.createDataFrame(rows, "content_sha256 string, text string, language string, repo string")
+    frame = frame.withColumns({"bytes": F.length("text"), "shard": shard_of(F.col("content_sha256"), shards)})
+    empty = {c: F.lit(None) for c in ("source", "revision", "license", "drop_reason")}
+    labels = {c: F.lit(5.0) for c in ("readability", "modularity", "clarity", "reusability")}
+    score = (F.conv(F.substring("content_sha256", 1, 2), 16, 10).cast("int") % 10).cast("double")
+    labels |= {"oracle": F.lit("o"), "score": score, "zero_reason": F.lit(""), "second_score": F.lit(None)}
+    store.append("contents", frame, {}, "a")
+    store.append("labels", frame.withColumns(labels), {}, "a")
+    store.append("files", frame.withColumns({**empty, "doc_id": F.col("content_sha256"), "path": F.lit("p")}), {}, "a")
+    return load(CurateConfig, None, [f"output={root}", f"shards={shards}", "labels.oracle=o"]), store
+
+
+def test_a_fit_is_recorded_once_and_is_the_same_however_the_rows_lie(spark, tmp_path, capsys):
+    cfg, store = corpus(spark, tmp_path / "one", 1)
+    summary = execute(fit_scorer.JOB, cfg)
+    assert "cross-validated over 6 repositories" in capsys.readouterr().out
+    version = scorers.resolve_version(cfg, store)
+    assert version == summary.notes["scorer"] == json.loads((tmp_path / "one" / scorers.POINTER).read_text())["version"]
+    card = json.loads((tmp_path / "one/scorers" / version / "scorer.json").read_text())
+    assert (card["kind"], card["labels"]["count"], card["labels"]["repositories"]) == ("structural", 130, 6)
+    figures = card["metrics"]
+    assert figures["cross_validated"]["mae"] < 0.6 < figures["mean_of_labels"]["mae"]
+    assert execute(fit_scorer.JOB, cfg) is None
+    other, _ = corpus(spark, tmp_path / "eight", 8)
+    assert execute(fit_scorer.JOB, other).notes["scorer"] == version
+
+
+def test_too_few_labels_fall_back_to_the_shipped_scorer_and_say_so(spark, tmp_path, capsys):
+    cfg, store = corpus(spark, tmp_path, 1, count=20)
+    summary = execute(fit_scorer.JOB, cfg)
+    assert summary.notes["shipped"]
+    assert "20 labels in 6 repositories (a fit needs 100 in 5)" in capsys.readouterr().out
+    assert scorers.resolve_version(cfg, store) == json.loads(fit_scorer.SHIPPED.read_text())["version"]
