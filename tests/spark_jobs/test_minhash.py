@@ -11,7 +11,7 @@ from spark_jobs.kernels import minhash
 from spark_jobs.kernels.jaccard import jaccard
 from spark_jobs.kernels.shingles import Hashes, distinct, shingle_hashes
 
-WORDS = "def return self value name count index result path node list item key line text data".split(" ")
+WORDS = [f"word{i}" for i in range(16)]
 
 
 def documents(count: int, seed: int = 0) -> list[str]:

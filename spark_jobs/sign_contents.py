@@ -1,0 +1,56 @@
+"""sign_contents: contents -> signatures, one MinHash row per content.
+
+    spark-submit spark_jobs/sign_contents.py --config conf/curate/local.yaml output=DIR [near.num_perm=256 ...]
+
+Text goes to the kernels as Arrow buffers. `shingles` counts a document's shingles with repeats; 0 marks a document with no
+tokens, whose signature means nothing and joins no bucket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from conf.errors import run_cli
+from conf.schema.curate import NearSettings
+from spark_jobs.job import Context, ShardJob, main
+from spark_jobs.kernels import minhash
+from spark_jobs.kernels.shingles import shingle_hashes
+from spark_jobs.tables import TABLES
+
+
+def parameters(ctx: Context) -> dict[str, Any]:
+    near = ctx.cfg.near
+    return minhash.parameters(near.num_perm, near.shingle, near.seed)
+
+
+def sign(due: DataFrame, ctx: Context) -> DataFrame:
+    """Rows of `signatures` for the due rows of `contents`."""
+    rows = due.select("content_sha256", "text", "shard")
+    return rows.mapInArrow(_signer(ctx.cfg.near), TABLES["signatures"].ddl)
+
+
+def _signer(near: NearSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def sign_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            hashes = shingle_hashes(batch["text"], near.shingle)
+            signature = minhash.signatures(hashes, near.num_perm, near.seed)
+            yield pa.RecordBatch.from_pydict(
+                {
+                    "content_sha256": batch["content_sha256"],
+                    "signature": minhash.to_binary(signature),
+                    "shingles": pa.array(hashes.counts, pa.int32()),
+                    "shard": batch["shard"],
+                }
+            )
+
+    return sign_batches
+
+
+JOB = ShardJob(name="sign_contents", output="signatures", params=parameters, transform=sign)
+
+if __name__ == "__main__":
+    run_cli(lambda argv: main(JOB, argv))
