@@ -7,7 +7,7 @@ OUTPUT ?= runs/demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java demo test test-slow lint format clean
+.PHONY: help setup java demo test test-slow notebook lint format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: setup  ## the default tests (under 10 minutes on 2 cores)
 
 test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
 	$(BIN)/python -m pytest -m slow -q
+
+notebook: setup  ## run the notebook on the tables of SEEDBED_OUTPUT (default runs/demo)
+	$(BIN)/python -m pytest --nbmake notebooks -q -p no:cacheprovider
 
 lint: setup  ## ruff on everything, mypy on conf, the kernels and the RL objective
 	$(BIN)/ruff check .
