@@ -29,8 +29,8 @@ def labelled_run(token_folder, tmp_path_factory):
     rows = []
     for i in range(60):
         good = i % 2 == 0
-        text = "".join((GOOD if good else BAD) + f"# {i} {j}\n" for j in range(1 + i % 4))
-        rows.append((hashlib.sha256(text.encode()).hexdigest(), text, 8.0 if good else 2.0, f"repo{i % 6}"))
+        text = "".join((GOOD if good else BAD) + f"# {i // 2} {j}\n" for j in range(1 + i // 2 % 3))
+        rows.append((hashlib.sha256(text.encode()).hexdigest(), text, 8.0 if good else 2.0, f"repo{i // 2 % 6}"))
     sha, texts, scores, repos = (list(column) for column in zip(*rows, strict=True))
     tables = run / "tables"
     write_deltalake(
@@ -52,7 +52,7 @@ def labelled_run(token_folder, tmp_path_factory):
 def test_it_writes_a_scorer_that_separates_the_labels(labelled_run, capsys):
     from transformers import LlamaForSequenceClassification, PreTrainedTokenizerFast
 
-    options = ["scorer.max_tokens=32", "scorer.epochs=4", "scorer.lr=0.003", "scorer.ridge=0.1"]
+    options = ["scorer.max_tokens=32", "scorer.epochs=10", "scorer.lr=0.005", "scorer.ridge=0.1"]
     assert train_scorer.main([f"output={labelled_run}", *options]) == 0
     folder = labelled_run / "scorers" / "language_model"
     card = json.loads((folder / "scorer.json").read_text())
@@ -68,7 +68,7 @@ def test_it_writes_a_scorer_that_separates_the_labels(labelled_run, capsys):
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
     good, bad = (
         model(torch.tensor([tokenizer.encode(text, add_special_tokens=False)[:32]])).logits.item()
-        for text in (GOOD, BAD)
+        for text in (GOOD + "# 7 0\n", BAD + "# 7 0\n")
     )
     assert good > bad + 0.3
 
