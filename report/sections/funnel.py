@@ -52,7 +52,10 @@ def section(run: Run) -> Section:
     if not whole:
         command = f"python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={run.output}"
         blocks.append(
-            Note("The run stopped before the policy was applied; syntax, score and overlap drops come then.", command)
+            Note(
+                "The run stopped before the policy was applied, which drops by syntax, score and overlap. It goes on with",
+                command,
+            )
         )
     lead = f"Of {seen:,} files seen, {last:,} ({last / seen:.0%}) {'became documents' if whole else 'are left so far'}."
     return Section(

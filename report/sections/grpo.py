@@ -2,37 +2,100 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from report import svg
-from report.blocks import Block, Chart, Fact, Facts, Row, Section
+from report.blocks import Block, Chart, Code, Fact, Facts, Row, Section, Table
+from report.highlight import python
 from report.run import Run
-from report.sections.pretrain import curve
+from report.sections.pretrain import curve, single
 
 VERDICTS = (("pass", "c1"), ("wrong", "c3"), ("error", "c2"), ("timeout", "c4"), ("infrastructure", "c5"))
+BEFORE, AFTER = "rl/eval_sft.json", "rl/eval_grpo.json"
+EXAMPLES = 4
 
 
 def section(run: Run) -> Section:
     rows = run.lines("rl/grpo/metrics.jsonl")
-    held = curve(rows, "heldout_reward")
+    held, trained = curve(rows, "heldout_reward"), curve(rows, "reward")
     facts = [Fact(f"{rows[-1]['step']:,}", "steps")]
-    if held:
-        facts += [Fact(f"{held[0][1]:.2f} → {held[-1][1]:.2f}", "held-out reward, before → after")]
-    series = [svg.Series("training problems", "c4", curve(rows, "reward"))]
-    if held:
-        series.append(svg.Series("held-out problems", "c1", held, dots=True))
-    reward = Chart(
-        "Reward",
-        svg.lines("Reward", series, "step", "share of samples that pass", (0.0, 1.0)),
-        [(s.color, s.name) for s in series],
-    )
-    blocks: list[Block] = [Facts(facts), Row([reward, _verdicts(rows)])]
-    lead = f"Mean reward {rows[0].get('reward', 0):.2f} → {rows[-1].get('reward', 0):.2f} on training problems."
-    return Section("grpo", "GRPO", lead, blocks, "rl/grpo/metrics.jsonl")
+    lead = "No step has been taken yet."
+    if trained:
+        lead = f"Mean reward {trained[0][1]:.2f} → {trained[-1][1]:.2f} on training problems."
+    if len(held) > 1:
+        lead += f" On problems that were not trained on: {held[0][1]:.2f} → {held[-1][1]:.2f}."
+        facts.append(Fact(f"{held[-1][1] - held[0][1]:+.3f}", "held-out reward gained"))
+    blocks: list[Block] = [Facts(facts)]
+    series = [svg.Series("training problems", "c4", trained), svg.Series("held-out problems", "c1", held, dots=True)]
+    series = [s for s in series if s.points]
+    drawing = svg.lines("Reward", series, "step", "share of samples that pass", (0.0, 1.0))
+    reward = Chart("Reward", drawing, [(s.color, s.name) for s in series])
+    steps = [row for row in rows if row.get("reward") is not None]
+    if steps:
+        blocks += [
+            Row([reward, _verdicts(steps)]),
+            Row([_signal(steps), single(steps, "response_tokens", "Length", "tokens a response", zero=True)]),
+        ]
+    else:
+        blocks.append(Row([reward]))
+    results = {path: run.document(path) for path in run.files("rl/eval_*.json")}
+    if results:
+        blocks.append(_evaluations(results))
+    if BEFORE in results and AFTER in results:
+        blocks += _examples(results[BEFORE]["items"], results[AFTER]["items"])
+    return Section("grpo", "GRPO", lead, blocks, ", ".join(["rl/grpo/metrics.jsonl", *results]))
 
 
 def _verdicts(rows: list[dict[str, Any]]) -> Chart:
-    counted = [row for row in rows if all(name in row for name, _ in VERDICTS)]
-    stacks = [(name, color, [row[name] for row in counted]) for name, color in VERDICTS]
-    drawing = svg.shares("Verdicts of the sandbox", [row["step"] for row in counted], stacks, "step")
-    return Chart("Verdicts of the sandbox", drawing, [(color, name) for name, color in VERDICTS])
+    stacks = [(name, color, [row["shares"][name] for row in rows]) for name, color in VERDICTS]
+    drawing = svg.shares("Verdicts of the sandbox", [row["step"] for row in rows], stacks, "step")
+    return Chart("Verdicts on training samples", drawing, [(color, name) for name, color in VERDICTS])
+
+
+def _signal(rows: list[dict[str, Any]]) -> Chart:
+    points = [(row["step"], row["groups_with_signal"] / row["groups"]) for row in rows]
+    title = "Groups with signal"
+    drawing = svg.lines(title, [svg.Series(title, "c1", points)], "step", "share of groups", (0.0, 1.0))
+    return Chart(title, drawing, caption="A group trains only where some of its samples pass and some do not.")
+
+
+def _evaluations(results: dict[str, dict[str, Any]]) -> Table:
+    cells = []
+    for path in sorted(results, key=lambda p: (p != BEFORE, p != AFTER, p)):
+        result = results[path]
+        benchmark = PurePosixPath(result.get("benchmark", "held-out problems")).stem
+        passed = ", ".join(f"{name} {value:.3f}" for name, value in result["pass_at"].items())
+        shares = ", ".join(f"{name} {result['shares'][name]:.0%}" for name, _ in VERDICTS if result["shares"][name])
+        items = f"{len(result['items'])} x {result['samples']}"
+        cells.append([PurePosixPath(path).stem.removeprefix("eval_"), benchmark, items, passed, shares])
+    head = ["model", "benchmark", "problems x samples", "pass@k", "verdicts"]
+    return Table(head, cells, title="Evaluations")
+
+
+def _examples(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[Block]:
+    """Problems of both files, those that gained most first: what was written then and now."""
+    then = {item["task_id"]: item for item in before}
+    both = [(then[item["task_id"]], item) for item in after if item["task_id"] in then]
+    both.sort(key=lambda pair: (_passed(pair[0]) - _passed(pair[1]), pair[1]["task_id"]))
+    rows: list[Block] = []
+    for old, new in both[:EXAMPLES]:
+        rows.append(Row([_completion("before", old, want_pass=False), _completion("after", new, want_pass=True)]))
+    return rows
+
+
+def _passed(item: dict[str, Any]) -> float:
+    return sum(sample["verdict"] == "pass" for sample in item["samples"]) / len(item["samples"])
+
+
+def _completion(when: str, item: dict[str, Any], want_pass: bool) -> Code:
+    """The first sample whose verdict is typical of the side, else the first."""
+    fitting = [sample for sample in item["samples"] if (sample["verdict"] == "pass") == want_pass]
+    sample = (fitting or item["samples"])[0]
+    count = sum(one["verdict"] == "pass" for one in item["samples"])
+    facts = [f"{when}: {sample['verdict']}", f"{count} of {len(item['samples'])} samples pass"]
+    if sample["reason"]:
+        facts.append(sample["reason"])
+    return Code(
+        item["prompt"], python(sample["completion"], 14), facts, "good" if sample["verdict"] == "pass" else "bad"
+    )

@@ -43,11 +43,11 @@ def section(run: Run) -> Section:
                 f"{row['files']:,}",
                 share,
                 f"{row['mean_share']:.2%}" if row["parsed"] else "",
-                f"{row['gave_up']:,}" if row["gave_up"] else "",
-                f"{dropped.get(row['language'], 0):,}" if chosen else "",
+                f"{row['gave_up']:,}",
+                *([f"{dropped.get(row['language'], 0):,}"] if chosen else []),
             ]
         )
-    head = ["language", "contents", "with any error", "bytes in error", "gave up", "dropped"]
+    head = ["language", "contents", "with any error", "bytes in error", "gave up", *(["dropped"] if chosen else [])]
     caption = (
         "Any error at all is common in real C, C++ and templates, so the rule looks at the share of bytes in error."
     )

@@ -49,20 +49,21 @@ class Tags(HTMLParser):
 
 
 def section(page: str, name: str) -> str:
-    return re.search(rf'<section id="{name}">(.*?)</section>', page, re.S)[1]
+    return re.search(rf'<section id="{name}"[^>]*>(.*?)</section>', page, re.S)[1]
 
 
 def text(html: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
 
 
-def test_a_finished_run_gives_every_section_but_the_missing_one(page):
+def test_a_finished_run_gives_every_section(page):
+    assert "Not there yet" not in page
     for name, _, _ in SECTIONS:
-        assert ("Not there yet" in section(page, name)) == (name == "grpo"), name
+        assert section(page, name)
 
 
 def test_the_funnel_adds_up_on_the_page(page):
-    assert "It adds up: 8 seen − 4 dropped = 4." in text(section(page, "funnel"))
+    assert "It adds up: 8 seen − 5 dropped = 3." in text(section(page, "funnel"))
 
 
 def test_hostile_names_and_contents_stay_text(page):
@@ -121,7 +122,7 @@ def test_a_funnel_that_does_not_add_up_is_said_and_the_rest_still_shown(tmp_path
 
 
 def test_the_cut_is_the_highest_score_that_was_dropped(page):
-    assert "The policy cuts at 0.100 and drops 1." in text(section(page, "quality"))
+    assert "The policy cuts at 0.100 and drops 2." in text(section(page, "quality"))
 
 
 def test_scorers_are_shown_with_the_errors_they_measured(page):
@@ -129,6 +130,13 @@ def test_scorers_are_shown_with_the_errors_they_measured(page):
     assert f"{tiny.SCORER} cross validated 6 1.25 1.50 0.80 50% 0%" in quality
     assert "language_model-1 held-out repositories 1.40 0.50" in quality
     assert "language_model-1 mean of labels 2.00" in quality
+
+
+def test_completions_before_and_after_stand_side_by_side_with_their_verdicts(page):
+    grpo = text(section(page, "grpo"))
+    assert "On problems that were not trained on: 0.10 → 0.50." in grpo
+    assert "before: fail 0 of 1 samples pass return wrong" in grpo
+    assert "after: pass 1 of 1 samples pass return right" in grpo
 
 
 def test_fill_in_the_middle_is_counted_in_the_shard_itself(page):

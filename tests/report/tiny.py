@@ -98,9 +98,14 @@ def write_clusters(root: Path) -> None:
 
 
 def write_verdicts(root: Path) -> None:
-    """syntax, labels, scores, contamination, decisions and documents: e.css is below the cut, b.py or a.py a near duplicate."""
-    css, keeper = sha(TEXTS["second/e.css"]), max(sha(TEXTS["first/a.py"]), sha(TEXTS["first/b.py"]))
-    quality = {one: (0.1 if one == css else 0.4 + i / 20) for i, one in enumerate(distinct())}
+    """syntax to documents: d.js and e.css are not above the cut, b.py or a.py is a near duplicate."""
+    js, css, copy = (
+        sha(TEXTS["second/d.js"]),
+        sha(TEXTS["second/e.css"]),
+        max(sha(TEXTS["first/a.py"]), sha(TEXTS["first/b.py"])),
+    )
+    low = {js: 0.05, css: 0.1}
+    quality = {one: low.get(one, 0.4 + i / 20) for i, one in enumerate(distinct())}
     syntax = [
         {
             "content_sha256": one, "parser": "p", "status": "ok", "has_error": one == css,
@@ -115,7 +120,8 @@ def write_verdicts(root: Path) -> None:
     scores = [{"content_sha256": one, "scorer": SCORER, "quality": q, "shard": 0} for one, q in quality.items()]
     write_table(root, "scores", scores)
     write_table(root, "contamination", [])
-    reasons = {css: ("low_quality", "quality 0.1000 <= cut 0.1000"), keeper: ("duplicate_near", "cluster")}
+    reasons = {one: ("low_quality", f"quality {low[one]:.4f} <= cut 0.1000") for one in low}
+    reasons[copy] = ("duplicate_near", "cluster")
     decisions = [
         dict(
             zip(("content_sha256", "reason", "detail", "shard"), (one, *reasons.get(one, (None, None)), 0), strict=True)
@@ -183,6 +189,22 @@ def write_training(root: Path) -> None:
     write_json(root / "scorers/language_model/scorer.json", card)
     sft = [{"step": i, "loss": 3.0 / i, "lr": 1e-3, "heldout_loss": 0.9 if i == 4 else None} for i in range(1, 5)]
     write_lines(root / "rl/sft/metrics.jsonl", sft)
+    shares = {"pass": 0.25, "wrong": 0.5, "error": 0.25, "timeout": 0.0, "infrastructure": 0.0}
+    grpo = [{"step": 0, "heldout_reward": 0.1, "shares": shares}]
+    grpo += [
+        {
+            "step": i, "reward": 0.2 * i, "heldout_reward": 0.5 if i == 3 else None, "shares": shares, "groups": 4,
+            "groups_with_signal": 2, "response_tokens": 9.5,
+        }
+        for i in range(1, 4)
+    ]  # fmt: skip
+    write_lines(root / "rl/grpo/metrics.jsonl", grpo)
+    for name, verdict, completion in (("sft", "fail", "return wrong"), ("grpo", "pass", "return right")):
+        samples = [{"completion": completion, "verdict": verdict, "reason": ""}]
+        items = [{"task_id": "t/1", "prompt": "Write <f>.", "reference": "", "samples": samples}]
+        passed = {"pass@1": float(verdict == "pass")}
+        result = {"samples": 1, "temperature": 0.6, "pass_at": passed, "shares": shares, "items": items}
+        write_json(root / f"rl/eval_{name}.json", {**result, "reward": passed["pass@1"]})
     stages = [{"name": "curate", "command": ["python"], "seconds": 61.0, "expected_seconds": 60}]
     write_json(root / "demo/stages.json", stages)
     write_json(root / "demo/results.json", [{"what": "funnel.seen", "expected": "8", "obtained": "8", "ok": True}])
