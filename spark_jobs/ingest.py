@@ -93,7 +93,8 @@ def _identified(ctx: Context, root: str, units: list[Unit]) -> list[Offer]:
 
 def _new_offers(offers: list[Offer], ctx: Context) -> list[Offer]:
     """Offers that `repos` lacks. Of several with one (repo, revision) but other bytes, the one already in the table stays,
-    else the first by name; the others are refused by name and recorded under `revision@digest`."""
+    else the first by name; the others are refused by name. A refused archive holds no revision, so it is recorded under
+    `revision@digest` and a mended one can still come in."""
     rows = ctx.store.read_or_empty("repos").select("repo", "revision", "origin", "origin_sha256").collect()
     done = {(row["repo"], row["origin_sha256"]) for row in rows}
     holder = {(row["repo"], row["revision"]): row["origin"] for row in rows}
@@ -103,26 +104,29 @@ def _new_offers(offers: list[Offer], ctx: Context) -> list[Offer]:
             continue
         done.add((offer.repo, offer.origin_sha256))
         key = (offer.repo, offer.revision)
-        if key in holder:
+        if offer.refused is None and key in holder:
             refused = f"refused: {offer.repo} {offer.revision} is already in, from {holder[key]} with other bytes"
-            offer = replace(offer, revision=f"{offer.revision}@{offer.origin_sha256[:12]}", refused=refused)
-        else:
+            offer = replace(offer, refused=refused)
+        if offer.refused is None:
             holder[key] = offer.name
+        else:
+            offer = replace(offer, revision=f"{offer.revision}@{offer.origin_sha256[:12]}")
         fresh.append(offer)
     return fresh
 
 
 def _ingest_batch(ctx: Context, root: str, batch: list[Offer], lineage: dict) -> Counter[str]:
     """Commit one batch of repositories; returns counts `rows`, `contents` and `drop:<reason>`."""
-    step = hashlib.sha256("".join(f"{o.repo}\0{o.revision}\0{o.origin_sha256}\0" for o in batch).encode()).hexdigest()[
-        :16
-    ]
+    identity = "".join(f"{offer.repo}\0{offer.revision}\0{offer.origin_sha256}\0" for offer in batch)
+    step = hashlib.sha256(identity.encode()).hexdigest()[:16]
     ctx.spark.sparkContext.setJobDescription(f"{NAME}: {batch[0].name} and {len(batch) - 1} more")
     rows = read_rows(ctx, root, batch).persist(StorageLevel.DISK_ONLY)
     try:
         ctx.store.append("contents", _contents(ctx, rows), lineage, step)
         contents = ctx.store.last_commit("contents").rows_added
-        files = rows.drop("text").join(ctx.store.read_or_empty("files").select("doc_id"), "doc_id", "left_anti")
+        of_these = F.col("repo").isin(sorted({offer.repo for offer in batch}))
+        have = ctx.store.read_or_empty("files").filter(of_these).select("doc_id")
+        files = rows.drop("text").join(have, "doc_id", "left_anti")
         ctx.store.append("files", files.coalesce(ctx.cfg.files_per_shard), lineage, step)
         counts = rows.groupBy("repo", "revision", "drop_reason").count().collect()
     finally:

@@ -1,7 +1,8 @@
 """Members of a zip file (wheels and eggs are zips), read by its central directory under limits.
 
 Sizes come from the directory, but nothing trusts them: a member gives at most what it claims, the sum of all claims is
-limited before anything is unpacked, and a member that lies fails its CRC and is `unreadable`. Entries that share bytes
+limited before anything is unpacked, and a member that lies fails its CRC and is
+`unreadable`, as an encrypted one is. Entries that share bytes
 (the "better zip bomb") refuse the archive. Only stored and deflated members are read: zipfile unpacks the other methods
 without a bound on memory.
 """
@@ -19,7 +20,6 @@ from spark_jobs.sources.members import Member, PathLedger, RefusedError, is_vcs
 
 _LOCAL_HEADER = 30  # bytes before a member's name, APPNOTE.TXT 4.3.7
 _DIRECTORY_ENTRY = 200  # bytes an entry of the central directory may take on average; real ones take 50 to 150
-_ENCRYPTED = 0x1  # general purpose bit 0, APPNOTE.TXT 4.4.4
 _UNIX = 3  # "version made by" host whose external attributes hold a file mode
 _SAFE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -57,7 +57,7 @@ def _fault(entry: zipfile.ZipInfo) -> str | None:
     if stat.S_ISLNK(mode):
         return "link"
     special = stat.S_IFMT(mode) not in (0, stat.S_IFREG)
-    return "unreadable" if special or entry.flag_bits & _ENCRYPTED or entry.compress_type not in _SAFE_METHODS else None
+    return "unreadable" if special or entry.compress_type not in _SAFE_METHODS else None
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:

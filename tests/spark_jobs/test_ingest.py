@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -15,7 +16,7 @@ from pyspark.sql import SparkSession
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, IngestSettings
 from spark_jobs.ingest import JOB
-from spark_jobs.job import Context, Inputs, execute
+from spark_jobs.job import Context, Inputs, Summary, execute
 from spark_jobs.tables import Store
 
 SHARED_TEXT = b"def shared():\n    return 1\n"
@@ -38,10 +39,10 @@ def write_wheel(path: Path, entries: dict[str, bytes]) -> None:
             archive.writestr(name, data)
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """A wheel, a tar, loose files in a folder and at the top, a broken archive."""
-    root = tmp_path / "in"
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel, a tar, loose files in a folder and at the top, a broken archive. Tests that change it take a copy."""
+    root = tmp_path_factory.mktemp("source") / "in"
     (root / "tool/src").mkdir(parents=True)
     write_wheel(root / "pack-1.0-py3-none-any.whl", WHEEL)
     with tarfile.open(root / "lib-2.0.tar.gz", "w:gz") as archive:
@@ -63,14 +64,23 @@ def config(source: Path, output: Path, **limits: Any) -> CurateConfig:
     )
 
 
+@pytest.fixture(scope="module")
+def ingested(
+    spark: SparkSession, source: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Summary | None]:
+    """(output, summary) of one undisturbed run over `source`."""
+    output = tmp_path_factory.mktemp("ingested")
+    return output, execute(JOB, config(source, output))
+
+
 def prints(spark: SparkSession, output: Path) -> dict[str, str]:
     store = Store(spark, str(output))
     return {table: store.fingerprint(table) for table in JOB.writes}
 
 
-def test_every_member_is_a_row_with_content_or_a_reason(spark, source, tmp_path):
-    summary = execute(JOB, config(source, tmp_path / "out"))
-    store = Store(spark, str(tmp_path / "out"))
+def test_every_member_is_a_row_with_content_or_a_reason(spark, ingested):
+    output, summary = ingested
+    store = Store(spark, str(output))
     files = {(f["repo"], f["path"]): f for f in store.read("files").collect()}
     reasons = {key: f["drop_reason"] for key, f in files.items()}
     assert reasons == {
@@ -122,9 +132,11 @@ def test_every_member_is_a_row_with_content_or_a_reason(spark, source, tmp_path)
     assert summary.notes == {"repos": 5, "refused": 1}
 
 
-def test_a_run_killed_between_tables_and_started_again_gives_the_same_rows(spark, source, tmp_path, monkeypatch):
-    execute(JOB, config(source, tmp_path / "calm"))
-    cfg = config(source, tmp_path / "killed", batch_repos=2)
+def test_a_run_killed_between_tables_and_started_again_gives_the_same_rows(
+    spark, source, ingested, tmp_path, monkeypatch
+):
+    calm = prints(spark, ingested[0])
+    cfg = config(source, tmp_path / "killed", batch_repos=3)
     append = Store.append
     for table in ("files", "repos"):
 
@@ -138,15 +150,16 @@ def test_a_run_killed_between_tables_and_started_again_gives_the_same_rows(spark
             execute(JOB, cfg)
     monkeypatch.setattr(Store, "append", append)
     assert execute(JOB, cfg) is not None
-    assert prints(spark, tmp_path / "killed") == prints(spark, tmp_path / "calm")
-    before = prints(spark, tmp_path / "killed")
+    assert prints(spark, tmp_path / "killed") == calm
     assert execute(JOB, cfg) is None
-    assert prints(spark, tmp_path / "killed") == before
+    assert prints(spark, tmp_path / "killed") == calm
 
 
-def test_new_input_costs_only_itself_and_a_second_offer_of_a_revision_is_refused_by_name(spark, source, tmp_path):
-    cfg = config(source, tmp_path / "out")
-    execute(JOB, cfg)
+def test_new_input_costs_only_itself_and_a_second_offer_of_a_revision_is_refused_by_name(
+    spark, source, ingested, tmp_path
+):
+    source = Path(shutil.copytree(source, tmp_path / "in", symlinks=True))
+    cfg = config(source, Path(shutil.copytree(ingested[0], tmp_path / "out")))
     write_wheel(source / "more-1.zip", {"more.py": b"more = 1\n", "copy.py": SHARED_TEXT})
     write_wheel(
         source / "apack-1.0.whl",
@@ -160,19 +173,20 @@ def test_new_input_costs_only_itself_and_a_second_offer_of_a_revision_is_refused
     assert execute(JOB, cfg) is None
 
 
-def test_of_two_archives_of_one_revision_the_first_by_name_is_taken_whatever_the_listing_order(spark, source, tmp_path):
+def test_of_the_archives_of_one_revision_the_first_sound_one_by_name_is_taken(spark, source, tmp_path):
     from spark_jobs import ingest
     from spark_jobs.sources import Offer
 
     offers = [
-        Offer("archives", name, 1, "p", "1", None, digest * 64, None)
-        for name, digest in (("a.whl", "f"), ("b.whl", "0"))
+        Offer("archives", name, 1, "p", "1", None, digest * 64, refused)
+        for name, digest, refused in (("a.whl", "e", "refused: broken"), ("b.whl", "f", None), ("c.whl", "0", None))
     ]
     store = Store(spark, str(tmp_path / "nothing"))
     fresh = ingest._new_offers(offers, Context(config(source, tmp_path), store, Inputs(store)))
     assert [(offer.name, offer.revision, offer.refused) for offer in fresh] == [
-        ("a.whl", "1", None),
-        ("b.whl", "1@000000000000", "refused: p 1 is already in, from a.whl with other bytes"),
+        ("a.whl", "1@eeeeeeeeeeee", "refused: broken"),
+        ("b.whl", "1", None),
+        ("c.whl", "1@000000000000", "refused: p 1 is already in, from b.whl with other bytes"),
     ]
 
 
@@ -186,8 +200,7 @@ def test_input_without_code_is_an_error_each_time(spark, tmp_path):
             execute(JOB, config(root, tmp_path / "out"))
 
 
-def test_rows_read_under_other_limits_do_not_mix(spark, source, tmp_path):
-    execute(JOB, config(source, tmp_path / "out"))
-    with pytest.raises(SeedbedError, match="max_file_bytes.*must not mix"):
-        execute(JOB, config(source, tmp_path / "out", max_file_bytes=5))
-    assert execute(JOB, config(source, tmp_path / "out", batch_repos=1)) is None
+def test_rows_read_under_other_limits_do_not_mix(source, ingested):
+    with pytest.raises(SeedbedError, match=r"max_file_bytes.*must not mix"):
+        execute(JOB, config(source, ingested[0], max_file_bytes=5))
+    assert execute(JOB, config(source, ingested[0], batch_repos=1)) is None
