@@ -56,9 +56,16 @@ class Sandbox:
                         if on_verdict is not None:
                             on_verdict(verdict)
 
+            def work(worker: Worker) -> None:
+                try:
+                    drain(worker)
+                except BaseException:
+                    stopped.set()  # a fault of the jobs' iterable or of on_verdict ends the run for all
+                    raise
+
             with ThreadPoolExecutor(len(self._workers), "sandbox") as threads:
                 try:
-                    for done in [threads.submit(drain, worker) for worker in self._workers]:
+                    for done in [threads.submit(work, worker) for worker in self._workers]:
                         done.result()
                 finally:
                     stopped.set()

@@ -46,7 +46,10 @@ class CallTests:
 
 @dataclass(frozen=True)
 class StdioTests:
-    """Cases for a program that reads stdin and writes stdout. Output matches when all lines do, trailing blanks aside."""
+    """Cases for a program that reads stdin and writes stdout. Output matches when all lines do, trailing blanks aside.
+
+    Each case is a run of its own: limits are per case, cpu_seconds of the verdict is their sum.
+    """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-import select
 import signal
 import socket
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from conf.errors import SeedbedError
+from rl.sandbox.clock import Clock, over_cpu
 from rl.sandbox.inside import wire
+from rl.sandbox.inside.decoder import Decoder
 from rl.sandbox.server import Ended, Server, ServerLost
 from rl.sandbox.verdict import OUTCOMES, CallTests, Job, Limits, Outcome, StdioTests, Verdict
 
 _ATTEMPTS = 3
 _GRACE = 1.0  # seconds between a jail's closed channel and its end as a process
-_STARVED = 10  # the wall backstop stretches at most this far for time without a CPU
 _REPORT_BYTES = 1 << 14
 
 
@@ -78,27 +78,17 @@ class Worker:
                 pids = server.spawn(
                     [theirs.fileno()], op="calls", output_bytes=limits.output_bytes, **_for_child(limits)
                 )
-            clock = _Clock(limits, pids)
+            clock = Clock(limits, pids)
             wire.send(ours.fileno(), wire.frame(1 << 30, program, tests.setup, tests.code, tests.names))
-            report: tuple[str, str] | None = None
+            report = None
             if clock.wait([ours.fileno()]):
-                try:
-                    report = _report(wire.receive(ours.fileno(), 1 << 20))
-                except EOFError:
-                    report = None
-            jail, tester = server.reap(_GRACE if report and report[0] == "gone" else 0)
-        verdict, reason = (
-            report or _death(tester, limits, "the tests") if not clock.expired else ("timeout", clock.expired)
-        )
-        if report is None and verdict == "error":  # a tester that vanished says nothing of the program
-            verdict = "infrastructure"
-        if verdict == "gone":
-            verdict, reason = _death(jail, limits, "the program")
-        if verdict == "unsupported":
+                report = _report(ours.fileno())
+            gone = report is not None and report[0] == "gone"
+            jail, tester = server.reap(_GRACE if gone else 0)
+        outcome, reason = _judge_calls(jail, tester, report, limits, clock)
+        if outcome == "unsupported":
             return _Finding("infrastructure", reason, jail.cpu, jail.rss, retry=False)
-        if verdict == "pass" and jail.cpu > limits.cpu_seconds:
-            verdict, reason = "timeout", _over_cpu(limits, "the program")
-        return _Finding(verdict, reason, jail.cpu, jail.rss)
+        return _Finding(outcome, reason, jail.cpu, jail.rss)
 
     def _cases(self, server: Server, program: str, tests: StdioTests, limits: Limits) -> _Finding:
         """A jail a case, until one is not a pass."""
@@ -121,7 +111,7 @@ class Worker:
                     pids = server.spawn([theirs.fileno(), writer], op="script", **_for_child(limits))
                 os.close(writer)
                 writer = -1
-                clock = _Clock(limits, pids)
+                clock = Clock(limits, pids)
                 stdin = given.encode("utf-8", "surrogatepass")
                 wire.send(channel.fileno(), wire.frame(1 << 30, program, stdin))
                 printed, said = _drain(clock, stdout, channel.fileno(), limits.output_bytes)
@@ -135,67 +125,6 @@ class Worker:
         return _Finding(verdict, reason, jail.cpu, jail.rss)
 
 
-class _Clock:
-    """The time limits of one run: CPU of each process, and a wall-clock backstop.
-
-    The kernel's own RLIMIT_CPU counts whole seconds by sampling, so it is set at twice the limit and left as a second net.
-    Seconds in which the processes waited for a CPU do not count on the wall clock.
-    """
-
-    def __init__(self, limits: Limits, pids: list[int]):
-        self._limits, self._pids, self._start = limits, pids, time.monotonic()
-        self.expired = ""  # why, once a limit is passed
-
-    def wait(self, descriptors: list[int]) -> list[int]:
-        """The descriptors that can be read or are closed, as soon as there is one; none when a limit is passed."""
-        poll = select.poll()
-        for descriptor in descriptors:
-            poll.register(descriptor, select.POLLIN)
-        while not self.expired:
-            ready = poll.poll(math.ceil(1000 * self._patience()))
-            if ready:
-                return [descriptor for descriptor, _ in ready]
-            self._look()
-        return []
-
-    def _patience(self) -> float:
-        """Seconds until a limit can be passed at the soonest, 5 ms at least."""
-        spent = time.monotonic() - self._start
-        soonest = min(self._limits.cpu_seconds, self._limits.wall_seconds) - spent
-        if soonest > 0:  # most runs: no need to ask the kernel
-            return soonest
-        cpu = max(map(_cpu_seconds, self._pids))
-        wall = spent - self._starved()
-        return max(0.005, min(self._limits.cpu_seconds - cpu, self._limits.wall_seconds - wall))
-
-    def _look(self) -> None:
-        for pid, who in zip(self._pids, ("the program", "the tests"), strict=False):
-            if _cpu_seconds(pid) > self._limits.cpu_seconds:
-                self.expired = _over_cpu(self._limits, who)
-                return
-        if time.monotonic() - self._start - self._starved() > self._limits.wall_seconds:
-            self.expired = f"no end within {self._limits.wall_seconds:g} s of wall-clock time"
-
-    def _starved(self) -> float:
-        return min(sum(map(_run_queue_seconds, self._pids)), (_STARVED - 1) * self._limits.wall_seconds)
-
-
-def _cpu_seconds(pid: int) -> float:
-    """CPU time of a process and its threads, by its own clock (clock_getcpuclockid(3)); 0 once it is gone."""
-    try:
-        return time.clock_gettime(~pid << 3 | 2)
-    except OSError:
-        return 0.0
-
-
-def _run_queue_seconds(pid: int) -> float:
-    """Time a process has been ready to run but had no CPU: second field of /proc/PID/schedstat, nanoseconds."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0.0
-
-
 def _for_child(limits: Limits) -> dict[str, int]:
     return {
         "memory_bytes": limits.memory_bytes,
@@ -204,18 +133,31 @@ def _for_child(limits: Limits) -> dict[str, int]:
     }
 
 
-def _report(data: bytes) -> tuple[str, str] | None:
-    """The tester's (verdict, reason), or None if it is not one."""
+def _report(descriptor: int) -> tuple[str, str] | None:
+    """The tester's (verdict, reason), or None if it ended without one."""
     try:
-        verdict, reason = wire.Decoder(data).values(2)
-    except wire.Malformed:
+        verdict, reason = Decoder(wire.receive(descriptor, 1 << 20)).values(2)
+    except (EOFError, wire.Malformed):
         return None
     known = verdict in OUTCOMES or verdict in ("gone", "unsupported")
     return (verdict, reason) if known and type(reason) is str else None
 
 
-def _over_cpu(limits: Limits, who: str) -> str:
-    return f"{who} used more than {limits.cpu_seconds:g} s of CPU time"
+def _judge_calls(
+    jail: Ended, tester: Ended, report: tuple[str, str] | None, limits: Limits, clock: Clock
+) -> tuple[Any, str]:
+    """Verdict on a call program. The tester's word stands, unless a limit or a death says otherwise."""
+    if clock.expired:
+        return "timeout", clock.expired
+    if report is None:
+        outcome, reason = _death(tester, limits, "the tests")
+        # a tester that vanished says nothing of the program
+        return ("infrastructure" if outcome == "error" else outcome), reason
+    if report[0] == "gone":
+        return _death(jail, limits, "the program")
+    if report[0] == "pass" and jail.cpu > limits.cpu_seconds:
+        return "timeout", over_cpu(limits, "the program")
+    return report
 
 
 def _death(end: Ended, limits: Limits, who: str) -> tuple[Outcome, str]:
@@ -230,11 +172,11 @@ def _death(end: Ended, limits: Limits, who: str) -> tuple[Outcome, str]:
     if number != signal.SIGKILL:
         return "error", f"{who} crashed with {signal.Signals(number).name}"
     if end.cpu > limits.cpu_seconds:
-        return "timeout", _over_cpu(limits, who)
+        return "timeout", over_cpu(limits, who)
     return "infrastructure", f"{who} was killed from outside (the host's out-of-memory killer, or by hand)"
 
 
-def _drain(clock: _Clock, stdout: int, channel: int, cap: int) -> tuple[bytes, bytes]:
+def _drain(clock: Clock, stdout: int, channel: int, cap: int) -> tuple[bytes, bytes]:
     """Read stdout and the jail's reports until both close, stdout passes `cap` bytes or the time is up."""
     got = {stdout: bytearray(), channel: bytearray()}
     open_ends = [stdout, channel]
@@ -254,7 +196,7 @@ def _drain(clock: _Clock, stdout: int, channel: int, cap: int) -> tuple[bytes, b
 
 
 def _judge_script(
-    jail: Ended, printed: bytes, said: bytes, expected: str, limits: Limits, clock: _Clock
+    jail: Ended, printed: bytes, said: bytes, expected: str, limits: Limits, clock: Clock
 ) -> tuple[Outcome, str]:
     """Verdict on one case. `said` is the jail's word on why it ended: it can colour a failure, never make a pass."""
     if said[:4] != b"\0\0\0\0":
@@ -266,7 +208,7 @@ def _judge_script(
     if jail.status != 0:
         return _script_failure(jail, said, limits)
     if jail.cpu > limits.cpu_seconds:
-        return "timeout", _over_cpu(limits, "the program")
+        return "timeout", over_cpu(limits, "the program")
     want, have = _lines(expected), _lines(printed.decode("utf-8", "replace"))
     if want == have:
         return "pass", ""
@@ -277,7 +219,7 @@ def _judge_script(
 
 def _script_failure(jail: Ended, said: bytes, limits: Limits) -> tuple[Outcome, str]:
     try:
-        kind, detail = wire.Decoder(said[8:]).values(2)
+        kind, detail = Decoder(said[8:]).values(2)
         name, message, line = str(detail[1]), detail[3], detail[4]
     except (wire.Malformed, IndexError, TypeError):
         return _death(jail, limits, "the program")

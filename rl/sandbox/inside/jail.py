@@ -20,6 +20,7 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from . import wire
+from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -36,7 +37,7 @@ def serve_calls(locks: Locks, limits: ChildLimits, channel: int, output_bytes: i
     """Child of the fork server: lock down, load the program that arrives, answer calls until the tester hangs up."""
     lock_down(locks, limits, [channel])
     wire.send(CHANNEL, b"")  # from here on, whatever ends this process is the program's doing and not ours
-    (source,) = wire.Decoder(wire.receive(CHANNEL, 1 << 30)).values(1)
+    (source,) = Decoder(wire.receive(CHANNEL, 1 << 30)).values(1)
     jail = Jail(output_bytes)
     jail.load(source)
     while True:
@@ -60,13 +61,13 @@ class Jail:
         except BaseException as error:
             self._reply(*_raised(error))
 
-    def request(self) -> tuple[bytes, wire.Decoder, list[Any]]:
+    def request(self) -> tuple[bytes, Decoder, list[Any]]:
         """Wait for the next request: its bytes, its decoder, and (operation, target, arguments, keywords)."""
         data = wire.receive(CHANNEL, 1 << 30)
-        decoder = wire.Decoder(data, opaque=self._local)
+        decoder = Decoder(data, opaque=self._local)
         return data, decoder, decoder.values(4)
 
-    def answer(self, data: bytes, decoder: wire.Decoder, request: list[Any]) -> None:
+    def answer(self, data: bytes, decoder: Decoder, request: list[Any]) -> None:
         """Run one operation and reply: what it returned or raised, and the arguments if it changed them."""
         operation, target, arguments, keywords = request
         try:
@@ -143,7 +144,7 @@ class Callback:
 
 def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> None:
     """Child of the fork server: run the program that arrives as __main__ with the stdin that arrives; report how it ended."""
-    source, stdin = wire.Decoder(wire.receive(channel, 1 << 30)).values(2)
+    source, stdin = Decoder(wire.receive(channel, 1 << 30)).values(2)
     given = os.memfd_create("stdin")  # a file, so that input larger than a pipe needs no writer
     with open(given, "wb", closefd=False) as file:
         file.write(stdin)
@@ -167,7 +168,7 @@ def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> 
 
 def _join_threads() -> None:
     """Wait for the program's threads, as Python does at its end."""
-    threading = sys.modules.get("threading")
+    threading: Any = sys.modules.get("threading")
     for thread in threading.enumerate() if threading else ():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
@@ -176,7 +177,7 @@ def _join_threads() -> None:
 def _run(source: str, name: str) -> dict[str, Any]:
     """Execute a program as a module of that name (dataclasses and typing look modules up) and give its globals."""
     module = sys.modules[name] = ModuleType(name)
-    builtins.exit = builtins.quit = sys.exit  # scripts expect what `site` adds
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # scripts expect what `site` adds
     exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
 

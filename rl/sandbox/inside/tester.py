@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from . import wire
+from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
 
 SUPERVISOR = CHANNEL + 1
@@ -42,7 +43,7 @@ class ProgramGone(BaseException):
 def run(locks: Locks, limits: ChildLimits, channel: int, supervisor: int, output_bytes: int) -> None:
     """Child of the fork server: lock down, take (program, setup, tests, names) from the supervisor; reply (verdict, reason)."""
     lock_down(locks, limits, [channel, supervisor])
-    program, setup, tests, names = wire.Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(4)
+    program, setup, tests, names = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(4)
     try:
         verdict, reason = judge(Program(output_bytes), program, setup, tests, names)
     except wire.Unsendable as error:  # ours, not the program's: the supervisor reports it as infrastructure
@@ -136,7 +137,7 @@ class Program:
 
     def _receive(self, owned: list[Any]) -> list[Any]:
         try:
-            return wire.Decoder(wire.receive(CHANNEL, self._limit), owned, self._stand_in).values(3)
+            return Decoder(wire.receive(CHANNEL, self._limit), owned, self._stand_in).values(3)
         except (EOFError, OSError):
             self._end("gone", "the program's process ended")
         except wire.TooBig as error:

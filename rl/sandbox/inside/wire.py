@@ -1,7 +1,6 @@
-"""Codec for plain values between the candidate, the tester and the supervisor. The decoder is the trust boundary.
+"""Plain values as bytes, between the candidate, the tester and the supervisor: the format, the encoder, and frames.
 
-It builds exact built-in types only, never calls code of the sender's, and caps bytes, nodes and depth: a forged frame can be no
-more than another return value. Neither pickle nor marshal could promise that.
+Not pickle, not marshal: neither is safe to read from an enemy. decoder.py is the side that must not be fooled.
 
 A frame is a u32 length and a few values one after the other. Value tags (all integers little-endian, counts u32):
 
@@ -27,9 +26,9 @@ from typing import Any
 MAX_DEPTH = 150  # nested containers; two Python frames a level stay far from the default recursion limit of 1,000
 MAX_NODES = 1_000_000  # an empty set costs 5 bytes on the wire and 216 in memory: this bounds the decoder to ~ 220 MB
 
-_U32 = struct.Struct("<I")
-_F64 = struct.Struct("<d")
-_TYPES = {
+U32 = struct.Struct("<I")
+F64 = struct.Struct("<d")
+TYPES = {
     kind.__name__: kind
     for kind in (
         bool,
@@ -49,7 +48,7 @@ _TYPES = {
         type,
     )
 }
-_NAMED = {"deque": (deque, list), "OrderedDict": (OrderedDict, dict), "Counter": (Counter, dict)}
+NAMED = {"deque": (deque, list), "OrderedDict": (OrderedDict, dict), "Counter": (Counter, dict)}
 
 
 class Unsendable(Exception):
@@ -100,7 +99,7 @@ class Encoder:
         if len(self.out) + len(data) > self._limit:
             raise TooBig(f"a value of more than {self._limit:,} bytes")
         self.out += tag
-        self.out += _U32.pack(len(data))
+        self.out += U32.pack(len(data))
         self.out += data
 
     def _items(self, tag: bytes, count: int, items: Any, depth: int) -> None:
@@ -109,7 +108,7 @@ class Encoder:
         if len(self.out) + count > self._limit or count > MAX_NODES:
             raise TooBig(f"a value of more than {self._limit:,} bytes or {MAX_NODES:,} parts")
         self.out += tag
-        self.out += _U32.pack(count)
+        self.out += U32.pack(count)
         for item in items:
             self.put(item, depth + 1)
         if len(self.out) > self._limit:
@@ -118,13 +117,13 @@ class Encoder:
     def _mutable(self, value: Any, kind: type, depth: int) -> None:
         seen = self._memo.get(id(value))
         if seen is not None:
-            self.out += b"r" + _U32.pack(seen)
+            self.out += b"r" + U32.pack(seen)
             return
         self._memo[id(value)] = len(self.mutables)
         self.mutables.append(value)
         owned = self._known.get(id(value))
         if owned is not None:
-            self.out += b"m" + _U32.pack(owned)
+            self.out += b"m" + U32.pack(owned)
         if kind is list:
             self._list(value, depth)
         elif kind is dict:
@@ -156,21 +155,21 @@ class Encoder:
         return self._by_reference(value, kind, depth)
 
     def _type(self, value: type) -> Any:
-        if _TYPES.get(value.__name__) is value:
+        if TYPES.get(value.__name__) is value:
             return self._sized(b"B", value.__name__.encode())
         return self._by_reference(value, type, 0)
 
     def _by_reference(self, value: Any, kind: type, depth: int) -> Any:
         if self._coerce:
-            for base in (int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset):
+            for base in _BASES:
                 if isinstance(value, base):
-                    return self.put(str.__str__(value) if base is str else base(value), depth + 1)  # type: ignore[call-arg]
+                    return self.put(str.__str__(value) if base is str else base(value), depth + 1)
             if isinstance(value, _VIEWS):
                 return self.put(list(value), depth + 1)
         reference = self._opaque(value) if self._opaque else None
         if reference is None:
             raise Unsendable(f"a value of type {kind.__name__}")
-        self.out += reference[0] + _U32.pack(reference[1])
+        self.out += reference[0] + U32.pack(reference[1])
         return None
 
 
@@ -193,15 +192,18 @@ def _write_decimal(enc: Encoder, value: Decimal, depth: int) -> None:
 
 
 def _write_complex(enc: Encoder, value: complex, depth: int) -> None:
-    enc.out += b"c" + _F64.pack(value.real) + _F64.pack(value.imag)
+    enc.out += b"c" + F64.pack(value.real) + F64.pack(value.imag)
 
 
 def _write_float(enc: Encoder, value: float, depth: int) -> None:
-    enc.out += b"d" + _F64.pack(value)
+    enc.out += b"d" + F64.pack(value)
 
 
 _MUTABLE = frozenset((list, dict, set, bytearray))
-_VIEWS = (type({}.keys()), type({}.values()), type({}.items()), memoryview, array)
+_BASES: tuple[Any, ...] = (
+    int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset,
+)  # fmt: skip
+_VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()), memoryview, array)
 _WRITERS: dict[type, Callable[[Encoder, Any, int], None]] = {
     type(None): lambda enc, value, depth: enc.out.extend(b"N"),
     bool: lambda enc, value, depth: enc.out.extend(b"T" if value else b"F"),
@@ -219,134 +221,6 @@ _WRITERS: dict[type, Callable[[Encoder, Any, int], None]] = {
 }
 
 
-class Decoder:
-    """Reads the values of one frame.
-
-    owned: the mutables that a frame may update in place (`m`), in the order in which they were sent.
-    opaque: makes the local stand-in for a reference (tag, number); without it references are malformed.
-    """
-
-    def __init__(self, data: bytes, owned: list[Any] | None = None, opaque: Callable[[bytes, int], Any] | None = None):
-        self.mutables: list[Any] = []
-        self._data, self._at, self._nodes = memoryview(data), 0, 0
-        self._owned, self._opaque = owned or [], opaque
-        self._updated: set[int] = set()
-
-    def values(self, count: int) -> list[Any]:
-        """The frame's values: exactly `count` of them, and nothing after. Raises Malformed."""
-        try:
-            found = [self._value(0, None) for _ in range(count)]
-        except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:  # unknown type, bad UTF-8 ...
-            raise Malformed(f"{type(error).__name__}: {error}") from None
-        if self._at != len(self._data):
-            raise Malformed("bytes after the last value")
-        return found
-
-    def _take(self, count: int) -> memoryview:
-        start, self._at = self._at, self._at + count
-        if self._at > len(self._data):
-            raise Malformed("frame ends inside a value")
-        return self._data[start : self._at]
-
-    def _count(self) -> int:
-        return _U32.unpack(self._take(4))[0]
-
-    def _value(self, depth: int, into: Any) -> Any:
-        self._nodes += 1
-        if depth > MAX_DEPTH + 4 or self._nodes > MAX_NODES + 100:
-            raise Malformed("too deep or too many values")
-        tag = bytes(self._take(1))
-        if tag in b"lqfSDa":
-            return self._mutable(tag, depth, into)
-        if into is not None:
-            raise Malformed("an update that is not a container")
-        read = _READERS.get(tag)
-        if read is None:
-            raise Malformed(f"tag {tag!r}")
-        return read(self, depth)
-
-    def _parts(self, depth: int) -> list[Any]:
-        count = self._count()
-        if count > len(self._data) - self._at:
-            raise Malformed("count exceeds the frame")
-        return [self._value(depth + 1, None) for _ in range(count)]
-
-    def _mutable(self, tag: bytes, depth: int, into: Any) -> Any:
-        kind = {b"S": set, b"D": dict, b"a": bytearray}.get(tag, list)
-        if into is not None and type(into) is not kind:
-            raise Malformed("an update of another type")
-        target = kind() if into is None else into
-        self.mutables.append(target)
-        if tag in b"qf":
-            packed = array("q" if tag == b"q" else "d")
-            self._nodes += (size := self._count()) // 8
-            packed.frombytes(self._take(size))
-            target[:] = packed.tolist()
-        elif tag == b"a":
-            target[:] = self._take(self._count())
-        elif tag == b"l":
-            target[:] = self._parts(depth)
-        else:
-            parts = self._parts(depth)
-            fresh = set(parts) if tag == b"S" else dict(zip(parts[::2], parts[1::2], strict=True))
-            target.clear()
-            target.update(fresh)
-        return target
-
-    def _back_reference(self, depth: int) -> Any:
-        index = self._count()
-        if index >= len(self.mutables):
-            raise Malformed("reference to a value not yet seen")
-        return self.mutables[index]
-
-    def _update(self, depth: int) -> Any:
-        index = self._count()
-        if index >= len(self._owned) or index in self._updated:
-            raise Malformed("update of an unknown argument")
-        self._updated.add(index)
-        return self._value(depth, self._owned[index])
-
-    def _named(self, depth: int) -> Any:
-        name, content = self._value(depth + 1, None), self._value(depth + 1, None)
-        if type(name) is not str or name not in _NAMED or type(content) is not _NAMED[name][1]:
-            raise Malformed("collection")
-        return _NAMED[name][0](content)
-
-    def _integers(self, count: int) -> list[int]:
-        found = [self._value(MAX_DEPTH, None) for _ in range(count)]
-        if any(type(value) is not int for value in found):
-            raise Malformed("not an integer")
-        return found
-
-    def _reference(self, tag: bytes) -> Any:
-        if self._opaque is None:
-            raise Malformed("an object reference")
-        return self._opaque(tag, self._count())
-
-
-_READERS: dict[bytes, Callable[[Decoder, int], Any]] = {
-    b"N": lambda dec, depth: None,
-    b"T": lambda dec, depth: True,
-    b"F": lambda dec, depth: False,
-    b"i": lambda dec, depth: int.from_bytes(dec._take(dec._count()), "little", signed=True),
-    b"d": lambda dec, depth: _F64.unpack(dec._take(8))[0],
-    b"c": lambda dec, depth: complex(_F64.unpack(dec._take(8))[0], _F64.unpack(dec._take(8))[0]),
-    b"s": lambda dec, depth: str(dec._take(dec._count()), "utf-8", "surrogatepass"),
-    b"b": lambda dec, depth: bytes(dec._take(dec._count())),
-    b"t": lambda dec, depth: tuple(dec._parts(depth)),
-    b"z": lambda dec, depth: frozenset(dec._parts(depth)),
-    b"R": lambda dec, depth: range(*dec._integers(3)),
-    b"Q": lambda dec, depth: Fraction(*dec._integers(2)),
-    b"M": lambda dec, depth: Decimal(str(dec._take(dec._count()), "ascii")),
-    b"B": lambda dec, depth: _TYPES[str(dec._take(dec._count()), "ascii")],
-    b"C": Decoder._named,
-    b"r": Decoder._back_reference,
-    b"m": Decoder._update,
-    b"H": lambda dec, depth: dec._reference(b"H"),
-    b"K": lambda dec, depth: dec._reference(b"K"),
-}
-
-
 def frame(limit: int, *values: Any) -> bytes:
     """Plain values as the payload of one frame. Raises Unsendable, TooBig."""
     encoder = Encoder(limit)
@@ -357,14 +231,14 @@ def frame(limit: int, *values: Any) -> bytes:
 
 def send(fd: int, payload: bytes | bytearray) -> None:
     """Write one frame to a stream descriptor. By write(2): a jail's filter allows little else."""
-    view = memoryview(_U32.pack(len(payload)) + payload)
+    view = memoryview(U32.pack(len(payload)) + payload)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def receive(fd: int, limit: int) -> bytes:
     """Read one frame's payload. Raises EOFError when the peer is gone, TooBig past `limit` bytes."""
-    size = _U32.unpack(_exactly(fd, 4))[0]
+    size = U32.unpack(_exactly(fd, 4))[0]
     if size > limit + 4096:  # the values' own cap, plus room for a reason and the reply's head
         raise TooBig(f"a frame of {size:,} bytes; the limit is {limit:,}")
     return _exactly(fd, size)

@@ -29,6 +29,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import jail, kernel, landlock, rootfs, tester, wire
+from .decoder import Decoder
 from .lockdown import ChildLimits, Locks
 from .seccomp import Filter
 
@@ -43,6 +44,7 @@ _COMMON = """
     bisect calendar collections contextlib copy dataclasses datetime decimal enum fractions functools hashlib heapq io
     itertools json numbers operator random re statistics string textwrap time traceback types typing
 """
+# A pid namespace a child, always; the rest once for the fork server (its "home"), and again for each jail.
 _PID_FLAGS = kernel.NAMESPACES["user"] | kernel.NAMESPACES["pid"]
 _HOME_FLAGS = sum(flag for name, flag in kernel.NAMESPACES.items() if name != "pid")
 
@@ -201,7 +203,7 @@ def _warm() -> None:
     for _ in range(40):
         arguments = (1, 2.5, "x", [1, 2, 3, 4], [(2, 3)], {"k": None}, {1}, True)
         wire.send(writer, wire.frame(1 << 20, "call", "add", arguments, None))
-        wire.Decoder(wire.receive(reader, 1 << 20)).values(4)
+        Decoder(wire.receive(reader, 1 << 20)).values(4)
         exec(compile("def add(a, b):\n    return a + b\n\nassert add(1, 2) == 3\n", "<warm>", "exec"), {})
     os.close(reader)
     os.close(writer)

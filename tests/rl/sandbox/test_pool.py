@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import itertools
 import threading
 
 import pytest
 
 from conf.errors import SeedbedError
-from rl.sandbox import CallTests, Job, Limits, Sandbox
+from rl.sandbox import CallTests, Job, Limits, Sandbox, Verdict
 
 SUM = "def f(a, b): return a + b"
 
@@ -53,6 +54,14 @@ def test_a_fault_in_the_jobs_iterable_reaches_the_caller_and_the_pool_lives_on(s
     with pytest.raises(KeyError, match="no more"):
         sandbox.run(broken())  # type: ignore[arg-type]
     assert [verdict.verdict for verdict in sandbox.run(jobs(2))] == ["pass", "fail"]
+
+
+def test_a_fault_in_on_verdict_ends_even_an_endless_run(sandbox: Sandbox) -> None:
+    def stop(verdict: Verdict) -> None:
+        raise KeyError(verdict.verdict)
+
+    with pytest.raises(KeyError, match="pass"):
+        sandbox.run(itertools.repeat(jobs(1)[0]), on_verdict=stop)
 
 
 @pytest.mark.parametrize("limits", [{"cpu_seconds": 0}, {"memory_bytes": -1}, {"wall_seconds": float("nan")}])

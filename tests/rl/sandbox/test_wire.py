@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from rl.sandbox.inside import wire
+from rl.sandbox.inside.decoder import Decoder
 
 LIMIT = 1 << 20
 
 
 def there_and_back(value: Any) -> Any:
-    return wire.Decoder(wire.frame(LIMIT, value)).values(1)[0]
+    return Decoder(wire.frame(LIMIT, value)).values(1)[0]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_a_subclass_is_refused_by_the_tester_and_becomes_its_base_in_the_jail() 
 
     with pytest.raises(wire.Unsendable):
         wire.Encoder(LIMIT).put(Lie(3))
-    (back,) = wire.Decoder(bytes(wire.Encoder(LIMIT, coerce=True).put(Lie(3)).out)).values(1)
+    (back,) = Decoder(bytes(wire.Encoder(LIMIT, coerce=True).put(Lie(3)).out)).values(1)
     assert type(back) is int
     assert back != 4
     assert there_and_back(defaultdict(list, {1: [2]})) == {1: [2]}
@@ -68,13 +69,13 @@ def test_a_subclass_is_refused_by_the_tester_and_becomes_its_base_in_the_jail() 
 def test_an_owned_argument_is_updated_in_place() -> None:
     sent = wire.Encoder(LIMIT).put(([3, 1, 2], {"k": 1}))
     mine, table = sent.mutables
-    receiver = wire.Decoder(bytes(sent.out))
+    receiver = Decoder(bytes(sent.out))
     (arguments,) = receiver.values(1)
     arguments[0].sort()
     arguments[1]["new"] = arguments[0]
     known = {id(value): index for index, value in enumerate(receiver.mutables)}
     reply = wire.Encoder(LIMIT, known).put(arguments)
-    wire.Decoder(bytes(reply.out), sent.mutables).values(1)
+    Decoder(bytes(reply.out), sent.mutables).values(1)
     assert mine == [1, 2, 3]
     assert table["new"] is mine
 
@@ -102,7 +103,7 @@ def test_values_over_the_limits_are_refused_by_the_encoder() -> None:
 )  # fmt: skip
 def test_a_malformed_frame_is_named_so(data: bytes) -> None:
     with pytest.raises(wire.Malformed):
-        wire.Decoder(data).values(1)
+        Decoder(data).values(1)
 
 
 def test_random_bytes_give_plain_values_or_malformed_and_nothing_else() -> None:
@@ -113,7 +114,7 @@ def test_random_bytes_give_plain_values_or_malformed_and_nothing_else() -> None:
     for _ in range(20000):
         data = bytes(draw.choice(tags) for _ in range(draw.randint(1, 24)))
         try:
-            (value,) = wire.Decoder(data, owned=[[], {}]).values(1)
+            (value,) = Decoder(data, owned=[[], {}]).values(1)
         except wire.Malformed:
             continue
         decoded += 1
