@@ -1,0 +1,159 @@
+"""Settings of post-training. Paper sections are those of the Seed-Coder report (arXiv 2506.03524)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conf.errors import SeedbedError
+from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, ScheduleConfig
+
+# Which schema a YAML under conf/rl belongs to, by a part of its file name.
+SCHEMA_BY_NAME = {"sft": "SftConfig", "grpo": "GrpoConfig"}
+
+
+@dataclass(frozen=True)
+class ProblemConfig:
+    """The generated problems (rl/families.py): how many of each, and from which seed. No held-out function is trained on."""
+
+    train: int = 800
+    heldout: int = 128
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class SandboxConfig:
+    """How many programs are judged at once; 0 means one for each core."""
+
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """vLLM, in a process of its own beside training process 0."""
+
+    dtype: str = "float32"  # bfloat16 is emulated, and slower, on processors without AVX512-BF16 or AMX
+    kv_cache_gb: int = 1
+    max_sequences: int = 256  # decoded together
+    threads: int = 1  # two on two busy cores are several times slower
+
+
+@dataclass(frozen=True)
+class SftConfig:
+    output: str = "runs/demo"  # reads output/hf; writes output/rl/problems_*.jsonl and output/rl/sft
+    base: str = ""  # HF folder to start from; empty = output/hf
+    problems: ProblemConfig = field(default_factory=ProblemConfig)
+    demonstrations: int = 600  # reference solutions trained on; the paper's warm-up is deliberately small (Sec 3.2)
+    max_length: int = 128  # tokens of prompt and response; longer demonstrations are refused
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=16, total=32))
+    # Paper: 2e-5 for 8B (Sec 3.2). A model of a few million parameters, trained for minutes, needs a pretraining rate.
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=2e-3, min_lr=2e-4, weight_decay=0.0))
+    schedule: ScheduleConfig = field(
+        default_factory=lambda: ScheduleConfig(steps=80, warmup_steps=10, decay_steps=20, shape="linear")
+    )
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    dtype: str = "fp32"
+    seed: int = 1
+    save_every: int = 1000  # steps; the last step is always saved
+    keep: int = 1
+
+    def check(self) -> None:
+        """Rules that span fields; each failure shows its arithmetic."""
+        _check_training(self.dtype, self.save_every, self.keep)
+        self.optim.check()
+        self.schedule.check()
+        _positive("problems.train", self.problems.train)
+        _positive("problems.heldout", self.problems.heldout)
+        if not 0 < self.demonstrations <= self.problems.train:
+            raise SeedbedError(
+                f"demonstrations={self.demonstrations} must lie between 1 and problems.train={self.problems.train}: "
+                "each is the reference solution of one training problem",
+                "lower demonstrations or raise problems.train",
+            )
+        if self.batch.micro < 1 or self.batch.total % self.batch.micro:
+            raise SeedbedError(
+                f"batch.total must divide by batch.micro: {self.batch.total} % {self.batch.micro}",
+                "choose batch.total as a multiple of batch.micro",
+            )
+
+
+@dataclass(frozen=True)
+class GrpoConfig:
+    output: str = "runs/demo"  # reads output/rl/sft/hf and output/rl/problems_*.jsonl; writes output/rl/grpo
+    base: str = ""  # HF folder to start from; empty = output/rl/sft/hf
+    train_problems: str = ""  # .jsonl in MBPP's form; empty = output/rl/problems_train.jsonl
+    heldout_problems: str = ""  # likewise; empty = output/rl/problems_heldout.jsonl
+    steps: int = 20
+    prompts: int = 32  # a step. Paper: batch 128 (Sec 3.2)
+    samples: int = 8  # a prompt: the group. Paper: 16, then 32 (Sec 3.2)
+    temperature: float = 0.6  # Sec 3.2
+    max_prompt: int = 96  # tokens
+    max_response: int = 32  # tokens
+    clip_low: float = 0.2  # not in the paper: DAPO's (arXiv 2503.14476)
+    clip_high: float = 0.28  # Sec 3.2
+    max_correct: float = 0.875  # groups with a larger share correct are dropped (Sec 3.2)
+    drop_malformed_only: bool = True  # drop groups of correct answers and format errors alone (Sec 3.2)
+    mask_overlong: bool = True  # samples cut off by max_response do not train (Sec 3.2)
+    micro_batch: int = 16  # sequences in one forward pass
+    eval_every: int = (
+        0  # steps between held-out evaluations; before the first and after the last step there is always one
+    )
+    eval_samples: int = 4  # a held-out problem, at `temperature`
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    # Paper: initial rate 1e-6 for 8B (Sec 3.2), which would not move a model of a few million parameters in 20 steps.
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=2e-4, min_lr=2e-4, weight_decay=0.0))
+    warmup_steps: int = 2
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    logprob_limit: float = (
+        1e-3  # largest |engine - trainer| log-probability of a token after a weight sync; bf16 needs about 0.1
+    )
+    dtype: str = "fp32"
+    seed: int = 1
+    save_every: int = 10  # steps; the last step is always saved
+    keep: int = 2
+
+    @property
+    def max_length(self) -> int:
+        return self.max_prompt + self.max_response
+
+    def check(self) -> None:
+        """Rules that span fields; each failure shows its arithmetic."""
+        _check_training(self.dtype, self.save_every, self.keep)
+        self.optim.check()
+        for name in ("steps", "prompts", "micro_batch", "max_prompt", "max_response", "eval_samples"):
+            _positive(name, getattr(self, name))
+        if self.samples < 2:
+            raise SeedbedError(
+                f"samples={self.samples}: an advantage compares the samples of one prompt, so a group needs at least 2",
+                "set samples to 8 or more",
+            )
+        if not 0 < self.temperature <= 2:
+            raise SeedbedError(
+                f"temperature={self.temperature} is not in (0, 2]: greedy samples of a prompt are all equal and teach nothing",
+                "use 0.6 (the paper's) to 1.0",
+            )
+        if not (0 < self.clip_low < 1 and self.clip_high > 0):
+            raise SeedbedError(
+                f"the ratio is clipped to [1 - clip_low, 1 + clip_high] = [{1 - self.clip_low}, {1 + self.clip_high}], "
+                "which must lie on both sides of 1 and above 0",
+                "use clip_low=0.2 clip_high=0.28",
+            )
+        if not 1 / self.samples <= self.max_correct <= 1:
+            raise SeedbedError(
+                f"max_correct={self.max_correct} drops every group with a correct sample: "
+                f"1 of samples={self.samples} is {1 / self.samples}",
+                "use 0.875 (the paper's)",
+            )
+
+
+def _check_training(dtype: str, save_every: int, keep: int) -> None:
+    if dtype not in ("fp32", "bf16"):
+        raise SeedbedError(f"dtype={dtype!r} is unknown", "use fp32 or bf16")
+    _positive("save_every", save_every)
+    _positive("keep", keep)
+
+
+def _positive(name: str, value: int) -> None:
+    if value < 1:
+        raise SeedbedError(f"{name}={value} must be at least 1", f"set {name} to 1 or more")

@@ -1,0 +1,124 @@
+"""What process 0 does beside training: sample with the engine, judge in the sandbox, hand the engine new weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from conf.errors import SeedbedError
+from conf.schema.rl import GrpoConfig
+from megatron_train import hf, parallel
+from megatron_train.step import TrainState, token_logprobs
+from rl import evaluate, rewards
+from rl.batches import Example, micro_batches
+from rl.chat import Chat
+from rl.problems import Problem
+from rl.ranks import on_main
+from rl.rollout import Engine, Sample, sample_seed
+from rl.sandbox import Sandbox
+from rl.selection import Rollout
+
+PROBES = 8  # sequences whose log-probabilities engine and trainer must agree on after every sync
+
+
+class Actor:
+    """Engine and sandbox on process 0; on the others a stand-in that takes part in `sync` alone.
+
+    The engine starts loading `base` at once, so that its start and the trainer's overlap.
+    """
+
+    def __init__(self, cfg: GrpoConfig, base: Path, chat: Chat, probes: Sequence[Problem], out: Path):
+        self._cfg, self._base, self._chat, self._out = cfg, base, chat, out
+        self._probes = [Example(chat.prompt(p.prompt), chat.response(p.code), {}, {}) for p in probes[:PROBES]]
+        self._owned = ExitStack()
+        if parallel.is_main():
+            self._engine = self._owned.enter_context(Engine(base, cfg.max_length, cfg.engine, out / "engine.log"))
+            self._sandbox = self._owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
+
+    def __enter__(self) -> Actor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._owned.close()
+
+    def sample(self, chosen: Sequence[Problem], step: int) -> list[tuple[Problem, list[int], Sample]]:
+        """cfg.samples responses to each problem, from seeds of (cfg.seed, step, task, number). Process 0 only."""
+        cfg = self._cfg
+        each = [(problem, self._prompt(problem)) for problem in chosen for _ in range(cfg.samples)]
+        seeds = [sample_seed(cfg.seed, step, p.task_id, i % cfg.samples) for i, (p, _) in enumerate(each)]
+        prompts = [prompt for _, prompt in each]
+        samples = self._engine.generate(prompts, seeds, cfg.temperature, cfg.max_response, [self._chat.end_id])
+        return [(problem, prompt, sample) for (problem, prompt), sample in zip(each, samples, strict=True)]
+
+    def judge(self, sampled: Sequence[tuple[Problem, list[int], Sample]]) -> list[Rollout]:
+        """The samples with the sandbox's verdicts. Process 0 only."""
+        texts = [self._chat.decode(sample.tokens) for *_, sample in sampled]
+        programs = [rewards.extract_program(text) for text in texts]
+        judged = rewards.score(self._sandbox, [problem for problem, *_ in sampled], programs)
+        return [Rollout(*s, text, reward) for s, text, reward in zip(sampled, texts, judged, strict=True)]
+
+    def evaluate(self, heldout: Sequence[Problem], path: Path) -> dict[str, Any]:
+        """Held-out problems at the training temperature, with the same seeds every time; written to `path`. Process 0 only."""
+        cfg = self._cfg
+        result = evaluate.assess(
+            engine=self._engine,
+            sandbox=self._sandbox,
+            chat=self._chat,
+            chosen=heldout,
+            samples=cfg.eval_samples,
+            temperature=cfg.temperature,
+            max_tokens=cfg.max_response,
+            max_length=cfg.max_length,
+            seed=cfg.seed,
+        )
+        evaluate.save({"benchmark": "heldout problems", **result}, path)
+        return {name: result[name] for name in ("reward", "shares", "pass_at")}
+
+    def sync(self, state: TrainState) -> float:
+        """Give the engine the trainer's weights and prove it: the largest difference of a log-probability over the probes.
+
+        Collective. Raises SeedbedError on every process when it is above cfg.logprob_limit: samples would come from another policy
+        than the one that trains on them (vLLM is known to keep old tied weights after a reload without an error).
+        """
+        folder = self._out / "policy"
+        hf.export(state, folder, self._base)
+        on_main(lambda: self._engine.load(folder))
+        return self._agreement(state)
+
+    def _agreement(self, state: TrainState) -> float:
+        multiple = self._cfg.parallel.tp if self._cfg.parallel.sequence_parallel else 1
+        # Every data-parallel process scores the same probes: process 0 then has them whichever share it trains on.
+        [batch] = micro_batches(self._probes, len(self._probes), 0, 1, self._chat.end_id, multiple)
+        [ours] = token_logprobs(state, [batch])
+
+        def compare() -> float:
+            sequences = [[*e.prompt, *e.response] for e in self._probes]
+            theirs = self._engine.score(sequences)
+            return max(
+                abs(a - b)
+                for mine, other in zip(ours.tolist(), theirs, strict=True)
+                for a, b in zip(mine, other, strict=False)  # mine is padded
+            )
+
+        difference = on_main(compare)
+        if not difference <= self._cfg.logprob_limit:
+            raise SeedbedError(
+                f"engine and trainer differ by {difference:.2e} in a token's log-probability after {state.step} steps, "
+                f"logprob_limit={self._cfg.logprob_limit}",
+                "give both one dtype (engine.dtype=float32 and dtype=fp32), or raise logprob_limit to about 0.1 for bf16",
+            )
+        return difference
+
+    def _prompt(self, problem: Problem) -> list[int]:
+        ids = self._chat.prompt(problem.prompt)
+        if len(ids) > self._cfg.max_prompt:
+            raise SeedbedError(
+                f"the prompt of {problem.task_id} has {len(ids)} tokens, max_prompt={self._cfg.max_prompt}",
+                "raise max_prompt or leave the problem out",
+            )
+        return ids

@@ -1,0 +1,119 @@
+"""Problems that a model of a few million parameters can learn: the laptop's stand-in for contest problems.
+
+Each asks for a function f(xs) that filters a list of integers, maps what is left and reduces it: "the sum of the squares of
+the even numbers in xs". A problem is a triple of parts, so whether a model learnt to read the parts shows on triples it never saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from random import Random
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Part:
+    """One choice for a place in the sentence: its wordings, its code, and the same in Python for the expected values."""
+
+    name: str
+    wordings: tuple[str, ...]
+    code: str
+    reference: Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Function:
+    """reduce over map over filter."""
+
+    reduce: Part
+    map: Part
+    filter: Part
+
+    @property
+    def name(self) -> str:
+        return f"{self.reduce.name}/{self.map.name}/{self.filter.name}"
+
+    @property
+    def code(self) -> str:
+        return self.reduce.code.format(f"{self.map.code} for x in xs if {self.filter.code}")
+
+    def wording(self, rng: Random) -> str:
+        reduce, mapping, kept = (rng.choice(part.wordings) for part in (self.reduce, self.map, self.filter))
+        return f"{reduce} {mapping} {kept}".replace("  ", " ")
+
+    def reference(self, xs: list[int]) -> Any:
+        """The expected value. Raises ValueError where the function has none (the largest of nothing)."""
+        return self.reduce.reference([self.map.reference(x) for x in xs if self.filter.reference(x)])
+
+    def neighbours(self) -> Iterator[Function]:
+        """Every function that differs in exactly one part: what a model that misreads one word would write."""
+        yield from (replace(self, reduce=part) for part in REDUCES if part is not self.reduce)
+        yield from (replace(self, map=part) for part in MAPS if part is not self.map)
+        yield from (replace(self, filter=part) for part in FILTERS if part is not self.filter)
+
+
+REDUCES = (
+    Part("list", ("a list of", "all"), "[{}]", lambda v: v),
+    Part("sum", ("the sum of", "the total of"), "sum({})", sum),
+    Part("count", ("how many there are of", "the number of"), "len([{}])", len),
+    Part("largest", ("the largest of", "the maximum of"), "max({})", max),
+    Part("smallest", ("the smallest of", "the minimum of"), "min({})", min),
+    Part("ascending", ("the sorted list of", "the list in rising order of"), "sorted({})", sorted),
+    Part("reversed", ("the reversed list of", "the list back to front of"), "[{}][::-1]", lambda v: v[::-1]),
+)
+PLAIN = Part("itself", ("",), "x", lambda x: x)
+MAPS = (
+    PLAIN,
+    Part("double", ("the doubles of",), "x * 2", lambda x: x * 2),
+    Part("triple", ("the triples of",), "x * 3", lambda x: x * 3),
+    Part("square", ("the squares of",), "x ** 2", lambda x: x**2),
+    Part("cube", ("the cubes of",), "x ** 3", lambda x: x**3),
+    Part("half", ("the halves of",), "x // 2", lambda x: x // 2),
+    Part("negative", ("the negatives of",), "-x", lambda x: -x),
+    Part("size", ("the absolute values of",), "abs(x)", abs),
+    Part("next", ("the successors of",), "x + 1", lambda x: x + 1),
+    Part("digit", ("the remainders by ten of",), "x % 10", lambda x: x % 10),
+)
+
+
+def _numbered(name: str, wordings: tuple[str, ...], code: str, test: Callable[[int, int], bool]) -> list[Part]:
+    return [
+        Part(
+            f"{name}-{n}",
+            tuple(wording.format(n) for wording in wordings),
+            code.format(n),
+            lambda x, n=n: test(x, n),
+        )
+        for n in range(3, 7)
+    ]
+
+
+FILTERS = (
+    Part("even", ("the even numbers in xs",), "x % 2 == 0", lambda x: x % 2 == 0),
+    Part("odd", ("the odd numbers in xs",), "x % 2 == 1", lambda x: x % 2 == 1),
+    Part("positive", ("the positive numbers in xs",), "x > 0", lambda x: x > 0),
+    Part("negative", ("the negative numbers in xs",), "x < 0", lambda x: x < 0),
+    Part("nonzero", ("the non-zero numbers in xs",), "x != 0", lambda x: x != 0),
+    *_numbered("above", ("the numbers in xs above {}",), "x > {}", lambda x, n: x > n),
+    *_numbered("below", ("the numbers in xs below {}",), "x < {}", lambda x, n: x < n),
+    *_numbered(
+        "divisible",
+        ("the numbers in xs divisible by {}",),
+        "x % {} == 0",
+        lambda x, n: x % n == 0,
+    ),
+)
+
+
+def functions() -> Iterator[Function]:
+    """All of them, in a fixed order. Counting maps nothing: how many squares there are is how many numbers there are."""
+    for reduce, mapping, kept in product(REDUCES, MAPS, FILTERS):
+        if reduce.name != "count" or mapping is PLAIN:
+            yield Function(reduce, mapping, kept)
+
+
+def draw_input(rng: Random) -> list[int]:
+    """A list that is dense around the constants of the filters, with negatives, zeros and repetitions."""
+    return [rng.randint(-6, 14) for _ in range(rng.randint(6, 12))]

@@ -1,0 +1,145 @@
+"""GRPO: sample groups of programs with vLLM, let the sandbox judge them, train on what differs within a group.
+
+    torchrun --nproc-per-node 2 -m rl.grpo --config conf/rl/demo_grpo.yaml output=DIR [base=HF_FOLDER] [key=value]
+
+Reads DIR/rl/sft/hf and DIR/rl/problems_{train,heldout}.jsonl. Writes DIR/rl/grpo (checkpoints/, metrics.jsonl, rollouts.jsonl, hf/)
+and the held-out completions before and after, DIR/rl/eval_sft.json and eval_grpo.json. Process 0 owns the engine and the sandbox; all
+processes train, in any layout. Prompts and sampling seeds depend on (seed, step) alone, so a run that was killed and started again
+repeats no step differently. On CPUs set OMP_NUM_THREADS=1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conf.errors import SeedbedError
+from conf.loader import cli_parser, config_hash, load, to_yaml
+from conf.schema.pretrain import ScheduleConfig, check_world
+from conf.schema.rl import GrpoConfig
+from megatron_train import checkpoint, hf, metrics, parallel
+from megatron_train.schedule import learning_rate
+from megatron_train.step import Batch, StepResult, TrainState, build, train_step
+from rl import problems
+from rl.actor import Actor
+from rl.batches import micro_batches, places
+from rl.chat import Chat
+from rl.objective import LossSums, clipped_policy_loss
+from rl.problems import Problem
+from rl.progress import Stopwatch, line
+from rl.ranks import on_main
+from rl.run_folder import start_or_resume
+from rl.selection import Selection, log_rows, select, statistics
+
+
+def main(argv: list[str]) -> int:
+    args = cli_parser("rl.grpo", __doc__).parse_args(argv)
+    cfg = load(GrpoConfig, args.config, args.overrides)
+    if args.dry_run:
+        print(to_yaml(cfg))
+        return 0
+    check_world(cfg.parallel, None, int(os.environ.get("WORLD_SIZE", "1")))
+    folder = Path(cfg.output) / "rl"
+    out = folder / "grpo"
+    base = Path(cfg.base or folder / "sft" / "hf")
+    model, vocab_size = hf.model_config(base)
+    if cfg.max_length > model.seq_length:
+        raise SeedbedError(
+            f"max_prompt + max_response = {cfg.max_prompt} + {cfg.max_response} = {cfg.max_length} tokens, "
+            f"but {base} was trained on sequences of {model.seq_length}",
+            "lower max_prompt or max_response",
+        )
+    train = problems.read(Path(cfg.train_problems or folder / "problems_train.jsonl"))
+    heldout = problems.read(Path(cfg.heldout_problems or folder / "problems_heldout.jsonl"))
+    chat = Chat(base)
+
+    with Actor(cfg, base, chat, train, out) as actor:  # the engine loads while the trainer is built
+        parallel.start(cfg.parallel, cfg.seed)
+        state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
+        sampling = (cfg.seed, cfg.prompts, cfg.samples, cfg.temperature, cfg.max_response)
+        data = config_hash([p.task_id for p in train], *sampling)
+        start_or_resume(state, base, out, data, cfg, logs=("rollouts.jsonl",))
+        _train(cfg, state, actor, chat.end_id, train, heldout, data, out)
+        hf.export(state, out / "hf", base)
+        parallel.stop()
+    return 0
+
+
+def _train(
+    cfg: GrpoConfig,
+    state: TrainState,
+    actor: Actor,
+    pad_id: int,
+    train: Sequence[Problem],
+    heldout: Sequence[Problem],
+    data: str,
+    out: Path,
+) -> None:
+    schedule = ScheduleConfig(steps=cfg.steps, warmup_steps=cfg.warmup_steps, decay_steps=0)
+    clock = Stopwatch(cfg.steps - state.step)
+    difference = actor.sync(state)
+    if parallel.is_main():
+        print(f"engine and trainer agree: log-probabilities differ by at most {difference:.1e}", flush=True)
+    if state.step == 0:
+        before = on_main(lambda: actor.evaluate(heldout, out.parent / "eval_sft.json"))
+        _log({"step": 0, "heldout_reward": before["reward"], "shares": before["shares"]}, cfg, clock, out)
+
+    while state.step < cfg.steps:
+        with clock.part("rollout"):
+            chosen = [train[i] for i in places(len(train), state.step * cfg.prompts, cfg.prompts, cfg.seed)]
+            sampled = on_main(lambda chosen=chosen: actor.sample(chosen, state.step))
+        with clock.part("reward"):
+            rollouts = on_main(lambda sampled=sampled: actor.judge(sampled))
+        with clock.part("train"):
+            selection = select(rollouts, cfg)
+            lr = learning_rate(state.step, cfg.optim, schedule)
+            result = policy_step(cfg, state, selection, pad_id, lr)
+        with clock.part("sync"):
+            difference = actor.sync(state)
+        row: dict[str, Any] = {"step": state.step, **statistics(rollouts, selection), "heldout_reward": None}
+        row |= {"loss": result.loss, "grad_norm": result.grad_norm, "lr": lr, "tokens": result.tokens, **result.metrics}
+        row["engine_difference"] = difference
+        last = state.step == cfg.steps
+        if last or (cfg.eval_every and state.step % cfg.eval_every == 0):
+            with clock.part("evaluate"):
+                after = on_main(lambda: actor.evaluate(heldout, out.parent / "eval_grpo.json"))
+            row["heldout_reward"] = after["reward"]
+        row["seconds"] = clock.end_step()
+        if parallel.is_main():
+            for sample in log_rows(rollouts, selection, state.step):
+                metrics.append(out / "rollouts.jsonl", sample)
+        _log(row, cfg, clock, out)
+        if last or state.step % cfg.save_every == 0:
+            checkpoint.save(state, out / "checkpoints", {"data": data}, cfg.keep)
+
+
+def policy_step(cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id: int, lr: float) -> StepResult:
+    """One optimizer step on the selected samples; without any, the step counts and nothing changes."""
+    if not selection.examples:
+        state.step += 1
+        return StepResult(0.0, 0, 0.0, {})
+    multiple = cfg.parallel.tp if cfg.parallel.sequence_parallel else 1
+    batches = micro_batches(
+        selection.examples, cfg.micro_batch, parallel.dp_rank(), parallel.dp_size(), pad_id, multiple
+    )
+
+    def loss(logprobs: torch.Tensor, batch: Batch) -> LossSums:
+        return clipped_policy_loss(
+            logprobs, batch["old_logprobs"], batch["advantage"], batch["loss_mask"], cfg.clip_low, cfg.clip_high
+        )
+
+    return train_step(state, batches, loss, lr, cfg.temperature)
+
+
+def _log(row: dict[str, Any], cfg: GrpoConfig, clock: Stopwatch, out: Path) -> None:
+    if parallel.is_main():
+        metrics.append(out / "metrics.jsonl", row)
+        print(line(row, cfg.steps, clock.eta), flush=True)
+
+
+if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file
+    parallel.run_ranks(main)

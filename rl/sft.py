@@ -1,0 +1,137 @@
+"""Supervised fine-tuning on reference solutions, with the loss on responses only: the small warm-up that RL starts from.
+
+    torchrun --nproc-per-node 2 -m rl.sft --config conf/rl/demo_sft.yaml output=DIR [base=HF_FOLDER] [key=value]
+
+Reads DIR/hf. Writes DIR/rl/problems_train.jsonl and problems_heldout.jsonl (every reference verified in the sandbox) and
+DIR/rl/sft (checkpoints/, metrics.jsonl, hf/). Started again it goes on from the newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from conf.errors import SeedbedError
+from conf.loader import cli_parser, config_hash, load, to_yaml
+from conf.schema.pretrain import check_world
+from conf.schema.rl import SftConfig
+from megatron_train import checkpoint, hf, metrics, parallel
+from megatron_train.schedule import learning_rate
+from megatron_train.step import Batch, build, eval_loss, train_step
+from rl import problems, rewards
+from rl.batches import Example, micro_batches, places
+from rl.chat import Chat
+from rl.objective import LossSums, masked_cross_entropy
+from rl.problems import Problem
+from rl.ranks import on_main
+from rl.run_folder import start_or_resume
+from rl.sandbox import Sandbox
+
+
+def main(argv: list[str]) -> int:
+    args = cli_parser("rl.sft", __doc__).parse_args(argv)
+    cfg = load(SftConfig, args.config, args.overrides)
+    if args.dry_run:
+        print(to_yaml(cfg))
+        return 0
+    folder = Path(cfg.output) / "rl"
+    out = folder / "sft"
+    base = Path(cfg.base or Path(cfg.output) / "hf")
+    model, vocab_size = hf.model_config(base)
+    chat = Chat(base)
+    dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
+
+    parallel.start(cfg.parallel, cfg.seed)
+    on_main(lambda: prepare_problems(cfg, folder))
+    train = demonstrations(problems.read(folder / "problems_train.jsonl")[: cfg.demonstrations], chat, cfg.max_length)
+    heldout = demonstrations(problems.read(folder / "problems_heldout.jsonl"), chat, cfg.max_length)
+
+    state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
+    data = config_hash(cfg.problems, cfg.demonstrations, cfg.batch.total, cfg.seed)
+    start_or_resume(state, base, out, data, cfg)
+    if parallel.is_main():
+        print(f"{len(train)} demonstrations, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}", flush=True)
+
+    def shard(examples: list[Example]) -> list[Batch]:
+        multiple = cfg.parallel.tp if cfg.parallel.sequence_parallel else 1
+        return micro_batches(examples, cfg.batch.micro, parallel.dp_rank(), parallel.dp_size(), chat.end_id, multiple)
+
+    first, began = state.step, time.perf_counter()
+    while state.step < cfg.schedule.steps:
+        started = time.perf_counter()
+        lr = learning_rate(state.step, cfg.optim, cfg.schedule)
+        batch = [train[i] for i in places(len(train), state.step * cfg.batch.total, cfg.batch.total, cfg.seed)]
+        result = train_step(state, shard(batch), loss, lr)
+        last = state.step == cfg.schedule.steps
+        row = {
+            "step": state.step,
+            "loss": result.loss,
+            "lr": lr,
+            "grad_norm": result.grad_norm,
+            "tokens": result.tokens,
+        }
+        row["seconds"] = round(time.perf_counter() - started, 3)
+        row["heldout_loss"] = eval_loss(state, shard(heldout), loss).loss if last else None
+        if parallel.is_main():
+            metrics.append(out / "metrics.jsonl", row)
+            if last or state.step % 10 == 0:
+                eta = (time.perf_counter() - began) / (state.step - first) * (cfg.schedule.steps - state.step)
+                print(_line(row, cfg.schedule.steps, eta), flush=True)
+        if last or state.step % cfg.save_every == 0:
+            checkpoint.save(state, out / "checkpoints", {"data": data}, cfg.keep)
+    hf.export(state, out / "hf", base)
+    parallel.stop()
+    return 0
+
+
+def loss(logprobs: torch.Tensor, batch: Batch) -> LossSums:
+    return masked_cross_entropy(logprobs, batch["loss_mask"])
+
+
+def prepare_problems(cfg: SftConfig, folder: Path) -> None:
+    """Generate both problem files, every reference judged by the sandbox, unless those of this config are there already."""
+    stamp = folder / "problems.hash"
+    wanted = config_hash(cfg.problems)
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return
+    stamp.unlink(missing_ok=True)
+    with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
+        for name, rows in zip(("train", "heldout"), problems.generate(cfg.problems), strict=True):
+            failing = rewards.failing_references(sandbox, [problems.parse(row) for row in rows])
+            for task_id, reason in failing.items():
+                print(f"dropped problem {task_id}: its reference fails its own tests: {reason}", file=sys.stderr)
+            good = [row for row in rows if row["task_id"] not in failing]
+            problems.save(good, folder / f"problems_{name}.jsonl")
+            print(f"{len(good)} {name} problems, references verified in the sandbox", flush=True)
+    stamp.write_text(wanted)
+
+
+def demonstrations(some: list[Problem], chat: Chat, max_length: int) -> list[Example]:
+    """Prompt and reference of each problem. Raises SeedbedError for one that is longer than max_length tokens."""
+    examples = []
+    for problem in some:
+        example = Example(chat.prompt(problem.prompt), chat.response(problem.code), {}, {})
+        length = len(example.prompt) + len(example.response)
+        if length > max_length:
+            raise SeedbedError(
+                f"problem {problem.task_id} has {length} tokens, max_length={max_length}", "raise max_length or drop it"
+            )
+        examples.append(example)
+    return examples
+
+
+def _line(row: dict[str, Any], steps: int, eta: float) -> str:
+    heldout = "" if row["heldout_loss"] is None else f"  held-out loss {row['heldout_loss']:.4f}"
+    return (
+        f"step {row['step']:>{len(str(steps))}}/{steps}  loss {row['loss']:.4f}  lr {row['lr']:.2e}  "
+        f"{row['tokens'] / row['seconds']:,.0f} response tok/s  ETA {int(eta) // 60}:{int(eta) % 60:02d}{heldout}"
+    )
+
+
+if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file
+    parallel.run_ranks(main)
