@@ -28,7 +28,7 @@ SETTINGS = [f"tokens.seed={SEED}", f"tokens.fim_rate={RATE}", "tokens.shard_toke
 TEXTS = {f"train-{i}": f"def f{i}(x):\n    return x + {i}\n" * (1 + i % 9) for i in range(60)}
 TEXTS |= {f"val-{i}": f"class V{i}:\n    y = '<|endoftext|>'\n" * 3 for i in range(6)}
 EPOCHS = {"train": 2, "val": 1}
-TOKENIZER_JSON = bpe.train(TEXTS.values(), 320)
+TOKENIZER_JSON = bpe.train(TEXTS.values(), 290)
 
 
 def make(spark: SparkSession, root: Path, partitions: int, order: int) -> Store:
@@ -118,7 +118,7 @@ def test_the_manifest_describes_the_files(packed: Store) -> None:
     assert content["tokenizer"] == {
         "path": "tokenizer",
         "sha256": hashlib.sha256(TOKENIZER_JSON.encode()).hexdigest(),
-        "vocab_size": 320,
+        "vocab_size": 290,
         "eod": 0,
         "pad": 1,
         "special_tokens": ids,
