@@ -82,8 +82,9 @@ class Actor:
     def sync(self, state: TrainState) -> float:
         """Give the engine the trainer's weights and prove it: the largest difference of a log-probability over the probes.
 
-        Collective. Raises SeedbedError on every process when it is above cfg.logprob_limit: samples would come from another policy
-        than the one that trains on them (vLLM is known to keep old tied weights after a reload without an error).
+        Collective. Raises SeedbedError on every process when it is above cfg.logprob_limit: samples would come from
+        another policy than the one that trains on them (vLLM is known to keep old tied weights after a reload without
+        an error).
         """
         folder = self._out / "policy"
         hf.export(state, folder, self._base)

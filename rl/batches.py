@@ -22,7 +22,8 @@ class Example:
 
 
 def places(size: int, start: int, count: int, seed: int) -> list[int]:
-    """Places start ... start + count of the endless order of `size` items: a permutation for each pass, drawn from (seed, pass)."""
+    """Places start ... start + count of the endless order of `size` items: a permutation for each pass, drawn from
+    (seed, pass)."""
     found: list[int] = []
     while len(found) < count:
         epoch, offset = divmod(start + len(found), size)

@@ -1,7 +1,8 @@
 """vLLM in a process of its own: JSON requests on stdin, JSON replies on what was stdout. rl/rollout.py starts it and talks to it.
 
-The process apart keeps vLLM's process groups and environment out of the trainer, which has its own, and lets a dead engine be seen
-as a closed pipe. Inside it vLLM runs in-process, so the weights are reached without a pickle crossing a process boundary.
+The process apart keeps vLLM's process groups and environment out of the trainer, which has its own, and lets a dead
+engine be seen as a closed pipe. Inside it vLLM runs in-process, so the weights are reached without a pickle crossing a
+process boundary.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Server:
         stop_ids: list[int],
         stop: list[str],
     ) -> dict[str, Any]:
-        """One sample a prompt. The cache is emptied first, so that a sample depends on this request alone, not on earlier ones."""
+        """One sample a prompt. The cache is emptied first, so that a sample depends on this request alone, not on
+        earlier ones."""
         from vllm import SamplingParams
 
         self._llm.reset_prefix_cache()

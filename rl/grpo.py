@@ -2,10 +2,10 @@
 
     torchrun --nproc-per-node 2 -m rl.grpo --config conf/rl/demo_grpo.yaml output=DIR [base=HF_FOLDER] [key=value]
 
-Reads DIR/rl/sft/hf and DIR/rl/problems_{train,heldout}.jsonl. Writes DIR/rl/grpo (checkpoints/, metrics.jsonl, rollouts.jsonl, hf/)
-and the held-out completions before and after, DIR/rl/eval_sft.json and eval_grpo.json. Process 0 owns the engine and the sandbox; all
-processes train, in any layout. Prompts and sampling seeds depend on (seed, step) alone, so a run that was killed and started again
-repeats no step differently. On CPUs set OMP_NUM_THREADS=1.
+Reads DIR/rl/sft/hf and DIR/rl/problems_{train,heldout}.jsonl. Writes DIR/rl/grpo (checkpoints/, metrics.jsonl,
+rollouts.jsonl, hf/) and the held-out completions before and after, DIR/rl/eval_sft.json and eval_grpo.json. Process 0
+owns the engine and the sandbox; all processes train, in any layout. Prompts and sampling seeds depend on (seed, step)
+alone, so a run that was killed and started again repeats no step differently. On CPUs set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations

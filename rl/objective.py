@@ -19,9 +19,9 @@ STD_EPSILON = 1e-6
 def group_advantages(rewards: Tensor, counted: Tensor) -> Tensor:
     """(r - mean) / std within each group (GRPO, DeepSeekMath arXiv 2402.03300 Sec 4.1.2).
 
-    rewards float [groups, samples]; counted bool [groups, samples], False for a sample that has no verdict: it enters neither mean
-    nor std and gets advantage 0. std is the sample standard deviation (n - 1), as in verl and TRL. A group whose counted rewards
-    are all equal, or that counts fewer than two, gets zeros. Returns float [groups, samples].
+    rewards float [groups, samples]; counted bool [groups, samples], False for a sample that has no verdict: it enters
+    neither mean nor std and gets advantage 0. std is the sample standard deviation (n - 1), as in verl and TRL. A group
+    whose counted rewards are all equal, or that counts fewer than two, gets zeros. Returns float [groups, samples].
     """
     weight = counted.to(rewards.dtype)
     number = weight.sum(1, keepdim=True)
@@ -43,9 +43,10 @@ def groups_with_signal(
 ) -> Tensor:
     """Which groups train (Seed-Coder Sec 3.2): bool [groups].
 
-    Dropped: groups whose rewards are all equal; groups with more than max_correct (paper: 0.875) of their counted samples correct,
-    where correct is reward 1; with drop_malformed_only, groups in which every counted sample is either correct or malformed (no
-    program to run), because only the format could be learned from them. All arguments [groups, samples].
+    Dropped: groups whose rewards are all equal; groups with more than max_correct (paper: 0.875) of their counted
+    samples correct, where correct is reward 1; with drop_malformed_only, groups in which every counted sample is either
+    correct or malformed (no program to run), because only the format could be learned from them. All arguments [groups,
+    samples].
     """
     correct = (rewards >= 1) & counted
     share = correct.sum(1) / counted.sum(1).clamp(min=1)
@@ -88,7 +89,8 @@ def masked_cross_entropy(logprobs: Tensor, mask: Tensor) -> LossSums:
 
 
 def samples_that_train(signal: Tensor, counted: Tensor, finished: Tensor, mask_overlong: bool) -> Tensor:
-    """bool [groups, samples]: those of groups with signal [groups] that have a verdict (counted) and, with mask_overlong, were not
-    cut off by the length limit (finished): DAPO's overlong filtering (arXiv 2503.14476 Sec 3.4). They still shape the advantages."""
+    """bool [groups, samples]: those of groups with signal [groups] that have a verdict (counted) and, with
+    mask_overlong, were not cut off by the length limit (finished): DAPO's overlong filtering (arXiv 2503.14476 Sec
+    3.4). They still shape the advantages."""
     trains = signal[:, None] & counted
     return trains & finished if mask_overlong else trains

@@ -1,8 +1,8 @@
 """Problems with unit tests: generated from rl/families.py, or read from a file.
 
-A file holds one JSON object a line, in any form that the sandbox reads (rl/sandbox/formats.py). HumanEval's rows ask for a
-continuation of their prompt; all others ask in words: `prompt`, or MBPP's `text`, to which the tests are appended because only they
-name the function wanted. `code` is a solution known to pass.
+A file holds one JSON object a line, in any form that the sandbox reads (rl/sandbox/formats.py). HumanEval's rows ask
+for a continuation of their prompt; all others ask in words: `prompt`, or MBPP's `text`, to which the tests are appended
+because only they name the function wanted. `code` is a solution known to pass.
 
 Generated problems are a pure function of the seed. Train and held-out are split by the function asked for: a held-out one never
 occurs in training under any wording.

@@ -1,4 +1,5 @@
-"""Completions -> rewards: 1 when the sandbox says pass, 0 when it says anything else about the program, none when it cannot say."""
+"""Completions -> rewards: 1 when the sandbox says pass, 0 when it says anything else about the program, none when it
+cannot say."""
 
 from __future__ import annotations
 

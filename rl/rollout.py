@@ -139,7 +139,8 @@ class Engine:
 
 
 def sample_seed(seed: int, *parts: Any) -> int:
-    """A sampling seed that depends on what is sampled alone (such as step, task and number), so a resumed run samples the same."""
+    """A sampling seed that depends on what is sampled alone (such as step, task and number), so a resumed run samples
+    the same."""
     digest = hashlib.sha256(":".join(map(str, (seed, *parts))).encode()).digest()
     return int.from_bytes(digest[:7], "big")
 

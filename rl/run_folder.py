@@ -14,8 +14,9 @@ from megatron_train.step import TrainState
 def start_or_resume(state: TrainState, base: Path, out: Path, data: str, cfg: Any, logs: tuple[str, ...] = ()) -> None:
     """Load the newest checkpoint under out/checkpoints, or the weights of `base` where there is none; collective.
 
-    data: identity of everything that decides which samples a step sees; checkpoints carry it in extra["data"], and one with another
-    is refused with a SeedbedError. Rows that metrics.jsonl and `logs` hold of later steps are dropped, as they come again.
+    data: identity of everything that decides which samples a step sees; checkpoints carry it in extra["data"], and one
+    with another is refused with a SeedbedError. Rows that metrics.jsonl and `logs` hold of later steps are dropped, as
+    they come again.
     """
     newest = checkpoint.latest(out / "checkpoints")
     if newest is None:

@@ -38,8 +38,8 @@ class Selection:
 
 
 def select(rollouts: Sequence[Rollout], cfg: GrpoConfig) -> Selection:
-    """Advantages within groups of cfg.samples, and which rollouts train: those of groups with signal that have a verdict and, with
-    cfg.mask_overlong, ended by themselves."""
+    """Advantages within groups of cfg.samples, and which rollouts train: those of groups with signal that have a
+    verdict and, with cfg.mask_overlong, ended by themselves."""
     shape = (-1, cfg.samples)
     rewards = torch.tensor([r.reward.value for r in rollouts]).view(shape)
     counted = torch.tensor([r.reward.counted for r in rollouts]).view(shape)

@@ -1,0 +1,60 @@
+"""Micro-batches: what is a label, what counts, and who gets which sequence."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rl.batches import Example, micro_batches, places
+
+ONE = Example([10, 11, 12], [20, 21], {"advantage": 0.5}, {"old_logprobs": [-1.0, -2.0]})
+TWO = Example([10], [20, 21, 22, 23, 24], {"advantage": -1.0}, {"old_logprobs": [-3.0] * 5})
+
+
+def test_labels_follow_tokens_and_only_the_response_counts():
+    [batch] = micro_batches([ONE, TWO], size=2, dp_rank=0, dp_size=1, pad_id=0, multiple=1)
+    assert batch["tokens"].tolist() == [[10, 11, 12, 20, 21], [10, 20, 21, 22, 23]]
+    assert batch["labels"].tolist() == [[11, 12, 20, 21, 0], [20, 21, 22, 23, 24]]
+    assert batch["loss_mask"].tolist() == [[0, 0, 1, 1, 0], [1, 1, 1, 1, 1]]
+    assert batch["old_logprobs"].tolist() == [[0, 0, -1, -2, 0], [-3] * 5]
+    assert batch["advantage"].tolist() == [0.5, -1.0]
+
+
+def test_processes_share_the_examples_and_have_equally_many_batches():
+    examples = [Example([1], [i], {}, {}) for i in range(5)]
+    shares = [micro_batches(examples, 2, rank, 2, pad_id=9, multiple=1) for rank in range(2)]
+    assert [len(share) for share in shares] == [2, 2]
+    counted = [
+        label
+        for share in shares
+        for batch in share
+        for label, mask in zip(batch["labels"].flatten().tolist(), batch["loss_mask"].flatten().tolist(), strict=True)
+        if mask
+    ]
+    assert sorted(counted) == [0, 1, 2, 3, 4]
+
+
+def test_filling_rows_carry_nothing():
+    [batch] = micro_batches([ONE], size=3, dp_rank=0, dp_size=1, pad_id=7, multiple=4)
+    assert batch["tokens"].shape == (3, 4)
+    assert batch["tokens"][1:].unique().tolist() == [7]
+    assert all(batch[name][1:].abs().sum() == 0 for name in ("loss_mask", "advantage", "old_logprobs"))
+
+
+def test_lengths_are_rounded_up_for_sequence_parallelism():
+    [batch] = micro_batches([ONE, TWO], 2, 0, 1, pad_id=0, multiple=4)
+    assert batch["tokens"].shape == (2, 8)
+    assert batch["tokens"].dtype == torch.int64
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 10, 23])
+def test_the_order_of_samples_does_not_depend_on_where_a_run_was_stopped(count):
+    whole = places(10, 0, 40, seed=1)
+    parts = [place for start in range(0, 40, count) for place in places(10, start, min(count, 40 - start), seed=1)]
+    assert parts == whole
+
+
+def test_every_pass_sees_every_sample_once_in_its_own_order():
+    first, second = places(10, 0, 10, seed=1), places(10, 10, 10, seed=1)
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second

@@ -1,0 +1,75 @@
+"""From completions to rewards, through the real sandbox."""
+
+from __future__ import annotations
+
+import pytest
+
+from rl import problems, rewards
+from rl.rewards import Reward, extract_program
+from rl.sandbox import Sandbox, Verdict
+
+DOUBLE = problems.parse(
+    {"task_id": "d", "prompt": "double", "code": "def f(x):\n    return x * 2", "test_list": ["assert f(2) == 4"]}
+)
+TRIPLE = problems.parse(
+    {"task_id": "t", "prompt": "triple", "code": "def f(x):\n    return x * 3", "test_list": ["assert f(2) == 6"]}
+)
+
+
+@pytest.mark.parametrize(
+    ("completion", "program"),
+    [
+        ("def f(x):\n    return x", "def f(x):\n    return x"),
+        ("Here:\n```python\ndef f(x):\n    return x\n```\nDone.", "def f(x):\n    return x\n"),
+        ("```\na = 1\n```\nbetter:\n```py\na = 2\n```", "a = 2\n"),
+        ("```python\ndef f(x):\n    retu", "def f(x):\n    retu"),
+    ],
+)
+def test_the_program_is_the_last_fenced_block_or_everything(completion, program):
+    assert extract_program(completion) == program
+
+
+def test_rewards_are_the_sandboxs_verdicts():
+    programs = {
+        "def f(x):\n    return x * 2": (1.0, "pass"),
+        "def f(x):\n    return x * 3": (0.0, "fail"),
+        "def f(x):\n    return y": (0.0, "error"),
+        "def f(x)\n    return": (0.0, "error"),
+        "nonsense": (0.0, "error"),
+        "import os\ndef f(x):\n    os._exit(0)": (0.0, "error"),
+    }
+    with Sandbox(workers=1) as sandbox:
+        scored = rewards.score(sandbox, [DOUBLE] * len(programs), list(programs))
+    assert [(r.value, r.verdict) for r in scored] == list(programs.values())
+    assert all(r.counted for r in scored)
+    assert [r.malformed for r in scored] == [False, False, False, False, True, False]
+
+
+class Recorder:
+    """Stands in for the sandbox: one verdict for all, and a record of what it was asked."""
+
+    def __init__(self, verdict: str):
+        self.verdict, self.jobs = verdict, []
+
+    def run(self, jobs):
+        self.jobs = list(jobs)
+        return [Verdict(job.task_id, self.verdict, "", 0.0, 0.0, 0) for job in self.jobs]
+
+
+def test_an_outage_is_never_a_wrong_answer():
+    scored = rewards.score(Recorder("infrastructure"), [DOUBLE], ["def f(x): return 1"])
+    assert not scored[0].counted
+    assert rewards.mean_reward([*scored, Reward(1.0, True, False, "pass", "")]) == 1.0
+
+
+def test_the_same_program_for_the_same_problem_is_judged_once():
+    recorder = Recorder("pass")
+    scored = rewards.score(recorder, [DOUBLE, DOUBLE, TRIPLE], ["a", "a", "a"])
+    assert [job.task_id for job in recorder.jobs] == ["d", "t"]
+    assert len(scored) == 3
+
+
+def test_shares_sum_to_one_and_every_other_failure_is_an_error():
+    verdicts = ["pass", "fail", "error", "memory", "output", "forbidden", "timeout", "infrastructure"]
+    found = rewards.shares(Reward(0.0, True, False, v, "") for v in verdicts)
+    assert found == {"pass": 0.125, "wrong": 0.125, "error": 0.5, "timeout": 0.125, "infrastructure": 0.125}

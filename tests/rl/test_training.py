@@ -1,0 +1,143 @@
+"""SFT and GRPO through their own commands, with a tiny model that learns four problems by heart."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rl import evaluate
+from tests.rl.conftest import write_model
+
+ROOT = Path(__file__).parents[2]
+SFT = [
+    *("problems.train=6", "problems.heldout=4", "demonstrations=6", "batch.micro=3", "batch.total=6"),
+    *(
+        "schedule.steps=40",
+        "schedule.warmup_steps=5",
+        "schedule.decay_steps=5",
+        "optim.lr=0.01",
+        "sandbox.workers=1",
+        "max_length=224",
+    ),
+]
+GRPO = [
+    *("prompts=4", "samples=4", "temperature=1.0", "max_prompt=160", "max_response=64", "micro_batch=8"),
+    *("eval_samples=1", "save_every=2", "warmup_steps=1", "sandbox.workers=1"),
+]
+
+
+def torchrun(module: str, *arguments: str, ranks: int = 2, check: bool = True) -> subprocess.CompletedProcess:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    result = subprocess.run(
+        [*launch, "-m", module, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    if check:
+        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    return result
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory) -> Path:
+    """A folder in which SFT has run."""
+    out = tmp_path_factory.mktemp("run")
+    base = write_model(out / "hf", seq_length=256)
+    torchrun("rl.sft", f"output={out}", f"base={base}", *SFT)
+    return out
+
+
+def grpo(warm: Path, out: Path, *arguments: str, ranks: int = 2) -> Path:
+    inputs = [f"{name}_problems={warm}/rl/problems_{name}.jsonl" for name in ("train", "heldout")]
+    torchrun("rl.grpo", f"output={out}", f"base={warm}/rl/sft/hf", *inputs, *GRPO, *arguments, ranks=ranks)
+    return out / "rl" / "grpo"
+
+
+@pytest.mark.slow
+def test_sft_writes_what_grpo_reads_and_learns_its_demonstrations(warm):
+    losses = [row["loss"] for row in rows(warm / "rl/sft/metrics.jsonl")]
+    assert len(losses) == 40
+    assert losses[-1] < 0.5 * losses[0]
+    assert len(rows(warm / "rl/problems_train.jsonl")) == 6
+    assert (warm / "rl/sft/hf/tokenizer.json").is_file()
+
+
+@pytest.mark.slow
+def test_sft_is_the_same_model_in_another_layout(warm, tmp_path):
+    torchrun("rl.sft", f"output={tmp_path}", f"base={warm}/hf", *SFT, "parallel.tp=2")
+    theirs = [row["loss"] for row in rows(warm / "rl/sft/metrics.jsonl")]
+    ours = [row["loss"] for row in rows(tmp_path / "rl/sft/metrics.jsonl")]
+    assert ours[:10] == pytest.approx(theirs[:10], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_grpo_run_that_was_stopped_goes_on_with_the_same_rollouts(warm, tmp_path):
+    whole = grpo(warm, tmp_path / "whole", "steps=4")
+    part = grpo(warm, tmp_path / "part", "steps=2")
+    with (part / "rollouts.jsonl").open("a") as log:  # what a kill after the checkpoint leaves behind
+        log.write(json.dumps({"step": 3, "completion": "of a step that was not saved"}) + "\n" + '{"step": 3, "cut')
+    grpo(warm, tmp_path / "part", "steps=4")
+    assert rows(part / "rollouts.jsonl") == rows(whole / "rollouts.jsonl")
+    for name in ("step", "reward", "loss", "grad_norm"):
+        assert [r.get(name) for r in rows(part / "metrics.jsonl")] == [
+            r.get(name) for r in rows(whole / "metrics.jsonl")
+        ]
+    metrics = rows(whole / "metrics.jsonl")
+    assert [row["step"] for row in metrics] == [0, 1, 2, 3, 4]
+    assert metrics[0]["heldout_reward"] is not None
+    assert metrics[-1]["heldout_reward"] is not None
+    assert any(row["groups_with_signal"] for row in metrics[1:]), "no step trained: the test proves nothing"
+    assert max(row["engine_difference"] for row in metrics[1:]) < 1e-3
+    assert max(row.get("gap", 0.0) for row in metrics[1:]) < 1e-3  # the engine sampled with the trainer's weights
+    assert {item["task_id"] for item in json.loads((tmp_path / "whole/rl/eval_grpo.json").read_text())["items"]}
+
+
+@pytest.mark.slow
+def test_grpo_in_a_tensor_and_pipeline_parallel_layout_takes_the_same_steps(warm, tmp_path):
+    plain = grpo(warm, tmp_path / "plain", "steps=1", ranks=1)
+    cut = grpo(warm, tmp_path / "cut", "steps=1", "parallel.tp=2", "parallel.pp=2", ranks=4)
+    one, other = rows(plain / "metrics.jsonl")[1], rows(cut / "metrics.jsonl")[1]
+    assert other["loss"] == pytest.approx(one["loss"], abs=1e-4)
+    assert other["reward"] == one["reward"]
+
+
+@pytest.mark.slow
+def test_a_run_over_other_data_is_not_continued(warm, tmp_path):
+    grpo(warm, tmp_path, "steps=1")
+    inputs = [f"{name}_problems={warm}/rl/problems_{name}.jsonl" for name in ("train", "heldout")]
+    arguments = [f"output={tmp_path}", f"base={warm}/rl/sft/hf", *inputs, *GRPO, "steps=2", "seed=2"]
+    result = torchrun("rl.grpo", *arguments, check=False)
+    assert "belongs to a run over other data" in result.stderr
+
+
+@pytest.mark.slow
+def test_evaluate_scores_a_file_and_humaneval(warm, tmp_path):
+    model = ["--model", str(warm / "rl/sft/hf"), "--limit", "2", "--max-tokens", "32"]
+    assert (
+        evaluate.main([*model, "--benchmark", str(warm / "rl/problems_train.jsonl"), "--out", f"{tmp_path}/a.json"])
+        == 0
+    )
+    assert evaluate.main([*model, "--benchmark", "humaneval", "--out", f"{tmp_path}/b.json"]) == 0
+    result = json.loads((tmp_path / "b.json").read_text())
+    assert [item["task_id"] for item in result["items"]] == ["HumanEval/0", "HumanEval/1"]
+    assert result["pass_at"].keys() == {"pass@1"}
+
+
+def test_a_dry_run_resolves_and_writes_nothing(tmp_path):
+    for module in ("rl.sft", "rl.grpo"):
+        command = [sys.executable, "-m", module, "--dry-run", f"output={tmp_path / 'x'}"]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert f"output: {tmp_path / 'x'}" in result.stdout
+    assert not (tmp_path / "x").exists()
