@@ -8,11 +8,13 @@ goes on from the newest checkpoint with the losses an undisturbed run would have
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,29 +55,27 @@ def main(argv: list[str]) -> int:
     batch_tokens = cfg.batch.total * cfg.model.seq_length
     first, began = state.step, time.perf_counter()
     stopped = False
-    while state.step < cfg.schedule.steps and not stopped:
-        lr = learning_rate(state.step, cfg.optim, cfg.schedule)
-        started = time.perf_counter()
-        batches = micro_batches(train, state.step * cfg.batch.total, cfg.batch.total, cfg.batch)
-        try:
+    with _lost_peer_named(state, out):
+        while state.step < cfg.schedule.steps and not stopped:
+            lr = learning_rate(state.step, cfg.optim, cfg.schedule)
+            started = time.perf_counter()
+            batches = micro_batches(train, state.step * cfg.batch.total, cfg.batch.total, cfg.batch)
             result = train_step(state, batches, language_model_loss, lr)
-        except RuntimeError as error:
-            raise _peer_or(error, state, out) from error
-        seconds = time.perf_counter() - started
+            seconds = time.perf_counter() - started
 
-        done = state.step == cfg.schedule.steps
-        val_loss = None
-        if validation and (state.step % cfg.eval_every == 0 or done):
-            val_loss = eval_loss(state, validation, language_model_loss).loss
-        if main_rank:
-            row = metrics.row_of(state.step, result, val_loss, lr, state.step * batch_tokens, batch_tokens, seconds)
-            metrics.append(out / "metrics.jsonl", row)
-            if state.step % cfg.log_every == 0 or val_loss is not None:
-                eta = (time.perf_counter() - began) / (state.step - first) * (cfg.schedule.steps - state.step)
-                print(metrics.line_of(row, cfg.schedule.steps, eta), flush=True)
-        stopped = parallel.any_rank(stop.received)
-        if done or stopped or state.step % cfg.save_every == 0:
-            checkpoint.save(state, out / "checkpoints", _extra(cfg, manifest), cfg.keep)
+            done = state.step == cfg.schedule.steps
+            val_loss = None
+            if validation and (state.step % cfg.eval_every == 0 or done):
+                val_loss = eval_loss(state, validation, language_model_loss).loss
+            if main_rank:
+                row = metrics.row_of(state.step, result, val_loss, lr, state.step * batch_tokens, batch_tokens, seconds)
+                metrics.append(out / "metrics.jsonl", row)
+                if state.step % cfg.log_every == 0 or val_loss is not None:
+                    eta = (time.perf_counter() - began) / (state.step - first) * (cfg.schedule.steps - state.step)
+                    print(metrics.line_of(row, cfg.schedule.steps, eta), flush=True)
+            stopped = parallel.any_rank(stop.received)
+            if done or stopped or state.step % cfg.save_every == 0:
+                checkpoint.save(state, out / "checkpoints", _extra(cfg, manifest), cfg.keep)
 
     if stopped:
         if main_rank:
@@ -189,15 +189,20 @@ def _sample(state: TrainState, manifest: Manifest, out: Path, keep_export: Path 
     parallel.barrier()
 
 
-def _peer_or(error: RuntimeError, state: TrainState, out: Path) -> Exception:
-    if not parallel.is_lost_peer(error):
-        return error
-    newest = checkpoint.latest(out / "checkpoints")
-    return SeedbedError(
-        f"process {parallel.rank()} lost contact with another one in step {state.step + 1}: "
-        "that one died, and said why above if it could",
-        f"start the same command again: it goes on from {newest.name if newest else 'the beginning'}",
-    )
+@contextlib.contextmanager
+def _lost_peer_named(state: TrainState, out: Path) -> Iterator[None]:
+    """Another process's death reaches this one as a broken connection: say what it means and what to do."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not parallel.is_lost_peer(error):
+            raise
+        newest = checkpoint.latest(out / "checkpoints")
+        raise SeedbedError(
+            f"process {parallel.rank()} lost contact with another one in step {state.step + 1}: "
+            "that one died, and said why above if it could",
+            f"start the same command again: it goes on from {newest.name if newest else 'the beginning'}",
+        ) from error
 
 
 if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file

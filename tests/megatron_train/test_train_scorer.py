@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -109,3 +110,19 @@ def test_no_labels_of_the_oracle_is_an_error_that_names_it(labelled_run):
 def test_no_model_is_an_error(tmp_path):
     with pytest.raises(SeedbedError, match="holds no model"):
         train_scorer.main([f"output={tmp_path}"])
+
+
+@pytest.mark.slow
+def test_vllm_gives_the_scores_of_transformers(labelled_run, tmp_path):
+    from transformers import LlamaForSequenceClassification
+
+    pytest.importorskip("vllm")
+    train_scorer.main([f"output={labelled_run}", "scorer.max_tokens=32", "scorer.name=for_vllm"])
+    folder = labelled_run / "scorers" / "for_vllm"
+    ids = [[5, 6, 7], list(range(2, 30)), [40] * 11]
+    (tmp_path / "ids.json").write_text(json.dumps(ids))
+    worker = str(Path(__file__).with_name("vllm_worker.py"))
+    tiny.launch(1, worker, "scores", str(folder), str(tmp_path / "ids.json"), str(tmp_path / "out.json"))
+    model = LlamaForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    ours = [model(torch.tensor([one])).logits.item() for one in ids]
+    assert json.loads((tmp_path / "out.json").read_text()) == pytest.approx(ours, abs=1e-4)
