@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from report import svg
-from report.blocks import Block, Chart, Code, Fact, Facts, Row, Section, Table
+from report.blocks import Block, Chart, Code, Fact, Facts, Note, Row, Section, Table
 from report.highlight import python
 from report.run import Run
 from report.sections.pretrain import curve, single
@@ -78,7 +78,7 @@ def _examples(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list
     then = {item["task_id"]: item for item in before}
     both = [(then[item["task_id"]], item) for item in after if item["task_id"] in then]
     both.sort(key=lambda pair: (_passed(pair[0]) - _passed(pair[1]), pair[1]["task_id"]))
-    rows: list[Block] = []
+    rows: list[Block] = [Note("The problems that gained most, before and after.")]
     for old, new in both[:EXAMPLES]:
         rows.append(Row([_completion("before", old, want_pass=False), _completion("after", new, want_pass=True)]))
     return rows
