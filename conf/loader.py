@@ -43,7 +43,8 @@ def load(schema: type[T], path: str | Path | None = None, overrides: Iterable[st
                 f"{origin}: {str(error).splitlines()[0]}",
                 "give a value of the type that the field declares in conf/schema",
             ) from error
-    cfg = _build(schema, OmegaConf.to_container(merged, resolve=True))
+    tree: Any = OmegaConf.to_container(merged, resolve=True)
+    cfg = _build(schema, tree)
     check = getattr(cfg, "check", None)
     if check is not None:
         check()
@@ -121,7 +122,7 @@ def _reject_unknown_keys(schema: type, tree: Any, origin: str, prefix: str = "")
 
 def _dataclass_of(schema: type, field: dataclasses.Field) -> type | None:
     hint = _hints(schema)[field.name]
-    return hint if dataclasses.is_dataclass(hint) else None
+    return hint if isinstance(hint, type) and dataclasses.is_dataclass(hint) else None
 
 
 def _hints(schema: type) -> dict[str, Any]:

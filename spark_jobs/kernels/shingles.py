@@ -106,7 +106,7 @@ def _scan(data: np.ndarray, start: int, end: int, multiplier: np.ndarray, tokens
         h = (h ^ byte) * factor
         tokens[count] = h  # written at every byte; the one at the token's last byte is the one that stays
         inside = member
-    return count + inside
+    return int(count + inside)
 
 
 @native
