@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class LanguageModelScorer:
             raise SeedbedError(
                 f"scorer {folder} needs vLLM: {error}", "install the `serve` extra, or `make setup`"
             ) from error
+        _give_llvmlite_a_dict()
         self._engine = LLM(
             model=folder,
             runner="pooling",
@@ -67,7 +69,6 @@ class LanguageModelScorer:
             enforce_eager=True,
             enable_prefix_caching=False,
             disable_log_stats=True,
-            skip_tokenizer_init=True,
         )
 
     def score(self, texts: pa.Array, languages: list[str | None]) -> np.ndarray:
@@ -77,13 +78,14 @@ class LanguageModelScorer:
 
         ids = [self._leading_tokens(text) for text in texts.to_pylist()]
         order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: len(ids[i]))  # like lengths share a batch
-        outputs = self._engine.classify(
-            [TokensPrompt(prompt_token_ids=ids[i]) for i in order],
-            pooling_params=PoolingParams(use_activation=False),
-            use_tqdm=False,
-        )
         quality = np.zeros(len(ids))
-        quality[order] = [output.outputs.probs[0] for output in outputs]
+        if order:  # vLLM refuses an empty list
+            outputs = self._engine.classify(
+                [TokensPrompt(prompt_token_ids=ids[i]) for i in order],
+                pooling_params=PoolingParams(use_activation=False),
+                use_tqdm=False,
+            )
+            quality[order] = [output.outputs.probs[0] for output in outputs]
         if not np.isfinite(quality).all():
             raise SeedbedError(f"scorer {self.version} gave a value that is not finite", "train the scorer again")
         return np.clip(quality, 0.0, 1.0)
@@ -94,6 +96,18 @@ class LanguageModelScorer:
         if len(ids) <= self.max_tokens and len(head) < len(text):
             ids = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids[: self.max_tokens]
+
+
+def _give_llvmlite_a_dict() -> None:
+    """Let vLLM start in a worker that has run a numba kernel.
+
+    vLLM 0.32 on CPU walks every attribute of every loaded module and asks each for its __dict__. llvmlite's proxy of its
+    library answers any name with a function wrapper, which is no dict, and the engine dies. The proxy looks a name up in its
+    own table first, so an entry there is answer enough.
+    """
+    ffi = sys.modules.get("llvmlite.binding.ffi")
+    if ffi is not None:
+        ffi.lib._fntab.setdefault("__dict__", {})
 
 
 def _check_folder(folder: Path, max_tokens: int) -> None:

@@ -122,7 +122,7 @@ def test_a_fit_is_recorded_once_and_is_the_same_however_the_rows_lie(spark, tmp_
     figures = card["metrics"]
     assert figures["cross_validated"]["mae"] < 0.6 < figures["mean_of_labels"]["mae"]
     assert execute(fit_scorer.JOB, cfg) is None
-    other, _ = corpus(spark, tmp_path / "eight", 8)
+    other, _ = corpus(spark, tmp_path / "two", 2)
     assert execute(fit_scorer.JOB, other).notes["scorer"] == version
 
 
