@@ -1,8 +1,8 @@
 """Structural features of a content: what its shape says of it, without reading it.
 
 `features` turns Arrow strings and language names into a documents x len(FEATURES) matrix. Every feature is a logarithm or
-a share, so none grows with the file but the sizes meant to. VERSION is derived from what the numbers depend on; a scorer
-fitted on other features is refused.
+the square root of a share (which spreads out small shares), so none grows with the file but the sizes meant to. A scorer
+fitted on features of another VERSION is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from spark_jobs.kernels import lexis
 from spark_jobs.kernels.shingles import string_buffers
 from spark_jobs.kernels.structure_scan import C, scan
 
-VERSION = "structure-1"  # raise it with any change to what a feature means: scorers fitted on other features are refused
+VERSION = "structure-1"  # raise it with any change to what a feature means, and fit again
 
 # Word families whose share of all words is a feature; the others enter by line, by definition or in the head.
 PER_WORD = (

@@ -135,5 +135,7 @@ def test_features_are_those_of_their_version():
         ("", None),
     ]
     matrix = structure.features(pa.array([t for t, _ in samples]), [name for _, name in samples])
-    digest = hashlib.sha256((np.round(matrix, 6) + 0.0).astype("<f8").tobytes() + repr(structure.FEATURES).encode()).hexdigest()
+    digest = hashlib.sha256(
+        (np.round(matrix, 6) + 0.0).astype("<f8").tobytes() + repr(structure.FEATURES).encode()
+    ).hexdigest()
     assert (structure.VERSION, digest[:12]) == ("structure-1", "11bcc908775b")
