@@ -48,7 +48,11 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
         yield "decisions", decisions(verdicts, ctx.cfg.select)
     finally:
         verdicts.unpersist()
-    yield "documents", documents(ctx)
+    copies = kept_copies(ctx).persist()  # the split is drawn from it before the rows are
+    try:
+        yield "documents", documents(copies, ctx.cfg.select)
+    finally:
+        copies.unpersist()
 
 
 def verdict_rows(ctx: Context) -> DataFrame:
@@ -151,16 +155,19 @@ def quality_cut(rows: DataFrame, drop_lowest: float) -> tuple[float, str] | None
     return last["quality"], last["content_sha256"]
 
 
-def documents(ctx: Context) -> DataFrame:
-    """Rows of documents: one for each content that was kept, placed at the smallest doc_id among its copies in its split."""
-    policy = ctx.cfg.select
+def kept_copies(ctx: Context) -> DataFrame:
+    """A row for each occurrence of each content that decisions keep: where it stands, its language, bytes and quality."""
     key = ["content_sha256", "shard"]
     kept = ctx.inputs["decisions"].filter(F.col("reason").isNull()).select(*key)
     kept = kept.join(ctx.inputs["contents"].select(*key, "language", "bytes"), key)
     scores = ctx.inputs["scores"].filter(F.col("scorer") == resolve_version(ctx.cfg, ctx.store))
     kept = kept.join(scores.select(*key, "quality"), key, "left")
     copies = ctx.inputs["files"].filter(F.col("drop_reason").isNull())
-    copies = copies.select("content_sha256", "doc_id", "repo", "path", "license").join(kept, "content_sha256")
+    return copies.select("content_sha256", "doc_id", "repo", "path", "license").join(kept, "content_sha256")
+
+
+def documents(copies: DataFrame, policy: SelectSettings) -> DataFrame:
+    """Rows of documents: one for each content that was kept, placed at the smallest doc_id among its copies in its split."""
     copies = validation_split.assign(copies, policy.val_fraction, policy.seed)
     placed = copies.groupBy("content_sha256", "language", "bytes", "quality").agg(
         # "train" < "val": a content with any copy in a training repository is train, and is placed there
