@@ -37,7 +37,7 @@ class NearSettings:
     rows: int = 10
     shingle: int = 5  # tokens a shingle
     threshold: float = 0.7  # true Jaccard that makes an edge
-    bucket_cap: int = 1_000  # links a bucket may give; buckets are linked as stars, so this bounds hub size
+    bucket_cap: int = 1_000  # members of a star; a fuller bucket is cut into stars whose hubs are linked in turn
     seed: int = 1
 
 
@@ -122,7 +122,9 @@ class CurateConfig:
                 "lower near.bands or near.rows, or raise near.num_perm",
             )
         if not 0 < near.threshold <= 1:
-            raise SeedbedError(f"near.threshold={near.threshold} is not in (0, 1]", "give a Jaccard similarity such as 0.7")
+            raise SeedbedError(
+                f"near.threshold={near.threshold} is not in (0, 1]", "give a Jaccard similarity such as 0.7"
+            )
         if self.shards < 1 or self.shards & (self.shards - 1) or self.shards > 65536:
             raise SeedbedError(
                 f"shards={self.shards} is not a power of two from 1 to 65536: a shard is the leading bits of a SHA-256",
@@ -135,6 +137,8 @@ class CurateConfig:
             ("tokens.fim_rate", self.tokens.fim_rate),
         ):
             if not 0 <= value <= 1:
-                raise SeedbedError(f"{name}={value} is not a share between 0 and 1", f"set {name} to a number from 0 to 1")
+                raise SeedbedError(
+                    f"{name}={value} is not a share between 0 and 1", f"set {name} to a number from 0 to 1"
+                )
         if self.score.scope not in ("all", "survivors", "labelled"):
             raise SeedbedError(f"score.scope={self.score.scope!r} is unknown", "use all, survivors or labelled")
