@@ -95,7 +95,18 @@ def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Stor
     sha = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     contents = [(sha[name], text, len(text), "Python", 0) for name, text in texts.items()]
     documents = [
-        (sha[n][::-1], "file", [(f"{n}.py", sha[n])], "Python", None, n, n.split("-")[0], 1, len(t), 0.5)
+        (
+            "0" * 64 if n == "val" else sha[n][::-1],
+            "file",
+            [(f"{n}.py", sha[n])],
+            "Python",
+            None,
+            n,
+            n.split("-")[0],
+            1,
+            len(t),
+            0.5,
+        )
         for n, t in texts.items()
     ]
     store.overwrite("contents", spark.createDataFrame(contents, TABLES["contents"].schema), {})
