@@ -79,32 +79,16 @@ MAPS = (
 )
 
 
-def _numbered(name: str, wordings: tuple[str, ...], code: str, test: Callable[[int, int], bool]) -> list[Part]:
-    return [
-        Part(
-            f"{name}-{n}",
-            tuple(wording.format(n) for wording in wordings),
-            code.format(n),
-            lambda x, n=n: test(x, n),
-        )
-        for n in range(3, 7)
-    ]
-
-
 FILTERS = (
     Part("even", ("the even numbers in xs",), "x % 2 == 0", lambda x: x % 2 == 0),
     Part("odd", ("the odd numbers in xs",), "x % 2 == 1", lambda x: x % 2 == 1),
     Part("positive", ("the positive numbers in xs",), "x > 0", lambda x: x > 0),
     Part("negative", ("the negative numbers in xs",), "x < 0", lambda x: x < 0),
     Part("nonzero", ("the non-zero numbers in xs",), "x != 0", lambda x: x != 0),
-    *_numbered("above", ("the numbers in xs above {}",), "x > {}", lambda x, n: x > n),
-    *_numbered("below", ("the numbers in xs below {}",), "x < {}", lambda x, n: x < n),
-    *_numbered(
-        "divisible",
-        ("the numbers in xs divisible by {}",),
-        "x % {} == 0",
-        lambda x, n: x % n == 0,
-    ),
+    Part("nonnegative", ("the natural numbers in xs",), "x >= 0", lambda x: x >= 0),
+    Part("long", ("the numbers in xs of two digits",), "x > 9", lambda x: x > 9),
+    Part("round", ("the multiples of ten in xs",), "x % 10 == 0", lambda x: x % 10 == 0),
+    Part("unit", ("the ones in xs",), "x == 1", lambda x: x == 1),
 )
 
 

@@ -15,8 +15,8 @@ SCHEMA_BY_NAME = {"sft": "SftConfig", "grpo": "GrpoConfig"}
 class ProblemConfig:
     """The generated problems (rl/families.py): how many of each, and from which seed. No held-out function is trained on."""
 
-    train: int = 800
-    heldout: int = 128
+    train: int = 400
+    heldout: int = 96
     seed: int = 1
 
 
@@ -42,14 +42,14 @@ class SftConfig:
     output: str = "runs/demo"  # reads output/hf; writes output/rl/problems_*.jsonl and output/rl/sft
     base: str = ""  # HF folder to start from; empty = output/hf
     problems: ProblemConfig = field(default_factory=ProblemConfig)
-    demonstrations: int = 600  # reference solutions trained on; the paper's warm-up is deliberately small (Sec 3.2)
+    demonstrations: int = 300  # reference solutions trained on; the paper's warm-up is deliberately small (Sec 3.2)
     max_length: int = 128  # tokens of prompt and response; longer demonstrations are refused
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
-    batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=16, total=32))
+    batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=16))
     # Paper: 2e-5 for 8B (Sec 3.2). A model of a few million parameters, trained for minutes, needs a pretraining rate.
     optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=2e-3, min_lr=2e-4, weight_decay=0.0))
     schedule: ScheduleConfig = field(
-        default_factory=lambda: ScheduleConfig(steps=80, warmup_steps=10, decay_steps=20, shape="linear")
+        default_factory=lambda: ScheduleConfig(steps=110, warmup_steps=10, decay_steps=20, shape="linear")
     )
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     dtype: str = "fp32"
@@ -101,7 +101,7 @@ class GrpoConfig:
     eval_samples: int = 4  # a held-out problem, at `temperature`
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     # Paper: initial rate 1e-6 for 8B (Sec 3.2), which would not move a model of a few million parameters in 20 steps.
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=2e-4, min_lr=2e-4, weight_decay=0.0))
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=3e-4, min_lr=3e-4, weight_decay=0.0))
     warmup_steps: int = 2
     engine: EngineConfig = field(default_factory=EngineConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)

@@ -12,8 +12,8 @@ from conf.schema.rl import GrpoConfig, SftConfig
 @pytest.mark.parametrize(
     ("schema", "overrides", "message"),
     [
-        (SftConfig, ["demonstrations=900"], "demonstrations=900 must lie between 1 and problems.train=800"),
-        (SftConfig, ["batch.total=30"], r"batch.total must divide by batch.micro: 30 % 16"),
+        (SftConfig, ["demonstrations=900"], "demonstrations=900 must lie between 1 and problems.train=400"),
+        (SftConfig, ["batch.total=30"], r"batch.total must divide by batch.micro: 30 % 8"),
         (SftConfig, ["dtype=fp16"], "dtype='fp16' is unknown"),
         (GrpoConfig, ["samples=1"], "a group needs at least 2"),
         (GrpoConfig, ["temperature=0"], r"temperature=0.0 is not in \(0, 2\]"),

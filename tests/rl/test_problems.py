@@ -30,10 +30,10 @@ def test_one_problem_is_what_it_was():
 
 
 def test_no_heldout_function_is_trained_on():
-    train, heldout = problems.generate(ProblemConfig(train=800, heldout=190))
+    train, heldout = problems.generate(ProblemConfig(train=400, heldout=128))
     assert not {row["task_id"] for row in train} & {row["task_id"] for row in heldout}
     assert not {row["code"] for row in train} & {row["code"] for row in heldout}
-    assert len({row["task_id"] for row in train}) == 800
+    assert len({row["task_id"] for row in train}) == 400
 
 
 def test_asking_for_more_than_there_is_says_how_much_there_is():
@@ -134,13 +134,15 @@ def test_a_missing_file_says_who_writes_it(tmp_path):
 
 
 GOLDEN = {
-    "task_id": "smallest/itself/above-5",
-    "prompt": "Implement f(xs), which gives the smallest of the numbers in xs above 5.",
-    "code": "def f(xs):\n    return min(x for x in xs if x > 5)",
+    "task_id": "ascending/square/round",
+    "prompt": "Write a function f(xs) that returns the sorted list of the squares of the multiples of ten in xs.",
+    "code": "def f(xs):\n    return sorted(x ** 2 for x in xs if x % 10 == 0)",
     "test_list": [
-        "assert f([12, 11, -2, 11, 3, -3, -4, 13, 8]) == 8",
-        "assert f([0, 1, 6, -3, -1, 14, -2, -1, -5, -5, 14, 11]) == 6",
-        "assert f([12, 10, 3, 4, -6, 13]) == 10",
-        "assert f([-4, 5, -3, 11, 4, 12]) == 11",
+        "assert f([6, 14, -1, 0, 1, 13]) == [0]",
+        "assert f([-5, -2, 3, 3, -3, 7, -4, 13, 12, -4, 14]) == []",
+        "assert f([-6, 13, 12, 9, 13, 2]) == []",
+        "assert f([8, 7, 10, 10, -3, -6, 10]) == [100, 100, 100]",
+        "assert f([11, 10, 1, 2, 0, 0, 14, 13]) == [0, 0, 100]",
+        "assert f([1, 12, 0, 6, 10, 12]) == [0, 100]",
     ],
 }
