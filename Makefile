@@ -36,7 +36,7 @@ test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
 	$(BIN)/python -m pytest -m slow -q
 
 notebook: setup  ## run the notebook on the tables of SEEDBED_OUTPUT (default runs/demo)
-	$(BIN)/python -m pytest --nbmake notebooks -q -p no:cacheprovider
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks -q
 
 lint: setup  ## ruff on everything, mypy on conf, the kernels and the RL objective
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ ends with a table of expected against obtained. Stopped half way, it goes on whe
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -58,7 +59,8 @@ def _run(stage: Stage, log: Path) -> float:
     """Run one stage, its output on the terminal and in `log`; seconds. Raises SeedbedError when it fails."""
     started = time.monotonic()
     with log.open("wb") as keep:
-        process = subprocess.Popen(stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        environment = os.environ | stage.environment
+        process = subprocess.Popen(stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
         assert process.stdout is not None
         while chunk := process.stdout.read1(65536):  # type: ignore[attr-defined]
             keep.write(chunk)

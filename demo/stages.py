@@ -17,6 +17,11 @@ class Stage:
     command: list[str]
     seconds: int
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Beyond the caller's: several processes on few cores are fastest with one thread each."""
+        return {"OMP_NUM_THREADS": "1"} if "torch.distributed.run" in self.command else {}
+
 
 def stages(cfg: DemoConfig, seconds: dict[str, int]) -> list[Stage]:
     """Every stage of the line for `cfg`; `seconds` by stage name, from the profile's expectations."""

@@ -15,7 +15,7 @@ class DemoConfig:
     curate: str = "conf/curate/demo.yaml"
     pretrain: str = "conf/pretrain/demo.yaml"
     pretrain_ranks: int = 4  # TP=2 x PP=2 over gloo
-    scorer_tokens: int = 256  # leading tokens that the language-model scorer reads
+    scorer_tokens: int = 128  # leading tokens that the language-model scorer reads
     sft: str = "conf/rl/demo_sft.yaml"
     grpo: str = "conf/rl/demo_grpo.yaml"
     rl_ranks: int = 2
