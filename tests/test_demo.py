@@ -36,13 +36,13 @@ def test_the_demo_reads_34_pinned_wheels_and_the_short_profile_six_of_them():
 def test_a_source_without_a_hash_is_refused_with_its_line(tmp_path):
     file = tmp_path / "sources.txt"
     file.write_text("# pinned\nflask==3.1.0\n")
-    with pytest.raises(SeedbedError, match="sources.txt:2"):
+    with pytest.raises(SeedbedError, match=r"sources\.txt:2"):
         fetch.read_sources(file)
 
 
 def test_a_file_that_is_none_of_the_pinned_ones_is_refused(tmp_path):
     (tmp_path / "other.whl").write_bytes(b"x")
-    with pytest.raises(SeedbedError, match=r"other.whl is none of the pinned wheels"):
+    with pytest.raises(SeedbedError, match=r"other\.whl is none of the pinned wheels"):
         fetch.fetch([], tmp_path)
 
 

@@ -110,7 +110,7 @@ def test_a_resume_with_another_batch_is_refused_with_both_values(undisturbed):
 def test_a_checkpoint_of_another_architecture_is_refused_with_both_values():
     from megatron_train import checkpoint
 
-    with pytest.raises(SeedbedError, match=r"step_7 holds another architecture .ffn: 64 there, 96 here.$"):
+    with pytest.raises(SeedbedError, match=r"step_7 holds another architecture .ffn: 64 there, 96 here."):
         checkpoint._refuse_differences("step_7", {"ffn": 64, "layers": 2}, {"ffn": 96, "layers": 2})
     checkpoint._refuse_differences("step_7", {"ffn": 64}, {"ffn": 64})
 

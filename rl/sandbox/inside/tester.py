@@ -10,7 +10,7 @@ or hash on to the candidate: a handle equals itself only.
 from __future__ import annotations
 
 import builtins
-import select
+import os
 from types import TracebackType
 from typing import Any
 
@@ -58,6 +58,7 @@ def judge(program: Program, source: str, setup: str, tests: str, shadowed: tuple
         exec(compile(setup, "<setup>", "exec", dont_inherit=True), scope)
         program.calls = 0
         exec(compile(tests, "<tests>", "exec", dont_inherit=True), scope)
+        clean = program.gone is None and program.answers_in_turn()
     except ProgramGone as gone:
         return gone.args
     except wire.Unsendable:
@@ -68,7 +69,7 @@ def judge(program: Program, source: str, setup: str, tests: str, shadowed: tuple
         return program.gone
     if not program.calls:
         return "fail", "the tests never called the program"
-    if program.talks():
+    if not clean:
         return "error", "the program wrote to its channel, or ended, outside a call"
     return "pass", ""
 
@@ -106,9 +107,12 @@ class Program:
         self._send(encoder)
         return self._reply(encoder.mutables)
 
-    def talks(self) -> bool:
-        """Whether the channel has unasked bytes, or is closed."""
-        return bool(select.select([CHANNEL], [], [], 0)[0])
+    def answers_in_turn(self) -> bool:
+        """Whether the channel is clean: an answer that nobody asked for would come before the token sent here."""
+        token = os.urandom(8).hex()
+        self._send(wire.Encoder(4096).put("close").put("").put((token,)).put(None))
+        kind, value, _ = self._receive([])
+        return bool(kind == "return" and value == token)
 
     def _send(self, encoder: wire.Encoder) -> None:
         try:
