@@ -14,7 +14,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.12,<3.13",
     packages=find_packages(include=["conf*", "spark_jobs*", "megatron_train*", "rl*", "report*", "demo*"]),
-    package_data={"conf": ["**/*.yaml", "**/*.properties", "**/*.jsonl", "**/*.json", "**/*.txt", "**/*.md"], "report": ["*.css", "*.j2"]},
+    package_data={
+        "conf": ["**/*.yaml", "**/*.properties", "**/*.jsonl", "**/*.json", "**/*.txt", "**/*.md"],
+        "report": ["*.css", "*.j2"],
+    },
     install_requires=["omegaconf>=2.3", "numpy>=2.3,<2.4", "tqdm"],
     extras_require={
         "spark": [
