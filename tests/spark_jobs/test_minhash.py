@@ -52,9 +52,7 @@ def test_signatures_equal_datasketch_bit_for_bit(hashes: Hashes, num_perm: int, 
 
 def test_a_stored_signature_loads_as_a_datasketch_minhash(hashes: Hashes) -> None:
     column = minhash.to_binary(minhash.signatures(hashes, 256, 1))
-    loaded = [
-        MinHash(seed=1, scheme="affine32", hashvalues=np.frombuffer(row.as_py(), "<u4")) for row in column
-    ]
+    loaded = [MinHash(seed=1, scheme="affine32", hashvalues=np.frombuffer(row.as_py(), "<u4")) for row in column]
     fed = [datasketch_of(hashes, i, 256, 1) for i in range(len(column))]
     left, right = np.triu_indices(len(column), 1)
     ours = minhash.estimates(minhash.from_binary(column, 256), left, right)
