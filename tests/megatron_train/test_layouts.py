@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
-from tests.megatron_train import tiny
 from tests.megatron_train.steps_worker import BATCH, SEQ, VOCAB
 
 # Losses of steps_worker.py in one process, fp32. Another processor sums in another order: equal to 1e-5, not to the bit.
@@ -123,15 +121,3 @@ def test_bf16_layouts_agree_to_bf16(run_steps):
     assert_close(
         run_steps(2, tp=2, steps=4, dtype="bf16")["losses"], run_steps(1, steps=4, dtype="bf16")["losses"], 2e-3
     )
-
-
-@pytest.mark.slow
-def test_vllm_reads_the_export_and_agrees_on_every_log_probability(four, tmp_path):
-    pytest.importorskip("vllm")
-    tokens, labels = worker_batch()
-    ids = torch.cat([tokens, labels[:, -1:]], 1)
-    (tmp_path / "ids.json").write_text(json.dumps(ids.tolist()))
-    worker = str(Path(__file__).with_name("vllm_worker.py"))
-    tiny.launch(1, worker, "logprobs", str(four[1] / "hf"), str(tmp_path / "ids.json"), str(tmp_path / "out.json"))
-    theirs = torch.tensor(json.loads((tmp_path / "out.json").read_text()))
-    torch.testing.assert_close(theirs, torch.tensor(four[0]["logprobs"]).flatten(0, 1), rtol=0, atol=1e-4)

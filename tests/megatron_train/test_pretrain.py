@@ -26,7 +26,7 @@ OPTIONS = [
 def start(run: Path, *more: str, processes: int = 1) -> subprocess.Popen[str]:
     command = [*tiny.launcher(processes), "-m", "megatron_train.pretrain", f"output={run}", *OPTIONS, *more]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=tiny.ROOT, env=tiny.environment(), text=True, **pipes)
+    return subprocess.Popen(command, cwd=tiny.ROOT, env=tiny.environment(), text=True, start_new_session=True, **pipes)
 
 
 def finish(process: subprocess.Popen[str], code: int | None = 0) -> str:
@@ -133,7 +133,7 @@ def test_four_processes_killed_and_resumed_have_the_losses_of_one_process(token_
     killed = start(run, *layout, processes=4)
     wait_for_step(run, 5, killed)
     for child in subprocess.check_output(["pgrep", "-P", str(killed.pid)], text=True).split():
-        os.kill(int(child), signal.SIGKILL)
+        os.killpg(os.getpgid(int(child)), signal.SIGKILL)  # with the processes that write its checkpoints
     finish(killed, None)
     finish(start(run, *layout, processes=4))
     assert [row["loss"] for row in rows(run)] == pytest.approx([row["loss"] for row in rows(whole)], abs=1e-4)

@@ -41,7 +41,7 @@ def labelled_run(token_folder, tmp_path_factory):
     write_deltalake(tables / "files", pa.table({"content_sha256": sha, "repo": repos}))
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=tiny.VOCAB, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+        vocab_size=tiny.VOCAB, hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=64, eos_token_id=0, bos_token_id=None, pad_token_id=1,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(run / "hf")
@@ -122,7 +122,7 @@ def test_vllm_gives_the_scores_of_transformers(labelled_run, tmp_path):
     ids = [[5, 6, 7], list(range(2, 30)), [40] * 11]
     (tmp_path / "ids.json").write_text(json.dumps(ids))
     worker = str(Path(__file__).with_name("vllm_worker.py"))
-    tiny.launch(1, worker, "scores", str(folder), str(tmp_path / "ids.json"), str(tmp_path / "out.json"))
+    tiny.launch(1, worker, str(folder), str(tmp_path / "ids.json"), str(tmp_path / "out.json"))
     model = LlamaForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     ours = [model(torch.tensor([one])).logits.item() for one in ids]
     assert json.loads((tmp_path / "out.json").read_text()) == pytest.approx(ours, abs=1e-4)

@@ -1,4 +1,4 @@
-"""vLLM on the CPU: `logprobs|scores FOLDER IDS.json OUT.json`, token ids in, numbers out."""
+"""vLLM's pooling runner on the CPU: `FOLDER IDS.json OUT.json`, token ids in, one score each out."""
 
 from __future__ import annotations
 
@@ -17,23 +17,12 @@ os.environ.update(
 )
 
 
-def main(what: str, folder: str, ids_file: str, out: str) -> None:
-    from vllm import LLM, SamplingParams
+def main(folder: str, ids_file: str, out: str) -> None:
+    from vllm import LLM
 
     prompts = [{"prompt_token_ids": ids} for ids in json.loads(Path(ids_file).read_text())]
-    runner = "generate" if what == "logprobs" else "pooling"
-    model = LLM(folder, runner=runner, dtype="float32", enforce_eager=True, skip_tokenizer_init=what == "logprobs")
-    if what == "logprobs":
-        outputs = model.generate(
-            prompts, SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False), use_tqdm=False
-        )
-        found = [
-            [entry[token].logprob for entry, token in zip(o.prompt_logprobs[1:], o.prompt_token_ids[1:], strict=True)]
-            for o in outputs
-        ]
-    else:
-        found = [o.outputs.probs[0] for o in model.classify(prompts, use_tqdm=False)]
-    Path(out).write_text(json.dumps(found))
+    model = LLM(folder, runner="pooling", dtype="float32", enforce_eager=True)
+    Path(out).write_text(json.dumps([o.outputs.probs[0] for o in model.classify(prompts, use_tqdm=False)]))
 
 
 if __name__ == "__main__":

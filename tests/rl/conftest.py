@@ -46,7 +46,7 @@ def write_model(folder: Path, tied: bool = True, seed: int = 0, seq_length: int 
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size(),
-        hidden_size=32,
+        hidden_size=128,  # heads of 32: vLLM on the CPU takes no smaller ones
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
