@@ -29,7 +29,7 @@ java:  ## install a Java runtime, where `make setup` finds none
 demo: setup  ## the whole line on real code: archives to tables, model, RL and a report (PROFILE=small for a short one)
 	$(BIN)/python -m demo --config conf/demo/$(PROFILE).yaml output=$(OUTPUT)
 
-test: setup  ## the default tests (under 10 minutes on 2 cores)
+test: setup  ## the default tests
 	$(BIN)/python -m pytest -m "not slow" -q
 
 test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
