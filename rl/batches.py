@@ -34,16 +34,16 @@ def places(size: int, start: int, count: int, seed: int) -> list[int]:
 
 
 def micro_batches(
-    examples: Sequence[Example], size: int, dp_rank: int, dp_size: int, pad_id: int, multiple: int
+    examples: Sequence[Example], size: int, dp_rank: int, dp_size: int, pad_id: int, multiple: int, least: int = 0
 ) -> list[Batch]:
     """Process dp_rank's share of `examples`, in micro-batches of `size` sequences of one common length.
 
     Each holds tokens, labels int64 [size, s] (labels[t] follows tokens[t]); loss_mask float [size, s], 1 where the label is a
     response token; per_sequence values [size]; per_token values [size, s] at the response's labels, 0 elsewhere. s is the longest
-    sequence of all examples, rounded up to `multiple` (sequence parallelism cuts it). Short shares are filled with rows whose
+    sequence of all examples, `least` if that is more, rounded up to `multiple` (sequence parallelism cuts it). Short shares are filled with rows whose
     loss_mask is 0, so that every process has the same number of micro-batches. Example i goes to process i % dp_size.
     """
-    longest = max(len(e.prompt) + len(e.response) for e in examples) - 1
+    longest = max(least, max(len(e.prompt) + len(e.response) for e in examples) - 1)
     length = -(-longest // multiple) * multiple
     rounds = -(-len(examples) // (size * dp_size))
     mine = list(examples[dp_rank::dp_size])

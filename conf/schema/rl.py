@@ -8,7 +8,7 @@ from conf.errors import SeedbedError
 from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, ScheduleConfig
 
 # Which schema a YAML under conf/rl belongs to, by a part of its file name.
-SCHEMA_BY_NAME = {"sft": "SftConfig", "grpo": "GrpoConfig"}
+SCHEMA_BY_NAME = {"sft": "SftConfig", "dpo": "DpoConfig", "grpo": "GrpoConfig"}
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,56 @@ class SftConfig:
                 "each is the reference solution of one training problem",
                 "lower demonstrations or raise problems.train",
             )
-        if self.batch.micro < 1 or self.batch.total % self.batch.micro:
+        _check_batch(self.batch)
+
+
+@dataclass(frozen=True)
+class DpoConfig:
+    output: str = "runs/demo"  # reads output/rl/sft/hf and output/rl/problems_train.jsonl; writes output/rl/dpo
+    base: str = ""  # HF folder to start from, and the reference; empty = output/rl/sft/hf
+    train_problems: str = ""  # .jsonl; empty = output/rl/problems_train.jsonl
+    problems: int = 0  # the first so many of them; 0 = all
+    samples: int = 16  # a problem. Paper: hundreds (Sec 3.1)
+    prompts: int = 32  # problems sampled and judged at a time: what a kill can cost
+    pairs_per_problem: int = 4  # not in the paper, which ends at about 20,000 pairs (Sec 3.1)
+    temperature: float = 1.0  # not in the paper; samples of a problem must differ
+    max_prompt: int = 96  # tokens
+    max_response: int = 32  # tokens
+    beta: float = 0.1  # not in the paper: DPO's own (arXiv 2305.18290 App. B)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=32))  # pairs
+    # Not in the paper: DPO's 1e-6 (arXiv 2305.18290 App. B) is for billions of parameters.
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-4, min_lr=1e-5, weight_decay=0.0))
+    schedule: ScheduleConfig = field(
+        default_factory=lambda: ScheduleConfig(steps=40, warmup_steps=4, decay_steps=10, shape="linear")
+    )
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    dtype: str = "fp32"
+    seed: int = 1
+    save_every: int = 1000  # steps; the last step is always saved
+    keep: int = 1
+
+    @property
+    def max_length(self) -> int:
+        return self.max_prompt + self.max_response
+
+    def check(self) -> None:
+        """Rules that span fields; each failure shows its arithmetic."""
+        _check_training(self.dtype, self.save_every, self.keep)
+        self.optim.check()
+        self.schedule.check()
+        _check_batch(self.batch)
+        _check_temperature(self.temperature)
+        for name in ("prompts", "pairs_per_problem", "max_prompt", "max_response"):
+            _positive(name, getattr(self, name))
+        if self.samples < 2:
             raise SeedbedError(
-                f"batch.total must divide by batch.micro: {self.batch.total} % {self.batch.micro}",
-                "choose batch.total as a multiple of batch.micro",
+                f"samples={self.samples}: a pair is two samples of one problem", "set samples to 16 or more"
+            )
+        if self.beta <= 0:
+            raise SeedbedError(
+                f"beta={self.beta} must be above 0: it scales the preference, and 0 prefers nothing", "use 0.1"
             )
 
 
@@ -128,11 +174,7 @@ class GrpoConfig:
                 f"samples={self.samples}: an advantage compares the samples of one prompt, so a group needs at least 2",
                 "set samples to 8 or more",
             )
-        if not 0 < self.temperature <= 2:
-            raise SeedbedError(
-                f"temperature={self.temperature} is not in (0, 2]: greedy samples of a prompt are all equal and teach nothing",
-                "use 0.6 (the paper's) to 1.0",
-            )
+        _check_temperature(self.temperature)
         if not (0 < self.clip_low < 1 and self.clip_high > 0):
             raise SeedbedError(
                 f"the ratio is clipped to [1 - clip_low, 1 + clip_high] = [{1 - self.clip_low}, {1 + self.clip_high}], "
@@ -152,6 +194,22 @@ def _check_training(dtype: str, save_every: int, keep: int) -> None:
         raise SeedbedError(f"dtype={dtype!r} is unknown", "use fp32 or bf16")
     _positive("save_every", save_every)
     _positive("keep", keep)
+
+
+def _check_batch(batch: BatchConfig) -> None:
+    if batch.micro < 1 or batch.total % batch.micro:
+        raise SeedbedError(
+            f"batch.total must divide by batch.micro: {batch.total} % {batch.micro}",
+            "choose batch.total as a multiple of batch.micro",
+        )
+
+
+def _check_temperature(temperature: float) -> None:
+    if not 0 < temperature <= 2:
+        raise SeedbedError(
+            f"temperature={temperature} is not in (0, 2]: greedy samples of a prompt are all equal and teach nothing",
+            "use 0.6 (the paper's) to 1.0",
+        )
 
 
 def _positive(name: str, value: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -84,6 +85,46 @@ def test_sft_is_the_same_model_in_another_layout(warm, tmp_path):
     )  # ten large steps amplify the rounding of another order of sums
 
 
+DPO = [
+    *("samples=4", "prompts=3", "max_prompt=160", "max_response=64", "batch.micro=1", "batch.total=4", "optim.lr=0.001"),
+    *("schedule.warmup_steps=1", "schedule.decay_steps=1", "sandbox.workers=1"),
+]
+
+
+def dpo(warm: Path, out: Path, *arguments: str, ranks: int = 2) -> Path:
+    inputs = [f"base={warm}/rl/sft/hf", f"train_problems={warm}/rl/problems_train.jsonl"]
+    torchrun("rl.dpo", f"output={out}", *inputs, *DPO, *arguments, ranks=ranks)
+    return out / "rl" / "dpo"
+
+
+@pytest.mark.slow
+def test_dpo_starts_at_ln_two_and_goes_on_where_it_was_stopped_in_any_layout(warm, tmp_path):
+    whole = dpo(warm, tmp_path / "whole", "schedule.steps=4")
+    losses = [row["loss"] for row in rows(whole / "metrics.jsonl")]
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert losses[-1] < losses[0]
+    assert rows(whole / "metrics.jsonl")[-1]["margin"] > 0
+    assert len(rows(whole / "samples.jsonl")) == 6 * 4
+    assert all(pair["verdict"] != "pass" and pair["reason"] for pair in rows(whole / "pairs.jsonl"))
+
+    part = tmp_path / "part/rl/dpo"
+    part.mkdir(parents=True)
+    lines = (whole / "samples.jsonl").read_text().splitlines(keepends=True)
+    (part / "samples.jsonl").write_text("".join(lines[: 3 * 4 + 1]) + lines[13][:20])  # killed while it wrote group four
+    (part / "samples.hash").write_text((whole / "samples.hash").read_text())
+    dpo(warm, tmp_path / "part", "schedule.steps=4", "schedule.decay_steps=2", "save_every=2", ranks=1)
+    assert (part / "samples.jsonl").read_text() == (whole / "samples.jsonl").read_text()
+    assert (part / "pairs.jsonl").read_text() == (whole / "pairs.jsonl").read_text()
+
+    cut = tmp_path / "cut/rl/dpo"
+    cut.mkdir(parents=True)
+    for name in ("samples.jsonl", "samples.hash", "pairs.jsonl"):
+        (cut / name).write_text((whole / name).read_text())
+    dpo(warm, tmp_path / "cut", "schedule.steps=4", "parallel.tp=2")
+    other = rows(cut / "metrics.jsonl")
+    assert [row["loss"] for row in other] == pytest.approx(losses, abs=1e-4)
+
+
 @pytest.mark.slow
 def test_a_grpo_run_that_was_stopped_goes_on_with_the_same_rollouts(warm, tmp_path):
     whole = grpo(warm, tmp_path / "whole", "steps=4")
@@ -138,7 +179,7 @@ def test_evaluate_scores_a_file_and_humaneval(warm, tmp_path):
 
 
 def test_a_dry_run_resolves_and_writes_nothing(tmp_path):
-    for module in ("rl.sft", "rl.grpo"):
+    for module in ("rl.sft", "rl.dpo", "rl.grpo"):
         command = [sys.executable, "-m", module, "--dry-run", f"output={tmp_path / 'x'}"]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         assert f"output: {tmp_path / 'x'}" in result.stdout
