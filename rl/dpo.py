@@ -132,7 +132,9 @@ def _train(
             checkpoint.save(state, out / "checkpoints", {"data": data}, cfg.keep)
 
 
-def _batches(cfg: DpoConfig, pad_id: int, some: Sequence[Row], references: Sequence[tuple[float, float]]) -> list[Batch]:
+def _batches(
+    cfg: DpoConfig, pad_id: int, some: Sequence[Row], references: Sequence[tuple[float, float]]
+) -> list[Batch]:
     multiple = cfg.parallel.tp if cfg.parallel.sequence_parallel else 1
     mine = parallel.dp_rank(), parallel.dp_size()
     return pairs.batches(some, references, cfg.batch.micro, *mine, pad_id, multiple, cfg.max_length)

@@ -65,7 +65,9 @@ class PairMaker:
             file.write("".join(json.dumps(row) + "\n" for row in fresh))
         self._rows += fresh
         share = sum(row["verdict"] == "pass" for row in self._rows) / len(self._rows)
-        print(f"{len(self._rows) // self._cfg.samples}/{len(self._train)} problems sampled, {share:.0%} pass", flush=True)
+        print(
+            f"{len(self._rows) // self._cfg.samples}/{len(self._train)} problems sampled, {share:.0%} pass", flush=True
+        )
         return True
 
     def _claim_folder(self) -> None:

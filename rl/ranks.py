@@ -1,4 +1,4 @@
-"""Work of one process with its result on all: what only process 0 can do (engine, sandbox, files), and each one's share of data."""
+"""Work of one process with its result on all: what only process 0 can do (engine, sandbox, files), and each one's share."""
 
 from __future__ import annotations
 

@@ -86,7 +86,15 @@ def test_sft_is_the_same_model_in_another_layout(warm, tmp_path):
 
 
 DPO = [
-    *("samples=4", "prompts=3", "max_prompt=160", "max_response=64", "batch.micro=1", "batch.total=4", "optim.lr=0.001"),
+    *(
+        "samples=4",
+        "prompts=3",
+        "max_prompt=160",
+        "max_response=64",
+        "batch.micro=1",
+        "batch.total=4",
+        "optim.lr=0.001",
+    ),
     *("schedule.warmup_steps=1", "schedule.decay_steps=1", "sandbox.workers=1"),
 ]
 
@@ -110,7 +118,9 @@ def test_dpo_starts_at_ln_two_and_goes_on_where_it_was_stopped_in_any_layout(war
     part = tmp_path / "part/rl/dpo"
     part.mkdir(parents=True)
     lines = (whole / "samples.jsonl").read_text().splitlines(keepends=True)
-    (part / "samples.jsonl").write_text("".join(lines[: 3 * 4 + 1]) + lines[13][:20])  # killed while it wrote group four
+    (part / "samples.jsonl").write_text(
+        "".join(lines[: 3 * 4 + 1]) + lines[13][:20]
+    )  # killed while it wrote group four
     (part / "samples.hash").write_text((whole / "samples.hash").read_text())
     dpo(warm, tmp_path / "part", "schedule.steps=4", "schedule.decay_steps=2", "save_every=2", ranks=1)
     assert (part / "samples.jsonl").read_text() == (whole / "samples.jsonl").read_text()

@@ -1,8 +1,8 @@
 """Our losses against TRL's on the same tensors.
 
 The golden numbers came from TRL 1.16.0's own `DPOTrainer._compute_loss` (loss_type sigmoid) and `GRPOTrainer._compute_loss`
-(loss_type dapo, epsilon 0.2 and 0.28; the second time with vLLM's importance-sampling correction, token_truncate at 1.5), fed with
-the tables below in place of a model's log-probabilities.
+(loss_type dapo, epsilon 0.2 and 0.28; the second time with vLLM's importance-sampling correction, token_truncate at 1.5), fed
+with the tables below in place of a model's log-probabilities.
 """
 
 from __future__ import annotations
