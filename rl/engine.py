@@ -103,11 +103,29 @@ class Server:
             ]
         }
 
+    def do_layers(self, sequence: list[int], file: str) -> dict[str, Any]:
+        """Write each layer's output for all tokens of `sequence` but the last (rl/layers.py) as safetensors."""
+        from safetensors.torch import save_file
+
+        [outputs] = self._llm.collective_rpc(_record, args=(self.do_score, sequence))
+        save_file({name: rows[: len(sequence) - 1].contiguous() for name, rows in outputs.items()}, file)
+        return {"layers": len(outputs)}
+
     def do_load(self, folder: str) -> dict[str, Any]:
         """Replace the weights by those of an HF folder of the same architecture."""
         self._llm.collective_rpc(_reload, args=(folder,))
         self._llm.reset_prefix_cache()
         return {"loaded": folder}
+
+
+def _record(worker: Any, score: Any, sequence: list[int]) -> dict[str, Any]:
+    from rl import layers
+
+    # A layer gives the change of the residual stream and the stream before it apart.
+    modules = layers.llama_modules(worker.model_runner.get_model())
+    with layers.recorded(modules, lambda output: sum(output) if isinstance(output, tuple) else output) as found:
+        score([sequence])
+    return found
 
 
 def _reload(worker: Any, folder: str) -> None:

@@ -10,8 +10,10 @@ occurs in training under any wording.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +82,7 @@ def read(path: Path) -> list[Problem]:
             f"{path} does not exist", "run rl.sft first, which writes the problems, or give another path"
         )
     found: dict[str, Problem] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         try:
             problem = parse(json.loads(line))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
@@ -96,6 +98,16 @@ def read(path: Path) -> list[Problem]:
     if not found:
         raise SeedbedError(f"{path} holds no problem", "give a file with one JSON object a line")
     return list(found.values())
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise SeedbedError(
+            f"{path} cannot be read ({type(error).__name__}: {error})", "give UTF-8 text, or a whole .gz"
+        ) from error
 
 
 def parse(row: Row) -> Problem:

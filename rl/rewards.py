@@ -12,7 +12,8 @@ from rl.problems import Problem
 from rl.sandbox import Job, Sandbox
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
-_DEFINITION = re.compile(r"^\s*(?:async\s+)?(?:def|class)\s|\blambda\b", re.MULTILINE)
+# The margin takes no line breaks: a completion of many empty lines would cost the square of their number.
+_DEFINITION = re.compile(r"^[^\S\n]*(?:async\s+)?(?:def|class)\s|\blambda\b", re.MULTILINE)
 
 # How the seven verdicts on a program are shown; infrastructure is not one of them.
 SHARES = {"pass": "pass", "fail": "wrong", "timeout": "timeout", "infrastructure": "infrastructure"}

@@ -124,6 +124,15 @@ class DpoConfig:
 
 
 @dataclass(frozen=True)
+class RolloutStage:
+    """So many steps with groups of `samples` and responses of at most `max_response` tokens."""
+
+    steps: int
+    samples: int
+    max_response: int
+
+
+@dataclass(frozen=True)
 class GrpoConfig:
     output: str = "runs/demo"  # reads output/rl/sft/hf and output/rl/problems_*.jsonl; writes output/rl/grpo
     base: str = ""  # HF folder to start from; empty = output/rl/sft/hf
@@ -135,6 +144,11 @@ class GrpoConfig:
     temperature: float = 0.6  # Sec 3.2
     max_prompt: int = 96  # tokens
     max_response: int = 32  # tokens
+    # What comes before the stage that samples and max_response describe, out of `steps`. Paper: 90 steps of 16 samples at 16K,
+    # then 160 of 32 at 32K (Sec 3.2).
+    earlier_stages: list[RolloutStage] = field(default_factory=list)
+    rollout_lag: int = 0  # 1: rollouts are drawn while the step before them trains, from weights one step behind
+    max_importance: float = 2.0  # with a lag: cap of a token's importance weight (TIS; not in the paper)
     clip_low: float = 0.2  # not in the paper: DAPO's (arXiv 2503.14476)
     clip_high: float = 0.28  # Sec 3.2
     max_correct: float = 0.875  # groups with a larger share correct are dropped (Sec 3.2)
@@ -161,17 +175,50 @@ class GrpoConfig:
 
     @property
     def max_length(self) -> int:
-        return self.max_prompt + self.max_response
+        """Tokens of the longest sequence of any stage."""
+        return self.max_prompt + max(stage.max_response for stage in self.plan)
+
+    @property
+    def plan(self) -> list[RolloutStage]:
+        """All stages, in order."""
+        last = self.steps - sum(stage.steps for stage in self.earlier_stages)
+        return [*self.earlier_stages, RolloutStage(last, self.samples, self.max_response)]
+
+    def stage(self, step: int) -> RolloutStage:
+        """The stage of the step that follows `step` steps; of the last one when all are taken."""
+        for stage in self.plan:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.plan[-1]
 
     def check(self) -> None:
         """Rules that span fields; each failure shows its arithmetic."""
         _check_training(self.dtype, self.save_every, self.keep)
         self.optim.check()
+        before = [stage.steps for stage in self.earlier_stages]
+        if min(before, default=1) < 1 or sum(before) >= self.steps > 0:
+            raise SeedbedError(
+                f"earlier_stages take {' + '.join(map(str, before))} = {sum(before)} of steps={self.steps}, each at least 1 and "
+                "at least 1 must be left",
+                "raise steps, which counts all stages, or shorten the earlier ones",
+            )
+        if self.rollout_lag not in (0, 1):
+            raise SeedbedError(
+                f"rollout_lag={self.rollout_lag}: rollouts are on policy (0) or one step behind (1)",
+                "use 0 or 1",
+            )
+        if self.max_importance < 1:
+            raise SeedbedError(
+                f"max_importance={self.max_importance} must be at least 1, the weight of a token that is on policy",
+                "use 2",
+            )
         for name in ("steps", "prompts", "micro_batch", "max_prompt", "max_response", "eval_samples"):
             _positive(name, getattr(self, name))
-        if self.samples < 2:
+        fewest = min(stage.samples for stage in self.plan)
+        if fewest < 2:
             raise SeedbedError(
-                f"samples={self.samples}: an advantage compares the samples of one prompt, so a group needs at least 2",
+                f"samples={fewest}: an advantage compares the samples of one prompt, so a group needs at least 2",
                 "set samples to 8 or more",
             )
         _check_temperature(self.temperature)
@@ -181,10 +228,10 @@ class GrpoConfig:
                 "which must lie on both sides of 1 and above 0",
                 "use clip_low=0.2 clip_high=0.28",
             )
-        if not 1 / self.samples <= self.max_correct <= 1:
+        if not 1 / fewest <= self.max_correct <= 1:
             raise SeedbedError(
                 f"max_correct={self.max_correct} drops every group with a correct sample: "
-                f"1 of samples={self.samples} is {1 / self.samples}",
+                f"1 of samples={fewest} is {1 / fewest}",
                 "use 0.875 (the paper's)",
             )
 
