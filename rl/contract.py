@@ -1,8 +1,9 @@
 """Do transformers, megatron-core and vLLM give the same log-probabilities for one model? Asked before a run starts.
 
-    python -m rl.contract --model HF_FOLDER [--dtype fp32] [--limit 1e-3] [--tokens 48] [tp=2 pp=2 sequence_parallel=true]
+    python -m rl.contract --model HF_FOLDER [--dtype fp32] [--limit 1e-3] [--tokens 48]
+        [--layout tp=2 pp=2 sequence_parallel=true]
 
-A few random token sequences are scored by transformers (the reference), by megatron-core in the layout given as key=value (its
+A few random token sequences are scored by transformers (the reference), by megatron-core in the layout given (its
 processes are started here) and by vLLM: at temperature 1, and, for tokens that vLLM sampled, at 0.6. vLLM starts from a copy of
 the model with other weights and is then given the real ones, the way a training run hands them over: what it keeps of the old
 ones shows. Where a log-probability differs by more than the limit (default 1e-3, for bf16 0.1) the command fails and names the
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +43,14 @@ TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TEMPERATURE = 0.6  # the report's (Sec 3.2)
 
 
+@dataclass(frozen=True)
+class _Layout:
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+
+
 def main(argv: list[str]) -> int:
     args = _arguments(argv)
-    model, layout = Path(args.model), load(ParallelConfig, None, args.layout)
+    model, layout = Path(args.model), load(_Layout, None, [f"parallel.{item}" for item in args.layout]).parallel
     config, vocab_size = hf.model_config(model)
     layout.check(config)
     limit = LIMIT[args.dtype] if args.limit is None else args.limit
@@ -174,7 +181,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--dtype", choices=sorted(LIMIT), default="fp32")
     parser.add_argument("--limit", type=float, help="largest difference of a token's log-probability (1e-3; bf16: 0.1)")
     parser.add_argument("--tokens", type=int, default=48, help="of a sequence")
-    parser.add_argument("layout", nargs="*", metavar="key=value", help="fields of ParallelConfig, such as tp=2")
+    parser.add_argument(
+        "--layout", nargs="*", default=[], metavar="key=value", help="fields of ParallelConfig, such as tp=2 pp=2"
+    )
     return parser.parse_args(argv)
 
 

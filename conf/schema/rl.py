@@ -42,8 +42,16 @@ class SftConfig:
     output: str = "runs/demo"  # reads output/hf; writes output/rl/problems_*.jsonl and output/rl/sft
     base: str = ""  # HF folder to start from; empty = output/hf
     problems: ProblemConfig = field(default_factory=ProblemConfig)
+    train_problems: str = ""  # .jsonl whose `code` is the demonstration; empty = generated
+    heldout_problems: str = ""  # likewise
     demonstrations: int = 300  # reference solutions trained on; the paper's warm-up is deliberately small (Sec 3.2)
     max_length: int = 128  # tokens of prompt and response; longer demonstrations are refused
+    pack_length: int = (
+        0  # several demonstrations a row of so many tokens, each blind to the others (Sec 3.1); 0 = one a row
+    )
+    # Demonstrations are drawn in proportion to difficulty ** this (the report favours harder ones, Sec 3.1, and gives no rule);
+    # 0 = each once a pass. `difficulty`, above 0, is a field of the problems.
+    favour_harder: float = 0.0
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=16))
     # Paper: 2e-5 for 8B (Sec 3.2). A model of a few million parameters, trained for minutes, needs a pretraining rate.
@@ -64,7 +72,19 @@ class SftConfig:
         self.schedule.check()
         _positive("problems.train", self.problems.train)
         _positive("problems.heldout", self.problems.heldout)
-        if not 0 < self.demonstrations <= self.problems.train:
+        if bool(self.train_problems) != bool(self.heldout_problems):
+            raise SeedbedError(
+                f"train_problems={self.train_problems!r} but heldout_problems={self.heldout_problems!r}",
+                "give both, or neither for generated problems",
+            )
+        if self.pack_length and self.pack_length < self.max_length:
+            raise SeedbedError(
+                f"pack_length={self.pack_length} is below max_length={self.max_length}: one demonstration must fit a row",
+                "raise pack_length to a few times max_length",
+            )
+        if self.favour_harder < 0:
+            raise SeedbedError(f"favour_harder={self.favour_harder} would favour the easier", "use 0 or more")
+        if not self.train_problems and not 0 < self.demonstrations <= self.problems.train:
             raise SeedbedError(
                 f"demonstrations={self.demonstrations} must lie between 1 and problems.train={self.problems.train}: "
                 "each is the reference solution of one training problem",

@@ -86,6 +86,24 @@ def test_sft_is_the_same_model_in_another_layout(warm, tmp_path):
     )  # ten large steps amplify the rounding of another order of sums
 
 
+@pytest.mark.slow
+def test_packed_sft_on_given_problems_takes_the_same_steps_and_drops_a_wrong_reference(warm, tmp_path):
+    given = {name: tmp_path / f"{name}.jsonl" for name in ("train", "heldout")}
+    for name, path in given.items():
+        path.write_text((warm / f"rl/problems_{name}.jsonl").read_text())
+    wrong = {"task_id": "wrong", "prompt": "p", "code": "def f(xs):\n    return 1", "test_list": ["assert f([]) == 2"]}
+    with given["train"].open("a") as file:
+        file.write(json.dumps(wrong) + "\n")
+    inputs = [f"{name}_problems={path}" for name, path in given.items()]
+    steps = [*SFT, "schedule.steps=10", "schedule.decay_steps=0", "pack_length=450", "batch.micro=1"]
+    result = torchrun("rl.sft", f"output={tmp_path}", f"base={warm}/hf", *steps, *inputs)
+    assert "dropped problem wrong: its reference fails its own tests" in result.stderr
+    assert (tmp_path / "rl/problems_train.jsonl").read_text() == (warm / "rl/problems_train.jsonl").read_text()
+    theirs = [row["loss"] for row in rows(warm / "rl/sft/metrics.jsonl")][:6]
+    ours = [row["loss"] for row in rows(tmp_path / "rl/sft/metrics.jsonl")][:6]
+    assert ours == pytest.approx(theirs, abs=1e-4)
+
+
 DPO = [
     *(
         "samples=4",
