@@ -96,10 +96,12 @@ def main():
     for line in sys.stdin:
         request = json.loads(line)
         executor = EXECUTORS[request["executor"]]
-        run = (lambda job, judge=executor: guarded(judge, job)) if request.get("guard") else executor
         cpu, wall = sum(os.times()[:4]), time.monotonic()
-        with ThreadPoolExecutor(request["workers"]) as pool:
-            passed = list(pool.map(run, request["jobs"]))
+        if request.get("guard"):  # forks: not from a thread
+            passed = [guarded(executor, job) for job in request["jobs"]]
+        else:
+            with ThreadPoolExecutor(request["workers"]) as pool:
+                passed = list(pool.map(executor, request["jobs"]))
         reply = {"passed": passed, "cpu": sum(os.times()[:4]) - cpu, "wall": time.monotonic() - wall}
         replies.write(json.dumps(reply) + "\n")
         replies.flush()

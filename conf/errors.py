@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -24,7 +25,7 @@ class SeedbedError(Exception):
 
 
 def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = None) -> None:
-    """Run `main(argv)` and exit: 0 or its return value, 2 for a SeedbedError, 130 when interrupted.
+    """Run `main(argv)` and exit: 0 or its return value, 2 for a SeedbedError or a full disk, 130 when interrupted.
 
     SEEDBED_TRACEBACK=1 lets the traceback of a SeedbedError through, for developers.
     """
@@ -34,6 +35,15 @@ def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = No
         if os.environ.get("SEEDBED_TRACEBACK") == "1":
             raise
         print(f"error: {error}", file=sys.stderr, flush=True)
+        code = 2
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        print(
+            f"error: the disk is full{where}\n  fix: free some space and start again: it goes on from what is whole",
+            file=sys.stderr,
+        )
         code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

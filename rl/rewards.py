@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rl.problems import Problem
-from rl.sandbox import Job, Sandbox
+from rl.sandbox import Job, Limits, Sandbox
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 # The margin takes no line breaks: a completion of many empty lines would cost the square of their number.
@@ -49,7 +49,7 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
             Reward(
                 value=float(verdict.verdict == "pass"),
                 counted=verdict.verdict != "infrastructure",
-                malformed=_DEFINITION.search(pair[1]) is None,
+                malformed=_DEFINITION.search(pair[1], 0, Limits.program_bytes) is None,  # longer ones never run
                 verdict=verdict.verdict,
                 reason=verdict.reason,
             )
