@@ -82,8 +82,14 @@ def guarded(executor, job):
     finally:
         for folder, names in before.items():
             for name in set(os.listdir(folder)) - names:
-                path = os.path.join(folder, name)
-                shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(path)
+                remove(os.path.join(folder, name))
+
+
+def remove(path):
+    """Something that a job has left. Others' files show through the overlay and come and go: those are not ours."""
+    with contextlib.suppress(OSError):
+        if os.lstat(path).st_uid == os.getuid():
+            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(path)
 
 
 def main():
