@@ -108,8 +108,8 @@ class DpoConfig:
     beta: float = 0.1  # not in the paper: DPO's own (arXiv 2305.18290 App. B)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=32))  # pairs
-    # Not in the paper: DPO's 1e-6 (arXiv 2305.18290 App. B) is for billions of parameters.
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-4, min_lr=1e-5, weight_decay=0.0))
+    # Not in the paper: DPO's 1e-6 (arXiv 2305.18290 App. B) is for billions of parameters. 1e-4 ruins the demo's (docs/log.md).
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=3e-5, min_lr=1e-6, weight_decay=0.0))
     schedule: ScheduleConfig = field(
         default_factory=lambda: ScheduleConfig(steps=40, warmup_steps=4, decay_steps=10, shape="linear")
     )
