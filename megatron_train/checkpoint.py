@@ -22,7 +22,7 @@ import torch
 from megatron.core import dist_checkpointing
 
 from conf.errors import SeedbedError
-from megatron_train import parallel
+from megatron_train import fp8_linear, parallel
 from megatron_train.model import unwrap
 from megatron_train.step import TrainState
 
@@ -98,8 +98,10 @@ def load(state: TrainState, folder: Path, weights_only: bool = False) -> dict[st
             "the two kinds of Adam state cannot be read as each other",
             "set parallel.distributed_optimizer as it was",
         )
+    history = 0 if weights_only else _history_to_load(state, manifest)
     try:
-        loaded = dist_checkpointing.load(_sharded(state, loading=True, weights_only=weights_only), manifest["folder"])
+        sharded = _sharded(state, loading=True, weights_only=weights_only, history=history > 0)
+        loaded = dist_checkpointing.load(sharded, manifest["folder"])
     except Exception as error:  # torch, megatron-core and the file system each have their own family
         raise SeedbedError(
             f"{manifest['folder']} cannot be read: {type(error).__name__}: {str(error).splitlines()[0]}",
@@ -111,17 +113,32 @@ def load(state: TrainState, folder: Path, weights_only: bool = False) -> dict[st
         state.optimizer.reload_model_params()
     else:
         state.optimizer.load_state_dict(loaded["optimizer"])
+    if history:
+        fp8_linear.load_history(state.chunks, loaded["fp8"])
     state.step = manifest["step"]
     return manifest
 
 
-def _sharded(state: TrainState, loading: bool, weights_only: bool = False) -> dict[str, Any]:
+def _sharded(state: TrainState, loading: bool, weights_only: bool = False, history: bool = True) -> dict[str, Any]:
     out: dict[str, Any] = {
         f"model{i}": unwrap(chunk).sharded_state_dict(metadata=_METADATA) for i, chunk in enumerate(state.chunks)
     }
     if not weights_only:
         out["optimizer"] = state.optimizer.sharded_state_dict(dict(out), is_loading=loading, metadata=_METADATA)
+        if history:
+            out["fp8"] = fp8_linear.sharded_history(state.chunks, state.model.layers)
     return out
+
+
+def _history_to_load(state: TrainState, manifest: dict[str, Any]) -> int:
+    """Steps of amax history to read. 0 where the state keeps none, or the checkpoint is from before FP8: then scales start at 1,
+    as they do in a new run."""
+    ours, theirs = state.fp8.kept_history, manifest["fp8_history"]
+    if ours and theirs and ours != theirs:
+        raise SeedbedError(
+            f"{manifest['folder']} holds an FP8 history of {theirs} steps, fp8.history={ours}", "restore fp8.history"
+        )
+    return ours if theirs else 0
 
 
 def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
@@ -135,6 +152,7 @@ def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
         "layout": dataclasses.asdict(state.layout),
         "world": parallel.world(),
         "distributed_optimizer": state.layout.distributed_optimizer,
+        "fp8_history": state.fp8.kept_history,
         "made_with": {"torch": torch.__version__, "megatron-core": megatron.core.__version__},
         "extra": extra,
     }

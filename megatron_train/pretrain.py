@@ -21,7 +21,7 @@ from typing import Any
 from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_dict, to_yaml
 from conf.schema.pretrain import PretrainConfig, check_world
-from megatron_train import checkpoint, evaluate, hf, metrics, parallel
+from megatron_train import checkpoint, evaluate, fp8_guard, hf, metrics, parallel
 from megatron_train.data import Corpus, micro_batches
 from megatron_train.schedule import learning_rate
 from megatron_train.step import TrainState, build, eval_loss, language_model_loss, train_step
@@ -60,6 +60,8 @@ def main(argv: list[str]) -> int:
             lr = learning_rate(state.step, cfg.optim, cfg.schedule)
             started = time.perf_counter()
             batches = micro_batches(train, state.step * cfg.batch.total, cfg.batch.total, cfg.batch)
+            guarded = cfg.fp8.guard_every and state.step % cfg.fp8.guard_every == 0
+            cosines = fp8_guard.cosines(state, batches[0], language_model_loss) if guarded else None
             result = train_step(state, batches, language_model_loss, lr)
             seconds = time.perf_counter() - started
 
@@ -68,7 +70,8 @@ def main(argv: list[str]) -> int:
             if validation and (state.step % cfg.eval_every == 0 or done):
                 val_loss = eval_loss(state, validation, language_model_loss).loss
             if main_rank:
-                row = metrics.row_of(state.step, result, val_loss, lr, state.step * batch_tokens, batch_tokens, seconds)
+                tokens = state.step * batch_tokens
+                row = metrics.row_of(state.step, result, val_loss, cosines, lr, tokens, batch_tokens, seconds)
                 metrics.append(out / "metrics.jsonl", row)
                 if state.step % cfg.log_every == 0 or val_loss is not None:
                     eta = (time.perf_counter() - began) / (state.step - first) * (cfg.schedule.steps - state.step)
@@ -169,11 +172,17 @@ def _opening(cfg: PretrainConfig, manifest: Manifest, train: Corpus, state: Trai
     tokens = sum(shard.tokens for shard in manifest.of("train"))
     passes = cfg.schedule.steps * cfg.batch.total / train.per_pass
     return (
-        f"{parameters / 1e6:.2f}M parameters, vocabulary {manifest.vocab_size:,}; tp {p.tp} x pp {p.pp} x dp {dp}, {cfg.dtype}\n"
+        f"{parameters / 1e6:.2f}M parameters, vocabulary {manifest.vocab_size:,}; tp {p.tp} x pp {p.pp} x dp {dp}, {_arithmetic(cfg)}\n"
         f"{tokens:,} training tokens, {cfg.schedule.steps * cfg.batch.total * m.seq_length:,} to be read ({passes:.2f} passes); "
         f"chance loss ln({manifest.vocab_size}) = {math.log(manifest.vocab_size):.3f}"
         + (f"\nresumed at step {state.step}" if state.step else "")
     )
+
+
+def _arithmetic(cfg: PretrainConfig) -> str:
+    if not cfg.fp8.on:
+        return cfg.dtype
+    return f"fp8 {cfg.fp8.format} {cfg.fp8.recipe}{' (emulated)' if cfg.fp8.emulate else ''} in {cfg.dtype}"
 
 
 def _sample(state: TrainState, manifest: Manifest, out: Path, keep_export: Path | None) -> None:

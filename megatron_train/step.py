@@ -6,6 +6,7 @@ to a sum over tokens. Logits never leave the process that computed their slice o
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
+from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
 from megatron_train import fp8 as fp8_support
-from megatron_train import parallel, weights
+from megatron_train import fp8_linear, parallel, weights
 from megatron_train.model import build_chunks, transformer_config
 from megatron_train.optimizer import build_optimizer, set_rates
 
@@ -35,6 +36,9 @@ Batch = dict[str, torch.Tensor]
 LossFunction = Callable[[torch.Tensor, Batch], tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]]
 
 
+BF16 = Fp8Config()  # no FP8: what post-training builds with
+
+
 @dataclass
 class TrainState:
     """What a step changes, and what it was built from."""
@@ -44,6 +48,7 @@ class TrainState:
     layout: ParallelConfig
     optim: OptimConfig
     dtype: str
+    fp8: Fp8Config
     seed: int
     config: TransformerConfig
     chunks: list[torch.nn.Module]
@@ -68,14 +73,15 @@ def build(
     optim: OptimConfig,
     dtype: str,
     seed: int,
-    fp8: str = "none",
+    fp8: Fp8Config = BF16,
 ) -> TrainState:
     """A freshly initialised state; `parallel.start` came before. Raises SeedbedError where the model cannot be cut as asked."""
     fp8_support.refuse_unusable(fp8)
     model.check()
     layout.check(model)
+    fp8.check(model, dtype)
     config = transformer_config(model, layout, dtype, fp8)
-    chunks = build_chunks(config, model, vocab_size)
+    chunks = build_chunks(config, model, vocab_size, fp8)
     for chunk in chunks:
         for parameter in chunk.parameters():
             tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
@@ -87,7 +93,7 @@ def build(
     optimizer = build_optimizer(chunks, optim, layout, dtype)
     config.finalize_model_grads_func = finalize_model_grads
     config.grad_scale_func = optimizer.scale_loss
-    return TrainState(model, vocab_size, layout, optim, dtype, seed, config, chunks, optimizer)
+    return TrainState(model, vocab_size, layout, optim, dtype, fp8, seed, config, chunks, optimizer)
 
 
 def train_step(
@@ -109,8 +115,25 @@ def train_step(
     set_rates(state.optimizer, lr, state.optim.weight_decay)
     _, grad_norm, _ = state.optimizer.step()
     _refuse_not_finite("gradient norm", float(grad_norm), state.step)
+    fp8_linear.end_step(state.chunks)
     state.step += 1
     return StepResult(loss, tokens, float(grad_norm), metrics)
+
+
+def gradients(state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction) -> None:
+    """Leave in every parameter's main_grad the gradient of the summed loss of this process's micro-batches, as it is: not
+    divided by tokens, not reduced over the data-parallel processes. Same rules for micro_batches as train_step."""
+    parallel.seed_step(state.seed, state.step)
+    finalize = state.config.finalize_model_grads_func
+    with contextlib.ExitStack() as unsynced:
+        for chunk in state.chunks:
+            chunk.zero_grad_buffer()
+            unsynced.enter_context(chunk.no_sync())
+        try:
+            state.config.finalize_model_grads_func = None
+            _run(state, micro_batches, loss_fn, 1.0, forward_only=False)
+        finally:
+            state.config.finalize_model_grads_func = finalize
 
 
 @torch.no_grad()

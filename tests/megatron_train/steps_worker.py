@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
-from megatron_train import checkpoint, hf, parallel, step
+from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
+from megatron_train import checkpoint, fp8_guard, hf, parallel, step
 
 VOCAB, SEQ, BATCH = 500, 32, 8  # 500 is padded to 512: padding must not reach the loss
 
@@ -33,9 +33,8 @@ def micro_batches(number: int, size: int) -> list[step.Batch]:
 
 
 def main(out: str, options: dict) -> None:
-    model = ModelConfig(
-        layers=4, hidden=32, ffn=80, heads=4, kv_heads=2, seq_length=SEQ, tie_embeddings=options.get("tie", False)
-    )
+    shape = {"layers": 4, "hidden": 32, "ffn": 80, "heads": 4, "kv_heads": 2} | options.get("model", {})
+    model = ModelConfig(**shape, seq_length=SEQ, tie_embeddings=options.get("tie", False))
     layout = ParallelConfig(
         tp=options.get("tp", 1),
         pp=options.get("pp", 1),
@@ -43,13 +42,16 @@ def main(out: str, options: dict) -> None:
         distributed_optimizer=options.get("distopt", False),
     )
     parallel.start(layout, seed=1)
-    state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1)
+    fp8 = Fp8Config(**options.get("fp8", {}))
+    state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1, fp8=fp8)
     if "import" in options:
         hf.load_weights(state, Path(options["import"]))
     if "load" in options:
         checkpoint.load(state, Path(options["load"]))
     seen = {"losses": [], "grad_norms": [], "first": state.step}
     for number in range(state.step, state.step + options.get("steps", 0)):
+        if options.get("guard"):
+            seen["cosines"] = fp8_guard.cosines(state, micro_batches(number, 2)[0], step.language_model_loss)
         result = step.train_step(state, micro_batches(number, 2), step.language_model_loss, lr=1e-2)
         seen["losses"].append(result.loss)
         seen["grad_norms"].append(result.grad_norm)
