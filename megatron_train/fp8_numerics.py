@@ -1,7 +1,7 @@
-"""FP8 as arithmetic: tensors rounded to FP8 and back, and the three matrix products of a linear layer on them. No modules, no state.
+"""FP8 as arithmetic: tensors rounded to FP8 and back, and products of them. No modules, no state.
 
-A tensor core multiplies FP8 values exactly and adds in fp32, so rounding the operands and multiplying in fp32 gives what it gives,
-up to the order of the sums. Recipes and their scales follow Transformer Engine (common/recipe/__init__.py, 2.20):
+A tensor core multiplies FP8 values exactly and adds in fp32, so rounding the operands and multiplying in fp32 gives what it
+gives, up to the order of the sums. Recipes and their scales follow Transformer Engine (common/recipe/__init__.py, 2.20):
 
     tensorwise  one scale a tensor: largest / amax                                             (Float8CurrentScaling)
     delayed     the same from the amaxes of earlier steps, 1 before there are any              (DelayedScaling)
@@ -37,13 +37,13 @@ def kind(fp8_format: str, role: Role) -> torch.dtype:
 
 @dataclass(frozen=True)
 class Rounded:
-    """A matrix as FP8 holds it. values: fp32, exact, power-of-two block scales undone; factor: fp32 scalar that undoes the rest."""
+    """A matrix as FP8 holds it. values: fp32, exact, with scales of blocks undone; factor: fp32 scalar that undoes a tensor's."""
 
     values: Tensor
     factor: Tensor
 
     @property
-    def T(self) -> Rounded:  # noqa: N802  (as torch names it)
+    def T(self) -> Rounded:
         return Rounded(self.values.T, self.factor)
 
 
@@ -53,7 +53,7 @@ def product(a: Rounded, b: Rounded) -> Tensor:
 
 
 def per_tensor_scale(amax: Tensor, to: torch.dtype, otherwise: Tensor) -> Tensor:
-    """largest / amax, fp32; `otherwise` where amax is 0 or not finite, or the quotient is (Transformer Engine keeps the old one)."""
+    """largest / amax, fp32; `otherwise` where amax is 0 or either is not finite."""
     scale = torch.finfo(to).max / amax
     return torch.where((amax > 0) & amax.isfinite() & scale.isfinite(), scale, otherwise)
 

@@ -172,7 +172,8 @@ def _opening(cfg: PretrainConfig, manifest: Manifest, train: Corpus, state: Trai
     tokens = sum(shard.tokens for shard in manifest.of("train"))
     passes = cfg.schedule.steps * cfg.batch.total / train.per_pass
     return (
-        f"{parameters / 1e6:.2f}M parameters, vocabulary {manifest.vocab_size:,}; tp {p.tp} x pp {p.pp} x dp {dp}, {_arithmetic(cfg)}\n"
+        f"{parameters / 1e6:.2f}M parameters, vocabulary {manifest.vocab_size:,}; "
+        f"tp {p.tp} x pp {p.pp} x dp {dp}, {_arithmetic(cfg)}\n"
         f"{tokens:,} training tokens, {cfg.schedule.steps * cfg.batch.total * m.seq_length:,} to be read ({passes:.2f} passes); "
         f"chance loss ln({manifest.vocab_size}) = {math.log(manifest.vocab_size):.3f}"
         + (f"\nresumed at step {state.step}" if state.step else "")
