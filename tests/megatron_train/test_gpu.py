@@ -110,7 +110,7 @@ def test_scales_in_blocks_multiply_as_torchs_tensor_cores_do():
         qa,
         qb.T,
         scale_a=(1 / up_a).T.contiguous().T,  # the kernel takes it with the rows innermost
-        scale_b=(1 / up_b).T.contiguous().T if False else (1 / up_b).T,
+        scale_b=(1 / up_b).T,
         out_dtype=torch.bfloat16,
     )
     assert relative(product(left, right.T), theirs) < 4e-3
