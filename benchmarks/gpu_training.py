@@ -104,7 +104,7 @@ def te_hidden(hidden: bool) -> Iterator[None]:
     if not hidden:
         yield
         return
-    with mock.patch.object(fp8_support, "have_transformer_engine", lambda: False):
+    with mock.patch.object(fp8_support, "have_transformer_engine", return_value=False):
         yield
 
 
