@@ -13,6 +13,7 @@ import dataclasses
 import json
 import logging
 import os
+import queue
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,19 @@ from typing import Any
 import megatron.core
 import torch
 from megatron.core import dist_checkpointing
+from megatron.core.dist_checkpointing.strategies import filesystem_async
 
 from conf.errors import SeedbedError
-from megatron_train import fp8_linear, parallel
+from megatron_train import fp8_history, parallel
 from megatron_train.model import unwrap
 from megatron_train.step import TrainState
 
 # It announces at every synchronous save that its asynchronous one is deprecated.
 logging.getLogger("megatron.core.dist_checkpointing.strategies.torch").setLevel(logging.ERROR)
+
+# Where the writers leave their results. megatron-core would start a multiprocessing Manager for it: a process a rank that
+# imports the whole program (seconds, 0.8 GB) and outlives a killed trainer. Our saves write in threads of their own process.
+filesystem_async._results_queue = queue.Queue()
 
 # Optimizer state that loads in every layout, and unprefixed keys (megatron-core distrib_optimizer.py).
 _METADATA = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}
@@ -48,7 +54,8 @@ def save(state: TrainState, root: Path, extra: dict[str, Any], keep: int) -> Pat
             shutil.rmtree(leftover)
         partial.mkdir()
     parallel.barrier()
-    dist_checkpointing.save(_sharded(state, loading=False), str(partial))
+    history = bool(fp8_history.kept(state.fp8))
+    dist_checkpointing.save(_sharded(state, loading=False, weights_only=False, history=history), str(partial))
     parallel.barrier()
     if parallel.is_main():
         (partial / "manifest.json").write_text(json.dumps(_manifest(state, extra), indent=2, sort_keys=True) + "\n")
@@ -98,9 +105,11 @@ def load(state: TrainState, folder: Path, weights_only: bool = False) -> dict[st
             "the two kinds of Adam state cannot be read as each other",
             "set parallel.distributed_optimizer as it was",
         )
-    history = 0 if weights_only else _history_to_load(state, manifest)
+    history = not weights_only and _has_our_history(state, manifest)
+    if history:
+        fp8_history.prepare(state.chunks, state.config)
     try:
-        sharded = _sharded(state, loading=True, weights_only=weights_only, history=history > 0)
+        sharded = _sharded(state, loading=True, weights_only=weights_only, history=history)
         loaded = dist_checkpointing.load(sharded, manifest["folder"])
     except Exception as error:  # torch, megatron-core and the file system each have their own family
         raise SeedbedError(
@@ -108,37 +117,41 @@ def load(state: TrainState, folder: Path, weights_only: bool = False) -> dict[st
             f"delete it and write the name of an earlier step_* folder into {Path(manifest['folder']).parent / 'latest'}",
         ) from error
     for i, chunk in enumerate(state.chunks):
-        unwrap(chunk).load_state_dict(loaded[f"model{i}"], strict=True)
+        model = unwrap(chunk)
+        unpickled = {name: None for name in model.state_dict() if name.endswith(fp8_history.PICKLED)}
+        model.load_state_dict({**loaded[f"model{i}"], **unpickled}, strict=True)
     if weights_only:
         state.optimizer.reload_model_params()
     else:
         state.optimizer.load_state_dict(loaded["optimizer"])
     if history:
-        fp8_linear.load_history(state.chunks, loaded["fp8"])
+        fp8_history.load(state.chunks, loaded["fp8"])
     state.step = manifest["step"]
     return manifest
 
 
-def _sharded(state: TrainState, loading: bool, weights_only: bool = False, history: bool = True) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        f"model{i}": unwrap(chunk).sharded_state_dict(metadata=_METADATA) for i, chunk in enumerate(state.chunks)
-    }
+def _sharded(state: TrainState, loading: bool, weights_only: bool, history: bool) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for i, chunk in enumerate(state.chunks):
+        entries = unwrap(chunk).sharded_state_dict(metadata=_METADATA)
+        out[f"model{i}"] = {name: e for name, e in entries.items() if not name.endswith(fp8_history.PICKLED)}
     if not weights_only:
         out["optimizer"] = state.optimizer.sharded_state_dict(dict(out), is_loading=loading, metadata=_METADATA)
         if history:
-            out["fp8"] = fp8_linear.sharded_history(state.chunks, state.model.layers)
+            out["fp8"] = fp8_history.sharded(state.chunks, state.model.layers)
     return out
 
 
-def _history_to_load(state: TrainState, manifest: dict[str, Any]) -> int:
-    """Steps of amax history to read. 0 where the state keeps none, or the checkpoint is from before FP8: then scales start at 1,
+def _has_our_history(state: TrainState, manifest: dict[str, Any]) -> bool:
+    """Whether to read FP8 scales. Not where the recipe keeps none, nor from a checkpoint of before FP8: then they start at 1,
     as they do in a new run."""
-    ours, theirs = state.fp8.kept_history, manifest["fp8_history"]
+    ours, theirs = fp8_history.kept(state.fp8), manifest["fp8_history"]
     if ours and theirs and ours != theirs:
         raise SeedbedError(
-            f"{manifest['folder']} holds an FP8 history of {theirs} steps, fp8.history={ours}", "restore fp8.history"
+            f"{manifest['folder']} keeps the FP8 scales of {theirs}; this run's are of {ours}",
+            "restore fp8.history and fp8.emulate, or take only its weights (hf export)",
         )
-    return ours if theirs else 0
+    return bool(ours and theirs)
 
 
 def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +165,7 @@ def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
         "layout": dataclasses.asdict(state.layout),
         "world": parallel.world(),
         "distributed_optimizer": state.layout.distributed_optimizer,
-        "fp8_history": state.fp8.kept_history,
+        "fp8_history": fp8_history.kept(state.fp8),
         "made_with": {"torch": torch.__version__, "megatron-core": megatron.core.__version__},
         "extra": extra,
     }

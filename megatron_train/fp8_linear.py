@@ -16,7 +16,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
-from megatron.core.dist_checkpointing import ShardedTensor
 from megatron.core.tensor_parallel import (
     ColumnParallelLinear,
     RowParallelLinear,
@@ -118,29 +117,3 @@ def end_step(chunks: list[torch.nn.Module]) -> None:
     for linear, amax in zip(linears, amaxes, strict=True):
         linear.set_history(torch.cat([amax[:, None], linear.history[:, :-1]], dim=1))
         linear.amax.zero_()
-
-
-def sharded_history(chunks: list[torch.nn.Module], layers: int) -> dict[str, ShardedTensor]:
-    """The histories of a delayed recipe for a checkpoint: one global tensor [layers, linears, 3, steps], cut by layer.
-
-    Every layout writes the same one. The tensors are copies; `load_history` puts loaded ones back.
-    """
-    by_layer: dict[int, list[Tensor]] = {}
-    for linear in installed(chunks):
-        if linear.fp8.recipe == "delayed":
-            by_layer.setdefault(linear.layer, []).append(linear.history)
-    replica = (0, parallel_state.get_tensor_model_parallel_rank(), parallel_state.get_data_parallel_rank(True))
-    return {
-        f"layer{number}": ShardedTensor.from_rank_offsets(
-            "fp8.amax_history", torch.stack(histories)[None], (0, number, layers), replica_id=replica
-        )
-        for number, histories in by_layer.items()
-    }
-
-
-def load_history(chunks: list[torch.nn.Module], loaded: dict[str, Tensor]) -> None:
-    """Put back what `sharded_history` named."""
-    taken: dict[int, int] = {}
-    for linear in installed(chunks):
-        place = taken[linear.layer] = taken.get(linear.layer, -1) + 1
-        linear.set_history(loaded[f"layer{linear.layer}"][0, place])

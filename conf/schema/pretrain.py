@@ -147,11 +147,6 @@ class Fp8Config:
     def on(self) -> bool:
         return self.format != "none"
 
-    @property
-    def kept_history(self) -> int:
-        """Steps of history that our own checkpoints keep; Transformer Engine's layers keep theirs by themselves."""
-        return self.history if self.on and self.emulate and self.recipe == "delayed" else 0
-
     def check(self, model: ModelConfig, dtype: str) -> None:
         """Raises SeedbedError for an unknown recipe, or one that does not fit the model."""
         if self.format not in ("none", "e4m3", "hybrid"):

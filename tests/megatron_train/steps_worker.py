@@ -52,7 +52,7 @@ def main(out: str, options: dict) -> None:
     for number in range(state.step, state.step + options.get("steps", 0)):
         if options.get("guard"):
             seen["cosines"] = fp8_guard.cosines(state, micro_batches(number, 2)[0], step.language_model_loss)
-        result = step.train_step(state, micro_batches(number, 2), step.language_model_loss, lr=1e-2)
+        result = step.train_step(state, micro_batches(number, 2), step.language_model_loss, lr=options.get("lr", 1e-2))
         seen["losses"].append(result.loss)
         seen["grad_norms"].append(result.grad_norm)
     if "save" in options:
