@@ -52,6 +52,7 @@ def prepare(chunks: list[torch.nn.Module], config: Any) -> None:
     for _, _, module in _linears(chunks):
         if not isinstance(module, Fp8Linear):
             recipe = fp8_utils.get_fp8_recipe(config)
+            module.fp8_meta["num_gemms"] = 1  # set in the forward pass otherwise; ours are single products
             module.fp8_meta["recipe"] = recipe
             module.init_fp8_meta_tensors(recipe)
 
