@@ -12,6 +12,7 @@ from conf.errors import SeedbedError
 from report.blocks import Fact, Note, Section
 from report.run import Missing, Run
 from report.sections import (
+    dpo,
     duplicates,
     funnel,
     grpo,
@@ -36,6 +37,7 @@ SECTIONS = (
     ("tokens", "Tokens", tokens.section),
     ("pretrain", "Pretraining", pretrain.section),
     ("sft", "SFT", sft.section),
+    ("dpo", "DPO", dpo.section),
     ("grpo", "GRPO", grpo.section),
     ("timing", "Outcome and time", timing.section),
     ("tables", "Tables", tables.section),

@@ -189,6 +189,10 @@ def write_training(root: Path) -> None:
     write_json(root / "scorers/language_model/scorer.json", card)
     sft = [{"step": i, "loss": 3.0 / i, "lr": 1e-3, "heldout_loss": 0.9 if i == 4 else None} for i in range(1, 5)]
     write_lines(root / "rl/sft/metrics.jsonl", sft)
+    dpo = [{"step": i, "loss": 0.6931 / i, "margin": 0.1 * i - 0.1, "accuracy": 0.5} for i in range(1, 4)]
+    write_lines(root / "rl/dpo/metrics.jsonl", dpo)
+    pair = {"prompt": "Write <f>.", "chosen": "return right", "rejected": "return wrong", "reason": "fail, <why>"}
+    write_lines(root / "rl/dpo/pairs.jsonl", [pair])
     shares = {"pass": 0.25, "wrong": 0.5, "error": 0.25, "timeout": 0.0, "infrastructure": 0.0}
     grpo = [{"step": 0, "heldout_reward": 0.1, "shares": shares}]
     grpo += [
