@@ -188,6 +188,11 @@ def load(state: TrainState, folder: Path, weights_only: bool = False, begin: boo
             "the two kinds of Adam state cannot be read as each other",
             "set parallel.distributed_optimizer as it was",
         )
+    if not weights_only and manifest["version"] < 2:
+        raise SeedbedError(
+            f"{manifest['folder']} was written by an earlier version, whose Adam state this one cannot read",
+            "export its weights (python -m megatron_train.hf), or use another output folder",
+        )
     try:
         loaded = dist_checkpointing.load(_sharded(state, loading=True, weights_only=weights_only), manifest["folder"])
     except Exception as error:  # torch, megatron-core and the file system each have their own family
@@ -219,7 +224,7 @@ def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
     architecture = dataclasses.asdict(state.model)
     del architecture["seq_length"], architecture["init_std"]  # neither shapes a tensor
     return {
-        "version": 1,
+        "version": 2,  # 1 named Adam's groups by their learning rate, which then could not change on resuming
         "step": state.step,
         "seed": state.seed,
         "architecture": {**architecture, "vocab_size": state.vocab_size, "dtype": state.dtype},

@@ -18,8 +18,9 @@ def build_optimizer(
     _mend_distributed_adam()
     config = OptimizerConfig(
         optimizer="adam",
-        lr=optim.lr,
-        min_lr=optim.min_lr,
+        # Never used, set_rates sets them; but checkpoints know parameter groups by them, and a rate may change on resuming.
+        lr=1.0,
+        min_lr=0.0,
         weight_decay=optim.weight_decay,
         adam_beta1=optim.beta1,
         adam_beta2=optim.beta2,

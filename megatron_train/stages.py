@@ -67,7 +67,7 @@ def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
         "model.seq_length": stage.seq_length,
         "model.rope_base": stage.rope_base,
     }
-    settings = [f"{key}={value}" for key, value in given.items() if value] + stage.set
+    settings = [*stage.set, *(f"{key}={value}" for key, value in given.items() if value)]
     try:
         cfg = load(PretrainConfig, base if plan.base else None, [*settings, "schedule.steps=1000000000"])
         steps = -(-stage.tokens // (cfg.batch.total * cfg.model.seq_length))

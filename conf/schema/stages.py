@@ -23,7 +23,7 @@ class StageConfig:
     seq_length: int = 0
     rope_base: int = 0
     blend: list[SourceConfig] = field(default_factory=list)  # empty: output/tokens alone
-    set: list[str] = field(default_factory=list)  # further key=value overrides of the base config
+    set: list[str] = field(default_factory=list)  # further key=value overrides of the base config; the fields above win
 
 
 @dataclass(frozen=True)

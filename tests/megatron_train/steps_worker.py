@@ -6,12 +6,14 @@ steps_worker.py OUT.json '{"tp": 2, "pp": 2, "steps": 4, ...}'
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
+from conf.errors import SeedbedError
 from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
 from megatron_train import checkpoint, hf, parallel, step, weights
 
@@ -49,6 +51,21 @@ def in_company_and_alone(state: step.TrainState) -> list[list[float]]:
     return [company[0].tolist(), torch.cat(alone, 1)[0].tolist()]
 
 
+def save(state: step.TrainState, options: dict) -> str | None:
+    """What the save complained of, if it did."""
+    if "file_limit" in options:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (options["file_limit"], resource.RLIM_INFINITY))
+    writer = checkpoint.Writer(Path(options["save"]), options.get("keep", 2), options.get("background", False))
+    try:
+        writer.save(state, {"note": "kept"})
+        writer.finish()
+    except SeedbedError as error:
+        return str(error)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return None
+
+
 def main(out: str, options: dict) -> None:
     model = ModelConfig(
         layers=4, hidden=32, ffn=80, heads=4, kv_heads=2, seq_length=SEQ, tie_embeddings=options.get("tie", False)
@@ -80,7 +97,7 @@ def main(out: str, options: dict) -> None:
             if parallel.is_main():
                 save_file({name: value.contiguous() for name, value in gradients.items()}, options["gradients"])
     if "save" in options:
-        checkpoint.save(state, Path(options["save"]), {"note": "kept"}, keep=options.get("keep", 2))
+        seen["problem"] = save(state, options)
     if "export" in options:
         hf.export(state, Path(options["export"]))
     if options.get("documents"):

@@ -158,10 +158,37 @@ def test_tied_embeddings_on_two_stages_train_as_one(run_steps, tmp_path):
 def test_the_distributed_optimizer_goes_on_from_its_own_checkpoint_and_in_another_layout(alone, run_steps, tmp_path):
     """Adam's step counters: one tensor shared by all parameters after a load is a silent fault of megatron-core 0.19.2."""
     run_steps(2, distopt=True, steps=4, save=str(tmp_path))
-    same = run_steps(2, distopt=True, steps=2, load=str(tmp_path))
-    other = run_steps(4, tp=2, pp=2, distopt=True, steps=2, load=str(tmp_path))
-    assert_close(same["losses"], alone["losses"][4:])
-    assert_close(other["losses"], alone["losses"][4:])
+    layouts = [(2, {}), (4, {"tp": 2, "pp": 2}), (4, {"pp": 2, "vpp": 2, "cp": 2}), (2, {"tp": 2, "sp": True})]
+    for processes, layout in layouts:
+        resumed = run_steps(processes, distopt=True, steps=2, load=str(tmp_path), **layout)
+        assert_close(resumed["losses"], alone["losses"][4:])
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_a_context_parallel_interleaved_layout_goes_on_in_others(alone, run_steps, tmp_path):
+    run_steps(4, cp=2, pp=2, vpp=2, steps=4, save=str(tmp_path))
+    for processes, layout in [
+        (1, {}),
+        (4, {"tp": 2, "cp": 2, "sp": True}),
+        (2, {"overlap": True, "recompute": "full"}),
+    ]:
+        assert_close(run_steps(processes, steps=2, load=str(tmp_path), **layout)["losses"], alone["losses"][4:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("background", [False, True])
+def test_a_write_that_fails_loses_no_earlier_checkpoint(alone, run_steps, tmp_path, background):
+    """A file may not grow past 20 kB: what a full disk is to a writer."""
+    run_steps(2, pp=2, steps=4, save=str(tmp_path))
+    failed = run_steps(
+        2, pp=2, steps=1, load=str(tmp_path), save=str(tmp_path), file_limit=20_000, background=background
+    )
+    assert "could not be written" in failed["problem"]
+    assert "step_00000004, which is whole" in failed["problem"]
+    assert (tmp_path / "latest").read_text() == "step_00000004\n"
+    resumed = run_steps(2, pp=2, steps=2, load=str(tmp_path), save=str(tmp_path), background=background)
+    assert_close(resumed["losses"], alone["losses"][4:])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["latest", "step_00000004", "step_00000006"]
 
 
 @pytest.mark.slow
