@@ -4,8 +4,8 @@
 
 The three take turns, step by step, on one thread of one process, and CPU seconds count, not the wall clock: a busy machine slows
 all alike. Ours is what the entry file does between two lines on the screen: read the micro-batches, step, write the row. The bare
-loop reads the same micro-batches and calls megatron-core alone. Under bf16 HF keeps no fp32 master weights, which ours and the bare
-loop do.
+loop reads the same micro-batches and calls megatron-core alone. Under bf16 HF keeps no fp32 master weights, which ours and the
+bare loop do.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def our_loop(cfg: PretrainConfig, state: step.TrainState, data: Blend, scratch: 
         result = step.train_step(state, batches, step.language_model_loss, RATE, limit=guard.limit())
         guard.accept(result.loss)
         parallel.any_rank(False)
-        log.step(result, RATE, number * cfg.batch.total, evaluate=False)
+        log.step(result, RATE, number * cfg.batch.total, None, evaluate=False)
         return result.loss
 
     return take
@@ -135,8 +135,8 @@ def bare_loop(cfg: PretrainConfig, vocab: int, data: Blend) -> Step:
     from megatron_train import weights
     from megatron_train.model import build_chunks, transformer_config
 
-    config = transformer_config(cfg.model, ParallelConfig(), cfg.dtype)
-    [chunk] = build_chunks(config, cfg.model, vocab)
+    config = transformer_config(cfg.model, ParallelConfig(), cfg.dtype, cfg.fp8)
+    [chunk] = build_chunks(config, cfg.model, vocab, cfg.fp8)
     for parameter in chunk.parameters():
         tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
     weights.initialize([chunk], cfg.model, cfg.seed)

@@ -14,6 +14,7 @@ import dataclasses
 import json
 import logging
 import os
+import queue
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,10 +23,11 @@ from typing import Any
 import megatron.core
 import torch
 from megatron.core import dist_checkpointing
+from megatron.core.dist_checkpointing.strategies import filesystem_async
 from megatron.core.dist_checkpointing.strategies.async_utils import AsyncCallsQueue
 
 from conf.errors import SeedbedError
-from megatron_train import parallel, weights
+from megatron_train import fp8_history, parallel, weights
 from megatron_train.model import padded_vocab, unwrap
 from megatron_train.step import TrainState
 
@@ -45,6 +47,9 @@ class Writer:
     def __init__(self, root: Path, keep: int, background: bool = False):
         self.root, self.keep = root, keep
         self._queue = AsyncCallsQueue() if background else None
+        # Where the writers leave their results. megatron-core would start a multiprocessing Manager for it: a process a rank that
+        # imports the whole program (seconds, 0.8 GB) and outlives a killed trainer. Only a forked writer needs it.
+        filesystem_async._results_queue = None if background else queue.Queue()
         self._publish: Callable[[], None] | None = None
 
     def save(self, state: TrainState, extra: dict[str, Any]) -> Path:
@@ -62,7 +67,7 @@ class Writer:
         manifest = _manifest(state, extra)
         with self._failures_named(partial):
             request = dist_checkpointing.save(
-                _sharded(state, loading=False),
+                _sharded(state, loading=False, weights_only=False, history=bool(fp8_history.kept(state.fp8))),
                 str(partial),
                 async_sharded_save=self._queue is not None,
                 async_strategy="mcore",
@@ -193,31 +198,54 @@ def load(state: TrainState, folder: Path, weights_only: bool = False, begin: boo
             f"{manifest['folder']} was written by an earlier version, whose Adam state this one cannot read",
             "export its weights (python -m megatron_train.hf), or use another output folder",
         )
+    history = not weights_only and _has_our_history(state, manifest)
+    if history:
+        fp8_history.prepare(state.chunks, state.config)
     try:
-        loaded = dist_checkpointing.load(_sharded(state, loading=True, weights_only=weights_only), manifest["folder"])
+        sharded = _sharded(state, loading=True, weights_only=weights_only, history=history)
+        loaded = dist_checkpointing.load(sharded, manifest["folder"])
     except Exception as error:  # torch, megatron-core and the file system each have their own family
         raise SeedbedError(
             f"{manifest['folder']} cannot be read: {_first_words(error)}",
             f"delete it and write the name of an earlier step_* folder into {Path(manifest['folder']).parent / 'latest'}",
         ) from error
     for i, chunk in enumerate(state.chunks):
-        unwrap(chunk).load_state_dict(loaded[f"model{i}"], strict=True)
+        model = unwrap(chunk)
+        unpickled = {name: None for name in model.state_dict() if name.endswith(fp8_history.PICKLED)}
+        model.load_state_dict({**loaded[f"model{i}"], **unpickled}, strict=True)
     if weights_only:
         state.optimizer.reload_model_params()
     else:
         state.optimizer.load_state_dict(loaded["optimizer"])
+    if history:
+        fp8_history.load(state.chunks, loaded["fp8"])
     state.step = 0 if begin else manifest["step"]
     return manifest
 
 
-def _sharded(state: TrainState, loading: bool, weights_only: bool = False) -> dict[str, Any]:
+def _sharded(state: TrainState, loading: bool, weights_only: bool, history: bool) -> dict[str, Any]:
     weights.finish_weights(state.chunks)
-    out: dict[str, Any] = {
-        f"model{i}": unwrap(chunk).sharded_state_dict(metadata=_METADATA) for i, chunk in enumerate(state.chunks)
-    }
+    out: dict[str, Any] = {}
+    for i, chunk in enumerate(state.chunks):
+        entries = unwrap(chunk).sharded_state_dict(metadata=_METADATA)
+        out[f"model{i}"] = {name: e for name, e in entries.items() if not name.endswith(fp8_history.PICKLED)}
     if not weights_only:
         out["optimizer"] = state.optimizer.sharded_state_dict(dict(out), is_loading=loading, metadata=_METADATA)
+        if history:
+            out["fp8"] = fp8_history.sharded(state.chunks, state.model.layers)
     return out
+
+
+def _has_our_history(state: TrainState, manifest: dict[str, Any]) -> bool:
+    """Whether to read FP8 scales. Not where the recipe keeps none, nor from a checkpoint of before FP8: then they start at 1,
+    as they do in a new run."""
+    ours, theirs = fp8_history.kept(state.fp8), manifest["fp8_history"]
+    if ours and theirs and ours != theirs:
+        raise SeedbedError(
+            f"{manifest['folder']} keeps the FP8 scales of {theirs}; this run's are of {ours}",
+            "restore fp8.history and fp8.emulate, or take only its weights (hf export)",
+        )
+    return bool(ours and theirs)
 
 
 def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
@@ -231,6 +259,7 @@ def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
         "layout": dataclasses.asdict(state.layout),
         "world": parallel.world(),
         "distributed_optimizer": state.layout.distributed_optimizer,
+        "fp8_history": fp8_history.kept(state.fp8),
         "made_with": {"torch": torch.__version__, "megatron-core": megatron.core.__version__},
         "extra": extra,
     }

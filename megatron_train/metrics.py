@@ -52,6 +52,7 @@ def row_of(
     step: int,
     result: StepResult,
     val_loss: float | None,
+    cosines: dict[str, float] | None,
     lr: float,
     tokens: int,
     batch_tokens: int,
@@ -61,11 +62,13 @@ def row_of(
     world: int,
 ) -> dict[str, Any]:
     """step counts from 1; tokens are those of all steps so far; seconds are this step's, validation and saving apart, and wait
-    those of them that went by until its data was there. model_tflops is of one process, without recomputation."""
+    those of them that went by until its data was there. model_tflops is of one process, without recomputation; cosines are the
+    FP8 guard's, where it looked at this step."""
     return {
         "step": step,
         "loss": result.loss,
         "val_loss": val_loss,
+        "fp8_cosines": cosines,
         "lr": lr,
         "grad_norm": result.grad_norm,
         "tokens": tokens,
@@ -87,10 +90,14 @@ def peak_memory() -> int:
 def line_of(row: dict[str, Any], steps: int, eta: float) -> str:
     val = "" if row["val_loss"] is None else f"  val {row['val_loss']:.4f}"
     val += f" ({row['val_bits_per_byte']:.3f} bits/byte)" if row.get("val_bits_per_byte") else ""
+    fp8 = ""
+    if row["fp8_cosines"]:
+        layer, cosine = min(row["fp8_cosines"].items(), key=lambda item: item[1])
+        fp8 = f"  fp8 gradient cosine >= {cosine:.4f} ({layer})"
     return (
         f"step {row['step']:>{len(str(steps))}}/{steps}  loss {row['loss']:.4f}  grad {row['grad_norm']:.3f}  "
         f"lr {row['lr']:.2e}  {row['tokens_per_s']:,.0f} tok/s  {row['model_tflops']:.3g} TFLOP/s  "
-        f"wait {row['wait_share']:.0%}  {row['memory_gb']:.2f} GB  ETA {int(eta) // 60}:{int(eta) % 60:02d}{val}"
+        f"wait {row['wait_share']:.0%}  {row['memory_gb']:.2f} GB  ETA {int(eta) // 60}:{int(eta) % 60:02d}{val}{fp8}"
     )
 
 

@@ -25,8 +25,8 @@ from megatron.core.transformer.transformer_block import TransformerBlockSubmodul
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import ModelConfig, ParallelConfig
-from megatron_train import context, parallel
+from conf.schema.pretrain import Fp8Config, ModelConfig, ParallelConfig
+from megatron_train import context, fp8_linear, parallel
 from megatron_train import fp8 as fp8_support
 
 # Megatron-LM's --make-vocab-size-divisible-by: the embedding's rows are padded to this, so that every tp up to 128 that is
@@ -40,7 +40,7 @@ def padded_vocab(vocab_size: int) -> int:
     return math.ceil(vocab_size / VOCAB_MULTIPLE) * VOCAB_MULTIPLE
 
 
-def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, fp8: str = "none") -> TransformerConfig:
+def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, fp8: Fp8Config) -> TransformerConfig:
     """megatron-core's config. Fusions need Apex or Transformer Engine kernels and stay off without them."""
     on_gpu = torch.cuda.is_available()
     return TransformerConfig(
@@ -73,7 +73,7 @@ def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, f
         params_dtype=TORCH_DTYPE[dtype],
         pipeline_dtype=TORCH_DTYPE[dtype],
         bf16=dtype == "bf16",
-        fp8=None if fp8 == "none" else fp8,
+        **fp8_support.megatron_fields(fp8),
         calculate_per_token_loss=True,  # gradients are sums over tokens / tokens of the whole step, exact under uneven masks
         attention_softmax_in_fp32=True,
         bias_activation_fusion=False,
@@ -86,7 +86,11 @@ def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, f
 
 
 def build_chunks(
-    config: TransformerConfig, model: ModelConfig, vocab_size: int, device: str | torch.device | None = None
+    config: TransformerConfig,
+    model: ModelConfig,
+    vocab_size: int,
+    fp8: Fp8Config,
+    device: str | torch.device | None = None,
 ) -> list[torch.nn.Module]:
     """This process's part of the model: one GPTModel a pipeline stage, or vpp of them where the pipeline is interleaved.
 
@@ -112,7 +116,7 @@ def build_chunks(
         with torch.device(where):
             chunk = GPTModel(
                 config=config,
-                transformer_layer_spec=_layer_spec(config, vp_stage),
+                transformer_layer_spec=_layer_spec(config, fp8, vp_stage),
                 vocab_size=padded,
                 max_sequence_length=model.seq_length,
                 pre_process=parallel_state.is_pipeline_first_stage(**place),
@@ -123,6 +127,8 @@ def build_chunks(
                 parallel_output=True,
                 vp_stage=vp_stage,
             ).to(where)
+        if fp8.emulate:
+            fp8_linear.install(chunk, fp8, model.layers)
         return Float16Module(config, chunk) if config.bf16 else chunk
 
     interleaved = config.virtual_pipeline_model_parallel_size
@@ -196,8 +202,10 @@ def _attend(
     return out.permute(2, 0, 1, 3).flatten(2)
 
 
-def _layer_spec(config: TransformerConfig, vp_stage: int | None) -> ModuleSpec | TransformerBlockSubmodules:
-    if fp8_support.have_transformer_engine():
+def _layer_spec(
+    config: TransformerConfig, fp8: Fp8Config, vp_stage: int | None
+) -> ModuleSpec | TransformerBlockSubmodules:
+    if fp8_support.have_transformer_engine() and not fp8.emulate:
         return get_gpt_layer_with_transformer_engine_spec()
     layer = get_gpt_layer_local_spec(normalization="RMSNorm")
     layer.submodules.input_layernorm = RMSNorm

@@ -53,7 +53,7 @@ def report(cfg: PretrainConfig, gpus: int, dp: int, vocab: int, name: str, gpu: 
     number = cfg.batch.total // (cfg.batch.micro * dp)
     lines = [
         f"{m.parameters(vocab) / 1e9:.3f}B parameters on {gpus} x {name}: {p.describe(dp)}, {cfg.dtype}"
-        + (f" with fp8 {cfg.fp8}" if uses_fp8(cfg) else ""),
+        + (f" with fp8 {cfg.fp8.format} {cfg.fp8.recipe}" if cfg.fp8.on else ""),
         f"{cfg.batch.total * m.seq_length:,} tokens a step, {number} micro-batches of {cfg.batch.micro} a replica",
         "",
         "GiB of one GPU     weights gradients optimizer activations logits   total",
@@ -67,7 +67,7 @@ def report(cfg: PretrainConfig, gpus: int, dp: int, vocab: int, name: str, gpu: 
             + ("" if part.total <= costs.USABLE_MEMORY * gpu.memory else "   does NOT fit")
         )
     sent = costs.traffic(m, p, cfg.batch.micro, number, dp, padded, cfg.dtype)
-    fast = costs.speed(m, p, cfg.batch, gpus, padded, cfg.dtype, uses_fp8(cfg), gpu)
+    fast = costs.speed(m, p, cfg.batch, gpus, padded, cfg.dtype, cfg.fp8.on, gpu)
     hours = costs.hours(m, cfg.schedule.steps, fast.step_seconds)
     lines += [
         "",
@@ -79,7 +79,7 @@ def report(cfg: PretrainConfig, gpus: int, dp: int, vocab: int, name: str, gpu: 
         f"({fast.model_flops_per_gpu / gpu.bf16:.0%} of the bf16 peak)",
         f"{cfg.schedule.steps:,} steps: {hours:,.1f} hours, {hours * gpus:,.0f} GPU-hours, "
         f"${hours * gpus * gpu.dollars:,.0f} at ${gpu.dollars:.2f} (no failures, no saving, no evaluation)",
-        f"assumed: matrix products at {costs.MATMUL_EFFICIENCY['fp8' if uses_fp8(cfg) else 'bf16']:.0%} of the peak, "
+        f"assumed: matrix products at {costs.MATMUL_EFFICIENCY['fp8' if cfg.fp8.on else 'bf16']:.0%} of the peak, "
         f"attention at {costs.ATTENTION_EFFICIENCY:.0%} of bf16, links at {costs.LINK_EFFICIENCY:.0%}, {costs.NODE} GPUs a node, "
         f"Transformer Engine's layers, {1 - costs.USABLE_MEMORY:.0%} of the memory kept free",
     ]
@@ -94,7 +94,7 @@ def suggestions(cfg: PretrainConfig, gpus: int, vocab: int, gpu: costs.Gpu) -> s
         batch = BatchConfig(micro, cfg.batch.total)
         if padded % layout.tp or not costs.fits(cfg.model, layout, batch, gpus, padded, cfg.dtype, gpu):
             continue
-        fast = costs.speed(cfg.model, layout, batch, gpus, padded, cfg.dtype, uses_fp8(cfg), gpu)
+        fast = costs.speed(cfg.model, layout, batch, gpus, padded, cfg.dtype, cfg.fp8.on, gpu)
         found.append((-fast.tokens_per_gpu, layout.tp * layout.pp * layout.cp, layout, micro))
     if not found:
         return "\nno layout fits: use more GPUs, a shorter sequence or GPUs with more memory"
@@ -128,12 +128,13 @@ def rank_report(cfg: PretrainConfig, gpus: int, rank: int, vocab: int) -> str:
 
     from megatron_train import parallel
     from megatron_train.model import build_chunks, transformer_config
+    from megatron_train.step import BF16
 
     if not 0 <= rank < gpus:
         raise SeedbedError(f"--rank {rank} of {gpus} processes", f"give 0 to {gpus - 1}")
     parallel.pretend(cfg.parallel, rank, gpus)
     stage = parallel_state.get_pipeline_model_parallel_rank()
-    chunks = build_chunks(transformer_config(cfg.model, cfg.parallel, cfg.dtype), cfg.model, vocab, device="meta")
+    chunks = build_chunks(transformer_config(cfg.model, cfg.parallel, cfg.dtype, BF16), cfg.model, vocab, BF16, "meta")
     count = sum(parameter.numel() for chunk in chunks for parameter in chunk.parameters())
     wanted = costs.stage_parameters(cfg.model, cfg.parallel, padded_vocab(vocab), stage)
     place = {
@@ -147,10 +148,6 @@ def rank_report(cfg: PretrainConfig, gpus: int, rank: int, vocab: int) -> str:
         raise SeedbedError(f"process {rank} holds {count:,} weights; the arithmetic says {wanted:,}", "report this")
     where = ", ".join(f"{name} {number}" for name, number in place.items())
     return f"\nprocess {rank} ({where}) builds: {len(chunks)} chunks, {count:,} weights, as computed"
-
-
-def uses_fp8(cfg: PretrainConfig) -> bool:
-    return cfg.fp8 != "none"
 
 
 def _vocabulary(cfg: PretrainConfig) -> int:

@@ -22,7 +22,7 @@ import torch
 from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_dict, to_yaml
 from conf.schema.pretrain import PretrainConfig, check_world
-from megatron_train import checkpoint, evaluate, hf, metrics, parallel
+from megatron_train import checkpoint, evaluate, fp8_guard, hf, metrics, parallel
 from megatron_train.data import Blend, Cursor, loss_by_source, micro_batches, open_blend
 from megatron_train.guard import Guard
 from megatron_train.run_log import RunLog
@@ -75,6 +75,8 @@ def run(cfg: PretrainConfig) -> bool:
             first = cursor.first_sample(state.step)
             batches = micro_batches(train, first, cfg.batch.total, cfg.batch, cfg.data.document_mask)
             log.data_is_there()
+            compared = cfg.fp8.guard_every and state.step % cfg.fp8.guard_every == 0
+            cosines = fp8_guard.cosines(state, batches[0], language_model_loss) if compared else None
             try:
                 with _profiled(cfg, state.step, out):
                     result = train_step(state, batches, loss_fn, lr, limit=guard.limit())
@@ -87,8 +89,8 @@ def run(cfg: PretrainConfig) -> bool:
                 log.refused(bad, lr, first)
             else:
                 guard.accept(result.loss)
-                last = state.step == cfg.schedule.steps
-                log.step(result, lr, first, evaluate=bool(validation) and (state.step % cfg.eval_every == 0 or last))
+                evaluate_now = validation and (state.step % cfg.eval_every == 0 or state.step == cfg.schedule.steps)
+                log.step(result, lr, first, cosines, bool(evaluate_now))
             stopped = parallel.any_rank(stop.received)
             writer.poll()
             if stopped or state.step == cfg.schedule.steps or state.step % cfg.save_every == 0:
@@ -204,13 +206,19 @@ def _opening(cfg: PretrainConfig, train: Blend, state: TrainState, dp: int) -> s
     parameters = m.parameters(state.vocab_size)
     total = cfg.schedule.steps * cfg.batch.total
     lines = [
-        f"{parameters / 1e6:.2f}M parameters, vocabulary {state.vocab_size:,}; {p.describe(dp)}, {cfg.dtype}",
+        f"{parameters / 1e6:.2f}M parameters, vocabulary {state.vocab_size:,}; {p.describe(dp)}, {_arithmetic(cfg)}",
         f"{train.tokens:,} training tokens, {total * m.seq_length:,} to be read ({train.passes(total)} passes); "
         f"chance loss ln({state.vocab_size}) = {math.log(state.vocab_size):.3f}",
     ]
     lines += [f"resumed at step {state.step}"] * (state.step > 0)
     lines += [f"begins with {cfg.parent}"] * bool(cfg.parent and not state.step)
     return "\n".join(lines)
+
+
+def _arithmetic(cfg: PretrainConfig) -> str:
+    if not cfg.fp8.on:
+        return cfg.dtype
+    return f"fp8 {cfg.fp8.format} {cfg.fp8.recipe}{' (emulated)' if cfg.fp8.emulate else ''} in {cfg.dtype}"
 
 
 def _sample(state: TrainState, manifest: Manifest, out: Path, keep_export: Path | None) -> None:

@@ -37,8 +37,10 @@ class RunLog:
     def data_is_there(self) -> None:
         self._there = time.perf_counter()
 
-    def step(self, result: StepResult, lr: float, first_sample: int, evaluate: bool) -> None:
-        """An accepted step has just been taken. Collective where it evaluates or reports stragglers."""
+    def step(
+        self, result: StepResult, lr: float, first_sample: int, cosines: dict[str, float] | None, evaluate: bool
+    ) -> None:
+        """A step has just been taken; cosines are the FP8 guard's. Collective where it evaluates or reports stragglers."""
         ended = time.perf_counter()
         step, cfg = self._state.step, self._cfg
         self._until_ready.append(self._state.reached[0] - self._there)
@@ -55,6 +57,7 @@ class RunLog:
             step,
             result,
             val_loss,
+            cosines,
             lr,
             step * self._batch_tokens,
             self._batch_tokens,

@@ -6,6 +6,7 @@ to a sum over tokens. Logits never leave the process that computed their slice o
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -21,8 +22,8 @@ from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
-from megatron_train import context, parallel, weights
+from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
+from megatron_train import context, fp8_linear, parallel, weights
 from megatron_train import fp8 as fp8_support
 from megatron_train.model import build_chunks, transformer_config
 from megatron_train.optimizer import NotFinite, build_optimizer, set_rates
@@ -37,6 +38,9 @@ Batch = dict[str, torch.Tensor]
 LossFunction = Callable[[torch.Tensor, Batch], tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]]
 
 
+BF16 = Fp8Config()  # no FP8: what post-training builds with
+
+
 @dataclass
 class TrainState:
     """What a step changes, and what it was built from."""
@@ -46,6 +50,7 @@ class TrainState:
     layout: ParallelConfig
     optim: OptimConfig
     dtype: str
+    fp8: Fp8Config
     seed: int
     config: TransformerConfig
     chunks: list[torch.nn.Module]
@@ -85,14 +90,15 @@ def build(
     optim: OptimConfig,
     dtype: str,
     seed: int,
-    fp8: str = "none",
+    fp8: Fp8Config = BF16,
 ) -> TrainState:
     """A freshly initialised state; `parallel.start` came before. Raises SeedbedError where the model cannot be cut as asked."""
     fp8_support.refuse_unusable(fp8)
     model.check()
     layout.check(model)
+    fp8.check(model, dtype)
     config = transformer_config(model, layout, dtype, fp8)
-    chunks = build_chunks(config, model, vocab_size)
+    chunks = build_chunks(config, model, vocab_size, fp8)
     for chunk in chunks:
         for parameter in chunk.parameters():
             tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
@@ -111,7 +117,7 @@ def build(
     reached: list[float] = []
     config.finalize_model_grads_func = _timed(finalize_model_grads, reached)
     config.grad_scale_func = optimizer.scale_loss
-    return TrainState(model, vocab_size, layout, optim, dtype, seed, config, chunks, optimizer, reached=reached)
+    return TrainState(model, vocab_size, layout, optim, dtype, fp8, seed, config, chunks, optimizer, reached=reached)
 
 
 def train_step(
@@ -129,21 +135,23 @@ def train_step(
     over the whole step. Raises BadStep on every process, and changes nothing, when loss or gradient is not finite or the loss is
     above `limit`.
     """
-    loss, tokens, metrics = gradients(state, micro_batches, loss_fn, temperature)
-    if not math.isfinite(loss):
-        raise BadStep("loss", loss, state.step)
-    if loss > limit:
-        raise BadStep(f"loss (limit {limit:.4f})", loss, state.step, is_spike=True)
+    loss, tokens, metrics = step_gradients(state, micro_batches, loss_fn, temperature)
+    if not math.isfinite(loss) or loss > limit:
+        fp8_linear.forget_step(state.chunks)
+        spike = f"loss (limit {limit:.4f})"
+        raise BadStep(spike if math.isfinite(loss) else "loss", loss, state.step, is_spike=math.isfinite(loss))
     set_rates(state.optimizer, lr, state.optim.weight_decay)
     try:
         _, grad_norm, _ = state.optimizer.step()
     except NotFinite as error:
+        fp8_linear.forget_step(state.chunks)
         raise BadStep("gradient norm", error.norm, state.step) from None
+    fp8_linear.end_step(state.chunks)
     state.step += 1
     return StepResult(loss, tokens, float(grad_norm), metrics)
 
 
-def gradients(
+def step_gradients(
     state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction, temperature: float = 1.0
 ) -> tuple[float, int, dict[str, float]]:
     """train_step's first half: the step's gradient in every parameter's main_grad (under the distributed optimizer, in the slice
@@ -153,6 +161,22 @@ def gradients(
         chunk.zero_grad_buffer()
     state.optimizer.zero_grad()
     return _mean(_run(state, micro_batches, loss_fn, temperature, forward_only=False))
+
+
+def gradients(state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction) -> None:
+    """Leave in every parameter's main_grad the gradient of the summed loss of this process's micro-batches, as it is: not
+    divided by tokens, not reduced over the data-parallel processes. Same rules for micro_batches as train_step."""
+    parallel.seed_step(state.seed, state.step)
+    finalize = state.config.finalize_model_grads_func
+    with contextlib.ExitStack() as unsynced:
+        for chunk in state.chunks:
+            chunk.zero_grad_buffer()
+            unsynced.enter_context(chunk.no_sync())
+        try:
+            state.config.finalize_model_grads_func = None
+            _run(state, micro_batches, loss_fn, 1.0, forward_only=False)
+        finally:
+            state.config.finalize_model_grads_func = finalize
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
-from conf.schema.pretrain import BatchConfig, ModelConfig, ParallelConfig, PretrainConfig
+from conf.schema.pretrain import BatchConfig, Fp8Config, ModelConfig, ParallelConfig, PretrainConfig
 
 # Largest |difference| / largest |value| of a tensor. fp32 sums in another order stay below 1e-5; each fault that
 # tests/megatron_train/test_verify_layout.py puts back is above 1e-3.
@@ -87,7 +87,7 @@ def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
     micro = min(cfg.batch.micro, 2)
     batch = BatchConfig(micro=micro, total=micro * dp * 2 * p.pp)
     # A larger epsilon: Adam then divides no rounding error by a gradient that is nearly 0.
-    return replace(cfg, model=model, batch=batch, optim=replace(cfg.optim, eps=1e-3), dtype="fp32", fp8="none")
+    return replace(cfg, model=model, batch=batch, optim=replace(cfg.optim, eps=1e-3), dtype="fp32", fp8=Fp8Config())
 
 
 def verify(cfg: PretrainConfig, dp: int, worker: tuple[str, ...] = WORKER) -> list[Row]:

@@ -26,8 +26,8 @@ from megatron_train.step import (
     Batch,
     TrainState,
     build,
-    gradients,
     language_model_loss,
+    step_gradients,
     train_step,
 )
 
@@ -48,7 +48,7 @@ def main(folder: Path, shards: int) -> None:
             state = _fresh(cfg)
             checkpoint.load(state, folder / "checkpoints")
         batches = micro_batches(cfg, number, shards if masked_shard else 1, documents)
-        gradients(state, batches, language_model_loss)
+        step_gradients(state, batches, language_model_loss)
         weights.finish_gradients(state.chunks)
         _write(state, folder / f"gradient-step{number}.safetensors", lambda p: p.main_grad)
         result = train_step(state, batches, language_model_loss, cfg.optim.lr)

@@ -221,6 +221,56 @@ class GuardConfig:
 
 
 @dataclass(frozen=True)
+class Fp8Config:
+    """FP8 in the linear layers of the transformer layers. Recipes and defaults are Transformer Engine's (common/recipe, 2.20)."""
+
+    format: str = "none"  # none | e4m3 | hybrid: e5m2 for gradients
+    recipe: str = "delayed"  # delayed | tensorwise | blockwise | mxfp8 (Blackwell only)
+    emulate: bool = False  # the recipe's rounding in fp32 arithmetic on any device: a study of its numerics, not fast
+    history: int = 1024  # steps whose largest amax scales a delayed recipe
+    bf16_ends: int = 0  # so many first and last layers stay in bf16
+    guard_every: int = 0  # steps between comparisons of each layer's gradient with bf16's; 0 = never
+
+    @property
+    def on(self) -> bool:
+        return self.format != "none"
+
+    def check(self, model: ModelConfig, dtype: str) -> None:
+        """Raises SeedbedError for an unknown recipe, or one that does not fit the model."""
+        if self.format not in ("none", "e4m3", "hybrid"):
+            raise SeedbedError(f"fp8.format={self.format!r} is unknown", "use none, e4m3 or hybrid")
+        if self.recipe not in ("delayed", "tensorwise", "blockwise", "mxfp8"):
+            raise SeedbedError(f"fp8.recipe={self.recipe!r} is unknown", "use delayed, tensorwise, blockwise or mxfp8")
+        if self.history < 1 or self.guard_every < 0 or self.bf16_ends < 0:
+            raise SeedbedError(
+                f"fp8.history={self.history} must be at least 1, fp8.guard_every={self.guard_every} and "
+                f"fp8.bf16_ends={self.bf16_ends} at least 0",
+                "leave them out for the defaults",
+            )
+        if not self.on:
+            if self.emulate or self.guard_every:
+                raise SeedbedError(
+                    "fp8.emulate and fp8.guard_every mean nothing with fp8.format=none", "set fp8.format=hybrid"
+                )
+            return
+        if dtype != "bf16":
+            raise SeedbedError(
+                f"fp8.format={self.format} needs bf16 around the matrix products: dtype={dtype}", "set dtype=bf16"
+            )
+        if 2 * self.bf16_ends >= model.layers:
+            raise SeedbedError(
+                f"fp8.bf16_ends={self.bf16_ends} at both ends leaves no FP8 layer of model.layers={model.layers}: "
+                f"2 * {self.bf16_ends} >= {model.layers}",
+                "lower fp8.bf16_ends, or set fp8.format=none",
+            )
+        if self.recipe == "delayed" and self.bf16_ends:
+            raise SeedbedError(
+                f"fp8.recipe=delayed takes no bf16 layers (megatron-core refuses them): fp8.bf16_ends={self.bf16_ends}",
+                "set fp8.recipe=tensorwise or fp8.bf16_ends=0",
+            )
+
+
+@dataclass(frozen=True)
 class ScorerConfig:
     """A regression head on output/hf. Labels to [0, 1], squared error and one epoch: paper Sec 2.2.1; the rest is ours."""
 
@@ -244,7 +294,7 @@ class PretrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     dtype: str = "fp32"  # or bf16: bf16 weights and arithmetic, fp32 master weights, gradients and Adam state
-    fp8: str = "none"  # or e4m3 | hybrid: Transformer Engine on CUDA only
+    fp8: Fp8Config = field(default_factory=Fp8Config)
     parent: str = ""  # a checkpoint folder: a new run begins with its weights and Adam state (stages.py sets it)
     seed: int = 1
     verify_shards: bool = True  # hash every shard at the start (about 1 GB/s); off for sets where that takes too long
@@ -272,12 +322,7 @@ class PretrainConfig:
             raise SeedbedError(f"tracker={self.tracker!r} is unknown", "use none, tensorboard or mlflow")
         if self.dtype not in ("fp32", "bf16"):
             raise SeedbedError(f"dtype={self.dtype!r} is unknown", "use fp32 or bf16")
-        if self.fp8 not in ("none", "e4m3", "hybrid"):
-            raise SeedbedError(f"fp8={self.fp8!r} is unknown", "use none, e4m3 or hybrid")
-        if self.fp8 != "none" and self.dtype != "bf16":
-            raise SeedbedError(
-                f"fp8={self.fp8} needs bf16 around the matrix products: dtype={self.dtype}", "set dtype=bf16"
-            )
+        self.fp8.check(self.model, self.dtype)
         if self.batch.micro < 1 or self.batch.total % self.batch.micro:
             raise SeedbedError(
                 f"batch.total must divide by batch.micro: {self.batch.total} % {self.batch.micro}",

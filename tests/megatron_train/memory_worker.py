@@ -64,7 +64,7 @@ def activations(state: step.TrainState, micro: int) -> dict[str, float]:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        step.gradients(state, [batch], loss)
+        step.step_gradients(state, [batch], loss)
     logits = micro * state.model.seq_length * padded_vocab(VOCAB) * 4
     head = [size for size in storages.values() if size >= logits]
     return {"activations": sum(storages.values()) - sum(head), "head": sum(head)}

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save_file
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
-from megatron_train import checkpoint, hf, parallel, step, weights
+from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
+from megatron_train import checkpoint, fp8_guard, hf, parallel, step, weights
 
 VOCAB, SEQ, BATCH = 500, 32, 8  # 500 is padded to 512: padding must not reach the loss
 
@@ -67,9 +67,8 @@ def save(state: step.TrainState, options: dict) -> str | None:
 
 
 def main(out: str, options: dict) -> None:
-    model = ModelConfig(
-        layers=4, hidden=32, ffn=80, heads=4, kv_heads=2, seq_length=SEQ, tie_embeddings=options.get("tie", False)
-    )
+    shape = {"layers": 4, "hidden": 32, "ffn": 80, "heads": 4, "kv_heads": 2} | options.get("model", {})
+    model = ModelConfig(**shape, seq_length=SEQ, tie_embeddings=options.get("tie", False))
     layout = ParallelConfig(
         tp=options.get("tp", 1),
         pp=options.get("pp", 1),
@@ -81,14 +80,17 @@ def main(out: str, options: dict) -> None:
         recompute=options.get("recompute", "none"),
     )
     parallel.start(layout, seed=1)
-    state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1)
+    fp8 = Fp8Config(**options.get("fp8", {}))
+    state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1, fp8=fp8)
     if "import" in options:
         hf.load_weights(state, Path(options["import"]))
     if "load" in options:
         checkpoint.load(state, Path(options["load"]))
     seen = {"losses": [], "grad_norms": [], "first": state.step}
     for number in range(state.step, state.step + options.get("steps", 0)):
-        result = step.train_step(state, micro_batches(number, 2), step.language_model_loss, lr=1e-2)
+        if options.get("guard"):
+            seen["cosines"] = fp8_guard.cosines(state, micro_batches(number, 2)[0], step.language_model_loss)
+        result = step.train_step(state, micro_batches(number, 2), step.language_model_loss, lr=options.get("lr", 1e-2))
         seen["losses"].append(result.loss)
         seen["grad_norms"].append(result.grad_norm)
         if number == 0 and "gradients" in options:

@@ -9,7 +9,15 @@ import pytest
 
 from conf.errors import SeedbedError
 from conf.loader import load
-from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, PretrainConfig, ScheduleConfig, check_world
+from conf.schema.pretrain import (
+    BatchConfig,
+    Fp8Config,
+    OptimConfig,
+    ParallelConfig,
+    PretrainConfig,
+    ScheduleConfig,
+    check_world,
+)
 
 
 @pytest.mark.parametrize(
@@ -38,8 +46,8 @@ from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, Pretr
         (["schedule.steps=50"], "20 + 60 = 80 > 50"),
         (["schedule.shape=cosine"], "'cosine'"),
         (["dtype=fp16"], "'fp16'"),
-        (["fp8=bogus"], "'bogus'"),
-        (["fp8=hybrid"], "dtype=fp32"),
+        (["fp8.format=bogus"], "'bogus'"),
+        (["fp8.format=hybrid"], "dtype=fp32"),
         (["keep=0"], "keep=0"),
         (["model.hiden=64"], "unknown key model.hiden"),
     ],
@@ -83,8 +91,9 @@ def test_fp8_without_cuda_and_transformer_engine_is_refused():
     from megatron_train import fp8
 
     with pytest.raises(SeedbedError, match="no CUDA device"):
-        fp8.refuse_unusable("hybrid")
-    fp8.refuse_unusable("none")
+        fp8.refuse_unusable(Fp8Config(format="hybrid"))
+    fp8.refuse_unusable(Fp8Config())
+    fp8.refuse_unusable(Fp8Config(format="hybrid", emulate=True))
 
 
 def test_an_apex_that_is_not_nvidias_is_refused(monkeypatch):
@@ -94,4 +103,4 @@ def test_an_apex_that_is_not_nvidias_is_refused(monkeypatch):
     found = {"apex": importlib.machinery.ModuleSpec("apex", None), "apex.optimizers": None}
     monkeypatch.setattr(fp8.importlib.util, "find_spec", lambda name: found.get(name))
     with pytest.raises(SeedbedError, match="not NVIDIA apex"):
-        fp8.refuse_unusable("none")
+        fp8.refuse_unusable(Fp8Config())
