@@ -31,8 +31,7 @@ def cosines(state: TrainState, micro_batch: Batch, loss_fn: LossFunction) -> dic
         sums[part] = sums.get(part, 0) + torch.stack([a @ b, a @ a, b @ b])
     for chunk in state.chunks:
         chunk.zero_grad_buffer()
-    for linear in fp8_linear.installed(state.chunks):
-        linear.amax.zero_()
+    fp8_linear.forget_step(state.chunks)
     group = parallel_state.get_tensor_and_data_parallel_group(True)
     for values in sums.values():  # slices and replicas are parts of one long vector
         dist.all_reduce(values, group=group)

@@ -107,6 +107,12 @@ def installed(chunks: list[torch.nn.Module]) -> list[Fp8Linear]:
 
 
 @torch.no_grad()
+def forget_step(chunks: list[torch.nn.Module]) -> None:
+    """Drop the amaxes of a step that is not taken."""
+    for linear in installed(chunks):
+        linear.amax.zero_()
+
+
 def end_step(chunks: list[torch.nn.Module]) -> None:
     """Put the step's amaxes into the histories of a delayed recipe and scale anew; collective, nothing without one."""
     linears = [linear for linear in installed(chunks) if linear.fp8.recipe == "delayed"]

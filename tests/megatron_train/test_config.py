@@ -30,7 +30,16 @@ from conf.schema.pretrain import (
         (["parallel.tp=4"], "model.heads must divide by parallel.tp: 6 % 4 = 2"),
         (["parallel.tp=3"], "model.kv_heads must divide by parallel.tp: 2 % 3 = 2"),
         (["parallel.sequence_parallel=true"], "parallel.tp=1"),
-        (["parallel.cp=2"], "parallel.cp=2"),
+        (["parallel.cp=3"], "model.seq_length must divide by 2 * parallel.cp: 256 % 6 = 4"),
+        (
+            ["parallel.cp=2", "parallel.tp=2", "parallel.sequence_parallel=true", "model.seq_length=252"],
+            "model.seq_length must divide by 2 * parallel.cp * parallel.tp: 252 % 8 = 4",
+        ),
+        (["parallel.vpp=2"], "parallel.pp=1 has none"),
+        (["parallel.vpp=4", "parallel.pp=2"], "model.layers must divide by parallel.pp * parallel.vpp: 4 % 8 = 4"),
+        (["parallel.recompute=some"], "'some'"),
+        (["data.blend=[{name: a, tokens: x}, {name: a, tokens: y}]"], "['a', 'a']"),
+        (["data.blend=[{name: a, tokens: x, weight: 0}]"], "the weight of a must be above 0"),
         (["parallel.pp=0"], "pp=0"),
         (["batch.total=18"], "18 % 4"),
         (["optim.min_lr=1"], "optim.min_lr=1.0"),
@@ -55,6 +64,13 @@ def test_the_number_of_processes_must_divide_by_the_layout():
     with pytest.raises(SeedbedError, match=r"16 % \(4 \* 3\) = 4, where dp = 3"):
         check_world(ParallelConfig(), BatchConfig(micro=4, total=16), 3)
     assert check_world(ParallelConfig(tp=2, pp=2), BatchConfig(), 8) == 2
+
+
+def test_an_interleaved_pipeline_needs_micro_batches_in_groups_of_its_stages():
+    layout = ParallelConfig(pp=4, vpp=2)
+    with pytest.raises(SeedbedError, match=r"batch.total / \(batch.micro \* dp\) = 12 / \(2 \* 1\) = 6, 6 % 4 = 2"):
+        check_world(layout, BatchConfig(micro=2, total=12), 4)
+    assert check_world(layout, BatchConfig(micro=2, total=16), 4) == 1
 
 
 def test_the_learning_rate_warms_up_holds_and_decays_to_the_minimum():

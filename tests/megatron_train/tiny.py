@@ -99,8 +99,8 @@ def launcher(processes: int) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
 
 
-def launch(processes: int, *args: str, timeout: float = 240, gpu: bool = False) -> None:
-    """Run a program on `processes` processes, from the repository; raises with what it said when it fails or hangs."""
+def launch(processes: int, *args: str, timeout: float = 240, gpu: bool = False) -> str:
+    """Run a program on `processes` processes, from the repository; what it said. Raises with that when it fails or hangs."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(
         [*launcher(processes), *args], cwd=ROOT, env=environment(gpu), start_new_session=True, **pipes
@@ -111,6 +111,7 @@ def launch(processes: int, *args: str, timeout: float = 240, gpu: bool = False) 
         os.killpg(process.pid, signal.SIGKILL)
         raise
     assert process.returncode == 0, f"exit {process.returncode}\n{said[-8000:]}"
+    return said
 
 
 def environment(gpu: bool = False) -> dict[str, str]:
