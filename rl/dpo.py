@@ -123,13 +123,17 @@ def _train(
             metrics.append(out / "metrics.jsonl", row)
             if last or state.step == 1 or state.step % 10 == 0:
                 eta = int((time.perf_counter() - began) / (state.step - first) * (cfg.schedule.steps - state.step))
-                print(
-                    f"step {state.step:>{len(str(cfg.schedule.steps))}}/{cfg.schedule.steps}  loss {row['loss']:.4f}  "
-                    f"accuracy {row['accuracy']:.2f}  margin {row['margin']:+.3f}  ETA {eta // 60}:{eta % 60:02d}",
-                    flush=True,
-                )
+                print(_line(row, cfg.schedule.steps, eta), flush=True)
         if last or state.step % cfg.save_every == 0:
             checkpoint.save(state, out / "checkpoints", {"data": data}, cfg.keep)
+
+
+def _line(row: Row, steps: int, eta: int) -> str:
+    """With the chosen side's reward, whose fall the margin hides: both sides then become unlikely, and samples bad."""
+    return (
+        f"step {row['step']:>{len(str(steps))}}/{steps}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.2f}  "
+        f"margin {row['margin']:+.3f}  chosen {row['chosen_reward']:+.3f}  ETA {eta // 60}:{eta % 60:02d}"
+    )
 
 
 def _batches(
