@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
         print(f"{len(train)} demonstrations, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}", flush=True)
 
     def shard(examples: list[Example]) -> list[Batch]:
-        multiple = cfg.parallel.tp if cfg.parallel.sequence_parallel else 1
+        multiple = cfg.parallel.sequence_multiple()
         return micro_batches(examples, cfg.batch.micro, parallel.dp_rank(), parallel.dp_size(), chat.end_id, multiple)
 
     first, began = state.step, time.perf_counter()
