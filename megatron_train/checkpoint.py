@@ -25,6 +25,7 @@ import torch
 from megatron.core import dist_checkpointing
 from megatron.core.dist_checkpointing.strategies import filesystem_async
 from megatron.core.dist_checkpointing.strategies.async_utils import AsyncCallsQueue
+from torch.distributed.checkpoint.api import CheckpointException
 
 from conf.errors import SeedbedError
 from megatron_train import fp8_history, parallel, weights
@@ -33,6 +34,9 @@ from megatron_train.step import TrainState
 
 # It announces at every synchronous save that its asynchronous one is deprecated.
 logging.getLogger("megatron.core.dist_checkpointing.strategies.torch").setLevel(logging.ERROR)
+
+# torch, megatron-core and the file system each have their own family of errors, and torch's is not even an Exception.
+_FAULTS = (Exception, CheckpointException)
 
 # Optimizer state that loads in every layout, and unprefixed keys (megatron-core distrib_optimizer.py).
 _METADATA = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}
@@ -104,7 +108,7 @@ class Writer:
     def _failures_named(self, partial: Path) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # torch, megatron-core and the file system each have their own family
+        except _FAULTS as error:
             newest = latest(self.root)
             raise SeedbedError(
                 f"the checkpoint {partial} could not be written: {_first_words(error)}",
@@ -204,7 +208,7 @@ def load(state: TrainState, folder: Path, weights_only: bool = False, begin: boo
     try:
         sharded = _sharded(state, loading=True, weights_only=weights_only, history=history)
         loaded = dist_checkpointing.load(sharded, manifest["folder"])
-    except Exception as error:  # torch, megatron-core and the file system each have their own family
+    except _FAULTS as error:
         raise SeedbedError(
             f"{manifest['folder']} cannot be read: {_first_words(error)}",
             f"delete it and write the name of an earlier step_* folder into {Path(manifest['folder']).parent / 'latest'}",

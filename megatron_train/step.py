@@ -248,6 +248,12 @@ def _run(
             f"parallel.tp={state.layout.tp} cut every sequence in {multiple}: {length} % {multiple} = {length % multiple}",
             f"pad the micro-batch to a multiple of {multiple}",
         )
+    if state.layout.vpp > 1 and len(micro_batches) % state.layout.pp:
+        raise SeedbedError(
+            f"an interleaved pipeline takes micro-batches in groups of parallel.pp: {len(micro_batches)} % {state.layout.pp} = "
+            f"{len(micro_batches) % state.layout.pp}",
+            "change the number of micro-batches, or set parallel.vpp=1",
+        )
     if fp8_support.have_transformer_engine() and any("document_ids" in batch for batch in micro_batches):
         raise SeedbedError(
             "Transformer Engine's causal attention ignores an attention mask, so documents would see each other",
