@@ -109,6 +109,8 @@ class Writer:
         try:
             yield
         except _FAULTS as error:
+            if parallel.is_lost_peer(error):
+                raise
             newest = latest(self.root)
             raise SeedbedError(
                 f"the checkpoint {partial} could not be written: {_first_words(error)}",

@@ -102,7 +102,7 @@ def line_of(row: dict[str, Any], steps: int, eta: float) -> str:
 
 
 def straggler_report(seconds: list[float], hosts: list[str]) -> str | None:
-    """seconds each process took, on average, until its gradients were ready: who is slow, or None when none is.
+    """seconds each process took until its gradients were ready: who is slow, or None when none is.
 
     Slow is more than SLOW times the median. Processes of one tensor- or pipeline-parallel group wait for each other, so a slow
     one shows with its group.

@@ -28,10 +28,11 @@ class RunLog:
         self._batch_tokens = cfg.batch.total * cfg.model.seq_length
         self._first, self._began = state.step, time.perf_counter()
         self._started = self._there = 0.0
-        self._until_ready: list[float] = []
         self._host = socket.gethostname()
 
     def begin(self) -> None:
+        every = self._cfg.straggler_every
+        self._state.reduction.exact = bool(every) and (self._state.step + 1) % every == 0
         self._started = time.perf_counter()
 
     def data_is_there(self) -> None:
@@ -43,13 +44,12 @@ class RunLog:
         """A step has just been taken; cosines are the FP8 guard's. Collective where it evaluates or reports stragglers."""
         ended = time.perf_counter()
         step, cfg = self._state.step, self._cfg
-        self._until_ready.append(self._state.reached[0] - self._there)
         val_losses = {}
         if evaluate:
             held = self._validation.items()
             val_losses = {name: eval_loss(self._state, batches, language_model_loss).loss for name, batches in held}
-        if cfg.straggler_every and step % cfg.straggler_every == 0:
-            self._report_stragglers()
+        if self._state.reduction.exact:
+            self._report_stragglers(self._state.reduction.began - self._there)
         if not parallel.is_main():
             return
         val_loss = self._train.weighted_mean(val_losses) if val_losses else None
@@ -110,10 +110,8 @@ class RunLog:
             size += bytes_of_labels(batches, corpus.manifest)
         return nats / math.log(2) / size
 
-    def _report_stragglers(self) -> None:
-        mean = sum(self._until_ready) / len(self._until_ready)
-        seen = parallel.gather_object((mean, self._host))
-        self._until_ready.clear()
+    def _report_stragglers(self, until_ready: float) -> None:
+        seen = parallel.gather_object((until_ready, self._host))
         if not parallel.is_main():
             return
         seconds, hosts = [one for one, _ in seen], [host for _, host in seen]

@@ -42,6 +42,14 @@ BF16 = Fp8Config()  # no FP8: what post-training builds with
 
 
 @dataclass
+class Reduction:
+    """When this process had the gradients of its last step: what tells a slow process from those that wait for it."""
+
+    exact: bool = False  # wait for the GPU before looking at the clock
+    began: float = 0.0  # perf_counter
+
+
+@dataclass
 class TrainState:
     """What a step changes, and what it was built from."""
 
@@ -56,9 +64,7 @@ class TrainState:
     chunks: list[torch.nn.Module]
     optimizer: MegatronOptimizer
     step: int = 0  # optimizer steps taken
-    reached: list[float] = field(
-        default_factory=list
-    )  # [perf_counter at which the last step's gradients could be reduced]
+    reduction: Reduction = field(default_factory=Reduction)
 
 
 class BadStep(SeedbedError):
@@ -114,10 +120,12 @@ def build(
         config.no_sync_func = _each(chunks, "no_sync")
         config.grad_sync_func = _each(chunks, "start_grad_sync") if layout.pp > 1 else None
     optimizer = build_optimizer(chunks, optim, layout, dtype)
-    reached: list[float] = []
-    config.finalize_model_grads_func = _timed(finalize_model_grads, reached)
+    reduction = Reduction()
+    config.finalize_model_grads_func = _timed(finalize_model_grads, reduction)
     config.grad_scale_func = optimizer.scale_loss
-    return TrainState(model, vocab_size, layout, optim, dtype, fp8, seed, config, chunks, optimizer, reached=reached)
+    return TrainState(
+        model, vocab_size, layout, optim, dtype, fp8, seed, config, chunks, optimizer, reduction=reduction
+    )
 
 
 def train_step(
@@ -222,9 +230,11 @@ def block_causal_mask(document_ids: torch.Tensor) -> torch.Tensor:
     return other | torch.ones(s, s, dtype=torch.bool, device=document_ids.device).triu(1)
 
 
-def _timed(finalize: Callable[..., None], reached: list[float]) -> Callable[..., None]:
+def _timed(finalize: Callable[..., None], reduction: Reduction) -> Callable[..., None]:
     def timed(*args: Any, **kwargs: Any) -> None:
-        reached[:] = [time.perf_counter()]
+        if reduction.exact and torch.cuda.is_available():
+            torch.cuda.synchronize()
+        reduction.began = time.perf_counter()
         finalize(*args, **kwargs)
 
     return timed
