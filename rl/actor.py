@@ -127,7 +127,7 @@ class Actor:
         return self._agreement(state)
 
     def _agreement(self, state: TrainState) -> float:
-        multiple = self._cfg.parallel.tp if self._cfg.parallel.sequence_parallel else 1
+        multiple = self._cfg.parallel.sequence_multiple()
         # Every data-parallel process scores the same probes: process 0 then has them whichever share it trains on.
         [batch] = micro_batches(self._probes, len(self._probes), 0, 1, self._chat.end_id, multiple)
         [ours] = token_logprobs(state, [batch])

@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
     config, vocab_size = hf.model_config(model)
     state = build(config, vocab_size, layout, OptimConfig(), request["dtype"], seed=1)
     hf.load_weights(state, model)
-    multiple = layout.tp if layout.sequence_parallel else 1
+    multiple = layout.sequence_multiple()
     batches = [
         micro_batches([Example(ids[:1], ids[1:], {}, {})], 1, 0, 1, 0, multiple)[0] for ids in request["sequences"]
     ]

@@ -139,7 +139,7 @@ def _line(row: Row, steps: int, eta: int) -> str:
 def _batches(
     cfg: DpoConfig, pad_id: int, some: Sequence[Row], references: Sequence[tuple[float, float]]
 ) -> list[Batch]:
-    multiple = cfg.parallel.tp if cfg.parallel.sequence_parallel else 1
+    multiple = cfg.parallel.sequence_multiple()
     mine = parallel.dp_rank(), parallel.dp_size()
     return pairs.batches(some, references, cfg.batch.micro, *mine, pad_id, multiple, cfg.max_length)
 

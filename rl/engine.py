@@ -12,8 +12,11 @@ import os
 import sys
 from typing import Any, TextIO
 
+from rl.sandbox.inside import kernel
+
 
 def main() -> None:
+    kernel.die_with_parent()  # a trainer that is killed leaves no engine behind
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # vLLM prints; the reply channel must stay clean
     settings = json.loads(sys.argv[1])

@@ -130,7 +130,7 @@ def policy_step(cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id
     if not selection.examples:
         state.step += 1
         return StepResult(0.0, 0, 0.0, {})
-    multiple = cfg.parallel.tp if cfg.parallel.sequence_parallel else 1
+    multiple = cfg.parallel.sequence_multiple()
     batches = micro_batches(
         selection.examples, cfg.micro_batch, parallel.dp_rank(), parallel.dp_size(), pad_id, multiple
     )

@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
         print(f"{len(train)} demonstrations, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}", flush=True)
 
     def shard(examples: list[Example]) -> list[Batch]:
-        multiple = cfg.parallel.tp if cfg.parallel.sequence_parallel else 1
+        multiple = cfg.parallel.sequence_multiple()
         mine = parallel.dp_rank(), parallel.dp_size()
         if cfg.pack_length:
             length = -(-cfg.pack_length // multiple) * multiple

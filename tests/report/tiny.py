@@ -82,7 +82,7 @@ def write_ingested(root: Path) -> None:
 def write_clusters(root: Path) -> None:
     a, b = sorted((sha(TEXTS["first/a.py"]), sha(TEXTS["first/b.py"])))
     edge = {"a": a, "b": b, "band": 3, "jaccard": 0.82, "jaccard_estimate": 0.8}
-    lineage = {"job": "cluster_near_dups", "params": {"threshold": 0.7}, "inputs": {}}
+    lineage = {"job": "cluster_near_dups", "params": {"threshold": 0.7, "shingle": 5}, "inputs": {}}
     write_table(root, "near_edges", [edge], lineage)
     rows = [
         {
@@ -90,6 +90,8 @@ def write_clusters(root: Path) -> None:
             "cluster_id": a if one in (a, b) else one,
             "cluster_size": 2 if one in (a, b) else 1,
             "survivor": one != b,
+            "jaccard": 0.82 if one == b else 1.0,
+            "component_id": a if one in (a, b) else one,
             "shard": 0,
         }
         for one in distinct()

@@ -87,7 +87,7 @@ def test_a_full_disk_is_one_line_and_not_a_traceback(capsys):
     with pytest.raises(SystemExit) as ended:
         run_cli(main, [])
     assert ended.value.code == 2
-    assert "the disk is full at rollouts.jsonl" in capsys.readouterr().err
+    assert "error: No space left on device: rollouts.jsonl" in capsys.readouterr().err
 
 
 def test_a_problem_file_that_is_cut_or_not_text_is_named(tmp_path):
