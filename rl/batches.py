@@ -9,8 +9,6 @@ from random import Random
 
 import torch
 
-from megatron_train.step import block_causal_mask
-
 Batch = dict[str, torch.Tensor]
 
 
@@ -70,7 +68,7 @@ def packed_batches(
     examples: Sequence[Example], size: int, dp_rank: int, dp_size: int, pad_id: int, length: int
 ) -> list[Batch]:
     """The examples, several to a row of `length` places, in micro-batches of `size` rows; tokens, labels, loss_mask as in
-    micro_batches, and attention_mask bool [size, 1, length, length], True where a token may not attend.
+    micro_batches, and document_ids int64 [size, length], by which the step keeps a token from seeing another example.
 
     No token sees another example, so sums of losses are those of the examples alone, to rounding. Rows are filled first-fit
     from the longest example down; row i goes to process i % dp_size. No example may have more than length + 1 tokens.
@@ -91,9 +89,7 @@ def packed_batches(
     batches = []
     for start in range(0, rounds * size, size):
         some = mine[start : start + size]
-        batch = {name: torch.stack([row[name] for row in some]) for name in some[0]}
-        batch["attention_mask"] = block_causal_mask(batch.pop("document"))
-        batches.append(batch)
+        batches.append({name: torch.stack([row[name] for row in some]) for name in some[0]})
     return batches
 
 
@@ -102,7 +98,7 @@ def _packed_row(examples: Sequence[Example], length: int, pad_id: int) -> Batch:
         "tokens": torch.full((length,), pad_id),
         "labels": torch.full((length,), pad_id),
         "loss_mask": torch.zeros(length),
-        "document": torch.full(
+        "document_ids": torch.full(
             (length,), -1
         ),  # padding is a document too: a token that may attend to nothing has no softmax
     }
@@ -110,7 +106,7 @@ def _packed_row(examples: Sequence[Example], length: int, pad_id: int) -> Batch:
     for number, example in enumerate(examples):
         ids = torch.tensor([*example.prompt, *example.response])
         place = slice(at, at + len(ids) - 1)
-        row["tokens"][place], row["labels"][place], row["document"][place] = ids[:-1], ids[1:], number
+        row["tokens"][place], row["labels"][place], row["document_ids"][place] = ids[:-1], ids[1:], number
         row["loss_mask"][at + len(example.prompt) - 1 : place.stop] = 1.0
         at = place.stop
     return row

@@ -53,6 +53,11 @@ def main(argv: list[str]) -> int:
     model, layout = Path(args.model), load(_Layout, None, [f"parallel.{item}" for item in args.layout]).parallel
     config, vocab_size = hf.model_config(model)
     layout.check(config)
+    if layout.cp != 1:
+        raise SeedbedError(
+            f"--layout cp={layout.cp}: layers cut along the sequence are not compared",
+            "leave cp out, and keep tp and pp",
+        )
     limit = LIMIT[args.dtype] if args.limit is None else args.limit
     length = min(args.tokens, config.seq_length - 8)
     sequences = random_sequences(vocab_size, length)

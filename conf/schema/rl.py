@@ -137,6 +137,11 @@ class DpoConfig:
             raise SeedbedError(
                 f"samples={self.samples}: a pair is two samples of one problem", "set samples to 16 or more"
             )
+        if self.parallel.cp != 1:
+            raise SeedbedError(
+                f"parallel.cp={self.parallel.cp}: a preference compares whole sequences, and context parallelism cuts them",
+                "set parallel.cp=1",
+            )
         if self.beta <= 0:
             raise SeedbedError(
                 f"beta={self.beta} must be above 0: it scales the preference, and 0 prefers nothing", "use 0.1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from megatron_train.step import block_causal_mask
 from rl.batches import Example, micro_batches, packed_batches, places, weighted_places
 
 ONE = Example([10, 11, 12], [20, 21], {"advantage": 0.5}, {"old_logprobs": [-1.0, -2.0]})
@@ -70,7 +71,7 @@ def test_packing_keeps_every_example_once_and_gives_processes_equally_many_batch
     seen = []
     for batch in (batch for share in shares for batch in share):
         assert batch["tokens"].shape == batch["labels"].shape == (size, 12)
-        assert batch["attention_mask"].shape == (size, 1, 12, 12)
+        assert batch["document_ids"].shape == (size, 12)
         seen += batch["labels"][batch["loss_mask"] > 0].tolist()
     assert sorted(seen) == sorted(token for example in EXAMPLES for token in example.response)
 
@@ -89,7 +90,7 @@ def test_packed_log_probabilities_are_those_of_each_example_alone(tiny_model):
 
     packed = []
     for batch in packed_batches(EXAMPLES, 2, 0, 1, pad_id=0, length=12):
-        blocked = batch["attention_mask"].float() * torch.finfo(torch.float32).min
+        blocked = block_causal_mask(batch["document_ids"]).float() * torch.finfo(torch.float32).min
         packed += logprobs(batch, blocked)
     [alone] = micro_batches(EXAMPLES, len(EXAMPLES), 0, 1, pad_id=0, multiple=1)
     expected = logprobs(alone, None)

@@ -38,6 +38,7 @@ from conf.schema.rl import DpoConfig, GrpoConfig, SftConfig
         ),
         (GrpoConfig, ["earlier_stages=[{steps: 2, samples: 1, max_response: 8}]"], "samples=1: an advantage"),
         (DpoConfig, ["samples=1"], "a pair is two samples"),
+        (DpoConfig, ["parallel.cp=2"], "parallel.cp=2: a preference compares whole sequences"),
         (DpoConfig, ["beta=0"], "beta=0.0 must be above 0"),
         (DpoConfig, ["batch.total=30"], r"30 % 8"),
     ],

@@ -34,6 +34,12 @@ def test_a_log_probability_without_a_number_is_the_worst_difference():
     assert contract.worst([[0.0, float("nan")]], [[0.0, -1.5]]) == float("inf")
 
 
+def test_context_parallelism_and_an_unknown_field_are_refused(tiny_model):
+    for layout, said in (("cp=2", "--layout cp=2: layers cut along the sequence"), ("tq=2", "unknown key parallel.tq")):
+        with pytest.raises(SeedbedError, match=said):
+            contract.main(["--model", str(tiny_model), "--layout", layout])
+
+
 @pytest.mark.slow
 def test_tied_embeddings_that_stay_old_after_a_reload_are_caught_and_sound_ones_pass(tmp_path, monkeypatch, capsys):
     model = write_model(tmp_path / "hf", tied=True, seed=1)
