@@ -203,7 +203,7 @@ class GuardConfig:
 
     not_finite: str = "stop"  # loss or gradient: stop | skip | rewind
     spike: str = (
-        "rewind"  # a loss above mean + spike_deviations * deviation of the last `window` losses: skip | rewind | stop
+        "rewind"  # a loss above mean + spike_deviations * standard deviation of the window: stop | skip | rewind
     )
     spike_deviations: float = 0.0  # 0: no loss is a spike
     window: int = 64  # steps
