@@ -302,6 +302,7 @@ class PretrainConfig:
     eval_batches: int = 4  # of batch.total sequences from the val split
     save_every: int = 100  # steps; the last step is always saved
     keep: int = 2  # checkpoints on disk
+    verify_checkpoints: bool = True  # hash their files at saving and loading, as with verify_shards
     async_save: bool = False  # a forked process writes while training goes on
     guard: GuardConfig = field(default_factory=GuardConfig)
     log_every: int = 1  # steps
