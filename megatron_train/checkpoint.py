@@ -43,13 +43,14 @@ _METADATA = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_
 
 
 class Writer:
-    """Saves under one root, and keeps the newest `keep`; `background` leaves the writing to a forked process.
+    """Saves under one root, and keeps the newest `keep`; `background` leaves the writing to a forked process, and `hashes`
+    records every file's SHA-256, which `load` then checks: torch's own reader does not see a flipped bit.
 
     All methods are collective. The state is copied, or on a CPU forked, before `save` returns: training may go on at once.
     """
 
-    def __init__(self, root: Path, keep: int, background: bool = False):
-        self.root, self.keep = root, keep
+    def __init__(self, root: Path, keep: int, background: bool = False, hashes: bool = True):
+        self.root, self.keep, self.hashes = root, keep, hashes
         self._queue = AsyncCallsQueue() if background else None
         # Where the writers leave their results. megatron-core would start a multiprocessing Manager for it: a process a rank that
         # imports the whole program (seconds, 0.8 GB) and outlives a killed trainer. Only a forked writer needs it.
@@ -75,6 +76,7 @@ class Writer:
                 str(partial),
                 async_sharded_save=self._queue is not None,
                 async_strategy="mcore",
+                verify_integrity=self.hashes,
             )
             if self._queue is not None:
                 self._queue.schedule_async_request(request)
@@ -209,7 +211,8 @@ def load(state: TrainState, folder: Path, weights_only: bool = False, begin: boo
         fp8_history.prepare(state.chunks, state.config)
     try:
         sharded = _sharded(state, loading=True, weights_only=weights_only, history=history)
-        loaded = dist_checkpointing.load(sharded, manifest["folder"])
+        hashed = (Path(manifest["folder"]) / "integrity.json").is_file()
+        loaded = dist_checkpointing.load(sharded, manifest["folder"], verify_integrity=hashed)
     except _FAULTS as error:
         raise SeedbedError(
             f"{manifest['folder']} cannot be read: {_first_words(error)}",

@@ -6,7 +6,6 @@ the head. Nothing here touches torch; tests/megatron_train/test_plan.py compares
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from conf.schema.pretrain import BatchConfig, ModelConfig, ParallelConfig
@@ -257,7 +256,3 @@ def fits(
         memory(model, layout, batch.micro, number, dp, vocab, dtype, stage).total <= USABLE_MEMORY * gpu.memory
         for stage in {0, layout.pp - 1}
     )
-
-
-def hours(model: ModelConfig, steps: int, step_seconds: float) -> float:
-    return steps * step_seconds / 3600 if math.isfinite(step_seconds) else math.inf

@@ -68,7 +68,7 @@ def report(cfg: PretrainConfig, gpus: int, dp: int, vocab: int, name: str, gpu: 
         )
     sent = costs.traffic(m, p, cfg.batch.micro, number, dp, padded, cfg.dtype)
     fast = costs.speed(m, p, cfg.batch, gpus, padded, cfg.dtype, cfg.fp8.on, gpu)
-    hours = costs.hours(m, cfg.schedule.steps, fast.step_seconds)
+    hours = cfg.schedule.steps * fast.step_seconds / 3600
     lines += [
         "",
         f"bubble {costs.bubble(p, number):.1%} of a step; GB sent a step and GPU: tensor {sent.tensor / 1e9:.2f}, pipeline "

@@ -60,7 +60,7 @@ def run(cfg: PretrainConfig) -> bool:
     state = build(cfg.model, manifest.vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed, cfg.fp8)
     cursor = _resume(state, cfg, train, out)
     guard = Guard(cfg.guard, _losses(cfg, state, out))
-    writer = checkpoint.Writer(out / "checkpoints", cfg.keep, cfg.async_save)
+    writer = checkpoint.Writer(out / "checkpoints", cfg.keep, cfg.async_save, cfg.verify_checkpoints)
     log = RunLog(cfg, out, train, state, validation)
     if parallel.is_main():
         print(_opening(cfg, train, state, dp), flush=True)

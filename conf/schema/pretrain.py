@@ -203,7 +203,7 @@ class GuardConfig:
 
     not_finite: str = "stop"  # loss or gradient: stop | skip | rewind
     spike: str = (
-        "rewind"  # a loss above mean + spike_deviations * deviation of the last `window` losses: skip | rewind | stop
+        "rewind"  # a loss above mean + spike_deviations * standard deviation of the window: stop | skip | rewind
     )
     spike_deviations: float = 0.0  # 0: no loss is a spike
     window: int = 64  # steps
@@ -302,6 +302,7 @@ class PretrainConfig:
     eval_batches: int = 4  # of batch.total sequences from the val split
     save_every: int = 100  # steps; the last step is always saved
     keep: int = 2  # checkpoints on disk
+    verify_checkpoints: bool = True  # hash their files at saving and loading, as with verify_shards
     async_save: bool = False  # a forked process writes while training goes on
     guard: GuardConfig = field(default_factory=GuardConfig)
     log_every: int = 1  # steps

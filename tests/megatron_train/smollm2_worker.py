@@ -20,7 +20,7 @@ LAYOUT = ParallelConfig(tp=3, pp=2)
 
 def main(folder: Path, out: Path, ids: list[list[int]]) -> None:
     tokens = torch.tensor(ids)
-    model, vocab = hf.model_config(folder, seq_length=tokens.size(1) - 1)
+    model, vocab = hf.model_config(folder, seq_length=64)
     parallel.start(LAYOUT, seed=1)
     state = step.build(model, vocab, LAYOUT, OptimConfig(lr=1e-5), "fp32", seed=1)
     hf.load_weights(state, folder)

@@ -82,11 +82,17 @@ def main(out: str, options: dict) -> None:
     parallel.start(layout, seed=1)
     fp8 = Fp8Config(**options.get("fp8", {}))
     state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1, fp8=fp8)
+    refused = None
     if "import" in options:
         hf.load_weights(state, Path(options["import"]))
+    if "flipped" in options:
+        try:
+            checkpoint.load(state, Path(options["flipped"]))
+        except SeedbedError as error:
+            refused = str(error)
     if "load" in options:
         checkpoint.load(state, Path(options["load"]))
-    seen = {"losses": [], "grad_norms": [], "first": state.step}
+    seen = {"losses": [], "grad_norms": [], "first": state.step, "refused": refused}
     for number in range(state.step, state.step + options.get("steps", 0)):
         if options.get("guard"):
             seen["cosines"] = fp8_guard.cosines(state, micro_batches(number, 2)[0], step.language_model_loss)

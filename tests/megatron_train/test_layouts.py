@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -77,8 +78,15 @@ def test_context_parallel_interleaved_overlapped_and_recomputed_it_is_still_one_
     assert torch.tensor(seen["logprobs"]).shape == (BATCH // 2, 2, SEQ)  # whole sequences again
 
 
-def test_a_checkpoint_of_four_processes_goes_on_in_one(alone, four, run_steps):
-    resumed = run_steps(1, load=str(four[1] / "checkpoints"), steps=2)
+def test_a_checkpoint_of_four_processes_goes_on_in_one_and_not_with_a_flipped_bit(alone, four, run_steps, tmp_path):
+    flipped = tmp_path / "step_00000004"
+    shutil.copytree(four[1] / "checkpoints" / "step_00000004", flipped)
+    shard = sorted(flipped.glob("*.distcp"))[0]
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    resumed = run_steps(1, load=str(four[1] / "checkpoints"), flipped=str(flipped), steps=2)
+    assert shard.name in resumed["refused"]
     assert resumed["first"] == 4
     assert_close(resumed["losses"], alone["losses"][4:])
 

@@ -22,7 +22,7 @@ TEXTS = (
     "The quick brown fox jumps over the lazy dog, and 1234 other animals watched it from the far side of the river.",
 )
 LENGTH = 25
-TOLERANCE = 2e-4  # log-probabilities of three fp32 programs over 30 layers
+TOLERANCE = 1e-4  # log-probabilities of three fp32 programs over 30 layers; seen: 2.6e-5
 
 pytestmark = [
     pytest.mark.slow,
