@@ -283,6 +283,20 @@ def test_duplicates_need_no_score_when_only_survivors_are_scored(store: Store) -
         select_documents.refuse_missing(verdicts, Context(config(store), store, Inputs(store)))
 
 
+def test_the_repository_level_variant_drops_what_only_dropped_repositories_hold(store: Store) -> None:
+    """beta is a copy of alpha; alpha/0, which it holds too, stays with it."""
+    rows = [(repo, "1.0", repo, 5, "c" if repo != "gamma" else "g", 2, repo != "beta", 1.0) for repo in REPOS]
+    store.overwrite("repo_clusters", store.spark.createDataFrame(rows, TABLES["repo_clusters"].schema), {})
+    context = Context(config(store, "select.dedup=repository"), store, Inputs(store))
+    verdicts = select_documents.verdict_rows(context)
+    select_documents.refuse_missing(verdicts, context)
+    decided = {row.content_sha256: row for row in decisions(verdicts, context.cfg.select).collect()}
+    dropped = {key for key, row in decided.items() if row.reason == "duplicate_repository"}
+    assert dropped == {sha(f"beta/{i}") for i in range(REPOS["beta"])}
+    assert decided[sha("beta/0")].detail == "cluster of its repositories keeps alpha 1.0"
+    assert decided[sha("alpha/2")].reason != "duplicate_near"  # file-level copies stay inside a repository
+
+
 def test_rows_that_do_not_add_up_stop_the_run(store: Store) -> None:
     context = Context(config(store), store, Inputs(store))
     store.overwrite(
