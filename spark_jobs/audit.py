@@ -16,6 +16,7 @@ DIR/curate/audit.json.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import asdict
@@ -81,18 +82,14 @@ def audit(output: str, sample: int, pool: int) -> str:
 def precision(db: DeltaReader, sample: int, params: dict[str, Any]) -> dict[str, Any]:
     """`dropped` and `same cluster`, in all and by stratum, each a Share as a dict or None."""
     drawn = _draw(db, f"{_CLASSED} WHERE NOT c.survivor", "size, similarity, tongue", sample, "precision")
-    kept = {
-        r["cluster_id"]: r["sha"]
-        for r in db.sql("SELECT cluster_id, content_sha256 AS sha FROM clusters WHERE survivor")
-    }
-    others = {
-        row["sha"]: db.one(
-            "SELECT content_sha256 AS sha FROM clusters WHERE cluster_id = ? AND content_sha256 <> ? "
-            "ORDER BY md5(? || sha) LIMIT 1",
-            [row["cluster_id"], row["sha"], row["sha"]],
-        )["sha"]
-        for row in drawn
-    }
+    members: dict[str, list[str]] = {}
+    kept: dict[str, str] = {}
+    query = "SELECT cluster_id, content_sha256 AS sha, survivor FROM clusters WHERE cluster_id IN (SELECT unnest(?))"
+    for row in db.sql(query, [sorted({row["cluster_id"] for row in drawn})]):
+        members.setdefault(row["cluster_id"], []).append(row["sha"])
+        if row["survivor"]:
+            kept[row["cluster_id"]] = row["sha"]
+    others = {row["sha"]: _another(members[row["cluster_id"]], row["sha"]) for row in drawn}
     wanted = {row["sha"] for row in drawn} | {kept[row["cluster_id"]] for row in drawn} | set(others.values())
     sets = {sha: _plain_set(text, params["shingle"]) for sha, text in _texts(db, sorted(wanted))}
     for row in drawn:
@@ -168,6 +165,11 @@ def _draw(db: DeltaReader, rows: str, strata: str, sample: int, salt: str) -> li
     """About `sample` rows with their `weight`: a stratum gives its part of them, but LEAST if it holds as many."""
     given = {"languages": LANGUAGES, "salt": salt, "least": LEAST, "sample": sample}
     return db.sql(_DRAWN.format(strata=strata, rows=rows), given)
+
+
+def _another(members: list[str], sha: str) -> str:
+    """A member that is not `sha`, drawn by hash."""
+    return min((m for m in members if m != sha), key=lambda m: hashlib.md5((sha + m).encode()).digest())
 
 
 def _texts(db: DeltaReader, shas: list[str]) -> list[tuple[str, str]]:

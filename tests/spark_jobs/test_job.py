@@ -33,8 +33,9 @@ def cluster(ctx):
     signed = ctx.inputs["signatures"]
     yield "near_edges", ctx.store.read_or_empty("near_edges")
     assert ctx.inputs["near_edges"].count() == 0  # written, and readable, before the next is asked for
-    rows = signed.select("content_sha256", F.col("content_sha256").alias("cluster_id"), "shard")
-    yield "clusters", rows.withColumns({"cluster_size": F.lit(1), "survivor": F.lit(True)})
+    alone = [F.col("content_sha256").alias(name) for name in ("cluster_id", "component_id")]
+    rows = signed.select("content_sha256", *alone, "shard")
+    yield "clusters", rows.withColumns({"cluster_size": F.lit(1), "survivor": F.lit(True), "jaccard": F.lit(1.0)})
 
 
 CLUSTER = TableJob(

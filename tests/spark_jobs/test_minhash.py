@@ -6,7 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from datasketch import MinHash, MinHashLSH
+from datasketch.lsh import _optimal_param
 
+from conf.schema.curate import NearSettings
 from spark_jobs.kernels import minhash
 from spark_jobs.kernels.jaccard import jaccard
 from spark_jobs.kernels.shingles import Hashes, distinct, shingle_hashes
@@ -64,6 +66,11 @@ def test_a_stored_signature_loads_as_a_datasketch_minhash(hashes: Hashes) -> Non
     keys = minhash.band_keys(minhash.from_binary(column, 256), 25, 10)
     for i in range(1, len(keys)):
         assert set(index.query(loaded[i])) == {j for j in range(1, len(keys)) if (keys[i] == keys[j]).any()}
+
+
+def test_the_default_bands_are_datasketchs_optimum_for_the_default_threshold() -> None:
+    near = NearSettings()
+    assert (near.bands, near.rows) == _optimal_param(near.threshold, near.num_perm, 0.5, 0.5)
 
 
 def test_the_empty_set_has_the_signature_of_an_empty_datasketch_minhash(hashes: Hashes) -> None:

@@ -119,7 +119,9 @@ def test_scope_limits_what_is_scored_and_widening_it_scores_the_rest(run):
     store.append("labels", oracles, {}, "a")
     clusters = {
         "cluster_id": F.col("content_sha256"),
+        "component_id": F.col("content_sha256"),
         "cluster_size": F.lit(1),
+        "jaccard": F.lit(1.0),
         "survivor": F.col("content_sha256") < "8",
     }
     store.append("clusters", keys.withColumns(clusters), {}, "a")

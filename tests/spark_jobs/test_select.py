@@ -193,7 +193,9 @@ def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "files": files,
         "contents": [(sha(n), f"text of {n}", 100, "Python", 0) for n in names],
         "clusters": [
-            (sha(n), keeper if sha(n) in pair else sha(n), 2 if sha(n) in pair else 1, n != "alpha/2", 0) for n in names
+            (sha(n), cluster, 1 + (sha(n) in pair), n != "alpha/2", 1.0, cluster, 0)
+            for n in names
+            for cluster in [keeper if sha(n) in pair else sha(n)]
         ],
         "syntax": [(sha(n), "python", "ok", False, 0.0, 1, 1, 0.1, 5, 20, 10.0, 0) for n in names],
         "scores": [(sha(n), scorer, (i + 1) / 20, 0) for i, n in enumerate(names) for scorer in ("s1", "other")],
@@ -279,6 +281,20 @@ def test_duplicates_need_no_score_when_only_survivors_are_scored(store: Store) -
     select_documents.refuse_missing(verdicts, context)
     with pytest.raises(SeedbedError, match="1 of 15 contents have no row in table scores by scorer s1"):
         select_documents.refuse_missing(verdicts, Context(config(store), store, Inputs(store)))
+
+
+def test_the_repository_level_variant_drops_what_only_dropped_repositories_hold(store: Store) -> None:
+    """beta is a copy of alpha; alpha/0, which it holds too, stays with it."""
+    rows = [(repo, "1.0", repo, 5, "c" if repo != "gamma" else "g", 2, repo != "beta", 1.0) for repo in REPOS]
+    store.overwrite("repo_clusters", store.spark.createDataFrame(rows, TABLES["repo_clusters"].schema), {})
+    context = Context(config(store, "select.dedup=repository"), store, Inputs(store))
+    verdicts = select_documents.verdict_rows(context)
+    select_documents.refuse_missing(verdicts, context)
+    decided = {row.content_sha256: row for row in decisions(verdicts, context.cfg.select).collect()}
+    dropped = {key for key, row in decided.items() if row.reason == "duplicate_repository"}
+    assert dropped == {sha(f"beta/{i}") for i in range(REPOS["beta"])}
+    assert decided[sha("beta/0")].detail == "cluster of its repositories keeps alpha 1.0"
+    assert decided[sha("alpha/2")].reason != "duplicate_near"  # file-level copies stay inside a repository
 
 
 def test_rows_that_do_not_add_up_stop_the_run(store: Store) -> None:
