@@ -7,7 +7,7 @@ OUTPUT ?= runs/demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java demo test test-slow notebook lint format clean
+.PHONY: help setup java demo rounds test test-slow notebook lint format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: setup  ## the default tests
 
 test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
 	$(BIN)/python -m pytest -m slow -q
+
+rounds: setup  ## the self-scoring loop, two rounds of curate, pretrain and score in runs/rounds (PROFILE=small for short ones)
+	$(BIN)/python -m demo.rounds --config conf/demo/$(PROFILE).yaml output=runs/rounds
 
 notebook: setup  ## run the notebook on the tables of SEEDBED_OUTPUT (default runs/demo)
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks -q

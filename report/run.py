@@ -19,6 +19,7 @@ MAKERS = {
     "rl/sft": "torchrun --nproc-per-node 2 -m rl.sft --config conf/rl/demo_sft.yaml output={output}",
     "rl/grpo": "torchrun --nproc-per-node 2 -m rl.grpo --config conf/rl/demo_grpo.yaml output={output}",
     "demo": "make demo OUTPUT={output}",
+    "rounds": "make rounds",
 }
 
 

@@ -1,6 +1,7 @@
 """python -m spark_jobs run --config conf/curate/local.yaml input=PATH output=DIR [until=TABLE] [from=TABLE]
 python -m spark_jobs status | funnel | fingerprint  output=DIR
 python -m spark_jobs explain PATH_OR_SHA256  output=DIR
+python -m spark_jobs whatif  output=DIR --cut 0.2 [--per language] | --threshold 0.3
 
 `run` takes the whole graph through one Spark session and skips what is up to date. The other commands read the tables
 without Spark and answer in a second or two.
@@ -14,7 +15,7 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.curate import CurateConfig
 
-COMMANDS = ("run", "status", "funnel", "explain", "fingerprint")
+COMMANDS = ("run", "status", "funnel", "explain", "fingerprint", "whatif")
 
 
 def main(argv: list[str]) -> int:
@@ -24,6 +25,10 @@ def main(argv: list[str]) -> int:
     command, rest = argv[0], argv[1:]
     if command not in COMMANDS:
         raise SeedbedError(f"unknown command {command!r}", f"use one of: {', '.join(COMMANDS)}")
+    if command == "whatif":
+        from spark_jobs import whatif
+
+        return whatif.main(rest)
     return _run(rest) if command == "run" else _read(command, rest)
 
 

@@ -40,7 +40,7 @@ class DeltaReader:
         """The tables that are there, in the order they were asked for."""
         return tuple(self._tables)
 
-    def sql(self, query: str, params: list[Any] | None = None) -> list[dict[str, Any]]:
+    def sql(self, query: str, params: list[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows as dicts. Values travel as bound `params`, never inside the query text."""
         cursor = self._db.execute(query, params or [])
         names = [column[0] for column in cursor.description]
