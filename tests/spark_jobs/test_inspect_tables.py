@@ -145,7 +145,7 @@ def test_an_empty_folder_is_refused_with_the_command_that_fills_it(tmp_path):
 
 def test_commits_are_dated_and_carry_their_lineage(run):
     db = DeltaReader(run, TABLE_NAMES)
-    assert db.names == tuple(name for name in TABLE_NAMES if name not in ("repos", "signatures"))
+    assert db.names == tuple(name for name in TABLE_NAMES if name not in ("repos", "signatures", "recall"))
     assert db.lineage("decisions")["params"] == {"scorer": tiny.SCORER}
     assert abs(datetime.now(UTC) - db.committed_at("files")) < timedelta(hours=1)
     assert db.bytes_on_disk("contents") > 0
