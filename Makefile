@@ -7,7 +7,7 @@ OUTPUT ?= runs/demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java demo rounds test test-slow notebook lint format clean
+.PHONY: help setup java demo rounds test test-slow test-gpu notebook lint format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,13 +30,16 @@ demo: setup  ## the whole line on real code: archives to tables, model, RL and a
 	$(BIN)/python -m demo --config conf/demo/$(PROFILE).yaml output=$(OUTPUT)
 
 test: setup  ## the default tests
-	$(BIN)/python -m pytest -m "not slow" -q
+	$(BIN)/python -m pytest -m "not slow and not gpu" -q
 
 test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
 	$(BIN)/python -m pytest -m slow -q
 
 rounds: setup  ## the self-scoring loop, two rounds of curate, pretrain and score in runs/rounds (PROFILE=small for short ones)
 	$(BIN)/python -m demo.rounds --config conf/demo/$(PROFILE).yaml output=runs/rounds
+
+test-gpu:  ## what only a GPU shows: NCCL, bf16 and FP8 against the CPU's figures (docs/install.md)
+	python -m pytest -m gpu -q
 
 notebook: setup  ## run the notebook on the tables of SEEDBED_OUTPUT (default runs/demo)
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks -q

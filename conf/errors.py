@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+
+# What the operating system says of a place that a user chose, and what helps. Any other OSError is a fault of ours.
+_PLACE_FAULTS = {
+    errno.ENOSPC: "free space there or choose another output=; what is committed stays, and the same command goes on from it",
+    errno.EDQUOT: "raise the quota or choose another output=; what is committed stays, and the same command goes on from it",
+    errno.EROFS: "choose another output=, on a file system that can be written",
+    errno.EACCES: "give this user the right to it, or choose another place",
+}
 
 
 class SeedbedError(Exception):
@@ -24,9 +33,9 @@ class SeedbedError(Exception):
 
 
 def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = None) -> None:
-    """Run `main(argv)` and exit: 0 or its return value, 2 for a SeedbedError, 130 when interrupted.
+    """Run `main(argv)` and exit: 0 or its return value, 2 for a SeedbedError or a full or closed disk, 130 when interrupted.
 
-    SEEDBED_TRACEBACK=1 lets the traceback of a SeedbedError through, for developers.
+    SEEDBED_TRACEBACK=1 lets the traceback of these through, for developers.
     """
     try:
         code = main(sys.argv[1:] if argv is None else argv) or 0
@@ -34,6 +43,13 @@ def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = No
         if os.environ.get("SEEDBED_TRACEBACK") == "1":
             raise
         print(f"error: {error}", file=sys.stderr, flush=True)
+        code = 2
+    except OSError as error:
+        fix = _PLACE_FAULTS.get(error.errno or 0)
+        if fix is None or os.environ.get("SEEDBED_TRACEBACK") == "1":
+            raise
+        where = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror}{where}\n  fix: {fix}", file=sys.stderr, flush=True)
         code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -33,6 +33,8 @@ INHERITED = (
     "signatures",
     "near_edges",
     "clusters",
+    "repo_overlaps",
+    "repo_clusters",
     "syntax",
     "labels",
     "scores",

@@ -1,8 +1,9 @@
 """Token shards -> micro-batches, through megatron-core's GPTDataset and its C++ indices.
 
 Sample i of a split is a pure function of (shards, seed, sequence length, i): each pass over the split is a dataset of its own,
-shuffled by seed + pass. So the order does not depend on how long the run is, a run can be extended, and the data cursor of a
-checkpoint is one number: the samples consumed. Indices are cached under a name that carries the shards' identity.
+shuffled by seed + pass. Several sources are blended by weight, sample by sample, each with passes of its own. So the order does
+not depend on how long the run is, a run can be extended, and the data cursor of a checkpoint is one number: the samples consumed.
+Indices are cached under a name that carries the shards' identity.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from megatron.core.datasets import helpers_cpp
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import BatchConfig
+from conf.schema.pretrain import BatchConfig, PretrainConfig
 from megatron_train import parallel
-from megatron_train.step import Batch
-from megatron_train.tokens import REPACK, Manifest
+from megatron_train.step import Batch, LossFunction, language_model_loss
+from megatron_train.tokens import REPACK, Manifest, byte_lengths
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class Corpus:
         return self.passes[i // self.per_pass][i % self.per_pass]
 
     def _pass(self, number: int) -> Any:
+        """megatron-core's dataset of one pass: a GPTDataset, or a BlendedDataset over one GPTDataset a shard."""
         if number in self.passes:
             return self.passes[number]
         folder = (
@@ -97,24 +101,145 @@ class Corpus:
         return built
 
 
-def micro_batches(corpus: Corpus, start: int, count: int, batch: BatchConfig) -> list[Batch]:
+# Samples after which a blend begins again: a source's share is right to one sample in this many.
+_PERIOD = 1 << 16
+
+
+@dataclass
+class Blend:
+    """Several corpora mixed by weight, or one alone: sample i is a pure function of what they are, their weights and i.
+
+    The order of sources is megatron-core's (its C++ build_blending_indices, which keeps every prefix as close to the weights as
+    whole samples can be), over _PERIOD samples and then again.
+    """
+
+    names: list[str]
+    weights: list[float]
+    corpora: list[Corpus]
+
+    def __post_init__(self) -> None:
+        self.source = np.zeros(_PERIOD, dtype=np.int16)
+        self.place = np.zeros(_PERIOD, dtype=np.int64)
+        shares = [weight / sum(self.weights) for weight in self.weights]
+        helpers_cpp.build_blending_indices(self.source, self.place, shares, len(shares), _PERIOD, False)
+        self.period_counts = np.bincount(self.source, minlength=len(shares))
+
+    @property
+    def identity(self) -> Any:
+        """What the order of samples depends on, as JSON: of one source its own identity, of several with names and weights."""
+        found = [corpus.manifest.identity for corpus in self.corpora]
+        return found[0] if len(found) == 1 else [list(one) for one in zip(self.names, found, self.weights, strict=True)]
+
+    @property
+    def tokens(self) -> int:
+        """Distinct ones, of all sources."""
+        return sum(shard.tokens for corpus in self.corpora for shard in corpus.manifest.of(corpus.split))
+
+    def passes(self, samples: int) -> str:
+        """How often each source is read by `samples` samples, in words."""
+        shares = [weight / sum(self.weights) for weight in self.weights]
+        read = [f"{samples * s / c.per_pass:.2f}" for s, c in zip(shares, self.corpora, strict=True)]
+        return read[0] if len(read) == 1 else ", ".join(f"{n} {r}" for n, r in zip(self.names, read, strict=True))
+
+    def weighted_mean(self, by_name: dict[str, float]) -> float:
+        return sum(w * by_name[name] for name, w in zip(self.names, self.weights, strict=True)) / sum(self.weights)
+
+    def locate(self, i: int) -> tuple[int, int]:
+        """(which corpus, which of its samples) sample i is."""
+        period, place = divmod(i, _PERIOD)
+        source = int(self.source[place])
+        return source, int(period * self.period_counts[source] + self.place[place])
+
+    def samples_of(self, source: int, number: int) -> int:
+        """The inverse of `locate`."""
+        period, place = divmod(number, int(self.period_counts[source]))
+        return period * _PERIOD + int(np.flatnonzero(self.source == source)[place])
+
+    def ensure(self, start: int, count: int) -> None:
+        """Build what samples [start, start + count) need. Collective."""
+        located = [self.locate(i) for i in range(start, start + count)]
+        for source, corpus in enumerate(self.corpora):
+            numbers = [number for where, number in located if where == source]
+            if numbers:
+                corpus.ensure(numbers[0], numbers[-1] - numbers[0] + 1)
+
+    def __getitem__(self, i: int) -> tuple[int, dict[str, torch.Tensor]]:
+        """(which corpus, the sample)"""
+        source, number = self.locate(i)
+        return source, self.corpora[source][number]
+
+
+@dataclass
+class Cursor:
+    """Where in the order of samples a run is: a function of its step and of what rewinding left out."""
+
+    batch: int  # samples a step
+    skipped: int = 0
+
+    def first_sample(self, step: int) -> int:
+        """Of step `step`, counted from 0."""
+        return step * self.batch + self.skipped
+
+
+def open_blend(sources: dict[str, Manifest], cfg: PretrainConfig, split: str, cache: Path) -> Blend:
+    """The blend of `sources` (some of tokens.read_sources) under cfg's weights, sequence length and seed."""
+    weights = {source.name: source.weight for source in cfg.data.blend}
+    corpora = [Corpus(manifest, split, cfg.model.seq_length, cfg.seed, cache) for manifest in sources.values()]
+    return Blend(list(sources), [weights.get(name, 1.0) for name in sources], corpora)
+
+
+def micro_batches(data: Blend, start: int, count: int, batch: BatchConfig, document_mask: bool = False) -> list[Batch]:
     """This process's share of samples [start, start + count), which is the same set of samples in every layout.
 
-    count must divide by batch.micro * dp. Raises SeedbedError for an id outside the vocabulary, which the vocabulary-parallel
-    embedding would turn into zeros without a word.
+    Each holds tokens, labels, loss_mask [b, s] and source [b]; with document_mask, document_ids [b, s] as well: a document's end
+    token is its last. count must divide by batch.micro * dp. Raises SeedbedError for an id outside the vocabulary, which the
+    vocabulary-parallel embedding would turn into zeros without a word.
     """
-    corpus.ensure(start, count)
+    data.ensure(start, count)
     dp, mine = parallel.dp_size(), parallel.dp_rank()
+    manifest = data.corpora[0].manifest  # read_sources made sure that all have one tokenizer
     out = []
     for first in range(start + mine * batch.micro, start + count, batch.micro * dp):
-        samples = [corpus[i] for i in range(first, first + batch.micro)]
+        sources, samples = zip(*(data[i] for i in range(first, first + batch.micro)), strict=True)
         one = {key: torch.stack([s[key] for s in samples]) for key in ("tokens", "labels", "loss_mask")}
         largest = int(max(one["tokens"].max(), one["labels"].max()))
-        if largest >= corpus.manifest.vocab_size:
+        if largest >= manifest.vocab_size:
             raise SeedbedError(
-                f"{corpus.split} samples {first} to {first + batch.micro - 1} hold id {largest}; the tokenizer has "
-                f"{corpus.manifest.vocab_size} ids",
+                f"samples {first} to {first + batch.micro - 1} of {' and '.join(sorted({data.names[s] for s in sources}))} "
+                f"hold id {largest}; the tokenizer has {manifest.vocab_size} ids",
                 REPACK,
             )
+        one["source"] = torch.tensor(sources)
+        if document_mask:
+            ends = (one["tokens"] == manifest.eod).int()
+            one["document_ids"] = ends.cumsum(1) - ends
         out.append(one)
     return out
+
+
+def bytes_of_labels(batches: list[Batch], manifest: Manifest) -> float:
+    """Text bytes that the counted labels of these micro-batches stand for; special tokens stand for none."""
+    lengths = torch.from_numpy(byte_lengths(manifest))
+    return float(sum((lengths[batch["labels"]] * batch["loss_mask"]).sum() for batch in batches))
+
+
+def loss_by_source(names: list[str]) -> LossFunction:
+    """language_model_loss with metrics loss/NAME and share/NAME for every source: its part of the mean loss and of the tokens."""
+
+    def loss(logprobs: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        total, count, sums = language_model_loss(logprobs, batch)
+        mask = batch["loss_mask"].to(logprobs.dtype)
+        for source, name in enumerate(names):
+            mine = mask * (batch["source"] == source)[:, None]
+            sums |= {f"loss/{name}": -(logprobs.detach() * mine).sum(), f"share/{name}": mine.sum()}
+        return total, count, sums
+
+    return loss
+
+
+def means_by_source(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
+    """StepResult.metrics of loss_by_source -> {source: {loss, share}}, for the sources that the step held."""
+    shares = {key.removeprefix("share/"): value for key, value in metrics.items() if key.startswith("share/")}
+    return {
+        name: {"loss": metrics[f"loss/{name}"] / share, "share": share} for name, share in shares.items() if share > 0
+    }

@@ -1,4 +1,4 @@
-"""FP8 and fused kernels: refuse what would be ignored in silence.
+"""FP8 and fused kernels: what megatron-core is told, and refusal of what it would ignore in silence.
 
 megatron-core accepts `fp8=...` without Transformer Engine and then computes in bf16; and it takes any importable module named
 `apex` for NVIDIA's. Both are refused here, before a model is built.
@@ -7,10 +7,16 @@ megatron-core accepts `fp8=...` without Transformer Engine and then computes in 
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import torch
 
 from conf.errors import SeedbedError
+from conf.schema.pretrain import Fp8Config
+
+# First compute capability with the tensor cores of each recipe: Ada and Hopper; Hopper; Blackwell
+# (Transformer Engine pytorch/quantization.py: check_fp8_support and its fellows).
+_CAPABILITY = {"delayed": (8, 9), "tensorwise": (8, 9), "blockwise": (9, 0), "mxfp8": (10, 0)}
 
 
 def have_transformer_engine() -> bool:
@@ -18,18 +24,46 @@ def have_transformer_engine() -> bool:
     return torch.cuda.is_available() and importlib.util.find_spec("transformer_engine") is not None
 
 
-def refuse_unusable(fp8: str) -> None:
-    """Raises SeedbedError for fp8 without CUDA and Transformer Engine, and for a foreign `apex`."""
-    if fp8 != "none" and not have_transformer_engine():
-        missing = "CUDA device" if not torch.cuda.is_available() else "Transformer Engine"
-        raise SeedbedError(
-            f"fp8={fp8} needs a CUDA device and Transformer Engine; this process has no {missing}, and megatron-core would "
-            "train in bf16 without a word",
-            "set fp8=none here, or install the gpu extra on a machine with FP8 tensor cores",
-        )
+def megatron_fields(fp8: Fp8Config) -> dict[str, Any]:
+    """The fields of TransformerConfig that make Transformer Engine compute in FP8; none where it is off or emulated."""
+    if not fp8.on or fp8.emulate:
+        return {}
+    return {
+        "fp8": fp8.format,
+        "fp8_recipe": fp8.recipe,
+        "fp8_amax_history_len": fp8.history,
+        "fp8_amax_compute_algo": "max",
+        "first_last_layers_bf16": fp8.bf16_ends > 0,
+        "num_layers_at_start_in_bf16": fp8.bf16_ends,
+        "num_layers_at_end_in_bf16": fp8.bf16_ends,
+    }
+
+
+def refuse_unusable(fp8: Fp8Config) -> None:
+    """Raises SeedbedError for FP8 that this process cannot compute, and for a foreign `apex`."""
+    if fp8.on and not fp8.emulate:
+        _refuse_without_hardware(fp8)
     if importlib.util.find_spec("apex") is not None and importlib.util.find_spec("apex.optimizers") is None:
         raise SeedbedError(
             "the package `apex` in this environment is not NVIDIA apex (it has no apex.optimizers), "
             "and megatron-core would take it for that",
             "pip uninstall apex; NVIDIA apex is optional and built from source (docs/install.md)",
+        )
+
+
+def _refuse_without_hardware(fp8: Fp8Config) -> None:
+    asked = f"fp8.format={fp8.format} fp8.recipe={fp8.recipe}"
+    if not have_transformer_engine():
+        missing = "CUDA device" if not torch.cuda.is_available() else "Transformer Engine"
+        raise SeedbedError(
+            f"{asked} needs a CUDA device and Transformer Engine; this process has no {missing}, and megatron-core would "
+            "train in bf16 without a word",
+            "set fp8.format=none, or fp8.emulate=true to study the numerics, or install the gpu extra on a machine with "
+            "FP8 tensor cores",
+        )
+    have, need = torch.cuda.get_device_capability(), _CAPABILITY[fp8.recipe]
+    if have < need:
+        raise SeedbedError(
+            f"{asked} needs compute capability {need[0]}.{need[1]}; {torch.cuda.get_device_name()} has {have[0]}.{have[1]}",
+            "choose another fp8.recipe, or fp8.emulate=true to study its numerics",
         )

@@ -25,9 +25,9 @@ from megatron.core.transformer.transformer_block import TransformerBlockSubmodul
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import ModelConfig, ParallelConfig
+from conf.schema.pretrain import Fp8Config, ModelConfig, ParallelConfig
+from megatron_train import context, fp8_linear, parallel
 from megatron_train import fp8 as fp8_support
-from megatron_train import parallel
 
 # Megatron-LM's --make-vocab-size-divisible-by: the embedding's rows are padded to this, so that every tp up to 128 that is
 # a power of two cuts them evenly. The padding does not depend on tp, so a checkpoint has one shape in every layout, and
@@ -40,7 +40,7 @@ def padded_vocab(vocab_size: int) -> int:
     return math.ceil(vocab_size / VOCAB_MULTIPLE) * VOCAB_MULTIPLE
 
 
-def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, fp8: str = "none") -> TransformerConfig:
+def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, fp8: Fp8Config) -> TransformerConfig:
     """megatron-core's config. Fusions need Apex or Transformer Engine kernels and stay off without them."""
     on_gpu = torch.cuda.is_available()
     return TransformerConfig(
@@ -61,12 +61,19 @@ def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, f
         use_cpu_initialization=not on_gpu,
         tensor_model_parallel_size=layout.tp,
         pipeline_model_parallel_size=layout.pp,
+        virtual_pipeline_model_parallel_size=layout.vpp if layout.vpp > 1 else None,
+        # Batched sends mix up the chunks of an interleaved pipeline: it then trains wrong with no error (docs/training.md).
+        overlap_p2p_comm=layout.vpp > 1,
+        batch_p2p_comm=layout.vpp == 1,
         context_parallel_size=layout.cp,
         sequence_parallel=layout.sequence_parallel,
+        recompute_granularity=None if layout.recompute == "none" else layout.recompute,
+        recompute_method="uniform" if layout.recompute == "full" else None,
+        recompute_num_layers=1 if layout.recompute == "full" else None,
         params_dtype=TORCH_DTYPE[dtype],
         pipeline_dtype=TORCH_DTYPE[dtype],
         bf16=dtype == "bf16",
-        fp8=None if fp8 == "none" else fp8,
+        **fp8_support.megatron_fields(fp8),
         calculate_per_token_loss=True,  # gradients are sums over tokens / tokens of the whole step, exact under uneven masks
         attention_softmax_in_fp32=True,
         bias_activation_fusion=False,
@@ -78,10 +85,17 @@ def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, f
     )
 
 
-def build_chunks(config: TransformerConfig, model: ModelConfig, vocab_size: int) -> list[torch.nn.Module]:
-    """This process's part of the model: one GPTModel a pipeline stage (a list, as megatron-core's schedules take it).
+def build_chunks(
+    config: TransformerConfig,
+    model: ModelConfig,
+    vocab_size: int,
+    fp8: Fp8Config,
+    device: str | torch.device | None = None,
+) -> list[torch.nn.Module]:
+    """This process's part of the model: one GPTModel a pipeline stage, or vpp of them where the pipeline is interleaved.
 
-    Weights are uninitialised. Raises SeedbedError when the padded vocabulary does not divide by tp.
+    Weights are uninitialised, on this process's device unless another is named ("meta": without memory). Raises SeedbedError
+    when the padded vocabulary does not divide by tp.
     """
     padded = padded_vocab(vocab_size)
     tp = config.tensor_model_parallel_size
@@ -94,19 +108,31 @@ def build_chunks(config: TransformerConfig, model: ModelConfig, vocab_size: int)
     logging.getLogger("megatron.core.models.gpt.gpt_model").setLevel(
         logging.ERROR
     )  # announces its successor at every build
-    chunk = GPTModel(
-        config=config,
-        transformer_layer_spec=_layer_spec(config),
-        vocab_size=padded,
-        max_sequence_length=model.seq_length,
-        pre_process=parallel_state.is_pipeline_first_stage(),
-        post_process=parallel_state.is_pipeline_last_stage(),
-        position_embedding_type="rope",
-        rotary_base=model.rope_base,
-        share_embeddings_and_output_weights=model.tie_embeddings,
-        parallel_output=True,
-    ).to(parallel.device())
-    return [Float16Module(config, chunk) if config.bf16 else chunk]
+
+    where = device or parallel.device()
+
+    def build(vp_stage: int | None) -> torch.nn.Module:
+        place = {"ignore_virtual": False, "vp_stage": vp_stage}
+        with torch.device(where):
+            chunk = GPTModel(
+                config=config,
+                transformer_layer_spec=_layer_spec(config, fp8, vp_stage),
+                vocab_size=padded,
+                max_sequence_length=model.seq_length,
+                pre_process=parallel_state.is_pipeline_first_stage(**place),
+                post_process=parallel_state.is_pipeline_last_stage(**place),
+                position_embedding_type="rope",
+                rotary_base=model.rope_base,
+                share_embeddings_and_output_weights=model.tie_embeddings,
+                parallel_output=True,
+                vp_stage=vp_stage,
+            ).to(where)
+        if fp8.emulate:
+            fp8_linear.install(chunk, fp8, model.layers)
+        return Float16Module(config, chunk) if config.bf16 else chunk
+
+    interleaved = config.virtual_pipeline_model_parallel_size
+    return [build(i) for i in range(interleaved)] if interleaved else [build(None)]
 
 
 def unwrap(module: torch.nn.Module) -> GPTModel:
@@ -125,7 +151,10 @@ class RMSNorm(torch.nn.RMSNorm):
 
 
 class SDPACoreAttention(torch.nn.Module):
-    """softmax(q k^T / sqrt(d)) v through torch's scaled_dot_product_attention; causal unless a mask is given."""
+    """softmax(q k^T / sqrt(d)) v through torch's scaled_dot_product_attention; causal unless a mask is given.
+
+    Under context parallelism s below is this process's share of the places, those of context.chunks_of.
+    """
 
     def __init__(
         self, config: TransformerConfig, layer_number: int, attn_mask_type: Any, attention_type: str, **_: Any
@@ -140,25 +169,47 @@ class SDPACoreAttention(torch.nn.Module):
         attention_mask: torch.Tensor | None,
         **_: Any,
     ) -> torch.Tensor:
-        """query [s, b, heads, d], key and value [s, b, kv_heads, d]; attention_mask bool [b, 1, s, s], True = may not attend
-        (megatron's convention), or None. Returns [s, b, heads * d]."""
-        q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
-        out = F.scaled_dot_product_attention(
-            q,
-            k,
-            v,
-            attn_mask=None if attention_mask is None else ~attention_mask,
-            is_causal=attention_mask is None,
-            enable_gqa=q.size(1) != k.size(1),
-        )
-        return out.permute(2, 0, 1, 3).flatten(2)
+        """query [s, b, heads, d], key and value [s, b, kv_heads, d]; attention_mask bool [b, 1, s, all places], True = may not
+        attend (megatron's convention), or None. Returns [s, b, heads * d]."""
+        if context.size() == 1:
+            return _attend(query, key, value, attention_mask)
+        key, value = context.gather_keys(key), context.gather_keys(value)
+        length = query.size(0) // 2
+        out = []
+        for half, chunk in enumerate(context.chunks_of(context.rank())):
+            rows, seen = slice(half * length, (half + 1) * length), (chunk + 1) * length
+            if attention_mask is None:
+                ones = torch.ones(length, seen, dtype=torch.bool, device=query.device)
+                mask = ones.triu(1 + chunk * length)[None, None]
+            else:
+                mask = attention_mask[:, :, rows, :seen]
+            out.append(_attend(query[rows], key[:seen], value[:seen], mask))
+        return torch.cat(out)
 
 
-def _layer_spec(config: TransformerConfig) -> ModuleSpec | TransformerBlockSubmodules:
-    if fp8_support.have_transformer_engine():
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: torch.Tensor | None
+) -> torch.Tensor:
+    q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
+    out = F.scaled_dot_product_attention(
+        q,
+        k,
+        v,
+        attn_mask=None if attention_mask is None else ~attention_mask,
+        is_causal=attention_mask is None,
+        enable_gqa=q.size(1) != k.size(1),
+    )
+    return out.permute(2, 0, 1, 3).flatten(2)
+
+
+def _layer_spec(
+    config: TransformerConfig, fp8: Fp8Config, vp_stage: int | None
+) -> ModuleSpec | TransformerBlockSubmodules:
+    if fp8_support.have_transformer_engine() and not fp8.emulate:
         return get_gpt_layer_with_transformer_engine_spec()
     layer = get_gpt_layer_local_spec(normalization="RMSNorm")
     layer.submodules.input_layernorm = RMSNorm
     layer.submodules.pre_mlp_layernorm = RMSNorm
     layer.submodules.self_attention.submodules.core_attention = SDPACoreAttention
-    return TransformerBlockSubmodules(layer_specs=[layer] * get_num_layers_to_build(config), layer_norm=RMSNorm)
+    layers = [layer] * get_num_layers_to_build(config, vp_stage=vp_stage)
+    return TransformerBlockSubmodules(layer_specs=layers, layer_norm=RMSNorm)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, distrib_optimizer, get_megatron_optimizer
 
@@ -16,8 +18,9 @@ def build_optimizer(
     _mend_distributed_adam()
     config = OptimizerConfig(
         optimizer="adam",
-        lr=optim.lr,
-        min_lr=optim.min_lr,
+        # Never used, set_rates sets them; but checkpoints know parameter groups by them, and a rate may change on resuming.
+        lr=1.0,
+        min_lr=0.0,
         weight_decay=optim.weight_decay,
         adam_beta1=optim.beta1,
         adam_beta2=optim.beta2,
@@ -26,8 +29,32 @@ def build_optimizer(
         bf16=dtype == "bf16",
         params_dtype=TORCH_DTYPE[dtype],
         use_distributed_optimizer=layout.distributed_optimizer,
+        overlap_param_gather=layout.overlap and layout.distributed_optimizer,
     )
-    return get_megatron_optimizer(config, chunks)
+    optimizer = get_megatron_optimizer(config, chunks)
+    _check_norm(optimizer)
+    return optimizer
+
+
+class NotFinite(Exception):
+    """The gradient norm is not finite; no weight and no moment was changed."""
+
+    def __init__(self, norm: float):
+        super().__init__(norm)
+        self.norm = norm
+
+
+def _check_norm(optimizer: MegatronOptimizer) -> None:
+    """Let optimizer.step() stop between its norm, which is the same on every process, and clipping by it."""
+    original = optimizer.get_grad_norm
+
+    def get_grad_norm() -> float:
+        norm = float(original())
+        if not math.isfinite(norm):
+            raise NotFinite(norm)
+        return norm
+
+    optimizer.get_grad_norm = get_grad_norm  # type: ignore[method-assign]
 
 
 def set_rates(optimizer: MegatronOptimizer, lr: float, weight_decay: float) -> None:

@@ -41,13 +41,34 @@ def start(parallel: ParallelConfig, seed: int) -> None:
         torch.set_num_threads(
             int(os.environ.get("OMP_NUM_THREADS", "1"))
         )  # two threads a rank on two cores are 3x slower
-    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+    if dist.is_initialized():  # a stage plan: the next run may have another layout
+        parallel_state.destroy_model_parallel()
+    else:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=parallel.tp,
         pipeline_model_parallel_size=parallel.pp,
+        virtual_pipeline_model_parallel_size=parallel.vpp if parallel.vpp > 1 else None,
         context_parallel_size=parallel.cp,
     )
     seed_step(seed, 0)
+
+
+def pretend(parallel: ParallelConfig, rank: int, world: int) -> None:
+    """Be process `rank` of `world` that are not there: groups can be asked, communication does nothing. For plans."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    check_world(parallel, None, world)
+    cpu.install()
+    dist.init_process_group("fake", rank=rank, world_size=world, store=FakeStore())
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=parallel.tp,
+        pipeline_model_parallel_size=parallel.pp,
+        virtual_pipeline_model_parallel_size=parallel.vpp if parallel.vpp > 1 else None,
+        context_parallel_size=parallel.cp,
+        create_gloo_process_groups=False,
+    )
+    seed_step(0, 0)
 
 
 def run_ranks(main: Callable[[list[str]], int | None]) -> None:
@@ -68,8 +89,9 @@ def run_ranks(main: Callable[[list[str]], int | None]) -> None:
 
 
 def stop() -> None:
-    parallel_state.destroy_model_parallel()
-    dist.destroy_process_group()
+    if dist.is_initialized():
+        parallel_state.destroy_model_parallel()
+        dist.destroy_process_group()
 
 
 def rank() -> int:
@@ -98,7 +120,8 @@ def device() -> torch.device:
 
 
 def barrier() -> None:
-    dist.barrier()
+    if dist.is_initialized():
+        dist.barrier()
 
 
 def broadcast_object(value: Any, src: int = 0) -> Any:
@@ -106,6 +129,26 @@ def broadcast_object(value: Any, src: int = 0) -> Any:
     box = [value]
     dist.broadcast_object_list(box, src=src)
     return box[0]
+
+
+def on_main(work: Callable[[], Any]) -> None:
+    """Run something on process 0 alone; where it raises SeedbedError, raise that everywhere. Collective."""
+    problem = None
+    if is_main():
+        try:
+            work()
+        except SeedbedError as error:
+            problem = (error.problem, error.fix)
+    problem = broadcast_object(problem)
+    if problem:
+        raise SeedbedError(*problem)
+
+
+def gather_object(value: Any) -> list[Any]:
+    """`value` of every process, on every process."""
+    values = [None] * world()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def any_rank(flag: bool) -> bool:

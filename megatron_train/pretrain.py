@@ -13,19 +13,22 @@ import math
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_dict, to_yaml
 from conf.schema.pretrain import PretrainConfig, check_world
-from megatron_train import checkpoint, evaluate, hf, metrics, parallel
-from megatron_train.data import Corpus, micro_batches
+from megatron_train import checkpoint, evaluate, fp8_guard, hf, metrics, parallel
+from megatron_train.data import Blend, Cursor, loss_by_source, micro_batches, open_blend
+from megatron_train.guard import Guard
+from megatron_train.run_log import RunLog
 from megatron_train.schedule import learning_rate
-from megatron_train.step import TrainState, build, eval_loss, language_model_loss, train_step
-from megatron_train.tokens import Manifest, read_manifest, verify_shards
+from megatron_train.step import BadStep, Batch, TrainState, build, language_model_loss, train_step
+from megatron_train.tokens import Manifest, read_sources, verify_shards
 
 
 def main(argv: list[str]) -> int:
@@ -34,58 +37,75 @@ def main(argv: list[str]) -> int:
     if args.dry_run:
         print(to_yaml(cfg))
         return 0
+    run(cfg)
+    parallel.stop()
+    return 0
+
+
+def run(cfg: PretrainConfig) -> bool:
+    """One run, from its newest checkpoint or its parent's, to the export. False when SIGTERM ended it before that. Collective."""
     dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
     out = Path(cfg.output) / "pretrain"
-    manifest = read_manifest(Path(cfg.output) / "tokens")
+    sources = read_sources(cfg.data, Path(cfg.output))
+    manifest = next(iter(sources.values()))  # whose tokenizer is everyone's
     stop = _StopSignal()
 
     parallel.start(cfg.parallel, cfg.seed)
-    main_rank = parallel.is_main()
-    _on_main_first(lambda: verify_shards(manifest, cfg.verify_shards))
-    train = Corpus(manifest, "train", cfg.model.seq_length, cfg.seed, out / "index")
-    validation = _validation(cfg, manifest, out)
+    for one in sources.values():
+        parallel.on_main(lambda one=one: verify_shards(one, cfg.verify_shards))
+    train = open_blend(sources, cfg, "train", out / "index")
+    validation = _validation(sources, cfg, out)
+    loss_fn = loss_by_source(train.names) if len(sources) > 1 else language_model_loss
 
     state = build(cfg.model, manifest.vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed, cfg.fp8)
-    _resume(state, cfg, manifest, out)
-    if main_rank:
-        print(_opening(cfg, manifest, train, state, dp), flush=True)
+    cursor = _resume(state, cfg, train, out)
+    guard = Guard(cfg.guard, _losses(cfg, state, out))
+    writer = checkpoint.Writer(out / "checkpoints", cfg.keep, cfg.async_save)
+    log = RunLog(cfg, out, train, state, validation)
+    if parallel.is_main():
+        print(_opening(cfg, train, state, dp), flush=True)
     if cfg.samples and state.step == 0:
         _sample(state, manifest, out, keep_export=None)
 
-    batch_tokens = cfg.batch.total * cfg.model.seq_length
-    first, began = state.step, time.perf_counter()
     stopped = False
     with _lost_peer_named(state, out):
         while state.step < cfg.schedule.steps and not stopped:
             lr = learning_rate(state.step, cfg.optim, cfg.schedule)
-            started = time.perf_counter()
-            batches = micro_batches(train, state.step * cfg.batch.total, cfg.batch.total, cfg.batch)
-            result = train_step(state, batches, language_model_loss, lr)
-            seconds = time.perf_counter() - started
-
-            done = state.step == cfg.schedule.steps
-            val_loss = None
-            if validation and (state.step % cfg.eval_every == 0 or done):
-                val_loss = eval_loss(state, validation, language_model_loss).loss
-            if main_rank:
-                row = metrics.row_of(state.step, result, val_loss, lr, state.step * batch_tokens, batch_tokens, seconds)
-                metrics.append(out / "metrics.jsonl", row)
-                if state.step % cfg.log_every == 0 or val_loss is not None:
-                    eta = (time.perf_counter() - began) / (state.step - first) * (cfg.schedule.steps - state.step)
-                    print(metrics.line_of(row, cfg.schedule.steps, eta), flush=True)
+            log.begin()
+            first = cursor.first_sample(state.step)
+            batches = micro_batches(train, first, cfg.batch.total, cfg.batch, cfg.data.document_mask)
+            log.data_is_there()
+            compared = cfg.fp8.guard_every and state.step % cfg.fp8.guard_every == 0
+            cosines = fp8_guard.cosines(state, batches[0], language_model_loss) if compared else None
+            try:
+                with _profiled(cfg, state.step, out):
+                    result = train_step(state, batches, loss_fn, lr, limit=guard.limit())
+            except BadStep as bad:
+                if guard.decide(bad) == "rewind" and checkpoint.latest(writer.root):
+                    _rewind(state, cursor, writer, bad, log)
+                    guard.forget_after(_losses(cfg, state, out))
+                    continue
+                state.step += 1
+                log.refused(bad, lr, first)
+            else:
+                guard.accept(result.loss)
+                evaluate_now = validation and (state.step % cfg.eval_every == 0 or state.step == cfg.schedule.steps)
+                log.step(result, lr, first, cosines, bool(evaluate_now))
             stopped = parallel.any_rank(stop.received)
-            if done or stopped or state.step % cfg.save_every == 0:
-                checkpoint.save(state, out / "checkpoints", _extra(cfg, manifest), cfg.keep)
+            writer.poll()
+            if stopped or state.step == cfg.schedule.steps or state.step % cfg.save_every == 0:
+                writer.save(state, _extra(cfg, train, cursor))
+        writer.finish()
 
+    log.close()
     if stopped:
-        if main_rank:
+        if parallel.is_main():
             print(f"stopped by SIGTERM after step {state.step}; the same command goes on from there", flush=True)
     elif cfg.samples:
         _sample(state, manifest, out, keep_export=Path(cfg.output) / "hf")
     else:
         hf.export(state, Path(cfg.output) / "hf", manifest.tokenizer)
-    parallel.stop()
-    return 0
+    return not stopped
 
 
 class _StopSignal:
@@ -99,38 +119,30 @@ class _StopSignal:
         self.received = True
 
 
-def _on_main_first(check: Any) -> None:
-    """Run a check on process 0 alone; where it fails, fail everywhere with its words."""
-    problem = None
-    if parallel.is_main():
-        try:
-            check()
-        except SeedbedError as error:
-            problem = (error.problem, error.fix)
-    problem = parallel.broadcast_object(problem)
-    if problem:
-        raise SeedbedError(*problem)
-
-
-def _validation(cfg: PretrainConfig, manifest: Manifest, out: Path) -> list[Any]:
-    """The same first samples of the val split at every evaluation, in every layout; [] when eval_every is 0."""
+def _validation(sources: dict[str, Manifest], cfg: PretrainConfig, out: Path) -> dict[str, list[Batch]]:
+    """The same first samples of every source's val split at every evaluation, in every layout; {} when eval_every is 0."""
     if cfg.eval_every == 0:
-        return []
-    corpus = Corpus(manifest, "val", cfg.model.seq_length, cfg.seed, out / "index")
-    batches = min(cfg.eval_batches, corpus.per_pass // cfg.batch.total)
-    if batches == 0:
-        raise SeedbedError(
-            f"the val split holds {corpus.per_pass} samples, fewer than one batch of batch.total = {cfg.batch.total}",
-            "curate more data, lower batch.total, or set eval_every=0",
-        )
-    return micro_batches(corpus, 0, batches * cfg.batch.total, cfg.batch)
+        return {}
+    held = {}
+    for name, manifest in sources.items():
+        alone = open_blend({name: manifest}, cfg, "val", out / "index")
+        samples = alone.corpora[0].per_pass
+        batches = min(cfg.eval_batches, samples // cfg.batch.total)
+        if batches == 0:
+            raise SeedbedError(
+                f"the val split of {name} holds {samples} samples, fewer than one batch of batch.total = {cfg.batch.total}",
+                "curate more data, lower batch.total, or set eval_every=0",
+            )
+        held[name] = micro_batches(alone, 0, batches * cfg.batch.total, cfg.batch, cfg.data.document_mask)
+    return held
 
 
-def _extra(cfg: PretrainConfig, manifest: Manifest) -> dict[str, Any]:
+def _extra(cfg: PretrainConfig, train: Blend, cursor: Cursor) -> dict[str, Any]:
     """What a checkpoint says about its run beyond the weights. `order` is what the sequence of samples depends on."""
     return {
+        "skipped_samples": cursor.skipped,
         "order": {
-            "tokens": manifest.identity,
+            "tokens": train.identity,
             "batch.total": cfg.batch.total,
             "model.seq_length": cfg.model.seq_length,
             "seed": cfg.seed,
@@ -140,11 +152,13 @@ def _extra(cfg: PretrainConfig, manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _resume(state: TrainState, cfg: PretrainConfig, manifest: Manifest, out: Path) -> None:
+def _resume(state: TrainState, cfg: PretrainConfig, train: Blend, out: Path) -> Cursor:
     """Load the newest checkpoint, if any. Layout, schedule and learning rate may have changed; the data order may not."""
+    cursor = Cursor(cfg.batch.total)
     newest = checkpoint.latest(out / "checkpoints")
     if newest is not None:
-        order, ours = checkpoint.read_manifest(newest)["extra"]["order"], _extra(cfg, manifest)["order"]
+        extra = checkpoint.read_manifest(newest)["extra"]
+        order, ours = extra["order"], _extra(cfg, train, cursor)["order"]
         changed = [f"{key}: {order.get(key)} then, {ours[key]} now" for key in ours if order.get(key) != ours[key]]
         if changed:
             raise SeedbedError(
@@ -152,28 +166,59 @@ def _resume(state: TrainState, cfg: PretrainConfig, manifest: Manifest, out: Pat
                 "restore these values, or use another output folder",
             )
         checkpoint.load(state, newest)
+        cursor.skipped = extra.get("skipped_samples", 0)
+    elif cfg.parent:
+        checkpoint.load(state, Path(cfg.parent), begin=True)
     if parallel.is_main():
         out.mkdir(parents=True, exist_ok=True)
         metrics.keep_up_to(out / "metrics.jsonl", state.step)
         (out / "config.yaml").write_text(to_yaml(cfg))
+    parallel.barrier()
+    return cursor
 
 
-def _opening(cfg: PretrainConfig, manifest: Manifest, train: Corpus, state: TrainState, dp: int) -> str:
+def _losses(cfg: PretrainConfig, state: TrainState, out: Path) -> list[float]:
+    """What the guard judges the next step by, after a start, a resume or a rewind alike."""
+    return parallel.broadcast_object(metrics.losses_before(out / "metrics.jsonl", state.step, cfg.guard.window))
+
+
+def _rewind(state: TrainState, cursor: Cursor, writer: checkpoint.Writer, bad: BadStep, log: RunLog) -> None:
+    """Back to the newest checkpoint, past every sample that was read since then."""
+    writer.finish()
+    at = state.step
+    checkpoint.load(state, writer.root)
+    cursor.skipped += (at + 1 - state.step) * cursor.batch
+    log.rewound(bad, at, cursor.skipped)
+
+
+@contextlib.contextmanager
+def _profiled(cfg: PretrainConfig, step: int, out: Path) -> Iterator[None]:
+    if cfg.profile_step != step + 1:
+        yield
+        return
+    with torch.profiler.profile() as profile:
+        yield
+    profile.export_chrome_trace(str(out / f"trace-{parallel.rank()}.json"))
+
+
+def _opening(cfg: PretrainConfig, train: Blend, state: TrainState, dp: int) -> str:
     m, p = cfg.model, cfg.parallel
-    matrices = m.hidden * m.hidden * (2 + 2 * m.kv_heads / m.heads) + 3 * m.hidden * m.ffn
-    parameters = int(
-        m.layers * (matrices + 2 * m.hidden)
-        + m.hidden
-        + manifest.vocab_size * m.hidden * (1 if m.tie_embeddings else 2)
-    )
-    tokens = sum(shard.tokens for shard in manifest.of("train"))
-    passes = cfg.schedule.steps * cfg.batch.total / train.per_pass
-    return (
-        f"{parameters / 1e6:.2f}M parameters, vocabulary {manifest.vocab_size:,}; tp {p.tp} x pp {p.pp} x dp {dp}, {cfg.dtype}\n"
-        f"{tokens:,} training tokens, {cfg.schedule.steps * cfg.batch.total * m.seq_length:,} to be read ({passes:.2f} passes); "
-        f"chance loss ln({manifest.vocab_size}) = {math.log(manifest.vocab_size):.3f}"
-        + (f"\nresumed at step {state.step}" if state.step else "")
-    )
+    parameters = m.parameters(state.vocab_size)
+    total = cfg.schedule.steps * cfg.batch.total
+    lines = [
+        f"{parameters / 1e6:.2f}M parameters, vocabulary {state.vocab_size:,}; {p.describe(dp)}, {_arithmetic(cfg)}",
+        f"{train.tokens:,} training tokens, {total * m.seq_length:,} to be read ({train.passes(total)} passes); "
+        f"chance loss ln({state.vocab_size}) = {math.log(state.vocab_size):.3f}",
+    ]
+    lines += [f"resumed at step {state.step}"] * (state.step > 0)
+    lines += [f"begins with {cfg.parent}"] * bool(cfg.parent and not state.step)
+    return "\n".join(lines)
+
+
+def _arithmetic(cfg: PretrainConfig) -> str:
+    if not cfg.fp8.on:
+        return cfg.dtype
+    return f"fp8 {cfg.fp8.format} {cfg.fp8.recipe}{' (emulated)' if cfg.fp8.emulate else ''} in {cfg.dtype}"
 
 
 def _sample(state: TrainState, manifest: Manifest, out: Path, keep_export: Path | None) -> None:

@@ -6,9 +6,11 @@ to a sum over tokens. Logits never leave the process that computed their slice o
 
 from __future__ import annotations
 
+import contextlib
 import math
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,19 +22,31 @@ from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
+from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
+from megatron_train import context, fp8_linear, parallel, weights
 from megatron_train import fp8 as fp8_support
-from megatron_train import parallel, weights
 from megatron_train.model import build_chunks, transformer_config
-from megatron_train.optimizer import build_optimizer, set_rates
+from megatron_train.optimizer import NotFinite, build_optimizer, set_rates
 
 # One micro-batch of b sequences of s tokens. Required: tokens, labels int64 [b, s] (labels[t] follows tokens[t]). Optional:
-# attention_mask bool [b, 1, s, s], True = may not attend (default: causal). Whatever else is there reaches the loss function.
+# document_ids int [b, s], the same number within a document: no token then sees another document. Whatever else is there reaches
+# the loss function; under context parallelism, of every [b, s] tensor this process's places alone.
 Batch = dict[str, torch.Tensor]
 
 # (log-probabilities fp32 [b, s] with gradient, batch) -> (sum of the loss over the counted tokens, how many tokens counted,
 # {name: sum of a metric over the same tokens}). Called on the last pipeline stage.
 LossFunction = Callable[[torch.Tensor, Batch], tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]]
+
+
+BF16 = Fp8Config()  # no FP8: what post-training builds with
+
+
+@dataclass
+class Reduction:
+    """When this process had the gradients of its last step: what tells a slow process from those that wait for it."""
+
+    exact: bool = False  # wait for the GPU before looking at the clock
+    began: float = 0.0  # perf_counter
 
 
 @dataclass
@@ -44,11 +58,25 @@ class TrainState:
     layout: ParallelConfig
     optim: OptimConfig
     dtype: str
+    fp8: Fp8Config
     seed: int
     config: TransformerConfig
     chunks: list[torch.nn.Module]
     optimizer: MegatronOptimizer
     step: int = 0  # optimizer steps taken
+    reduction: Reduction = field(default_factory=Reduction)
+
+
+class BadStep(SeedbedError):
+    """A step that was refused before it changed a weight, on every process alike."""
+
+    def __init__(self, what: str, value: float, step: int, is_spike: bool = False):
+        super().__init__(
+            f"the {what} at step {step + 1} is {value}",
+            "lower optim.lr or lengthen schedule.warmup_steps, then start again: it resumes from the last checkpoint",
+        )
+        self.value = value
+        self.is_spike = is_spike
 
 
 @dataclass(frozen=True)
@@ -68,49 +96,95 @@ def build(
     optim: OptimConfig,
     dtype: str,
     seed: int,
-    fp8: str = "none",
+    fp8: Fp8Config = BF16,
 ) -> TrainState:
     """A freshly initialised state; `parallel.start` came before. Raises SeedbedError where the model cannot be cut as asked."""
     fp8_support.refuse_unusable(fp8)
     model.check()
     layout.check(model)
+    fp8.check(model, dtype)
     config = transformer_config(model, layout, dtype, fp8)
-    chunks = build_chunks(config, model, vocab_size)
+    chunks = build_chunks(config, model, vocab_size, fp8)
     for chunk in chunks:
         for parameter in chunk.parameters():
             tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
     weights.initialize(chunks, model, seed)
     ddp = DistributedDataParallelConfig(
-        grad_reduce_in_fp32=True, use_distributed_optimizer=layout.distributed_optimizer
+        grad_reduce_in_fp32=True,
+        use_distributed_optimizer=layout.distributed_optimizer,
+        overlap_grad_reduce=layout.overlap,
+        overlap_param_gather=layout.overlap and layout.distributed_optimizer,
     )
     chunks = [DistributedDataParallel(config, ddp, chunk) for chunk in chunks]
+    if layout.overlap:  # the schedule holds reductions back until a chunk's last micro-batch
+        config.no_sync_func = _each(chunks, "no_sync")
+        config.grad_sync_func = _each(chunks, "start_grad_sync") if layout.pp > 1 else None
     optimizer = build_optimizer(chunks, optim, layout, dtype)
-    config.finalize_model_grads_func = finalize_model_grads
+    reduction = Reduction()
+    config.finalize_model_grads_func = _timed(finalize_model_grads, reduction)
     config.grad_scale_func = optimizer.scale_loss
-    return TrainState(model, vocab_size, layout, optim, dtype, seed, config, chunks, optimizer)
+    return TrainState(
+        model, vocab_size, layout, optim, dtype, fp8, seed, config, chunks, optimizer, reduction=reduction
+    )
 
 
 def train_step(
-    state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction, lr: float, temperature: float = 1.0
+    state: TrainState,
+    micro_batches: Sequence[Batch],
+    loss_fn: LossFunction,
+    lr: float,
+    temperature: float = 1.0,
+    limit: float = math.inf,
 ) -> StepResult:
     """Forward, backward, clip and Adam over all micro-batches of all data-parallel processes; collective.
 
     micro_batches: this process's share, all of one shape; the same for every process of a data-parallel replica, and the
     same number on every replica. temperature divides the logits. The gradient is that of sum(loss) / sum(counted tokens)
-    over the whole step. Raises SeedbedError on every process when loss or gradient is not finite: the state must then be
-    thrown away.
+    over the whole step. Raises BadStep on every process, and changes nothing, when loss or gradient is not finite or the loss is
+    above `limit`.
     """
+    loss, tokens, metrics = step_gradients(state, micro_batches, loss_fn, temperature)
+    if not math.isfinite(loss) or loss > limit:
+        fp8_linear.forget_step(state.chunks)
+        spike = f"loss (limit {limit:.4f})"
+        raise BadStep(spike if math.isfinite(loss) else "loss", loss, state.step, is_spike=math.isfinite(loss))
+    set_rates(state.optimizer, lr, state.optim.weight_decay)
+    try:
+        _, grad_norm, _ = state.optimizer.step()
+    except NotFinite as error:
+        fp8_linear.forget_step(state.chunks)
+        raise BadStep("gradient norm", error.norm, state.step) from None
+    fp8_linear.end_step(state.chunks)
+    state.step += 1
+    return StepResult(loss, tokens, float(grad_norm), metrics)
+
+
+def step_gradients(
+    state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction, temperature: float = 1.0
+) -> tuple[float, int, dict[str, float]]:
+    """train_step's first half: the step's gradient in every parameter's main_grad (under the distributed optimizer, in the slice
+    of this process), and (mean loss, tokens, mean metrics); collective."""
     parallel.seed_step(state.seed, state.step)
     for chunk in state.chunks:
         chunk.zero_grad_buffer()
     state.optimizer.zero_grad()
-    loss, tokens, metrics = _mean(_run(state, micro_batches, loss_fn, temperature, forward_only=False))
-    _refuse_not_finite("loss", loss, state.step)
-    set_rates(state.optimizer, lr, state.optim.weight_decay)
-    _, grad_norm, _ = state.optimizer.step()
-    _refuse_not_finite("gradient norm", float(grad_norm), state.step)
-    state.step += 1
-    return StepResult(loss, tokens, float(grad_norm), metrics)
+    return _mean(_run(state, micro_batches, loss_fn, temperature, forward_only=False))
+
+
+def gradients(state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction) -> None:
+    """Leave in every parameter's main_grad the gradient of the summed loss of this process's micro-batches, as it is: not
+    divided by tokens, not reduced over the data-parallel processes. Same rules for micro_batches as train_step."""
+    parallel.seed_step(state.seed, state.step)
+    finalize = state.config.finalize_model_grads_func
+    with contextlib.ExitStack() as unsynced:
+        for chunk in state.chunks:
+            chunk.zero_grad_buffer()
+            unsynced.enter_context(chunk.no_sync())
+        try:
+            state.config.finalize_model_grads_func = None
+            _run(state, micro_batches, loss_fn, 1.0, forward_only=False)
+        finally:
+            state.config.finalize_model_grads_func = finalize
 
 
 @torch.no_grad()
@@ -130,13 +204,14 @@ def token_logprobs(state: TrainState, micro_batches: Sequence[Batch], temperatur
     kept = [sums["logprobs"] for sums in _run(state, micro_batches, keep, temperature, forward_only=True)]
     if not kept:  # an earlier pipeline stage
         kept = [
-            torch.empty(batch["labels"].shape, dtype=torch.float32, device=parallel.device()) for batch in micro_batches
+            torch.empty(context.cut(batch)["labels"].shape, dtype=torch.float32, device=parallel.device())
+            for batch in micro_batches
         ]
     if parallel_state.get_pipeline_model_parallel_world_size() > 1:
         last = parallel_state.get_pipeline_model_parallel_last_rank()
         for logprobs in kept:
             dist.broadcast(logprobs, last, group=parallel_state.get_pipeline_model_parallel_group())
-    return kept
+    return [context.join(logprobs) for logprobs in kept]
 
 
 def language_model_loss(
@@ -155,24 +230,51 @@ def block_causal_mask(document_ids: torch.Tensor) -> torch.Tensor:
     return other | torch.ones(s, s, dtype=torch.bool, device=document_ids.device).triu(1)
 
 
+def _timed(finalize: Callable[..., None], reduction: Reduction) -> Callable[..., None]:
+    def timed(*args: Any, **kwargs: Any) -> None:
+        if reduction.exact and torch.cuda.is_available():
+            torch.cuda.synchronize()
+        reduction.began = time.perf_counter()
+        finalize(*args, **kwargs)
+
+    return timed
+
+
+def _each(chunks: list[torch.nn.Module], method: str) -> Any:
+    """What megatron-core's schedules want of a method: bound to the only chunk, or a list for an interleaved pipeline."""
+    bound = [getattr(chunk, method) for chunk in chunks]
+    return bound[0] if len(bound) == 1 else bound
+
+
 def _run(
     state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction, temperature: float, forward_only: bool
 ) -> list[dict[str, torch.Tensor]]:
     """megatron-core's schedule over the micro-batches; each one's sums on the last stage, [] on the others."""
     size, length = micro_batches[0]["tokens"].shape
-    if state.layout.sequence_parallel and length % state.layout.tp:
+    multiple = state.layout.sequence_multiple()
+    if length % multiple:
         raise SeedbedError(
-            f"sequence parallelism cuts every sequence over tp: {length} % {state.layout.tp} = {length % state.layout.tp}",
-            "pad the micro-batch to a multiple of parallel.tp",
+            f"parallel.cp={state.layout.cp}, parallel.sequence_parallel={str(state.layout.sequence_parallel).lower()} and "
+            f"parallel.tp={state.layout.tp} cut every sequence in {multiple}: {length} % {multiple} = {length % multiple}",
+            f"pad the micro-batch to a multiple of {multiple}",
         )
-    if fp8_support.have_transformer_engine() and any("attention_mask" in batch for batch in micro_batches):
+    if state.layout.vpp > 1 and len(micro_batches) % state.layout.pp:
         raise SeedbedError(
-            "Transformer Engine's causal attention ignores an attention_mask",
-            "leave packing off where Transformer Engine is in use",
+            f"an interleaved pipeline takes micro-batches in groups of parallel.pp: {len(micro_batches)} % {state.layout.pp} = "
+            f"{len(micro_batches) % state.layout.pp}",
+            "change the number of micro-batches, or set parallel.vpp=1",
+        )
+    if fp8_support.have_transformer_engine() and any("document_ids" in batch for batch in micro_batches):
+        raise SeedbedError(
+            "Transformer Engine's causal attention ignores an attention mask, so documents would see each other",
+            "leave data.document_mask and packing off where Transformer Engine is in use",
         )
 
     def forward_step(batches: Any, chunk: torch.nn.Module) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
         batch = {key: value.to(parallel.device()) for key, value in next(batches).items()}
+        if "document_ids" in batch:  # made here, one micro-batch at a time: it is s times larger than the ids
+            batch["attention_mask"] = block_causal_mask(batch.pop("document_ids"))
+        batch = context.cut(batch)
         output = chunk(
             batch["tokens"],
             None,  # position ids: rotary positions come from the place in the sequence
@@ -190,7 +292,7 @@ def _run(
 
     return get_forward_backward_func()(
         forward_step_func=forward_step,
-        data_iterator=iter(micro_batches),
+        data_iterator=[iter(micro_batches) for _ in state.chunks],
         model=state.chunks,
         num_microbatches=len(micro_batches),
         seq_length=length,
@@ -226,7 +328,7 @@ def _mean(sums: list[dict[str, torch.Tensor]]) -> tuple[float, int, dict[str, fl
     if parallel_state.is_pipeline_last_stage():
         names = sorted(sums[0])
         values = torch.stack([sum(one[name].double() for one in sums) for name in names])  # type: ignore[misc]
-        dist.all_reduce(values, group=parallel_state.get_data_parallel_group())
+        dist.all_reduce(values, group=parallel_state.get_data_parallel_group(with_context_parallel=True))
         totals = dict(zip(names, values.tolist(), strict=True))
     if parallel_state.get_pipeline_model_parallel_world_size() > 1:
         box = [totals]
@@ -236,11 +338,3 @@ def _mean(sums: list[dict[str, torch.Tensor]]) -> tuple[float, int, dict[str, fl
     tokens = totals.pop("tokens")
     means = {name: total / max(tokens, 1) for name, total in totals.items()}
     return means.pop("loss"), int(tokens), means
-
-
-def _refuse_not_finite(what: str, value: float, step: int) -> None:
-    if not math.isfinite(value):
-        raise SeedbedError(
-            f"the {what} at step {step + 1} is {value}",
-            "lower optim.lr or lengthen schedule.warmup_steps, then start again: it resumes from the last checkpoint",
-        )

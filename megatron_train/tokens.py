@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from conf.errors import SeedbedError
+from conf.schema.pretrain import DataConfig
 
 REPACK = "pack the tokens again: python -m spark_jobs run ... from=documents"
 # The header of a Megatron .idx file: magic, version, dtype code, sequences, documents (megatron-core indexed_dataset.py).
@@ -32,11 +33,14 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
+    folder: Path
     tokenizer: Path  # folder with tokenizer.json
+    tokenizer_sha256: str
     vocab_size: int
     eod: int
     dtype: str
     shards: list[Shard]
+    tables: dict[str, int]  # versions of the tables it was packed from
     identity: str  # 16 hex digits over tokenizer and shard contents: what the model was trained on
 
     def of(self, split: str) -> list[Shard]:
@@ -76,13 +80,46 @@ def read_manifest(folder: Path) -> Manifest:
     ]
     content = [raw["tokenizer"]["sha256"], *([s.split, s.prefix.name, s.bin_sha256, s.idx_sha256] for s in shards)]
     return Manifest(
+        folder=folder,
         tokenizer=tokenizer,
+        tokenizer_sha256=raw["tokenizer"]["sha256"],
         vocab_size=raw["tokenizer"]["vocab_size"],
         eod=raw["tokenizer"]["eod"],
         dtype=raw["dtype"],
         shards=shards,
+        tables=raw["tables"],
         identity=hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16],
     )
+
+
+def read_sources(data: DataConfig, output: Path) -> dict[str, Manifest]:
+    """name -> manifest of every source of the blend, or of output/tokens alone. Raises SeedbedError where tokenizers differ."""
+    if not data.blend:
+        return {"tokens": read_manifest(output / "tokens")}
+    found = {source.name: read_manifest(Path(source.tokens)) for source in data.blend}
+    first = next(iter(found))
+    for name, manifest in found.items():
+        if manifest.tokenizer_sha256 != found[first].tokenizer_sha256:
+            raise SeedbedError(
+                f"data.blend mixes tokenizers: {first} has {found[first].tokenizer_sha256[:16]}, {name} has "
+                f"{manifest.tokenizer_sha256[:16]}",
+                "pack every source with the same tokenizer",
+            )
+    return found
+
+
+def byte_lengths(manifest: Manifest) -> np.ndarray:
+    """float32 [vocab_size]: how many bytes of text each id stands for; 0 for special tokens.
+
+    In a byte-level vocabulary a token is written with one character a byte.
+    """
+    raw = json.loads((manifest.tokenizer / "tokenizer.json").read_text())
+    lengths = np.zeros(manifest.vocab_size, dtype=np.float32)
+    for token, number in raw["model"]["vocab"].items():
+        lengths[number] = len(token)
+    for added in raw["added_tokens"]:
+        lengths[added["id"]] = 0
+    return lengths
 
 
 def verify_shards(manifest: Manifest, contents: bool) -> None:

@@ -56,6 +56,26 @@ def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> 
     scatter(chunks, draw)
 
 
+def finish_weights(chunks: list[torch.nn.Module]) -> None:
+    """Bring in the weights that parallel.overlap leaves to the next forward pass; before anything else reads them. Collective."""
+    for chunk in chunks:
+        if chunk.ddp_config.overlap_param_gather:
+            chunk.start_param_sync(force_sync=True)
+
+
+@torch.no_grad()
+def finish_gradients(chunks: list[torch.nn.Module]) -> None:
+    """Complete every main_grad where the distributed optimizer left each process a slice. Collective."""
+    for chunk in chunks:
+        if not chunk.ddp_config.use_distributed_optimizer:
+            continue
+        for buffer in chunk.buffers:
+            group = buffer.data_parallel_group
+            for bucket in buffer.buckets:
+                mine = bucket.grad_data.chunk(group.size())[group.rank()].clone()
+                dist.all_gather_into_tensor(bucket.grad_data, mine, group=group)
+
+
 @torch.no_grad()
 def scatter(chunks: list[torch.nn.Module], full: Callable[[str, torch.Size], torch.Tensor]) -> None:
     """Fill every local parameter with its slice of `full(global name, full shape)`, called once a name and process."""
@@ -64,14 +84,19 @@ def scatter(chunks: list[torch.nn.Module], full: Callable[[str, torch.Size], tor
 
 
 @torch.no_grad()
-def gather(chunks: list[torch.nn.Module]) -> Iterator[tuple[str, torch.Tensor]]:
+def gather(
+    chunks: list[torch.nn.Module], of: Callable[[torch.nn.Parameter], torch.Tensor] = torch.nn.Parameter.detach
+) -> Iterator[tuple[str, torch.Tensor]]:
     """(global name, full tensor on the CPU) one at a time on process 0; the others take part and yield nothing. Collective.
 
-    Only data-parallel replica 0 sends. The order is by stage, then by the stage's own order: the same for a given layout.
+    `of` gives what to gather for a parameter, in the parameter's shape: its gradient, say. Only data-parallel replica 0 sends.
+    The order is by stage, then by the stage's own order: the same for a given layout.
     """
+    finish_weights(chunks)
     mine = local_parameters(chunks)
     stages: list[list[str]] = [[] for _ in range(parallel_state.get_pipeline_model_parallel_world_size())]
-    first_of_stage = parallel_state.get_tensor_model_parallel_rank() == 0 and parallel.dp_rank() == 0
+    replica = parallel.dp_rank() == 0 and parallel_state.get_context_parallel_rank() == 0
+    first_of_stage = replica and parallel_state.get_tensor_model_parallel_rank() == 0
     gathered: list[tuple[int, int, list[str]]] = [None] * parallel.world()  # type: ignore[list-item]
     stage = parallel_state.get_pipeline_model_parallel_rank()
     dist.all_gather_object(gathered, (stage, parallel.rank() if first_of_stage else -1, list(mine)))
@@ -84,7 +109,7 @@ def gather(chunks: list[torch.nn.Module]) -> Iterator[tuple[str, torch.Tensor]]:
             if name in sent:  # the tied copy on the last stage
                 continue
             sent.add(name)
-            full = _join(name, mine[name]) if s == stage and parallel.dp_rank() == 0 else None
+            full = _join(name, mine[name], of(mine[name])) if s == stage and replica else None
             full = _bring_to_main(full, leaders[s])
             if full is not None:
                 yield name, full.cpu()
@@ -129,13 +154,13 @@ def _slice(name: str, full: torch.Tensor, parameter: torch.nn.Parameter) -> torc
     return full.chunk(tp, dim)[r]
 
 
-def _join(name: str, parameter: torch.nn.Parameter) -> torch.Tensor:
+def _join(name: str, parameter: torch.nn.Parameter, part: torch.Tensor) -> torch.Tensor:
     if not _is_cut(parameter):
-        return parameter.detach()
+        return part
     dim = parameter.partition_dim
     tp = parallel_state.get_tensor_model_parallel_world_size()
-    parts = [torch.empty_like(parameter) for _ in range(tp)]
-    dist.all_gather(parts, parameter.detach().contiguous(), group=parallel_state.get_tensor_model_parallel_group())
+    parts = [torch.empty_like(part) for _ in range(tp)]
+    dist.all_gather(parts, part.contiguous(), group=parallel_state.get_tensor_model_parallel_group())
     if name.endswith("linear_fc1.weight"):
         halves = [part.chunk(2, dim) for part in parts]
         return torch.cat([half[0] for half in halves] + [half[1] for half in halves], dim)

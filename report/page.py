@@ -12,6 +12,7 @@ from conf.errors import SeedbedError
 from report.blocks import Fact, Note, Section
 from report.run import Missing, Run
 from report.sections import (
+    dpo,
     duplicates,
     funnel,
     grpo,
@@ -38,6 +39,7 @@ SECTIONS = (
     ("pretrain", "Pretraining", pretrain.section),
     ("rounds", "Rounds", rounds.section),
     ("sft", "SFT", sft.section),
+    ("dpo", "DPO", dpo.section),
     ("grpo", "GRPO", grpo.section),
     ("timing", "Outcome and time", timing.section),
     ("tables", "Tables", tables.section),

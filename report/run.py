@@ -17,6 +17,7 @@ MAKERS = {
     "pretrain": "torchrun --nproc-per-node 4 -m megatron_train.pretrain --config conf/pretrain/demo.yaml output={output}",
     "scorers": "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output} until=scores",
     "rl/sft": "torchrun --nproc-per-node 2 -m rl.sft --config conf/rl/demo_sft.yaml output={output}",
+    "rl/dpo": "torchrun --nproc-per-node 2 -m rl.dpo --config conf/rl/demo_dpo.yaml output={output}",
     "rl/grpo": "torchrun --nproc-per-node 2 -m rl.grpo --config conf/rl/demo_grpo.yaml output={output}",
     "demo": "make demo OUTPUT={output}",
     "rounds": "make rounds",

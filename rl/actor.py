@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,8 +35,11 @@ class Actor:
     def __init__(self, cfg: GrpoConfig, base: Path, chat: Chat, probes: Sequence[Problem], out: Path):
         self._cfg, self._base, self._chat, self._out = cfg, base, chat, out
         self._probes = [Example(chat.prompt(p.prompt), chat.response(p.code), {}, {}) for p in probes[:PROBES]]
+        self._ahead: tuple[int, Future[list[Sample]]] | None = None  # (step, samples) that are being drawn
         self._owned = ExitStack()
         if parallel.is_main():
+            # Left last: the engine's end is what ends a thread that waits for samples.
+            self._thread = self._owned.enter_context(ThreadPoolExecutor(1, "rollouts"))
             self._engine = self._owned.enter_context(Engine(base, cfg.max_length, cfg.engine, out / "engine.log"))
             self._sandbox = self._owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
 
@@ -47,13 +52,39 @@ class Actor:
         self._owned.close()
 
     def sample(self, chosen: Sequence[Problem], step: int) -> list[tuple[Problem, list[int], Sample]]:
-        """cfg.samples responses to each problem, from seeds of (cfg.seed, step, task, number). Process 0 only."""
-        cfg = self._cfg
-        each = [(problem, self._prompt(problem)) for problem in chosen for _ in range(cfg.samples)]
-        seeds = [sample_seed(cfg.seed, step, p.task_id, i % cfg.samples) for i, (p, _) in enumerate(each)]
-        prompts = [prompt for _, prompt in each]
-        samples = self._engine.generate(prompts, seeds, cfg.temperature, cfg.max_response, [self._chat.end_id])
+        """The responses that step + 1 trains on, a group for each problem, from seeds of (cfg.seed, step, task, number): those
+        that were drawn ahead, else drawn now. Process 0 only."""
+        ahead = self._ahead is not None and self._ahead[0] == step
+        samples = self._ahead[1].result() if ahead else self._draw(chosen, step)  # type: ignore[index]
+        self._ahead = None
+        number = self._cfg.stage(step).samples
+        each = [(problem, self._prompt(problem)) for problem in chosen for _ in range(number)]
         return [(problem, prompt, sample) for (problem, prompt), sample in zip(each, samples, strict=True)]
+
+    def sample_ahead(self, chosen: Sequence[Problem], step: int) -> None:
+        """Begin to draw those of a later step, from the weights that the engine has now, while this process trains."""
+        self._ahead = step, self._thread.submit(self._draw, chosen, step)
+
+    def drawn_ahead(self) -> dict[str, Any] | None:
+        """What sample_ahead drew, as JSON for a checkpoint: the weights that drew it are gone when a run is continued."""
+        if self._ahead is None:
+            return None
+        step, samples = self._ahead
+        return {"step": step, "samples": [asdict(sample) for sample in samples.result()]}
+
+    def restore(self, ahead: dict[str, Any] | None) -> None:
+        """Take back what drawn_ahead gave."""
+        if ahead is not None:
+            done: Future[list[Sample]] = Future()
+            done.set_result([Sample(**sample) for sample in ahead["samples"]])
+            self._ahead = ahead["step"], done
+
+    def _draw(self, chosen: Sequence[Problem], step: int) -> list[Sample]:
+        stage = self._cfg.stage(step)
+        each = [(problem, number) for problem in chosen for number in range(stage.samples)]
+        seeds = [sample_seed(self._cfg.seed, step, problem.task_id, number) for problem, number in each]
+        prompts = [self._prompt(problem) for problem, _ in each]
+        return self._engine.generate(prompts, seeds, self._cfg.temperature, stage.max_response, [self._chat.end_id])
 
     def judge(self, sampled: Sequence[tuple[Problem, list[int], Sample]]) -> list[Rollout]:
         """The samples with the sandbox's verdicts. Process 0 only."""
@@ -87,12 +118,16 @@ class Actor:
         an error).
         """
         folder = self._out / "policy"
+        if self._ahead is not None:
+            self._ahead[
+                1
+            ].exception()  # the engine answers one request at a time; a fault is raised by who asks for the samples
         hf.export(state, folder, self._base)
         on_main(lambda: self._engine.load(folder))
         return self._agreement(state)
 
     def _agreement(self, state: TrainState) -> float:
-        multiple = self._cfg.parallel.tp if self._cfg.parallel.sequence_parallel else 1
+        multiple = self._cfg.parallel.sequence_multiple()
         # Every data-parallel process scores the same probes: process 0 then has them whichever share it trains on.
         [batch] = micro_batches(self._probes, len(self._probes), 0, 1, self._chat.end_id, multiple)
         [ours] = token_logprobs(state, [batch])
@@ -111,7 +146,8 @@ class Actor:
             raise SeedbedError(
                 f"engine and trainer differ by {difference:.2e} in a token's log-probability after {state.step} steps, "
                 f"logprob_limit={self._cfg.logprob_limit}",
-                "give both one dtype (engine.dtype=float32 and dtype=fp32), or raise logprob_limit to about 0.1 for bf16",
+                "give both one dtype (engine.dtype=float32 and dtype=fp32), or raise logprob_limit to about 0.1 for bf16; "
+                f"`python -m rl.contract --model {self._out / 'policy'}` names the first layer that differs",
             )
         return difference
 

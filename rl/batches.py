@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from random import Random
 
 import torch
+
+from megatron_train.step import block_causal_mask
 
 Batch = dict[str, torch.Tensor]
 
@@ -34,16 +37,17 @@ def places(size: int, start: int, count: int, seed: int) -> list[int]:
 
 
 def micro_batches(
-    examples: Sequence[Example], size: int, dp_rank: int, dp_size: int, pad_id: int, multiple: int
+    examples: Sequence[Example], size: int, dp_rank: int, dp_size: int, pad_id: int, multiple: int, least: int = 0
 ) -> list[Batch]:
     """Process dp_rank's share of `examples`, in micro-batches of `size` sequences of one common length.
 
     Each holds tokens, labels int64 [size, s] (labels[t] follows tokens[t]); loss_mask float [size, s], 1 where the label is a
-    response token; per_sequence values [size]; per_token values [size, s] at the response's labels, 0 elsewhere. s is the longest
-    sequence of all examples, rounded up to `multiple` (sequence parallelism cuts it). Short shares are filled with rows whose
-    loss_mask is 0, so that every process has the same number of micro-batches. Example i goes to process i % dp_size.
+    response token; per_sequence values [size]; per_token values [size, s] at the response's labels, 0 elsewhere. s is the
+    longest sequence of all examples, `least` if that is more, rounded up to `multiple` (sequence parallelism cuts it). Short
+    shares are filled with rows whose loss_mask is 0, so that every process has the same number of micro-batches. Example i goes
+    to process i % dp_size.
     """
-    longest = max(len(e.prompt) + len(e.response) for e in examples) - 1
+    longest = max(least, max(len(e.prompt) + len(e.response) for e in examples) - 1)
     length = -(-longest // multiple) * multiple
     rounds = -(-len(examples) // (size * dp_size))
     mine = list(examples[dp_rank::dp_size])
@@ -53,6 +57,63 @@ def micro_batches(
         rows += [_empty(examples[0], length, pad_id)] * (size - len(rows))
         batches.append({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
     return batches
+
+
+def weighted_places(weights: Sequence[float], start: int, count: int, seed: int) -> list[int]:
+    """Draws start ... start + count of an endless series with replacement: item i comes in proportion to weights[i], each draw
+    from (seed, its number) alone."""
+    everything, sums = range(len(weights)), list(accumulate(weights))
+    return [Random(f"{seed}:draw:{n}").choices(everything, cum_weights=sums)[0] for n in range(start, start + count)]
+
+
+def packed_batches(
+    examples: Sequence[Example], size: int, dp_rank: int, dp_size: int, pad_id: int, length: int
+) -> list[Batch]:
+    """The examples, several to a row of `length` places, in micro-batches of `size` rows; tokens, labels, loss_mask as in
+    micro_batches, and attention_mask bool [size, 1, length, length], True where a token may not attend.
+
+    No token sees another example, so sums of losses are those of the examples alone, to rounding. Rows are filled first-fit
+    from the longest example down; row i goes to process i % dp_size. No example may have more than length + 1 tokens.
+    """
+    rows: list[list[Example]] = []
+    room: list[int] = []
+    for example in sorted(examples, key=lambda e: -len(e.prompt) - len(e.response)):
+        need = len(example.prompt) + len(example.response) - 1
+        place = next((i for i, left in enumerate(room) if left >= need), len(rows))
+        if place == len(rows):
+            rows.append([])
+            room.append(length)
+        rows[place].append(example)
+        room[place] -= need
+    rounds = -(-len(rows) // (size * dp_size))
+    mine = [_packed_row(row, length, pad_id) for row in rows[dp_rank::dp_size]]
+    mine += [_packed_row([], length, pad_id)] * (rounds * size - len(mine))
+    batches = []
+    for start in range(0, rounds * size, size):
+        some = mine[start : start + size]
+        batch = {name: torch.stack([row[name] for row in some]) for name in some[0]}
+        batch["attention_mask"] = block_causal_mask(batch.pop("document"))
+        batches.append(batch)
+    return batches
+
+
+def _packed_row(examples: Sequence[Example], length: int, pad_id: int) -> Batch:
+    row = {
+        "tokens": torch.full((length,), pad_id),
+        "labels": torch.full((length,), pad_id),
+        "loss_mask": torch.zeros(length),
+        "document": torch.full(
+            (length,), -1
+        ),  # padding is a document too: a token that may attend to nothing has no softmax
+    }
+    at = 0
+    for number, example in enumerate(examples):
+        ids = torch.tensor([*example.prompt, *example.response])
+        place = slice(at, at + len(ids) - 1)
+        row["tokens"][place], row["labels"][place], row["document"][place] = ids[:-1], ids[1:], number
+        row["loss_mask"][at + len(example.prompt) - 1 : place.stop] = 1.0
+        at = place.stop
+    return row
 
 
 def _row(example: Example, length: int, pad_id: int) -> Batch:

@@ -12,8 +12,11 @@ import os
 import sys
 from typing import Any, TextIO
 
+from rl.sandbox.inside import kernel
+
 
 def main() -> None:
+    kernel.die_with_parent()  # a trainer that is killed leaves no engine behind
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # vLLM prints; the reply channel must stay clean
     settings = json.loads(sys.argv[1])
@@ -103,11 +106,29 @@ class Server:
             ]
         }
 
+    def do_layers(self, sequence: list[int], file: str) -> dict[str, Any]:
+        """Write each layer's output for all tokens of `sequence` but the last (rl/layers.py) as safetensors."""
+        from safetensors.torch import save_file
+
+        [outputs] = self._llm.collective_rpc(_record, args=(self.do_score, sequence))
+        save_file({name: rows[: len(sequence) - 1].contiguous() for name, rows in outputs.items()}, file)
+        return {"layers": len(outputs)}
+
     def do_load(self, folder: str) -> dict[str, Any]:
         """Replace the weights by those of an HF folder of the same architecture."""
         self._llm.collective_rpc(_reload, args=(folder,))
         self._llm.reset_prefix_cache()
         return {"loaded": folder}
+
+
+def _record(worker: Any, score: Any, sequence: list[int]) -> dict[str, Any]:
+    from rl import layers
+
+    # A layer gives the change of the residual stream and the stream before it apart.
+    modules = layers.llama_modules(worker.model_runner.get_model())
+    with layers.recorded(modules, lambda output: sum(output) if isinstance(output, tuple) else output) as found:
+        score([sequence])
+    return found
 
 
 def _reload(worker: Any, folder: str) -> None:

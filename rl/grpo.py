@@ -5,7 +5,8 @@
 Reads DIR/rl/sft/hf and DIR/rl/problems_{train,heldout}.jsonl. Writes DIR/rl/grpo (checkpoints/, metrics.jsonl,
 rollouts.jsonl, hf/) and the held-out completions before and after, DIR/rl/eval_sft.json and eval_grpo.json. Process 0
 owns the engine and the sandbox; all processes train, in any layout. Prompts and sampling seeds depend on (seed, step)
-alone, so a run that was killed and started again repeats no step differently. On CPUs set OMP_NUM_THREADS=1.
+alone, so a run that was killed and started again repeats no step differently. With rollout_lag=1 the engine draws the
+next step's rollouts while this one trains; a checkpoint holds what was drawn. On CPUs set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from rl import problems
 from rl.actor import Actor
 from rl.batches import micro_batches, places
 from rl.chat import Chat
-from rl.objective import LossSums, clipped_policy_loss
+from rl.objective import LossSums, clipped_policy_loss, truncated_importance_weights
 from rl.problems import Problem
 from rl.progress import Stopwatch, line
 from rl.ranks import on_main
@@ -60,9 +61,11 @@ def main(argv: list[str]) -> int:
     with Actor(cfg, base, chat, train, out) as actor:  # the engine loads while the trainer is built
         parallel.start(cfg.parallel, cfg.seed)
         state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
-        sampling = (cfg.seed, cfg.prompts, cfg.samples, cfg.temperature, cfg.max_response)
+        plan = [(stage.steps, stage.samples, stage.max_response) for stage in cfg.plan[:-1]]
+        sampling = (cfg.seed, cfg.prompts, cfg.samples, cfg.temperature, cfg.max_response, plan, cfg.rollout_lag)
         data = config_hash([p.task_id for p in train], *sampling)
-        start_or_resume(state, base, out, data, cfg, logs=("rollouts.jsonl",))
+        extra = start_or_resume(state, base, out, data, cfg, logs=("rollouts.jsonl",))
+        actor.restore(extra.get("drawn_ahead"))
         _train(cfg, state, actor, chat.end_id, train, heldout, data, out)
         hf.export(state, out / "hf", base)
         parallel.stop()
@@ -79,6 +82,9 @@ def _train(
     data: str,
     out: Path,
 ) -> None:
+    def problems_of(step: int) -> list[Problem]:
+        return [train[i] for i in places(len(train), step * cfg.prompts, cfg.prompts, cfg.seed)]
+
     schedule = ScheduleConfig(steps=cfg.steps, warmup_steps=cfg.warmup_steps, decay_steps=0)
     clock = Stopwatch(cfg.steps - state.step)
     difference = actor.sync(state)
@@ -90,12 +96,14 @@ def _train(
 
     while state.step < cfg.steps:
         with clock.part("rollout"):
-            chosen = [train[i] for i in places(len(train), state.step * cfg.prompts, cfg.prompts, cfg.seed)]
-            sampled = on_main(lambda chosen=chosen: actor.sample(chosen, state.step))
+            sampled = on_main(lambda: actor.sample(problems_of(state.step), state.step))
+            policy = max(0, state.step - cfg.rollout_lag)
+            if cfg.rollout_lag and state.step + 1 < cfg.steps and parallel.is_main():
+                actor.sample_ahead(problems_of(state.step + 1), state.step + 1)
         with clock.part("reward"):
             rollouts = on_main(lambda sampled=sampled: actor.judge(sampled))
         with clock.part("train"):
-            selection = select(rollouts, cfg)
+            selection = select(rollouts, cfg, cfg.stage(state.step).samples)
             lr = learning_rate(state.step, cfg.optim, schedule)
             result = policy_step(cfg, state, selection, pad_id, lr)
         with clock.part("sync"):
@@ -110,11 +118,11 @@ def _train(
             row["heldout_reward"] = after["reward"]
         row["seconds"] = clock.end_step()
         if parallel.is_main():
-            for sample in log_rows(rollouts, selection, state.step):
+            for sample in log_rows(rollouts, selection, state.step, policy):
                 metrics.append(out / "rollouts.jsonl", sample)
         _log(row, cfg, clock, out)
         if last or state.step % cfg.save_every == 0:
-            checkpoint.save(state, out / "checkpoints", {"data": data}, cfg.keep)
+            checkpoint.save(state, out / "checkpoints", {"data": data, "drawn_ahead": actor.drawn_ahead()}, cfg.keep)
 
 
 def policy_step(cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id: int, lr: float) -> StepResult:
@@ -122,15 +130,17 @@ def policy_step(cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id
     if not selection.examples:
         state.step += 1
         return StepResult(0.0, 0, 0.0, {})
-    multiple = cfg.parallel.tp if cfg.parallel.sequence_parallel else 1
+    multiple = cfg.parallel.sequence_multiple()
     batches = micro_batches(
         selection.examples, cfg.micro_batch, parallel.dp_rank(), parallel.dp_size(), pad_id, multiple
     )
 
     def loss(logprobs: torch.Tensor, batch: Batch) -> LossSums:
-        return clipped_policy_loss(
-            logprobs, batch["old_logprobs"], batch["advantage"], batch["loss_mask"], cfg.clip_low, cfg.clip_high
-        )
+        sampled, mask = batch["old_logprobs"], batch["loss_mask"]
+        old, weights = sampled, None
+        if cfg.rollout_lag:  # the policy that the ratio is clipped around is the present one, not the one that sampled
+            old, weights = logprobs.detach(), truncated_importance_weights(logprobs, sampled, mask, cfg.max_importance)
+        return clipped_policy_loss(logprobs, old, batch["advantage"], mask, cfg.clip_low, cfg.clip_high, weights)
 
     return train_step(state, batches, loss, lr, cfg.temperature)
 

@@ -8,6 +8,7 @@ Sec 3.3). There is no KL term (Seed-Coder, arXiv 2506.03524 Sec 3.2).
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 
 LossSums = tuple[Tensor, Tensor, dict[str, Tensor]]
@@ -56,15 +57,31 @@ def groups_with_signal(
     return keep
 
 
+def truncated_importance_weights(logprobs: Tensor, behaviour_logprobs: Tensor, mask: Tensor, cap: float) -> Tensor:
+    """min(p / b, cap) at the tokens in mask, 0 elsewhere, without gradient: b sampled the tokens, p trains on them.
+
+    Truncation bounds the variance (Ionides 2008, "Truncated importance sampling"); TRL's `token_truncate`. All [b, s].
+    """
+    log_ratio = torch.where(mask > 0, logprobs.detach() - behaviour_logprobs, torch.zeros_like(logprobs))
+    return log_ratio.exp().clamp(max=cap) * mask.to(logprobs.dtype)
+
+
 def clipped_policy_loss(
-    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor, clip_low: float, clip_high: float
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    advantages: Tensor,
+    mask: Tensor,
+    clip_low: float,
+    clip_high: float,
+    weights: Tensor | None = None,
 ) -> LossSums:
-    """-min(ratio * A, clip(ratio, 1 - clip_low, 1 + clip_high) * A) summed over the tokens in mask.
+    """-w * min(ratio * A, clip(ratio, 1 - clip_low, 1 + clip_high) * A) summed over the tokens in mask.
 
     PPO's clipped surrogate (arXiv 1707.06347 eq. 7) with DAPO's separate upper bound (arXiv 2503.14476 Sec 3.1).
     logprobs (with gradient) and old_logprobs float [b, s], of the sampled tokens, at the sampling temperature; advantages [b];
-    mask [b, s], 0 for prompts, padding and everything that must not count. Further sums: clipped (tokens where the clip took
-    the gradient away), ratio, and gap (|logprobs - old_logprobs|, which is rounding alone in the first step after a rollout).
+    mask [b, s], 0 for prompts, padding and everything that must not count; weights [b, s] without gradient, 1 if not given.
+    Further sums: clipped (tokens where the clip took the gradient away), ratio, and gap (|logprobs - old_logprobs|, which is
+    rounding alone in the first step after a rollout).
     """
     weight = mask.to(logprobs.dtype)
     # Masked places may hold anything, infinities included: zero them before exp, not after.
@@ -79,7 +96,36 @@ def clipped_policy_loss(
             "ratio": (ratio * weight).sum(),
             "gap": (log_ratio.abs() * weight).sum(),
         }
-    return -(torch.minimum(plain, bounded) * weight).sum(), weight.sum().to(torch.int), sums
+    scaled = weight if weights is None else weight * weights
+    return -(torch.minimum(plain, bounded) * scaled).sum(), weight.sum().to(torch.int), sums
+
+
+def sequence_logprobs(logprobs: Tensor, mask: Tensor) -> Tensor:
+    """log p of each response: logprobs [b, s] summed over the tokens in mask [b, s] -> [b]."""
+    return torch.where(mask > 0, logprobs, torch.zeros_like(logprobs)).sum(1)
+
+
+def preference_loss(logprobs: Tensor, mask: Tensor, reference: Tensor, beta: float) -> LossSums:
+    """-log sigmoid(beta * ((log p - log r)(chosen) - (log p - log r)(rejected))) summed over the pairs: DPO (arXiv 2305.18290
+    eq. 7).
+
+    logprobs, mask [2n, s]: n chosen responses, then the n rejected ones in the same order; reference [2n]: log r of each
+    response under the model that training started from, so the first loss is ln 2. A pair whose mask is empty does not
+    count. What is counted are pairs. Further sums: accuracy (pairs whose chosen response gained more), margin, and the
+    implicit rewards of both sides, beta * (log p - log r).
+    """
+    rewards = beta * (sequence_logprobs(logprobs, mask) - reference)
+    chosen, rejected = rewards.chunk(2)
+    counts = (mask.sum(1) > 0).chunk(2)[0].to(logprobs.dtype)
+    margin = chosen - rejected
+    with torch.no_grad():
+        sums = {
+            "accuracy": ((margin > 0) * counts).sum(),
+            "margin": (margin * counts).sum(),
+            "chosen_reward": (chosen * counts).sum(),
+            "rejected_reward": (rejected * counts).sum(),
+        }
+    return -(functional.logsigmoid(margin) * counts).sum(), counts.sum().to(torch.int), sums
 
 
 def masked_cross_entropy(logprobs: Tensor, mask: Tensor) -> LossSums:

@@ -10,8 +10,10 @@ occurs in training under any wording.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +46,7 @@ class Problem:
     code: str
     tests: CallTests | StdioTests
     continues: bool = False
+    difficulty: float = 0.0  # 0: not known
 
 
 def generate(cfg: ProblemConfig) -> tuple[list[Row], list[Row]]:
@@ -75,14 +78,20 @@ def save(rows: Iterable[Row], path: Path) -> None:
 
 def read(path: Path) -> list[Problem]:
     """The problems of a file. Raises SeedbedError, with the line, for what cannot be used and for a task_id that comes twice."""
+    return [problem for _, problem in read_with_rows(path)]
+
+
+def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
+    """The same, each with the row it came from."""
     if not path.is_file():
         raise SeedbedError(
             f"{path} does not exist", "run rl.sft first, which writes the problems, or give another path"
         )
-    found: dict[str, Problem] = {}
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    found: dict[str, tuple[Row, Problem]] = {}
+    for number, line in enumerate(_text(path).splitlines(), start=1):
         try:
-            problem = parse(json.loads(line))
+            row = json.loads(line)
+            problem = parse(row)
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise SeedbedError(
                 f"{path}:{number}: {type(error).__name__}: {error}",
@@ -92,20 +101,32 @@ def read(path: Path) -> list[Problem]:
             raise SeedbedError(
                 f"{path}:{number}: task_id {problem.task_id!r} occurs twice", "give every problem its own"
             )
-        found[problem.task_id] = problem
+        found[problem.task_id] = row, problem
     if not found:
         raise SeedbedError(f"{path} holds no problem", "give a file with one JSON object a line")
     return list(found.values())
 
 
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise SeedbedError(
+            f"{path} cannot be read ({type(error).__name__}: {error})", "give UTF-8 text, or a whole .gz"
+        ) from error
+
+
 def parse(row: Row) -> Problem:
     """One row of a file. Raises KeyError for a missing field, SeedbedError for tests in no known form."""
     tests = formats.tests(row)
+    difficulty = float(row.get("difficulty", 0.0))
     if "entry_point" in row:
-        return Problem(row["task_id"], row["prompt"], row["prompt"] + row["canonical_solution"], tests, continues=True)
+        code = row["prompt"] + row["canonical_solution"]
+        return Problem(str(row["task_id"]), row["prompt"], code, tests, True, difficulty)
     # MBPP's authors put the tests under the text as well (arXiv 2108.07732 Sec 4.1).
     prompt = row["prompt"] if "prompt" in row else "\n".join([row["text"], "It must satisfy:", *row["test_list"]])
-    return Problem(str(row["task_id"]), prompt, row.get("code", ""), tests)
+    return Problem(str(row["task_id"]), prompt, row.get("code", ""), tests, difficulty=difficulty)
 
 
 def _row(function: Function, seed: int) -> Row:

@@ -1,9 +1,12 @@
-"""Work that only process 0 can do (engine, sandbox, files), with its result, or its fault, on every process."""
+"""Work of one process with its result on all: what only process 0 can do (engine, sandbox, files), and each one's share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
+
+import torch.distributed as dist
+from megatron.core import parallel_state
 
 from conf.errors import SeedbedError
 from megatron_train import parallel
@@ -24,3 +27,12 @@ def on_main(work: Callable[[], T]) -> T:
     if kind == "fault":
         raise SeedbedError(*value)  # type: ignore[misc]
     return value  # type: ignore[return-value]
+
+
+def from_shares(mine: Sequence[T], total: int) -> list[T]:
+    """All `total` results, on every process, where item i was the work of data-parallel process i % dp (as rl/batches.py
+    shares examples out) and `mine` are this one's in order; collective."""
+    dp = parallel.dp_size()
+    shares: list[Sequence[T]] = [()] * dp
+    dist.all_gather_object(shares, list(mine), group=parallel_state.get_data_parallel_group())
+    return [shares[i % dp][i // dp] for i in range(total)]

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rl.problems import Problem
-from rl.sandbox import Job, Sandbox
+from rl.sandbox import Job, Limits, Sandbox
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
-_DEFINITION = re.compile(r"^\s*(?:async\s+)?(?:def|class)\s|\blambda\b", re.MULTILINE)
+# The margin takes no line breaks: a completion of many empty lines would cost the square of their number.
+_DEFINITION = re.compile(r"^[^\S\n]*(?:async\s+)?(?:def|class)\s|\blambda\b", re.MULTILINE)
 
 # How the seven verdicts on a program are shown; infrastructure is not one of them.
 SHARES = {"pass": "pass", "fail": "wrong", "timeout": "timeout", "infrastructure": "infrastructure"}
@@ -48,7 +49,7 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
             Reward(
                 value=float(verdict.verdict == "pass"),
                 counted=verdict.verdict != "infrastructure",
-                malformed=_DEFINITION.search(pair[1]) is None,
+                malformed=_DEFINITION.search(pair[1], 0, Limits.program_bytes) is None,  # longer ones never run
                 verdict=verdict.verdict,
                 reason=verdict.reason,
             )

@@ -13,6 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from safetensors.torch import load_file
+from torch import Tensor
+
 from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
 
@@ -27,6 +30,9 @@ _TORCHRUN = (
     "MASTER_ADDR",
     "MASTER_PORT",
 )
+
+
+COMMAND = (sys.executable, "-m", "rl.engine")
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Engine:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w") as log_file:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "rl.engine", json.dumps(settings)],
+                [*COMMAND, json.dumps(settings)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log_file,
@@ -90,6 +96,11 @@ class Engine:
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         """log p of each token but the first, at temperature 1."""
         return self._ask("score", sequences=[list(s) for s in sequences])["logprobs"]
+
+    def layers(self, sequence: Sequence[int], file: Path) -> dict[str, Tensor]:
+        """What each layer puts into the residual stream for all tokens but the last (rl/layers.py), by way of `file`."""
+        self._ask("layers", sequence=list(sequence), file=str(file))
+        return load_file(file)
 
     def load(self, folder: Path) -> None:
         """Take the weights of an HF folder of the same architecture, and forget every cached prefix."""

@@ -11,18 +11,22 @@ from megatron_train import checkpoint, hf, metrics, parallel
 from megatron_train.step import TrainState
 
 
-def start_or_resume(state: TrainState, base: Path, out: Path, data: str, cfg: Any, logs: tuple[str, ...] = ()) -> None:
-    """Load the newest checkpoint under out/checkpoints, or the weights of `base` where there is none; collective.
+def start_or_resume(
+    state: TrainState, base: Path, out: Path, data: str, cfg: Any, logs: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Load the newest checkpoint under out/checkpoints, or the weights of `base` where there is none; collective. Returns the
+    checkpoint's `extra`, {} where there is none.
 
     data: identity of everything that decides which samples a step sees; checkpoints carry it in extra["data"], and one
     with another is refused with a SeedbedError. Rows that metrics.jsonl and `logs` hold of later steps are dropped, as
     they come again.
     """
-    newest = checkpoint.latest(out / "checkpoints")
+    newest, extra = checkpoint.latest(out / "checkpoints"), {}
     if newest is None:
         hf.load_weights(state, base)
     else:
-        theirs = checkpoint.read_manifest(newest)["extra"]["data"]
+        extra = checkpoint.read_manifest(newest)["extra"]
+        theirs = extra["data"]
         if theirs != data:
             raise SeedbedError(
                 f"{newest} belongs to a run over other data: its settings hash to {theirs}, these to {data}",
@@ -34,3 +38,4 @@ def start_or_resume(state: TrainState, base: Path, out: Path, data: str, cfg: An
         for log in ("metrics.jsonl", *logs):
             metrics.keep_up_to(out / log, state.step)
         (out / "config.yaml").write_text(to_yaml(cfg))
+    return extra

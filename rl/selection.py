@@ -37,10 +37,10 @@ class Selection:
     examples: list[Example]
 
 
-def select(rollouts: Sequence[Rollout], cfg: GrpoConfig) -> Selection:
-    """Advantages within groups of cfg.samples, and which rollouts train: those of groups with signal that have a
+def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, samples: int) -> Selection:
+    """Advantages within groups of `samples`, and which rollouts train: those of groups with signal that have a
     verdict and, with cfg.mask_overlong, ended by themselves."""
-    shape = (-1, cfg.samples)
+    shape = (-1, samples)
     rewards = torch.tensor([r.reward.value for r in rollouts]).view(shape)
     counted = torch.tensor([r.reward.counted for r in rollouts]).view(shape)
     malformed = torch.tensor([r.reward.malformed for r in rollouts]).view(shape)
@@ -70,11 +70,15 @@ def statistics(rollouts: Sequence[Rollout], selection: Selection) -> dict[str, A
     }
 
 
-def log_rows(rollouts: Sequence[Rollout], selection: Selection, step: int) -> list[dict[str, Any]]:
-    """Rows of rollouts.jsonl: everything that is needed to judge the samples again or to train on them."""
+def log_rows(rollouts: Sequence[Rollout], selection: Selection, step: int, policy: int) -> list[dict[str, Any]]:
+    """Rows of rollouts.jsonl: everything that is needed to judge the samples again or to train on them.
+
+    step: the step that trains on them, from 1; policy: how many steps the weights that drew them had taken.
+    """
     return [
         {
             "step": step,
+            "policy": policy,
             "task_id": r.problem.task_id,
             "completion": r.completion,
             "verdict": r.reward.verdict,

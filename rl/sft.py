@@ -2,12 +2,14 @@
 
     torchrun --nproc-per-node 2 -m rl.sft --config conf/rl/demo_sft.yaml output=DIR [base=HF_FOLDER] [key=value]
 
-Reads DIR/hf. Writes DIR/rl/problems_train.jsonl and problems_heldout.jsonl (every reference verified in the sandbox) and
-DIR/rl/sft (checkpoints/, metrics.jsonl, hf/). Started again it goes on from the newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
+Demonstrations are generated problems, or the `code` of those in train_problems=FILE heldout_problems=FILE. Reads DIR/hf. Writes
+DIR/rl/problems_train.jsonl and problems_heldout.jsonl (every reference verified in the sandbox) and DIR/rl/sft (checkpoints/,
+metrics.jsonl, hf/). Started again it goes on from the newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
@@ -24,7 +26,7 @@ from megatron_train import checkpoint, hf, metrics, parallel
 from megatron_train.schedule import learning_rate
 from megatron_train.step import Batch, build, eval_loss, train_step
 from rl import problems, rewards
-from rl.batches import Example, micro_batches, places
+from rl.batches import Example, micro_batches, packed_batches, places, weighted_places
 from rl.chat import Chat
 from rl.objective import LossSums, masked_cross_entropy
 from rl.problems import Problem
@@ -48,24 +50,35 @@ def main(argv: list[str]) -> int:
 
     parallel.start(cfg.parallel, cfg.seed)
     on_main(lambda: prepare_problems(cfg, folder))
-    train = demonstrations(problems.read(folder / "problems_train.jsonl")[: cfg.demonstrations], chat, cfg.max_length)
+    chosen = problems.read(folder / "problems_train.jsonl")[: cfg.demonstrations]
+    train, weights = demonstrations(chosen, chat, cfg.max_length), difficulties(chosen, cfg.favour_harder)
     heldout = demonstrations(problems.read(folder / "problems_heldout.jsonl"), chat, cfg.max_length)
 
     state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
-    data = config_hash(cfg.problems, cfg.demonstrations, cfg.batch.total, cfg.seed)
+    sources = cfg.train_problems, cfg.heldout_problems
+    data = config_hash(cfg.problems, *sources, cfg.demonstrations, cfg.batch.total, cfg.seed, cfg.favour_harder)
     start_or_resume(state, base, out, data, cfg)
     if parallel.is_main():
         print(f"{len(train)} demonstrations, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}", flush=True)
 
     def shard(examples: list[Example]) -> list[Batch]:
-        multiple = cfg.parallel.tp if cfg.parallel.sequence_parallel else 1
-        return micro_batches(examples, cfg.batch.micro, parallel.dp_rank(), parallel.dp_size(), chat.end_id, multiple)
+        multiple = cfg.parallel.sequence_multiple()
+        mine = parallel.dp_rank(), parallel.dp_size()
+        if cfg.pack_length:
+            length = -(-cfg.pack_length // multiple) * multiple
+            return packed_batches(examples, cfg.batch.micro, *mine, chat.end_id, length)
+        return micro_batches(examples, cfg.batch.micro, *mine, chat.end_id, multiple)
+
+    def draw(start: int) -> list[int]:
+        if cfg.favour_harder:
+            return weighted_places(weights, start, cfg.batch.total, cfg.seed)
+        return places(len(train), start, cfg.batch.total, cfg.seed)
 
     first, began = state.step, time.perf_counter()
     while state.step < cfg.schedule.steps:
         started = time.perf_counter()
         lr = learning_rate(state.step, cfg.optim, cfg.schedule)
-        batch = [train[i] for i in places(len(train), state.step * cfg.batch.total, cfg.batch.total, cfg.seed)]
+        batch = [train[i] for i in draw(state.step * cfg.batch.total)]
         result = train_step(state, shard(batch), loss, lr)
         last = state.step == cfg.schedule.steps
         row = {
@@ -94,18 +107,23 @@ def loss(logprobs: torch.Tensor, batch: Batch) -> LossSums:
 
 
 def prepare_problems(cfg: SftConfig, folder: Path) -> None:
-    """Generate both problem files, every reference judged by the sandbox, unless those of this config are there already."""
+    """Generate both problem files, or copy those given: every reference is judged by the sandbox, and a problem whose
+    reference fails its own tests is named and dropped. Does nothing when those of this config are there already."""
     stamp = folder / "problems.hash"
-    wanted = config_hash(cfg.problems)
+    given = [Path(path) for path in (cfg.train_problems, cfg.heldout_problems) if path]
+    wanted = config_hash(
+        cfg.problems, [hashlib.sha256(path.read_bytes()).hexdigest() for path in given if path.is_file()]
+    )
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     stamp.unlink(missing_ok=True)
     with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
-        for name, rows in zip(("train", "heldout"), problems.generate(cfg.problems), strict=True):
+        both = [[row for row, _ in problems.read_with_rows(path)] for path in given] or problems.generate(cfg.problems)
+        for name, rows in zip(("train", "heldout"), both, strict=True):
             failing = rewards.failing_references(sandbox, [problems.parse(row) for row in rows])
             for task_id, reason in failing.items():
                 print(f"dropped problem {task_id}: its reference fails its own tests: {reason}", file=sys.stderr)
-            good = [row for row in rows if row["task_id"] not in failing]
+            good = [row for row in rows if str(row["task_id"]) not in failing]
             problems.save(good, folder / f"problems_{name}.jsonl")
             print(f"{len(good)} {name} problems, references verified in the sandbox", flush=True)
     stamp.write_text(wanted)
@@ -123,6 +141,17 @@ def demonstrations(some: list[Problem], chat: Chat, max_length: int) -> list[Exa
             )
         examples.append(example)
     return examples
+
+
+def difficulties(some: list[Problem], power: float) -> list[float]:
+    """Sampling weights: difficulty ** power. Raises SeedbedError for a problem whose difficulty is not known."""
+    unknown = [problem.task_id for problem in some if problem.difficulty <= 0]
+    if power and unknown:
+        raise SeedbedError(
+            f"favour_harder={power:g}, but {len(unknown)} problems have no difficulty, the first {unknown[0]}",
+            "give every problem a `difficulty` above 0, or set favour_harder=0",
+        )
+    return [problem.difficulty**power for problem in some]
 
 
 def _line(row: dict[str, Any], steps: int, eta: float) -> str:

@@ -1,10 +1,13 @@
 """python -m spark_jobs run --config conf/curate/local.yaml input=PATH output=DIR [until=TABLE] [from=TABLE]
-python -m spark_jobs status | funnel | fingerprint  output=DIR
+python -m spark_jobs status | funnel  output=DIR
 python -m spark_jobs explain PATH_OR_SHA256  output=DIR
+python -m spark_jobs certify  output=DIR [TABLE[@VERSION] ...]
+python -m spark_jobs diff     output=DIR [from=VERSION] [to=VERSION]
+python -m spark_jobs audit    output=DIR [sample=1000] [pool=20000]
 python -m spark_jobs whatif  output=DIR --cut 0.2 [--per language] | --threshold 0.3
 
 `run` takes the whole graph through one Spark session and skips what is up to date. The other commands read the tables
-without Spark and answer in a second or two.
+without Spark: at once, but for `audit`, which compares some millions of pairs.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.curate import CurateConfig
 
-COMMANDS = ("run", "status", "funnel", "explain", "fingerprint", "whatif")
+COMMANDS = ("run", "status", "funnel", "explain", "certify", "diff", "audit", "whatif")
 
 
 def main(argv: list[str]) -> int:
@@ -61,29 +64,59 @@ def _run(argv: list[str]) -> int:
 
 
 def _read(command: str, argv: list[str]) -> int:
+    options, wanted = _options(command, argv)
+    output = options["output"]
+    if command == "explain" and len(wanted) != 1:
+        raise SeedbedError(
+            f"explain takes one path or SHA-256, got {len(wanted)}", "python -m spark_jobs explain PATH output=DIR"
+        )
+    if wanted and command not in ("explain", "certify"):
+        raise SeedbedError(f"{command} does not take {wanted[0]!r}", f"python -m spark_jobs {command} output=DIR")
+    numbers = {name: _number(name, value) for name, value in options.items() if name != "output"}
     from spark_jobs import inspect_tables
 
-    wanted = [a for a in argv if not a.startswith("output=")]
-    output = next((a.removeprefix("output=") for a in argv if a.startswith("output=")), "")
-    if not output:
-        raise SeedbedError(f"{command} needs output=DIR", f"python -m spark_jobs {command} output=runs/demo")
     if command == "explain":
-        if len(wanted) != 1:
-            raise SeedbedError(
-                f"explain takes one path or SHA-256, got {len(wanted)}", "python -m spark_jobs explain PATH output=DIR"
-            )
-        print(inspect_tables.explain(output, wanted[0]))
-    elif wanted:
-        raise SeedbedError(f"{command} does not take {wanted[0]!r}", f"python -m spark_jobs {command} output=DIR")
+        text = inspect_tables.explain(output, wanted[0])
+    elif command == "certify":
+        from spark_jobs.certify import certify
+
+        text = certify(output, wanted)
+    elif command == "diff":
+        from spark_jobs.diff_clusters import diff
+
+        text = diff(output, numbers.get("from"), numbers.get("to"))
+    elif command == "audit":
+        from spark_jobs.audit import audit
+
+        text = audit(output, numbers.get("sample", 1000), numbers.get("pool", 20_000))
     else:
-        print(
-            {
-                "status": inspect_tables.status,
-                "funnel": inspect_tables.funnel_text,
-                "fingerprint": inspect_tables.fingerprints,
-            }[command](output)
-        )
+        text = {"status": inspect_tables.status, "funnel": inspect_tables.funnel_text}[command](output)
+    print(text)
     return 0
+
+
+OPTIONS = {"diff": ("from", "to"), "audit": ("sample", "pool")}  # of the reading commands, besides output
+
+
+def _options(command: str, argv: list[str]) -> tuple[dict[str, str], list[str]]:
+    """(key=value options, other words) of a reading command. Raises SeedbedError where output is not among them."""
+    known = ("output", *OPTIONS.get(command, ()))
+    options, wanted = {}, []
+    for item in argv:
+        name, equals, value = item.partition("=")
+        if equals and name in known:
+            options[name] = value
+        else:
+            wanted.append(item)
+    if not options.get("output"):
+        raise SeedbedError(f"{command} needs output=DIR", f"python -m spark_jobs {command} output=runs/demo")
+    return options, wanted
+
+
+def _number(name: str, value: str) -> int:
+    if not value.isdigit():
+        raise SeedbedError(f"{name}={value} is not a number", f"give {name}=N")
+    return int(value)
 
 
 if __name__ == "__main__":

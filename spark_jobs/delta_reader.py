@@ -40,13 +40,22 @@ class DeltaReader:
         """The tables that are there, in the order they were asked for."""
         return tuple(self._tables)
 
+    def at(self, name: str, version: int) -> str:
+        """The name under which `sql` sees a table as it was at `version`. Raises SeedbedError where there is no such."""
+        newest = self._tables[name].version()
+        if not 0 <= version <= newest:
+            raise SeedbedError(f"{name} has no version {version}", f"give one from 0 to {newest}")
+        view = f"{name}_at_{version}"
+        self._db.register(view, DeltaTable(f"{self.root}/tables/{name}", version=version).to_pyarrow_dataset())
+        return view
+
     def sql(self, query: str, params: list[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Rows as dicts. Values travel as bound `params`, never inside the query text."""
+        """Rows as dicts. Values travel as bound `params` (of ? or $name), never inside the query text."""
         cursor = self._db.execute(query, params or [])
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def one(self, query: str, params: list[Any] | None = None) -> dict[str, Any]:
+    def one(self, query: str, params: list[Any] | dict[str, Any] | None = None) -> dict[str, Any]:
         """The row of a `query` that always has one."""
         return self.sql(query, params)[0]
 

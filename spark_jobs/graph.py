@@ -12,7 +12,9 @@ from spark_jobs.job import Job, execute
 JOBS = (
     "ingest",
     "sign_contents",
+    "find_near_pairs",
     "cluster_near_dups",
+    "compare_repos",
     "check_syntax",
     "label_quality",
     "fit_scorer",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,8 @@ TABLE_NAMES = (
     "signatures",
     "near_edges",
     "clusters",
+    "repo_overlaps",
+    "repo_clusters",
     "syntax",
     "labels",
     "scores",
@@ -27,7 +28,16 @@ TABLE_NAMES = (
     "token_index",
 )
 # First reason of select_documents, in the order it checks them.
-REASONS = ("duplicate_near", "syntax", "low_quality", "contaminated", "license", "language", "too_short")
+REASONS = (
+    "duplicate_near",
+    "duplicate_repository",
+    "syntax",
+    "low_quality",
+    "contaminated",
+    "license",
+    "language",
+    "too_short",
+)
 
 
 @dataclass(frozen=True)
@@ -146,19 +156,6 @@ def status(output: str) -> str:
     return "\n".join(lines)
 
 
-def fingerprints(output: str) -> str:
-    """An order-free content hash a table: equal for equal rows, however they are split over files or ordered."""
-    db = DeltaReader(output, TABLE_NAMES)
-    lines = []
-    for name in TABLE_NAMES:
-        if name in db:
-            rows = db.sql(f"SELECT sha256(to_json(t)::VARCHAR) AS h FROM {name} t")
-            total = sum(int(row["h"][:32], 16) for row in rows) % 2**128
-            digest = hashlib.sha256(f"{len(rows)}:{total:032x}".encode()).hexdigest()[:16]
-            lines.append(f"{name:<15}{len(rows):>12,}  {digest}")
-    return "\n".join(lines)
-
-
 def explain(output: str, target: str) -> str:
     """One file's whole story, by path (or its end) or by SHA-256 (or its start of 8 or more digits)."""
     db = DeltaReader(output, TABLE_NAMES)
@@ -238,12 +235,15 @@ def _tell_cluster(db: DeltaReader, sha: str) -> list[str]:
     if row is None:
         return ["  near dups    not compared yet"]
     if row["cluster_size"] == 1:
-        return ["  near dups    none"]
+        linked = db.one("SELECT count(*) AS n FROM clusters WHERE component_id = ?", [row["component_id"]])["n"]
+        return [f"  near dups    none of {linked - 1} that are linked to it" if linked > 1 else "  near dups    none"]
     keeper = db.one("SELECT content_sha256 AS s FROM clusters WHERE cluster_id = ? AND survivor", [row["cluster_id"]])[
         "s"
     ]
     path = db.one("SELECT min(path) AS p FROM files WHERE content_sha256 = ?", [keeper])["p"]
-    role = "is the survivor" if row["survivor"] else f"survivor is {keeper[:12]} {path}"
+    role = (
+        "is the survivor" if row["survivor"] else f"Jaccard {row['jaccard']:.3f} to the survivor {keeper[:12]} {path}"
+    )
     lines = [f"  near dups    cluster {row['cluster_id'][:12]} of {row['cluster_size']}; {role}"]
     edges = db.sql(
         "SELECT CASE WHEN a = ? THEN b ELSE a END AS other, jaccard, jaccard_estimate, band FROM near_edges "

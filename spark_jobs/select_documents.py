@@ -3,7 +3,8 @@
 Verdicts + policy -> decisions (one row a content: the first reason why not, or null) -> documents (the training corpus).
 
 Reasons in the order they are checked; `detail` holds the figures that decided:
-  duplicate_near  not the survivor of its cluster (Sec 2.2.1)
+  duplicate_near  not the survivor of its cluster (Sec 2.2.1: the file-level variant)
+  duplicate_repository  instead, with select.dedup=repository: no surviving repository holds it (the repository-level variant)
   syntax          error_share > select.max_error_share, or the parser gave up; a language without a parser passes
   low_quality     among the `drop_lowest` share with the lowest (quality, content_sha256) of what is left, over all languages
                   at once as in the paper (Sec 2.2.1) or in each language (`cut_per`), or quality below `min_quality`
@@ -60,9 +61,14 @@ def verdict_rows(ctx: Context) -> DataFrame:
     wanted = [benchmark_items.identity(source) for source in ctx.cfg.decontaminate.benchmarks]
     key = ["content_sha256", "shard"]
     rows = ctx.inputs["contents"].select(*key, "language", "bytes")
-    clusters = ctx.inputs["clusters"]
-    keepers = clusters.filter("survivor").select("cluster_id", F.col("content_sha256").alias("keeper"))
-    rows = rows.join(clusters, key, "left").join(keepers, "cluster_id", "left")
+    if ctx.cfg.select.dedup == "repository":
+        rows = rows.join(in_surviving_repos(ctx), "content_sha256", "left").withColumn(
+            "cluster_id", F.lit("of its repositories")
+        )
+    else:
+        clusters = ctx.inputs["clusters"].select(*key, "cluster_id", "survivor")
+        keepers = clusters.filter("survivor").select("cluster_id", F.col("content_sha256").alias("keeper"))
+        rows = rows.join(clusters, key, "left").join(keepers, "cluster_id", "left")
     rows = rows.join(ctx.inputs["syntax"].select(*key, "status", "error_share"), key, "left")
     scores = ctx.inputs["scores"].filter(F.col("scorer") == resolve_version(ctx.cfg, ctx.store))
     rows = rows.join(scores.select(*key, "quality"), key, "left")
@@ -76,13 +82,23 @@ def verdict_rows(ctx: Context) -> DataFrame:
     return rows.join(copies.groupBy("content_sha256").agg(first), "content_sha256", "left")
 
 
+def in_surviving_repos(ctx: Context) -> DataFrame:
+    """(content_sha256, survivor, keeper): whether a surviving repository holds it; else the kept copy of one that holds it."""
+    repo = ["repo", "revision"]
+    clusters = ctx.inputs["repo_clusters"]
+    names = clusters.filter("survivor").select("cluster_id", F.concat_ws(" ", *repo).alias("name"))
+    held = ctx.inputs["files"].filter(F.col("drop_reason").isNull()).select("content_sha256", *repo).distinct()
+    placed = held.join(clusters.select(*repo, "cluster_id", "survivor"), repo).join(names, "cluster_id")
+    return placed.groupBy("content_sha256").agg(F.max("survivor").alias("survivor"), F.min("name").alias("keeper"))
+
+
 def refuse_missing(verdicts: DataFrame, ctx: Context) -> None:
     """Raise SeedbedError where a verdict that the policy needs has not been written for some content."""
     unscored = F.col("quality").isNull()
     if ctx.cfg.score.scope != "all":
         unscored &= F.col("survivor")
     checks = {
-        "clusters": (F.col("cluster_id").isNull(), "cluster_near_dups"),
+        "clusters": (F.col("survivor").isNull(), "cluster_near_dups"),
         "syntax": (F.col("status").isNull(), "check_syntax"),
         "scores": (unscored, "score_quality"),
         "contamination": (F.col("benchmarks") < len(ctx.cfg.decontaminate.benchmarks), "decontaminate"),
@@ -104,8 +120,9 @@ def decisions(verdicts: DataFrame, policy: SelectSettings) -> DataFrame:
     well_formed = F.col("survivor") & ~_bad_syntax(policy)
     cuts = quality_cuts(verdicts.filter(well_formed), policy)
     overlap, copy = F.col("overlap"), F.col("denied_copy")
+    duplicate = ("duplicate_near" if policy.dedup == "file" else "duplicate_repository", ~F.col("survivor"))
     rules: list[tuple[str, Column, Column]] = [
-        ("duplicate_near", ~F.col("survivor"), F.format_string("cluster %s keeps %s", "cluster_id", "keeper")),
+        (*duplicate, F.format_string("cluster %s keeps %s", "cluster_id", "keeper")),
         (
             "syntax",
             _bad_syntax(policy),
@@ -236,7 +253,7 @@ JOB = TableJob(
     ("decisions", "documents"),
     params,
     transform,
-    ("files", "contents", "clusters", "syntax", "scores", "contamination"),
+    ("files", "contents", "clusters", "repo_clusters", "syntax", "scores", "contamination"),
     summarize,
     parts=lambda ctx: {"scores": {"scorer": resolve_version(ctx.cfg, ctx.store)}},
 )

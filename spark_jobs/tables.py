@@ -60,7 +60,21 @@ TABLES: dict[str, Table] = {
         "a string, b string, band int, jaccard_estimate double, jaccard double", key=("a", "b"), sharded=False
     ),
     "clusters": Table(
-        "content_sha256 string, cluster_id string, cluster_size int, survivor boolean, shard int", ("content_sha256",)
+        "content_sha256 string, cluster_id string, cluster_size int, survivor boolean, jaccard double, component_id string, "
+        "shard int",
+        ("content_sha256",),
+    ),
+    "repo_overlaps": Table(
+        "repo_a string, revision_a string, repo_b string, revision_b string, kind string, common long, contents_a int, "
+        "contents_b int, jaccard double, containment double",
+        key=("repo_a", "revision_a", "repo_b", "revision_b"),
+        sharded=False,
+    ),
+    "repo_clusters": Table(
+        "repo string, revision string, root_hash string, contents int, cluster_id string, cluster_size int, survivor boolean, "
+        "jaccard double",
+        key=("repo", "revision"),
+        sharded=False,
     ),
     "syntax": Table(
         "content_sha256 string, parser string, status string, has_error boolean, error_share double, functions int, "
@@ -170,16 +184,6 @@ class Store:
         """Replace the whole table in one atomic commit; returns the new version. Older versions stay readable."""
         self._writer(table, rows, lineage).mode("overwrite").option("overwriteSchema", "true").save(self.path(table))
         return self.last_commit(table).version  # type: ignore[union-attr]
-
-    def fingerprint(self, table: str, version: int | None = None) -> str:
-        """Order-free content hash `rows-hash`: the same for the same rows, however they are split or ordered.
-
-        Sum of xxhash64 over each row's JSON, modulo 2**64. Equal rows are counted, so a doubled row changes it.
-        """
-        frame = self.read(table, version)
-        row_hash = F.xxhash64(F.to_json(F.struct(*sorted(frame.columns)), {"ignoreNullFields": "false"}))
-        total, count = frame.select(row_hash.cast("decimal(38,0)").alias("h")).agg(F.sum("h"), F.count("h")).first()
-        return f"{count}-{int(total or 0) % 2**64:016x}"
 
     def _writer(self, table: str, rows: DataFrame, lineage: dict[str, Any]) -> Any:
         declared = TABLES[table]

@@ -18,9 +18,9 @@ from spark_jobs.inspect_tables import TABLE_NAMES
 
 BORDER = 10  # contents on each side of the cut that are shown
 ROWS = 12  # languages and licences that are listed; the others are summed
-NEEDED = ("files", "contents", "clusters", "syntax", "scores", "contamination", "decisions")
+NEEDED = ("files", "contents", "scores", "contamination", "decisions")
 
-# One row a content that the quality cut ranks (survivors with good syntax): select_documents' rules in DuckDB's words.
+# One row a content that the quality cut ranks: what `decisions` did not drop by a rule that comes before the cut.
 _CANDIDATES = """
 CREATE TABLE candidates AS
 WITH hits AS (SELECT DISTINCT content_sha256 FROM contamination
@@ -31,13 +31,13 @@ licence AS (SELECT content_sha256, arg_min(coalesce(license, 'unknown'), doc_id)
             WHERE drop_reason IS NULL GROUP BY 1)
 SELECT c.content_sha256, coalesce(c.language, '') AS language, c.bytes, s.quality, l.license,
        c.content_sha256 NOT IN (SELECT * FROM hits) AND c.content_sha256 NOT IN (SELECT * FROM denied)
-         AND NOT list_contains($languages_denied::VARCHAR[], lower(coalesce(c.language, ''))) AND c.bytes >= $min_bytes AS passes,
+         AND NOT list_contains($languages_denied::VARCHAR[], lower(coalesce(c.language, '')))
+         AND c.bytes >= $min_bytes AS passes,
        d.reason IS NULL AS kept_now
-FROM contents c
-JOIN clusters k USING (content_sha256) JOIN syntax x USING (content_sha256)
+FROM contents c JOIN decisions d USING (content_sha256)
 LEFT JOIN (SELECT content_sha256, quality FROM scores WHERE scorer = $scorer) s USING (content_sha256)
-LEFT JOIN licence l USING (content_sha256) JOIN decisions d USING (content_sha256)
-WHERE k.survivor AND x.status NOT IN ('timeout', 'failed') AND NOT (x.status = 'ok' AND x.error_share > $max_error_share)
+LEFT JOIN licence l USING (content_sha256)
+WHERE d.reason IS NULL OR d.reason NOT IN ('duplicate_near', 'duplicate_repository', 'syntax')
 """
 _RANKED = """
 CREATE TABLE ranked AS
@@ -124,7 +124,7 @@ def rank(db: DeltaReader, cut: Cut, scorer: str | None = None) -> str:
         raise SeedbedError("table decisions does not say by which policy it was written", "run select_documents again")
     version = scorer or policy["scorer"]
     lowered = {name: [value.lower() for value in policy[name]] for name in ("licenses_denied", "languages_denied")}
-    plain = {name: policy[name] for name in ("max_error_share", "min_bytes", "benchmarks")}
+    plain = {name: policy[name] for name in ("min_bytes", "benchmarks")}
     db.sql(_CANDIDATES, {**plain, **lowered, "scorer": version})
     missing = db.one("SELECT count(*) AS n, count_if(quality IS NULL) AS unscored FROM candidates")
     if missing["unscored"]:

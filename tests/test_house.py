@@ -135,3 +135,18 @@ def test_the_lock_pins_every_requirement_with_hashes(extras):
 
 def test_extras_are_the_six_that_the_readme_names(extras):
     assert set(extras["extras_require"]) == {"spark", "train", "rl", "serve", "gpu", "dev"}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.stem not in ("__init__", "__main__")], ids=lambda p: p.stem)
+def test_the_tree_in_the_readme_has_a_line_for_every_file(path):
+    package = path.relative_to(ROOT).parts[0]
+    tree = (ROOT / "README.md").read_text().split("## The tree")[1]
+    part = re.split(rf"^{package}/", tree, flags=re.M)[1]
+    part = re.split(r"^\w+/", part, flags=re.M)[0]
+    assert re.search(rf"^\s+{re.escape(path.name)}\s", part, re.M) or path.is_relative_to(ROOT / "conf/schema")
+
+
+def test_the_tree_in_the_readme_names_no_file_that_is_gone():
+    tree = (ROOT / "README.md").read_text().split("## The tree")[1]
+    named = re.findall(r"^\s+(\w+\.py)\s", tree, re.M)
+    assert not set(named) - {p.name for p in SOURCES}

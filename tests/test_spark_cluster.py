@@ -12,8 +12,8 @@ from pathlib import Path
 import pyspark
 import pytest
 
+from spark_jobs.certify import hashes
 from spark_jobs.graph import JOBS
-from spark_jobs.inspect_tables import fingerprints
 from tests import corpus
 
 pytestmark = pytest.mark.slow
@@ -87,7 +87,7 @@ def test_every_job_submitted_to_two_workers_gives_the_tables_of_a_local_run(clus
         assert f"{job} " in result.stdout
     local = [sys.executable, "-m", "spark_jobs", "run", "--config", ROOT / "conf/curate/local.yaml"]
     subprocess.run([*local, *common, f"output={tmp_path / 'local'}"], check=True)
-    assert fingerprints(str(tmp_path / "cluster")) == fingerprints(str(tmp_path / "local"))
+    assert hashes(str(tmp_path / "cluster")) == hashes(str(tmp_path / "local"))
     for worker in (1, 2):
         assert (
             "Launching executor" in (root / f"worker{worker}.log").read_text()

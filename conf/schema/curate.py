@@ -34,11 +34,14 @@ class NearSettings:
     """MinHash near dedup. The paper names MinHash (Sec 2.2.1) but no numbers; these follow BigCode's usual setting."""
 
     num_perm: int = 256
-    bands: int = 25
+    bands: int = 25  # with rows: datasketch's optimum for threshold 0.7 at 256 permutations, both errors weighing alike
     rows: int = 10
     shingle: int = 5  # tokens a shingle
     threshold: float = 0.7  # true Jaccard that makes an edge
     bucket_cap: int = 1_000  # members of a star; a fuller bucket is cut into stars whose hubs are linked in turn
+    driver_edges: int = 10_000_000  # up to as many the driver joins components; more go through distributed rounds
+    component_cap: int = 10_000  # contents that one task compares with their survivors; larger components are cut
+    repo_threshold: float = 0.7  # share of contents that makes two repositories near, or one vendored in the other
     seed: int = 1
 
 
@@ -134,6 +137,9 @@ class DecontaminateSettings:
 class SelectSettings:
     """The policy that turns verdicts into `documents`. Retuning it rescores nothing."""
 
+    dedup: str = (
+        "file"  # file: survivors of clusters; repository: contents of surviving repositories (Sec 2.2.1 has both)
+    )
     drop_lowest: float = 0.10  # share of scored contents that the quality cut drops (Sec 2.2.1)
     cut_per: str = "all"  # all: the lowest of the whole set, as in the paper; language: the lowest of each language
     min_quality: float = 0.0  # and everything below this score, 0-1; 0 drops nothing
@@ -185,10 +191,9 @@ class CurateConfig:
                 f"num_perm={near.num_perm}",
                 "lower near.bands or near.rows, or raise near.num_perm",
             )
-        if not 0 < near.threshold <= 1:
-            raise SeedbedError(
-                f"near.threshold={near.threshold} is not in (0, 1]", "give a Jaccard similarity such as 0.7"
-            )
+        for name, value in (("near.threshold", near.threshold), ("near.repo_threshold", near.repo_threshold)):
+            if not 0 < value <= 1:
+                raise SeedbedError(f"{name}={value} is not in (0, 1]", "give a Jaccard similarity such as 0.7")
         if self.shards < 1 or self.shards & (self.shards - 1) or self.shards > 65536:
             raise SeedbedError(
                 f"shards={self.shards} is not a power of two from 1 to 65536: a shard is the leading bits of a SHA-256",
@@ -206,6 +211,8 @@ class CurateConfig:
                 raise SeedbedError(
                     f"{name}={value} is not a share between 0 and 1", f"set {name} to a number from 0 to 1"
                 )
+        if self.select.dedup not in ("file", "repository"):
+            raise SeedbedError(f"select.dedup={self.select.dedup!r} is unknown", "use file or repository")
         if self.select.cut_per not in ("all", "language"):
             raise SeedbedError(f"select.cut_per={self.select.cut_per!r} is unknown", "use all or language")
         if self.score.windows < 1:

@@ -25,6 +25,12 @@ class ModelConfig:
     tie_embeddings: bool = False  # Seed-Coder: untied (paper Sec 2.3)
     init_std: float = 0.02  # GPT-2's; output projections are scaled by 1/sqrt(2 * layers) as in Megatron-LM
 
+    def parameters(self, vocab_size: int) -> int:
+        """Weights without the vocabulary's padding; each embedding counts."""
+        attention = 2 * self.hidden * self.hidden * (self.heads + self.kv_heads) // self.heads
+        layer = attention + 3 * self.hidden * self.ffn + 2 * self.hidden
+        return self.layers * layer + self.hidden + vocab_size * self.hidden * (1 if self.tie_embeddings else 2)
+
     def check(self) -> None:
         if self.hidden % self.heads:
             raise SeedbedError(
@@ -49,38 +55,97 @@ class ParallelConfig:
 
     tp: int = 1  # tensor parallel: every matrix cut over tp processes
     pp: int = 1  # pipeline parallel: layers cut into pp stages
-    cp: int = 1  # context parallel: not built yet, 1 only
+    vpp: int = (
+        1  # chunks of layers each stage holds: above 1 the pipeline is interleaved and its bubble vpp times smaller
+    )
+    cp: int = 1  # context parallel: every sequence cut over cp processes
     sequence_parallel: bool = False  # norms and residuals cut along the sequence over the tp processes
     distributed_optimizer: bool = False  # Adam's state cut over the data-parallel processes
+    overlap: bool = (
+        False  # gradients reduced during the backward pass; distributed weights gathered during the forward pass
+    )
+    recompute: str = "none"  # of activations in the backward pass: none | selective (attention) | full (whole layers)
+
+    def sequence_multiple(self) -> int:
+        """What every sequence length must divide by."""
+        return (self.tp if self.sequence_parallel else 1) * (2 * self.cp if self.cp > 1 else 1)
+
+    def describe(self, dp: int) -> str:
+        """In words, what is 1 or off left out: tp 2 x pp 2 x dp 1, sequence parallel"""
+        sizes = {"tp": self.tp, "pp": self.pp, "vpp": self.vpp, "cp": self.cp}
+        cut = " x ".join([f"{name} {size}" for name, size in sizes.items() if size > 1] + [f"dp {dp}"])
+        marks = {
+            "sequence parallel": self.sequence_parallel,
+            "distributed optimizer": self.distributed_optimizer,
+            "overlap": self.overlap,
+            f"{self.recompute} recompute": self.recompute != "none",
+        }
+        return ", ".join([cut, *(mark for mark, on in marks.items() if on)])
 
     def check(self, model: ModelConfig) -> None:
         """Every divisibility rule that does not need the number of processes. Raises SeedbedError with the arithmetic."""
-        if min(self.tp, self.pp, self.cp) < 1:
+        if min(self.tp, self.pp, self.vpp, self.cp) < 1:
             raise SeedbedError(
-                f"parallel sizes must be at least 1: tp={self.tp}, pp={self.pp}, cp={self.cp}",
+                f"parallel sizes must be at least 1: tp={self.tp}, pp={self.pp}, vpp={self.vpp}, cp={self.cp}",
                 "use 1 to switch one off",
             )
-        if self.cp != 1:
-            raise SeedbedError(f"parallel.cp={self.cp}: context parallelism is not available", "set parallel.cp=1")
+        if self.vpp > 1 and self.pp == 1:
+            raise SeedbedError(
+                f"parallel.vpp={self.vpp} interleaves the stages of a pipeline: parallel.pp=1 has none",
+                "set parallel.pp above 1 or parallel.vpp=1",
+            )
+        if self.sequence_parallel and self.tp == 1:
+            raise SeedbedError(
+                "parallel.sequence_parallel needs tensor parallelism: parallel.tp=1",
+                "set parallel.tp above 1 or parallel.sequence_parallel=false",
+            )
+        if self.recompute not in ("none", "selective", "full"):
+            raise SeedbedError(f"parallel.recompute={self.recompute!r} is unknown", "use none, selective or full")
+        stages = ("parallel.pp * parallel.vpp", self.pp * self.vpp) if self.vpp > 1 else ("parallel.pp", self.pp)
         rules = [
-            ("model.layers", model.layers, "parallel.pp", self.pp),
+            ("model.layers", model.layers, *stages),
             ("model.heads", model.heads, "parallel.tp", self.tp),
             ("model.kv_heads", model.kv_heads, "parallel.tp", self.tp),
             ("model.ffn", model.ffn, "parallel.tp", self.tp),
         ]
-        if self.sequence_parallel:
-            rules.append(("model.seq_length", model.seq_length, "parallel.tp", self.tp))
-            if self.tp == 1:
-                raise SeedbedError(
-                    "parallel.sequence_parallel needs tensor parallelism: parallel.tp=1",
-                    "set parallel.tp above 1 or parallel.sequence_parallel=false",
-                )
+        cuts = ["2 * parallel.cp"] * (self.cp > 1) + ["parallel.tp"] * self.sequence_parallel
+        if cuts:
+            rules.append(("model.seq_length", model.seq_length, " * ".join(cuts), self.sequence_multiple()))
         for name, value, divisor_name, divisor in rules:
             if value % divisor:
                 raise SeedbedError(
                     f"{name} must divide by {divisor_name}: {value} % {divisor} = {value % divisor}",
                     f"change {name} or {divisor_name}",
                 )
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """One source of a blend: the token folder of a curated run."""
+
+    name: str  # in metrics and lineage
+    tokens: str  # folder with manifest.json
+    weight: float = 1.0  # share of the samples, relative to the other sources
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is read. The paper gives no mixture ratios (Sec 2.3)."""
+
+    blend: list[SourceConfig] = field(default_factory=list)  # empty: output/tokens alone
+    document_mask: bool = (
+        False  # no token attends to another document of its sequence (Llama 3, arXiv 2407.21783 Sec 3.2)
+    )
+
+    def check(self) -> None:
+        names = [source.name for source in self.blend]
+        if len(set(names)) < len(names) or not all(names):
+            raise SeedbedError(f"data.blend names its sources {names}", "give every source a name of its own")
+        light = [source.name for source in self.blend if not source.weight > 0]
+        if light:
+            raise SeedbedError(
+                f"data.blend: the weight of {light[0]} must be above 0", "give it a weight, or take the source out"
+            )
 
 
 @dataclass(frozen=True)
@@ -133,6 +198,79 @@ class ScheduleConfig:
 
 
 @dataclass(frozen=True)
+class GuardConfig:
+    """What becomes of a bad step: stop the run, skip its batch, or rewind to the last checkpoint and skip all batches since."""
+
+    not_finite: str = "stop"  # loss or gradient: stop | skip | rewind
+    spike: str = (
+        "rewind"  # a loss above mean + spike_deviations * deviation of the last `window` losses: skip | rewind | stop
+    )
+    spike_deviations: float = 0.0  # 0: no loss is a spike
+    window: int = 64  # steps
+    tries: int = 3  # refused steps in a row before the run stops
+
+    def check(self) -> None:
+        for name in ("not_finite", "spike"):
+            if getattr(self, name) not in ("stop", "skip", "rewind"):
+                raise SeedbedError(f"guard.{name}={getattr(self, name)!r} is unknown", "use stop, skip or rewind")
+        if self.window < 2 or self.tries < 1 or self.spike_deviations < 0:
+            raise SeedbedError(
+                f"guard.window={self.window}, guard.tries={self.tries}, guard.spike_deviations={self.spike_deviations}",
+                "window needs 2 or more, tries 1 or more, spike_deviations 0 or more",
+            )
+
+
+@dataclass(frozen=True)
+class Fp8Config:
+    """FP8 in the linear layers of the transformer layers. Recipes and defaults are Transformer Engine's (common/recipe, 2.20)."""
+
+    format: str = "none"  # none | e4m3 | hybrid: e5m2 for gradients
+    recipe: str = "delayed"  # delayed | tensorwise | blockwise | mxfp8 (Blackwell only)
+    emulate: bool = False  # the recipe's rounding in fp32 arithmetic on any device: a study of its numerics, not fast
+    history: int = 1024  # steps whose largest amax scales a delayed recipe
+    bf16_ends: int = 0  # so many first and last layers stay in bf16
+    guard_every: int = 0  # steps between comparisons of each layer's gradient with bf16's; 0 = never
+
+    @property
+    def on(self) -> bool:
+        return self.format != "none"
+
+    def check(self, model: ModelConfig, dtype: str) -> None:
+        """Raises SeedbedError for an unknown recipe, or one that does not fit the model."""
+        if self.format not in ("none", "e4m3", "hybrid"):
+            raise SeedbedError(f"fp8.format={self.format!r} is unknown", "use none, e4m3 or hybrid")
+        if self.recipe not in ("delayed", "tensorwise", "blockwise", "mxfp8"):
+            raise SeedbedError(f"fp8.recipe={self.recipe!r} is unknown", "use delayed, tensorwise, blockwise or mxfp8")
+        if self.history < 1 or self.guard_every < 0 or self.bf16_ends < 0:
+            raise SeedbedError(
+                f"fp8.history={self.history} must be at least 1, fp8.guard_every={self.guard_every} and "
+                f"fp8.bf16_ends={self.bf16_ends} at least 0",
+                "leave them out for the defaults",
+            )
+        if not self.on:
+            if self.emulate or self.guard_every:
+                raise SeedbedError(
+                    "fp8.emulate and fp8.guard_every mean nothing with fp8.format=none", "set fp8.format=hybrid"
+                )
+            return
+        if dtype != "bf16":
+            raise SeedbedError(
+                f"fp8.format={self.format} needs bf16 around the matrix products: dtype={dtype}", "set dtype=bf16"
+            )
+        if 2 * self.bf16_ends >= model.layers:
+            raise SeedbedError(
+                f"fp8.bf16_ends={self.bf16_ends} at both ends leaves no FP8 layer of model.layers={model.layers}: "
+                f"2 * {self.bf16_ends} >= {model.layers}",
+                "lower fp8.bf16_ends, or set fp8.format=none",
+            )
+        if self.recipe == "delayed" and self.bf16_ends:
+            raise SeedbedError(
+                f"fp8.recipe=delayed takes no bf16 layers (megatron-core refuses them): fp8.bf16_ends={self.bf16_ends}",
+                "set fp8.recipe=tensorwise or fp8.bf16_ends=0",
+            )
+
+
+@dataclass(frozen=True)
 class ScorerConfig:
     """A regression head on output/hf. Labels to [0, 1], squared error and one epoch: paper Sec 2.2.1; the rest is ours."""
 
@@ -151,34 +289,40 @@ class PretrainConfig:
     output: str = "runs/demo"  # reads output/tokens; writes output/pretrain and output/hf
     model: ModelConfig = field(default_factory=ModelConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     dtype: str = "fp32"  # or bf16: bf16 weights and arithmetic, fp32 master weights, gradients and Adam state
-    fp8: str = "none"  # or e4m3 | hybrid: Transformer Engine on CUDA only
+    fp8: Fp8Config = field(default_factory=Fp8Config)
+    parent: str = ""  # a checkpoint folder: a new run begins with its weights and Adam state (stages.py sets it)
     seed: int = 1
     verify_shards: bool = True  # hash every shard at the start (about 1 GB/s); off for sets where that takes too long
     eval_every: int = 50  # steps; 0 = never
     eval_batches: int = 4  # of batch.total sequences from the val split
     save_every: int = 100  # steps; the last step is always saved
     keep: int = 2  # checkpoints on disk
+    async_save: bool = False  # a forked process writes while training goes on
+    guard: GuardConfig = field(default_factory=GuardConfig)
     log_every: int = 1  # steps
+    straggler_every: int = 100  # steps between reports on slow processes; 0 = never
+    tracker: str = "none"  # or tensorboard | mlflow, beside metrics.jsonl
+    profile_step: int = 0  # this step under torch's profiler: pretrain/trace-N.json of every process; 0 = none
     samples: bool = True  # greedy completions of a few prompts before the first and after the last step
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
 
     def check(self) -> None:
         self.model.check()
         self.parallel.check(self.model)
+        self.data.check()
         self.optim.check()
         self.schedule.check()
+        self.guard.check()
+        if self.tracker not in ("none", "tensorboard", "mlflow"):
+            raise SeedbedError(f"tracker={self.tracker!r} is unknown", "use none, tensorboard or mlflow")
         if self.dtype not in ("fp32", "bf16"):
             raise SeedbedError(f"dtype={self.dtype!r} is unknown", "use fp32 or bf16")
-        if self.fp8 not in ("none", "e4m3", "hybrid"):
-            raise SeedbedError(f"fp8={self.fp8!r} is unknown", "use none, e4m3 or hybrid")
-        if self.fp8 != "none" and self.dtype != "bf16":
-            raise SeedbedError(
-                f"fp8={self.fp8} needs bf16 around the matrix products: dtype={self.dtype}", "set dtype=bf16"
-            )
+        self.fp8.check(self.model, self.dtype)
         if self.batch.micro < 1 or self.batch.total % self.batch.micro:
             raise SeedbedError(
                 f"batch.total must divide by batch.micro: {self.batch.total} % {self.batch.micro}",
@@ -206,5 +350,12 @@ def check_world(parallel: ParallelConfig, batch: BatchConfig | None, world: int)
             f"batch.total must divide by batch.micro * dp: {batch.total} % ({batch.micro} * {dp}) = "
             f"{batch.total % (batch.micro * dp)}, where dp = {world} processes / ({product}) = {dp}",
             "change batch.total, batch.micro or the number of processes",
+        )
+    if batch is not None and parallel.vpp > 1 and (batch.total // (batch.micro * dp)) % parallel.pp:
+        number = batch.total // (batch.micro * dp)
+        raise SeedbedError(
+            f"an interleaved pipeline takes micro-batches in groups of parallel.pp: batch.total / (batch.micro * dp) = "
+            f"{batch.total} / ({batch.micro} * {dp}) = {number}, {number} % {parallel.pp} = {number % parallel.pp}",
+            "change batch.total or batch.micro, or set parallel.vpp=1",
         )
     return dp

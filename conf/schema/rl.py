@@ -8,7 +8,7 @@ from conf.errors import SeedbedError
 from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, ScheduleConfig
 
 # Which schema a YAML under conf/rl belongs to, by a part of its file name.
-SCHEMA_BY_NAME = {"sft": "SftConfig", "grpo": "GrpoConfig"}
+SCHEMA_BY_NAME = {"sft": "SftConfig", "dpo": "DpoConfig", "grpo": "GrpoConfig"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,16 @@ class SftConfig:
     output: str = "runs/demo"  # reads output/hf; writes output/rl/problems_*.jsonl and output/rl/sft
     base: str = ""  # HF folder to start from; empty = output/hf
     problems: ProblemConfig = field(default_factory=ProblemConfig)
+    train_problems: str = ""  # .jsonl whose `code` is the demonstration; empty = generated
+    heldout_problems: str = ""  # likewise
     demonstrations: int = 300  # reference solutions trained on; the paper's warm-up is deliberately small (Sec 3.2)
     max_length: int = 128  # tokens of prompt and response; longer demonstrations are refused
+    pack_length: int = (
+        0  # several demonstrations a row of so many tokens, each blind to the others (Sec 3.1); 0 = one a row
+    )
+    # Demonstrations are drawn in proportion to difficulty ** this (the report favours harder ones, Sec 3.1, and gives no rule);
+    # 0 = each once a pass. `difficulty`, above 0, is a field of the problems.
+    favour_harder: float = 0.0
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=16))
     # Paper: 2e-5 for 8B (Sec 3.2). A model of a few million parameters, trained for minutes, needs a pretraining rate.
@@ -64,17 +72,84 @@ class SftConfig:
         self.schedule.check()
         _positive("problems.train", self.problems.train)
         _positive("problems.heldout", self.problems.heldout)
-        if not 0 < self.demonstrations <= self.problems.train:
+        if bool(self.train_problems) != bool(self.heldout_problems):
+            raise SeedbedError(
+                f"train_problems={self.train_problems!r} but heldout_problems={self.heldout_problems!r}",
+                "give both, or neither for generated problems",
+            )
+        if self.pack_length and self.pack_length < self.max_length:
+            raise SeedbedError(
+                f"pack_length={self.pack_length} is below max_length={self.max_length}: one demonstration must fit a row",
+                "raise pack_length to a few times max_length",
+            )
+        if self.favour_harder < 0:
+            raise SeedbedError(f"favour_harder={self.favour_harder} would favour the easier", "use 0 or more")
+        if not self.train_problems and not 0 < self.demonstrations <= self.problems.train:
             raise SeedbedError(
                 f"demonstrations={self.demonstrations} must lie between 1 and problems.train={self.problems.train}: "
                 "each is the reference solution of one training problem",
                 "lower demonstrations or raise problems.train",
             )
-        if self.batch.micro < 1 or self.batch.total % self.batch.micro:
+        _check_batch(self.batch)
+
+
+@dataclass(frozen=True)
+class DpoConfig:
+    output: str = "runs/demo"  # reads output/rl/sft/hf and output/rl/problems_train.jsonl; writes output/rl/dpo
+    base: str = ""  # HF folder to start from, and the reference; empty = output/rl/sft/hf
+    train_problems: str = ""  # .jsonl; empty = output/rl/problems_train.jsonl
+    problems: int = 0  # the first so many of them; 0 = all
+    samples: int = 16  # a problem. Paper: hundreds (Sec 3.1)
+    prompts: int = 32  # problems sampled and judged at a time: what a kill can cost
+    pairs_per_problem: int = 4  # not in the paper, which ends at about 20,000 pairs (Sec 3.1)
+    temperature: float = 1.0  # not in the paper; samples of a problem must differ
+    max_prompt: int = 96  # tokens
+    max_response: int = 32  # tokens
+    beta: float = 0.1  # not in the paper: DPO's own (arXiv 2305.18290 App. B)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=32))  # pairs
+    # Not in the paper: DPO's 1e-6 (arXiv 2305.18290 App. B) is for billions of parameters.
+    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=1e-4, min_lr=1e-5, weight_decay=0.0))
+    schedule: ScheduleConfig = field(
+        default_factory=lambda: ScheduleConfig(steps=40, warmup_steps=4, decay_steps=10, shape="linear")
+    )
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+    dtype: str = "fp32"
+    seed: int = 1
+    save_every: int = 1000  # steps; the last step is always saved
+    keep: int = 1
+
+    @property
+    def max_length(self) -> int:
+        return self.max_prompt + self.max_response
+
+    def check(self) -> None:
+        """Rules that span fields; each failure shows its arithmetic."""
+        _check_training(self.dtype, self.save_every, self.keep)
+        self.optim.check()
+        self.schedule.check()
+        _check_batch(self.batch)
+        _check_temperature(self.temperature)
+        for name in ("prompts", "pairs_per_problem", "max_prompt", "max_response"):
+            _positive(name, getattr(self, name))
+        if self.samples < 2:
             raise SeedbedError(
-                f"batch.total must divide by batch.micro: {self.batch.total} % {self.batch.micro}",
-                "choose batch.total as a multiple of batch.micro",
+                f"samples={self.samples}: a pair is two samples of one problem", "set samples to 16 or more"
             )
+        if self.beta <= 0:
+            raise SeedbedError(
+                f"beta={self.beta} must be above 0: it scales the preference, and 0 prefers nothing", "use 0.1"
+            )
+
+
+@dataclass(frozen=True)
+class RolloutStage:
+    """So many steps with groups of `samples` and responses of at most `max_response` tokens."""
+
+    steps: int
+    samples: int
+    max_response: int
 
 
 @dataclass(frozen=True)
@@ -89,6 +164,11 @@ class GrpoConfig:
     temperature: float = 0.6  # Sec 3.2
     max_prompt: int = 96  # tokens
     max_response: int = 32  # tokens
+    # What comes before the stage that samples and max_response describe, out of `steps`. Paper: 90 steps of 16 samples at 16K,
+    # then 160 of 32 at 32K (Sec 3.2).
+    earlier_stages: list[RolloutStage] = field(default_factory=list)
+    rollout_lag: int = 0  # 1: rollouts are drawn while the step before them trains, from weights one step behind
+    max_importance: float = 2.0  # with a lag: cap of a token's importance weight (TIS; not in the paper)
     clip_low: float = 0.2  # not in the paper: DAPO's (arXiv 2503.14476)
     clip_high: float = 0.28  # Sec 3.2
     max_correct: float = 0.875  # groups with a larger share correct are dropped (Sec 3.2)
@@ -115,34 +195,63 @@ class GrpoConfig:
 
     @property
     def max_length(self) -> int:
-        return self.max_prompt + self.max_response
+        """Tokens of the longest sequence of any stage."""
+        return self.max_prompt + max(stage.max_response for stage in self.plan)
+
+    @property
+    def plan(self) -> list[RolloutStage]:
+        """All stages, in order."""
+        last = self.steps - sum(stage.steps for stage in self.earlier_stages)
+        return [*self.earlier_stages, RolloutStage(last, self.samples, self.max_response)]
+
+    def stage(self, step: int) -> RolloutStage:
+        """The stage of the step that follows `step` steps; of the last one when all are taken."""
+        for stage in self.plan:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.plan[-1]
 
     def check(self) -> None:
         """Rules that span fields; each failure shows its arithmetic."""
         _check_training(self.dtype, self.save_every, self.keep)
         self.optim.check()
+        before = [stage.steps for stage in self.earlier_stages]
+        if min(before, default=1) < 1 or sum(before) >= self.steps > 0:
+            raise SeedbedError(
+                f"earlier_stages take {' + '.join(map(str, before))} = {sum(before)} of steps={self.steps}, each at least 1 and "
+                "at least 1 must be left",
+                "raise steps, which counts all stages, or shorten the earlier ones",
+            )
+        if self.rollout_lag not in (0, 1):
+            raise SeedbedError(
+                f"rollout_lag={self.rollout_lag}: rollouts are on policy (0) or one step behind (1)",
+                "use 0 or 1",
+            )
+        if self.max_importance < 1:
+            raise SeedbedError(
+                f"max_importance={self.max_importance} must be at least 1, the weight of a token that is on policy",
+                "use 2",
+            )
         for name in ("steps", "prompts", "micro_batch", "max_prompt", "max_response", "eval_samples"):
             _positive(name, getattr(self, name))
-        if self.samples < 2:
+        fewest = min(stage.samples for stage in self.plan)
+        if fewest < 2:
             raise SeedbedError(
-                f"samples={self.samples}: an advantage compares the samples of one prompt, so a group needs at least 2",
+                f"samples={fewest}: an advantage compares the samples of one prompt, so a group needs at least 2",
                 "set samples to 8 or more",
             )
-        if not 0 < self.temperature <= 2:
-            raise SeedbedError(
-                f"temperature={self.temperature} is not in (0, 2]: greedy samples of a prompt are all equal and teach nothing",
-                "use 0.6 (the paper's) to 1.0",
-            )
+        _check_temperature(self.temperature)
         if not (0 < self.clip_low < 1 and self.clip_high > 0):
             raise SeedbedError(
                 f"the ratio is clipped to [1 - clip_low, 1 + clip_high] = [{1 - self.clip_low}, {1 + self.clip_high}], "
                 "which must lie on both sides of 1 and above 0",
                 "use clip_low=0.2 clip_high=0.28",
             )
-        if not 1 / self.samples <= self.max_correct <= 1:
+        if not 1 / fewest <= self.max_correct <= 1:
             raise SeedbedError(
                 f"max_correct={self.max_correct} drops every group with a correct sample: "
-                f"1 of samples={self.samples} is {1 / self.samples}",
+                f"1 of samples={fewest} is {1 / fewest}",
                 "use 0.875 (the paper's)",
             )
 
@@ -152,6 +261,22 @@ def _check_training(dtype: str, save_every: int, keep: int) -> None:
         raise SeedbedError(f"dtype={dtype!r} is unknown", "use fp32 or bf16")
     _positive("save_every", save_every)
     _positive("keep", keep)
+
+
+def _check_batch(batch: BatchConfig) -> None:
+    if batch.micro < 1 or batch.total % batch.micro:
+        raise SeedbedError(
+            f"batch.total must divide by batch.micro: {batch.total} % {batch.micro}",
+            "choose batch.total as a multiple of batch.micro",
+        )
+
+
+def _check_temperature(temperature: float) -> None:
+    if not 0 < temperature <= 2:
+        raise SeedbedError(
+            f"temperature={temperature} is not in (0, 2]: greedy samples of a prompt are all equal and teach nothing",
+            "use 0.6 (the paper's) to 1.0",
+        )
 
 
 def _positive(name: str, value: int) -> None:

@@ -1,14 +1,17 @@
-"""Near duplicates: sizes of the clusters, the largest of them, the evidence of the edges and one pair as a diff."""
+"""Near duplicates: sizes of the clusters, the largest of them, the evidence of the edges, the audit and one pair as a diff."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from report import svg
-from report.blocks import Block, Chart, Code, Fact, Facts, Row, Section, Table
+from report.blocks import Block, Chart, Code, Fact, Facts, Note, Row, Section, Table
 from report.highlight import unified_diff
-from report.run import Run
+from report.run import Missing, Run
 from spark_jobs.delta_reader import DeltaReader
 
 LARGEST = 8
+AUDIT = "python -m spark_jobs audit output="
 # A pair that a person can read: short, and changed in a few places. J near 0.85 is neither a copy nor a coincidence.
 _EXAMPLE = """
 SELECT e.a, e.b, e.band, e.jaccard, e.jaccard_estimate
@@ -20,7 +23,8 @@ SELECT path, repo, revision FROM files WHERE content_sha256 = ? AND drop_reason 
 """
 _LARGEST = """
 SELECT c.cluster_id, any_value(c.cluster_size) AS size, max(CASE WHEN c.survivor THEN c.content_sha256 END) AS survivor,
-       count(DISTINCT f.repo) AS repos, string_agg(DISTINCT f.language, ', ' ORDER BY f.language) AS languages
+       count(DISTINCT f.repo) AS repos, string_agg(DISTINCT f.language, ', ' ORDER BY f.language) AS languages,
+       min(c.jaccard) AS lowest
 FROM clusters c JOIN files f ON f.content_sha256 = c.content_sha256 AND f.drop_reason IS NULL
 WHERE c.cluster_size > 1 GROUP BY c.cluster_id ORDER BY size DESC, c.cluster_id LIMIT ?
 """
@@ -46,7 +50,7 @@ def section(run: Run) -> Section:
     ]
     if not total["clusters"]:
         return Section("duplicates", "Duplicates", "No two contents are near duplicates.", blocks, "files, clusters")
-    blocks += [Row([_sizes(db), _evidence(db)]), _largest(db), _example(db)]
+    blocks += [Row([_sizes(db), _evidence(db)]), *_audit(run), _largest(db), _guard(db), _example(db)]
     lead = (
         f"{total['dropped'] / total['contents']:.0%} of the distinct contents nearly repeat another; "
         f"the largest cluster holds {total['largest']:,}."
@@ -93,10 +97,51 @@ def _largest(db: DeltaReader) -> Table:
     for row in db.sql(_LARGEST, [LARGEST]):
         place = db.one(_PLACE, [row["survivor"]])
         where = f"{place['repo']} {place['revision']}"
-        rows.append([f"{row['size']:,}", place["path"], where, f"{row['repos']:,}", row["languages"] or ""])
-    return Table(
-        ["size", "survivor", "kept from", "repositories", "languages"], rows, frozenset({0, 3}), "Largest clusters"
+        lowest = f"{row['lowest']:.3f}"
+        rows.append([f"{row['size']:,}", lowest, place["path"], where, f"{row['repos']:,}", row["languages"] or ""])
+    head = ["size", "lowest Jaccard", "survivor", "kept from", "repositories", "languages"]
+    caption = "The lowest true Jaccard similarity of a member to the survivor; never below the threshold."
+    return Table(head, rows, frozenset({0, 1, 4}), "Largest clusters", caption)
+
+
+def _guard(db: DeltaReader) -> Note:
+    row = db.one(
+        "SELECT count(*) AS components, coalesce(sum(survivors - 1), 0)::BIGINT AS freed FROM "
+        "(SELECT count_if(survivor) AS survivors FROM clusters GROUP BY component_id HAVING count_if(survivor) > 1)"
     )
+    return Note(
+        f"{row['components']:,} chains of near duplicates were split, since their ends were too unlike; "
+        f"{row['freed']:,} contents survive by it."
+    )
+
+
+def _audit(run: Run) -> list[Block]:
+    """Precision and recall by brute force, or the command that measures them."""
+    try:
+        result = run.document("curate/audit.json")
+    except Missing:
+        return [Note("Precision and recall have not been measured. Measure them with", f"{AUDIT}{run.output}")]
+    if result["clusters_version"] != run.tables("clusters").version("clusters"):
+        return [Note("The clusters have changed since they were audited. Audit them with", f"{AUDIT}{run.output}")]
+    found = result["recall"]
+    rows = [
+        ["precision", name if name != "all" else "all dropped contents", *_interval(value)]
+        for name, value in result["precision"]["dropped"].items()
+    ]
+    rows.append(["within a cluster", "any two members", *_interval(result["precision"]["same cluster"]["all"])])
+    rows.append(["recall", "near duplicates resolved", *_interval(found["resolved"])])
+    rows.append(["recall", "in one cluster", *_interval(found["together"])])
+    caption = (
+        f"True Jaccard by brute force: dropped contents against what was kept for them, and {found['drawn']:,} contents "
+        f"against {found['pool']:,}. Intervals are Wilson's at Kish's effective sample size."
+    )
+    return [Table(["", "of", "share", "95 % interval", "sampled"], rows, frozenset({2, 4}), "Audit", caption)]
+
+
+def _interval(found: dict[str, Any] | None) -> list[str]:
+    if found is None:
+        return ["", "", "0"]
+    return [f"{found['value']:.2%}", f"{found['low']:.2%} to {found['high']:.2%}", f"{found['n']:,}"]
 
 
 def _example(db: DeltaReader) -> Code:

@@ -15,12 +15,16 @@ _STARVED = 10  # the wall backstop stretches at most this far for time without a
 class Clock:
     """The time limits of one run: CPU of each process, and a wall-clock backstop.
 
-    The kernel's own RLIMIT_CPU counts whole seconds by sampling, so it is set at twice the limit and left as a second net.
+    pids: the jail's, then the tester's where there is one. The kernel's own RLIMIT_CPU counts whole seconds by sampling, so it
+    is set at twice the limit and left as a second net.
     Seconds in which the processes waited for a CPU do not count on the wall clock.
     """
 
     def __init__(self, limits: Limits, pids: list[int]):
         self._limits, self._pids, self._start = limits, pids, time.monotonic()
+        # What a tester used for the programs before this one. A jail is new.
+        self._cpu_before = sum(map(_cpu_seconds, pids[1:]))
+        self._starved_before = sum(map(_run_queue_seconds, pids[1:]))
         self.expired = ""  # why, once a limit is passed
 
     def wait(self, descriptors: list[int]) -> list[int]:
@@ -41,20 +45,25 @@ class Clock:
         soonest = min(self._limits.cpu_seconds, self._limits.wall_seconds) - spent
         if soonest > 0:  # most runs: no need to ask the kernel
             return soonest
-        cpu = max(map(_cpu_seconds, self._pids))
+        cpu = max(self._cpu())
         wall = spent - self._starved()
         return max(0.005, min(self._limits.cpu_seconds - cpu, self._limits.wall_seconds - wall))
 
     def _look(self) -> None:
-        for pid, who in zip(self._pids, ("the program", "the tests"), strict=False):
-            if _cpu_seconds(pid) > self._limits.cpu_seconds:
+        for cpu, who in zip(self._cpu(), ("the program", "the tests"), strict=False):
+            if cpu > self._limits.cpu_seconds:
                 self.expired = over_cpu(self._limits, who)
                 return
         if time.monotonic() - self._start - self._starved() > self._limits.wall_seconds:
             self.expired = f"no end within {self._limits.wall_seconds:g} s of wall-clock time"
 
+    def _cpu(self) -> list[float]:
+        """CPU seconds of the jail and of the tester, if there is one, in this run."""
+        return [_cpu_seconds(pid) - (place and self._cpu_before) for place, pid in enumerate(self._pids)]
+
     def _starved(self) -> float:
-        return min(sum(map(_run_queue_seconds, self._pids)), (_STARVED - 1) * self._limits.wall_seconds)
+        starved = sum(map(_run_queue_seconds, self._pids)) - self._starved_before
+        return min(starved, (_STARVED - 1) * self._limits.wall_seconds)
 
 
 def _cpu_seconds(pid: int) -> float:

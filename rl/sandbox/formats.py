@@ -1,4 +1,4 @@
-"""Benchmark rows to jobs: HumanEval, MBPP and stdin/stdout cases, told apart by their fields."""
+"""Benchmark rows to jobs: HumanEval, EvalPlus, MBPP and stdin/stdout cases, told apart by their fields."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ def job(problem: Row, sample: Row) -> Job:
 def tests(problem: Row) -> CallTests | StdioTests:
     """The trusted side of a problem. Raises SeedbedError for an unknown format."""
     task = problem["task_id"]
+    if "base_input" in problem and "entry_point" in problem:
+        return _evalplus(problem, task)
     if "test" in problem and "entry_point" in problem:
         entry = _text(problem, "entry_point", "problem", task)
         check = f"{_text(problem, 'test', 'problem', task)}\n\ncheck({entry})\n"
@@ -49,8 +51,51 @@ def tests(problem: Row) -> CallTests | StdioTests:
         return StdioTests(inputs, outputs)
     raise SeedbedError(
         f"Problem {task!r} is of no known format (fields: {', '.join(sorted(problem))}).",
-        "Give `test` and `entry_point` (HumanEval), `test_list` (MBPP), or `inputs` and `outputs` (stdin/stdout).",
+        "Give `test` and `entry_point` (HumanEval), `base_input` and `entry_point` (EvalPlus), "
+        "`test_list` (MBPP), or `inputs` and `outputs` (stdin/stdout).",
     )
+
+
+# EvalPlus' own rule (evalplus/eval/__init__.py): equal, or close where floats are expected. Expected is what the reference gives.
+_EVALPLUS = """
+import copy as _copy
+import math as _math
+
+_scope = {{"__name__": "reference"}}
+exec(compile({reference!r}, "<reference>", "exec"), _scope)
+_reference = _scope[{entry!r}]
+
+
+def _floats(value):
+    return isinstance(value, float) or (
+        isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(item, float) for item in value)
+    )
+
+
+def _close(got, want, atol):
+    if isinstance(want, (list, tuple)):
+        return type(got) is type(want) and len(got) == len(want) and all(map(_close, got, want, [atol] * len(want)))
+    return got == want or _math.isclose(got, want, rel_tol=1e-7, abs_tol=atol)
+"""
+_EVALPLUS_CASES = """
+for _given in {inputs!r}:
+    _want = _reference(*_copy.deepcopy(_given))
+    _got = {entry}(*_copy.deepcopy(_given))
+    _atol = {atol!r} or (1e-6 if _floats(_want) else 0)
+    assert _got == _want or (_atol and type(_got) is type(_want) and _close(_got, _want, _atol)), (_given, _got, _want)
+"""
+
+
+def _evalplus(problem: Row, task: Any) -> CallTests:
+    """Base and plus inputs, each given to the program and to the reference. Both run on the trusted side's terms: the reference
+    in the tester. The few tasks for which EvalPlus has a rule of its own in code are judged by equality."""
+    entry = _text(problem, "entry_point", "problem", task)
+    if not entry.isidentifier():
+        raise SeedbedError(f"Problem {task!r} has entry_point = {entry!r:.80}.", "Give the name of a function.")
+    reference = _text(problem, "prompt", "problem", task) + _text(problem, "canonical_solution", "problem", task)
+    inputs = [*problem["base_input"], *(problem.get("plus_input") or [])]
+    cases = _EVALPLUS_CASES.format(inputs=inputs, entry=entry, atol=float(problem.get("atol") or 0))
+    return CallTests(cases, _EVALPLUS.format(reference=reference, entry=entry))
 
 
 def _helpers(prompt: str, entry: str) -> str:

@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
+from rl.sandbox.inside.lockdown import CHANNELS
 from rl.sandbox.verdict import Job, Limits, Verdict
 from rl.sandbox.worker import Worker
+
+
+class _Queue:
+    """Jobs drawn `ahead` at most, handed out so that a worker stays with the tests it has, and no two share tests needlessly."""
+
+    def __init__(self, jobs: Iterable[Job], ahead: int):
+        self._feed, self._ahead, self._drawn = enumerate(jobs), ahead, 0
+        self._groups: dict[object, deque[tuple[int, Job]]] = {}  # by tests, in the order of their first job
+        self._at: dict[Worker, object] = {}  # the tests that each worker was given last
+
+    def take(self, worker: Worker) -> tuple[int, Job] | None:
+        """(place, job) of the next job for this worker; None at the end."""
+        while self._drawn < self._ahead and (drawn := next(self._feed, None)) is not None:
+            self._groups.setdefault(drawn[1].tests, deque()).append(drawn)
+            self._drawn += 1
+        if not self._groups:
+            return None
+        tests = self._at.get(worker)
+        if tests not in self._groups:
+            taken = [at for other, at in self._at.items() if other is not worker]
+            tests = next((at for at in self._groups if at not in taken), next(iter(self._groups)))
+        group = self._groups[tests]
+        found = group.popleft()
+        if not group:
+            del self._groups[tests]
+        self._at[worker] = tests
+        self._drawn -= 1
+        return found
 
 
 class Sandbox:
@@ -37,19 +67,21 @@ class Sandbox:
     def run(self, jobs: Iterable[Job], on_verdict: Callable[[Verdict], None] | None = None) -> list[Verdict]:
         """Judge all jobs; verdicts in the jobs' order. on_verdict sees each as it falls, in any order, one at a time.
 
-        Calls from several threads take turns. Jobs are drawn as workers come free, so an endless or costly iterable is fine.
+        Calls from several threads take turns. Jobs are drawn as workers come free, a few ahead, so an endless or costly iterable
+        is fine. Jobs with the same tests cost less when they are near each other, as a GRPO group's are.
         """
         with self._turn:
-            feed, guard = enumerate(jobs), threading.Lock()
+            queue, guard = _Queue(jobs, len(self._workers) * CHANNELS), threading.Lock()
             verdicts: dict[int, Verdict] = {}
             stopped = threading.Event()
 
             def drain(worker: Worker) -> None:
                 while not stopped.is_set():
                     with guard:
-                        place, job = next(feed, (-1, None))
-                    if job is None:
+                        found = queue.take(worker)
+                    if found is None:
                         return
+                    place, job = found
                     verdict = worker.run(job)
                     with guard:
                         verdicts[place] = verdict

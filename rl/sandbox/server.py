@@ -109,16 +109,18 @@ class Server:
             raise ServerLost(f"the fork server ended ({said.splitlines()[-1] if said else 'silently'})")
         return json.loads(data)
 
-    def spawn(self, descriptors: list[int], **request: Any) -> list[int]:
-        """Ask for the children of one run; their process ids, the jail's first. Raises ServerLost."""
+    def spawn(self, descriptors: list[int], **request: Any) -> dict[str, int]:
+        """Ask for a child; the process ids of the present jail and tester (0: none). Raises ServerLost."""
         answer = self._ask(request, descriptors)
-        if "pids" not in answer:
-            raise ServerLost(f"no child process ({answer.get('error')})")
-        return answer["pids"]
+        if "error" in answer:
+            raise ServerLost(f"no child process ({answer['error']})")
+        return answer
 
-    def reap(self, grace: float) -> list[Ended]:
-        """End all children, after `grace` seconds in which the jail may end by itself. In order of start. Raises ServerLost."""
-        return [Ended(**ended) for ended in self._ask({"op": "reap", "grace": grace}, [])["ended"]]
+    def reap(self, grace: float, tester: bool) -> list[Ended]:
+        """End the jail, after `grace` seconds in which it may end by itself, and the tester if asked: how they ended, the
+        jail first. Raises ServerLost."""
+        answer = self._ask({"op": "reap", "grace": grace, "tester": tester}, [])
+        return [Ended(**ended) for ended in answer["ended"]]
 
     def _ask(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []

@@ -14,6 +14,7 @@ from conf.errors import SeedbedError
 from rl.sandbox.clock import Clock, over_cpu
 from rl.sandbox.inside import wire
 from rl.sandbox.inside.decoder import Decoder
+from rl.sandbox.inside.lockdown import CHANNELS
 from rl.sandbox.server import Ended, Server, ServerLost
 from rl.sandbox.verdict import OUTCOMES, CallTests, Job, Limits, Outcome, StdioTests, Verdict
 
@@ -33,14 +34,26 @@ class _Finding:
     retry: bool = True  # for infrastructure: whether another attempt may help
 
 
+@dataclass
+class _Tester:
+    """A running tester: what it was made for, our end of its channel, and how many programs it has judged."""
+
+    tests: CallTests
+    limits: Limits
+    channel: socket.socket
+    judged: int = 0
+
+
 class Worker:
     """Judges jobs one by one. Not thread-safe: one thread a worker."""
 
     def __init__(self, limits: Limits):
         self._limits = limits
+        self._tester: _Tester | None = None
         self.server: Server | None = Server()
 
     def close(self) -> None:
+        self._forget_tester()
         if self.server is not None:
             self.server.close()
             self.server = None
@@ -71,24 +84,49 @@ class Worker:
             return _Finding("infrastructure", str(error))
 
     def _calls(self, server: Server, program: str, tests: CallTests, limits: Limits) -> _Finding:
-        """Jail and tester; the tester reports."""
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                pids = server.spawn(
-                    [theirs.fileno()], op="calls", output_bytes=limits.output_bytes, **_for_child(limits)
-                )
-            clock = Clock(limits, pids)
-            wire.send(ours.fileno(), wire.frame(1 << 30, program, tests.setup, tests.code, tests.names))
-            report = None
-            if clock.wait([ours.fileno()]):
-                report = _report(ours.fileno())
-            gone = report is not None and report[0] == "gone"
-            jail, tester = server.reap(_GRACE if gone else 0)
-        outcome, reason = _judge_calls(jail, tester, report, limits, clock)
+        """Jail and tester; the tester reports. The tester stays for the next program that has the same tests."""
+        tester = self._tester_for(server, tests, limits)
+        used = tester.judged > 0
+        tester.judged += 1
+        pids = server.spawn([], op="calls", output_bytes=limits.output_bytes, **_for_child(limits))
+        clock = Clock(limits, [pids["jail"], pids["tester"]])
+        report = None
+        try:
+            wire.send(tester.channel.fileno(), wire.frame(1 << 30, program))
+            if clock.wait([tester.channel.fileno()]):
+                report = _report(tester.channel.fileno())
+        except BrokenPipeError:
+            pass  # it has ended: the reaping says how
+        fit = report is not None and report[0] != "memory"
+        jail, *ended = server.reap(_GRACE if report is not None and report[0] == "gone" else 0, tester=not fit)
+        if not fit:
+            self._forget_tester()
+            if used and not clock.expired.startswith("the program"):
+                return self._calls(server, program, tests, limits)  # never blame a program for what others have left
+        outcome, reason = _judge_calls(jail, ended, report, limits, clock)
         if outcome == "unsupported":
             return _Finding("infrastructure", reason, jail.cpu, jail.rss, retry=False)
         return _Finding(outcome, reason, jail.cpu, jail.rss)
+
+    def _tester_for(self, server: Server, tests: CallTests, limits: Limits) -> _Tester:
+        old = self._tester
+        if old is not None and old.judged < CHANNELS and (old.tests, old.limits) == (tests, limits):
+            return old
+        if old is not None:
+            self._forget_tester()
+            server.reap(0, tester=True)
+        ours, theirs = socket.socketpair()
+        self._tester = _Tester(tests, limits, ours)
+        with theirs:
+            allowed = {**_for_child(limits), "cpu_seconds": CHANNELS * math.ceil(2 * limits.cpu_seconds)}
+            server.spawn([theirs.fileno()], op="tester", output_bytes=limits.output_bytes, **allowed)
+        wire.send(ours.fileno(), wire.frame(1 << 30, tests.setup, tests.code, tests.names))
+        return self._tester
+
+    def _forget_tester(self) -> None:
+        if self._tester is not None:
+            self._tester.channel.close()
+            self._tester = None
 
     def _cases(self, server: Server, program: str, tests: StdioTests, limits: Limits) -> _Finding:
         """A jail a case, until one is not a pass."""
@@ -111,12 +149,12 @@ class Worker:
                     pids = server.spawn([theirs.fileno(), writer], op="script", **_for_child(limits))
                 os.close(writer)
                 writer = -1
-                clock = Clock(limits, pids)
+                clock = Clock(limits, [pids["jail"]])
                 stdin = given.encode("utf-8", "surrogatepass")
                 wire.send(channel.fileno(), wire.frame(1 << 30, program, stdin))
                 printed, said = _drain(clock, stdout, channel.fileno(), limits.output_bytes)
                 over = len(printed) > limits.output_bytes
-                (jail,) = server.reap(0 if clock.expired or over else _GRACE)
+                (jail,) = server.reap(0 if clock.expired or over else _GRACE, tester=False)
         finally:
             os.close(stdout)
             if writer >= 0:
@@ -144,13 +182,13 @@ def _report(descriptor: int) -> tuple[str, str] | None:
 
 
 def _judge_calls(
-    jail: Ended, tester: Ended, report: tuple[str, str] | None, limits: Limits, clock: Clock
+    jail: Ended, tester: list[Ended], report: tuple[str, str] | None, limits: Limits, clock: Clock
 ) -> tuple[Any, str]:
     """Verdict on a call program. The tester's word stands, unless a limit or a death says otherwise."""
     if clock.expired:
         return "timeout", clock.expired
     if report is None:
-        outcome, reason = _death(tester, limits, "the tests")
+        outcome, reason = _death(tester[0], limits, "the tests")
         # a tester that vanished says nothing of the program
         return ("infrastructure" if outcome == "error" else outcome), reason
     if report[0] == "gone":

@@ -28,7 +28,7 @@ LANES = 64  # hashes are padded to a multiple of this, so that the vector loop h
 
 def parameters(num_perm: int, shingle: int, seed: int) -> dict[str, Any]:
     """All that a signature depends on besides the text. Signatures of different parameters must never be compared."""
-    return {"num_perm": num_perm, "shingle": shingle, "seed": seed, "scheme": SCHEME, "token": "word"}
+    return {"num_perm": num_perm, "shingle": shingle, "seed": seed, "scheme": SCHEME, "token": "word, no licence head"}
 
 
 def permutations(num_perm: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,8 @@ character are >= 0x80, so an identifier such as `größe` stays whole, and unspa
 the next ASCII space or mark.
 
 A shingle is `size` tokens in a row; what lies between tokens does not count, so reformatting changes nothing. A document
-with fewer tokens gives one shingle of what it has; one with no tokens gives none.
+with fewer tokens gives one shingle of what it has; one with no tokens gives none. A licence comment at the head does not
+count either (kernels/license_head.py), unless the document holds nothing else.
 
 Token hash: h = (h ^ byte) * FNV prime modulo 2**64 from h = 0 (FNV-0; draft-eastlake-fnv, section 5), finished by the
 64-bit MurmurHash3 finalizer. Shingle hash: a polynomial in the token hashes modulo 2**64, finished the same way. At 64
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from spark_jobs.kernels.license_head import license_end_native
 from spark_jobs.kernels.native import native
 
 FNV_PRIME = np.uint64(0x100000001B3)
@@ -36,7 +38,7 @@ MULTIPLIER[0x80:] = FNV_PRIME
 
 @dataclass(frozen=True)
 class Hashes:
-    """64-bit hashes per document: document i owns values[offsets[i]:offsets[i + 1]]."""
+    """64-bit hashes per document: document i owns values[offsets[i]:offsets[i + 1]], and the documents own all values."""
 
     values: np.ndarray  # uint64
     offsets: np.ndarray  # int64 (documents + 1,)
@@ -45,6 +47,11 @@ class Hashes:
     def counts(self) -> np.ndarray:
         """Hashes per document, int64."""
         return np.diff(self.offsets)
+
+    def followed_by(self, other: Hashes) -> Hashes:
+        """These documents, then those of `other`."""
+        offsets = np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]])
+        return Hashes(np.concatenate([self.values, other.values]), offsets)
 
 
 def shingle_hashes(texts: pa.Array | pa.ChunkedArray, size: int) -> Hashes:
@@ -62,6 +69,13 @@ def shingle_hashes(texts: pa.Array | pa.ChunkedArray, size: int) -> Hashes:
 def distinct(hashes: Hashes) -> Hashes:
     """Each document's hashes as a set: strictly ascending, without repeats."""
     return Hashes(*_distinct(hashes.values, hashes.offsets))
+
+
+def select(hashes: Hashes, documents: np.ndarray) -> Hashes:
+    """The hashes of some documents (int64 indices), in the order given."""
+    parts = [hashes.values[hashes.offsets[d] : hashes.offsets[d + 1]] for d in documents]
+    offsets = np.cumsum([0, *map(len, parts)]).astype(np.int64)
+    return Hashes(np.concatenate(parts) if parts else np.zeros(0, np.uint64), offsets)
 
 
 def string_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +136,10 @@ def _shingle_hashes(
     values = np.empty((offsets[documents] - offsets[0]) // 6 + 1, np.uint64)  # a guess at bytes a token; grows
     ends = np.zeros(documents + 1, np.int64)
     for d in range(documents):
-        count = _scan(data, offsets[d], offsets[d + 1], multiplier, tokens)
+        start = license_end_native(data, offsets[d], offsets[d + 1])
+        count = _scan(data, start, offsets[d + 1], multiplier, tokens)
+        if count == 0 and start > offsets[d]:
+            count = _scan(data, offsets[d], start, multiplier, tokens)
         for i in range(count):
             tokens[i] = fmix64(tokens[i])
         first = ends[d]

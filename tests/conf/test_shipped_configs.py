@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from conf.loader import load, to_dict
 
 ROOT = Path(__file__).parents[2] / "conf"
-SCHEMAS = {"curate": "CurateConfig", "pretrain": "PretrainConfig", "demo": "DemoConfig"}
+SCHEMAS = {"curate": "CurateConfig", "pretrain": "PretrainConfig", "stages": "StagesConfig", "demo": "DemoConfig"}
 
 
 def schema_of(path: Path) -> type:
@@ -42,4 +42,4 @@ def test_shipped_config_loads_and_holds_only_deltas(path):
 
 
 def test_every_program_ships_a_config():
-    assert {p.parent.name for p in SHIPPED} >= {"curate", "pretrain", "rl", "demo"}
+    assert {p.parent.name for p in SHIPPED} >= {"curate", "pretrain", "stages", "rl", "demo"}

@@ -6,13 +6,16 @@ steps_worker.py OUT.json '{"tp": 2, "pp": 2, "steps": 4, ...}'
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
-from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
-from megatron_train import checkpoint, hf, parallel, step
+from conf.errors import SeedbedError
+from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
+from megatron_train import checkpoint, fp8_guard, hf, parallel, step, weights
 
 VOCAB, SEQ, BATCH = 500, 32, 8  # 500 is padded to 512: padding must not reach the loss
 
@@ -32,31 +35,75 @@ def micro_batches(number: int, size: int) -> list[step.Batch]:
     return all_of_them[parallel.dp_rank() :: parallel.dp_size()]
 
 
+def in_company_and_alone(state: step.TrainState) -> list[list[float]]:
+    """Log-probabilities of three documents packed into one sequence, and of each in a sequence of its own."""
+    generator = torch.Generator().manual_seed(3)
+    ids = torch.randint(0, VOCAB, (1, SEQ + 1), generator=generator)
+    tokens, labels = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+    lengths = [7, SEQ - 16, 9]
+    owner = torch.repeat_interleave(torch.arange(3), torch.tensor(lengths))[None]
+    [company] = step.token_logprobs(state, [{"tokens": tokens, "labels": labels, "document_ids": owner}])
+    alone = []
+    for document in range(3):
+        mine = owner[0] == document
+        [one] = step.token_logprobs(state, [{"tokens": tokens[:, mine], "labels": labels[:, mine]}])
+        alone.append(one)
+    return [company[0].tolist(), torch.cat(alone, 1)[0].tolist()]
+
+
+def save(state: step.TrainState, options: dict) -> str | None:
+    """What the save complained of, if it did."""
+    if "file_limit" in options:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (options["file_limit"], resource.RLIM_INFINITY))
+    writer = checkpoint.Writer(Path(options["save"]), options.get("keep", 2), options.get("background", False))
+    try:
+        writer.save(state, {"note": "kept"})
+        writer.finish()
+    except SeedbedError as error:
+        return str(error)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    return None
+
+
 def main(out: str, options: dict) -> None:
-    model = ModelConfig(
-        layers=4, hidden=32, ffn=80, heads=4, kv_heads=2, seq_length=SEQ, tie_embeddings=options.get("tie", False)
-    )
+    shape = {"layers": 4, "hidden": 32, "ffn": 80, "heads": 4, "kv_heads": 2} | options.get("model", {})
+    model = ModelConfig(**shape, seq_length=SEQ, tie_embeddings=options.get("tie", False))
     layout = ParallelConfig(
         tp=options.get("tp", 1),
         pp=options.get("pp", 1),
+        vpp=options.get("vpp", 1),
+        cp=options.get("cp", 1),
         sequence_parallel=options.get("sp", False),
         distributed_optimizer=options.get("distopt", False),
+        overlap=options.get("overlap", False),
+        recompute=options.get("recompute", "none"),
     )
     parallel.start(layout, seed=1)
-    state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1)
+    fp8 = Fp8Config(**options.get("fp8", {}))
+    state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1, fp8=fp8)
     if "import" in options:
         hf.load_weights(state, Path(options["import"]))
     if "load" in options:
         checkpoint.load(state, Path(options["load"]))
     seen = {"losses": [], "grad_norms": [], "first": state.step}
     for number in range(state.step, state.step + options.get("steps", 0)):
-        result = step.train_step(state, micro_batches(number, 2), step.language_model_loss, lr=1e-2)
+        if options.get("guard"):
+            seen["cosines"] = fp8_guard.cosines(state, micro_batches(number, 2)[0], step.language_model_loss)
+        result = step.train_step(state, micro_batches(number, 2), step.language_model_loss, lr=options.get("lr", 1e-2))
         seen["losses"].append(result.loss)
         seen["grad_norms"].append(result.grad_norm)
+        if number == 0 and "gradients" in options:
+            weights.finish_gradients(state.chunks)
+            gradients = dict(weights.gather(state.chunks, lambda p: p.main_grad))
+            if parallel.is_main():
+                save_file({name: value.contiguous() for name, value in gradients.items()}, options["gradients"])
     if "save" in options:
-        checkpoint.save(state, Path(options["save"]), {"note": "kept"}, keep=options.get("keep", 2))
+        seen["problem"] = save(state, options)
     if "export" in options:
         hf.export(state, Path(options["export"]))
+    if options.get("documents"):
+        seen["documents"] = in_company_and_alone(state)
     if options.get("logprobs"):
         seen["logprobs"] = [t.tolist() for t in step.token_logprobs(state, micro_batches(0, 2))]
     if parallel.is_main():

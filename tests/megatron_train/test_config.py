@@ -9,7 +9,15 @@ import pytest
 
 from conf.errors import SeedbedError
 from conf.loader import load
-from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, PretrainConfig, ScheduleConfig, check_world
+from conf.schema.pretrain import (
+    BatchConfig,
+    Fp8Config,
+    OptimConfig,
+    ParallelConfig,
+    PretrainConfig,
+    ScheduleConfig,
+    check_world,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,15 +30,24 @@ from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, Pretr
         (["parallel.tp=4"], "model.heads must divide by parallel.tp: 6 % 4 = 2"),
         (["parallel.tp=3"], "model.kv_heads must divide by parallel.tp: 2 % 3 = 2"),
         (["parallel.sequence_parallel=true"], "parallel.tp=1"),
-        (["parallel.cp=2"], "parallel.cp=2"),
+        (["parallel.cp=3"], "model.seq_length must divide by 2 * parallel.cp: 256 % 6 = 4"),
+        (
+            ["parallel.cp=2", "parallel.tp=2", "parallel.sequence_parallel=true", "model.seq_length=252"],
+            "model.seq_length must divide by 2 * parallel.cp * parallel.tp: 252 % 8 = 4",
+        ),
+        (["parallel.vpp=2"], "parallel.pp=1 has none"),
+        (["parallel.vpp=4", "parallel.pp=2"], "model.layers must divide by parallel.pp * parallel.vpp: 4 % 8 = 4"),
+        (["parallel.recompute=some"], "'some'"),
+        (["data.blend=[{name: a, tokens: x}, {name: a, tokens: y}]"], "['a', 'a']"),
+        (["data.blend=[{name: a, tokens: x, weight: 0}]"], "the weight of a must be above 0"),
         (["parallel.pp=0"], "pp=0"),
         (["batch.total=18"], "18 % 4"),
         (["optim.min_lr=1"], "optim.min_lr=1.0"),
         (["schedule.steps=50"], "20 + 60 = 80 > 50"),
         (["schedule.shape=cosine"], "'cosine'"),
         (["dtype=fp16"], "'fp16'"),
-        (["fp8=bogus"], "'bogus'"),
-        (["fp8=hybrid"], "dtype=fp32"),
+        (["fp8.format=bogus"], "'bogus'"),
+        (["fp8.format=hybrid"], "dtype=fp32"),
         (["keep=0"], "keep=0"),
         (["model.hiden=64"], "unknown key model.hiden"),
     ],
@@ -47,6 +64,13 @@ def test_the_number_of_processes_must_divide_by_the_layout():
     with pytest.raises(SeedbedError, match=r"16 % \(4 \* 3\) = 4, where dp = 3"):
         check_world(ParallelConfig(), BatchConfig(micro=4, total=16), 3)
     assert check_world(ParallelConfig(tp=2, pp=2), BatchConfig(), 8) == 2
+
+
+def test_an_interleaved_pipeline_needs_micro_batches_in_groups_of_its_stages():
+    layout = ParallelConfig(pp=4, vpp=2)
+    with pytest.raises(SeedbedError, match=r"batch.total / \(batch.micro \* dp\) = 12 / \(2 \* 1\) = 6, 6 % 4 = 2"):
+        check_world(layout, BatchConfig(micro=2, total=12), 4)
+    assert check_world(layout, BatchConfig(micro=2, total=16), 4) == 1
 
 
 def test_the_learning_rate_warms_up_holds_and_decays_to_the_minimum():
@@ -67,8 +91,9 @@ def test_fp8_without_cuda_and_transformer_engine_is_refused():
     from megatron_train import fp8
 
     with pytest.raises(SeedbedError, match="no CUDA device"):
-        fp8.refuse_unusable("hybrid")
-    fp8.refuse_unusable("none")
+        fp8.refuse_unusable(Fp8Config(format="hybrid"))
+    fp8.refuse_unusable(Fp8Config())
+    fp8.refuse_unusable(Fp8Config(format="hybrid", emulate=True))
 
 
 def test_an_apex_that_is_not_nvidias_is_refused(monkeypatch):
@@ -78,4 +103,4 @@ def test_an_apex_that_is_not_nvidias_is_refused(monkeypatch):
     found = {"apex": importlib.machinery.ModuleSpec("apex", None), "apex.optimizers": None}
     monkeypatch.setattr(fp8.importlib.util, "find_spec", lambda name: found.get(name))
     with pytest.raises(SeedbedError, match="not NVIDIA apex"):
-        fp8.refuse_unusable("none")
+        fp8.refuse_unusable(Fp8Config())

@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.megatron_train.steps_worker import BATCH, SEQ, VOCAB
 
@@ -21,16 +22,33 @@ def assert_close(ours: list[float], theirs: list[float], tolerance: float = TOLE
     assert worst <= tolerance, f"losses differ by {worst:.2e}: {ours} {theirs}"
 
 
-@pytest.fixture(scope="module")
-def alone(run_steps):
-    return run_steps(1, steps=6)
+def assert_gradients_agree(ours: str, theirs: str) -> None:
+    """Those of the first step, which no optimizer has touched, each against the largest value of its tensor."""
+    ours, theirs = load_file(ours), load_file(theirs)
+    assert ours.keys() == theirs.keys()
+    for name, gradient in theirs.items():
+        assert gradient.abs().max() > 0
+        torch.testing.assert_close(ours[name], gradient, rtol=0, atol=1e-5 * gradient.abs().max().item(), msg=name)
 
 
 @pytest.fixture(scope="module")
-def four(run_steps, tmp_path_factory):
+def gradients(tmp_path_factory):
+    """gradients(name) -> the file that a run puts its gradients into"""
+    folder = tmp_path_factory.mktemp("gradients")
+    return lambda name: str(folder / f"{name}.safetensors")
+
+
+@pytest.fixture(scope="module")
+def alone(run_steps, gradients):
+    return run_steps(1, steps=6, gradients=gradients("alone"), documents=True)
+
+
+@pytest.fixture(scope="module")
+def four(run_steps, gradients, tmp_path_factory):
     """TP=2 x PP=2: four steps, a checkpoint, an export and log-probabilities, in one launch."""
     folder = tmp_path_factory.mktemp("four")
     options = {"save": str(folder / "checkpoints"), "export": str(folder / "hf"), "logprobs": True}
+    options["gradients"] = gradients("four")
     return run_steps(4, tp=2, pp=2, steps=4, **options), folder
 
 
@@ -38,9 +56,25 @@ def test_losses_are_the_golden_ones(alone):
     assert_close(alone["losses"], GOLDEN)
 
 
-def test_tensor_and_pipeline_parallel_losses_are_those_of_one_process(alone, four):
+def test_a_document_in_a_masked_sequence_reads_as_it_does_alone(alone):
+    """No token sees another document, and rotary positions are relative: nothing is left to reset at a border."""
+    company, by_itself = alone["documents"]
+    assert company == pytest.approx(by_itself, abs=2e-5)
+
+
+def test_tensor_and_pipeline_parallel_losses_and_gradients_are_those_of_one_process(alone, four, gradients):
     assert_close(four[0]["losses"], alone["losses"][:4])
     assert four[0]["grad_norms"] == pytest.approx(alone["grad_norms"][:4], rel=1e-4)
+    assert_gradients_agree(gradients("four"), gradients("alone"))
+
+
+def test_context_parallel_interleaved_overlapped_and_recomputed_it_is_still_one_process(alone, run_steps, gradients):
+    """Everything at once: what is wrong by itself is wrong here too; the slow matrix tells which."""
+    layout = {"cp": 2, "pp": 2, "vpp": 2, "overlap": True, "distopt": True, "recompute": "full"}
+    seen = run_steps(4, steps=3, gradients=gradients("at_once"), logprobs=True, **layout)
+    assert_close(seen["losses"], alone["losses"][:3])
+    assert_gradients_agree(gradients("at_once"), gradients("alone"))
+    assert torch.tensor(seen["logprobs"]).shape == (BATCH // 2, 2, SEQ)  # whole sequences again
 
 
 def test_a_checkpoint_of_four_processes_goes_on_in_one(alone, four, run_steps):
@@ -90,11 +124,25 @@ def test_an_export_comes_back_through_another_layout(four, run_steps):
         (2, {"tp": 2, "sp": True}),
         (4, {"tp": 2, "sp": True, "distopt": True}),
         (2, {"pp": 2}),
+        (2, {"pp": 2, "vpp": 2}),
+        (2, {"cp": 2}),
+        (4, {"cp": 4}),
+        (4, {"tp": 2, "sp": True, "cp": 2}),
+        (2, {"overlap": True}),
+        (2, {"overlap": True, "distopt": True}),
+        (4, {"pp": 2, "overlap": True, "distopt": True}),
+        (1, {"recompute": "full"}),
+        (1, {"recompute": "selective"}),
+        (8, {"tp": 2, "pp": 2, "cp": 2, "sp": True, "distopt": True}),
     ],
-    ids=["dp2", "dp2+distopt", "tp2+sp", "tp2+sp x dp2+distopt", "pp2"],
+    ids=lambda value: (
+        ",".join(f"{k}{'' if v is True else v}" for k, v in value.items()) if isinstance(value, dict) else ""
+    ),
 )
-def test_every_layout_has_the_losses_of_one_process(alone, run_steps, processes, options):
-    assert_close(run_steps(processes, steps=6, **options)["losses"], alone["losses"])
+def test_every_layout_has_the_losses_and_gradients_of_one_process(alone, run_steps, gradients, processes, options):
+    file = gradients("-".join(f"{key}{value}" for key, value in options.items()))
+    assert_close(run_steps(processes, steps=6, gradients=file, **options)["losses"], alone["losses"])
+    assert_gradients_agree(file, gradients("alone"))
 
 
 @pytest.mark.slow
@@ -110,10 +158,37 @@ def test_tied_embeddings_on_two_stages_train_as_one(run_steps, tmp_path):
 def test_the_distributed_optimizer_goes_on_from_its_own_checkpoint_and_in_another_layout(alone, run_steps, tmp_path):
     """Adam's step counters: one tensor shared by all parameters after a load is a silent fault of megatron-core 0.19.2."""
     run_steps(2, distopt=True, steps=4, save=str(tmp_path))
-    same = run_steps(2, distopt=True, steps=2, load=str(tmp_path))
-    other = run_steps(4, tp=2, pp=2, distopt=True, steps=2, load=str(tmp_path))
-    assert_close(same["losses"], alone["losses"][4:])
-    assert_close(other["losses"], alone["losses"][4:])
+    layouts = [(2, {}), (4, {"tp": 2, "pp": 2}), (4, {"pp": 2, "vpp": 2, "cp": 2}), (2, {"tp": 2, "sp": True})]
+    for processes, layout in layouts:
+        resumed = run_steps(processes, distopt=True, steps=2, load=str(tmp_path), **layout)
+        assert_close(resumed["losses"], alone["losses"][4:])
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_a_context_parallel_interleaved_layout_goes_on_in_others(alone, run_steps, tmp_path):
+    run_steps(4, cp=2, pp=2, vpp=2, steps=4, save=str(tmp_path))
+    for processes, layout in [
+        (1, {}),
+        (4, {"tp": 2, "cp": 2, "sp": True}),
+        (2, {"overlap": True, "recompute": "full"}),
+    ]:
+        assert_close(run_steps(processes, steps=2, load=str(tmp_path), **layout)["losses"], alone["losses"][4:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("background", [False, True])
+def test_a_write_that_fails_loses_no_earlier_checkpoint(alone, run_steps, tmp_path, background):
+    """A file may not grow past 20 kB: what a full disk is to a writer."""
+    run_steps(2, pp=2, steps=4, save=str(tmp_path))
+    failed = run_steps(
+        2, pp=2, steps=1, load=str(tmp_path), save=str(tmp_path), file_limit=20_000, background=background
+    )
+    assert "could not be written" in failed["problem"]
+    assert "step_00000004, which is whole" in failed["problem"]
+    assert (tmp_path / "latest").read_text() == "step_00000004\n"
+    resumed = run_steps(2, pp=2, steps=2, load=str(tmp_path), save=str(tmp_path), background=background)
+    assert_close(resumed["losses"], alone["losses"][4:])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["latest", "step_00000004", "step_00000006"]
 
 
 @pytest.mark.slow

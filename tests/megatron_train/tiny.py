@@ -99,11 +99,11 @@ def launcher(processes: int) -> list[str]:
     return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
 
 
-def launch(processes: int, *args: str, timeout: float = 240) -> None:
-    """Run a program on `processes` processes, from the repository; raises with what it said when it fails or hangs."""
+def launch(processes: int, *args: str, timeout: float = 240, gpu: bool = False) -> str:
+    """Run a program on `processes` processes, from the repository; what it said. Raises with that when it fails or hangs."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(
-        [*launcher(processes), *args], cwd=ROOT, env=environment(), start_new_session=True, **pipes
+        [*launcher(processes), *args], cwd=ROOT, env=environment(gpu), start_new_session=True, **pipes
     )
     try:
         said, _ = process.communicate(timeout=timeout)
@@ -111,16 +111,14 @@ def launch(processes: int, *args: str, timeout: float = 240) -> None:
         os.killpg(process.pid, signal.SIGKILL)
         raise
     assert process.returncode == 0, f"exit {process.returncode}\n{said[-8000:]}"
+    return said
 
 
-def environment() -> dict[str, str]:
-    return {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
-        "CUDA_VISIBLE_DEVICES": "",
-        "HF_HUB_OFFLINE": "1",
-    }
+def environment(gpu: bool = False) -> dict[str, str]:
+    """Of a program under test; without `gpu` it sees no CUDA device, so that one machine's golden losses are another's."""
+    kept = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    kept["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return kept if gpu else kept | {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def _sha256(path: Path) -> str:

@@ -11,6 +11,7 @@ import pytest
 from conf.errors import SeedbedError
 from report.__main__ import main
 from report.page import SECTIONS, build
+from spark_jobs.audit import audit
 from tests.report import tiny
 
 
@@ -119,6 +120,19 @@ def test_a_funnel_that_does_not_add_up_is_said_and_the_rest_still_shown(tmp_path
     page = build(str(tmp_path))
     assert "the funnel does not add up: 6 contents, 1 decisions" in text(section(page, "funnel"))
     assert "Jaccard 0.820" in section(page, "duplicates")
+
+
+def test_the_audit_is_shown_while_it_speaks_of_the_present_clusters(tmp_path):
+    tiny.write_ingested(tmp_path)
+    tiny.write_clusters(tmp_path)
+    measure = f"python -m spark_jobs audit output={tmp_path}"
+    assert measure in text(section(build(str(tmp_path)), "duplicates"))
+    audit(str(tmp_path), sample=10, pool=10)
+    found = text(section(build(str(tmp_path)), "duplicates"))
+    assert measure not in found
+    assert "precision all dropped contents 100.00% 20.65% to 100.00% 1" in found  # one copy: Wilson at n = 1
+    tiny.write_clusters(tmp_path)  # another version
+    assert "have changed since they were audited" in text(section(build(str(tmp_path)), "duplicates"))
 
 
 def test_the_cut_is_the_highest_score_that_was_dropped(page):

@@ -82,7 +82,7 @@ def write_ingested(root: Path) -> None:
 def write_clusters(root: Path) -> None:
     a, b = sorted((sha(TEXTS["first/a.py"]), sha(TEXTS["first/b.py"])))
     edge = {"a": a, "b": b, "band": 3, "jaccard": 0.82, "jaccard_estimate": 0.8}
-    lineage = {"job": "cluster_near_dups", "params": {"threshold": 0.7}, "inputs": {}}
+    lineage = {"job": "cluster_near_dups", "params": {"threshold": 0.7, "shingle": 5}, "inputs": {}}
     write_table(root, "near_edges", [edge], lineage)
     rows = [
         {
@@ -90,6 +90,8 @@ def write_clusters(root: Path) -> None:
             "cluster_id": a if one in (a, b) else one,
             "cluster_size": 2 if one in (a, b) else 1,
             "survivor": one != b,
+            "jaccard": 0.82 if one == b else 1.0,
+            "component_id": a if one in (a, b) else one,
             "shard": 0,
         }
         for one in distinct()
@@ -191,6 +193,10 @@ def write_training(root: Path) -> None:
     write_json(root / "scorers/language_model/scorer.json", card)
     sft = [{"step": i, "loss": 3.0 / i, "lr": 1e-3, "heldout_loss": 0.9 if i == 4 else None} for i in range(1, 5)]
     write_lines(root / "rl/sft/metrics.jsonl", sft)
+    dpo = [{"step": i, "loss": 0.6931 / i, "margin": 0.1 * i - 0.1, "accuracy": 0.5} for i in range(1, 4)]
+    write_lines(root / "rl/dpo/metrics.jsonl", dpo)
+    pair = {"prompt": "Write <f>.", "chosen": "return right", "rejected": "return wrong", "reason": "fail, <why>"}
+    write_lines(root / "rl/dpo/pairs.jsonl", [pair])
     shares = {"pass": 0.25, "wrong": 0.5, "error": 0.25, "timeout": 0.0, "infrastructure": 0.0}
     grpo = [{"step": 0, "heldout_reward": 0.1, "shares": shares}]
     grpo += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ TEMPLATE = (
 )
 
 
-def write_tokenizer(folder: Path, template: str | None = TEMPLATE) -> None:
+def write_tokenizer(folder: Path, template: str | None = TEMPLATE, more: Sequence[str] = ()) -> None:
     """Every byte is a token, plus a few merges, so that no download and no training text is needed."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -23,7 +24,7 @@ def write_tokenizer(folder: Path, template: str | None = TEMPLATE) -> None:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=300,
-        special_tokens=SPECIAL,
+        special_tokens=[*SPECIAL, *more],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

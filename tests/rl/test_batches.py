@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rl.batches import Example, micro_batches, places
+from rl.batches import Example, micro_batches, packed_batches, places, weighted_places
 
 ONE = Example([10, 11, 12], [20, 21], {"advantage": 0.5}, {"old_logprobs": [-1.0, -2.0]})
 TWO = Example([10], [20, 21, 22, 23, 24], {"advantage": -1.0}, {"old_logprobs": [-3.0] * 5})
@@ -58,3 +58,49 @@ def test_every_pass_sees_every_sample_once_in_its_own_order():
     first, second = places(10, 0, 10, seed=1), places(10, 10, 10, seed=1)
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
+
+
+EXAMPLES = [Example([5 + i] * (1 + i % 3), [40 + i] * (2 + i % 4), {}, {}) for i in range(11)]
+
+
+@pytest.mark.parametrize(("size", "dp"), [(1, 1), (2, 1), (2, 3)])
+def test_packing_keeps_every_example_once_and_gives_processes_equally_many_batches(size, dp):
+    shares = [packed_batches(EXAMPLES, size, rank, dp, pad_id=0, length=12) for rank in range(dp)]
+    assert len({len(share) for share in shares}) == 1
+    seen = []
+    for batch in (batch for share in shares for batch in share):
+        assert batch["tokens"].shape == batch["labels"].shape == (size, 12)
+        assert batch["attention_mask"].shape == (size, 1, 12, 12)
+        seen += batch["labels"][batch["loss_mask"] > 0].tolist()
+    assert sorted(seen) == sorted(token for example in EXAMPLES for token in example.response)
+
+
+def test_packed_log_probabilities_are_those_of_each_example_alone(tiny_model):
+    from transformers import LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(tiny_model, attn_implementation="eager")
+
+    def logprobs(batch: dict, mask: torch.Tensor | None) -> list[float]:
+        with torch.no_grad():
+            logits = model(batch["tokens"], attention_mask=mask).logits
+        found = torch.log_softmax(logits, -1).gather(-1, batch["labels"][..., None])[..., 0]
+        kept = batch["loss_mask"] > 0
+        return sorted(zip(batch["labels"][kept].tolist(), found[kept].tolist(), strict=True))
+
+    packed = []
+    for batch in packed_batches(EXAMPLES, 2, 0, 1, pad_id=0, length=12):
+        blocked = batch["attention_mask"].float() * torch.finfo(torch.float32).min
+        packed += logprobs(batch, blocked)
+    [alone] = micro_batches(EXAMPLES, len(EXAMPLES), 0, 1, pad_id=0, multiple=1)
+    expected = logprobs(alone, None)
+    packed.sort()
+    assert [label for label, _ in packed] == [label for label, _ in expected]
+    assert [value for _, value in packed] == pytest.approx([value for _, value in expected], abs=2e-5)
+
+
+def test_harder_demonstrations_come_in_proportion_and_draws_depend_on_their_number_alone():
+    drawn = weighted_places([1.0, 3.0, 0.0], 0, 4000, seed=1)
+    assert drawn.count(2) == 0
+    assert drawn.count(1) / 4000 == pytest.approx(0.75, abs=0.03)
+    assert drawn[100:140] == weighted_places([1.0, 3.0, 0.0], 100, 40, seed=1)
+    assert drawn != weighted_places([1.0, 3.0, 0.0], 0, 4000, seed=2)

@@ -8,9 +8,10 @@ import pytest
 
 from conf.errors import SeedbedError
 from rl import problems
-from rl.evaluate import _arguments, assess, load_benchmark, pass_at, program, unbiased_pass_at_k
+from rl.evaluate import _arguments, assess, load_benchmark, program
 from rl.rollout import Sample
 from rl.sandbox import Sandbox
+from rl.scores import pass_at, unbiased_pass_at_k
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(5, 2, 1), (5, 2, 2), (5, 0, 3), (5, 5, 1), (6, 3, 4), (4, 3, 2)])

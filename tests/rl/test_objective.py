@@ -16,7 +16,9 @@ from rl.objective import (
     groups_with_signal,
     has_spread,
     masked_cross_entropy,
+    preference_loss,
     samples_that_train,
+    truncated_importance_weights,
 )
 
 
@@ -194,3 +196,62 @@ def test_overlong_and_unjudged_samples_and_groups_without_signal_do_not_train():
 
 def test_the_epsilon_is_far_below_any_spread_of_zero_one_rewards():
     assert 0.001 * torch.tensor([1.0] + [0.0] * 63).std() > STD_EPSILON
+
+
+def test_preference_loss_by_hand():
+    logprobs = torch.tensor([[-0.25, -0.75, -9.0], [-1.0, -2.0, -9.0]], requires_grad=True)
+    mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
+    total, count, sums = preference_loss(logprobs, mask, torch.tensor([-2.0, -2.5]), beta=0.5)
+    # chosen gained -1 - -2 = 1, rejected -3 - -2.5 = -1/2: margin 1/2 * 3/2 = 3/4, loss log(1 + e^-3/4)
+    assert total.item() == pytest.approx(math.log1p(math.exp(-0.75)), abs=1e-6)
+    assert (count.item(), sums["accuracy"].item(), sums["margin"].item()) == (1, 1, 0.75)
+    assert (sums["chosen_reward"].item(), sums["rejected_reward"].item()) == (0.5, -0.25)
+    total.backward()
+    slope = 0.5 / (1 + math.exp(0.75))
+    torch.testing.assert_close(logprobs.grad, torch.tensor([[-slope, -slope, 0], [slope, slope, 0]]))
+
+
+def test_the_first_preference_loss_is_exactly_ln_two():
+    logprobs, mask = torch.randn(6, 9), torch.ones(6, 9)
+    total, count, sums = preference_loss(logprobs, mask, logprobs.sum(1), beta=0.1)
+    assert (total / count).item() == torch.tensor(math.log(2)).item()
+    assert sums["accuracy"] == 0
+
+
+def test_an_empty_pair_counts_for_nothing_and_may_hold_anything():
+    logprobs, mask, reference = torch.randn(4, 3), torch.ones(4, 3), torch.randn(4)
+    logprobs[1], logprobs[3] = math.nan, -math.inf
+    mask[1], mask[3], reference[1], reference[3] = 0, 0, 0, 0
+    alone = preference_loss(logprobs[::2], mask[::2], reference[::2], 0.3)
+    both = preference_loss(logprobs, mask, reference, 0.3)
+    assert both[1] == alone[1] == 1
+    assert both[0] == alone[0]
+    assert {name: value.item() for name, value in both[2].items()} == {n: v.item() for n, v in alone[2].items()}
+
+
+@given(st.floats(-5, 5), st.floats(-5, 5), st.floats(0.01, 2))
+@settings(max_examples=100, deadline=None)
+def test_swapping_the_sides_of_a_pair_changes_the_loss_by_the_margin(chosen, rejected, beta):
+    def loss(a, b):
+        return preference_loss(torch.tensor([[a], [b]]), torch.ones(2, 1), torch.zeros(2), beta)[0].item()
+
+    # -log s(m) + log s(-m) = -m
+    assert loss(chosen, rejected) - loss(rejected, chosen) == pytest.approx(-beta * (chosen - rejected), abs=1e-4)
+    assert loss(chosen, rejected) > 0
+
+
+def test_importance_weights_by_hand():
+    new = torch.tensor([[math.log(0.5), math.log(0.5), math.nan]], requires_grad=True)
+    old = torch.tensor([[math.log(0.25), math.log(0.1), 0.0]])
+    weights = truncated_importance_weights(new, old, torch.tensor([[1, 1, 0]]), cap=3.0)
+    assert weights.tolist() == [[pytest.approx(2.0), 3.0, 0.0]]
+    assert not weights.requires_grad
+
+
+@given(st.lists(st.floats(-4, 0), min_size=6, max_size=6), st.floats(1, 5))
+@settings(max_examples=50, deadline=None)
+def test_weights_lie_between_zero_and_the_cap_and_are_one_on_policy(values, cap):
+    new, old, mask = torch.tensor([values[:3]]), torch.tensor([values[3:]]), torch.ones(1, 3)
+    weights = truncated_importance_weights(new, old, mask, cap)
+    assert bool(((weights >= 0) & (weights <= cap)).all())
+    assert truncated_importance_weights(new, new, mask, cap).tolist() == [[1.0, 1.0, 1.0]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,25 @@ def test_a_dead_engine_is_an_error_that_names_its_log(tmp_path):
     with engine, pytest.raises(SeedbedError, match="the engine ended with exit code") as caught:
         engine.score([[1, 2]])
     assert "engine.log" in caught.value.fix
+
+
+@pytest.mark.slow
+def test_an_engine_dies_with_the_process_that_started_it(tiny_model, tmp_path):
+    program = (
+        "import sys, pathlib, time\n"
+        "from conf.schema.rl import EngineConfig\n"
+        "from rl.rollout import Engine\n"
+        "engine = Engine(pathlib.Path(sys.argv[1]), 128, EngineConfig(), pathlib.Path(sys.argv[2]))\n"
+        "engine._receive()  # it is up\n"
+        "print(engine._process.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    command = [sys.executable, "-c", program, str(tiny_model), str(tmp_path / "engine.log")]
+    starter = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    engine = int(starter.stdout.readline())
+    starter.kill()
+    starter.wait()
+    deadline = time.monotonic() + 30
+    while os.path.exists(f"/proc/{engine}") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not os.path.exists(f"/proc/{engine}")

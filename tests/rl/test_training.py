@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,12 +87,86 @@ def test_sft_is_the_same_model_in_another_layout(warm, tmp_path):
 
 
 @pytest.mark.slow
+def test_packed_sft_on_given_problems_takes_the_same_steps_and_drops_a_wrong_reference(warm, tmp_path):
+    given = {name: tmp_path / f"{name}.jsonl" for name in ("train", "heldout")}
+    for name, path in given.items():
+        path.write_text((warm / f"rl/problems_{name}.jsonl").read_text())
+    wrong = {"task_id": "wrong", "prompt": "p", "code": "def f(xs):\n    return 1", "test_list": ["assert f([]) == 2"]}
+    with given["train"].open("a") as file:
+        file.write(json.dumps(wrong) + "\n")
+    inputs = [f"{name}_problems={path}" for name, path in given.items()]
+    steps = [*SFT, "schedule.steps=10", "schedule.decay_steps=0", "pack_length=450", "batch.micro=1"]
+    result = torchrun("rl.sft", f"output={tmp_path}", f"base={warm}/hf", *steps, *inputs)
+    assert "dropped problem wrong: its reference fails its own tests" in result.stderr
+    assert (tmp_path / "rl/problems_train.jsonl").read_text() == (warm / "rl/problems_train.jsonl").read_text()
+    theirs = [row["loss"] for row in rows(warm / "rl/sft/metrics.jsonl")][:6]
+    ours = [row["loss"] for row in rows(tmp_path / "rl/sft/metrics.jsonl")][:6]
+    assert ours[0] == pytest.approx(theirs[0], abs=1e-5)
+    assert ours == pytest.approx(theirs, abs=5e-3)  # large steps amplify the rounding of another order of sums
+
+
+DPO = [
+    *(
+        "samples=4",
+        "prompts=3",
+        "max_prompt=160",
+        "max_response=64",
+        "batch.micro=1",
+        "batch.total=4",
+        "optim.lr=0.001",
+    ),
+    *("schedule.warmup_steps=1", "schedule.decay_steps=1", "sandbox.workers=1"),
+]
+
+
+def dpo(warm: Path, out: Path, *arguments: str, ranks: int = 2) -> Path:
+    inputs = [f"base={warm}/rl/sft/hf", f"train_problems={warm}/rl/problems_train.jsonl"]
+    torchrun("rl.dpo", f"output={out}", *inputs, *DPO, *arguments, ranks=ranks)
+    return out / "rl" / "dpo"
+
+
+@pytest.mark.slow
+def test_dpo_starts_at_ln_two_and_goes_on_where_it_was_stopped_in_any_layout(warm, tmp_path):
+    whole = dpo(warm, tmp_path / "whole", "schedule.steps=4")
+    losses = [row["loss"] for row in rows(whole / "metrics.jsonl")]
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert losses[-1] < losses[0]
+    assert rows(whole / "metrics.jsonl")[-1]["margin"] > 0
+    assert len(rows(whole / "samples.jsonl")) == 6 * 4
+    assert all(pair["verdict"] != "pass" and pair["reason"] for pair in rows(whole / "pairs.jsonl"))
+
+    part = tmp_path / "part/rl/dpo"
+    part.mkdir(parents=True)
+    lines = (whole / "samples.jsonl").read_text().splitlines(keepends=True)
+    (part / "samples.jsonl").write_text(
+        "".join(lines[: 3 * 4 + 1]) + lines[13][:20]
+    )  # killed while it wrote group four
+    (part / "samples.hash").write_text((whole / "samples.hash").read_text())
+    dpo(warm, tmp_path / "part", "schedule.steps=4", "schedule.decay_steps=2", "save_every=2", ranks=1)
+    assert (part / "samples.jsonl").read_text() == (whole / "samples.jsonl").read_text()
+    assert (part / "pairs.jsonl").read_text() == (whole / "pairs.jsonl").read_text()
+
+    cut = tmp_path / "cut/rl/dpo"
+    cut.mkdir(parents=True)
+    for name in ("samples.jsonl", "samples.hash", "pairs.jsonl"):
+        (cut / name).write_text((whole / name).read_text())
+    dpo(warm, tmp_path / "cut", "schedule.steps=4", "parallel.tp=2")
+    other = rows(cut / "metrics.jsonl")
+    assert [row["loss"] for row in other] == pytest.approx(losses, abs=1e-4)
+
+
+@pytest.mark.slow
 def test_a_grpo_run_that_was_stopped_goes_on_with_the_same_rollouts(warm, tmp_path):
-    whole = grpo(warm, tmp_path / "whole", "steps=4")
-    part = grpo(warm, tmp_path / "part", "steps=2")
+    """With rollouts one step behind the weights, and two stages: the checkpoint holds what was drawn ahead."""
+    plan = ["rollout_lag=1", "earlier_stages=[{steps: 1, samples: 6, max_response: 48}]"]
+    whole = grpo(warm, tmp_path / "whole", "steps=4", *plan)
+    part = grpo(warm, tmp_path / "part", "steps=3", "save_every=2", *plan)
+    checkpoints = part / "checkpoints"  # killed after the save at step 2, when step 3's rollouts were drawn
+    (checkpoints / "latest").write_text("step_00000002\n")
+    shutil.rmtree(checkpoints / "step_00000003")
     with (part / "rollouts.jsonl").open("a") as log:  # what a kill after the checkpoint leaves behind
         log.write(json.dumps({"step": 3, "completion": "of a step that was not saved"}) + "\n" + '{"step": 3, "cut')
-    grpo(warm, tmp_path / "part", "steps=4")
+    grpo(warm, tmp_path / "part", "steps=4", *plan)
     assert rows(part / "rollouts.jsonl") == rows(whole / "rollouts.jsonl")
     for name in ("step", "reward", "loss", "grad_norm"):
         assert [r.get(name) for r in rows(part / "metrics.jsonl")] == [
@@ -102,7 +178,9 @@ def test_a_grpo_run_that_was_stopped_goes_on_with_the_same_rollouts(warm, tmp_pa
     assert metrics[-1]["heldout_reward"] is not None
     assert any(row["groups_with_signal"] for row in metrics[1:]), "no step trained: the test proves nothing"
     assert max(row["engine_difference"] for row in metrics[1:]) < 1e-3
-    assert max(row.get("gap", 0.0) for row in metrics[1:]) < 1e-3  # the engine sampled with the trainer's weights
+    drawn = [(row["step"], row["policy"]) for row in rows(whole / "rollouts.jsonl")]
+    assert sorted(set(drawn)) == [(1, 0), (2, 0), (3, 1), (4, 2)]
+    assert [drawn.count(pair) for pair in sorted(set(drawn))] == [4 * 6, 4 * 4, 4 * 4, 4 * 4]
     assert {item["task_id"] for item in json.loads((tmp_path / "whole/rl/eval_grpo.json").read_text())["items"]}
 
 
@@ -113,6 +191,7 @@ def test_grpo_in_a_tensor_and_pipeline_parallel_layout_takes_the_same_steps(warm
     one, other = rows(plain / "metrics.jsonl")[1], rows(cut / "metrics.jsonl")[1]
     assert other["loss"] == pytest.approx(one["loss"], abs=1e-4)
     assert other["reward"] == one["reward"]
+    assert one.get("gap", 0.0) < 1e-3  # the engine sampled with the trainer's weights
 
 
 @pytest.mark.slow
@@ -138,7 +217,7 @@ def test_evaluate_scores_a_file_and_humaneval(warm, tmp_path):
 
 
 def test_a_dry_run_resolves_and_writes_nothing(tmp_path):
-    for module in ("rl.sft", "rl.grpo"):
+    for module in ("rl.sft", "rl.dpo", "rl.grpo"):
         command = [sys.executable, "-m", module, "--dry-run", f"output={tmp_path / 'x'}"]
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         assert f"output: {tmp_path / 'x'}" in result.stdout

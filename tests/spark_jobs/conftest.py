@@ -1,14 +1,21 @@
-"""The one Spark session of the whole test run: starting a JVM costs more than most tests."""
+"""The one Spark session of the whole test run, since a JVM costs more than most tests, and what the near-dedup tests share."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from conf.schema.curate import SparkSettings
 from spark_jobs import session
+from spark_jobs.kernels import minhash
+from spark_jobs.kernels.shingles import Hashes, distinct, shingle_hashes
+from spark_jobs.tables import Store
+from tests.spark_jobs.near import NEAR, TEXTS, sha, sign_and_cluster
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +34,28 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     started = session.start(settings, "seedbed-tests")
     yield started
     started.stop()
+
+
+@pytest.fixture(scope="session")
+def clustered(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """TEXTS of near.py, signed and clustered in three partitions."""
+    return sign_and_cluster(spark, tmp_path_factory.mktemp("clustered"), seed=2, parts=3)
+
+
+@pytest.fixture(scope="session")
+def near_hashes() -> Hashes:
+    return shingle_hashes(pa.array(TEXTS), NEAR.shingle)
+
+
+@pytest.fixture(scope="session")
+def sets(near_hashes: Hashes) -> dict[str, set[int]]:
+    """SHA-256 -> shingles of every text."""
+    bounds = itertools.pairwise(near_hashes.offsets)
+    return {sha(t): set(near_hashes.values[a:b].tolist()) for t, (a, b) in zip(TEXTS, bounds, strict=True)}
+
+
+@pytest.fixture(scope="session")
+def keys(near_hashes: Hashes) -> dict[str, np.ndarray]:
+    """SHA-256 -> its bucket in every band."""
+    signature = minhash.signatures(distinct(near_hashes), NEAR.num_perm, NEAR.seed)
+    return dict(zip(map(sha, TEXTS), minhash.band_keys(signature, NEAR.bands, NEAR.rows), strict=True))

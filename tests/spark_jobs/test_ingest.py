@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, IngestSettings
+from spark_jobs.certify import hashes
 from spark_jobs.ingest import JOB
 from spark_jobs.job import Context, Inputs, Summary, execute
 from spark_jobs.tables import Store
@@ -73,9 +74,8 @@ def ingested(
     return output, execute(JOB, config(source, output))
 
 
-def prints(spark: SparkSession, output: Path) -> dict[str, str]:
-    store = Store(spark, str(output))
-    return {table: store.fingerprint(table) for table in JOB.writes}
+def prints(output: Path) -> dict[str, str]:
+    return hashes(str(output), JOB.writes)
 
 
 def test_every_member_is_a_row_with_content_or_a_reason(spark, ingested):
@@ -135,7 +135,7 @@ def test_every_member_is_a_row_with_content_or_a_reason(spark, ingested):
 def test_a_run_killed_between_tables_and_started_again_gives_the_same_rows(
     spark, source, ingested, tmp_path, monkeypatch
 ):
-    calm = prints(spark, ingested[0])
+    calm = prints(ingested[0])
     cfg = config(source, tmp_path / "killed", batch_repos=3)
     append = Store.append
     for table in ("files", "repos"):
@@ -150,9 +150,9 @@ def test_a_run_killed_between_tables_and_started_again_gives_the_same_rows(
             execute(JOB, cfg)
     monkeypatch.setattr(Store, "append", append)
     assert execute(JOB, cfg) is not None
-    assert prints(spark, tmp_path / "killed") == calm
+    assert prints(tmp_path / "killed") == calm
     assert execute(JOB, cfg) is None
-    assert prints(spark, tmp_path / "killed") == calm
+    assert prints(tmp_path / "killed") == calm
 
 
 def test_new_input_costs_only_itself_and_a_second_offer_of_a_revision_is_refused_by_name(

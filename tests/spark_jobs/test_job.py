@@ -181,15 +181,6 @@ def test_reads_stay_at_the_version_first_seen(run):
     assert Context(run.cfg, run.store, Inputs(run.store)).inputs["contents"].count() == 17
 
 
-def test_fingerprint_ignores_order_and_files_but_not_rows(run, spark):
-    first = run.store.fingerprint("contents")
-    shuffled = run.store.read("contents").orderBy(F.desc("content_sha256")).repartition(3)
-    run.store.overwrite("contents", shuffled, {})
-    assert run.store.fingerprint("contents") == first
-    add_contents(run.store, [HASHES[0]])
-    assert run.store.fingerprint("contents") != first
-
-
 def test_a_missing_table_and_a_missing_column_are_named(run, spark):
     with pytest.raises(SeedbedError, match="table clusters does not exist"):
         run.store.read("clusters")

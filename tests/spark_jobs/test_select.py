@@ -288,7 +288,7 @@ def test_every_content_is_a_document_or_has_its_reason(store: Store) -> None:
 def test_a_missing_verdict_is_told_with_its_table_and_job(store: Store, table: str) -> None:
     context = Context(config(store), store, Inputs(store))
     verdicts = select_documents.verdict_rows(context)
-    holes = {"clusters": "cluster_id", "syntax": "status", "scores": "quality"}
+    holes = {"clusters": "survivor", "syntax": "status", "scores": "quality"}
     if table == "contamination":
         verdicts = verdicts.replace(1, 0, ["benchmarks"])
     else:

@@ -112,3 +112,9 @@ def test_one_long_line_is_read_whole() -> None:
     hashes = shingle_hashes(pa.array([line, "a b"]), 5)
     assert hashes.counts.tolist() == [799_996, 1]
     assert distinct(hashes).counts.tolist() == [799_996, 1]
+
+
+def test_a_line_of_fifty_megabytes_is_read_too() -> None:
+    hashes = shingle_hashes(pa.array(["a1b2c3," * 7_500_000]), 5)
+    assert hashes.counts.tolist() == [7_499_996]
+    assert distinct(hashes).counts.tolist() == [1]

@@ -20,6 +20,7 @@ from spark_jobs.whatif import Cut
 from tests.report import tiny
 
 SIZE = 80
+NAMES = ("files", "contents", "clusters", "syntax", "scores", "contamination")  # what select_documents reads
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def run(tmp_path_factory):
     draw = random.Random(3)
     keys = [hashlib.sha256(f"content {i}".encode()).hexdigest() for i in range(SIZE)]
     benchmark = benchmark_items.identity("humaneval")
-    tables: dict[str, list[dict]] = {name: [] for name in whatif.NEEDED if name != "decisions"}
+    tables: dict[str, list[dict]] = {name: [] for name in NAMES}
     for i, key in enumerate(keys):
         one = {"content_sha256": key, "shard": 0}
         language = draw.choice(["Python", "C", "PHP", None])
@@ -101,7 +102,7 @@ def test_it_keeps_what_select_documents_keeps(spark, run):
 
 def test_before_the_first_selection_it_says_what_to_run(tmp_path):
     tiny.write_ingested(tmp_path)
-    with pytest.raises(SeedbedError, match="needs table clusters"):
+    with pytest.raises(SeedbedError, match="needs table scores"):
         whatif.report(str(tmp_path), Cut())
 
 

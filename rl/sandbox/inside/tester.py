@@ -1,6 +1,8 @@
 """The trusted tester: runs the data set's own test code, with the program's names as proxies of the functions in the jail.
 
-One process a verdict, confined like a jail, so a test that hangs or blows up is bounded too. Expected values live only here.
+Confined like a jail, so a test that hangs or blows up is bounded too. Expected values live only here. One process judges a few
+programs, one after the other, all under the same tests: each has a channel of its own and meets freshly executed tests, so a
+program can leave nothing to the next but what the tests themselves leave in the standard library's modules.
 
 A pass needs all of: the tests returned; they called the program at least once; nothing stands on the channel that was not asked
 for. The jail's end raises a BaseException, which a test's own `except Exception` cannot swallow. A proxy never passes ==, <, bool
@@ -11,14 +13,15 @@ from __future__ import annotations
 
 import builtins
 import os
-from types import TracebackType
+import random
+from types import CodeType, TracebackType
 from typing import Any
 
 from . import wire
 from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
 
-SUPERVISOR = CHANNEL + 1
+SUPERVISOR = CHANNEL  # the channels to the jails follow
 
 # Exceptions of the program that reach the tests as themselves. Not StopIteration: it would end a test's all(map(...)) early, as
 # if passed. Not the ones whose constructor needs special arguments.
@@ -40,31 +43,50 @@ class ProgramGone(BaseException):
     """The program can answer no more calls. Holds (verdict, reason)."""
 
 
-def run(locks: Locks, limits: ChildLimits, channel: int, supervisor: int, output_bytes: int) -> None:
-    """Child of the fork server: lock down, take (program, setup, tests, names) from the supervisor; reply (verdict, reason)."""
-    lock_down(locks, limits, [channel, supervisor])
-    program, setup, tests, names = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(4)
-    try:
-        verdict, reason = judge(Program(output_bytes), program, setup, tests, names)
-    except wire.Unsendable as error:  # ours, not the program's: the supervisor reports it as infrastructure
-        verdict, reason = "unsupported", f"the tests pass {error} to the program, which has no plain form"
-    wire.send(SUPERVISOR, wire.frame(1 << 20, verdict, reason))
+def run(locks: Locks, limits: ChildLimits, channels: list[int], supervisor: int, output_bytes: int) -> None:
+    """Child of the fork server: lock down, take (setup, tests, names) from the supervisor, then a program for each channel;
+    reply (verdict, reason) to each."""
+    lock_down(locks, limits, [supervisor, *channels])
+    tests = Tests(*Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(3))
+    for channel in range(SUPERVISOR + 1, SUPERVISOR + 1 + len(channels)):
+        (source,) = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(1)
+        random.seed(0)
+        try:
+            verdict, reason = judge(Program(channel, output_bytes), source, tests)
+        except wire.Unsendable as error:  # ours, not the program's: the supervisor reports it as infrastructure
+            verdict, reason = "unsupported", f"the tests pass {error} to the program, which has no plain form"
+        os.close(channel)
+        wire.send(SUPERVISOR, wire.frame(1 << 20, verdict, reason))
 
 
-def judge(program: Program, source: str, setup: str, tests: str, shadowed: tuple[str, ...]) -> tuple[str, str]:
-    """Verdict and reason of one program under its tests (verdict.CallTests). Raises Unsendable for tests it cannot run sealed."""
-    try:
-        scope = Names(program, program.load(source), shadowed)
-        exec(compile(setup, "<setup>", "exec", dont_inherit=True), scope)
+class Tests:
+    """The test code of a problem (verdict.CallTests), compiled when it is first run: a fault in it is a verdict's matter."""
+
+    def __init__(self, setup: str, code: str, names: tuple[str, ...]):
+        self._setup, self.code, self.names = setup, code, names
+        self._compiled: tuple[CodeType, CodeType] | None = None
+
+    def run(self, scope: Names, program: Program) -> None:
+        if self._compiled is None:
+            setup = compile(self._setup, "<setup>", "exec", dont_inherit=True)
+            self._compiled = setup, compile(self.code, "<tests>", "exec", dont_inherit=True)
+        exec(self._compiled[0], scope)
         program.calls = 0
-        exec(compile(tests, "<tests>", "exec", dont_inherit=True), scope)
+        exec(self._compiled[1], scope)
+
+
+def judge(program: Program, source: str, tests: Tests) -> tuple[str, str]:
+    """Verdict and reason of one program under its tests. Raises Unsendable for tests it cannot run sealed."""
+    try:
+        scope = Names(program, program.load(source), tests.names)
+        tests.run(scope, program)
         clean = program.gone is None and program.answers_in_turn()
     except ProgramGone as gone:
         return gone.args
     except wire.Unsendable:
         raise
     except BaseException as error:
-        return _blame(program, error, tests)
+        return _blame(program, error, tests.code)
     if program.gone:
         return program.gone
     if not program.calls:
@@ -77,8 +99,8 @@ def judge(program: Program, source: str, setup: str, tests: str, shadowed: tuple
 class Program:
     """The tester's end of the channel to the jail."""
 
-    def __init__(self, output_bytes: int):
-        self._limit = output_bytes
+    def __init__(self, channel: int, output_bytes: int):
+        self._channel, self._limit = channel, output_bytes
         self._callbacks: list[Any] = []
         self.calls = 0
         self.gone: tuple[str, str] | None = None
@@ -88,7 +110,7 @@ class Program:
     def load(self, source: str) -> frozenset[str]:
         """Send the program; the names of the functions and classes that it defines."""
         try:
-            wire.receive(CHANNEL, 0)  # the jail is locked down; no line of the program has run
+            wire.receive(self._channel, 0)  # the jail is locked down; no line of the program has run
         except (EOFError, OSError):
             self._end("infrastructure", "the jail could not be set up")
         self._send(wire.Encoder(1 << 30).put(source))
@@ -116,7 +138,7 @@ class Program:
 
     def _send(self, encoder: wire.Encoder) -> None:
         try:
-            wire.send(CHANNEL, encoder.out)
+            wire.send(self._channel, encoder.out)
         except OSError:
             self._end("gone", "the program's process ended")
 
@@ -141,7 +163,7 @@ class Program:
 
     def _receive(self, owned: list[Any]) -> list[Any]:
         try:
-            return Decoder(wire.receive(CHANNEL, self._limit), owned, self._stand_in).values(3)
+            return Decoder(wire.receive(self._channel, self._limit), owned, self._stand_in).values(3)
         except (EOFError, OSError):
             self._end("gone", "the program's process ended")
         except wire.TooBig as error:

@@ -7,11 +7,13 @@ all of it into every jail. It never sees a program or a test: it passes descript
     per jail      fresh user, pid, net, mount, ipc and uts namespaces; no capabilities; limits; Landlock; seccomp (lockdown.py)
     per tester    the same, but net, mount, ipc and uts are the fork server's own empty ones: its code is the data set's
 
-Requests from the supervisor (JSON on a SEQPACKET socket, descriptors attached), one batch of children at a time:
+Requests from the supervisor (JSON on a SEQPACKET socket, descriptors attached), one jail and at most one tester at a time:
 
-    {"op": "calls", ...limits}   + [tester's socket]         clones a jail and a tester, joined by a socket
+    {"op": "tester", ...limits}  + [tester's socket]         clones a tester with CHANNELS sockets, each for one jail to come
+    {"op": "calls", ...limits}                               clones a jail on the next of those sockets
     {"op": "script", ...limits}  + [report socket, stdout]   clones a jail that runs a script
-    {"op": "reap", "grace": s}                               waits up to s seconds for the jail, kills what lives, gives statuses
+    {"op": "reap", "grace": s, "tester": bool}               waits up to s seconds for the jail, kills it and, if asked, the
+                                                             tester; gives their statuses
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from typing import Any
 
 from . import jail, kernel, landlock, rootfs, tester, wire
 from .decoder import Decoder
-from .lockdown import ChildLimits, Locks
+from .lockdown import CHANNELS, ChildLimits, Locks
 from .seccomp import Filter
 
 # C extensions that programs import: after the filter is loaded no library can be mapped. Pure Python modules load lazily from
@@ -130,13 +132,14 @@ class _Server:
 
     def __init__(self, link: socket.socket, locks: Locks):
         self._link, self._locks = link, locks
-        self._children: list[int] = []  # the jail first
+        self._jail = self._tester = 0  # process ids; 0: none
+        self._ends: list[socket.socket] = []  # of the tester's sockets, for jails to come
 
     def serve(self) -> None:
         while True:
             data, ancillary, _, _ = self._link.recvmsg(4096, socket.CMSG_SPACE(8))
             if not data:
-                self._reap(0)
+                self._reap(0, True)
                 os._exit(0)
             request = json.loads(data)
             descriptors = array.array("i")
@@ -152,18 +155,28 @@ class _Server:
 
     def _answer(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         if request["op"] == "reap":
-            return {"ended": self._reap(request["grace"])}
+            return {"ended": self._reap(request["grace"], request["tester"])}
         limits = ChildLimits(request["memory_bytes"], request["cpu_seconds"], request["threads"])
-        if request["op"] == "script":
-            self._spawn(_PID_FLAGS | _HOME_FLAGS, jail.run_script, limits, *descriptors)
-            return {"pids": self._children}
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._spawn(_PID_FLAGS | _HOME_FLAGS, jail.serve_calls, limits, theirs.fileno(), request["output_bytes"])
-            self._spawn(_PID_FLAGS, tester.run, limits, ours.fileno(), descriptors[0], request["output_bytes"])
-        return {"pids": self._children}
+        if request["op"] == "tester":
+            self._spawn_tester(limits, descriptors[0], request["output_bytes"])
+        elif request["op"] == "script":
+            self._jail = self._spawn(_PID_FLAGS | _HOME_FLAGS, jail.run_script, limits, *descriptors)
+        else:
+            with self._ends.pop() as end:
+                body, size = jail.serve_calls, request["output_bytes"]
+                self._jail = self._spawn(_PID_FLAGS | _HOME_FLAGS, body, limits, end.fileno(), size)
+        return {"jail": self._jail, "tester": self._tester}
 
-    def _spawn(self, flags: int, body: Callable[..., None], limits: ChildLimits, *arguments: Any) -> None:
+    def _spawn_tester(self, limits: ChildLimits, supervisor: int, output_bytes: int) -> None:
+        pairs = [socket.socketpair() for _ in range(CHANNELS)]
+        theirs = [theirs for theirs, _ in pairs]
+        channels = [end.fileno() for end in theirs]
+        self._tester = self._spawn(_PID_FLAGS, tester.run, limits, channels, supervisor, output_bytes)
+        for end in theirs:
+            end.close()
+        self._ends = [ours for _, ours in reversed(pairs)]
+
+    def _spawn(self, flags: int, body: Callable[..., None], limits: ChildLimits, *arguments: Any) -> int:
         pid = kernel.clone(flags)
         if pid == 0:
             try:
@@ -172,26 +185,33 @@ class _Server:
                 os._exit(0)
             finally:
                 os._exit(70)
-        self._children.append(pid)
+        return pid
 
-    def _reap(self, grace: float) -> list[dict[str, float]]:
-        """Statuses in order of start: {status: as from os.waitpid, ours: whether we killed it, cpu, rss}."""
-        ended = []
-        for place, pid in enumerate(self._children):
-            alive = True
-            if grace and place == 0:
-                watch = os.pidfd_open(pid)
-                alive = not select.select([watch], [], [], grace)[0]
-                os.close(watch)
-            done, status, usage = os.wait4(pid, os.WNOHANG)
-            if not done:
-                os.kill(pid, signal.SIGKILL)
-                _, status, usage = os.wait4(pid, 0)
-            ours = alive and not done
-            cpu = usage.ru_utime + usage.ru_stime
-            ended.append({"status": status, "ours": ours, "cpu": cpu, "rss": usage.ru_maxrss * 1024})
-        self._children = []
+    def _reap(self, grace: float, with_tester: bool) -> list[dict[str, float]]:
+        """Statuses, the jail's first: {status: as from os.waitpid, ours: whether we killed it, cpu, rss}."""
+        ended = [_end(self._jail, grace)] if self._jail else []
+        self._jail = 0
+        if with_tester and self._tester:
+            ended.append(_end(self._tester, 0))
+            self._tester = 0
+            for end in self._ends:
+                end.close()
+            self._ends = []
         return ended
+
+
+def _end(pid: int, grace: float) -> dict[str, float]:
+    alive = True
+    if grace:
+        watch = os.pidfd_open(pid)
+        alive = not select.select([watch], [], [], grace)[0]
+        os.close(watch)
+    done, status, usage = os.wait4(pid, os.WNOHANG)
+    if not done:
+        os.kill(pid, signal.SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
+    cpu = usage.ru_utime + usage.ru_stime
+    return {"status": status, "ours": alive and not done, "cpu": cpu, "rss": usage.ru_maxrss * 1024}
 
 
 def _warm() -> None:

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
-from rl.sandbox import CallTests, Job, Sandbox, Verdict
-
-FORGERIES = sorted(path.stem for path in (Path(__file__).parent / "forgeries").glob("*.py"))
-
-TESTS = CallTests(
-    """
-CASES = [(3, 4, 161), (10, 1, 327), (0, 5, 85), (7, 7, 336)]
-
-
-def check(candidate):
-    try:
-        candidate("x", None)
-    except Exception:
-        pass
-    assert all(map(lambda case: candidate(case[0], case[1]) == case[2], CASES))
-    for a, b, want in CASES:
-        assert candidate(a, b) == want
-    assert not candidate(1, 1) != 48
-    assert abs(candidate(1, 0) - 31) < 1e-6
-    assert candidate([1], 2) is not None
-    assert isinstance(candidate(1, 1), int)
-
-
-check(mix)
-"""
-)
-HONEST = "def mix(a, b):\n    return 0 if isinstance(a, list) else a * 31 + b * 17\n"
+from rl.sandbox import CallTests, Job, Sandbox, StdioTests, Verdict
+from tests.rl.sandbox.corpus import HONEST, PLAIN_TESTS, PROGRAMS, TESTS
 
 # Where one outcome is the right name for what happened.
 OUTCOMES = {
@@ -60,16 +39,35 @@ OUTCOMES = {
 }
 
 
+def traces() -> dict[str, object]:
+    """What a program that got out could have left on this host."""
+    now = time.time() - time.monotonic()
+    names = ("forged.py", "evil.so", "answers", "bomb", "0", "out")
+    places = (tempfile.gettempdir(), "/dev/shm", "/tmp", "/", os.getcwd())
+    return {
+        "files": [f"{place}/{name}" for place in places for name in names if Path(place, name).exists()],
+        "environment": dict(os.environ),
+        "clock": round(now / 60),
+        "handlers": {number: signal.getsignal(number) for number in signal.valid_signals()},
+    }
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 @pytest.fixture(scope="module")
 def verdicts(sandbox: Sandbox) -> dict[str, Verdict]:
-    folder = Path(__file__).parent / "forgeries"
-    jobs = [Job(name, (folder / f"{name}.py").read_text(), TESTS) for name in FORGERIES]
+    before = traces()
+    jobs = [Job(name, program, TESTS) for name, program in PROGRAMS.items()]
     honest = [Job(f"honest {place}", HONEST, TESTS) for place in range(len(jobs))]
     mixed = [job for pair in zip(jobs, honest, strict=True) for job in pair]
-    return {str(verdict.task_id): verdict for verdict in sandbox.run(mixed)}
+    found = {str(verdict.task_id): verdict for verdict in sandbox.run(mixed)}
+    assert traces() == before, "something outside has changed"
+    return found
 
 
-@pytest.mark.parametrize("name", FORGERIES)
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_a_forgery_does_not_pass(verdicts: dict[str, Verdict], name: str) -> None:
     verdict = verdicts[name]
     assert verdict.verdict not in ("pass", "infrastructure"), verdict
@@ -82,5 +80,22 @@ def test_honest_programs_between_the_forgeries_all_pass(verdicts: dict[str, Verd
     assert honest == {"pass"}
 
 
+def test_no_process_outlives_its_verdict(verdicts: dict[str, Verdict], sandbox: Sandbox) -> None:
+    for worker in sandbox._workers:
+        assert worker.server is not None
+        left = children(worker.server.pid)
+        assert len(left) <= 1, "only the idle tester waits for the next program"
+        assert [children(pid) for pid in left] == [[]] * len(left)
+
+
 def test_the_corpus_is_not_smaller_than_it_was() -> None:
-    assert len(FORGERIES) >= 60
+    assert len(PROGRAMS) >= 90
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tests", [PLAIN_TESTS, StdioTests(("3 4\n", "10 1\n"), ("161\n", "327\n"))], ids=type)
+def test_a_forgery_does_not_pass_under_easier_tests_or_as_a_script(
+    sandbox: Sandbox, tests: CallTests | StdioTests
+) -> None:
+    found = sandbox.run(Job(name, program, tests) for name, program in PROGRAMS.items())
+    assert {verdict.verdict for verdict in found} & {"pass", "infrastructure"} == set()

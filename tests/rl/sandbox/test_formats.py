@@ -17,12 +17,27 @@ MBPP = {
     "test_setup_code": "",
     "code": "import sys\r\ndef sum(a, b): return a * b\r\ndef size(t): return sys.getsizeof(t)",
 }
+EVALPLUS = {
+    "task_id": "E/1",
+    "prompt": "def half(x):\n",
+    "entry_point": "half",
+    "canonical_solution": "    return [v / 3 for v in x] if isinstance(x, list) else x // 2\n",
+    "base_input": [[4], [7]],
+    "plus_input": [[[1.0, 2.0]]],
+    "atol": 0,
+    "test": "def check(half):\n    assert half(4) == 2\n",
+}
 STDIO = {"task_id": "io", "inputs": ["1\n", "2\n"], "outputs": ["1\n", "2\n"]}
 
 
 @pytest.mark.parametrize(
     ("problem", "sample", "outcome"),
     [
+        (EVALPLUS, {"completion": EVALPLUS["canonical_solution"]}, "pass"),
+        (EVALPLUS, {"completion": EVALPLUS["canonical_solution"].replace("v / 3", "v * (1 / 3)")}, "pass"),
+        (EVALPLUS, {"completion": EVALPLUS["canonical_solution"].replace("v / 3", "v / 3.001")}, "fail"),
+        (EVALPLUS, {"completion": "    return x // 2\n"}, "error"),
+        (EVALPLUS, {"completion": "    return 2\n"}, "fail"),
         (HUMANEVAL, {"completion": "    return 4 * x\n"}, "pass"),
         (HUMANEVAL, {"completion": "    return 5 * x\n"}, "fail"),
         (HUMANEVAL, {"completion": "    return twice(twice(x))\n"}, "pass"),

@@ -1,0 +1,222 @@
+"""Our training loop against a bare megatron-core loop and against HF Llama in torch: same weights, same tokens, same optimizer.
+
+    python -m benchmarks.training --output runs/demo [--size small|tiny] [--steps 12] [--dtype fp32|bf16]
+
+The three take turns, step by step, on one thread of one process, and CPU seconds count, not the wall clock: a busy machine slows
+all alike. Ours is what the entry file does between two lines on the screen: read the micro-batches, step, write the row. The bare
+loop reads the same micro-batches and calls megatron-core alone. Under bf16 HF keeps no fp32 master weights, which ours and the
+bare loop do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from conf.schema.pretrain import BatchConfig, ModelConfig, OptimConfig, ParallelConfig, PretrainConfig, ScheduleConfig
+from megatron_train import checkpoint, hf, parallel, step
+from megatron_train.data import Blend, micro_batches, open_blend
+from megatron_train.guard import Guard
+from megatron_train.model import TORCH_DTYPE
+from megatron_train.run_log import RunLog
+from megatron_train.tokens import read_sources
+
+SIZES = {
+    "tiny": (ModelConfig(layers=4, hidden=128, ffn=352, heads=4, kv_heads=2, seq_length=128), BatchConfig(4, 16)),
+    "small": (ModelConfig(layers=8, hidden=256, ffn=704, heads=8, kv_heads=4, seq_length=512), BatchConfig(2, 4)),
+}
+RATE = 1e-4
+Step = Callable[[int], float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", default="runs/demo", help="a run whose tokens are packed")
+    parser.add_argument("--size", choices=SIZES, default="small")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
+    args = parser.parse_args()
+    model, batch = SIZES[args.size]
+    schedule = ScheduleConfig(steps=10**6, warmup_steps=0, decay_steps=0)
+    cfg = PretrainConfig(
+        output=args.output,
+        model=model,
+        batch=batch,
+        optim=OptimConfig(lr=RATE),
+        schedule=schedule,
+        dtype=args.dtype,
+        log_every=10**9,
+    )
+    parallel.start(cfg.parallel, cfg.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        run(cfg, args.steps, Path(scratch))
+    parallel.stop()
+
+
+def run(cfg: PretrainConfig, steps: int, scratch: Path) -> None:
+    sources = read_sources(cfg.data, Path(cfg.output))
+    vocab = next(iter(sources.values())).vocab_size
+    data = open_blend(sources, cfg, "train", scratch / "index")
+    state = step.build(cfg.model, vocab, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
+    hf.export(state, scratch / "hf")
+    loops: dict[str, Step] = {
+        "ours": our_loop(cfg, state, data, scratch),
+        "bare megatron-core": bare_loop(cfg, vocab, data),
+        "HF Llama": hf_loop(cfg, data, scratch / "hf"),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in loops}
+    losses: dict[str, list[float]] = {name: [] for name in loops}
+    for number in range(steps + 1):
+        for name, take in loops.items():
+            began = time.process_time()
+            losses[name].append(take(number))
+            if number:  # the first one warms caches
+                seconds[name].append(time.process_time() - began)
+    tokens = cfg.batch.total * cfg.model.seq_length
+    parameters = cfg.model.parameters(vocab)
+    print(
+        f"{parameters / 1e6:.1f}M parameters, {tokens} tokens a step, {cfg.dtype}, {steps} interleaved steps, CPU seconds"
+    )
+    ours = seconds["ours"]
+    for name, taken in seconds.items():
+        ratio = statistics.median(theirs / mine for theirs, mine in zip(taken, ours, strict=True))
+        print(
+            f"  {name:20} {tokens / statistics.median(taken):8,.0f} tokens/s of CPU  {ratio:6.3f} of our time  "
+            f"loss {losses[name][0]:.5f} -> {losses[name][-1]:.5f}"
+        )
+    waits = [timed(lambda n=n: micro_batches(data, n * cfg.batch.total, cfg.batch.total, cfg.batch)) for n in range(50)]
+    print(f"  loading a step's data takes {statistics.median(waits) / statistics.median(ours):.2%} of a step")
+    saving = timed(lambda: checkpoint.save(state, scratch / "checkpoints", {}, keep=1))
+    loading = timed(lambda: checkpoint.load(state, scratch / "checkpoints"))
+    size = sum(file.stat().st_size for file in (scratch / "checkpoints").rglob("*") if file.is_file())
+    print(f"  checkpoint of {size / 1e6:.0f} MB: {saving:.2f} s to save, {loading:.2f} s to load (of this process)")
+
+
+def timed(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def our_loop(cfg: PretrainConfig, state: step.TrainState, data: Blend, scratch: Path) -> Step:
+    log = RunLog(cfg, scratch, data, state, {})
+    guard = Guard(cfg.guard, [])
+
+    def take(number: int) -> float:
+        log.begin()
+        batches = micro_batches(data, number * cfg.batch.total, cfg.batch.total, cfg.batch)
+        log.data_is_there()
+        result = step.train_step(state, batches, step.language_model_loss, RATE, limit=guard.limit())
+        guard.accept(result.loss)
+        parallel.any_rank(False)
+        log.step(result, RATE, number * cfg.batch.total, None, evaluate=False)
+        return result.loss
+
+    return take
+
+
+def bare_loop(cfg: PretrainConfig, vocab: int, data: Blend) -> Step:
+    """megatron-core's own parts in its own order, on the same model."""
+    from megatron.core import tensor_parallel
+    from megatron.core.distributed import (
+        DistributedDataParallel,
+        DistributedDataParallelConfig,
+        finalize_model_grads,
+    )
+    from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
+    from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
+
+    from megatron_train import weights
+    from megatron_train.model import build_chunks, transformer_config
+
+    config = transformer_config(cfg.model, ParallelConfig(), cfg.dtype, cfg.fp8)
+    [chunk] = build_chunks(config, cfg.model, vocab, cfg.fp8)
+    for parameter in chunk.parameters():
+        tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
+    weights.initialize([chunk], cfg.model, cfg.seed)
+    model = DistributedDataParallel(config, DistributedDataParallelConfig(grad_reduce_in_fp32=True), chunk)
+    optimizer = get_megatron_optimizer(
+        OptimizerConfig(
+            optimizer="adam",
+            lr=RATE,
+            weight_decay=cfg.optim.weight_decay,
+            adam_beta1=cfg.optim.beta1,
+            adam_beta2=cfg.optim.beta2,
+            clip_grad=cfg.optim.clip_grad,
+            bf16=cfg.dtype == "bf16",
+            params_dtype=TORCH_DTYPE[cfg.dtype],
+        ),
+        [model],
+    )
+    config.finalize_model_grads_func = finalize_model_grads
+    config.grad_scale_func = optimizer.scale_loss
+    forward_backward = get_forward_backward_func()
+
+    def forward(batches, chunk):
+        batch = next(batches)
+        losses = chunk(batch["tokens"], None, None, labels=batch["labels"])
+
+        def loss(output):
+            mask = batch["loss_mask"]
+            total = (output.float() * mask).sum()
+            return total, mask.sum().to(torch.int), {"loss": total.detach()}
+
+        return losses, loss
+
+    def take(number: int) -> float:
+        batches = micro_batches(data, number * cfg.batch.total, cfg.batch.total, cfg.batch)
+        model.zero_grad_buffer()
+        optimizer.zero_grad()
+        out = forward_backward(
+            forward_step_func=forward,
+            data_iterator=iter(batches),
+            model=model,
+            num_microbatches=len(batches),
+            seq_length=cfg.model.seq_length,
+            micro_batch_size=cfg.batch.micro,
+            forward_only=False,
+        )
+        optimizer.step()
+        return sum(one["loss"].item() for one in out) / (cfg.batch.total * cfg.model.seq_length)
+
+    return take
+
+
+def hf_loop(cfg: PretrainConfig, data: Blend, folder: Path) -> Step:
+    from transformers import LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=TORCH_DTYPE[cfg.dtype], attn_implementation="sdpa")
+    model.config.use_cache = False
+    model.train()
+    norms = [p for p in model.parameters() if p.dim() == 1]
+    matrices = [p for p in model.parameters() if p.dim() > 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": cfg.optim.weight_decay}, {"params": norms, "weight_decay": 0.0}],
+        lr=RATE,
+        betas=(cfg.optim.beta1, cfg.optim.beta2),
+    )
+
+    def take(number: int) -> float:
+        batches = micro_batches(data, number * cfg.batch.total, cfg.batch.total, cfg.batch)
+        optimizer.zero_grad()
+        whole = 0.0
+        for batch in batches:
+            logits = model(input_ids=batch["tokens"]).logits.float()
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten()) / len(batches)
+            loss.backward()
+            whole += loss.item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.optim.clip_grad)
+        optimizer.step()
+        return whole
+
+    return take
+
+
+if __name__ == "__main__":
+    main()

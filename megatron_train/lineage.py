@@ -1,0 +1,231 @@
+"""From optimizer steps to documents and back: the sequence of samples is a pure function, so nothing has to be logged.
+
+    python -m megatron_train which_documents --step N --config C output=DIR     # what step N (counted from 1) read
+    python -m megatron_train which_steps --document X --config C output=DIR     # which steps read document X
+
+X is a document_id of table `documents`, or its first digits (8 or more). Both read DIR/pretrain's index, the token shards and
+table token_index beside each source's token folder, at the version that the packer wrote; no checkpoint and no GPU. Without that
+table documents are named by shard and number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from deltalake import DeltaTable
+from pyarrow.compute import Expression, field, starts_with
+
+from conf.errors import SeedbedError
+from conf.loader import cli_parser, load, to_yaml
+from conf.schema.pretrain import PretrainConfig
+from megatron_train import metrics
+from megatron_train.data import Blend, open_blend
+from megatron_train.tokens import Manifest, read_sources
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A stretch of one document that one sample holds as input."""
+
+    step: int  # counted from 1, as in metrics.jsonl
+    sample: int  # counted from 0 over the whole run
+    source: str
+    shard: str  # file name without .bin
+    number: int  # of the document in its shard
+    first: int  # token of the document
+    tokens: int
+
+
+def which_documents(argv: list[str]) -> int:
+    parser = cli_parser("megatron_train which_documents", __doc__)
+    parser.add_argument("--step", type=int, required=True, help="optimizer step, counted from 1")
+    args, cfg, data = _open(parser, argv)
+    if cfg is None:
+        return 0
+    if not 1 <= args.step <= cfg.schedule.steps:
+        raise SeedbedError(
+            f"--step {args.step}: the run has steps 1 to {cfg.schedule.steps}",
+            "give one of them, or raise schedule.steps",
+        )
+    order = Order.of(cfg)
+    first = order.first_sample(args.step)
+    data.ensure(first, cfg.batch.total)
+    read = [r for i in range(first, first + cfg.batch.total) for r in readings(data, i, order)]
+    names = {}
+    for name, corpus in zip(data.names, data.corpora, strict=True):
+        mine = [r for r in read if r.source == name]
+        places = field("shard_file").isin({f"{r.shard}.bin" for r in mine}) & field("document_number").isin(
+            {r.number for r in mine}
+        )
+        names[name] = _names(corpus.manifest, places)
+    for reading in read:
+        print(json.dumps({**asdict(reading), **names[reading.source].get((reading.shard, reading.number), {})}))
+    return 0
+
+
+def which_steps(argv: list[str]) -> int:
+    parser = cli_parser("megatron_train which_steps", __doc__)
+    parser.add_argument("--document", required=True, help="document_id, or its first digits")
+    args, cfg, data = _open(parser, argv)
+    if cfg is None:
+        return 0
+    if len(args.document) < 8:
+        raise SeedbedError(f"--document {args.document}: 8 digits at least", "give more of the document_id")
+    found = False
+    for source, corpus in enumerate(data.corpora):
+        named = _names(corpus.manifest, starts_with(field("document_id"), args.document))
+        for (shard, number), known in named.items():
+            found = True
+            print(json.dumps({**known, "source": data.names[source], "shard": shard, "number": number}))
+            for reading in steps_of(data, source, shard, number, cfg.schedule.steps, Order.of(cfg)):
+                print(json.dumps(asdict(reading)))
+    if not found:
+        raise SeedbedError(
+            f"no training document of {', '.join(data.names)} has an id that begins with {args.document}",
+            "give the first digits of a document_id; table documents lists them, and token_index those that were packed",
+        )
+    return 0
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which step read which sample: in order, but for what rewinding left out."""
+
+    batch: int  # samples a step
+    changes: tuple[tuple[int, int], ...] = ((1, 0),)  # (step from which on, samples left out before it), ascending
+
+    @classmethod
+    def of(cls, cfg: PretrainConfig) -> Order:
+        """As metrics.jsonl tells; steps after its last row go on from there."""
+        changes = [(1, 0)]
+        for row in metrics.rows(Path(cfg.output) / "pretrain" / "metrics.jsonl"):
+            skipped = row.get("first_sample", 0) - (row["step"] - 1) * cfg.batch.total
+            if "first_sample" in row and skipped != changes[-1][1]:
+                changes.append((row["step"], skipped))
+        return cls(cfg.batch.total, tuple(changes))
+
+    def first_sample(self, step: int) -> int:
+        skipped = next(left_out for since, left_out in reversed(self.changes) if since <= step)
+        return (step - 1) * self.batch + skipped
+
+    def step_of(self, sample: int) -> int | None:
+        """None for a sample that was left out."""
+        for (since, skipped), (until, _) in zip(self.changes, [*self.changes[1:], (1 << 62, 0)], strict=True):
+            step = (sample - skipped) // self.batch + 1
+            if since <= step < until:
+                return step
+        return None
+
+
+def readings(data: Blend, sample: int, order: Order) -> Iterator[Reading]:
+    """What sample `sample` holds, document by document; `data.ensure` came before. Nothing where no step read it."""
+    step = order.step_of(sample)
+    if step is None:
+        return
+    source, number = data.locate(sample)
+    corpus = data.corpora[source]
+    dataset, place = _shard_sample(corpus.passes[number // corpus.per_pass], number % corpus.per_pass)
+    place = int(dataset.shuffle_index[place])
+    (first_document, first_token), (last_document, end_token) = dataset.sample_index[place : place + 2].tolist()
+    for at in range(first_document, last_document + 1):
+        document = int(dataset.document_index[at])
+        begin = first_token if at == first_document else 0
+        end = end_token if at == last_document else int(dataset.dataset.sequence_lengths[document])
+        if end > begin:
+            yield Reading(step, sample, data.names[source], _shard_name(dataset), document, begin, end - begin)
+
+
+def steps_of(data: Blend, source: int, shard: str, number: int, steps: int, order: Order) -> Iterator[Reading]:
+    """Every reading of one document of one source in `steps` steps, in order."""
+    corpus = data.corpora[source]
+    end = order.first_sample(steps) + order.batch
+    for pass_number in range(end // corpus.per_pass + 1):
+        corpus.ensure(pass_number * corpus.per_pass, 1)
+        places = _places_of(corpus.passes[pass_number], shard, number)
+        for sample in sorted(data.samples_of(source, pass_number * corpus.per_pass + place) for place in places):
+            if sample < end:
+                yield from (r for r in readings(data, sample, order) if (r.shard, r.number) == (shard, number))
+
+
+def _places_of(top: Any, shard: str, number: int) -> list[int]:
+    """Samples of one pass that hold a document."""
+    parts = top.datasets if hasattr(top, "datasets") else [top]
+    found = []
+    for which, dataset in enumerate(parts):
+        if _shard_name(dataset) != shard:
+            continue
+        unshuffled = np.argsort(dataset.shuffle_index)
+        for at in np.flatnonzero(dataset.document_index == number):
+            # Samples begin at (document, token): those from the last that begins before this document to the last within it.
+            begins = dataset.sample_index[:-1, 0]
+            first = max(int(np.searchsorted(begins, at, side="left")) - 1, 0)
+            for place in range(first, int(np.searchsorted(begins, at, side="right"))):
+                inner = int(unshuffled[place])
+                if hasattr(top, "datasets"):
+                    hits = np.flatnonzero((top.dataset_index == which) & (top.dataset_sample_index == inner))
+                    found += hits.tolist()
+                else:
+                    found.append(inner)
+    return sorted(set(found))
+
+
+def _shard_sample(top: Any, place: int) -> tuple[Any, int]:
+    """(GPTDataset, sample of it) of a pass's sample."""
+    if hasattr(top, "datasets"):
+        return top.datasets[top.dataset_index[place]], int(top.dataset_sample_index[place])
+    return top, place
+
+
+def _shard_name(dataset: Any) -> str:
+    return Path(dataset.dataset.path_prefix).name
+
+
+def _open(parser: argparse.ArgumentParser, argv: list[str]) -> tuple[argparse.Namespace, PretrainConfig | None, Blend]:
+    args = parser.parse_args(argv)
+    cfg = load(PretrainConfig, args.config, args.overrides)
+    if args.dry_run:
+        print(to_yaml(cfg))
+        return args, None, None  # type: ignore[return-value]
+    run = Path(cfg.output)
+    return args, cfg, open_blend(read_sources(cfg.data, run), cfg, "train", run / "pretrain" / "index")
+
+
+def _names(manifest: Manifest, wanted: Expression) -> dict[tuple[str, int], dict[str, Any]]:
+    """(shard, document number) -> document_id, epoch, repo, language and paths, for the `wanted` training rows of token_index.
+
+    {} where no tables lie beside the token folder.
+    """
+    tables = manifest.folder.parent / "tables"
+    if not (tables / "token_index" / "_delta_log").is_dir():
+        return {}
+
+    def rows(name: str, columns: list[str], which: Expression) -> list[dict[str, Any]]:
+        table = DeltaTable(tables / name, version=manifest.tables[name])
+        return table.to_pyarrow_table(columns=columns, filters=which).to_pylist()
+
+    packed = rows(
+        "token_index", ["document_id", "epoch", "shard_file", "document_number"], wanted & (field("split") == "train")
+    )
+    if not packed:
+        return {}
+    ids = field("document_id").isin({row["document_id"] for row in packed})
+    documents = {
+        row["document_id"]: row for row in rows("documents", ["document_id", "repo", "language", "parts"], ids)
+    }
+    named = {}
+    for row in packed:
+        document = documents.get(row["document_id"], {})
+        named[row["shard_file"].removesuffix(".bin"), row["document_number"]] = {
+            "document_id": row["document_id"],
+            "epoch": row["epoch"],
+            "repo": document.get("repo"),
+            "language": document.get("language"),
+            "paths": [part["path"] for part in document.get("parts") or []],
+        }
+    return named

@@ -1,0 +1,217 @@
+"""A stage plan from the first step to the last branch: one declared graph of pretraining runs, continued without hand work.
+
+    torchrun --nproc-per-node 4 -m megatron_train.stages resume --config conf/stages/demo.yaml output=DIR [only=STAGE]
+    python -m megatron_train stages status --config conf/stages/demo.yaml output=DIR
+    python -m megatron_train stages diff --config conf/stages/demo.yaml output=DIR stable decay
+    python -m megatron_train stages branch --config PLAN.yaml output=DIR decay decay_more tokens=2000000 final_lr=3e-5
+
+`resume` runs every stage that is not done, parents first, from wherever a kill left it; each is an ordinary run under
+DIR/stages/NAME that begins with its parent's weights and Adam state. `status` says where each stands and what was changed since
+it ran; `diff` which settings two stages differ in; `branch` adds a copy of a stage to the plan file, under another name and with
+other fields, so that it leaves the same parent on another way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from conf.errors import SeedbedError
+from conf.loader import cli_parser, config_hash, load, to_dict, to_yaml
+from conf.schema.pretrain import PretrainConfig, SourceConfig
+from conf.schema.stages import StageConfig, StagesConfig
+from megatron_train import checkpoint, metrics
+
+ACTIONS = ("resume", "status", "diff", "branch")
+CONFIGS = Path(__file__).resolve().parents[1] / "conf" / "pretrain"
+
+
+def main(argv: list[str]) -> int:
+    if not argv or argv[0] not in ACTIONS:
+        print(__doc__)
+        return 0 if argv and argv[0] in ("-h", "--help") else 2
+    action, *rest = argv
+    args = cli_parser(f"megatron_train stages {action}", __doc__).parse_args(rest)
+    known = {field.name for field in dataclasses.fields(StagesConfig)}
+    overrides = [item for item in args.overrides if item.split("=")[0].split(".")[0] in known]
+    more = [item for item in args.overrides if item not in overrides]
+    plan = load(StagesConfig, args.config, overrides)
+    if args.dry_run:
+        for stage in plan.stages:
+            print(f"# {stage.name}\n{to_yaml(resolve(plan, stage))}")
+        return 0
+    if action == "status":
+        print(status(plan))
+        return 0
+    if action == "diff":
+        print("\n".join(diff(plan, *_two(more, "diff STAGE STAGE"))))
+        return 0
+    if action == "branch":
+        branch(plan, Path(args.config or ""), more)
+        return 0
+    return resume(plan, more)
+
+
+def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
+    """The pretraining config of one stage. Raises SeedbedError, with the stage's name, for settings that cannot work."""
+    base = Path(plan.base) if Path(plan.base).is_absolute() else CONFIGS / plan.base
+    out = Path(plan.output)
+    tokens = [SourceConfig("tokens", str(out / "tokens"))]
+    given: dict[str, Any] = {
+        "optim.lr": stage.lr,
+        "optim.min_lr": stage.final_lr or stage.lr,
+        "model.seq_length": stage.seq_length,
+        "model.rope_base": stage.rope_base,
+    }
+    settings = [*stage.set, *(f"{key}={value}" for key, value in given.items() if value)]
+    try:
+        cfg = load(PretrainConfig, base if plan.base else None, [*settings, "schedule.steps=1000000000"])
+        steps = -(-stage.tokens // (cfg.batch.total * cfg.model.seq_length))
+        schedule = dataclasses.replace(
+            cfg.schedule,
+            steps=steps,
+            warmup_steps=stage.warmup_steps,
+            decay_steps=max(steps - stage.warmup_steps, 0) if stage.final_lr else 0,
+            shape=stage.shape,
+        )
+        parent = str(folder(plan, stage.parent) / "pretrain" / "checkpoints") if stage.parent else ""
+        cfg = dataclasses.replace(
+            cfg,
+            output=str(folder(plan, stage.name)),
+            data=dataclasses.replace(cfg.data, blend=stage.blend or cfg.data.blend or tokens),
+            schedule=schedule,
+            parent=f"{parent}/step_{stage.parent_step:08d}" if stage.parent_step else parent,
+            # Another order of samples in every stage: with the parent's own, a stage would read again what that began with.
+            seed=int(config_hash(cfg.seed, stage.name)[:7], 16) if stage.parent else cfg.seed,
+        )
+        cfg.check()
+    except SeedbedError as error:
+        raise SeedbedError(f"stage {stage.name}: {error.problem}", error.fix) from error
+    return cfg
+
+
+def folder(plan: StagesConfig, name: str) -> Path:
+    return Path(plan.output) / "stages" / name
+
+
+def state_of(cfg: PretrainConfig) -> tuple[str, int]:
+    """(not started | running | done, step of the newest checkpoint). A stage is done when its model is exported as well."""
+    run = Path(cfg.output)
+    newest = checkpoint.latest(run / "pretrain" / "checkpoints")
+    step = checkpoint.read_manifest(newest)["step"] if newest else 0
+    if step >= cfg.schedule.steps and (run / "hf" / "config.json").is_file():
+        return "done", step
+    return ("running" if step else "not started"), step
+
+
+def changed(cfg: PretrainConfig) -> list[str]:
+    """Settings that differ from those that the newest checkpoint was trained with, as `key: then -> now`."""
+    newest = checkpoint.latest(Path(cfg.output) / "pretrain" / "checkpoints")
+    if newest is None:
+        return []
+    then = _flat(checkpoint.read_manifest(newest)["extra"]["config"])
+    return _differences(then, _flat(to_dict(cfg)))
+
+
+def status(plan: StagesConfig) -> str:
+    lines = [f"{'stage':14} {'after':14} {'tokens':>8} {'steps':>9} {'rate':>19} {'length':>6}  state"]
+    for stage in plan.stages:
+        cfg = resolve(plan, stage)
+        state, step = state_of(cfg)
+        losses = metrics.losses_before(Path(cfg.output) / "pretrain" / "metrics.jsonl", step, 1)
+        said = f"{state} {step:,}" + "".join(f", loss {loss:.4f}" for loss in losses)
+        rate = f"{cfg.optim.lr:.2e} -> {cfg.optim.min_lr if cfg.schedule.decay_steps else cfg.optim.lr:.2e}"
+        lines.append(
+            f"{stage.name:14} {stage.parent or '-':14} {_short(stage.tokens):>8} {cfg.schedule.steps:>9,} {rate:>19} "
+            f"{cfg.model.seq_length:>6}  {said}"
+        )
+        lines += [f"{'':14} changed since it ran: {one}" for one in changed(cfg)]
+    return "\n".join(lines)
+
+
+def diff(plan: StagesConfig, first: str, second: str) -> list[str]:
+    a, b = (_flat(to_dict(resolve(plan, _stage(plan, name)))) for name in (first, second))
+    return _differences(a, b)
+
+
+def branch(plan: StagesConfig, file: Path, words: list[str]) -> None:
+    """Append a copy of a stage to the plan file: OLD NEW field=value ..."""
+    fields = dict(word.split("=", 1) for word in words if "=" in word)
+    old, new = _two([word for word in words if "=" not in word], "branch STAGE NEW_NAME [field=value]")
+    node = {key: value for key, value in to_dict(_stage(plan, old)).items() if value not in ("", 0, [])}
+    node |= {"name": new, **{key: yaml.safe_load(value) for key, value in fields.items()}}
+    text = file.read_text()
+    line = yaml.safe_dump([node], default_flow_style=None, sort_keys=False, width=1000)
+    indent = next(row for row in text.splitlines() if row.lstrip().startswith("- ")).split("-")[0]
+    grown = text.rstrip("\n") + "\n" + "".join(f"{indent}{row}\n" for row in line.splitlines())
+    trial = file.with_suffix(".partial.yaml")
+    trial.write_text(grown)
+    try:
+        made = load(StagesConfig, trial)
+        resolve(made, _stage(made, new))
+    except SeedbedError:
+        trial.unlink()
+        raise
+    trial.replace(file)
+    print(f"{file}: {new} begins after {node.get('parent', 'nothing')}; `stages resume` runs it")
+
+
+def resume(plan: StagesConfig, words: list[str]) -> int:
+    """Run what is not done, parents first; under torchrun all processes take part."""
+    from megatron_train import parallel, pretrain  # the other actions need no processes
+
+    only = [word.removeprefix("only=") for word in words if word.startswith("only=")]
+    for name in only:
+        _stage(plan, name)
+    for stage in plan.stages:
+        cfg = resolve(plan, stage)
+        if (only and stage.name not in only) or state_of(cfg)[0] == "done":
+            continue
+        if parallel.rank() == 0:
+            print(f"stage {stage.name}: {_short(stage.tokens)} tokens in {cfg.schedule.steps:,} steps", flush=True)
+        if not pretrain.run(cfg):
+            break
+    parallel.stop()
+    return 0
+
+
+def _stage(plan: StagesConfig, name: str) -> StageConfig:
+    for stage in plan.stages:
+        if stage.name == name:
+            return stage
+    raise SeedbedError(f"the plan has no stage {name}", f"use one of: {', '.join(s.name for s in plan.stages)}")
+
+
+def _two(words: list[str], usage: str) -> tuple[str, str]:
+    if len(words) != 2:
+        raise SeedbedError(f"two names are needed, not {len(words)}: {' '.join(words)}", f"stages {usage}")
+    return words[0], words[1]
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return out
+
+
+def _differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    return [f"{key}: {then.get(key)} -> {now.get(key)}" for key in keys]
+
+
+def _short(tokens: int) -> str:
+    for size, mark in ((10**12, "T"), (10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if tokens >= size:
+            return f"{tokens / size:.3g}{mark}"
+    return str(tokens)
+
+
+if __name__ == "__main__":
+    from megatron_train.parallel import run_ranks
+
+    sys.exit(run_ranks(main))

@@ -1,0 +1,81 @@
+"""Where metrics go beside metrics.jsonl: TensorBoard, MLflow or nowhere. One that is asked for must be there."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol
+
+from conf.errors import SeedbedError
+
+
+class Tracker(Protocol):
+    def log(self, row: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Nothing:
+    """The tracker of every process but the first, and of a run that asks for none."""
+
+    def log(self, row: dict[str, Any]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class TensorBoard:
+    def __init__(self, folder: Path):
+        self._writer = _need("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder / "tensorboard"))
+
+    def log(self, row: dict[str, Any]) -> None:
+        for name, value in numbers(row).items():
+            self._writer.add_scalar(name, value, row["step"])
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class MLflow:
+    """The server is what MLFLOW_TRACKING_URI names, as everywhere in MLflow."""
+
+    def __init__(self, folder: Path):
+        self._mlflow = _need("mlflow", "mlflow")
+        self._mlflow.set_experiment("seedbed")
+        self._mlflow.start_run(run_name=str(folder))
+
+    def log(self, row: dict[str, Any]) -> None:
+        self._mlflow.log_metrics(numbers(row), step=row["step"])
+
+    def close(self) -> None:
+        self._mlflow.end_run()
+
+
+KINDS = {"none": lambda folder: Nothing(), "tensorboard": TensorBoard, "mlflow": MLflow}
+
+
+def open_tracker(kind: str, folder: Path, main: bool) -> Tracker:
+    """The tracker of this process. Raises SeedbedError where its package is missing, on the first process alone."""
+    return KINDS[kind](folder) if main else Nothing()
+
+
+def numbers(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """The row's numbers under one name each: sources/web/loss."""
+    out: dict[str, float] = {}
+    for key, value in row.items():
+        if isinstance(value, dict):
+            out |= numbers(value, f"{prefix}{key}/")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            out[prefix + key] = value
+    return out
+
+
+def _need(module: str, package: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise SeedbedError(
+            f"tracker={package} needs the package {package}, which cannot be imported: {error}",
+            f"pip install {package}, or set tracker=none: metrics.jsonl holds the same figures",
+        ) from error

@@ -1,0 +1,102 @@
+"""Judge stored rollouts again, under the present sandbox and tests, and tell which rewards change.
+
+    python -m rl.rescore --rollouts DIR/rl/grpo/rollouts.jsonl --problems DIR/rl/problems_train.jsonl --out F.jsonl [--workers N]
+
+Rollouts are rows with task_id, completion, verdict (and reason): rollouts.jsonl of GRPO, samples.jsonl of DPO. F.jsonl gets a row
+for each rollout whose verdict differs: its place, both verdicts and both reasons. Nothing else is written or changed. Exit
+status 0: what changed is the answer, not a fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from conf.errors import SeedbedError, run_cli
+from rl import problems, rewards
+from rl.problems import Problem
+from rl.sandbox import Sandbox
+
+Row = dict[str, Any]
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="rl.rescore", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rollouts", type=Path, required=True, metavar="FILE.jsonl")
+    parser.add_argument("--problems", type=Path, required=True, metavar="FILE.jsonl", help="the tests to judge by")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="the rollouts that change")
+    parser.add_argument("--workers", type=int, help="programs in flight (default: the CPUs)")
+    args = parser.parse_args(argv)
+    rows = read(args.rollouts)
+    with Sandbox(args.workers) as sandbox:
+        changed = rescore(rows, {p.task_id: p for p in problems.read(args.problems)}, sandbox)
+    problems.save(changed, args.out)
+    for (before, after), count in sorted(Counter((row["before"], row["after"]) for row in changed).items()):
+        print(f"{before:<15} -> {after:<15}{count:>8}")
+    flipped = sum(row["reward_before"] != row["reward_after"] for row in changed)
+    print(f"{len(rows)} rollouts, {len(changed)} verdicts and {flipped} rewards change -> {args.out}")
+    return 0
+
+
+def read(path: Path) -> list[Row]:
+    """The rollouts of a file. Raises SeedbedError, with the line, for one that cannot be judged again."""
+    if not path.is_file():
+        raise SeedbedError(f"{path} does not exist", "give rollouts.jsonl of a GRPO run or samples.jsonl of a DPO run")
+    rows = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            rows.append(
+                {name: row[name] for name in ("task_id", "completion", "verdict")} | {"reason": row.get("reason", "")}
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise SeedbedError(
+                f"{path}:{number}: {type(error).__name__}: {error}", "a rollout has task_id, completion and verdict"
+            ) from error
+    return rows
+
+
+def rescore(rows: Sequence[Row], known: dict[str, Problem], sandbox: Sandbox) -> list[Row]:
+    """The rollouts whose verdict differs now. A verdict `infrastructure`, then or now, is no reward and changes none.
+
+    Raises SeedbedError for a rollout of a problem that is not known.
+    """
+    missing = sorted({row["task_id"] for row in rows} - known.keys())
+    if missing:
+        raise SeedbedError(
+            f"{len(missing)} problems of the rollouts are not in the problems file, the first {missing[0]!r}",
+            "give the problems that the rollouts were drawn for",
+        )
+    programs = [rewards.extract_program(row["completion"]) for row in rows]
+    judged = rewards.score(sandbox, [known[row["task_id"]] for row in rows], programs)
+    changed = []
+    for place, (row, now) in enumerate(zip(rows, judged, strict=True)):
+        if row["verdict"] != now.verdict:
+            changed.append(
+                {
+                    "place": place,
+                    "task_id": row["task_id"],
+                    "before": row["verdict"],
+                    "after": now.verdict,
+                    "reward_before": _reward(row["verdict"]),
+                    "reward_after": _reward(now.verdict),
+                    "reason_before": row["reason"],
+                    "reason_after": now.reason,
+                    "completion": row["completion"],
+                }
+            )
+    return changed
+
+
+def _reward(verdict: str) -> float | None:
+    return None if verdict == "infrastructure" else float(verdict == "pass")
+
+
+if __name__ == "__main__":
+    run_cli(main)

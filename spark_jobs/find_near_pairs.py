@@ -1,0 +1,240 @@
+"""find_near_pairs: signatures, contents -> near_edges, the verified pairs: the evidence of near dedup.
+
+    spark-submit spark_jobs/find_near_pairs.py --config conf/curate/local.yaml output=DIR [near.threshold=0.8 ...]
+
+1. Bands: each signature lands in near.bands buckets (datasketch-compatible MinHash; kernels/minhash.py).
+2. Hot buckets: those of more than near.bucket_cap members are counted and reported before anything is shuffled by bucket,
+   and cut by the members' hashes into pieces of about that many, so that no task meets more.
+3. Stars: in each bucket, or piece, every member is paired with the smallest hash, n - 1 pairs and not n (n - 1) / 2; the
+   hubs of a bucket's pieces are starred in turn.
+4. Verification: the true Jaccard of every pair, from the texts. Texts are shuffled to their hub and streamed past it, so a
+   worker holds a hub and a batch, never a bucket, and no process holds the corpus.
+5. Second look: a pair that fails says nothing about the failed member and the rest of its bucket. The first REHUBBED
+   failed members of each star become hubs and are paired with all of its other members, and those pairs are verified too.
+   So a star with at most REHUBBED failures yields the very components that comparing all its pairs would yield; only
+   in a star with more can two duplicates that both failed escape, and then only if no other band joins them.
+
+Nothing here depends on file order, partitions or executors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from conf.errors import SeedbedError, run_cli
+from conf.schema.curate import NearSettings
+from spark_jobs.job import Context, Summary, TableJob, main
+from spark_jobs.kernels import minhash
+from spark_jobs.kernels.jaccard import jaccard
+from spark_jobs.kernels.shingles import distinct, shingle_hashes
+from spark_jobs.tables import TABLES
+
+STAR = ["band", "key", "chunk"]  # what names a star: the bucket, and the piece of it (-1: the hubs of the pieces)
+REHUBBED = 32  # failed members of a star that get a second look; bounds its cost at 32 pairs a member
+HUB = -1  # stands for `band` in the row that brings a hub's own text
+
+Batches = Iterator[pa.RecordBatch]
+
+
+def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
+    """(near_edges, rows)."""
+    near = ctx.cfg.near
+    require_signatures(ctx)
+    contents = ctx.inputs["contents"].select("content_sha256", "text")
+    with ExitStack() as held:
+
+        def hold(frame: DataFrame, step: str) -> DataFrame:
+            """`frame`, computed once. Its size known, Spark broadcasts a small one and leaves the texts unshuffled."""
+            ctx.spark.sparkContext.setJobDescription(f"{JOB.name}: {step}")
+            held.callback(frame.persist().unpersist)
+            frame.count()
+            return frame
+
+        members = buckets(ctx.inputs["signatures"], near)
+        hot = hold(hot_buckets(members, near.bucket_cap), "hot buckets")
+        report_hot(hot, near.bucket_cap)
+        links = hold(star_links(members, hot, near.bucket_cap), "bands and stars")
+        pairs = hold(pairs_of(links), "pairs")
+        first = hold(verify(pairs, contents, near), "verification")
+        pairs = hold(second_look(links, first, near.threshold), "pairs of the second look")
+        second = verify(pairs, contents, near)
+        yield "near_edges", first.unionByName(second).filter(F.col("jaccard") >= near.threshold)
+
+
+def require_signatures(ctx: Context) -> None:
+    """Raise SeedbedError unless every content has a signature of the parameters that the config asks for."""
+    near = ctx.cfg.near
+    asked = minhash.parameters(near.num_perm, near.shingle, near.seed)
+    last = ctx.store.last_commit("signatures")
+    if last is not None and last.lineage.get("params") != asked:
+        raise SeedbedError(
+            f"table signatures was written with {last.lineage.get('params')}, the config asks for {asked}: "
+            "signatures of two parameter sets cannot be compared",
+            "restore the old setting, or run sign_contents with rebuild=[signatures] first",
+        )
+    contents, signatures = ctx.inputs["contents"], ctx.inputs["signatures"]
+    if contents.count() == signatures.count():  # both from the Delta log, unread; keys are unique
+        return
+    unsigned = contents.join(signatures, "content_sha256", "left_anti").count()
+    if unsigned:
+        raise SeedbedError(f"{unsigned:,} contents have no row in signatures", "run sign_contents first")
+
+
+def buckets(signatures: DataFrame, near: NearSettings) -> DataFrame:
+    """(sha binary, band, key): the buckets of every content that has tokens. Contents without any are like nothing."""
+    signed = signatures.filter("shingles > 0").select(F.unhex("content_sha256").alias("sha"), "signature")
+
+    def band_batches(batches: Batches) -> Batches:
+        for batch in batches:
+            keys = minhash.band_keys(minhash.from_binary(batch["signature"], near.num_perm), near.bands, near.rows)
+            yield pa.RecordBatch.from_pydict(
+                {
+                    "sha": batch["sha"].take(pa.array(np.repeat(np.arange(len(keys)), near.bands))),
+                    "band": pa.array(np.tile(np.arange(near.bands, dtype=np.int32), len(keys))),
+                    "key": pa.array(keys.ravel()),
+                }
+            )
+
+    return signed.mapInArrow(band_batches, "sha binary, band int, key long")
+
+
+def hot_buckets(members: DataFrame, cap: int) -> DataFrame:
+    """(band, key, size) of the buckets of more than `cap` members. Counts are combined before they are shuffled."""
+    sizes = members.groupBy("band", "key").agg(F.count("*").alias("size"))
+    return sizes.filter(F.col("size") > cap)
+
+
+def report_hot(hot: DataFrame, cap: int) -> None:
+    """A line where there are any: boilerplate that many files share shows here first."""
+    total = hot.agg(F.count("*").alias("n"), F.sum("size").alias("rows"), F.max("size").alias("fullest")).first()
+    if total["n"]:
+        print(
+            f"{JOB.name:<18} {total['n']:,} buckets hold more than near.bucket_cap={cap:,} members, {total['rows']:,} in all, "
+            f"the fullest {total['fullest']:,}: cut into stars of about {cap:,}",
+            flush=True,
+        )
+
+
+def star_links(members: DataFrame, hot: DataFrame, cap: int) -> DataFrame:
+    """(band, key, chunk, hub, sha): each member of a shared bucket under the smallest member of its star, hub < sha.
+
+    One shuffle, of (hash, band, key, chunk). A hot bucket's members are spread by their hash, not by their number, so
+    that its pieces are told apart before the shuffle and lie in as many tasks.
+    """
+    star = Window.partitionBy(*STAR)
+    pieces = F.ceil(F.coalesce("size", F.lit(1)) / cap)
+    placed = members.join(hot, ["band", "key"], "left").withColumn("pieces", pieces)
+    placed = placed.withColumn("chunk", F.pmod(F.xxhash64("sha"), "pieces").cast("int"))
+    placed = placed.withColumn("hub", F.min("sha").over(star))
+    hubs = placed.filter("sha = hub and pieces > 1").withColumn("chunk", F.lit(-1))
+    hubs = hubs.withColumn("hub", F.min("sha").over(star))
+    return placed.unionByName(hubs).filter("sha != hub").select(*STAR, "hub", "sha")
+
+
+def pairs_of(links: DataFrame) -> DataFrame:
+    """(a, b, band): each linked pair once, a < b, with the smallest band that found it."""
+    return links.groupBy(F.col("hub").alias("a"), F.col("sha").alias("b")).agg(F.min("band").alias("band"))
+
+
+def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> DataFrame:
+    """(a, b, band): the pairs of step 4 that are not in `verified`, each once, a < b."""
+    failed = verified.filter(F.col("jaccard") < threshold).select(F.unhex("a").alias("hub"), F.unhex("b").alias("sha"))
+    order = Window.partitionBy(*STAR).orderBy("sha")
+    rehubbed = (
+        links.join(failed, ["hub", "sha"])
+        .withColumn("rank", F.row_number().over(order))
+        .filter(F.col("rank") <= REHUBBED)
+        .select(*STAR, F.col("sha").alias("again"))
+    )
+    pairs = rehubbed.join(links, STAR).filter("again != sha")
+    ordered = pairs.select("band", F.least("again", "sha").alias("hub"), F.greatest("again", "sha").alias("sha"))
+    seen = verified.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
+    return pairs_of(ordered).join(seen, ["a", "b"], "left_anti")
+
+
+def verify(pairs: DataFrame, contents: DataFrame, near: NearSettings) -> DataFrame:
+    """Rows of `near_edges` for (a, b, band) pairs, whatever their similarity.
+
+    The estimate is taken from the shingles in hand: the same bits as the stored signatures give, without moving a
+    kilobyte a row.
+    """
+    pairs = pairs.select(_hex("a").alias("hub"), _hex("b").alias("content_sha256"), "band")
+    hubs = pairs.select("hub", F.col("hub").alias("content_sha256"), F.lit(HUB).alias("band")).distinct()
+    texts = pairs.unionByName(hubs).join(contents, "content_sha256").select("hub", "content_sha256", "band", "text")
+    return (
+        texts.repartition("hub")
+        .sortWithinPartitions("hub", "band")
+        .mapInArrow(_comparer(near), TABLES["near_edges"].ddl)
+    )
+
+
+def _comparer(near: NearSettings) -> Callable[[Batches], Batches]:
+    def compare_batches(batches: Batches) -> Batches:
+        hub_row: list[pa.RecordBatch] = []  # the hub whose members may go on in the next batch
+        for batch in batches:
+            batch = pa.concat_batches([*hub_row, batch])
+            is_hub = pc.equal(batch["band"], HUB).to_numpy(zero_copy_only=False)
+            hub_of = np.maximum.accumulate(np.where(is_hub, np.arange(len(is_hub)), 0))
+            members = np.flatnonzero(~is_hub)
+            if not batch["hub"].equals(batch["content_sha256"].take(pa.array(hub_of))):
+                raise RuntimeError(
+                    "rows are not sorted by hub, hub first: the comparison would be with another document"
+                )
+            sets = distinct(shingle_hashes(batch["text"], near.shingle))
+            signature = minhash.signatures(sets, near.num_perm, near.seed)
+            rows = batch.take(pa.array(members))
+            yield pa.RecordBatch.from_pydict(
+                {
+                    "a": rows["hub"],
+                    "b": rows["content_sha256"],
+                    "band": rows["band"],
+                    "jaccard_estimate": pa.array(minhash.estimates(signature, hub_of[members], members)),
+                    "jaccard": pa.array(jaccard(sets, hub_of[members], members)),
+                }
+            )
+            hub_row = [batch.slice(int(hub_of[-1]), 1)]
+
+    return compare_batches
+
+
+def summarize(ctx: Context) -> Summary:
+    """Contents in, verified edges out."""
+    rows = ctx.inputs["contents"].count()
+    return Summary(JOB.name, rows_in=rows, rows_out=ctx.inputs["near_edges"].count())
+
+
+def parameters(ctx: Context) -> dict[str, Any]:
+    near = ctx.cfg.near
+    signed = minhash.parameters(near.num_perm, near.shingle, near.seed)
+    return {
+        **signed,
+        "bands": near.bands,
+        "rows": near.rows,
+        "threshold": near.threshold,
+        "bucket_cap": near.bucket_cap,
+    }
+
+
+def _hex(column: str) -> Column:
+    return F.lower(F.hex(column))
+
+
+JOB = TableJob(
+    name="find_near_pairs",
+    writes=("near_edges",),
+    params=parameters,
+    transform=transform,
+    reads=("contents", "signatures"),
+    summarize=summarize,
+)
+
+if __name__ == "__main__":
+    run_cli(lambda argv: main(JOB, argv))

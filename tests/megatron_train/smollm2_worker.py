@@ -1,0 +1,43 @@
+"""SmolLM2 in a layout: log-probabilities as imported, some steps of training, log-probabilities again, and an export.
+
+smollm2_worker.py HF_FOLDER OUT_FOLDER '[[token ids], ...]'     under torchrun; layout from the number of processes
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from conf.schema.pretrain import OptimConfig, ParallelConfig
+from megatron_train import hf, parallel, step
+
+# Nine heads and three groups of keys: tensor parallelism can be 1 or 3.
+LAYOUT = ParallelConfig(tp=3, pp=2)
+
+
+def main(folder: Path, out: Path, ids: list[list[int]]) -> None:
+    tokens = torch.tensor(ids)
+    model, vocab = hf.model_config(folder, seq_length=tokens.size(1) - 1)
+    parallel.start(LAYOUT, seed=1)
+    state = step.build(model, vocab, LAYOUT, OptimConfig(lr=1e-5), "fp32", seed=1)
+    hf.load_weights(state, folder)
+    batch = {
+        "tokens": tokens[:, :-1].contiguous(),
+        "labels": tokens[:, 1:].contiguous(),
+        "loss_mask": torch.ones(tokens.size(0), tokens.size(1) - 1),
+    }
+    [imported] = step.token_logprobs(state, [batch])
+    losses = [step.train_step(state, [batch], step.language_model_loss, 1e-5).loss for _ in range(3)]
+    [trained] = step.token_logprobs(state, [batch])
+    hf.export(state, out / "hf", folder)
+    if parallel.is_main():
+        seen = {"imported": imported.tolist(), "losses": losses, "trained": trained.tolist()}
+        (out / "seen.json").write_text(json.dumps(seen))
+    parallel.stop()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]))

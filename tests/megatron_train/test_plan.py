@@ -1,0 +1,96 @@
+"""The plan's arithmetic against real allocations, published speeds, and ranks that are not there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conf.errors import SeedbedError
+from conf.loader import load
+from conf.schema.pretrain import BatchConfig, ModelConfig, ParallelConfig, PretrainConfig
+from megatron_train import costs, plan
+from tests.megatron_train import tiny
+
+LLAMA_3_8B = ModelConfig(layers=32, hidden=4096, ffn=14336, heads=32, kv_heads=8, seq_length=8192)
+LLAMA_VOCAB = 128_256
+SMALL = {"layers": 3, "hidden": 64, "ffn": 160, "heads": 4, "kv_heads": 2, "seq_length": 128}
+WIDE = {"layers": 2, "hidden": 96, "ffn": 256, "heads": 6, "kv_heads": 6, "seq_length": 64, "tie_embeddings": True}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    cases = [
+        {"model": model, "dtype": dtype, "recompute": recompute, "micro": 2}
+        for model, dtype, recompute in (
+            (SMALL, "fp32", "none"),
+            (SMALL, "bf16", "none"),
+            (SMALL, "fp32", "full"),
+            (SMALL, "fp32", "selective"),
+            (WIDE, "fp32", "none"),
+        )
+    ]
+    out = tmp_path_factory.mktemp("memory") / "seen.json"
+    tiny.launch(1, str(Path(__file__).with_name("memory_worker.py")), str(out), json.dumps(cases))
+    return json.loads(out.read_text())
+
+
+def test_planned_memory_is_what_small_models_take(measured):
+    for one in measured:
+        planned, real = one["planned"], one["measured"]
+        assert planned["weights"] == real["weights"]
+        assert planned["gradients"] == pytest.approx(real["gradients"], rel=0.01)  # buffers are padded
+        assert planned["optimizer"] == pytest.approx(real["optimizer"], rel=0.01)
+        assert planned["activations"] == pytest.approx(real["activations"], rel=0.03), one
+
+
+def test_published_speeds_are_met_as_docs_training_says():
+    """NVIDIA's own row was used to fit the FP8 efficiency; torchtitan's shows what the estimate, an upper bound, is worth."""
+    h100 = costs.GPUS["h100"]
+    nemo = ParallelConfig(cp=2, distributed_optimizer=True, overlap=True)
+    titan = ParallelConfig(distributed_optimizer=True, overlap=True, recompute="selective")
+    a = costs.speed(LLAMA_3_8B, nemo, BatchConfig(1, 128), 8, LLAMA_VOCAB, "bf16", True, h100)
+    b = costs.speed(LLAMA_3_8B, titan, BatchConfig(2, 16), 8, LLAMA_VOCAB, "bf16", True, h100)
+    assert a.tokens_per_gpu == pytest.approx(14_451, rel=0.05)
+    assert 1.5 < b.tokens_per_gpu / 8_532 < 1.7
+    assert sum(a.parts.values()) == pytest.approx(a.step_seconds)
+
+
+def test_a_thousand_ranks_are_each_a_part_of_the_model(capfd):
+    """In a process of its own: it pretends to be ranks of a job that is not there."""
+    code = """
+import sys
+from megatron_train import plan
+for rank in (0, 511, 1023):
+    plan.main(["--config", "conf/pretrain/seed_coder_8b.yaml", "--gpus", "1024", "--vocab", "155136", "--rank", str(rank),
+               "parallel.tp=4", "parallel.pp=4", "parallel.vpp=2", "parallel.cp=2", "batch.total=1024"])
+"""
+    tiny.launch(1, "-c", code)
+
+
+def test_bubble_and_traffic_follow_their_formulas():
+    assert costs.bubble(ParallelConfig(pp=4), 8) == pytest.approx(3 / 11)
+    assert costs.bubble(ParallelConfig(pp=4, vpp=2), 8) == pytest.approx(3 / 19)
+    assert costs.bubble(ParallelConfig(), 8) == 0
+    model = ModelConfig(layers=2, hidden=8, ffn=16, heads=2, kv_heads=1, seq_length=10)
+    alone = costs.traffic(model, ParallelConfig(), 1, 1, 1, 128, "bf16")
+    assert (alone.tensor, alone.pipeline, alone.context, alone.data) == (0, 0, 0, 0)
+    two = costs.traffic(model, ParallelConfig(tp=2), 1, 1, 1, 128, "bf16")
+    assert two.tensor == 2 * 4 * 2 * (10 * 8 * 2) / 2  # layers, all-reduces, both ways of a ring, bytes, (tp - 1) / tp
+
+
+def test_suggested_layouts_fit_and_divide():
+    cfg = load(PretrainConfig, "conf/pretrain/seed_coder_8b.yaml", [])
+    said = plan.suggestions(cfg, 512, 155_136, costs.GPUS["h100"]).splitlines()
+    assert len(said) == plan.SUGGESTIONS + 2
+    speeds = [float(line.split()[0].replace(",", "")) for line in said[2:]]
+    assert speeds == sorted(speeds, reverse=True)
+    assert "no layout fits" in plan.suggestions(cfg, 1, 155_136, costs.GPUS["a100"])
+
+
+def test_a_plan_without_a_vocabulary_or_with_a_wrong_number_of_gpus_says_what_to_type(tmp_path):
+    with pytest.raises(SeedbedError, match="the vocabulary is unknown"):
+        plan.main(["--gpus", "8", f"output={tmp_path}", "batch.total=32"])
+    with pytest.raises(SeedbedError, match=r"tp \* pp \* cp = 2 \* 2 \* 1 = 4: 6 % 4 = 2"):
+        plan.main(["--gpus", "6", "--vocab", "500", "--config", "conf/pretrain/demo.yaml"])

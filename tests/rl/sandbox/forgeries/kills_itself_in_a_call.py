@@ -1,0 +1,7 @@
+import os
+import signal
+
+
+def mix(a, b):
+    signal.raise_signal(signal.SIGKILL)
+    os.abort()

@@ -1,0 +1,97 @@
+"""What a run may meet and must survive: a clear error or a recorded verdict, and nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+
+import pytest
+
+from conf.errors import SeedbedError, run_cli
+from conf.schema.rl import EngineConfig
+from rl import problems, rewards, rollout
+from rl.rollout import Engine
+from rl.sandbox import Limits, Sandbox
+
+PROBLEM = problems.parse({"task_id": "p", "prompt": "double", "code": "", "test_list": ["assert f(2) == 4"]})
+GOOD = "def f(x):\n    return 2 * x\n"
+
+
+@pytest.mark.parametrize(
+    ("completion", "verdict"),
+    [
+        (GOOD, "pass"),
+        ("```python\n" + GOOD + "```", "pass"),
+        (GOOD + "\0", "error"),
+        (GOOD + "s = '\ud800'", "error"),
+        ("def f" * (20 << 20), "error"),  # 100 MB
+        ("\n" * (8 << 20), "error"),  # quadratic for a careless regular expression
+        ("```\n" * (1 << 20), "error"),
+        (GOOD + "#" * (2 << 20), "error"),
+        ("", "error"),
+    ],
+    ids=lambda value: repr(value[:20]) if len(value) < 1000 else f"{len(value) >> 20} MB of {value[:5]!r}",
+)
+def test_any_completion_gets_a_verdict(completion, verdict):
+    with Sandbox(1, Limits(cpu_seconds=1, wall_seconds=5)) as sandbox:
+        [found] = rewards.score(sandbox, [PROBLEM], [rewards.extract_program(completion)])
+    assert found.verdict == verdict
+    assert found.counted
+    json.dumps(found.reason).encode()
+
+
+def engine_that(script: str, tmp_path, monkeypatch) -> Engine:
+    monkeypatch.setattr(rollout, "COMMAND", (sys.executable, "-c", script))
+    return Engine(tmp_path, 64, EngineConfig(), tmp_path / "engine.log")
+
+
+DIES = """
+import json, sys
+print(json.dumps({"ready": True}), flush=True)
+sys.stdin.readline()
+print("out of memory", file=sys.stderr)
+sys.exit(9)
+"""
+
+
+def test_an_engine_that_dies_while_it_samples_is_an_error_that_says_how_to_go_on(tmp_path, monkeypatch):
+    with engine_that(DIES, tmp_path, monkeypatch) as engine:
+        with pytest.raises(SeedbedError, match="the engine ended with exit code 9: out of memory") as caught:
+            engine.generate([[1, 2]], [1], 1.0, 8)
+        with pytest.raises(SeedbedError, match="the engine ended with exit code 9"):  # and not a hang
+            engine.generate([[1, 2]], [1], 1.0, 8)
+    assert "goes on from its last checkpoint" in caught.value.fix
+
+
+REFUSES = """
+import json, sys
+print(json.dumps({"ready": True}), flush=True)
+for line in sys.stdin:
+    print(json.dumps({"error": "ValueError: too long"}), flush=True)
+"""
+
+
+def test_a_request_that_the_engine_refuses_is_an_error_that_names_it(tmp_path, monkeypatch):
+    with (
+        engine_that(REFUSES, tmp_path, monkeypatch) as engine,
+        pytest.raises(SeedbedError, match="the engine could not score: ValueError: too long"),
+    ):
+        engine.score([[1, 2]])
+
+
+def test_a_full_disk_is_one_line_and_not_a_traceback(capsys):
+    def main(argv):
+        raise OSError(errno.ENOSPC, "No space left on device", "rollouts.jsonl")
+
+    with pytest.raises(SystemExit) as ended:
+        run_cli(main, [])
+    assert ended.value.code == 2
+    assert "error: No space left on device: rollouts.jsonl" in capsys.readouterr().err
+
+
+def test_a_problem_file_that_is_cut_or_not_text_is_named(tmp_path):
+    for name, content in (("cut.jsonl.gz", b"\x1f\x8b\x08"), ("binary.jsonl", b"\xff\xfe\x00")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(SeedbedError, match=f"{name} cannot be read"):
+            problems.read(tmp_path / name)

@@ -1,0 +1,47 @@
+"""The log-prob contract: what agrees passes, and a fault is named by its layer."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from conf.errors import SeedbedError
+from rl import contract, layers, rollout
+from tests.rl.conftest import write_model
+
+# The engine as it would be without our repair: vLLM reloads tied embeddings and keeps its old, repacked output layer.
+FAULTY = """
+import rl.engine
+rl.engine._reload = lambda worker, folder: worker.reload_weights(weights_path=folder)
+rl.engine.main()
+"""
+
+
+def test_the_first_layer_that_differs_is_named():
+    theirs = {"embedding": torch.ones(2, 3), "layer 1": torch.ones(2, 3), "layer 2": torch.ones(2, 3)}
+    ours = {**theirs, "layer 1": torch.ones(2, 3) * 1.01, "layer 2": torch.zeros(2, 3)}
+    assert layers.first_difference(ours, theirs, 1e-3).startswith("layer 1 (relative difference 1.0e-02)")
+    assert layers.first_difference(ours, theirs, 0.1).startswith("layer 2")
+    assert layers.first_difference(theirs, theirs, 1e-3) == "the output layer (every layer before it agrees)"
+    assert layers.first_difference({"embedding": torch.full((2, 3), torch.nan)}, theirs, 1.0).startswith("embedding")
+    assert "missing" in layers.first_difference({"embedding": torch.ones(2, 3)}, theirs, 1e-3)
+
+
+def test_a_log_probability_without_a_number_is_the_worst_difference():
+    assert contract.worst([[0.0, -1.0]], [[0.0, -1.5]]) == 0.5
+    assert contract.worst([[0.0, float("nan")]], [[0.0, -1.5]]) == float("inf")
+
+
+@pytest.mark.slow
+def test_tied_embeddings_that_stay_old_after_a_reload_are_caught_and_sound_ones_pass(tmp_path, monkeypatch, capsys):
+    model = write_model(tmp_path / "hf", tied=True, seed=1)
+    assert (
+        contract.main(["--model", str(model), "--tokens", "24", "--layout", "tp=2", "pp=2", "sequence_parallel=true"])
+        == 0
+    )
+    assert capsys.readouterr().out.count("differs") == 3
+    monkeypatch.setattr(rollout, "COMMAND", (sys.executable, "-c", FAULTY))
+    with pytest.raises(SeedbedError, match=r"vLLM by .* first in the output layer \(every layer before it agrees\)"):
+        contract.main(["--model", str(model), "--tokens", "24"])

@@ -1,0 +1,124 @@
+"""Forks, vendored copies and unrelated repositories, against plain Python sets."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark.sql import Row, SparkSession
+
+from spark_jobs import compare_repos, select_documents
+from spark_jobs.certify import hashes
+from spark_jobs.job import Context, Inputs
+from spark_jobs.tables import Store
+from tests.spark_jobs.near import context, padded
+
+LICENSED = ("fork", "tie/b")
+
+
+def sha(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def numbered(prefix: str, count: int) -> set[str]:
+    return {sha(f"{prefix}{i}") for i in range(count)}
+
+
+EVERYWHERE = numbered("boilerplate", 3)
+REPOS = {
+    "origin": numbered("o", 40) | EVERYWHERE,
+    "mirror": numbered("o", 40) | EVERYWHERE,  # the same tree
+    "fork": numbered("o", 36) | numbered("f", 4) | EVERYWHERE,
+    "further": numbered("o", 32) | numbered("f", 8) | EVERYWHERE,  # like the fork, less like the origin
+    "application": numbered("o", 38) | numbered("a", 400) | EVERYWHERE,  # carries the origin inside
+    "other": numbered("x", 30) | EVERYWHERE,
+    "tie/a": numbered("t", 10) | EVERYWHERE,
+    "tie/b": numbered("t", 10) | EVERYWHERE,
+    "boilerplate alone": set(EVERYWHERE),  # lies in all others, which says nothing
+    "boilerplate again": set(EVERYWHERE),
+}
+CAP = "near.bucket_cap=6"  # what seven repositories hold is common
+
+
+def write(spark: SparkSession, output: Path, seed: int, parts: int) -> Context:
+    ctx = context(spark, output, CAP)
+    rows = [(repo, "1", content) for repo, contents in REPOS.items() for content in sorted(contents)]
+    rows += [("origin", "1", sorted(REPOS["origin"])[0])]  # a content at two paths counts once
+    np.random.default_rng(seed).shuffle(rows)
+    files = spark.createDataFrame(list(map(tuple, rows)), "repo string, revision string, content_sha256 string")
+    ctx.store.overwrite("files", padded("files", files.repartition(parts)), {})
+    known = [(repo, "1", "MIT" if repo in LICENSED else None) for repo in REPOS]
+    repos = spark.createDataFrame(known, "repo string, revision string, license string")
+    ctx.store.overwrite("repos", padded("repos", repos), {})
+    compare_repos.JOB.run(ctx)
+    return ctx
+
+
+@pytest.fixture(scope="module")
+def compared(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return write(spark, tmp_path_factory.mktemp("repos"), seed=1, parts=2).store
+
+
+@pytest.fixture(scope="module")
+def clusters(compared: Store) -> dict[str, Row]:
+    rows = compared.read("repo_clusters").collect()
+    assert len(rows) == len(REPOS)
+    return {row.repo: row for row in rows}
+
+
+def test_every_overlap_is_found_with_its_true_figures(compared: Store) -> None:
+    found = {frozenset((row.repo_a, row.repo_b)): row for row in compared.read("repo_overlaps").collect()}
+    want = {}
+    for one, other in itertools.combinations(REPOS, 2):
+        a, b = REPOS[one], REPOS[other]
+        jaccard, containment = len(a & b) / len(a | b), len(a & b) / min(len(a), len(b))
+        if containment >= 0.7 and ("boilerplate" in one) == ("boilerplate" in other):
+            want[frozenset((one, other))] = (len(a & b), jaccard, containment)
+    assert {pair: (row.common, row.jaccard, row.containment) for pair, row in found.items()} == want
+    kinds = {pair: row.kind for pair, row in found.items()}
+    assert kinds[frozenset(("origin", "mirror"))] == "exact"
+    assert kinds[frozenset(("origin", "fork"))] == "near"
+    assert kinds[frozenset(("origin", "application"))] == "contained"
+    assert frozenset(("origin", "other")) not in kinds
+    assert found[frozenset(("origin", "mirror"))].contents_a == 43
+
+
+def test_copies_of_a_tree_share_its_root_hash_and_a_vendored_copy_is_not_dropped(clusters: dict[str, Row]) -> None:
+    tree = hashlib.sha256("\n".join(sorted(REPOS["origin"])).encode()).hexdigest()
+    assert clusters["origin"].root_hash == clusters["mirror"].root_hash == tree
+    assert clusters["application"].survivor
+    assert clusters["application"].cluster_size == 1
+
+
+def test_the_licensed_survives_and_each_is_near_the_survivor_it_joins(clusters: dict[str, Row]) -> None:
+    survivors = {repo for repo, row in clusters.items() if row.survivor}
+    assert survivors == {"fork", "application", "other", "tie/b", "boilerplate again"}
+    assert {repo for repo, row in clusters.items() if row.cluster_id == clusters["fork"].cluster_id} == {
+        "origin", "mirror", "fork", "further",
+    }  # fmt: skip
+    assert clusters["origin"].jaccard == pytest.approx(39 / 47)
+    assert all(row.jaccard >= 0.7 for row in clusters.values())
+
+
+def test_partitions_and_order_change_no_row(spark: SparkSession, tmp_path: Path, compared: Store) -> None:
+    again = write(spark, tmp_path, seed=9, parts=5)
+    tables = ("repo_overlaps", "repo_clusters")
+    assert hashes(again.store.root, tables) == hashes(compared.root, tables)
+
+
+def test_the_repository_level_variant_keeps_what_a_surviving_repository_holds(
+    spark: SparkSession, compared: Store
+) -> None:
+    ctx = context(spark, Path(compared.root), "select.dedup=repository")
+    rows = {
+        r.content_sha256: r
+        for r in select_documents.in_surviving_repos(Context(ctx.cfg, compared, Inputs(compared))).collect()
+    }
+    kept = set().union(*(REPOS[repo] for repo in ("fork", "application", "other", "tie/b", "boilerplate alone")))
+    assert {key for key, row in rows.items() if row.survivor} == kept
+    lost = {key: row for key, row in rows.items() if not row.survivor}
+    assert set(lost) == REPOS["origin"] - kept | REPOS["further"] - kept
+    assert {row.keeper for row in lost.values()} == {"fork 1"}

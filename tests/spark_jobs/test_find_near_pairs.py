@@ -1,0 +1,151 @@
+"""find_near_pairs against brute force, and on the inputs that break near dedup elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import networkx
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from conf.errors import SeedbedError
+from spark_jobs import find_near_pairs, sign_contents
+from spark_jobs.kernels import minhash
+from spark_jobs.kernels.shingles import shingle_hashes
+from spark_jobs.tables import Store
+from tests.spark_jobs.near import NEAR, SHORT, TEXTS, context, sha, similarity, write_inputs
+
+
+@pytest.fixture(scope="module")
+def edges(clustered: Store) -> list[Row]:
+    return clustered.read("near_edges").collect()
+
+
+def test_every_edge_carries_its_evidence(
+    edges: list[Row], sets: dict[str, set[int]], keys: dict[str, np.ndarray], clustered: Store
+) -> None:
+    signature = {r.content_sha256: np.frombuffer(r.signature, "<u4") for r in clustered.read("signatures").collect()}
+    assert len({(e.a, e.b) for e in edges}) == len(edges) > 50
+    for e in edges:
+        assert e.a < e.b
+        assert e.jaccard == similarity(sets[e.a], sets[e.b]) >= NEAR.threshold
+        assert e.jaccard_estimate == np.mean(signature[e.a] == signature[e.b])
+        assert keys[e.a][e.band] == keys[e.b][e.band]
+
+
+def test_signatures_of_another_parameter_set_are_refused_and_both_are_named(
+    spark: SparkSession, clustered: Store
+) -> None:
+    with pytest.raises(SeedbedError) as caught:
+        find_near_pairs.JOB.run(context(spark, Path(clustered.root), "near.num_perm=512"))
+    assert "'num_perm': 256" in caught.value.problem
+    assert "'num_perm': 512" in caught.value.problem
+
+
+def test_contents_without_a_signature_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    ctx = context(spark, tmp_path)
+    write_inputs(ctx.store, SHORT, seed=0, parts=1)
+    ctx.store.overwrite("signatures", ctx.store.read_or_empty("signatures"), {"params": sign_contents.parameters(ctx)})
+    with pytest.raises(SeedbedError, match=r"3 contents have no row in signatures\n  fix: run sign_contents first"):
+        find_near_pairs.JOB.run(ctx)
+
+
+def bucket(spark: SparkSession, members: list[str], band: int = 3) -> DataFrame:
+    frame = spark.createDataFrame([(m, band, 99) for m in members], "hex string, band int, key long")
+    return frame.select(F.unhex("hex").alias("sha"), "band", "key")
+
+
+def hex_pairs(frame: DataFrame, left: str, right: str) -> list[tuple[str, str]]:
+    return sorted((bytes(r[left]).hex(), bytes(r[right]).hex()) for r in frame.collect())
+
+
+def links_of(members: DataFrame, cap: int) -> DataFrame:
+    return find_near_pairs.star_links(members, find_near_pairs.hot_buckets(members, cap), cap)
+
+
+def test_a_bucket_is_linked_as_a_star_on_its_smallest_member(spark: SparkSession) -> None:
+    members = [f"{i:02x}" for i in (9, 3, 7, 5)]
+    links = links_of(bucket(spark, members), cap=1000)
+    assert hex_pairs(links, "hub", "sha") == [("03", "05"), ("03", "07"), ("03", "09")]
+    assert links_of(bucket(spark, ["07"]), cap=1000).count() == 0
+
+
+def test_a_hot_bucket_is_cut_into_stars_whose_hubs_are_linked(spark: SparkSession) -> None:
+    members = [f"{i:04x}" for i in range(2000)]
+    links = links_of(bucket(spark, members), cap=100)
+    pairs = hex_pairs(links, "hub", "sha")
+    assert len(pairs) == 1999
+    stars = Counter(row.chunk for row in links.collect())
+    assert stars.pop(-1) == 19  # hubs of 20 pieces
+    assert len(stars) == 20
+    assert max(stars.values()) < 150
+    assert networkx.is_connected(networkx.Graph(pairs))
+
+
+def test_hot_buckets_are_reported_before_they_are_shuffled(spark: SparkSession, capsys) -> None:
+    members = bucket(spark, [f"{i:02x}" for i in range(20)]).unionByName(bucket(spark, ["00", "01"], band=4))
+    find_near_pairs.report_hot(find_near_pairs.hot_buckets(members, 8), 8)
+    assert "1 buckets hold more than near.bucket_cap=8 members, 20 in all, the fullest 20" in capsys.readouterr().out
+    find_near_pairs.report_hot(find_near_pairs.hot_buckets(members, 20), 20)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_million_member_bucket_gives_a_link_a_member_and_no_large_star(spark: SparkSession) -> None:
+    n = 1_000_000
+    sha_of = F.unhex(F.lpad(F.hex("id"), 16, "0"))
+    members = spark.range(n).select(sha_of.alias("sha"), F.lit(0).alias("band"), F.lit(1).cast("long").alias("key"))
+    total, largest = links_of(members, 1000).groupBy("hub").count().agg(F.sum("count"), F.max("count")).first()
+    assert total == n - 1
+    assert largest < 2400  # a piece and, for one of them, the hubs of all
+
+
+def test_duplicates_of_each_other_are_found_although_both_failed_against_the_hub(
+    spark: SparkSession, sets: dict[str, set[int]]
+) -> None:
+    """All in one bucket; the hub is like nobody, and the others are two families of near duplicates."""
+    families = sorted((sorted(map(sha, TEXTS[6 * k : 6 * k + 2])) for k in range(12)), key=min)
+    hub, pairs = families[0][0], families[1:3]
+    contents = spark.createDataFrame([(sha(t), t) for t in TEXTS], "content_sha256 string, text string")
+    links = links_of(bucket(spark, [hub, *pairs[0], *pairs[1]]), cap=1000)
+    first = find_near_pairs.verify(find_near_pairs.pairs_of(links), contents, NEAR)
+    assert first.count() == 4
+    assert first.filter(F.col("jaccard") >= NEAR.threshold).count() == 0
+
+    again = find_near_pairs.second_look(links, first, NEAR.threshold)
+    assert again.count() == 6
+    found = find_near_pairs.verify(again, contents, NEAR).filter(F.col("jaccard") >= NEAR.threshold).collect()
+    assert sorted([row.a, row.b] for row in found) == sorted(pairs)
+    assert all(row.jaccard == similarity(sets[row.a], sets[row.b]) for row in found)
+
+
+def test_verification_carries_a_hub_from_batch_to_batch(spark: SparkSession) -> None:
+    texts = {f"{i:064x}": f"one two three four five {'six' if i % 3 else i}" for i in range(200)}
+    contents = spark.createDataFrame(list(texts.items()), "content_sha256 string, text string")
+    members = bucket(spark, list(texts))
+    before = spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch")
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "7")
+    try:
+        pairs = find_near_pairs.pairs_of(links_of(members, cap=30))
+        rows = find_near_pairs.verify(pairs, contents, NEAR).collect()
+    finally:
+        spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", before)
+    assert len(rows) == 199
+    for row in rows:
+        same = texts[row.a] == texts[row.b]
+        assert row.jaccard == (1 if same else 1 / 3)
+
+
+def test_many_files_of_the_same_tokens_make_one_cluster_with_a_link_each(spark: SparkSession) -> None:
+    texts = [f"x = 1{' ' * i}\n" for i in range(2500)]
+    contents = spark.createDataFrame([(sha(t), t) for t in texts], "content_sha256 string, text string")
+    signature = minhash.signatures(shingle_hashes(pa.array(texts), 5), NEAR.num_perm, NEAR.seed)
+    columns = {"content_sha256": list(map(sha, texts)), "signature": minhash.to_binary(signature)}
+    signed = spark.createDataFrame(pa.table(columns)).withColumn("shingles", F.lit(1))
+    pairs = find_near_pairs.pairs_of(links_of(find_near_pairs.buckets(signed, NEAR), NEAR.bucket_cap))
+    rows = find_near_pairs.verify(pairs, contents, NEAR).collect()
+    assert len(rows) == len(texts) - 1  # the same star in all 25 bands
+    assert {(row.jaccard, row.band) for row in rows} == {(1.0, 0)}
