@@ -7,7 +7,7 @@ OUTPUT ?= runs/demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java demo test test-slow test-gpu notebook lint format clean
+.PHONY: help setup java demo rounds test test-slow test-gpu notebook lint format clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: setup  ## the default tests
 
 test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
 	$(BIN)/python -m pytest -m slow -q
+
+rounds: setup  ## the self-scoring loop, two rounds of curate, pretrain and score in runs/rounds (PROFILE=small for short ones)
+	$(BIN)/python -m demo.rounds --config conf/demo/$(PROFILE).yaml output=runs/rounds
 
 test-gpu:  ## what only a GPU shows: NCCL, bf16 and FP8 against the CPU's figures (docs/install.md)
 	python -m pytest -m gpu -q

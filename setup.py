@@ -31,6 +31,7 @@ setup(
             "duckdb>=2",
             "tree-sitter-language-pack==0.13.0",  # 1.x carries no grammars, it downloads them
             "tokenizers>=0.22",
+            "openai>=2",  # the client of labels.source=endpoint
             "jinja2",  # with pygments and markupsafe: the report
             "pygments",
             "markupsafe",

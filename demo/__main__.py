@@ -7,17 +7,14 @@ ends with a table of expected against obtained. Stopped half way, it goes on whe
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-from conf.errors import SeedbedError, run_cli
+from conf.errors import run_cli
 from conf.loader import cli_parser, load
 from conf.schema.demo import DemoConfig
 from demo.expectations import compare, read_expected, table
-from demo.stages import Stage, stages
+from demo.run_stage import run_stage
+from demo.stages import stages
 
 
 def main(argv: list[str]) -> int:
@@ -39,7 +36,7 @@ def main(argv: list[str]) -> int:
             # The page shows the stages before it and the comparison, so both are written first.
             rows = compare(cfg.output, expected)
             (records / "results.json").write_text(json.dumps([row.__dict__ for row in rows], indent=1))
-        seconds = _run(stage, records / f"{stage.name}.log")
+        seconds = run_stage(stage, records / f"{stage.name}.log")
         timings.append(
             {
                 "name": stage.name,
@@ -53,26 +50,6 @@ def main(argv: list[str]) -> int:
     total = sum(float(str(t["seconds"])) for t in timings)
     print(f"\n{table(rows)}\n\n{total / 60:.1f} minutes. Report: {Path(cfg.output) / 'report.html'}")
     return 0 if all(row.ok for row in rows) else 1
-
-
-def _run(stage: Stage, log: Path) -> float:
-    """Run one stage, its output on the terminal and in `log`; seconds. Raises SeedbedError when it fails."""
-    started = time.monotonic()
-    with log.open("wb") as keep:
-        environment = os.environ | stage.environment
-        process = subprocess.Popen(stage.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
-        assert process.stdout is not None
-        while chunk := process.stdout.read1(65536):  # type: ignore[attr-defined]
-            keep.write(chunk)
-            sys.stdout.buffer.write(chunk)
-            sys.stdout.flush()
-        code = process.wait()
-    if code != 0:
-        raise SeedbedError(
-            f"stage {stage.name} ended with exit code {code}: {' '.join(stage.command)}",
-            f"read {log}, mend the cause and run make demo again: it goes on where it stopped",
-        )
-    return time.monotonic() - started
 
 
 if __name__ == "__main__":

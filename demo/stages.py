@@ -23,17 +23,19 @@ class Stage:
         return {"OMP_NUM_THREADS": "1"} if "torch.distributed.run" in self.command else {}
 
 
+def module(name: str, *arguments: str) -> list[str]:
+    """`python -m name arguments` in this interpreter."""
+    return [sys.executable, "-m", name, *arguments]
+
+
+def torchrun(ranks: int, name: str, *arguments: str) -> list[str]:
+    """The module on `ranks` processes of this machine."""
+    return module("torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m", name, *arguments)
+
+
 def stages(cfg: DemoConfig, seconds: dict[str, int]) -> list[Stage]:
     """Every stage of the line for `cfg`; `seconds` by stage name, from the profile's expectations."""
-    python, out = sys.executable, f"output={cfg.output}"
-
-    def module(name: str, *arguments: str) -> list[str]:
-        return [python, "-m", name, *arguments]
-
-    def torchrun(ranks: int, name: str, *arguments: str) -> list[str]:
-        launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m", name]
-        return [python, "-m", *launcher, *arguments]
-
+    out = f"output={cfg.output}"
     curate = ("--config", cfg.curate, f"input={cfg.downloads}", out)
     lm_scores = (
         f"score.scorer={cfg.output}/scorers/language_model",

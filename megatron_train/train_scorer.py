@@ -83,7 +83,8 @@ def main(argv: list[str]) -> int:
 
 def read_examples(run: Path, base: Path, scorer: ScorerConfig) -> list[Example]:
     """The labelled contents with one repository each (the first by name, where several hold the content), in order of hash."""
-    labels = _rows(run, "labels", ["content_sha256", "score"], arrow.field("oracle") == scorer.oracle)
+    rated = (arrow.field("oracle") == scorer.oracle) & arrow.field("score").is_valid()  # not every answer held a rating
+    labels = _rows(run, "labels", ["content_sha256", "score"], rated)
     if not labels:
         raise SeedbedError(
             f"{run / 'tables/labels'} has no labels of oracle {scorer.oracle}", "run the job label_quality"

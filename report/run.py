@@ -20,6 +20,7 @@ MAKERS = {
     "rl/dpo": "torchrun --nproc-per-node 2 -m rl.dpo --config conf/rl/demo_dpo.yaml output={output}",
     "rl/grpo": "torchrun --nproc-per-node 2 -m rl.grpo --config conf/rl/demo_grpo.yaml output={output}",
     "demo": "make demo OUTPUT={output}",
+    "rounds": "make rounds",
 }
 
 

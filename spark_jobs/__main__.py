@@ -4,6 +4,7 @@ python -m spark_jobs explain PATH_OR_SHA256  output=DIR
 python -m spark_jobs certify  output=DIR [TABLE[@VERSION] ...]
 python -m spark_jobs diff     output=DIR [from=VERSION] [to=VERSION]
 python -m spark_jobs audit    output=DIR [sample=1000] [pool=20000]
+python -m spark_jobs whatif  output=DIR --cut 0.2 [--per language] | --threshold 0.3
 
 `run` takes the whole graph through one Spark session and skips what is up to date. The other commands read the tables
 without Spark: at once, but for `audit`, which compares some millions of pairs.
@@ -17,7 +18,7 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.curate import CurateConfig
 
-COMMANDS = ("run", "status", "funnel", "explain", "certify", "diff", "audit")
+COMMANDS = ("run", "status", "funnel", "explain", "certify", "diff", "audit", "whatif")
 
 
 def main(argv: list[str]) -> int:
@@ -27,6 +28,10 @@ def main(argv: list[str]) -> int:
     command, rest = argv[0], argv[1:]
     if command not in COMMANDS:
         raise SeedbedError(f"unknown command {command!r}", f"use one of: {', '.join(COMMANDS)}")
+    if command == "whatif":
+        from spark_jobs import whatif
+
+        return whatif.main(rest)
     return _run(rest) if command == "run" else _read(command, rest)
 
 

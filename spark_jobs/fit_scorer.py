@@ -2,10 +2,11 @@
 
     spark-submit spark_jobs/fit_scorer.py --config conf/curate/local.yaml output=DIR
 
-Kernel ridge on structural features, fitted to score / 10. Its two settings are chosen, and its error is measured, by
-cross-validation over whole repositories: two versions of one file are never on both sides. An output with too few labels
-for that gets the scorer that ships with Seedbed (conf/oracle/structural_scorer.json, fitted on the shipped labels), and is
-told so. DIR/scorers/structural.json points to the scorer that `score.scorer: structural` means.
+A file that says that a program wrote it gets 0; of the others kernel ridge on structural features learns which the zero
+policy takes, and the score of the rest (scorers/structural.py). Its settings are chosen, and its error is measured, by
+cross-validation over whole repositories: two versions of one file are never on both sides. An output with too few labels for
+that gets the scorer that ships with Seedbed (conf/oracle/structural_scorer.json, fitted on the shipped labels), and is told
+so. DIR/scorers/structural.json points to the scorer that `score.scorer: structural` means.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ import conf
 from conf.errors import run_cli
 from spark_jobs import scorers, storage
 from spark_jobs.job import Context, CustomJob, Summary, main
-from spark_jobs.kernels import regression, structure
-from spark_jobs.kernels.agreement import agreement
-from spark_jobs.scorers.structural import StructuralScorer
+from spark_jobs.kernels import generated, regression, structure
+from spark_jobs.kernels.agreement import agreement, calibration, intervals
+from spark_jobs.scorers.structural import StructuralScorer, quality_of, targets
 
 SHIPPED = Path(conf.__file__).parent / "oracle/structural_scorer.json"
-MIN_LABELS, MIN_REPOSITORIES = 100, 5  # below either, cross-validation over repositories says nothing
+MIN_LABELS, MIN_REPOSITORIES = (
+    100,
+    5,
+)  # of files that are not marked; below, cross-validation over repositories says nothing
 FOLDS = 10
 WIDTHS = (0.5, 1.0, 2.0)  # of the kernel; the error is flat around the best of both grids
 PENALTIES = (0.03, 0.1, 0.3)
@@ -40,17 +44,19 @@ def run(ctx: Context) -> Summary | None:
     root, reads = ctx.store.root, JOB.reads
     made_from = {
         "labels": ctx.inputs.version("labels"), "oracle": ctx.cfg.labels.oracle, "features": structure.VERSION,
+        "rules": generated.VERSION,
     }  # fmt: skip
     pointer = json.loads(storage.read_text(root, scorers.POINTER) or "{}")
     if pointer.get("made_from") == made_from:
         return None
     examples = labelled_features(ctx)
+    learnt = [repo for repo, marked in zip(examples["repo"], examples["generated"], strict=True) if not marked]
     repositories = len(set(examples["repo"]))
-    if len(examples["score"]) < MIN_LABELS or repositories < MIN_REPOSITORIES:
+    if len(learnt) < MIN_LABELS or len(set(learnt)) < MIN_REPOSITORIES:
         text = SHIPPED.read_text()
         metrics: dict[str, Any] = {}
         print(
-            f"fit_scorer: {len(examples['score'])} labels in {repositories} repositories "
+            f"fit_scorer: {len(learnt)} labels in {len(set(learnt))} repositories "
             f"(a fit needs {MIN_LABELS} in {MIN_REPOSITORIES}): the scorer that ships with Seedbed is used"
         )
     else:
@@ -67,22 +73,23 @@ def run(ctx: Context) -> Summary | None:
 
 
 def labelled_features(ctx: Context) -> dict[str, Any]:
-    """Arrays by name, in order of content hash: features (n x f), score and second_score (0-10), language and repo.
+    """Arrays by name, in order of content hash: features (n x f), generated, score and second_score (0-10), language, repo.
 
     A content in several repositories counts as the first one's by name.
     """
     key = ["content_sha256", "shard"]
-    labels = ctx.inputs["labels"].filter(F.col("oracle") == ctx.cfg.labels.oracle)
+    labels = ctx.inputs["labels"].filter((F.col("oracle") == ctx.cfg.labels.oracle) & F.col("score").isNotNull())
     texts = ctx.inputs["contents"].select(*key, "text", "language")
     rows = texts.join(labels.select(*key, "score", "second_score"), key).mapInArrow(
         _with_features,
-        "content_sha256 string, features array<double>, score double, second_score double, language string",
+        "content_sha256 string, features array<double>, generated boolean, score double, second_score double, language string",
     )
     repos = ctx.inputs["files"].groupBy("content_sha256").agg(F.min("repo").alias("repo"))
     table = rows.join(repos, "content_sha256", "left").toArrow().sort_by("content_sha256")
     examples: dict[str, Any] = {name: table[name].to_pylist() for name in ("language", "repo")}
     for name in ("score", "second_score"):
         examples[name] = table[name].to_numpy().astype(np.float64)  # a label read once has NaN for its second score
+    examples["generated"] = table["generated"].to_numpy()
     flat = table["features"].combine_chunks().flatten().to_numpy()
     examples["features"] = flat.reshape(-1, len(structure.FEATURES))
     return examples
@@ -94,36 +101,44 @@ def _with_features(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
         offsets = np.arange(0, matrix.size + 1, matrix.shape[1], dtype=np.int32)
         columns = {name: batch[name] for name in ("content_sha256", "score", "second_score", "language")}
         columns["features"] = pa.ListArray.from_arrays(offsets, matrix.ravel())
-        order = ("content_sha256", "features", "score", "second_score", "language")
+        columns["generated"] = pa.array(generated.is_generated(batch["text"]))
+        order = ("content_sha256", "features", "generated", "score", "second_score", "language")
         yield pa.RecordBatch.from_pydict({name: columns[name] for name in order})
 
 
 def fit(examples: dict[str, Any]) -> tuple[StructuralScorer, dict[str, Any]]:
     """The scorer fitted on every example, and how its settings were chosen and what cross-validation measured."""
-    x, score = examples["features"], examples["score"]
+    score, repo, marked = examples["score"], np.asarray(examples["repo"]), examples["generated"]
     fold = regression.group_folds(examples["repo"], FOLDS)
-    grid = regression.out_of_fold(x, score / 10, fold, WIDTHS, PENALTIES)
-    (w, p), honest = regression.choose(grid, score / 10, fold)
-    scorer = StructuralScorer.of(regression.fit(x, score / 10, WIDTHS[w], PENALTIES[p]))
-    predicted = _on_label_scale(honest)
-    linear = _on_label_scale(regression.out_of_fold_linear(x, score / 10, fold, LINEAR_PENALTY))
+    x, y, inner = examples["features"][~marked], score[~marked] / 10, fold[~marked]
+    goal = targets(score[~marked])
+    grid = quality_of(regression.out_of_fold(x, goal, inner, WIDTHS, PENALTIES))
+    (w, p), honest = regression.choose(grid, y, inner)
+    scorer = StructuralScorer.of(regression.fit(x, goal, WIDTHS[w], PENALTIES[p]))
+    predicted, linear = np.zeros(len(score)), np.zeros(len(score))
+    predicted[~marked] = honest * 10
+    linear[~marked] = _on_label_scale(regression.out_of_fold_linear(x, y, inner, LINEAR_PENALTY))
+    languages = np.array([str(language) for language in examples["language"]])
+    rows_of = {name: languages == name for name in sorted(set(languages))}
     twice = ~np.isnan(examples["second_score"])
     metrics = {
-        "cross_validated": agreement(score, predicted),
+        "cross_validated": agreement(score, predicted) | {"intervals": intervals(score, predicted, repo)},
         "linear_ridge": agreement(score, linear),
         "mean_of_labels": agreement(score, np.full(len(score), score.mean())),
         "by_language": {
-            name: agreement(score[rows], predicted[rows])
-            for name in sorted({str(language) for language in examples["language"]})
-            if (rows := np.array([str(language) == name for language in examples["language"]])).any()
+            name: agreement(score[rows], predicted[rows]) | {"calibration": calibration(score[rows], predicted[rows])}
+            for name, rows in rows_of.items()
         },
     }
     if twice.any():
         metrics["second_reading"] = agreement(score[twice], examples["second_score"][twice])
+        metrics["on_files_read_twice"] = agreement(score[twice], predicted[twice])
     return scorer, {
-        "fit": {"width": WIDTHS[w], "penalty": PENALTIES[p], "folds": int(fold.max()) + 1},
+        "fit": {
+            "width": WIDTHS[w], "penalty": PENALTIES[p], "folds": int(fold.max()) + 1, "marked_generated": int(marked.sum()),
+        },
         "metrics": metrics,
-    }
+    }  # fmt: skip
 
 
 def _on_label_scale(quality: np.ndarray) -> np.ndarray:
@@ -131,23 +146,28 @@ def _on_label_scale(quality: np.ndarray) -> np.ndarray:
 
 
 def table_of(metrics: dict[str, Any], repositories: int) -> str:
-    """The figures as a table for people."""
+    """The figures as a table for people, with 95% intervals of the scorer's own."""
     names = {
         "cross_validated": "this scorer", "linear_ridge": "linear ridge", "mean_of_labels": "mean of labels",
-        "second_reading": "oracle, read twice",
+        "second_reading": "oracle, read twice", "on_files_read_twice": "scorer on those",
     }  # fmt: skip
     lines = [
         f"fit_scorer: errors on the 0-10 scale, cross-validated over {repositories} repositories",
         f"  {'':<20}{'files':>6}{'MAE':>8}{'cMAE':>8}{'Spearman':>10}{'within 1':>10}{'zeros found':>13}",
+        *(_line(name, metrics[key]) for key, name in names.items() if key in metrics),
+        "  by language",
+        *(_line(name, m) for name, m in sorted(metrics["by_language"].items(), key=lambda item: -item[1]["files"])),
     ]
-    for key, name in names.items():
-        if key in metrics:
-            m = metrics[key]
-            lines.append(
-                f"  {name:<20}{m['files']:>6}{m['mae']:>8.2f}{m['cmae']:>8.2f}{m['spearman']:>10.2f}"
-                f"{m['within_1']:>10.0%}{m['zero_recall']:>13.0%}"
-            )
-    return "\n".join(lines)
+    spans = {name: f"{low:.2f}-{high:.2f}" for name, (low, high) in metrics["cross_validated"]["intervals"].items()}
+    told = f"MAE {spans['mae']}, cMAE {spans['cmae']}, Spearman {spans['spearman']}"
+    return "\n".join([*lines, f"  95% intervals of this scorer, by drawing repositories: {told}"])
+
+
+def _line(name: str, m: dict[str, Any]) -> str:
+    return (
+        f"  {name:<20}{m['files']:>6}{m['mae']:>8.2f}{m['cmae']:>8.2f}{m['spearman']:>10.2f}"
+        f"{m['within_1']:>10.0%}{m['zero_recall']:>13.0%}"
+    )
 
 
 JOB = CustomJob(name="fit_scorer", writes=(), run=run, reads=("contents", "labels", "files"))

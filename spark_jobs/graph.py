@@ -19,6 +19,7 @@ JOBS = (
     "label_quality",
     "fit_scorer",
     "score_quality",
+    "recall_quality",
     "decontaminate",
     "select_documents",
     "train_tokenizer",

@@ -21,6 +21,7 @@ TABLE_NAMES = (
     "syntax",
     "labels",
     "scores",
+    "recall",
     "contamination",
     "decisions",
     "documents",
@@ -271,7 +272,10 @@ def _tell_syntax(db: DeltaReader, sha: str) -> list[str]:
 def _tell_label(db: DeltaReader, sha: str) -> list[str]:
     rows = db.sql("SELECT * FROM labels WHERE content_sha256 = ? ORDER BY oracle", [sha])
     return [
-        f"  label        {r['score']:g} of 10 by {r['oracle']}" + (f" ({r['zero_reason']})" if r["zero_reason"] else "")
+        f"  label        no rating by {r['oracle']}: {r.get('failure')}"
+        if r["score"] is None
+        else f"  label        {r['score']:g} of 10 by {r['oracle']}"
+        + (f" ({r['zero_reason']})" if r["zero_reason"] else "")
         for r in rows
     ]
 

@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from importlib.metadata import version as package_version
+from operator import and_
 from typing import Any
 
 from py4j.protocol import Py4JError
@@ -108,6 +110,24 @@ class Context:
             "parts": parts or {},
         }
 
+    def refuse_other_params(self, table: str, lineage: dict[str, Any]) -> None:
+        """Two parameter sets never mix in a table, or in a part of it: refuse with both named, or start anew if asked by name."""
+        part = lineage.get("part")
+        last = self.store.last_commit(table, part)
+        if last is None or last.lineage.get("params_hash") == lineage["params_hash"]:
+            return
+        if table not in self.cfg.rebuild:
+            where = f" ({', '.join(f'{name} {value}' for name, value in part.items())})" if part else ""
+            raise SeedbedError(
+                f"table {table}{where} was written with {last.lineage.get('params')}, the config asks for {lineage['params']}: "
+                "rows of two parameter sets must not mix",
+                f"restore the old setting, choose another output=, or add rebuild=[{table}] to write "
+                + ("these rows anew" if part else "the table anew"),
+            )
+        rows = self.store.read_or_empty(table)
+        others = rows.filter(~reduce(and_, [F.col(k) == v for k, v in part.items()])) if part else rows.limit(0)
+        self.store.overwrite(table, others, lineage)
+
 
 @dataclass(frozen=True)
 class ShardJob:
@@ -131,7 +151,7 @@ class ShardJob:
         """Process what `output` lacks; None where it lacks nothing."""
         params = self.params(ctx)
         lineage = ctx.lineage(self.name, params, self.reads) | ({"part": self.part(ctx)} if self.part else {})
-        self._refuse_other_params(ctx, lineage)
+        ctx.refuse_other_params(self.output, lineage)
         missing = self._missing(ctx)
         plan = (
             missing.groupBy("shard")
@@ -164,20 +184,6 @@ class ShardJob:
         key = list(TABLES[self.output].key)
         have = ctx.store.read_or_empty(self.output).select(*key, "shard")
         return self.due(ctx).join(have, [*key, "shard"], "left_anti")
-
-    def _refuse_other_params(self, ctx: Context, lineage: dict[str, Any]) -> None:
-        """Two parameter sets never mix in a table: refuse with both named, or start the table anew if asked by name."""
-        last = ctx.store.last_commit(self.output)
-        if last is None or last.lineage.get("params_hash") == lineage["params_hash"]:
-            return
-        if self.output not in ctx.cfg.rebuild:
-            raise SeedbedError(
-                f"table {self.output} was written with {last.lineage.get('params')}, the config asks for {lineage['params']}: "
-                "rows of two parameter sets must not mix",
-                f"restore the old setting, choose another output=, or add rebuild=[{self.output}] to write the table anew",
-            )
-        empty = ctx.store.read_or_empty(self.output).limit(0)
-        ctx.store.overwrite(self.output, empty, lineage)
 
 
 @dataclass(frozen=True)

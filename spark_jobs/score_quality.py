@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import run_cli
 from conf.schema.curate import ScoreSettings
-from spark_jobs import scorers
+from spark_jobs import model_stage, scorers, vllm_start
 from spark_jobs.job import Context, ShardJob, main
 from spark_jobs.tables import TABLES
 
@@ -27,8 +27,9 @@ DECIMALS = 4  # of quality
 
 
 def parameters(ctx: Context) -> dict[str, Any]:
-    """All else that a score depends on is in its scorer version."""
-    return {"decimals": DECIMALS}
+    """What a score depends on besides the content and its scorer version: the engine that runs a language model."""
+    kind = scorers.read_card(scorers.resolve(ctx.cfg.score, ctx.store.root).scorer)["kind"]
+    return {"decimals": DECIMALS} | ({"engine": vllm_start.version()} if kind == "language_model" else {})
 
 
 def due(ctx: Context) -> DataFrame:
@@ -46,16 +47,16 @@ def due(ctx: Context) -> DataFrame:
 def score(due_rows: DataFrame, ctx: Context) -> DataFrame:
     """Rows of `scores` for the due rows of one shard."""
     rows = due_rows.select("content_sha256", "text", "language", "scorer", "shard")
-    folder = scorers.folder_of(ctx.cfg.score, ctx.store.root)
-    return rows.mapInArrow(_scorer(folder, ctx.cfg.score), TABLES["scores"].ddl)
+    settings = scorers.resolve(ctx.cfg.score, ctx.store.root)
+    return model_stage.map_in_arrow(rows, _scorer(settings), TABLES["scores"].ddl, ctx.cfg.spark)
 
 
-def _scorer(folder: str, settings: ScoreSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _scorer(settings: ScoreSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             if not batch.num_rows:  # an empty partition must not start an engine
                 continue
-            scorer = scorers.load(folder, settings, batch["scorer"][0].as_py())
+            scorer = scorers.load(settings, batch["scorer"][0].as_py())
             quality = np.round(scorer.score(batch["text"], batch["language"].to_pylist()), DECIMALS)
             yield pa.RecordBatch.from_pydict(
                 {

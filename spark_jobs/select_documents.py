@@ -7,7 +7,7 @@ Reasons in the order they are checked; `detail` holds the figures that decided:
   duplicate_repository  instead, with select.dedup=repository: no surviving repository holds it (the repository-level variant)
   syntax          error_share > select.max_error_share, or the parser gave up; a language without a parser passes
   low_quality     among the `drop_lowest` share with the lowest (quality, content_sha256) of what is left, over all languages
-                  at once: the paper's cut is not per language (Sec 2.2.1)
+                  at once as in the paper (Sec 2.2.1) or in each language (`cut_per`), or quality below `min_quality`
   contaminated    shares an n-gram with a benchmark of decontaminate.benchmarks (Sec 4)
   license         some copy of it carries a denied license; unknown licenses pass
   language        denied
@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
@@ -118,7 +118,7 @@ def refuse_missing(verdicts: DataFrame, ctx: Context) -> None:
 def decisions(verdicts: DataFrame, policy: SelectSettings) -> DataFrame:
     """Rows of decisions from `verdict_rows`."""
     well_formed = F.col("survivor") & ~_bad_syntax(policy)
-    cut = quality_cut(verdicts.filter(well_formed), policy.drop_lowest)
+    cuts = quality_cuts(verdicts.filter(well_formed), policy)
     overlap, copy = F.col("overlap"), F.col("denied_copy")
     duplicate = ("duplicate_near" if policy.dedup == "file" else "duplicate_repository", ~F.col("survivor"))
     rules: list[tuple[str, Column, Column]] = [
@@ -130,7 +130,7 @@ def decisions(verdicts: DataFrame, policy: SelectSettings) -> DataFrame:
                 F.format_string(f"error share %.4f > {policy.max_error_share:g}", "error_share")
             ),
         ),
-        *_quality_rules(cut),
+        *_quality_rules(cuts, policy),
         (
             "contaminated",
             overlap.isNotNull(),
@@ -151,25 +151,33 @@ def decisions(verdicts: DataFrame, policy: SelectSettings) -> DataFrame:
     return chosen.select("content_sha256", "verdict.reason", "verdict.detail", "shard")
 
 
-def quality_cut(rows: DataFrame, drop_lowest: float) -> tuple[float, str] | None:
-    """The largest (quality, content_sha256) that is dropped: floor(drop_lowest * rows) rows are at or below it.
+def quality_cuts(rows: DataFrame, policy: SelectSettings) -> dict[str | None, tuple[float, str]]:
+    """The largest (quality, content_sha256) that is dropped, by language; under None for all languages where cut_per is "all".
 
-    Exact, and no row order enters: the hash breaks ties. A histogram finds the bucket that holds the cut, so that only that
-    bucket is sorted. None where nothing is dropped.
+    floor(drop_lowest * rows) rows are at or below it. Exact, and no row order enters: the hash breaks ties. A histogram
+    finds the bucket that holds a cut, so that only that bucket is sorted. Where nothing is dropped there is no entry.
     """
-    bucket = F.floor(F.col("quality") * QUALITY_BUCKETS)
-    histogram = sorted(tuple(row) for row in rows.groupBy(bucket).count().collect())
-    rank = int(drop_lowest * sum(count for _, count in histogram) + 1e-9)  # of the last row dropped, counted from 1
-    if rank < 1:
-        return None
-    below = 0
-    for value, count in histogram:  # noqa: B007 (the loop's last value is the answer)
-        if below + count >= rank:
-            break
-        below += count
-    inside = rows.filter(bucket == value).select("quality", "content_sha256").orderBy("quality", "content_sha256")
-    last = inside.offset(rank - below - 1).first()
-    return last["quality"], last["content_sha256"]
+    language = F.coalesce("language", F.lit("")) if policy.cut_per == "language" else F.lit("")
+    rows = rows.select("quality", "content_sha256", language.alias("language"))
+    bucket = F.floor(F.col("quality") * QUALITY_BUCKETS).alias("bucket")
+    histograms: dict[str, list[tuple[int, int]]] = {}
+    for row in rows.groupBy("language", bucket).count().orderBy("language", "bucket").collect():
+        histograms.setdefault(row["language"], []).append((row["bucket"], row["count"]))
+    spots = []  # language, its cut's bucket, the cut's place among the bucket's rows
+    for name, histogram in histograms.items():
+        rank = int(policy.drop_lowest * sum(count for _, count in histogram) + 1e-9)  # of the last row dropped, from 1
+        for value, count in histogram:
+            if 0 < rank <= count:
+                spots.append((name, value, rank))
+            rank -= count
+    if not spots:
+        return {}
+    wanted = rows.sparkSession.createDataFrame(spots, "language string, bucket long, rank int")
+    inside = rows.withColumn("bucket", bucket).join(F.broadcast(wanted), ["language", "bucket"])
+    order = Window.partitionBy("language").orderBy("quality", "content_sha256")
+    found = inside.withColumn("place", F.row_number().over(order)).filter("place = rank").collect()
+    key = (lambda row: row["language"]) if policy.cut_per == "language" else (lambda row: None)
+    return {key(row): (row["quality"], row["content_sha256"]) for row in found}
 
 
 def kept_copies(ctx: Context) -> DataFrame:
@@ -185,7 +193,7 @@ def kept_copies(ctx: Context) -> DataFrame:
 
 def documents(copies: DataFrame, policy: SelectSettings) -> DataFrame:
     """Rows of documents: one for each content that was kept, placed at the smallest doc_id among its copies in its split."""
-    copies = validation_split.assign(copies, policy.val_fraction, policy.seed)
+    copies = validation_split.assign(copies, policy.val_fraction, policy.seed, policy.val_repos)
     placed = copies.groupBy("content_sha256", "language", "bytes", "quality").agg(
         # "train" < "val": a content with any copy in a training repository is train, and is placed there
         F.min(F.struct("split", "doc_id", "repo", "path", "license")).alias("at")
@@ -224,12 +232,20 @@ def _bad_syntax(policy: SelectSettings) -> Column:
     return parsed_badly | F.col("status").isin("timeout", "failed")
 
 
-def _quality_rules(cut: tuple[float, str] | None) -> list[tuple[str, Column, Column]]:
-    if cut is None:
-        return []
-    quality, last = cut
-    at_or_below = (F.col("quality") < quality) | ((F.col("quality") == quality) & (F.col("content_sha256") <= last))
-    return [("low_quality", at_or_below, F.format_string(f"quality %.4f <= cut {quality:.4f}", "quality"))]
+def _quality_rules(
+    cuts: dict[str | None, tuple[float, str]], policy: SelectSettings
+) -> list[tuple[str, Column, Column]]:
+    """The percentile rule of each cut, then the thresholds."""
+    rules = []
+    for name, (quality, last) in sorted(cuts.items(), key=lambda item: item[0] or ""):
+        holds = (F.col("quality") < quality) | ((F.col("quality") == quality) & (F.col("content_sha256") <= last))
+        if name is not None:
+            holds &= F.coalesce("language", F.lit("")) == name
+        rules.append(("low_quality", holds, F.format_string(f"quality %.4f <= cut {quality:.4f}", "quality")))
+    floor: Column = F.lit(policy.min_quality)
+    for name, value in sorted(policy.min_quality_of.items()):
+        floor = F.when(F.col("language") == name, F.lit(value)).otherwise(floor)
+    return [*rules, ("low_quality", F.col("quality") < floor, F.format_string("quality %.4f < %.4f", "quality", floor))]
 
 
 JOB = TableJob(

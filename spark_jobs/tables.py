@@ -20,11 +20,15 @@ from spark_jobs.delta_log import commits
 
 @dataclass(frozen=True)
 class Table:
-    """A table's columns as a DDL string, the key that is unique in it, and whether it is partitioned by `shard`."""
+    """A table's columns as a DDL string, the key that is unique in it, and whether it is partitioned by `shard`.
+
+    added: columns that tables of earlier versions lack; they read as null there, and the next append adds them.
+    """
 
     ddl: str
     key: tuple[str, ...]
     sharded: bool = True
+    added: tuple[str, ...] = ()
 
     @property
     def schema(self) -> StructType:
@@ -79,10 +83,14 @@ TABLES: dict[str, Table] = {
     ),
     "labels": Table(
         "content_sha256 string, oracle string, score double, readability double, modularity double, clarity double, "
-        "reusability double, zero_reason string, second_score double, shard int",
+        "reusability double, zero_reason string, second_score double, answer string, failure string, shard int",
         ("content_sha256", "oracle"),
+        added=("answer", "failure"),
     ),
     "scores": Table("content_sha256 string, scorer string, quality double, shard int", ("content_sha256", "scorer")),
+    "recall": Table(
+        "content_sha256 string, probability double, seed boolean, positive boolean, shard int", ("content_sha256",)
+    ),
     "contamination": Table(
         "content_sha256 string, benchmark string, item string, ngram string, shard int", ("content_sha256", "benchmark")
     ),
@@ -147,6 +155,9 @@ class Store:
         if version is not None:
             reader = reader.option("versionAsOf", version)
         frame = reader.load(self.path(table))
+        for field in TABLES[table].schema.fields:
+            if field.name in TABLES[table].added and field.name not in frame.columns:
+                frame = frame.withColumn(field.name, F.lit(None).cast(field.dataType))
         self._check_schema(table, frame)
         return frame.select(*TABLES[table].columns)
 
@@ -163,9 +174,10 @@ class Store:
         one commits: Delta skips a (txnAppId, txnVersion) it has seen. Callers keep keys unique by anti-joining first.
         """
         last = self.last_commit(table)
-        self._writer(table, rows, lineage).mode("append").option("txnAppId", f"{table}/{step}").option(
-            "txnVersion", (last.version if last else -1) + 1
-        ).save(self.path(table))
+        writer = self._writer(table, rows, lineage).mode("append").option("mergeSchema", str(bool(TABLES[table].added)))
+        writer.option("txnAppId", f"{table}/{step}").option("txnVersion", (last.version if last else -1) + 1).save(
+            self.path(table)
+        )
         return self.last_commit(table).version  # type: ignore[union-attr]
 
     def overwrite(self, table: str, rows: DataFrame, lineage: dict[str, Any]) -> int:

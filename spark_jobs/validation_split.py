@@ -3,13 +3,15 @@
 A repository counts with its own bytes: those of kept contents that occur in no other repository, for only they can leave
 training with it. Repositories are taken in the order of sha256(seed, repo) until `fraction` of the kept bytes is reached,
 passing over any that would carry the total beyond OVERSHOOT times the goal; at least one is taken where there are two.
-An input of one repository has no such split: its contents are drawn by hash instead, and the job says so.
+An input of one repository has no such split: its contents are drawn by hash instead, and the job says so. Named repositories
+(`select.val_repos`) validate instead of drawn ones, so that several selections can share one hold-out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -17,8 +19,10 @@ from pyspark.sql import functions as F
 OVERSHOOT = 4
 
 
-def assign(copies: DataFrame, fraction: float, seed: int) -> DataFrame:
+def assign(copies: DataFrame, fraction: float, seed: int, named: Sequence[str] = ()) -> DataFrame:
     """`copies` (content_sha256, repo, bytes, ...: a row for each occurrence of a kept content) with a column `split`."""
+    if named:
+        return copies.withColumn("split", _split(F.col("repo").isin(list(named))))
     by_content = copies.groupBy("content_sha256").agg(
         F.min("repo").alias("repo"), F.max("repo").alias("last"), F.max("bytes").alias("bytes")
     )

@@ -21,7 +21,7 @@ ALLOWED = {
     "megatron_train": ({"conf"}, {"pyspark", "delta", "vllm"}),
     "rl": ({"conf", "megatron_train"}, {"pyspark", "delta"}),
     "report": ({"conf", "spark_jobs.inspect_tables", "spark_jobs.delta_reader"}, {"pyspark", "delta", "torch", "vllm"}),
-    "demo": ({"conf", "spark_jobs.inspect_tables"}, {"pyspark", "delta", "torch", "vllm"}),
+    "demo": ({"conf", "spark_jobs.inspect_tables", "spark_jobs.delta_reader"}, {"pyspark", "delta", "torch", "vllm"}),
 }
 
 
@@ -82,7 +82,7 @@ def test_no_module_shadows_the_standard_library(path):
 
 
 def test_reading_the_tables_needs_no_spark():
-    for name in ("inspect_tables", "delta_reader"):
+    for name in ("inspect_tables", "delta_reader", "whatif"):
         assert not {i.split(".")[0] for i in imports(ROOT / f"spark_jobs/{name}.py")} & {"pyspark", "delta"}
 
 

@@ -14,6 +14,7 @@ class SparkSettings:
     master: str = "local[*]"
     driver_memory: str = "4g"
     shuffle_partitions: int = 4  # local runs: about two a core; a cluster sets 2-3 x its cores
+    gpus_per_task: float = 0.0  # GPUs that a task of a model's stage holds (scoring, labelling by vLLM); 0: the CPU
     extra: dict[str, str] = field(default_factory=dict)  # any further spark.* key
 
 
@@ -50,9 +51,44 @@ class SyntaxSettings:
 
 
 @dataclass(frozen=True)
+class EndpointSettings:
+    """An OpenAI-compatible server that is asked for labels. The limits are the server's to name; 0 means none."""
+
+    url: str = ""  # up to and with /v1
+    key_variable: str = "OPENAI_API_KEY"  # the environment variable that holds the key; a config never does
+    concurrency: int = 16  # requests in flight
+    requests_per_minute: float = 0.0
+    tokens_per_minute: float = 0.0  # of prompt and answer, estimated before asking
+    timeout_s: float = 120.0  # an attempt
+    retries: int = 6  # with exponential back-off, of what a server may get over (429, 5xx, connection)
+    max_failures: int = 3  # contents whose retries ran out, before asking stops
+    structured: bool = False  # send the rating line as vLLM's `structured_outputs` regex: for vLLM servers
+    price_in: float = 0.0  # a million prompt tokens
+    price_out: float = 0.0  # a million answer tokens
+    max_cost: float = 0.0  # of one run, in the prices' currency
+
+
+@dataclass(frozen=True)
 class LabelSettings:
-    path: str = "conf/oracle/labels.jsonl"
-    oracle: str = "seedbed-labels-v1"
+    """Where labels come from: a file that ships them, or an oracle asked by the rubric (Sec 2.2.1, App A.2)."""
+
+    oracle: str = "seedbed-labels-v1"  # the name that the rows carry, and that fits and reports ask for
+    source: str = "file"  # file | endpoint | vllm (in the executors)
+    path: str = "conf/oracle/labels.jsonl"  # of source=file
+    prompt: str = "conf/prompts/rubric-v1.txt"
+    model: str = ""  # endpoint: its name there; vllm: a local Hugging Face folder
+    per_language: int = 500  # contents asked about in each language; the paper has about 10,000 (Table 17)
+    max_chars: int = 60_000  # of a file; of a longer one the middle is left out
+    max_answer_tokens: int = 400
+    temperature: float = 0.0
+    seed: int = 1  # of the sample of contents, and of the sampling where the temperature is not 0
+    commit_every: int = 256  # answers a commit
+    gold: int = 64  # contents with a label in `path` that are asked first; 0 = none
+    max_gold_error: float = 3.0  # mean error on them, in points of 10, beyond which nothing else is asked
+    max_tokens: int = 32_768  # vllm: of prompt and answer together
+    batch_size: int = 16  # vllm: prompts at a time
+    dtype: str = "auto"  # vllm: of the model's weights
+    endpoint: EndpointSettings = field(default_factory=EndpointSettings)
 
 
 @dataclass(frozen=True)
@@ -61,9 +97,32 @@ class ScoreSettings:
 
     scorer: str = "structural"  # "structural" (fitted on the labels by fit_scorer) or a folder that holds a scorer.json
     scope: str = "all"  # all | survivors | labelled
-    max_tokens: int = 512  # a language-model scorer reads this many leading tokens
+    max_tokens: int = 512  # tokens a window of a language-model scorer
+    windows: int = (
+        1  # of a longer file: 1 = its leading tokens; more = spread evenly from start to end, their mean counts
+    )
+    student: str = (
+        ""  # a first pass that saves the language model the clear cases: "structural", or a folder of that kind
+    )
+    student_below: float = 0.05  # what the student scores lower keeps the student's score
     batch_size: int = 64
     dtype: str = "float32"  # of a language-model scorer; bfloat16 where the processor has it
+
+
+@dataclass(frozen=True)
+class RecallSettings:
+    """Seeds and rounds of the recall of high-quality contents (Sec 2.2.4: about 100,000 seeds a source, 2-3 rounds)."""
+
+    rounds: int = 0  # 0 = off
+    min_quality: float = 0.7  # of a seed
+    min_comment_share: float = 0.05  # of a seed's bytes
+    languages: list[str] = field(default_factory=list)  # of seeds; none = all
+    imports: list[str] = field(default_factory=list)  # packages of which a seed imports one; none = any
+    seeds: int = 100_000  # at most, and at most as many again found in each round
+    seeds_per_repo: int = 100
+    threshold: float = 0.9  # probability that makes a content found
+    max_hard_quality: float = 0.5  # what is found but scored lower is a hard negative, and never a positive
+    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -81,12 +140,16 @@ class SelectSettings:
     dedup: str = (
         "file"  # file: survivors of clusters; repository: contents of surviving repositories (Sec 2.2.1 has both)
     )
-    drop_lowest: float = 0.10  # share of scored contents that the quality cut drops, over the whole set (Sec 2.2.1)
+    drop_lowest: float = 0.10  # share of scored contents that the quality cut drops (Sec 2.2.1)
+    cut_per: str = "all"  # all: the lowest of the whole set, as in the paper; language: the lowest of each language
+    min_quality: float = 0.0  # and everything below this score, 0-1; 0 drops nothing
+    min_quality_of: dict[str, float] = field(default_factory=dict)  # language -> its own min_quality
     max_error_share: float = 0.02  # share of bytes under tree-sitter ERROR nodes
     licenses_denied: list[str] = field(default_factory=list)  # SPDX names
     languages_denied: list[str] = field(default_factory=list)
     min_bytes: int = 32
     val_fraction: float = 0.02  # of kept bytes, by whole repositories
+    val_repos: list[str] = field(default_factory=list)  # validate these, instead of drawing by val_fraction
     epochs: int = 1
     seed: int = 1
 
@@ -114,6 +177,7 @@ class CurateConfig:
     syntax: SyntaxSettings = field(default_factory=SyntaxSettings)
     labels: LabelSettings = field(default_factory=LabelSettings)
     score: ScoreSettings = field(default_factory=ScoreSettings)
+    recall: RecallSettings = field(default_factory=RecallSettings)
     decontaminate: DecontaminateSettings = field(default_factory=DecontaminateSettings)
     select: SelectSettings = field(default_factory=SelectSettings)
     tokens: TokenSettings = field(default_factory=TokenSettings)
@@ -137,6 +201,8 @@ class CurateConfig:
             )
         for name, value in (
             ("select.drop_lowest", self.select.drop_lowest),
+            ("select.min_quality", self.select.min_quality),
+            *((f"select.min_quality_of.{name}", value) for name, value in self.select.min_quality_of.items()),
             ("select.val_fraction", self.select.val_fraction),
             ("select.max_error_share", self.select.max_error_share),
             ("tokens.fim_rate", self.tokens.fim_rate),
@@ -147,5 +213,36 @@ class CurateConfig:
                 )
         if self.select.dedup not in ("file", "repository"):
             raise SeedbedError(f"select.dedup={self.select.dedup!r} is unknown", "use file or repository")
+        if self.select.cut_per not in ("all", "language"):
+            raise SeedbedError(f"select.cut_per={self.select.cut_per!r} is unknown", "use all or language")
+        if self.score.windows < 1:
+            raise SeedbedError(
+                f"score.windows={self.score.windows} is less than 1", "give the windows of a long file, 1 or more"
+            )
+        self._check_labels()
         if self.score.scope not in ("all", "survivors", "labelled"):
             raise SeedbedError(f"score.scope={self.score.scope!r} is unknown", "use all, survivors or labelled")
+
+    def _check_labels(self) -> None:
+        labels = self.labels
+        if labels.source not in ("file", "endpoint", "vllm"):
+            raise SeedbedError(f"labels.source={labels.source!r} is unknown", "use file, endpoint or vllm")
+        if labels.source == "file":
+            return
+        if labels.oracle == LabelSettings().oracle:
+            raise SeedbedError(
+                f"labels.oracle={labels.oracle} is the name of the label file; labels.source={labels.source} asks another oracle",
+                "give its labels a name of their own: labels.oracle=NAME",
+            )
+        if not labels.model:
+            raise SeedbedError(f"labels.source={labels.source} has no model", "set labels.model")
+        if labels.source == "endpoint" and not labels.endpoint.url.startswith(("http://", "https://")):
+            raise SeedbedError(
+                f"labels.endpoint.url={labels.endpoint.url!r} is no address", "give one such as http://HOST:8000/v1"
+            )
+        if min(labels.per_language, labels.commit_every, labels.endpoint.concurrency) < 1:
+            raise SeedbedError(
+                f"labels.per_language={labels.per_language}, labels.commit_every={labels.commit_every} and "
+                f"labels.endpoint.concurrency={labels.endpoint.concurrency} must be at least 1",
+                "raise the one that is not",
+            )

@@ -12,6 +12,8 @@ from spark_jobs.delta_reader import DeltaReader
 
 BINS = 40
 SNIPPETS = 3  # best, and as many worst
+CALIBRATED = 20  # labelled files that a language's curve needs
+CHARTS = 4  # languages with a curve, those with most labels
 MEASURES = (
     ("files", "files", ",d"),
     ("mae", "MAE", ".2f"),
@@ -33,7 +35,7 @@ WHERE place = 1 ORDER BY quality {order}, content_sha256 LIMIT ?
 """
 _AGREEMENT = """
 SELECT l.score / 10 AS label, s.quality FROM labels l JOIN scores s USING (content_sha256)
-WHERE s.scorer = ? ORDER BY l.content_sha256, l.oracle
+WHERE s.scorer = ? AND l.score IS NOT NULL ORDER BY l.content_sha256, l.oracle
 """
 
 
@@ -64,6 +66,9 @@ def section(run: Run) -> Section:
     cards = _scorer_cards(run)
     if cards:
         blocks.append(cards)
+    calibrated = _calibration(run, used or scorers[0])
+    if calibrated:
+        blocks.append(Row(list(calibrated)))
     shown = used or scorers[0]
     blocks += _snippets(run, db, shown)
     count = db.one("SELECT count(*) AS n FROM scores WHERE scorer = ?", [shown])["n"]
@@ -170,6 +175,26 @@ def _scorer_cards(run: Run) -> Table | None:
     return Table(head, rows, frozenset(range(2, len(head))), "Errors of the scorers", caption)
 
 
+def _calibration(run: Run, scorer: str) -> list[Chart]:
+    """Mean label against mean prediction by language, of files whose repository the prediction had not seen."""
+    path = f"scorers/{scorer}/scorer.json"
+    if not run.files(path):
+        return []
+    languages = run.document(path).get("metrics", {}).get("by_language", {})
+    measured = [(name, m) for name, m in languages.items() if "calibration" in m and m["files"] >= CALIBRATED]
+    measured.sort(key=lambda item: (-item[1]["files"], item[0]))
+    perfect = svg.Series("perfect", "c5", [(0, 0), (10, 10)])
+    charts = []
+    for name, m in measured[:CHARTS]:
+        points = [(predicted, label) for predicted, label, _ in m["calibration"]]
+        title = f"Calibration: {name}"
+        curve = svg.Series(name, "c1", points, dots=True)
+        drawing = svg.lines(title, [perfect, curve], "mean prediction", "mean label", (0, 10))
+        caption = f"{m['files']} files in {len(points)} equal parts, cross-validated by repository."
+        charts.append(Chart(title, drawing, [("c1", name), ("c5", "perfect")], caption))
+    return charts
+
+
 def _snippets(run: Run, db: DeltaReader, scorer: str) -> list[Block]:
     """Pairs: the best beside the worst."""
     if not run.has("contents", "files"):
@@ -185,6 +210,9 @@ def _snippets(run: Run, db: DeltaReader, scorer: str) -> list[Block]:
 def _snippet(run: Run, db: DeltaReader, hit: dict[str, Any], tone: str) -> Code:
     facts = [f"score {hit['quality']:.3f}", f"{hit['repo']} {hit['revision']}"]
     if run.has("labels"):
-        label = db.first("SELECT score FROM labels WHERE content_sha256 = ? ORDER BY oracle", [hit["content_sha256"]])
+        label = db.first(
+            "SELECT score FROM labels WHERE content_sha256 = ? AND score IS NOT NULL ORDER BY oracle",
+            [hit["content_sha256"]],
+        )
         facts += [f"label {label['score']:g} of 10"] if label else []
     return Code(hit["path"], source(hit["text"], hit["path"]), facts, tone)

@@ -4,6 +4,8 @@ k(x, c) = exp(-width * mean_j |x_j - c_j|) on standardised features. Its sums of
 the axes as boosted trees do, while the fit stays one linear solve in float64: no seed, no iteration, no pickled object.
 (Saunders et al. 1998 for kernel ridge; Rahimi and Recht 2007 for the Laplacian kernel.)
 
+Several outputs share the centres and so the distances; an output learns from the rows that have a target for it.
+
 With more than MAX_CENTRES rows the kernel is expanded over that many of them (Nystrom: Williams and Seeger 2001), so the
 cost grows with the labels only linearly. Linear ridge is here as the floor to measure against.
 """
@@ -28,35 +30,46 @@ JITTER = 1e-9  # on the diagonal of the centres' kernel: two labelled files may 
 class Model:
     """A fitted regression of `targets` on features; `predict` takes raw features.
 
-    mean, std: features. centres: m x features, standardised. weights: m.
+    mean, std: features. centres: m x features, standardised. weights: m x outputs. intercept: outputs.
     """
 
     mean: np.ndarray
     std: np.ndarray
     centres: np.ndarray
     weights: np.ndarray
-    intercept: float
+    intercept: np.ndarray
     width: float
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Predictions (n) for raw features x (n x features)."""
+        """Predictions (n x outputs) for raw features x (n x features)."""
         if not len(x):
-            return np.zeros(0)
+            return np.zeros((0, len(self.intercept)))
         gram = np.exp(distances(standardise(x, self.mean, self.std), self.centres) * -self.width)
         return np.asarray(gram @ self.weights + self.intercept)
 
 
 def fit(x: np.ndarray, targets: np.ndarray, width: float, penalty: float) -> Model:
-    """Kernel ridge of `targets` (n) on x (n x features): minimises squared error + penalty * |f|^2 in the kernel's space.
+    """Kernel ridge of `targets` (n x outputs; NaN: not for this row) on x (n x features).
 
-    The first MAX_CENTRES rows are the centres.
+    Each output minimises squared error + penalty * |f|^2 in the kernel's space. The first MAX_CENTRES rows are the centres.
     """
     mean, std = moments(x)
     z = np.round(standardise(x, mean, std), CENTRE_DECIMALS)
     centres = z[:MAX_CENTRES]
-    intercept = round(float(targets.mean()), DECIMALS)
-    weights = _solve(np.exp(distances(z, centres) * -width), targets - intercept, penalty)
-    return Model(mean, std, centres, np.round(weights, DECIMALS), intercept, width)
+    weights, intercept = _outputs(np.exp(distances(z, centres) * -width), targets, penalty)
+    return Model(mean, std, centres, np.round(weights, DECIMALS), np.round(intercept, DECIMALS), width)
+
+
+def _outputs(gram: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (m x outputs) and intercepts, given the kernel of all rows with the centres (n x m), the first m rows."""
+    weights, intercept = np.zeros((gram.shape[1], targets.shape[1])), np.zeros(targets.shape[1])
+    for output in range(targets.shape[1]):
+        own = ~np.isnan(targets[:, output])
+        mine = np.flatnonzero(own[: gram.shape[1]])
+        intercept[output] = targets[own, output].mean()
+        residual = targets[own, output] - intercept[output]
+        weights[mine, output] = _solve(gram[own][:, mine], residual, penalty)
+    return weights, intercept
 
 
 def _solve(gram: np.ndarray, residual: np.ndarray, penalty: float) -> np.ndarray:
@@ -118,18 +131,18 @@ def group_folds(groups: Sequence[str], folds: int) -> np.ndarray:
 def out_of_fold(
     x: np.ndarray, targets: np.ndarray, fold: np.ndarray, widths: Sequence[float], penalties: Sequence[float]
 ) -> np.ndarray:
-    """Predictions (widths x penalties x n) for each row by models that did not see its fold."""
-    out = np.zeros((len(widths), len(penalties), len(targets)))
+    """Predictions (widths x penalties x n x outputs) for each row by models that did not see its fold."""
+    out = np.zeros((len(widths), len(penalties), *targets.shape))
     for held in np.unique(fold):
         test, train = fold == held, fold != held
         mean, std = moments(x[train])
         z = standardise(x[train], mean, std)
-        centres, intercept = z[:MAX_CENTRES], targets[train].mean()
+        centres = z[:MAX_CENTRES]
         seen, unseen = distances(z, centres), distances(standardise(x[test], mean, std), centres)
         for w, width in enumerate(widths):
             gram = np.exp(seen * -width)
             for p, penalty in enumerate(penalties):
-                weights = _solve(gram, targets[train] - intercept, penalty)
+                weights, intercept = _outputs(gram, targets[train], penalty)
                 out[w, p, test] = np.exp(unseen * -width) @ weights + intercept
     return out
 

@@ -3,6 +3,8 @@
     structural      kernel ridge on structural features, all of it in scorer.json       (scorers/structural.py)
     language_model  LlamaForSequenceClassification with one label, served by vLLM       (scorers/language_model.py)
 
+With score.student a structural scorer decides the clear cases before a language model is asked (scorers/first_pass.py).
+
 A scorer's version stands in the key of `scores` and names everything a score depends on, so two scorers, or two settings
 of one, lie side by side and never mix.
 """
@@ -10,6 +12,7 @@ of one, lie side by side and never mix.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -19,6 +22,8 @@ import pyarrow as pa
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, ScoreSettings
 from spark_jobs import storage
+from spark_jobs.scorers.first_pass import FirstPass
+from spark_jobs.scorers.structural import StructuralScorer
 from spark_jobs.tables import Store
 
 POINTER = "scorers/structural.json"  # DIR/...: which structural scorer this output uses
@@ -33,13 +38,18 @@ class Scorer(Protocol):
 
 def resolve_version(cfg: CurateConfig, store: Store) -> str:
     """The value of scores.scorer that `cfg` asks for. Raises SeedbedError where there is no such scorer."""
-    return version_of(folder_of(cfg.score, store.root), cfg.score)
+    return version_of(resolve(cfg.score, store.root))
 
 
-def folder_of(settings: ScoreSettings, root: str) -> str:
-    """The folder of the scorer that `settings` names; "structural" is the one that fit_scorer left under `root`."""
-    if settings.scorer != "structural":
-        return settings.scorer
+def resolve(settings: ScoreSettings, root: str) -> ScoreSettings:
+    """`settings` with folders for names: "structural" is the scorer that fit_scorer left under `root`."""
+    student = _folder(settings.student, root) if settings.student else ""
+    return replace(settings, scorer=_folder(settings.scorer, root), student=student)
+
+
+def _folder(scorer: str, root: str) -> str:
+    if scorer != "structural":
+        return scorer
     pointer = storage.read_text(root, POINTER)
     if pointer is None:
         raise SeedbedError(
@@ -49,32 +59,39 @@ def folder_of(settings: ScoreSettings, root: str) -> str:
     return f"{root}/scorers/{json.loads(pointer)['version']}"
 
 
-def version_of(folder: str, settings: ScoreSettings) -> str:
-    """The version of the scorer in `folder` under `settings`, without loading it."""
-    card = read_card(folder)
+def version_of(settings: ScoreSettings) -> str:
+    """The version of the scorer that resolved `settings` name, without loading it."""
+    card = read_card(settings.scorer)
     if card["kind"] == "structural":
         return str(card["version"])
     from spark_jobs.scorers import language_model
 
-    return language_model.version_of(card, settings)
+    version = language_model.version_of(card, settings)
+    if not settings.student:
+        return version
+    return f"{version}-after-{read_card(settings.student)['version']}-{settings.student_below:g}"
 
 
 @lru_cache(maxsize=1)
-def load(folder: str, settings: ScoreSettings, version: str) -> Scorer:
-    """The scorer in `folder`, loaded once in a process.
+def load(settings: ScoreSettings, version: str) -> Scorer:
+    """The scorer of resolved `settings`, loaded once in a process.
 
     Raises SeedbedError where the folder holds no working scorer, or another than `version` (of `version_of`) by now.
     """
-    card = read_card(folder)
-    if version_of(folder, settings) != version:
-        raise SeedbedError(f"{folder} holds scorer {card['version']} by now, no longer {version}", "run the job again")
+    card = read_card(settings.scorer)
+    if version_of(settings) != version:
+        raise SeedbedError(
+            f"{settings.scorer} holds scorer {card['version']} by now, no longer {version}", "run the job again"
+        )
     if card["kind"] == "structural":
-        from spark_jobs.scorers.structural import StructuralScorer
-
         return StructuralScorer.from_card(card)
     from spark_jobs.scorers.language_model import LanguageModelScorer
 
-    return LanguageModelScorer(folder, card, settings)
+    scorer = LanguageModelScorer(settings.scorer, card, settings)
+    if not settings.student:
+        return scorer
+    student = StructuralScorer.from_card(read_card(settings.student))
+    return FirstPass(version, student, scorer, settings.student_below)
 
 
 def read_card(folder: str) -> dict[str, Any]:

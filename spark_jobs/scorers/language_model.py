@@ -1,6 +1,7 @@
 """The language-model scorer: a LlamaForSequenceClassification folder with one label, served by vLLM's pooling runner.
 
-A file is judged by its leading tokens, no special tokens added, exactly as megatron_train/train_scorer.py taught it. One
+A file is judged by windows of tokens, no special tokens added: by the leading one, exactly as megatron_train/train_scorer.py
+taught it, or with score.windows = N by up to N, spread evenly from its first to its last token; the mean of them counts. One
 engine lives in each Python worker, started on first use. The raw regression value is asked for (no sigmoid) and clipped.
 A score moves in its last bits with the batch that carries it; score_quality's rounding hides that in float32. bfloat16
 does not agree to that precision, so the data type is part of the version.
@@ -9,8 +10,6 @@ does not agree to that precision, so the data type is part of the version.
 from __future__ import annotations
 
 import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +19,15 @@ from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError
 from conf.schema.curate import ScoreSettings
+from spark_jobs import vllm_start
 
-ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    "VLLM_NO_USAGE_STATS": "1",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in the Spark worker's own process
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # Spark shares out the cores
-    "OMP_NUM_THREADS": "1",  # Spark runs one worker a core
-}
 HEAD_CHARS = 16  # characters a token that are tokenized first: enough but for files of endless blanks
 
 
 def version_of(card: dict[str, Any], settings: ScoreSettings) -> str:
-    """<version of the weights>-<tokens read>t-<data type>."""
-    return f"{card['version']}-{_max_tokens(card, settings)}t-{settings.dtype}"
+    """<version of the weights>-<tokens a window>t-[<windows>w-]<data type>."""
+    windows = f"{settings.windows}w-" if settings.windows > 1 else ""
+    return f"{card['version']}-{_max_tokens(card, settings)}t-{windows}{settings.dtype}"
 
 
 def _max_tokens(card: dict[str, Any], settings: ScoreSettings) -> int:
@@ -47,67 +39,62 @@ class LanguageModelScorer:
     def __init__(self, folder: str, card: dict[str, Any], settings: ScoreSettings):
         """Start the engine. Raises SeedbedError where `folder` is not a local model folder that vLLM can serve."""
         self.version = version_of(card, settings)
-        self.max_tokens = _max_tokens(card, settings)
+        self.max_tokens, self.windows = _max_tokens(card, settings), settings.windows
         _check_folder(Path(folder), self.max_tokens)
         self._tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        try:
-            from vllm import LLM
-        except ImportError as error:
-            raise SeedbedError(
-                f"scorer {folder} needs vLLM: {error}", "install the `serve` extra, or `make setup`"
-            ) from error
-        _give_llvmlite_a_dict()
-        self._engine = LLM(
-            model=folder,
+        self._engine = vllm_start.start(
+            folder,
             runner="pooling",
             dtype=settings.dtype,
             max_model_len=self.max_tokens,
             max_num_seqs=settings.batch_size,
             max_num_batched_tokens=max(4096, self.max_tokens),
-            enforce_eager=True,
             enable_prefix_caching=False,
-            disable_log_stats=True,
         )
 
     def score(self, texts: pa.Array, languages: list[str | None]) -> np.ndarray:
-        """Quality of each text by its leading max_tokens tokens; 0 for a text without tokens."""
+        """Quality of each text, the mean over its windows; 0 for a text without tokens."""
         from vllm import PoolingParams
         from vllm.inputs import TokensPrompt
 
-        ids = [self._leading_tokens(text) for text in texts.to_pylist()]
-        order = sorted((i for i in range(len(ids)) if ids[i]), key=lambda i: len(ids[i]))  # like lengths share a batch
-        quality = np.zeros(len(ids))
-        if order:  # vLLM refuses an empty list
+        pieces = [(i, window) for i, text in enumerate(texts.to_pylist()) for window in self.windows_of(text)]
+        pieces.sort(key=lambda piece: len(piece[1]))  # like lengths share a batch
+        sums, counts = np.zeros(len(texts)), np.zeros(len(texts))
+        if pieces:  # vLLM refuses an empty list
             outputs = self._engine.classify(
-                [TokensPrompt(prompt_token_ids=ids[i]) for i in order],
+                [TokensPrompt(prompt_token_ids=window) for _, window in pieces],
                 pooling_params=PoolingParams(use_activation=False),
                 use_tqdm=False,
             )
-            quality[order] = [output.outputs.probs[0] for output in outputs]
-        if not np.isfinite(quality).all():
+            for (i, _), output in zip(pieces, outputs, strict=True):
+                sums[i] += output.outputs.probs[0]
+                counts[i] += 1
+        if not np.isfinite(sums).all():
             raise SeedbedError(f"scorer {self.version} gave a value that is not finite", "train the scorer again")
-        return np.clip(quality, 0.0, 1.0)
+        return np.clip(sums / np.maximum(counts, 1), 0.0, 1.0)
+
+    def windows_of(self, text: str) -> list[list[int]]:
+        """Up to `windows` runs of at most max_tokens token ids; none for a text without tokens."""
+        ids = self._leading_tokens(text) if self.windows == 1 else self._encode(text)
+        return spread(ids, self.max_tokens, self.windows)
 
     def _leading_tokens(self, text: str) -> list[int]:
         head = text[: HEAD_CHARS * self.max_tokens]
-        ids: list[int] = self._tokenizer.encode(head, add_special_tokens=False).ids
-        if len(ids) <= self.max_tokens and len(head) < len(text):
-            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids[: self.max_tokens]
+        ids = self._encode(head)
+        return self._encode(text) if len(ids) <= self.max_tokens and len(head) < len(text) else ids
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def _give_llvmlite_a_dict() -> None:
-    """Let vLLM start in a worker that has run a numba kernel.
-
-    vLLM 0.32 on CPU walks every attribute of every loaded module and asks each for its __dict__. llvmlite's proxy of its
-    library answers any name with a function wrapper, which is no dict, and the engine dies. The proxy looks a name up in its
-    own table first, so an entry there is answer enough.
-    """
-    ffi = sys.modules.get("llvmlite.binding.ffi")
-    if ffi is not None:
-        ffi.lib._fntab.setdefault("__dict__", {})
+def spread(ids: list[int], width: int, windows: int) -> list[list[int]]:
+    """At most `windows` runs of `width` ids, evenly from start to end: no more than cover the whole, so a short text has one."""
+    if not ids:
+        return []
+    count = min(windows, -(-len(ids) // width))
+    last = max(len(ids) - width, 0)
+    starts = [last * k // (count - 1) if count > 1 else 0 for k in range(count)]
+    return [ids[start : start + width] for start in starts]
 
 
 def _check_folder(folder: Path, max_tokens: int) -> None:

@@ -144,6 +144,9 @@ def test_scorers_are_shown_with_the_errors_they_measured(page):
     assert f"{tiny.SCORER} cross validated 6 1.25 1.50 0.80 50% 0%" in quality
     assert "language_model-1 held-out repositories 1.40 0.50" in quality
     assert "language_model-1 mean of labels 2.00" in quality
+    assert "2 rounds; bits per byte on the fixed hold-out changed by -0.1000" in text(section(page, "rounds"))
+    assert "Calibration: Python" in quality
+    assert "Calibration: C" not in quality  # six files make no curve
 
 
 def test_completions_before_and_after_stand_side_by_side_with_their_verdicts(page):

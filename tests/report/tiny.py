@@ -180,6 +180,8 @@ def write_training(root: Path) -> None:
     write_json(root / "pretrain/samples.json", samples)
     measured = {"files": 6, "mae": 1.25, "cmae": 1.5, "spearman": 0.8, "within_1": 0.5, "zero_recall": 0.0}
     card = {"kind": "structural", "version": SCORER, "metrics": {"cross_validated": measured, "by_language": {}}}
+    curve = [[1.0, 0.5, 10], [6.0, 6.5, 10]]
+    card["metrics"]["by_language"] = {"Python": measured | {"files": 20, "calibration": curve}, "C": measured}
     write_json(root / f"scorers/{SCORER}/scorer.json", card)
     card = {
         "kind": "language_model",
@@ -214,6 +216,14 @@ def write_training(root: Path) -> None:
     stages = [{"name": "curate", "command": ["python"], "seconds": 61.0, "expected_seconds": 60}]
     write_json(root / "demo/stages.json", stages)
     write_json(root / "demo/results.json", [{"what": "funnel.seen", "expected": "8", "obtained": "8", "ok": True}])
+    rounds = [
+        {
+            "round": f"round-{k}", "selected_by": SCORER, "documents": 3, "train_tokens": 8, "mix": {"Python": 1.0},
+            "bits_per_byte": 2.5 - k / 10, "label_mae": 1.4,
+        }
+        for k in range(2)
+    ]  # fmt: skip
+    write_json(root / "rounds.json", rounds)
     job = {"job": "ingest", "rows_in": 8, "rows_out": 6, "dropped": {}, "bytes_in": 4000, "seconds": 1.5}
     write_lines(root / "curate/metrics.jsonl", [job])
 

@@ -13,6 +13,7 @@ from conf.schema.curate import CurateConfig
 from spark_jobs import fit_scorer, scorers
 from spark_jobs.job import execute
 from spark_jobs.kernels import agreement, regression
+from spark_jobs.scorers.structural import quality_of, targets
 from spark_jobs.tables import Store, shard_of
 
 RNG = np.random.default_rng(7)
@@ -21,23 +22,40 @@ Y = np.sin(X[:, 0]) + X[:, 1]
 
 
 def test_kernel_ridge_is_its_textbook_formula():
-    model = regression.fit(X, Y, width=0.7, penalty=0.2)
+    model = regression.fit(X, Y[:, None], width=0.7, penalty=0.2)
     z = (X - X.mean(0)) / X.std(0)
     k = np.exp(-0.7 * np.abs(z[:, None] - z[None]).mean(axis=2))
     expected = k @ np.linalg.solve(k + 0.2 * np.eye(60), Y - Y.mean()) + Y.mean()
-    np.testing.assert_allclose(model.predict(X), expected, atol=2e-3)  # centres are stored to 3 decimals
-    assert model.predict(X[:0]).shape == (0,)
+    np.testing.assert_allclose(model.predict(X)[:, 0], expected, atol=2e-3)  # centres are stored to 3 decimals
+    assert model.predict(X[:0]).shape == (0, 1)
+
+
+def test_an_output_learns_from_its_own_rows_alone():
+    some = np.arange(60) % 3 > 0
+    both = regression.fit(X, np.stack([Y, np.where(some, 2 * Y, np.nan)], axis=1), 0.7, 0.2)
+    z = np.round((X - X.mean(0)) / X.std(0), 3)
+    k = np.exp(-0.7 * np.abs(z[:, None] - z[some][None]).mean(axis=2))
+    alone = k @ np.linalg.solve(k[some] + 0.2 * np.eye(some.sum()), 2 * Y[some] - 2 * Y[some].mean())
+    np.testing.assert_allclose(both.predict(X)[:, 1], alone + 2 * Y[some].mean(), atol=2e-3)
+    np.testing.assert_allclose(both.predict(X)[:, 0], regression.fit(X, Y[:, None], 0.7, 0.2).predict(X)[:, 0])
 
 
 def test_fewer_centres_than_rows_come_close_and_all_rows_as_centres_agree_exactly(monkeypatch):
-    whole = regression.fit(X, Y, 0.7, 0.2)
+    whole = regression.fit(X, Y[:, None], 0.7, 0.2)
     monkeypatch.setattr(regression, "MAX_CENTRES", 40)
-    part = regression.fit(X, Y, 0.7, 0.2)
+    part = regression.fit(X, Y[:, None], 0.7, 0.2)
     assert part.centres.shape == (40, 4)
     assert np.abs(part.predict(X) - whole.predict(X)).mean() < 0.15 * Y.std()
     gram = np.exp(-regression.distances(whole.centres, whole.centres))
     normal = np.linalg.solve(gram.T @ gram + 0.2 * gram, gram.T @ Y)
     np.testing.assert_allclose(regression._solve(gram, Y, 0.2), normal, atol=1e-8)
+
+
+def test_quality_is_near_zero_and_in_order_where_zero_is_the_likelier():
+    assert targets(np.array([0.0, 6.5])).tolist()[0][0] == 1.0
+    np.testing.assert_array_equal(targets(np.array([0.0, 6.5])), [[1.0, np.nan], [0.0, 0.65]])
+    outputs = np.array([[1.2, 0.7], [0.8, 0.1], [0.51, 0.9], [0.5, 0.9], [-0.3, 1.4], [0.1, -0.2]])
+    np.testing.assert_allclose(quality_of(outputs), [0.0, 0.02, 0.049, 0.9, 1.0, 0.0])
 
 
 def test_linear_ridge_without_penalty_finds_the_line():
@@ -48,8 +66,8 @@ def test_linear_ridge_without_penalty_finds_the_line():
 
 def test_a_constant_feature_changes_nothing():
     padded = np.column_stack([X, np.full(60, 3.0)])
-    wider = regression.fit(padded, Y, 0.7 * 5 / 4, 0.2)  # the width is per feature
-    np.testing.assert_allclose(wider.predict(padded), regression.fit(X, Y, 0.7, 0.2).predict(X), atol=1e-5)
+    wider = regression.fit(padded, Y[:, None], 0.7 * 5 / 4, 0.2)  # the width is per feature
+    np.testing.assert_allclose(wider.predict(padded), regression.fit(X, Y[:, None], 0.7, 0.2).predict(X), atol=1e-5)
 
 
 def test_folds_never_split_a_group_and_are_even():
@@ -63,8 +81,9 @@ def test_folds_never_split_a_group_and_are_even():
 def test_a_row_is_predicted_by_models_that_never_saw_its_group():
     fold = np.repeat([0, 1, 2], 20)
     poisoned = np.where(fold == 1, Y + 1000, Y)
-    clean = regression.out_of_fold(X, Y, fold, [1.0], [0.1])[0, 0]
-    assert np.array_equal(regression.out_of_fold(X, poisoned, fold, [1.0], [0.1])[0, 0][fold == 1], clean[fold == 1])
+    clean = regression.out_of_fold(X, Y[:, None], fold, [1.0], [0.1])[0, 0]
+    again = regression.out_of_fold(X, poisoned[:, None], fold, [1.0], [0.1])[0, 0]
+    assert np.array_equal(again[fold == 1], clean[fold == 1])
     assert np.abs(regression.out_of_fold_linear(X, poisoned, fold, 1.0)[fold == 1]).max() < 10
 
 
@@ -87,6 +106,25 @@ def test_the_figures_are_those_of_their_definitions():
     assert agreement.spearman(labels, np.ones(5)) == 0
 
 
+def test_intervals_draw_whole_groups_and_hold_the_figure_itself():
+    labels = np.repeat([2.0, 8.0], 50)
+    predicted = labels + np.tile([1.0, -1.0], 50)
+    groups = [f"g{i // 10}" for i in range(100)]
+    alike = agreement.intervals(labels, predicted, groups, draws=200)
+    assert alike["mae"] == [1.0, 1.0]
+    uneven = np.where(np.arange(100) < 50, labels, predicted)
+    low, high = agreement.intervals(labels, uneven, groups, draws=200)["mae"]
+    assert low < agreement.mae(labels, uneven) == 0.5 < high
+    by_file = agreement.intervals(labels, uneven, [str(i) for i in range(100)], draws=200)["mae"]
+    assert by_file[1] - by_file[0] < 0.7 * (high - low)  # files that err alike are no independent evidence
+    assert agreement.intervals(labels, uneven, groups, draws=200)["mae"] == [low, high]
+
+
+def test_calibration_sets_means_of_labels_beside_means_of_predictions():
+    found = agreement.calibration(np.array([0.0, 4, 6, 8]), np.array([2.0, 1, 7, 7]), bins=2)
+    assert found == [[1.5, 2.0, 2], [7.0, 7.0, 2]]
+
+
 def corpus(spark, root, shards, count=130, repos=6):
     """`count` labelled contents in `repos` repositories: longer functions get better labels."""
     rows = [
@@ -105,6 +143,7 @@ def corpus(spark, root, shards, count=130, repos=6):
     labels = {c: F.lit(5.0) for c in ("readability", "modularity", "clarity", "reusability")}
     score = (F.conv(F.substring("content_sha256", 1, 2), 16, 10).cast("int") % 10).cast("double")
     labels |= {"oracle": F.lit("o"), "score": score, "zero_reason": F.lit(""), "second_score": F.lit(None)}
+    labels |= {"answer": F.lit(None), "failure": F.lit(None)}
     store.append("contents", frame, {}, "a")
     store.append("labels", frame.withColumns(labels), {}, "a")
     store.append("files", frame.withColumns({**empty, "doc_id": F.col("content_sha256"), "path": F.lit("p")}), {}, "a")

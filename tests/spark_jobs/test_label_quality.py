@@ -104,8 +104,8 @@ def test_labels_land_on_the_contents_they_were_given_for(spark, tmp_path):
     assert (summary.rows_in, summary.rows_out) == (2, 2)
     got = [tuple(row) for row in store.read("labels").orderBy("content_sha256").collect()]
     assert got == [
-        (HASHES[0], "o", 6.5, 7.0, 6.0, 6.0, 5.0, "", None, 0),
-        (HASHES[1], "o", 0.0, 7.0, 6.0, 6.0, 5.0, "data", 1.5, 0),
+        (HASHES[0], "o", 6.5, 7.0, 6.0, 6.0, 5.0, "", None, None, None, 0),
+        (HASHES[1], "o", 0.0, 7.0, 6.0, 6.0, 5.0, "data", 1.5, None, None, 0),
     ]
     assert execute(JOB, cfg) is None
     write(tmp_path / "labels.jsonl", {**GOOD, "score": 9})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import functions as F
@@ -14,6 +16,9 @@ from conf.schema.curate import CurateConfig, ScoreSettings
 from spark_jobs import fit_scorer, score_quality, scorers
 from spark_jobs.job import execute
 from spark_jobs.kernels import structure
+from spark_jobs.scorers import structural
+from spark_jobs.scorers.first_pass import FirstPass
+from spark_jobs.scorers.language_model import spread
 from spark_jobs.tables import Store, shard_of
 
 GOOD = '''"""Shortest paths in graphs with weighted edges."""
@@ -78,8 +83,7 @@ def use(root, card):
 
 def test_the_shipped_scorer_fits_this_code_and_tells_good_files_from_bad(run):
     cfg, _, version = run
-    settings = cfg().score
-    scorer = scorers.load(scorers.folder_of(settings, cfg().output), settings, version)
+    scorer = scorers.load(scorers.resolve(cfg().score, cfg().output), version)
     good, data, generated = scorer.score(pa.array([GOOD, DATA, GENERATED]), ["Python"] * 3)
     assert good > 0.6 > 0.3 > max(data, generated)
 
@@ -99,7 +103,7 @@ def test_a_second_scorer_adds_its_rows_beside_the_first_ones(run, tmp_path):
     execute(score_quality.JOB, cfg())
     before = store.read("scores").orderBy("content_sha256").collect()
     card = json.loads(fit_scorer.SHIPPED.read_text())
-    card["model"]["intercept"] += 0.1
+    card["model"]["intercept"][1] += 0.1
     second = use(tmp_path, {**card, "version": "structural-second"})
     assert execute(score_quality.JOB, cfg()).rows_out == 16
     rows = store.read("scores")
@@ -115,7 +119,9 @@ def test_scope_limits_what_is_scored_and_widening_it_scores_the_rest(run):
     labels = keys.filter("content_sha256 < '4'").withColumns(
         {c: F.lit(1.0) for c in ("score", "readability", "modularity", "clarity", "reusability", "second_score")}
     )
-    oracles = labels.withColumns({"oracle": F.lit("seedbed-labels-v1"), "zero_reason": F.lit("")})
+    oracles = labels.withColumns(
+        {"oracle": F.lit("seedbed-labels-v1"), "zero_reason": F.lit(""), "answer": F.lit(""), "failure": F.lit("")}
+    )
     store.append("labels", oracles, {}, "a")
     clusters = {
         "cluster_id": F.col("content_sha256"),
@@ -150,7 +156,7 @@ def damaged(card, **changes):
                 {
                     "kind": "structural",
                     "version": "v",
-                    "features": {"version": structure.VERSION, "names": structure.FEATURES},
+                    "features": {"version": structural._READS, "names": structure.FEATURES},
                 }
             ),
             "its model is damaged",
@@ -163,7 +169,7 @@ def test_a_folder_that_holds_no_scorer_is_refused(tmp_path, text, message):
         (tmp_path / "scorer.json").write_text(text)
     settings = ScoreSettings(scorer=str(tmp_path))
     with pytest.raises(SeedbedError) as error:
-        scorers.load(str(tmp_path), settings, scorers.version_of(str(tmp_path), settings))
+        scorers.load(settings, scorers.version_of(settings))
     assert message in error.value.problem
 
 
@@ -175,8 +181,39 @@ def test_an_output_without_a_fitted_scorer_says_what_to_run(spark, tmp_path):
 
 def test_the_version_of_a_language_model_names_the_tokens_it_reads_and_its_data_type(tmp_path):
     (tmp_path / "scorer.json").write_text('{"kind": "language_model", "version": "lm-1", "max_tokens": 256}')
-    assert scorers.version_of(str(tmp_path), ScoreSettings()) == "lm-1-256t-float32"
-    assert scorers.version_of(str(tmp_path), ScoreSettings(max_tokens=64, dtype="bfloat16")) == "lm-1-64t-bfloat16"
+    lm = ScoreSettings(scorer=str(tmp_path))
+    assert scorers.version_of(lm) == "lm-1-256t-float32"
+    assert scorers.version_of(replace(lm, max_tokens=64, windows=3, dtype="bfloat16")) == "lm-1-64t-3w-bfloat16"
+    (tmp_path / "student").mkdir()
+    (tmp_path / "student/scorer.json").write_text('{"kind": "structural", "version": "s-1"}')
+    assert scorers.version_of(replace(lm, student=f"{tmp_path}/student")) == "lm-1-256t-float32-after-s-1-0.05"
+
+
+@pytest.mark.parametrize(
+    ("length", "windows", "starts"),
+    [(0, 3, []), (7, 3, [0]), (10, 3, [0]), (11, 3, [0, 1]), (25, 3, [0, 7, 15]), (100, 3, [0, 45, 90]), (100, 1, [0])],
+)
+def test_windows_run_from_the_first_token_to_the_last_and_no_more_than_are_needed(length, windows, starts):
+    found = spread(list(range(length)), 10, windows)
+    assert [window[0] for window in found] == starts
+    assert all(len(window) <= 10 for window in found)
+    assert not found or windows == 1 or found[-1][-1] == length - 1
+
+
+def test_a_student_spares_the_teacher_what_it_finds_worthless():
+    class Fixed:
+        def __init__(self, values):
+            self.values, self.seen = values, []
+
+        def score(self, texts, languages):
+            self.seen += list(zip(texts.to_pylist(), languages, strict=True))
+            return np.array([self.values[t] for t in texts.to_pylist()])
+
+    student, teacher = Fixed({"a": 0.01, "b": 0.05, "c": 0.9}), Fixed({"b": 0.7, "c": 0.2})
+    found = FirstPass("v", student, teacher, 0.05).score(pa.array(["a", "b", "c"]), ["C", None, "Go"])
+    assert found.tolist() == [0.01, 0.7, 0.2]
+    assert teacher.seen == [("b", None), ("c", "Go")]
+    assert FirstPass("v", student, Fixed({}), 0.05).score(pa.array(["a"]), ["C"]).tolist() == [0.01]
 
 
 @pytest.mark.slow

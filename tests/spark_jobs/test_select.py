@@ -15,7 +15,7 @@ from conf.loader import load
 from conf.schema.curate import CurateConfig, SelectSettings
 from spark_jobs import benchmark_items, select_documents, validation_split
 from spark_jobs.job import Context, Inputs, Summary, execute
-from spark_jobs.select_documents import JOB, decisions, quality_cut
+from spark_jobs.select_documents import JOB, decisions, quality_cuts
 from spark_jobs.tables import TABLES, Store
 
 VERDICTS = (
@@ -92,11 +92,37 @@ def test_the_cut_drops_exactly_the_lowest_share_whatever_ties_there_are(spark: S
     rows = [
         (draw.choice([0.0, 0.25, 0.2500001, 0.3, 1.0]), hashlib.sha256(str(i).encode()).hexdigest()) for i in range(97)
     ]
-    frame = spark.createDataFrame(rows, "quality double, content_sha256 string").repartition(5)
+    languages = [draw.choice(["Python", "C", None]) for _ in rows]
+    data = [(*row, language) for row, language in zip(rows, languages, strict=True)]
+    frame = spark.createDataFrame(data, "quality double, content_sha256 string, language string").repartition(5)
+
+    def lowest(chosen: list[tuple[float, str]], share: float) -> list[tuple[float, str]]:
+        return sorted(chosen)[: int(share * len(chosen))][-1:]
+
     for share in (0.01, 0.1, 0.5, 1.0):
-        dropped = int(share * 97)
-        expected = sorted(rows)[dropped - 1] if dropped else None
-        assert quality_cut(frame, share) == expected, share
+        assert list(quality_cuts(frame, SelectSettings(drop_lowest=share)).items()) == [
+            (None, cut) for cut in lowest(rows, share)
+        ]
+        found = quality_cuts(frame, SelectSettings(drop_lowest=share, cut_per="language"))
+        expected = {
+            name or "": cut
+            for name in ("Python", "C", None)
+            for cut in lowest([row for row, language in zip(rows, languages, strict=True) if language == name], share)
+        }
+        assert found == expected
+
+
+def test_thresholds_drop_what_lies_below_them_and_say_by_how_much(spark: SparkSession) -> None:
+    rows = [
+        {"content_sha256": f"{q}-{name}", "quality": q, "language": name} for q in (0.2, 0.5) for name in ("C", "Go")
+    ]
+    policy = SelectSettings(drop_lowest=0, min_quality=0.3, min_quality_of={"Go": 0.6, "C": 0.1})
+    found = decide(spark, [*rows, {"content_sha256": "other", "quality": 0.2, "language": None}], policy)
+    assert {sha: row.detail for sha, row in found.items() if row.reason == "low_quality"} == {
+        "0.2-Go": "quality 0.2000 < 0.6000",
+        "0.5-Go": "quality 0.5000 < 0.6000",
+        "other": "quality 0.2000 < 0.3000",
+    }
 
 
 def test_the_cut_is_taken_over_survivors_with_good_syntax_only(spark: SparkSession) -> None:

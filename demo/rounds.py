@@ -1,0 +1,174 @@
+"""The model curates its own data, round after round: each is a folder DIR/round-K with all it read and wrote.
+
+    python -m demo.rounds --config conf/demo/small.yaml output=runs/rounds [--rounds 2]
+
+Round 0 selects by the structural scorer, pretrains, puts the regression head on its own model and scores every survivor with
+it. Round K starts from the tables of round K-1, selects by that model's scores, and does the same again. Every program is the
+user's own; what differs from round to round is the scorer that selects. The hold-out is fixed: the validation repositories of
+round 0 validate in every round, and every model is measured on the documents that round 0 kept of them. Ends with a table,
+DIR/rounds.json and, in the last round's folder, a report that compares them. A round that is complete is not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from conf.errors import SeedbedError, run_cli
+from conf.loader import cli_parser, load
+from conf.schema.demo import DemoConfig
+from demo.run_stage import run_stage
+from demo.stages import Stage, module, torchrun
+from spark_jobs.delta_reader import DeltaReader
+from spark_jobs.inspect_tables import TABLE_NAMES
+
+INHERITED = (
+    "files",
+    "repos",
+    "contents",
+    "signatures",
+    "near_edges",
+    "clusters",
+    "repo_overlaps",
+    "repo_clusters",
+    "syntax",
+    "labels",
+    "scores",
+    "contamination",
+)
+
+
+def main(argv: list[str]) -> int:
+    parser = cli_parser("python -m demo.rounds", __doc__)
+    parser.add_argument("--rounds", type=int, default=2, help="rounds in all, 2 or more")
+    args = parser.parse_args(argv)
+    cfg = load(DemoConfig, args.config, args.overrides)
+    if args.rounds < 2:
+        raise SeedbedError(f"--rounds {args.rounds}: one round compares nothing", "give 2 or more")
+    folders = [Path(cfg.output) / f"round-{k}" for k in range(args.rounds)]
+    if args.dry_run:
+        for k in range(args.rounds):
+            print("\n".join(f"round {k}  {s.name:<9} {' '.join(s.command)}" for s in round_stages(cfg, folders, k, [])))
+        return 0
+    rows = []
+    for k, folder in enumerate(folders):
+        done = folder / "round.json"
+        if not done.is_file():
+            if k:
+                inherit(folders[k - 1], folder)
+            repos = validation_repos(folders[0]) if k else []
+            (folder / "logs").mkdir(parents=True, exist_ok=True)
+            for stage in round_stages(cfg, folders, k, repos):
+                print(f"\n[round {k}] {stage.name}: {stage.what}", flush=True)
+                run_stage(stage, folder / "logs" / f"{stage.name}.log")
+            done.write_text(json.dumps(outcome(folder), indent=1) + "\n")
+        rows.append(json.loads(done.read_text()))
+    text = json.dumps(rows, indent=1) + "\n"
+    (Path(cfg.output) / "rounds.json").write_text(text)
+    (folders[-1] / "rounds.json").write_text(text)
+    last = Stage("report", "one page of the last round", module("report", f"output={folders[-1]}"), 10)
+    run_stage(last, folders[-1] / "logs" / "report.log")
+    print("\n" + table(rows))
+    return 0
+
+
+def round_stages(cfg: DemoConfig, folders: list[Path], k: int, repos: list[str]) -> list[Stage]:
+    """The commands of round `k`; `repos` are the validation repositories that round 0 drew."""
+    out = f"output={folders[k]}"
+    curate = ["--config", cfg.curate, f"input={cfg.downloads}", out]
+    lm = ["score.scope=survivors", f"score.max_tokens={cfg.scorer_tokens}"]
+    if k == 0:
+        line = [Stage("fetch", "real source archives", module("demo.fetch", cfg.sources, cfg.downloads), 60)]
+        line.append(Stage("curate", "archives -> tables -> tokens", module("spark_jobs", "run", *curate), 240))
+    else:
+        before = [*lm, f"score.scorer={folders[k - 1]}/scorers/language_model", f"select.val_repos=[{','.join(repos)}]"]
+        select = module("spark_jobs", "run", *curate, *before, "from=decisions")
+        line = [Stage("curate", f"select by the model of round {k - 1}", select, 120)]
+    launch = torchrun(cfg.pretrain_ranks, "megatron_train.pretrain", "--config", cfg.pretrain, out)
+    fit = module("megatron_train.train_scorer", "--config", cfg.pretrain, out)
+    holdout = ["--config", cfg.pretrain, out, "--holdout", str(folders[0])]
+    own = f"score.scorer={folders[k]}/scorers/language_model"
+    return [
+        *line,
+        Stage("pretrain", "Megatron", launch, 150),
+        Stage("holdout", "bits per byte on the fixed hold-out", module("megatron_train.bits_per_byte", *holdout), 30),
+        Stage("scorer", "regression head on the new model", fit, 45),
+        Stage(
+            "score",
+            "every survivor",
+            module("spark_jobs", "run", *curate, *lm, own, "from=scores", "until=scores"),
+            120,
+        ),
+    ]
+
+
+def inherit(before: Path, folder: Path) -> None:
+    """The verdict tables of the round before, in a folder of this round's own.
+
+    Data files are linked, not copied: Delta never changes one. The log is copied, for it grows. A half-made copy is made again.
+    """
+    if (folder / "tables").is_dir():
+        return
+    partial = folder / "tables.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    for name in INHERITED:
+        source = before / "tables" / name
+        if source.is_dir():
+            shutil.copytree(source / "_delta_log", partial / name / "_delta_log")
+            ignore = shutil.ignore_patterns("_delta_log")
+            shutil.copytree(source, partial / name, copy_function=os.link, ignore=ignore, dirs_exist_ok=True)
+    shutil.copytree(
+        before / "scorers", folder / "scorers", ignore=shutil.ignore_patterns("language_model*"), dirs_exist_ok=True
+    )
+    partial.rename(folder / "tables")
+
+
+def validation_repos(folder: Path) -> list[str]:
+    """Repositories of the val documents of a run, sorted."""
+    db = DeltaReader(str(folder), TABLE_NAMES)
+    return [row["repo"] for row in db.sql("SELECT DISTINCT repo FROM documents WHERE split = 'val' ORDER BY 1")]
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """What a finished round is compared by."""
+    db = DeltaReader(str(folder), TABLE_NAMES)
+    params = db.lineage("decisions")["params"]
+    totals = db.one("SELECT count(*) AS documents, sum(bytes) AS bytes FROM documents")
+    tokens = db.one("SELECT sum(tokens) AS n FROM token_index WHERE split = 'train'")["n"]
+    mix = db.sql(
+        "SELECT coalesce(language, '') AS name, sum(bytes) AS size FROM documents GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"
+    )
+    card = json.loads((folder / "scorers/language_model/scorer.json").read_text())
+    return {
+        "round": folder.name,
+        "selected_by": params["scorer"],
+        "documents": totals["documents"],
+        "train_tokens": int(tokens),
+        "mix": {row["name"]: round(row["size"] / totals["bytes"], 4) for row in mix},
+        "bits_per_byte": json.loads((folder / "pretrain/holdout.json").read_text())["bits_per_byte"],
+        "scorer": card["version"],
+        "label_mae": card["mae"],
+        "tables": {name: db.version(name) for name in db.names},
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A line a round."""
+    lines = [
+        f"{'':<9}{'documents':>10}{'tokens':>12}{'bits/byte':>11}{'label MAE of its scorer':>25}  selected by; mix"
+    ]
+    for row in rows:
+        mix = ", ".join(f"{name} {share:.0%}" for name, share in row["mix"].items())
+        lines.append(
+            f"{row['round']:<9}{row['documents']:>10,}{row['train_tokens']:>12,}{row['bits_per_byte']:>11.4f}"
+            f"{row['label_mae']:>25.2f}  {row['selected_by']}; {mix}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_cli(main, sys.argv[1:])

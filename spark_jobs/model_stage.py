@@ -1,0 +1,26 @@
+"""Stages that run a model: `mapInArrow` with the resources that one task of such a stage needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
+from pyspark.sql import DataFrame
+
+from conf.schema.curate import SparkSettings
+
+
+def map_in_arrow(
+    rows: DataFrame,
+    function: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]],
+    ddl: str,
+    settings: SparkSettings,
+) -> DataFrame:
+    """`rows` through `function`, a model's. With spark.gpus_per_task every task of this stage, and of no other, holds that
+    share of a GPU (stage-level scheduling: YARN, Kubernetes or standalone, executors started with
+    spark.executor.resource.gpu.amount)."""
+    if not settings.gpus_per_task:
+        return rows.mapInArrow(function, ddl)
+    requests = TaskResourceRequests().cpus(1).resource("gpu", settings.gpus_per_task)
+    return rows.mapInArrow(function, ddl, profile=ResourceProfileBuilder().require(requests).build)

@@ -1,0 +1,165 @@
+"""recall_quality: seeds of high quality -> recall, which other contents read like them (Sec 2.2.4).
+
+    spark-submit spark_jobs/recall_quality.py --config conf/curate/local.yaml output=DIR recall.rounds=2
+
+Off unless recall.rounds is set. Round 1: seeds are well scored, commented contents of the wanted languages that import what is
+wanted, a few of each repository; negatives are as many contents drawn at random from the rest, and as many hard ones, well
+scored but without a comment. A classifier of words and pairs of words (kernels/recall_model.py) learns them apart and rates every
+content. Each later round adds what the last one found and the scorer agrees with to the seeds, and to the hard negatives what it
+found and the scorer rates low: without hard negatives nearly everything would rate high. `positive` is the column to select by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from conf.errors import SeedbedError, run_cli
+from conf.loader import to_dict
+from conf.schema.curate import RecallSettings
+from spark_jobs.job import Context, CustomJob, Summary, TableJob, main
+from spark_jobs.kernels import recall_model
+from spark_jobs.scorers import resolve_version
+from spark_jobs.tables import TABLES
+
+MIN_SEEDS = 20  # fewer teach a classifier of words nothing but their own names
+SEED, NEGATIVE = 1, 0
+
+
+def params(ctx: Context) -> dict[str, Any]:
+    return {**to_dict(ctx.cfg.recall), "scorer": resolve_version(ctx.cfg, ctx.store)}
+
+
+def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
+    """The table as the last round leaves it."""
+    settings = ctx.cfg.recall
+    rows = candidates(ctx).persist()
+    try:
+        examples = first_examples(rows, settings)
+        for number in range(1, settings.rounds + 1):
+            weights = fit(rows, examples, settings.seed)
+            rated = rows.mapInArrow(_rater(weights), _RATED_DDL).persist()
+            if number < settings.rounds:
+                examples |= found_examples(rated, examples, settings)
+            else:
+                seeds = [key for key, label in examples.items() if label == SEED]
+                yield "recall", _table(rated, seeds, settings)
+            rated.unpersist()
+    finally:
+        rows.unpersist()
+
+
+def candidates(ctx: Context) -> DataFrame:
+    """A row a surviving, parsed and scored content: what seeds are picked by, and its text."""
+    key = ["content_sha256", "shard"]
+    scores = ctx.inputs["scores"].filter(F.col("scorer") == resolve_version(ctx.cfg, ctx.store)).select(*key, "quality")
+    syntax = ctx.inputs["syntax"].select(*key, "comment_share")
+    places = ctx.inputs["files"].filter(F.col("drop_reason").isNull()).groupBy("content_sha256")
+    rows = ctx.inputs["contents"].select(*key, "text", F.coalesce("language", F.lit("")).alias("language"))
+    rows = rows.join(ctx.inputs["clusters"].filter("survivor").select(*key), key, "left_semi")
+    rows = rows.join(scores, key).join(syntax, key).join(places.agg(F.min("repo").alias("repo")), "content_sha256")
+    return rows.fillna(0.0, ["comment_share"])
+
+
+def first_examples(rows: DataFrame, settings: RecallSettings) -> dict[str, int]:
+    """content_sha256 -> SEED or NEGATIVE. Raises SeedbedError where the conditions leave fewer than MIN_SEEDS seeds."""
+    good = F.col("quality") >= settings.min_quality
+    wanted = good & (F.col("comment_share") >= settings.min_comment_share)
+    if settings.languages:
+        wanted &= F.col("language").isin(settings.languages)
+    if settings.imports:
+        names = "|".join(settings.imports)
+        wanted &= F.col("text").rlike(rf"(?m)^\s*(import|from|use|using|require|include|#include)\b.*\b({names})\b")
+    draw = _draw(settings.seed)
+    spread = Window.partitionBy("repo").orderBy(draw)
+    seeds = rows.filter(wanted).withColumn("place", F.row_number().over(spread))
+    seeds = _keys(seeds.filter(F.col("place") <= settings.seeds_per_repo), draw, settings.seeds)
+    if len(seeds) < MIN_SEEDS:
+        raise SeedbedError(
+            f"{len(seeds)} contents have quality >= {settings.min_quality:g}, comments >= {settings.min_comment_share:g} and the "
+            f"wanted languages and imports; a recall needs {MIN_SEEDS}",
+            "lower recall.min_quality or recall.min_comment_share, or widen recall.languages or recall.imports",
+        )
+    hard = _keys(rows.filter(good & (F.col("comment_share") == 0)), draw, len(seeds))
+    others = rows.filter(~F.col("content_sha256").isin([*seeds, *hard]))
+    chance = _keys(others, draw, len(seeds))
+    return {**dict.fromkeys(chance, NEGATIVE), **dict.fromkeys(hard, NEGATIVE), **dict.fromkeys(seeds, SEED)}
+
+
+def found_examples(rated: DataFrame, examples: dict[str, int], settings: RecallSettings) -> dict[str, int]:
+    """What the classifier found beyond its examples: seeds where the scorer agrees, hard negatives where it rates low."""
+    new = rated.filter((F.col("probability") >= settings.threshold) & ~F.col("content_sha256").isin(list(examples)))
+    surest = F.struct(-F.col("probability"), "content_sha256")
+    agreed = _keys(new.filter(F.col("quality") >= settings.min_quality), surest, settings.seeds)
+    hard = _keys(new.filter(F.col("quality") < settings.max_hard_quality), surest, settings.seeds)
+    return {**dict.fromkeys(agreed, SEED), **dict.fromkeys(hard, NEGATIVE)}
+
+
+def fit(rows: DataFrame, examples: dict[str, int], seed: int) -> np.ndarray:
+    """Weights of the classifier, learnt on the driver from the examples in order of hash."""
+    chosen = rows.filter(F.col("content_sha256").isin(list(examples))).select("content_sha256", "text")
+    table = chosen.toArrow().sort_by("content_sha256")
+    labels = np.array([examples[key] for key in table["content_sha256"].to_pylist()])
+    return recall_model.train(recall_model.bags(table["text"]), labels, seed)
+
+
+def _keys(rows: DataFrame, order: Column, count: int) -> list[str]:
+    return [row[0] for row in rows.orderBy(order).limit(count).select("content_sha256").collect()]
+
+
+def _draw(seed: int) -> Column:
+    return F.sha2(F.concat(F.lit(f"{seed}:"), "content_sha256"), 256)
+
+
+_RATED_DDL = "content_sha256 string, quality double, probability double, shard int"
+
+
+def _rater(weights: np.ndarray) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def rate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            probability = recall_model.probabilities(recall_model.bags(batch["text"]), weights)
+            columns = {name: batch[name] for name in ("content_sha256", "quality")}
+            columns |= {"probability": pa.array(np.round(probability, 6)), "shard": batch["shard"]}
+            yield pa.RecordBatch.from_pydict(columns)
+
+    return rate
+
+
+def _table(rated: DataFrame, seeds: list[str], settings: RecallSettings) -> DataFrame:
+    """Rows of `recall`. A positive is found by the classifier, and the scorer does not rate it low."""
+    found = (F.col("probability") >= settings.threshold) & (F.col("quality") >= settings.max_hard_quality)
+    seed = F.col("content_sha256").isin(seeds)
+    return rated.withColumns({"seed": seed, "positive": seed | found}).select(*TABLES["recall"].columns)
+
+
+def summarize(ctx: Context) -> Summary:
+    counts = ctx.inputs["recall"].agg(
+        F.count("*").alias("n"), F.count_if("seed").alias("seeds"), F.count_if("positive").alias("positives")
+    ).first()  # fmt: skip
+    notes = {"seeds": counts["seeds"], "positives": counts["positives"]}
+    print(f"recall_quality: {notes['seeds']:,} seeds found {notes['positives']:,} positives, seeds among them")
+    return Summary("recall_quality", counts["n"], counts["n"], notes=notes)
+
+
+def run(ctx: Context) -> Summary | None:
+    return TABLE_JOB.run(ctx) if ctx.cfg.recall.rounds else None
+
+
+TABLE_JOB = TableJob(
+    "recall_quality",
+    ("recall",),
+    params,
+    transform,
+    ("contents", "files", "clusters", "syntax", "scores"),
+    summarize,
+    parts=lambda ctx: {"scores": {"scorer": resolve_version(ctx.cfg, ctx.store)}},
+)
+JOB = CustomJob(name="recall_quality", writes=("recall",), run=run, reads=TABLE_JOB.reads)
+
+if __name__ == "__main__":
+    run_cli(lambda argv: main(JOB, argv))

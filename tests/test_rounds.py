@@ -1,0 +1,76 @@
+"""The self-scoring loop: its commands, a round's tables of its own, and the comparison."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from conf.errors import SeedbedError
+from conf.loader import load
+from conf.schema.demo import DemoConfig
+from demo import rounds
+from spark_jobs.delta_reader import DeltaReader
+from spark_jobs.inspect_tables import TABLE_NAMES
+from tests.report import tiny
+
+ROOT = Path(__file__).parents[1]
+
+
+def words(k, name):
+    cfg = load(DemoConfig, ROOT / "conf/demo/small.yaml", ["output=R"])
+    folders = [Path("R/round-0"), Path("R/round-1"), Path("R/round-2")]
+    stages = {stage.name: stage.command for stage in rounds.round_stages(cfg, folders, k, ["a", "b-c"])}
+    return " ".join(stages[name])
+
+
+def test_only_the_scorer_that_selects_and_the_folder_differ_from_round_to_round():
+    assert "score.scorer" not in words(0, "curate")
+    assert "score.scorer=R/round-0/scorers/language_model" in words(1, "curate")
+    assert "select.val_repos=[a,b-c] from=decisions" in words(1, "curate")
+    for name in ("pretrain", "holdout", "scorer", "score"):
+        assert words(1, name).replace("round-1", "round-2").replace("round-0", "X") == words(2, name).replace(
+            "round-0", "X"
+        )
+    assert all(words(k, "holdout").endswith("--holdout R/round-0") for k in (0, 1, 2))
+
+
+def test_a_round_writes_into_tables_of_its_own(tmp_path):
+    before, after = tmp_path / "round-0", tmp_path / "round-1"
+    tiny.write_run(before)
+    was = {path: path.read_bytes() for path in sorted(before.rglob("*")) if path.is_file()}
+    rounds.inherit(before, after)
+    names = DeltaReader(str(after), TABLE_NAMES).names
+    assert set(names) == {name for name in rounds.INHERITED if (before / "tables" / name).is_dir()}
+    assert "documents" not in names
+    scores = DeltaTable(str(after / "tables/scores"))
+    rows = scores.to_pyarrow_table()
+    tiny.write_table(after, "scores", rows.to_pylist()[:1])
+    DeltaTable(str(after / "tables/scores")).create_checkpoint()
+    DeltaTable(str(after / "tables/scores")).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    assert {path: path.read_bytes() for path in sorted(before.rglob("*")) if path.is_file()} == was
+    assert DeltaTable(str(before / "tables/scores")).to_pyarrow_table().num_rows == rows.num_rows
+    rounds.inherit(before, after)  # a second call leaves what the round has written
+    assert DeltaTable(str(after / "tables/scores")).to_pyarrow_table().num_rows == 1
+    assert not (after / "scorers/language_model").exists()
+
+
+def test_a_round_is_compared_by_its_selection_its_model_and_its_scorer(tmp_path):
+    tiny.write_run(tmp_path)
+    tiny.write_json(tmp_path / "pretrain/holdout.json", {"bits_per_byte": 2.5})
+    found = rounds.outcome(tmp_path)
+    assert (found["selected_by"], found["documents"], found["train_tokens"]) == (tiny.SCORER, 3, 8)
+    assert (found["bits_per_byte"], found["scorer"], found["label_mae"]) == (2.5, "language_model-1", 1.4)
+    assert sum(found["mix"].values()) == pytest.approx(1, abs=1e-3)
+    line = rounds.table([found]).splitlines()[1]
+    assert "2.5000" in line
+    assert tiny.SCORER in line
+    assert json.loads(json.dumps(found)) == found
+    assert rounds.validation_repos(tmp_path) == ["second"] or rounds.validation_repos(tmp_path) == []
+
+
+def test_one_round_compares_nothing():
+    with pytest.raises(SeedbedError, match="compares nothing"):
+        rounds.main(["--rounds", "1"])
