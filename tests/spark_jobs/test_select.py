@@ -219,7 +219,8 @@ def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "files": files,
         "contents": [(sha(n), f"text of {n}", 100, "Python", 0) for n in names],
         "clusters": [
-            (sha(n), keeper if sha(n) in pair else sha(n), 2 if sha(n) in pair else 1, n != "alpha/2", 0) for n in names
+            (sha(n), keeper if sha(n) in pair else sha(n), 2 if sha(n) in pair else 1, n != "alpha/2", None, None, 0)
+            for n in names
         ],
         "syntax": [(sha(n), "python", "ok", False, 0.0, 1, 1, 0.1, 5, 20, 10.0, 0) for n in names],
         "scores": [(sha(n), scorer, (i + 1) / 20, 0) for i, n in enumerate(names) for scorer in ("s1", "other")],
