@@ -111,5 +111,7 @@ def test_labels_land_on_the_contents_they_were_given_for(spark, tmp_path):
     write(tmp_path / "labels.jsonl", {**GOOD, "score": 9})
     with pytest.raises(SeedbedError, match="rows of two parameter sets must not mix"):
         execute(JOB, cfg)
-    assert execute(JOB, load(CurateConfig, None, [f"output={tmp_path}", f"labels.path={path}", "rebuild=[labels]"]))
-    assert [row["score"] for row in store.read("labels").collect()] == [9.0]
+    again = [f"output={tmp_path}", f"labels.path={path}"]
+    assert execute(JOB, load(CurateConfig, None, [*again, "labels.oracle=other"]))  # another name lies beside the first
+    assert execute(JOB, load(CurateConfig, None, [*again, "labels.oracle=o", "rebuild=[labels]"]))
+    assert {(row["oracle"], row["score"]) for row in store.read("labels").collect()} == {("o", 9.0), ("other", 9.0)}

@@ -352,6 +352,7 @@ def test_two_prompts_never_mix_under_one_name_and_stand_beside_each_other_under_
     assert store.read("labels").groupBy("oracle").count().count() == 2
     execute(label_quality.JOB, cfg(fake.url, *changed, "rebuild=[labels]"))
     assert store.read("labels").count() == 16
+    assert len(fake.prompts) == 24  # the first oracle's rows were asked anew, the second's stayed
 
 
 def test_an_oracle_that_is_far_off_on_the_gold_set_is_asked_nothing_else(run, serve, tmp_path):
