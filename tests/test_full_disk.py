@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.inspect_tables import fingerprints
+from spark_jobs.certify import hashes
 from tests import corpus
 
 pytestmark = pytest.mark.slow
@@ -46,4 +46,4 @@ def test_a_full_disk_costs_a_restart_and_nothing_else(tmp_path):
     assert "disk is full" in first or "No space left on device" in first
     assert "Traceback" not in first
     subprocess.run([*command, f"output={tmp_path / 'whole'}"], cwd=ROOT, check=True)
-    assert fingerprints(str(out / "run")) == fingerprints(str(tmp_path / "whole"))
+    assert hashes(str(out / "run")) == hashes(str(tmp_path / "whole"))

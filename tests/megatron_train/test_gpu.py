@@ -53,7 +53,9 @@ def steps(tmp_path_factory):
 
 
 def test_fp32_losses_on_the_gpu_are_the_golden_ones_of_the_cpu(steps):
-    assert_close(steps(steps=6)["losses"], GOLDEN, 1e-2)  # Transformer Engine's kernels multiply fp32 in TF32
+    # Transformer Engine's kernels multiply fp32 in TF32.
+    tolerance = 1e-2 if importlib.util.find_spec("transformer_engine") else 1e-4
+    assert_close(steps(steps=6)["losses"], GOLDEN, tolerance)
 
 
 def test_bf16_losses_on_the_gpu_are_those_of_the_cpu(steps):
