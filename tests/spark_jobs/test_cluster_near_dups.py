@@ -141,7 +141,7 @@ def test_documents_shorter_than_a_shingle_are_compared_by_all_they_have(clusters
     assert [clusters[sha(text)].cluster_size for text in SHORT] == [2, 2, 1]
 
 
-@pytest.mark.parametrize(("parts", "seed"), [(1, 1), (7, 3)])
+@pytest.mark.parametrize(("parts", "seed"), [pytest.param(1, 1, marks=pytest.mark.slow), (7, 3)])
 def test_neither_partitions_nor_file_order_change_a_row(
     spark: SparkSession, tmp_path: Path, clustered: Store, parts: int, seed: int
 ) -> None:
@@ -150,7 +150,8 @@ def test_neither_partitions_nor_file_order_change_a_row(
     assert hashes(again.root, tables) == hashes(clustered.root, tables)
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_new_files_hash_only_themselves_and_give_the_tables_of_a_full_run(
     spark: SparkSession, tmp_path: Path, clustered: Store, seed: int
 ) -> None:
