@@ -59,6 +59,7 @@ def without_loops(found: dict[bytes, bytes]) -> dict[bytes, bytes]:
     return {node: component for node, component in found.items() if sizes[component] > 1}
 
 
+@pytest.mark.slow
 def test_stars_give_the_labels_of_union_find_also_after_a_kill_between_rounds(
     spark: SparkSession, tmp_path: Path, edges: DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

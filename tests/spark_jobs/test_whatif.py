@@ -65,6 +65,7 @@ def kept(db):
     return {row["k"] for row in db.sql("SELECT content_sha256 AS k FROM ranked WHERE kept")}
 
 
+@pytest.mark.slow
 def test_it_keeps_what_select_documents_keeps(spark, run):
     """Each cut is foretold from the tables that the one before it left, so the policy in force never is the one asked for."""
     cuts = [
