@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import sys
 
 import pytest
 
-from conf.errors import SeedbedError, run_cli
+from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
 from rl import problems, rewards, rollout
 from rl.rollout import Engine
@@ -78,16 +77,6 @@ def test_a_request_that_the_engine_refuses_is_an_error_that_names_it(tmp_path, m
         pytest.raises(SeedbedError, match="the engine could not score: ValueError: too long"),
     ):
         engine.score([[1, 2]])
-
-
-def test_a_full_disk_is_one_line_and_not_a_traceback(capsys):
-    def main(argv):
-        raise OSError(errno.ENOSPC, "No space left on device", "rollouts.jsonl")
-
-    with pytest.raises(SystemExit) as ended:
-        run_cli(main, [])
-    assert ended.value.code == 2
-    assert "error: No space left on device: rollouts.jsonl" in capsys.readouterr().err
 
 
 def test_a_problem_file_that_is_cut_or_not_text_is_named(tmp_path):
