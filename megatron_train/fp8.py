@@ -24,6 +24,11 @@ def have_transformer_engine() -> bool:
     return torch.cuda.is_available() and importlib.util.find_spec("transformer_engine") is not None
 
 
+def uses_transformer_engine(fp8: Fp8Config) -> bool:
+    """Its layers are the model's: where it can be used, but for an emulation of its recipes."""
+    return have_transformer_engine() and not fp8.emulate
+
+
 def megatron_fields(fp8: Fp8Config) -> dict[str, Any]:
     """The fields of TransformerConfig that make Transformer Engine compute in FP8; none where it is off or emulated."""
     if not fp8.on or fp8.emulate:

@@ -205,7 +205,7 @@ def _attend(
 def _layer_spec(
     config: TransformerConfig, fp8: Fp8Config, vp_stage: int | None
 ) -> ModuleSpec | TransformerBlockSubmodules:
-    if fp8_support.have_transformer_engine() and not fp8.emulate:
+    if fp8_support.uses_transformer_engine(fp8):
         return get_gpt_layer_with_transformer_engine_spec()
     layer = get_gpt_layer_local_spec(normalization="RMSNorm")
     layer.submodules.input_layernorm = RMSNorm

@@ -25,6 +25,7 @@ from conf.errors import SeedbedError
 from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
 from megatron_train import context, fp8_linear, parallel, weights
 from megatron_train import fp8 as fp8_support
+from megatron_train.documents import block_causal_mask, packed
 from megatron_train.model import build_chunks, transformer_config
 from megatron_train.optimizer import NotFinite, build_optimizer, set_rates
 
@@ -222,14 +223,6 @@ def language_model_loss(
     return -(logprobs * mask).sum(), mask.sum().to(torch.int), {}
 
 
-def block_causal_mask(document_ids: torch.Tensor) -> torch.Tensor:
-    """document_ids int [b, s], the same number within a document -> attention_mask bool [b, 1, s, s], True = may not attend:
-    no token sees a later one or another document. Rotary positions are relative, so they need no reset."""
-    s = document_ids.size(1)
-    other = document_ids[:, None, :, None] != document_ids[:, None, None, :]
-    return other | torch.ones(s, s, dtype=torch.bool, device=document_ids.device).triu(1)
-
-
 def _timed(finalize: Callable[..., None], reduction: Reduction) -> Callable[..., None]:
     def timed(*args: Any, **kwargs: Any) -> None:
         if reduction.exact and torch.cuda.is_available():
@@ -264,28 +257,36 @@ def _run(
             f"{len(micro_batches) % state.layout.pp}",
             "change the number of micro-batches, or set parallel.vpp=1",
         )
-    if fp8_support.have_transformer_engine() and any("document_ids" in batch for batch in micro_batches):
+    # Transformer Engine keeps documents apart in rows laid end to end: one long sequence for the schedule.
+    packing = "document_ids" in micro_batches[0] and fp8_support.uses_transformer_engine(state.fp8)
+    if packing and state.layout.cp > 1:
         raise SeedbedError(
-            "Transformer Engine's causal attention ignores an attention mask, so documents would see each other",
-            "leave data.document_mask and packing off where Transformer Engine is in use",
+            f"parallel.cp={state.layout.cp} with Transformer Engine cuts every document in {2 * state.layout.cp}, and documents "
+            "have any length",
+            "leave data.document_mask and packing off, or set parallel.cp=1",
         )
 
     def forward_step(batches: Any, chunk: torch.nn.Module) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
-        batch = {key: value.to(parallel.device()) for key, value in next(batches).items()}
-        if "document_ids" in batch:  # made here, one micro-batch at a time: it is s times larger than the ids
-            batch["attention_mask"] = block_causal_mask(batch.pop("document_ids"))
+        batch = dict(next(batches))
+        ids = batch.pop("document_ids", None)
+        layout = packed(ids, parallel.device()) if packing else None
+        batch = {key: value.to(parallel.device()) for key, value in batch.items()}
+        if ids is not None and not packing:  # made here, one micro-batch at a time: it is s times larger than the ids
+            batch["attention_mask"] = block_causal_mask(ids.to(parallel.device()))
         batch = context.cut(batch)
+        rows = (1, -1) if packing else batch["tokens"].shape
         output = chunk(
-            batch["tokens"],
-            None,  # position ids: rotary positions come from the place in the sequence
+            batch["tokens"].reshape(rows),
+            None,  # position ids: rotary positions come from the place in the sequence, or in the document
             batch.get("attention_mask"),
-            labels=batch["labels"],
+            labels=batch["labels"].reshape(rows),
+            packed_seq_params=layout,
             output_processor=_logprobs_of_labels,
             output_processor_context=(state.vocab_size, temperature),
         )
 
         def loss(logprobs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
-            total, count, sums = loss_fn(logprobs, batch)
+            total, count, sums = loss_fn(logprobs.view(batch["labels"].shape), batch)
             return total, count, {"loss": total.detach(), "tokens": count, **sums}
 
         return output, loss
@@ -295,8 +296,8 @@ def _run(
         data_iterator=[iter(micro_batches) for _ in state.chunks],
         model=state.chunks,
         num_microbatches=len(micro_batches),
-        seq_length=length,
-        micro_batch_size=size,
+        seq_length=size * length if packing else length,
+        micro_batch_size=1 if packing else size,
         forward_only=forward_only,
     )
 

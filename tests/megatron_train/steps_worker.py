@@ -9,6 +9,7 @@ import json
 import resource
 import sys
 from pathlib import Path
+from unittest import mock
 
 import torch
 from safetensors.torch import save_file
@@ -16,11 +17,12 @@ from safetensors.torch import save_file
 from conf.errors import SeedbedError
 from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
 from megatron_train import checkpoint, fp8_guard, hf, parallel, step, weights
+from megatron_train import model as model_of_ours
 
 VOCAB, SEQ, BATCH = 500, 32, 8  # 500 is padded to 512: padding must not reach the loss
 
 
-def micro_batches(number: int, size: int) -> list[step.Batch]:
+def micro_batches(number: int, size: int, documents: bool = False) -> list[step.Batch]:
     generator = torch.Generator().manual_seed(number)
     ids = torch.randint(0, VOCAB, (BATCH, SEQ + 1), generator=generator)
     mask = torch.rand(BATCH, SEQ, generator=generator) > torch.linspace(0.1, 0.9, BATCH)[:, None]
@@ -32,6 +34,10 @@ def micro_batches(number: int, size: int) -> list[step.Batch]:
         }
         for i in range(0, BATCH, size)
     ]
+    if documents:
+        owners = (torch.rand(BATCH, SEQ, generator=generator) < 1 / 12).cumsum(1)
+        for i, batch in enumerate(all_of_them):
+            batch["document_ids"] = owners[i * size : (i + 1) * size]
     return all_of_them[parallel.dp_rank() :: parallel.dp_size()]
 
 
@@ -49,6 +55,21 @@ def in_company_and_alone(state: step.TrainState) -> list[list[float]]:
         [one] = step.token_logprobs(state, [{"tokens": tokens[:, mine], "labels": labels[:, mine]}])
         alone.append(one)
     return [company[0].tolist(), torch.cat(alone, 1)[0].tolist()]
+
+
+class PackedAttention(model_of_ours.SDPACoreAttention):
+    """What Transformer Engine's attention does with rows laid end to end, from the definition: for machines without it."""
+
+    def forward(self, query, key, value, attention_mask, packed_seq_params=None, **rest):
+        if packed_seq_params is None:
+            return super().forward(query, key, value, attention_mask, **rest)
+        starts = packed_seq_params.cu_seqlens_q
+        alone = [part[:, None] for part in (query, key, value)]
+        out = [
+            super(PackedAttention, self).forward(*(part[begin:end] for part in alone), None)
+            for begin, end in zip(starts[:-1], starts[1:], strict=True)
+        ]
+        return torch.cat(out)[:, 0]
 
 
 def save(state: step.TrainState, options: dict) -> str | None:
@@ -79,6 +100,10 @@ def main(out: str, options: dict) -> None:
         overlap=options.get("overlap", False),
         recompute=options.get("recompute", "none"),
     )
+    if options.get("packed"):
+        model_of_ours.SDPACoreAttention = PackedAttention
+        step.fp8_support.uses_transformer_engine = lambda fp8: True
+        model_of_ours.fp8_support = mock.Mock(uses_transformer_engine=lambda fp8: False, wraps=model_of_ours.fp8_support)
     parallel.start(layout, seed=1)
     fp8 = Fp8Config(**options.get("fp8", {}))
     state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1, fp8=fp8)
@@ -96,7 +121,8 @@ def main(out: str, options: dict) -> None:
     for number in range(state.step, state.step + options.get("steps", 0)):
         if options.get("guard"):
             seen["cosines"] = fp8_guard.cosines(state, micro_batches(number, 2)[0], step.language_model_loss)
-        result = step.train_step(state, micro_batches(number, 2), step.language_model_loss, lr=options.get("lr", 1e-2))
+        batches = micro_batches(number, 2, options.get("blocked", False))
+        result = step.train_step(state, batches, step.language_model_loss, lr=options.get("lr", 1e-2))
         seen["losses"].append(result.loss)
         seen["grad_norms"].append(result.grad_norm)
         if number == 0 and "gradients" in options:

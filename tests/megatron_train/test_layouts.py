@@ -63,6 +63,17 @@ def test_a_document_in_a_masked_sequence_reads_as_it_does_alone(alone):
     assert company == pytest.approx(by_itself, abs=2e-5)
 
 
+@pytest.mark.slow
+def test_rows_laid_end_to_end_are_the_masked_rows(run_steps, gradients):
+    """Transformer Engine's form, in two pipeline stages, with an attention that follows its definition."""
+    masked = run_steps(1, steps=3, blocked=True, gradients=gradients("masked"))
+    packed = run_steps(2, steps=3, blocked=True, documents=True, packed=True, pp=2, gradients=gradients("packed"))
+    assert_close(packed["losses"], masked["losses"])
+    assert_gradients_agree(gradients("packed"), gradients("masked"))
+    company, by_itself = packed["documents"]
+    assert company == pytest.approx(by_itself, abs=2e-5)
+
+
 def test_tensor_and_pipeline_parallel_losses_and_gradients_are_those_of_one_process(alone, four, gradients):
     assert_close(four[0]["losses"], alone["losses"][:4])
     assert four[0]["grad_norms"] == pytest.approx(alone["grad_norms"][:4], rel=1e-4)

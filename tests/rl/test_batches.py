@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from megatron_train.step import block_causal_mask
+from megatron_train.documents import block_causal_mask
 from rl.batches import Example, micro_batches, packed_batches, places, weighted_places
 
 ONE = Example([10, 11, 12], [20, 21], {"advantage": 0.5}, {"old_logprobs": [-1.0, -2.0]})
