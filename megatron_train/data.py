@@ -171,14 +171,15 @@ class Blend:
 
 @dataclass
 class Cursor:
-    """Where in the order of samples a run is: a function of its step and of what rewinding left out."""
+    """Where in the order of samples a run is: a function of its step, of what its parent read and of what rewinding left out."""
 
     batch: int  # samples a step
+    before: int = 0  # read by the runs that this one goes on with
     skipped: int = 0
 
     def first_sample(self, step: int) -> int:
         """Of step `step`, counted from 0."""
-        return step * self.batch + self.skipped
+        return self.before + step * self.batch + self.skipped
 
 
 def open_blend(sources: dict[str, Manifest], cfg: PretrainConfig, split: str, cache: Path) -> Blend:

@@ -1,7 +1,7 @@
 """Documents that share a sequence kept from seeing each other, in the form that each attention takes.
 
-torch's attention takes a mask. Transformer Engine's causal attention would ignore one; it takes the rows of a micro-batch laid end
-to end with the places where documents begin (megatron-core's PackedSeqParams, format thd).
+torch's attention takes a mask. Transformer Engine's causal attention would ignore one; it takes the rows of a micro-batch laid
+end to end with the places where documents begin (megatron-core's PackedSeqParams, format thd).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def block_causal_mask(document_ids: torch.Tensor) -> torch.Tensor:
 
 
 def beginnings(document_ids: torch.Tensor) -> torch.Tensor:
-    """document_ids int [b, s] -> int32 [documents + 1]: where each document begins in the b * s places of the rows laid end to end,
-    and b * s. A row's first place begins a document, whatever the row before ended with."""
+    """document_ids int [b, s] -> int32 [documents + 1]: where each document begins in the b * s places of the rows laid end to
+    end, and b * s. A row's first place begins a document, whatever the row before ended with."""
     begins = torch.ones_like(document_ids, dtype=torch.bool)
     begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
     places = begins.flatten().nonzero()[:, 0]

@@ -63,7 +63,7 @@ def run(cfg: PretrainConfig) -> bool:
     writer = checkpoint.Writer(out / "checkpoints", cfg.keep, cfg.async_save, cfg.verify_checkpoints)
     log = RunLog(cfg, out, train, state, validation)
     if parallel.is_main():
-        print(_opening(cfg, train, state, dp), flush=True)
+        print(_opening(cfg, train, state, cursor, dp), flush=True)
     if cfg.samples and state.step == 0:
         _sample(state, manifest, out, keep_export=None)
 
@@ -140,16 +140,17 @@ def _validation(sources: dict[str, Manifest], cfg: PretrainConfig, out: Path) ->
 def _extra(cfg: PretrainConfig, train: Blend, cursor: Cursor) -> dict[str, Any]:
     """What a checkpoint says about its run beyond the weights. `order` is what the sequence of samples depends on."""
     return {
+        "samples_before": cursor.before,
         "skipped_samples": cursor.skipped,
-        "order": {
-            "tokens": train.identity,
-            "batch.total": cfg.batch.total,
-            "model.seq_length": cfg.model.seq_length,
-            "seed": cfg.seed,
-        },
+        "order": _order(cfg, train) | {"batch.total": cfg.batch.total},
         "config": to_dict(cfg),
         "config_hash": config_hash(cfg),
     }
+
+
+def _order(cfg: PretrainConfig, train: Blend) -> dict[str, Any]:
+    """What the sequence of samples is a function of."""
+    return {"tokens": train.identity, "model.seq_length": cfg.model.seq_length, "seed": cfg.seed}
 
 
 def _resume(state: TrainState, cfg: PretrainConfig, train: Blend, out: Path) -> Cursor:
@@ -166,15 +167,27 @@ def _resume(state: TrainState, cfg: PretrainConfig, train: Blend, out: Path) -> 
                 "restore these values, or use another output folder",
             )
         checkpoint.load(state, newest)
-        cursor.skipped = extra.get("skipped_samples", 0)
+        cursor.before, cursor.skipped = extra["samples_before"], extra["skipped_samples"]
     elif cfg.parent:
         checkpoint.load(state, Path(cfg.parent), begin=True)
+        cursor.before = _read_by_parent(checkpoint.read_manifest(Path(cfg.parent)), _order(cfg, train))
     if parallel.is_main():
         out.mkdir(parents=True, exist_ok=True)
         metrics.keep_up_to(out / "metrics.jsonl", state.step)
         (out / "config.yaml").write_text(to_yaml(cfg))
     parallel.barrier()
     return cursor
+
+
+def _read_by_parent(manifest: dict[str, Any], order: dict[str, Any]) -> int:
+    """How many samples of this run's order a checkpoint's run and its parents have read; 0 where it followed another order."""
+    extra = manifest["extra"]
+    theirs = extra.get("order", {})
+    if any(theirs.get(key) != value for key, value in order.items()):
+        return 0
+    return Cursor(theirs["batch.total"], extra["samples_before"], extra["skipped_samples"]).first_sample(
+        manifest["step"]
+    )
 
 
 def _losses(cfg: PretrainConfig, state: TrainState, out: Path) -> list[float]:
@@ -201,7 +214,7 @@ def _profiled(cfg: PretrainConfig, step: int, out: Path) -> Iterator[None]:
     profile.export_chrome_trace(str(out / f"trace-{parallel.rank()}.json"))
 
 
-def _opening(cfg: PretrainConfig, train: Blend, state: TrainState, dp: int) -> str:
+def _opening(cfg: PretrainConfig, train: Blend, state: TrainState, cursor: Cursor, dp: int) -> str:
     m, p = cfg.model, cfg.parallel
     parameters = m.parameters(state.vocab_size)
     total = cfg.schedule.steps * cfg.batch.total
@@ -211,7 +224,9 @@ def _opening(cfg: PretrainConfig, train: Blend, state: TrainState, dp: int) -> s
         f"chance loss ln({state.vocab_size}) = {math.log(state.vocab_size):.3f}",
     ]
     lines += [f"resumed at step {state.step}"] * (state.step > 0)
-    lines += [f"begins with {cfg.parent}"] * bool(cfg.parent and not state.step)
+    if cfg.parent and not state.step:
+        goes_on = f", goes on with its data at sample {cursor.before:,}" if cursor.before else ""
+        lines.append(f"begins with {cfg.parent}{goes_on}")
     return "\n".join(lines)
 
 

@@ -85,13 +85,23 @@ def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
             data=dataclasses.replace(cfg.data, blend=stage.blend or cfg.data.blend or tokens),
             schedule=schedule,
             parent=f"{parent}/step_{stage.parent_step:08d}" if stage.parent_step else parent,
-            # Another order of samples in every stage: with the parent's own, a stage would read again what that began with.
-            seed=int(config_hash(cfg.seed, stage.name)[:7], 16) if stage.parent else cfg.seed,
         )
+        cfg = dataclasses.replace(cfg, seed=_seed(plan, stage, cfg))
         cfg.check()
     except SeedbedError as error:
         raise SeedbedError(f"stage {stage.name}: {error.problem}", error.fix) from error
     return cfg
+
+
+def _seed(plan: StagesConfig, stage: StageConfig, cfg: PretrainConfig) -> int:
+    """Of the stage's order of samples: its parent's where the two read the same blend in sequences of one length, for the run
+    then goes on behind the parent's last sample; else one of its own, which does not begin with the parent's documents."""
+    if not stage.parent:
+        return cfg.seed
+    parent = resolve(plan, _stage(plan, stage.parent))
+    if (cfg.data, cfg.model.seq_length) == (parent.data, parent.model.seq_length):
+        return parent.seed
+    return int(config_hash(cfg.seed, stage.name)[:7], 16)
 
 
 def folder(plan: StagesConfig, name: str) -> Path:

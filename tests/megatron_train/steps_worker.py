@@ -5,6 +5,7 @@ steps_worker.py OUT.json '{"tp": 2, "pp": 2, "steps": 4, ...}'
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import sys
@@ -63,11 +64,11 @@ class PackedAttention(model_of_ours.SDPACoreAttention):
     def forward(self, query, key, value, attention_mask, packed_seq_params=None, **rest):
         if packed_seq_params is None:
             return super().forward(query, key, value, attention_mask, **rest)
-        starts = packed_seq_params.cu_seqlens_q
+        starts = packed_seq_params.cu_seqlens_q.tolist()
         alone = [part[:, None] for part in (query, key, value)]
         out = [
             super(PackedAttention, self).forward(*(part[begin:end] for part in alone), None)
-            for begin, end in zip(starts[:-1], starts[1:], strict=True)
+            for begin, end in itertools.pairwise(starts)
         ]
         return torch.cat(out)[:, 0]
 
@@ -103,7 +104,9 @@ def main(out: str, options: dict) -> None:
     if options.get("packed"):
         model_of_ours.SDPACoreAttention = PackedAttention
         step.fp8_support.uses_transformer_engine = lambda fp8: True
-        model_of_ours.fp8_support = mock.Mock(uses_transformer_engine=lambda fp8: False, wraps=model_of_ours.fp8_support)
+        model_of_ours.fp8_support = mock.Mock(
+            uses_transformer_engine=lambda fp8: False, wraps=model_of_ours.fp8_support
+        )
     parallel.start(layout, seed=1)
     fp8 = Fp8Config(**options.get("fp8", {}))
     state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1, fp8=fp8)

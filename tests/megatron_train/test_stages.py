@@ -59,7 +59,8 @@ def test_a_stage_becomes_a_run_with_its_own_rate_length_and_parent(plan_file, tm
     assert (long.model.seq_length, long.model.rope_base, long.schedule.steps) == (128, 1_000_000, 2)
     assert stable.parent == ""
     assert decay.parent == str(tmp_path / "stages" / "stable" / "pretrain" / "checkpoints")
-    assert len({stable.seed, decay.seed, long.seed}) == 3  # another order of samples in each
+    assert stable.seed == decay.seed  # one order of samples, in which the second goes on
+    assert long.seed != decay.seed  # its sequences are longer: another order
     assert stable.data.blend[0].tokens == str(tmp_path / "tokens")
 
 
@@ -140,7 +141,9 @@ def test_a_plan_killed_on_its_way_goes_on_to_the_end_on_two_processes(plan_file,
     assert "stage long" in said
     plan = plan_of(plan_file, run)
     assert [stages.state_of(stages.resolve(plan, stage))[0] for stage in plan.stages] == ["done"] * 3
-    # Each stage begins where its parent ended: with its weights, not with new ones.
+    # Each stage begins where its parent ended: with its weights, not with new ones, and behind the last sample that it read.
+    assert [row["first_sample"] for row in rows(decay)] == [48, 56, 64]
+    assert rows(run / "stages" / "long")[0]["first_sample"] == 0
     assert rows(decay)[0]["loss"] < rows(run / "stages" / "stable")[0]["loss"] - 0.5
     assert checkpoint.read_manifest(run / "stages/long/pretrain/checkpoints")["architecture"]["rope_base"] == 1_000_000
     status = stages.status(plan)
