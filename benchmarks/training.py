@@ -2,11 +2,11 @@
 
     python -m benchmarks.training --output runs/demo [--size tiny|small|350m|1b] [--steps 12] [--dtype fp32|bf16]
 
-They take turns, step by step, in one process. On a CPU, one thread and CPU seconds count, not the wall clock: a busy machine slows
-all alike. On a GPU the wall clock counts, from an idle device to an idle device. Ours is what the entry file does between two lines
-on the screen: read the micro-batches, step, write the row. The bare loop reads the same micro-batches and calls megatron-core
-alone. Under bf16 HF comes twice: with weights in bf16 alone, and with fp32 weights under autocast, which is what the other two
-keep as well.
+They take turns, step by step, in one process. On a CPU, one thread and CPU seconds count, not the wall clock: a busy machine
+slows all alike. On a GPU the wall clock counts, from an idle device to an idle device. Ours is what the entry file does between
+two lines on the screen: read the micro-batches, step, write the row. The bare loop reads the same micro-batches and calls
+megatron-core alone. Under bf16 HF comes twice: with weights in bf16 alone, and with fp32 weights under autocast, which is what the
+other two keep as well.
 """
 
 from __future__ import annotations
