@@ -120,8 +120,8 @@ def device() -> torch.device:
 
 
 def barrier() -> None:
-    if dist.is_initialized():
-        dist.barrier()
+    if dist.is_initialized():  # NCCL would guess the device from the rank
+        dist.barrier(device_ids=[torch.cuda.current_device()] if torch.cuda.is_available() else None)
 
 
 def broadcast_object(value: Any, src: int = 0) -> Any:
