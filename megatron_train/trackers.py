@@ -42,8 +42,15 @@ class MLflow:
 
     def __init__(self, folder: Path):
         self._mlflow = _need("mlflow", "mlflow")
-        self._mlflow.set_experiment("seedbed")
-        self._mlflow.start_run(run_name=str(folder))
+        try:
+            self._mlflow.set_experiment("seedbed")
+            self._mlflow.start_run(run_name=str(folder))
+        except Exception as error:  # a server that is away or a store that is refused: every client raises its own kind
+            uri = self._mlflow.get_tracking_uri()
+            raise SeedbedError(
+                f"MLflow cannot begin a run at {uri}: {error}",
+                "set MLFLOW_TRACKING_URI to a server or a database, or set tracker=none",
+            ) from error
 
     def log(self, row: dict[str, Any]) -> None:
         self._mlflow.log_metrics(numbers(row), step=row["step"])

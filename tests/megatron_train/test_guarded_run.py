@@ -125,6 +125,16 @@ def test_a_tracker_that_is_not_installed_is_refused_and_one_that_is_gets_every_n
     assert len(logged) == 2
 
 
+def test_a_tracking_server_that_is_away_is_named(monkeypatch, tmp_path):
+    def away(name):
+        raise ConnectionError("no route")
+
+    fake = types.SimpleNamespace(set_experiment=away, get_tracking_uri=lambda: "http://mlflow:5000")
+    monkeypatch.setitem(sys.modules, "mlflow", fake)
+    with pytest.raises(SeedbedError, match="MLflow cannot begin a run at http://mlflow:5000: no route"):
+        trackers.open_tracker("mlflow", tmp_path, main=True)
+
+
 def test_a_disk_without_room_is_refused_before_anything_is_written(monkeypatch, tmp_path):
     (tmp_path / "step_00000001").mkdir()
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=2e9))
