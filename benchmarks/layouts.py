@@ -2,9 +2,9 @@
 
     python -m benchmarks.layouts [--config conf/pretrain/demo.yaml] [--processes 8]
 
-Every row is one `python -m megatron_train verify_layout`: five steps in fp32 of the config's model, shrunk, with uneven loss masks, an
-all-masked context-parallel shard, document borders inside chunks and a checkpoint in between. Differences are relative to the
-largest value of a tensor.
+Every row is one `python -m megatron_train verify_layout`: five steps in fp32 of the config's model, shrunk, with uneven loss
+masks, an all-masked context-parallel shard, document borders inside chunks and a checkpoint in between. Differences are relative
+to the largest value of a tensor.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 They take turns, step by step, in one process. On a CPU, one thread and CPU seconds count, not the wall clock: a busy machine
 slows all alike. On a GPU the wall clock counts, from an idle device to an idle device. Ours is what the entry file does between
 two lines on the screen: read the micro-batches, step, write the row. The bare loop reads the same micro-batches and calls
-megatron-core alone. Under bf16 HF comes twice: with weights in bf16 alone, and with fp32 weights under autocast, which is what the
-other two keep as well.
+megatron-core alone. Under bf16 HF comes twice: with weights in bf16 alone, and with fp32 weights under autocast; the other two
+keep fp32 weights as well.
 """
 
 from __future__ import annotations
