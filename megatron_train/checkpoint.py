@@ -10,13 +10,17 @@ old ones deleted. Generators are seeded from (seed, step), so no generator state
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import dataclasses
 import json
 import logging
+import multiprocessing
 import os
 import queue
 import shutil
+import signal
 from collections.abc import Callable, Iterator
+from multiprocessing.managers import SyncManager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,8 @@ logging.getLogger("megatron.core.dist_checkpointing.strategies.torch").setLevel(
 # torch, megatron-core and the file system each have their own family of errors, and torch's is not even an Exception.
 _FAULTS = (Exception, CheckpointException)
 
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
 # Optimizer state that loads in every layout, and unprefixed keys (megatron-core distrib_optimizer.py).
 _METADATA = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}
 
@@ -52,9 +58,9 @@ class Writer:
     def __init__(self, root: Path, keep: int, background: bool = False, hashes: bool = True):
         self.root, self.keep, self.hashes = root, keep, hashes
         self._queue = AsyncCallsQueue() if background else None
-        # Where the writers leave their results. megatron-core would start a multiprocessing Manager for it: a process a rank that
-        # imports the whole program (seconds, 0.8 GB) and outlives a killed trainer. Only a forked writer needs it.
-        filesystem_async._results_queue = None if background else queue.Queue()
+        # Where the writers leave their results; megatron-core would spawn a process a rank for it that imports the whole program
+        # (seconds, 0.8 GB) and outlives a killed trainer.
+        filesystem_async._results_queue = _shared_queue() if background else queue.Queue()
         self._publish: Callable[[], None] | None = None
 
     def save(self, state: TrainState, extra: dict[str, Any]) -> Path:
@@ -285,6 +291,18 @@ def _refuse_differences(where: str, theirs: dict[str, Any], ours: dict[str, Any]
             f"{where} holds another architecture ({'; '.join(different)})",
             "restore these values, or use another output folder",
         )
+
+
+def _shared_queue() -> Any:
+    """A queue that a forked writer can fill before it ends, in a process that is forked as well and dies with this one."""
+    manager = SyncManager(ctx=multiprocessing.get_context("fork"))
+    manager.start(initializer=_die_with_parent)
+    return manager.Queue()
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, for the trainer: it saves, and needs the queue
 
 
 def _replace(path: Path, text: str) -> None:
