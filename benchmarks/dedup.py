@@ -83,12 +83,13 @@ if __name__ == "__main__":
     sign = MinhashDedupSignature(f"{work}/signatures", config=config)
     if tokenizer == "white space":
         sign.word_tokenizer = Words()
-    def stage(pipeline, tasks):
-        LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, workers=2, logging_dir=f"{work}/logs").run()
-    stage([JsonlReader(source), sign], 2)
-    stage([MinhashDedupBuckets(f"{work}/signatures", f"{work}/buckets", config=config)], 25)
-    stage([MinhashDedupCluster(f"{work}/buckets", f"{work}/remove", config=config)], 1)
-    stage([JsonlReader(source), MinhashDedupFilter(f"{work}/remove"), JsonlWriter(f"{work}/kept", compression=None)], 2)
+    def stage(name, pipeline, tasks):  # finished tasks are known by their logs
+        LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, workers=2, logging_dir=f"{work}/logs/{name}").run()
+    stage("sign", [JsonlReader(source), sign], 2)
+    stage("buckets", [MinhashDedupBuckets(f"{work}/signatures", f"{work}/buckets", config=config)], 25)
+    stage("cluster", [MinhashDedupCluster(f"{work}/buckets", f"{work}/remove", config=config)], 1)
+    kept = JsonlWriter(f"{work}/kept", compression=None)
+    stage("filter", [JsonlReader(source), MinhashDedupFilter(f"{work}/remove"), kept], 2)
 """
 
 KERNEL = """
