@@ -17,6 +17,10 @@ from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
 
+# Wheels are read as archives and never installed: any of these will do, and the pinned hash says which of them is meant.
+TAGS = ["--python-version", "3.11", "--implementation", "cp", "--ignore-requires-python"]
+TAGS += [word for abi in ("cp311", "abi3", "none") for word in ("--abi", abi)]
+TAGS += [word for name in ("any", "manylinux2014_x86_64", "manylinux_2_28_x86_64") for word in ("--platform", name)]
 LINE = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})")
 
 
@@ -63,7 +67,7 @@ def _download(source: Source, folder: Path) -> None:
         pinned = Path(scratch) / "requirement.txt"
         pinned.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        command += ["--platform", "any", "--python-version", "3.12", "--implementation", "py", "--abi", "none"]
+        command += TAGS
         command += ["--require-hashes", "-r", str(pinned), "-d", str(Path(scratch) / "got")]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:

@@ -31,6 +31,7 @@ INHERITED = (
     "repos",
     "contents",
     "signatures",
+    "near_misses",
     "near_edges",
     "clusters",
     "repo_overlaps",

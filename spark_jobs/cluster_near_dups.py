@@ -8,7 +8,8 @@
 3. Guard: similarity is not transitive, so a component may chain together contents that have little in common. Its members
    pass by, best first, with their texts; each joins the first survivor to which its true Jaccard reaches near.threshold, or
    survives itself (kernels/leaders.py). So whatever is dropped is a near duplicate of the very content kept for it, and
-   `clusters.jaccard` says how near. A worker holds the shingles of one component's survivors and a batch.
+   `clusters.jaccard` says how near. A worker holds the shingles of one component's survivors and a batch. Where edges join all
+   members to the best one, as in every pair, the similarities are known and no text is read again.
 4. A component of more than near.component_cap members is cut into pieces of that many, in the order of their signatures, so
    that most near duplicates stay together; each piece is guarded by itself. It keeps a survivor a piece at the least.
 
@@ -54,7 +55,9 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
 
         components = hold(connected(ctx.inputs["near_edges"], ctx, "near_edges"), "components")
         members = hold(ranked(in_pieces(components, ctx), ctx), "ranks")
-        led = hold(guarded(members, ctx.inputs["contents"], ctx.cfg.near), "guard")
+        settled = hold(settled_by_edges(members, ctx.inputs["near_edges"], ctx.cfg.near), "settled by edges")
+        open_ones = hold(members.join(settled, "content_sha256", "left_anti"), "to be guarded")
+        led = hold(settled.unionByName(guarded(open_ones, ctx.inputs["contents"], ctx.cfg.near)), "guard")
         yield "clusters", rows_of(led, ctx.inputs["contents"])
 
 
@@ -92,6 +95,21 @@ def ranked(members: DataFrame, ctx: Context) -> DataFrame:
     )
     placed = members.join(standing, "content_sha256", "left").withColumn("place", F.row_number().over(best_first))
     return placed.select("content_sha256", *GROUP, "place")
+
+
+def settled_by_edges(members: DataFrame, edges: DataFrame, near: NearSettings) -> DataFrame:
+    """What `guarded` would say of the groups whose best member has a verified edge to every other: it leads them all."""
+    ends = edges.filter(F.col("jaccard") >= near.threshold).select("a", "b", "jaccard")
+    both = ends.unionByName(ends.select(F.col("b").alias("a"), F.col("a").alias("b"), "jaccard"))
+    best = members.filter("place = 1").select(*GROUP, F.col("content_sha256").alias("keeper"))
+    near_best = both.withColumnsRenamed({"a": "keeper", "b": "content_sha256"})
+    known = (
+        members.join(best, GROUP)
+        .join(near_best, ["keeper", "content_sha256"], "left")
+        .withColumn("jaccard", F.when(F.col("keeper") == F.col("content_sha256"), 1.0).otherwise(F.col("jaccard")))
+        .withColumn("unknown", F.count_if(F.col("jaccard").isNull()).over(Window.partitionBy(*GROUP)))
+    )
+    return known.filter("unknown = 0").select("content_sha256", "component_id", "keeper", "jaccard")
 
 
 def guarded(members: DataFrame, contents: DataFrame, near: NearSettings) -> DataFrame:

@@ -1,4 +1,4 @@
-"""find_near_pairs: signatures, contents -> near_edges, the verified pairs: the evidence of near dedup.
+"""find_near_pairs: signatures, contents -> near_misses, near_edges: every pair compared, the evidence of near dedup.
 
     spark-submit spark_jobs/find_near_pairs.py --config conf/curate/local.yaml output=DIR [near.threshold=0.8 ...]
 
@@ -13,6 +13,9 @@
    failed members of each star become hubs and are paired with all of its other members, and those pairs are verified too.
    So a star with at most REHUBBED failures yields the very components that comparing all its pairs would yield; only
    in a star with more can two duplicates that both failed escape, and then only if no other band joins them.
+
+Pairs that an earlier run compared are taken over from both tables, whatever the threshold was: a true Jaccard depends on two
+texts and the shingles alone. So new contents cost the pairs that they bring, and the rows are those of a full run.
 
 Nothing here depends on file order, partitions or executors.
 """
@@ -37,7 +40,8 @@ from spark_jobs.kernels.jaccard import jaccard
 from spark_jobs.kernels.shingles import distinct, shingle_hashes
 from spark_jobs.tables import TABLES
 
-STAR = ["band", "key", "chunk"]  # what names a star: the bucket, and the piece of it (-1: the hubs of the pieces)
+# What names a star: the bucket, and the piece of it (-1: the hubs of the pieces). The key comes first, as sorts go by it fast.
+STAR = ["key", "band", "chunk"]
 REHUBBED = 32  # failed members of a star that get a second look; bounds its cost at 32 pairs a member
 HUB = -1  # stands for `band` in the row that brings a hub's own text
 
@@ -45,9 +49,10 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
-    """(near_edges, rows)."""
+    """(near_misses, rows), (near_edges, rows)."""
     near = ctx.cfg.near
     require_signatures(ctx)
+    known = judged_before(ctx)
     contents = ctx.inputs["contents"].select("content_sha256", "text")
     with ExitStack() as held:
 
@@ -63,10 +68,38 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
         report_hot(hot, near.bucket_cap)
         links = hold(star_links(members, hot, near.bucket_cap), "bands and stars")
         pairs = hold(pairs_of(links), "pairs")
-        first = hold(verify(pairs, contents, near), "verification")
+        due = hold(pairs if known is None else pairs.join(known, ["a", "b"], "left_anti"), "pairs to verify")
+        first = hold(with_known(verify(due, contents, near), pairs, known), "verification")
         pairs = hold(second_look(links, first, near.threshold), "pairs of the second look")
-        second = verify(pairs, contents, near)
-        yield "near_edges", first.unionByName(second).filter(F.col("jaccard") >= near.threshold)
+        again = hold(pairs if known is None else pairs.join(known, ["a", "b"], "left_anti"), "pairs to verify")
+        second = hold(with_known(verify(again, contents, near), pairs, known), "verification of the second look")
+        ctx.notes["pairs_verified"] = due.count() + again.count()
+        rows = first.unionByName(second)
+        yield "near_misses", rows.filter(F.col("jaccard") < near.threshold)
+        yield "near_edges", rows.filter(F.col("jaccard") >= near.threshold)
+
+
+def judged_before(ctx: Context) -> DataFrame | None:
+    """(a, b, jaccard_estimate, jaccard) of the pairs that earlier runs compared under these parameters; None without any."""
+    near = ctx.cfg.near
+    asked = minhash.parameters(near.num_perm, near.shingle, near.seed)
+    found = None
+    for table in JOB.writes:
+        last = ctx.store.last_commit(table)
+        if last is None or {key: last.lineage.get("params", {}).get(key) for key in asked} != asked:
+            continue
+        rows = ctx.store.read(table, last.version)
+        rows = rows.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"), "jaccard_estimate", "jaccard")
+        found = rows if found is None else found.unionByName(rows)
+    return None if found is None else found.dropDuplicates(["a", "b"])  # a run killed between the tables leaves both
+
+
+def with_known(verified: DataFrame, pairs: DataFrame, known: DataFrame | None) -> DataFrame:
+    """`verified`, and those of `pairs` whose similarity is known."""
+    if known is None:
+        return verified
+    over = pairs.join(known, ["a", "b"]).withColumns({"a": _hex("a"), "b": _hex("b")})
+    return verified.unionByName(over.select(*verified.columns))
 
 
 def require_signatures(ctx: Context) -> None:
@@ -134,6 +167,8 @@ def star_links(members: DataFrame, hot: DataFrame, cap: int) -> DataFrame:
     placed = members.join(hot, ["band", "key"], "left").withColumn("pieces", pieces)
     placed = placed.withColumn("chunk", F.pmod(F.xxhash64("sha"), "pieces").cast("int"))
     placed = placed.withColumn("hub", F.min("sha").over(star))
+    if hot.isEmpty():
+        return placed.filter("sha != hub").select(*STAR, "hub", "sha")
     hubs = placed.filter("sha = hub and pieces > 1").withColumn("chunk", F.lit(-1))
     hubs = hubs.withColumn("hub", F.min("sha").over(star))
     return placed.unionByName(hubs).filter("sha != hub").select(*STAR, "hub", "sha")
@@ -161,7 +196,7 @@ def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> Data
 
 
 def verify(pairs: DataFrame, contents: DataFrame, near: NearSettings) -> DataFrame:
-    """Rows of `near_edges` for (a, b, band) pairs, whatever their similarity.
+    """Rows of `near_edges` or `near_misses` for (a, b, band) pairs.
 
     The estimate is taken from the shingles in hand: the same bits as the stored signatures give, without moving a
     kilobyte a row.
@@ -206,9 +241,10 @@ def _comparer(near: NearSettings) -> Callable[[Batches], Batches]:
 
 
 def summarize(ctx: Context) -> Summary:
-    """Contents in, verified edges out."""
-    rows = ctx.inputs["contents"].count()
-    return Summary(JOB.name, rows_in=rows, rows_out=ctx.inputs["near_edges"].count())
+    """Contents in, verified edges out. The notes: pairs that were proposed, and those of them that were not known before."""
+    edges, misses = ctx.inputs["near_edges"].count(), ctx.inputs["near_misses"].count()
+    notes = {"pairs": edges + misses, **ctx.notes}
+    return Summary(JOB.name, rows_in=ctx.inputs["contents"].count(), rows_out=edges, notes=notes)
 
 
 def parameters(ctx: Context) -> dict[str, Any]:
@@ -229,7 +265,7 @@ def _hex(column: str) -> Column:
 
 JOB = TableJob(
     name="find_near_pairs",
-    writes=("near_edges",),
+    writes=("near_misses", "near_edges"),
     params=parameters,
     transform=transform,
     reads=("contents", "signatures"),

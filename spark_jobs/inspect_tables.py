@@ -14,6 +14,7 @@ TABLE_NAMES = (
     "repos",
     "contents",
     "signatures",
+    "near_misses",
     "near_edges",
     "clusters",
     "repo_overlaps",

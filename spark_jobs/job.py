@@ -85,6 +85,7 @@ class Context:
     cfg: CurateConfig
     store: Store
     inputs: Inputs
+    notes: dict[str, Any] = field(default_factory=dict)  # figures that a transform leaves for the summary
 
     @property
     def spark(self) -> Any:
@@ -182,6 +183,8 @@ class ShardJob:
 
     def _missing(self, ctx: Context) -> DataFrame:
         key = list(TABLES[self.output].key)
+        if not ctx.store.exists(self.output):  # nothing to be joined with, so no text is shuffled for it
+            return self.due(ctx)
         have = ctx.store.read_or_empty(self.output).select(*key, "shard")
         return self.due(ctx).join(have, [*key, "shard"], "left_anti")
 

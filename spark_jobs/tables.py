@@ -56,6 +56,9 @@ TABLES: dict[str, Table] = {
         "content_sha256 string, text string, bytes long, language string, shard int", ("content_sha256",)
     ),
     "signatures": Table("content_sha256 string, signature binary, shingles int, shard int", ("content_sha256",)),
+    "near_misses": Table(
+        "a string, b string, band int, jaccard_estimate double, jaccard double", key=("a", "b"), sharded=False
+    ),
     "near_edges": Table(
         "a string, b string, band int, jaccard_estimate double, jaccard double", key=("a", "b"), sharded=False
     ),

@@ -106,6 +106,24 @@ def test_a_component_over_the_cap_is_cut_into_pieces_of_it(
     assert {row.content_sha256: row.keeper for row in rows} == want
 
 
+def test_what_edges_settle_is_what_the_texts_say(
+    spark: SparkSession, clustered: Store, clusters: dict[str, Row], sets: dict[str, set[int]]
+) -> None:
+    ctx = context(spark, Path(clustered.root))
+    components = clustered.read("clusters").select("content_sha256", "component_id", F.lit(0).alias("piece"))
+    members = cluster_near_dups.ranked(components, ctx)
+    edges = clustered.read("near_edges")
+    rows = cluster_near_dups.settled_by_edges(members, edges, NEAR).collect()
+    survivor = {row.cluster_id: key for key, row in clusters.items() if row.survivor}
+    found = {row.content_sha256: (row.component_id, row.keeper, row.jaccard) for row in rows}
+    want = {key: (row.component_id, survivor[row.cluster_id], row.jaccard) for key, row in clusters.items()}
+    assert found == {key: want[key] for key in found}
+    sizes = Counter(row.component_id for row in clusters.values())
+    assert {key for key, row in clusters.items() if sizes[row.component_id] <= 2} <= set(found)  # a pair is an edge
+    assert sum(sizes[component] > 2 for component, _, _ in found.values()) > 5
+    assert len(found) < len(clusters) - 10  # chains need the texts
+
+
 def test_survivors_are_carried_from_batch_to_batch(spark: SparkSession, clustered: Store) -> None:
     before = spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch")
     ctx = context(spark, Path(clustered.root))
@@ -146,7 +164,7 @@ def test_neither_partitions_nor_file_order_change_a_row(
     spark: SparkSession, tmp_path: Path, clustered: Store, parts: int, seed: int
 ) -> None:
     again = sign_and_cluster(spark, tmp_path, seed, parts)
-    tables = ("signatures", "near_edges", "clusters")
+    tables = ("signatures", "near_misses", "near_edges", "clusters")
     assert hashes(again.root, tables) == hashes(clustered.root, tables)
 
 
@@ -160,9 +178,10 @@ def test_new_files_hash_only_themselves_and_give_the_tables_of_a_full_run(
     write_inputs(store, TEXTS, seed, parts=2)
     summary = sign_contents.JOB.run(context(spark, tmp_path))
     assert summary.rows_in == len(TEXTS) - len(first)
-    for job in (find_near_pairs.JOB, cluster_near_dups.JOB):
-        job.run(context(spark, tmp_path))
-    tables = ("signatures", "near_edges", "clusters")
+    pairs = find_near_pairs.JOB.run(context(spark, tmp_path)).notes
+    assert 0 < pairs["pairs_verified"] < pairs["pairs"]
+    cluster_near_dups.JOB.run(context(spark, tmp_path))
+    tables = ("signatures", "near_misses", "near_edges", "clusters")
     assert hashes(store.root, tables) == hashes(clustered.root, tables)
     assert f"clusters@0 -> clusters@1: {summary.rows_in} contents came, 0 left" in diff(store.root)
 

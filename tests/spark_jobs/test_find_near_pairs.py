@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -35,6 +36,32 @@ def test_every_edge_carries_its_evidence(
         assert e.jaccard == similarity(sets[e.a], sets[e.b]) >= NEAR.threshold
         assert e.jaccard_estimate == np.mean(signature[e.a] == signature[e.b])
         assert keys[e.a][e.band] == keys[e.b][e.band]
+
+
+def test_pairs_that_failed_are_kept_as_evidence_too(
+    clustered: Store, edges: list[Row], sets: dict[str, set[int]]
+) -> None:
+    misses = clustered.read("near_misses").collect()
+    assert misses
+    assert not {(m.a, m.b) for m in misses} & {(e.a, e.b) for e in edges}
+    assert all(m.jaccard == similarity(sets[m.a], sets[m.b]) < NEAR.threshold for m in misses)
+
+
+def test_pairs_compared_before_are_taken_over_whatever_the_threshold(
+    spark: SparkSession, clustered: Store, tmp_path: Path, edges: list[Row]
+) -> None:
+    """One verdict is forged beforehand: it comes out as it went in, so that pair was not compared again."""
+    shutil.copytree(clustered.root, tmp_path, dirs_exist_ok=True)
+    store = Store(spark, str(tmp_path))
+    forged = min((e.a, e.b) for e in edges)
+    lie = F.when(F.struct("a", "b") == F.struct(*map(F.lit, forged)), 0.9999).otherwise(F.col("jaccard"))
+    lineage = store.last_commit("near_edges").lineage
+    store.overwrite("near_edges", store.read("near_edges").withColumn("jaccard", lie), lineage)
+    summary = find_near_pairs.JOB.run(context(spark, tmp_path, "near.threshold=0.75"))
+    want = {(e.a, e.b): e.jaccard for e in edges if e.jaccard >= 0.75} | {forged: 0.9999}
+    found = {(e.a, e.b): e.jaccard for e in store.read("near_edges").collect()}
+    assert {pair: found[pair] for pair in want} == want
+    assert summary.notes["pairs_verified"] < summary.notes["pairs"] / 4  # what the second look adds at 0.75
 
 
 def test_signatures_of_another_parameter_set_are_refused_and_both_are_named(

@@ -128,7 +128,7 @@ def test_an_empty_folder_is_refused_with_the_command_that_fills_it(tmp_path):
 
 def test_commits_are_dated_and_carry_their_lineage(run):
     db = DeltaReader(run, TABLE_NAMES)
-    unwritten = ("repos", "signatures", "repo_overlaps", "repo_clusters", "recall")
+    unwritten = ("repos", "signatures", "near_misses", "repo_overlaps", "repo_clusters", "recall")
     assert db.names == tuple(name for name in TABLE_NAMES if name not in unwritten)
     assert db.lineage("decisions")["params"] == {"scorer": tiny.SCORER}
     assert abs(datetime.now(UTC) - db.committed_at("files")) < timedelta(hours=1)

@@ -1,0 +1,314 @@
+"""Near dedup end to end, ours against datatrove and text-dedup: one corpus, one run, two cores.
+
+    python -m benchmarks.dedup output=DIR [megabytes=N] [datatrove=PYTHON] [spacy=PYTHON] [textdedup=PYTHON]
+    python -m benchmarks.dedup output=DIR growth=1,2,5,10
+
+DIR holds the tables that ingest wrote; `megabytes` takes as much of `contents`, in the order of their hash. A corpus of 1 GB:
+
+    python -m demo.fetch benchmarks/dedup_sources.txt downloads/dedup
+    python -m spark_jobs run input=downloads/dedup output=runs/dedup until=contents
+
+The peers come with virtual environments of their own; `spacy` is datatrove's again, and asks for its default tokenizer too:
+
+    python -m venv datatrove && datatrove/bin/pip install "datatrove[processing]==0.10.1" spacy xxhash orjson
+    python -m venv textdedup && textdedup/bin/pip install "text-dedup==0.4.0"
+
+All have two workers, 5-word shingles, 25 bands of 10 values and threshold 0.7, and start from texts without exact duplicates
+that lie on disk in the form they like best (Delta, JSON lines, Parquet): nobody's ingest is timed. Ours reads and writes Delta
+tables and compares every pair and every dropped content by true Jaccard; the peers write the texts that are kept, unverified.
+datatrove's fastest tokenizer is white space, which it takes as a WordTokenizer. Process start-up is in everybody's time; `start`
+is what our command costs on ten files. CPU seconds are those of the process tree, Python workers and JVM included, memory its
+largest sum of resident sets; `JVM` is the largest of one, and holds Spark's driver and, in local mode, its executor.
+
+Quality, by brute force over 400 contents against all, true Jaccard of 5-token shingles without licence heads:
+  removed    share of the contents
+  precision  share of the removed that are near duplicates (J >= 0.7) of a content that was kept
+  recall     share of near-duplicate pairs of which no more than one was kept
+
+growth: the corpus and, for each further copy, the same texts with their letters rotated, so that shingles are new and duplicates
+stay among themselves. The exponent is the slope of log wall against log bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import string
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import DeltaTable, write_deltalake
+
+from spark_jobs.kernels.jaccard import similar_pairs
+from spark_jobs.kernels.license_head import license_end
+from spark_jobs.kernels.shingles import distinct, shingle_hashes
+
+ROOT = Path(__file__).parents[1]
+ASKED, THRESHOLD = 400, 0.7
+GOALS = {"datatrove, white space": 20.0, "datatrove, spaCy": 20.0, "text-dedup": 8.0}
+
+DATATROVE = """
+import sys
+from datatrove.executor.local import LocalPipelineExecutor
+from datatrove.pipeline.dedup.minhash import (
+    MinhashConfig, MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature)
+from datatrove.pipeline.readers import JsonlReader
+from datatrove.pipeline.writers import JsonlWriter
+from datatrove.utils.hashing import HashConfig
+from datatrove.utils.word_tokenizers import WordTokenizer
+
+class Words(WordTokenizer):
+    def word_tokenize(self, text):
+        return text.split()
+    def sent_tokenize(self, text):
+        raise NotImplementedError
+    def span_tokenize(self, text):
+        raise NotImplementedError
+
+if __name__ == "__main__":
+    source, work, tokenizer = sys.argv[1:]
+    config = MinhashConfig(n_grams=5, num_buckets=25, hashes_per_bucket=10, hash_config=HashConfig(precision=64))
+    sign = MinhashDedupSignature(f"{work}/signatures", config=config)
+    if tokenizer == "white space":
+        sign.word_tokenizer = Words()
+    def stage(name, pipeline, tasks):  # finished tasks are known by their logs
+        LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, workers=2, logging_dir=f"{work}/logs/{name}").run()
+    stage("sign", [JsonlReader(source), sign], 2)
+    stage("buckets", [MinhashDedupBuckets(f"{work}/signatures", f"{work}/buckets", config=config)], 25)
+    stage("cluster", [MinhashDedupCluster(f"{work}/buckets", f"{work}/remove", config=config)], 1)
+    kept = JsonlWriter(f"{work}/kept", compression=None)
+    stage("filter", [JsonlReader(source), MinhashDedupFilter(f"{work}/remove"), kept], 2)
+"""
+
+KERNEL = """
+import sys, time
+import pyarrow.dataset as ds
+from spark_jobs.kernels import minhash
+from spark_jobs.kernels.shingles import shingle_hashes
+spent = 0.0
+for turn in range(2):  # the first loads the machine code
+    for batch in ds.dataset(sys.argv[1]).to_batches(columns=["text"], batch_size=512):
+        started = time.process_time()
+        minhash.signatures(shingle_hashes(batch["text"], 5), 256, 1)
+        spent += (time.process_time() - started) * turn
+        if not turn:
+            break
+print(spent)
+"""
+
+
+def measure(command: list[str], **options: Any) -> dict[str, float]:
+    """Run `command`; wall seconds, CPU seconds of its process tree, and resident sets in MB: largest sum, largest JVM, itself."""
+    started = time.monotonic()
+    peak = {"MB": 0, "JVM": 0, "driver": 0}
+    spent: dict[tuple[int, float], float] = {}
+    with tempfile.TemporaryFile() as log:
+        child = psutil.Popen(command, stdout=log, stderr=log, **options)
+        while child.poll() is None:
+            resident = {"MB": 0, "JVM": 0, "driver": 0}
+            for process in _tree(child):
+                try:
+                    times, size = process.cpu_times(), process.memory_info().rss
+                    spent[process.pid, process.create_time()] = times.user + times.system
+                    resident["MB"] += size
+                    kind = "JVM" if process.name() == "java" else "driver" if process.pid == child.pid else "other"
+                    resident[kind] = max(resident.get(kind, 0), size)
+                except psutil.Error:
+                    continue
+            peak = {key: max(value, resident[key]) for key, value in peak.items()}
+            time.sleep(0.1)
+        if child.returncode:
+            log.seek(0)
+            sys.exit(f"{' '.join(command)[:200]} failed:\n{log.read().decode()[-3000:]}")
+    sizes = {key: value / 1e6 for key, value in peak.items()}
+    return {"wall": time.monotonic() - started, "cpu": sum(spent.values()), **sizes}
+
+
+def _tree(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def read_contents(output: str, megabytes: int) -> pa.Table:
+    """`contents` in the order of their hash; up to `megabytes`, or all for 0."""
+    table = DeltaTable(f"{output}/tables/contents").to_pyarrow_table().sort_by("content_sha256")
+    table = table.set_column(table.column_names.index("text"), "text", table["text"].cast(pa.large_string()))
+    upto = pc.cumulative_sum(table["bytes"]).to_numpy()
+    return table.slice(0, np.searchsorted(upto, megabytes * 1_000_000, "right")) if megabytes else table
+
+
+def rotated(table: pa.Table, by: int) -> pa.Table:
+    """The same contents with their letters rotated by `by` after the licence head, under hashes of their own."""
+    lower, upper = string.ascii_lowercase, string.ascii_uppercase
+    letters = bytes.maketrans((lower + upper).encode(), (lower[by:] + lower[:by] + upper[by:] + upper[:by]).encode())
+    texts = []
+    for text in table["text"].to_pylist():
+        data = text.encode()
+        head = license_end(np.frombuffer(data, np.uint8), 0, len(data))
+        texts.append(data[:head] + data[head:].translate(letters))
+    shas = [hashlib.sha256(data).hexdigest() for data in texts]
+    columns = {
+        "content_sha256": pa.array(shas),
+        "text": pa.array([data.decode() for data in texts], pa.large_string()),
+        "shard": pa.array([int(sha[:2], 16) // 64 for sha in shas], table["shard"].type),
+    }
+    for name, column in columns.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def write_run(table: pa.Table, output: str, folder: Path) -> Path:
+    """The tables that near dedup reads: `contents` from `table`, two files a shard as ingest has them, the others as they are."""
+    half = len(table) // 2
+    for part in (table.slice(0, half), table.slice(half)):
+        write_deltalake(str(folder / "tables/contents"), part, partition_by=["shard"], mode="append")
+    for name in ("files", "repos"):
+        shutil.copytree(f"{output}/tables/{name}", folder / "tables" / name, copy_function=os.link)
+    return folder
+
+
+def ours(folder: Path) -> dict[str, float]:
+    command = [sys.executable, "-m", "spark_jobs", "run", f"output={folder}", "from=signatures", "until=clusters"]
+    return measure([*command, "spark.master=local[2]", "spark.driver_memory=1500m"], cwd=ROOT)
+
+
+def kernel_speed(folder: Path, megabytes: float) -> float:
+    """MB/s of one core, text in Arrow buffers to signatures."""
+    command = [sys.executable, "-c", KERNEL, str(folder / "tables/contents")]
+    return megabytes / float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+
+
+def kept_by_ours(folder: Path) -> set[str]:
+    rows = DeltaTable(str(folder / "tables/clusters")).to_pyarrow_table(columns=["content_sha256", "survivor"])
+    return set(rows.filter(rows["survivor"])["content_sha256"].to_pylist())
+
+
+def datatrove(python: str, table: pa.Table, work: Path, tokenizer: str) -> tuple[dict[str, float], set[str]]:
+    (work / "source").mkdir(parents=True)
+    for half in (0, 1):
+        rows = table.select(["content_sha256", "text"]).take(np.arange(half, len(table), 2)).to_pylist()
+        lines = (json.dumps({"id": row["content_sha256"], "text": row["text"]}) + "\n" for row in rows)
+        (work / "source" / f"{half}.jsonl").write_text("".join(lines))
+    (work / "pipeline.py").write_text(DATATROVE)
+    figures = measure([python, str(work / "pipeline.py"), str(work / "source"), str(work), tokenizer])
+    kept = set()
+    for file in (work / "kept").rglob("*.jsonl"):
+        with file.open() as lines:
+            kept |= {json.loads(line)["id"] for line in lines}
+    return figures, kept
+
+
+def textdedup(python: str, table: pa.Table, work: Path) -> tuple[dict[str, float], set[str]]:
+    work.mkdir()
+    pq.write_table(table.select(["content_sha256", "text"]), work / "corpus.parquet")
+    options = {
+        "path": "parquet", "data_files": work / "corpus.parquet", "split": "train", "column": "text", "output": work / "kept",
+        "cache_dir": work / "cache", "ngram": 5, "min_length": 0, "num_perm": 256, "b": 25, "r": 10, "threshold": THRESHOLD,
+        "num_proc": 2,
+    }  # fmt: skip
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    figures = measure([python, "-m", "text_dedup.minhash", *words], cwd=work)
+    kept: set[str] = set()
+    for file in (work / "kept").glob("*.arrow"):
+        kept |= set(pa.ipc.open_stream(file).read_all()["content_sha256"].to_pylist())
+    return figures, kept
+
+
+def quality(table: pa.Table, kept: set[str], sets: Any) -> str:
+    """See the module's docstring."""
+    is_kept = np.array([sha in kept for sha in table["content_sha256"].to_pylist()])
+    removed = np.flatnonzero(~is_kept)
+    removed = removed[np.linspace(0, len(removed) - 1, min(ASKED, len(removed))).astype(np.int64)]
+    query, other, _ = similar_pairs(sets, removed, THRESHOLD)
+    sound = np.zeros(len(removed), bool)
+    sound[query[is_kept[other]]] = True
+    asked = np.linspace(0, len(table) - 1, min(ASKED, len(table))).astype(np.int64)
+    query, other, _ = similar_pairs(sets, asked, THRESHOLD)
+    resolved = ~(is_kept[asked[query]] & is_kept[other])
+    return f"removed {1 - is_kept.mean():.3f}  precision {sound.mean():.3f}  recall {resolved.mean():.3f} ({len(resolved)} pairs)"
+
+
+def compare(options: dict[str, str], root: Path) -> None:
+    table = read_contents(options["output"], int(options.get("megabytes", 0)))
+    megabytes = pc.sum(table["bytes"]).as_py() / 1e6
+    print(f"{len(table):,} contents, {megabytes:.1f} MB", flush=True)
+    start = ours(write_run(table.slice(0, 10), options["output"], root / "start"))
+    folder = write_run(table, options["output"], root / "ours")
+    results = {"ours": (ours(folder), kept_by_ours(folder))}
+    kernel = kernel_speed(folder, megabytes)
+    for name, option in (("datatrove, white space", "datatrove"), ("datatrove, spaCy", "spacy")):
+        if option in options:
+            work = root / re.sub(r"\W+", "-", name)
+            results[name] = datatrove(options[option], table, work, name.split(", ")[1])
+            shutil.rmtree(work)
+    if "textdedup" in options:
+        results["text-dedup"] = textdedup(options["textdedup"], table, root / "textdedup")
+    sets = distinct(shingle_hashes(table["text"], 5)) if len(results) > 1 else None
+    mine = results["ours"][0]
+    busy = mine["wall"] - start["wall"]
+    print(f"start: {start['wall']:.1f} s, {start['cpu']:.1f} CPU s")
+    for name, (found, kept) in results.items():
+        marks = quality(table, kept, sets) if sets else ""
+        speed = f"{megabytes / found['wall']:6.2f} MB/s  {found['wall']:6.1f} s  {found['cpu']:6.1f} CPU s"
+        print(f"{name:<22} {speed}  {found['MB']:6,.0f} MB  {marks}")
+        if name in GOALS:
+            ratio, work = found["wall"] / mine["wall"], found["cpu"] / mine["cpu"]
+            print(
+                f"  ours is {ratio:.1f} times as fast (goal {GOALS[name]:g}: {verdict(ratio >= GOALS[name])})", end=""
+            )
+            print(f", {found['wall'] / busy:.1f} times without our start; in CPU time {work:.1f} times")
+    print(f"ours: JVM {mine['JVM']:,.0f} MB, Python driver {mine['driver']:,.0f} MB")
+    share = megabytes / mine["wall"] / (2 * kernel)
+    print(
+        f"kernel {kernel:.0f} MB/s a core; end to end {share:.3f} of two of them (goal 0.25: {verdict(share >= 0.25)})",
+        end="",
+    )
+    print(f", {megabytes / busy / (2 * kernel):.3f} without start")
+
+
+def verdict(met: bool) -> str:
+    return "met" if met else "MISSED"
+
+
+def growth(options: dict[str, str], root: Path) -> None:
+    table = read_contents(options["output"], int(options.get("megabytes", 0)))
+    start = ours(write_run(table.slice(0, 10), options["output"], root / "start"))
+    print(f"start: {start['wall']:.1f} s, {start['cpu']:.1f} CPU s", flush=True)
+    points = []
+    for copies in map(int, options["growth"].split(",")):
+        parts = [rotated(table, by) for by in range(copies)]
+        folder = write_run(pa.concat_tables(parts), options["output"], root / str(copies))
+        megabytes = sum(pc.sum(part["bytes"]).as_py() for part in parts) / 1e6
+        del parts
+        found = ours(folder)
+        shutil.rmtree(folder)
+        points.append((megabytes, found["wall"], found["wall"] - start["wall"], found["cpu"]))
+        memory = f"JVM {found['JVM']:,.0f} MB, Python driver {found['driver']:,.0f} MB, all {found['MB']:,.0f} MB"
+        print(f"{megabytes:9.1f} MB  {found['wall']:6.1f} s  {found['cpu']:6.1f} CPU s  {memory}", flush=True)
+    size, *times = np.log(np.array(points)).T
+    for name, seconds in zip(("wall", "wall without start-up", "CPU"), times, strict=True):
+        print(f"exponent of {name}: {np.polyfit(size, seconds, 1)[0]:.2f}")
+
+
+def main(argv: list[str]) -> None:
+    options = dict(item.split("=", 1) for item in argv)
+    with tempfile.TemporaryDirectory(dir=Path(options["output"]).resolve().parent) as scratch:
+        (growth if "growth" in options else compare)(options, Path(scratch))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
