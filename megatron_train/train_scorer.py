@@ -1,11 +1,13 @@
 """Make the trained model a judge of code: a regression head on DIR/hf, learnt from the oracle's labels.
 
     python -m megatron_train.train_scorer --config conf/pretrain/demo.yaml output=DIR
+    python -m megatron_train.train_scorer output=DIR scorer.base=FOLDER scorer.name=NAME scorer.epochs=0 scorer.ridge=100
 
-Reads the tables labels, contents and files of DIR and the model DIR/hf; writes DIR/scorers/<name>: a
+Reads the tables labels, contents and files of DIR and a Llama folder, DIR/hf or scorer.base; writes DIR/scorers/<name>: a
 LlamaForSequenceClassification folder that transformers and vLLM's pooling runner load, and scorer.json. A file is judged by
 its leading max_tokens tokens, no special tokens added; the output is quality on [0, 1], label / 10, to be clipped. The error
-is measured on repositories that were held out, then the scorer that is written learns from all of them.
+is measured on repositories that were held out, then the scorer that is written learns from all of them. With scorer.epochs=0
+the model stays as it is under a ridge head, the cheap baseline: one pass over the files, and every repository is held out once.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig, ScorerConfig
 from megatron_train.folders import copy_tokenizer, fresh_partial, replace_folder
 
+FOLDS = 5
+
 
 @dataclass(frozen=True)
 class Example:
@@ -47,38 +51,89 @@ def main(argv: list[str]) -> int:
         print(to_yaml(cfg))
         return 0
     run, scorer = Path(cfg.output), cfg.scorer
-    base = run / "hf"
-    if not (base / "config.json").is_file():
-        raise SeedbedError(f"{base} holds no model", "pretrain first: DIR/hf is written at the end")
+    base = base_of(cfg)
     transformers_logging.set_verbosity_error()  # it reports that the language head is gone and the score head is new
     transformers_logging.disable_progress_bar()
     began = time.perf_counter()
     examples = read_examples(run, base, scorer)
-    held = held_out_repos([example.repo for example in examples], scorer.holdout, cfg.seed)
+    model, facts = (
+        frozen(base, examples, scorer, cfg.seed) if scorer.epochs == 0 else tuned(base, examples, scorer, cfg.seed)
+    )
+    print(
+        f"{facts['measured']}: MAE {facts['mae']:.2f} of 10, "
+        f"cMAE {facts['cmae']:.2f} (guessing the mean: {facts['mae_of_the_mean']:.2f}), Spearman {facts['spearman']:.2f}",
+        flush=True,
+    )
+    folder = run / "scorers" / scorer.name
+    version = write(model, base, folder, scorer, {**facts, "labels": len(examples)})
+    print(f"{folder}: scorer {version}, {time.perf_counter() - began:.0f} s")
+    return 0
+
+
+def base_of(cfg: PretrainConfig) -> Path:
+    """The model folder under the head. Raises SeedbedError where it holds no Llama."""
+    base = Path(cfg.scorer.base) if cfg.scorer.base else Path(cfg.output) / "hf"
+    if not (base / "config.json").is_file():
+        fix = "give a Hugging Face folder" if cfg.scorer.base else "pretrain first: DIR/hf is written at the end"
+        raise SeedbedError(f"{base} holds no model", f"{fix}, or set scorer.base")
+    kind = json.loads((base / "config.json").read_text()).get("model_type")
+    if kind != "llama":
+        raise SeedbedError(
+            f"{base} is a {kind} model: a scorer is a LlamaForSequenceClassification", "give a Llama folder"
+        )
+    return base
+
+
+Fitted = tuple[
+    LlamaForSequenceClassification, dict[str, Any]
+]  # the scorer, and what was measured on other repositories
+
+
+def tuned(base: Path, examples: list[Example], scorer: ScorerConfig, seed: int) -> Fitted:
+    """All weights learn. The error is that of another fit, which did not see the held-out repositories."""
+    held = held_out_repos([example.repo for example in examples], scorer.holdout, seed)
     fitting = [example for example in examples if example.repo not in held]
     testing = [example for example in examples if example.repo in held]
     if not fitting or not testing:
-        raise SeedbedError(
-            f"{len(examples)} labelled files of {len({e.repo for e in examples})} repositories cannot be split into two parts",
-            "label files of more repositories, or change scorer.holdout",
-        )
-    predicted = predict(fit(base, fitting, scorer, cfg.seed, "held-out fit"), testing, scorer.batch)
-    truth = np.array([example.label for example in testing])
-    error = {
-        "mae": round(10 * float(np.abs(predicted - truth).mean()), 4),  # on the labels' scale of 0 to 10
-        "mae_of_the_mean": round(10 * float(np.abs(np.mean([e.label for e in fitting]) - truth).mean()), 4),
+        raise _too_few(examples)
+    predicted = predict(fit(base, fitting, scorer, seed, "held-out fit"), testing, scorer.batch)
+    mean = float(np.mean([example.label for example in fitting]))
+    facts = errors(np.array([example.label for example in testing]), predicted, np.full(len(testing), mean))
+    facts["measured"] = f"{len(testing)} files of {len(held)} held-out repositories"
+    facts["held_out_repos"] = sorted(held)
+    return fit(base, examples, scorer, seed, "fit on all"), facts
+
+
+def frozen(base: Path, examples: list[Example], scorer: ScorerConfig, seed: int) -> Fitted:
+    """The head alone learns. The error is by cross-validation over FOLDS groups of repositories."""
+    model = load_base(base).eval()
+    features, labels = hidden(model, examples, scorer.batch), np.array([example.label for example in examples])
+    groups = folds([example.repo for example in examples], seed)
+    if len(np.unique(groups)) < 2:
+        raise _too_few(examples)
+    predicted, mean = np.zeros(len(examples)), np.zeros(len(examples))
+    for group in np.unique(groups):
+        train, test = torch.from_numpy(groups != group), groups == group
+        head = ridge(features[train], torch.from_numpy(labels)[train], scorer.ridge)
+        predicted[test], mean[test] = (features[~train] @ head).clamp(0, 1).numpy(), labels[groups != group].mean()
+    with torch.no_grad():
+        model.score.weight.copy_(ridge(features, torch.from_numpy(labels), scorer.ridge)[None].float())
+    facts = errors(labels, predicted, mean)
+    facts["measured"] = (
+        f"{len(examples)} files, {len(np.unique(groups))} folds over {len({e.repo for e in examples})} repositories"
+    )
+    return model, facts
+
+
+def errors(truth: np.ndarray, predicted: np.ndarray, guess: np.ndarray) -> dict[str, Any]:
+    """On the labels' scale of 0 to 10. cMAE: the mean over score classes 0..10 of mean |predicted - class| (App A.2)."""
+    classes = np.floor(10 * truth + 0.5)
+    return {
+        "mae": round(10 * float(np.abs(predicted - truth).mean()), 4),
+        "cmae": round(float(np.mean([np.abs(10 * predicted[classes == i] - i).mean() for i in np.unique(classes)])), 4),
+        "mae_of_the_mean": round(10 * float(np.abs(guess - truth).mean()), 4),
         "spearman": round(spearman(predicted, truth), 4),
     }
-    print(
-        f"{len(testing)} files of {len(held)} held-out repositories: MAE {error['mae']:.2f} of 10 "
-        f"(guessing the mean: {error['mae_of_the_mean']:.2f}), Spearman {error['spearman']:.2f}",
-        flush=True,
-    )
-    model = fit(base, examples, scorer, cfg.seed, "fit on all")
-    folder = run / "scorers" / scorer.name
-    version = write(model, base, folder, scorer, {**error, "labels": len(examples), "held_out_repos": sorted(held)})
-    print(f"{folder}: scorer {version}, {time.perf_counter() - began:.0f} s")
-    return 0
 
 
 def read_examples(run: Path, base: Path, scorer: ScorerConfig) -> list[Example]:
@@ -116,17 +171,36 @@ def held_out_repos(repos: list[str], share: float, seed: int) -> set[str]:
     return held
 
 
-def fit(
-    base: Path, examples: list[Example], scorer: ScorerConfig, seed: int, what: str
-) -> LlamaForSequenceClassification:
-    """The base model with a head fitted by ridge regression, then all of it fine-tuned on squared error."""
-    torch.manual_seed(seed)
+def folds(repos: list[str], seed: int) -> np.ndarray:
+    """A number below FOLDS for each file: whole repositories in an order drawn from the seed, each to the smallest so far."""
+    order = sorted(set(repos), key=lambda repo: hashlib.sha256(f"{seed}:{repo}".encode()).digest())
+    sizes, fold = [0] * FOLDS, {}
+    for repo in order:
+        fold[repo] = sizes.index(min(sizes))
+        sizes[fold[repo]] += repos.count(repo)
+    return np.array([fold[repo] for repo in repos])
+
+
+def load_base(base: Path) -> LlamaForSequenceClassification:
+    """The model in `base` in fp32, with a new head of one output."""
     model = LlamaForSequenceClassification.from_pretrained(
         base, num_labels=1, problem_type="regression", dtype=torch.float32, attn_implementation="sdpa"
     )
     if model.config.pad_token_id is None:  # the pooled place is the last one that is not padding
         model.config.pad_token_id = model.config.eos_token_id if model.config.eos_token_id is not None else 0
-    _ridge_head(model, examples, scorer)
+    return model
+
+
+def fit(
+    base: Path, examples: list[Example], scorer: ScorerConfig, seed: int, what: str
+) -> LlamaForSequenceClassification:
+    """The base model with a head fitted by ridge regression, then all of it fine-tuned on squared error."""
+    torch.manual_seed(seed)
+    model = load_base(base)
+    labels = torch.tensor([example.label for example in examples], dtype=torch.float64)
+    with torch.no_grad():  # a head that starts near the labels' scale
+        head = ridge(hidden(model, examples, scorer.batch), labels, scorer.ridge)
+        model.score.weight.copy_(head[None].float())
     optimizer = torch.optim.AdamW(model.parameters(), lr=scorer.lr, betas=(0.9, 0.95), weight_decay=0.1)
     order = [
         i for epoch in range(scorer.epochs) for i in np.random.default_rng((seed, epoch)).permutation(len(examples))
@@ -178,6 +252,7 @@ def write(
         "version": version,
         "base": str(base),
         "base_config_sha256": base_hash,
+        "frozen": scorer.epochs == 0,
         "max_tokens": scorer.max_tokens,
         "oracle": scorer.oracle,
         **facts,
@@ -216,13 +291,26 @@ def _scores(model: LlamaForSequenceClassification, examples: list[Example]) -> t
 
 
 @torch.no_grad()
-def _ridge_head(model: LlamaForSequenceClassification, examples: list[Example], scorer: ScorerConfig) -> None:
-    """w = (X^T X + ridge I)^-1 X^T y over the untouched model's hidden states: a head that starts near the labels' scale."""
-    parts = [_hidden(model, examples[i : i + scorer.batch]) for i in range(0, len(examples), scorer.batch)]
-    x = torch.cat(parts).double()
-    y = torch.tensor([example.label for example in examples], dtype=torch.float64)
-    w = torch.linalg.solve(x.T @ x + scorer.ridge * torch.eye(x.size(1), dtype=torch.float64), x.T @ y)
-    model.score.weight.copy_(w[None].float())
+def hidden(model: LlamaForSequenceClassification, examples: list[Example], batch: int) -> torch.Tensor:
+    """_hidden of all examples in their order, float64 [n, hidden]; like lengths share a batch."""
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
+    out = torch.zeros(len(examples), model.config.hidden_size, dtype=torch.float64)
+    for i in tqdm(range(0, len(order), batch), desc="hidden states", mininterval=1, unit="batch", leave=False):
+        part = order[i : i + batch]
+        out[part] = _hidden(model, [examples[j] for j in part]).double()
+    return out
+
+
+def ridge(x: torch.Tensor, y: torch.Tensor, penalty: float) -> torch.Tensor:
+    """(X^T X + penalty I)^-1 X^T y, float64 [hidden]."""
+    return torch.linalg.solve(x.T @ x + penalty * torch.eye(x.size(1), dtype=torch.float64), x.T @ y)
+
+
+def _too_few(examples: list[Example]) -> SeedbedError:
+    return SeedbedError(
+        f"{len(examples)} labelled files of {len({e.repo for e in examples})} repositories cannot be split into two parts",
+        "label files of more repositories, or change scorer.holdout",
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ TABLE_NAMES = (
     "repo_clusters",
     "syntax",
     "labels",
+    "gold_scores",
     "scores",
     "recall",
     "contamination",

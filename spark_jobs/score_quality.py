@@ -4,12 +4,14 @@
 
 `score.scorer` is "structural" (the one fit_scorer left in DIR) or a folder with a scorer.json. The version is in the key:
 a second scorer adds its rows beside the first one's, and a killed run scores only what is missing. Quality is rounded to
-1e-4, which is far below any scorer's error and above the noise of batching in float32.
+1e-4, which is far below any scorer's error and above the noise of batching in float32. A version or an engine that is new
+here scores the gold set first and is refused where it moves that too far (drift.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,23 @@ from pyspark.sql import functions as F
 
 from conf.errors import run_cli
 from conf.schema.curate import ScoreSettings
-from spark_jobs import model_stage, scorers, vllm_start
-from spark_jobs.job import Context, ShardJob, main
+from spark_jobs import drift, model_stage, scorers, vllm_start
+from spark_jobs.job import Context, CustomJob, ShardJob, Summary, main
 from spark_jobs.tables import TABLES
 
 DECIMALS = 4  # of quality
+
+
+def run(ctx: Context) -> Summary | None:
+    card = scorers.read_card(scorers.resolve(ctx.cfg.score, ctx.store.root).scorer)
+    version = drift.Version(
+        scorer=scorers.resolve_version(ctx.cfg, ctx.store),
+        engine=parameters(ctx).get("engine", drift.BUILT_IN),
+        name=card["version"].rpartition("-")[0],
+    )
+    gold = drift.guard(ctx, version, score)
+    summary = CORPUS.run(ctx)
+    return replace(summary, notes={"gold": gold}) if summary else None
 
 
 def parameters(ctx: Context) -> dict[str, Any]:
@@ -70,7 +84,7 @@ def _scorer(settings: ScoreSettings) -> Callable[[Iterator[pa.RecordBatch]], Ite
     return score_batches
 
 
-JOB = ShardJob(
+CORPUS = ShardJob(
     name="score_quality",
     output="scores",
     params=parameters,
@@ -79,6 +93,7 @@ JOB = ShardJob(
     reads=("contents", "clusters", "labels"),
     part=lambda ctx: {"scorer": scorers.resolve_version(ctx.cfg, ctx.store)},
 )
+JOB = CustomJob(name="score_quality", writes=("gold_scores", "scores"), run=run, reads=CORPUS.reads)
 
 if __name__ == "__main__":
     run_cli(lambda argv: main(JOB, argv))

@@ -90,6 +90,11 @@ TABLES: dict[str, Table] = {
         ("content_sha256", "oracle"),
         added=("answer", "failure"),
     ),
+    "gold_scores": Table(
+        "content_sha256 string, scorer string, engine string, label double, quality double, previous string, "
+        "previous_quality double, shard int",
+        ("content_sha256", "scorer", "engine"),
+    ),
     "scores": Table("content_sha256 string, scorer string, quality double, shard int", ("content_sha256", "scorer")),
     "recall": Table(
         "content_sha256 string, probability double, seed boolean, positive boolean, shard int", ("content_sha256",)

@@ -107,6 +107,9 @@ class ScoreSettings:
     student_below: float = 0.05  # what the student scores lower keeps the student's score
     batch_size: int = 64
     dtype: str = "float32"  # of a language-model scorer; bfloat16 where the processor has it
+    gold: int = 64  # contents with a label by labels.oracle that a new scorer version or engine scores first; 0 = none
+    max_gold_shift: float = 0.15  # mean move of their quality from the scorer before it of the same name
+    max_engine_shift: float = 0.02  # largest move of one of them, where the same scorer runs on another engine
 
 
 @dataclass(frozen=True)

@@ -275,9 +275,10 @@ class ScorerConfig:
     """A regression head on output/hf. Labels to [0, 1], squared error and one epoch: paper Sec 2.2.1; the rest is ours."""
 
     name: str = "language_model"  # written to output/scorers/<name>
+    base: str = ""  # Llama folder under the head; "" = output/hf
     oracle: str = "seedbed-labels-v1"  # whose labels to learn
     max_tokens: int = 256  # leading tokens of a file
-    epochs: int = 1
+    epochs: int = 1  # 0 = the model stays frozen, the ridge head is all that learns
     batch: int = 16
     lr: float = 3e-4
     ridge: float = 10.0  # the head starts from ridge regression on the model's last hidden states

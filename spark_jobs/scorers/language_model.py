@@ -21,7 +21,9 @@ from conf.errors import SeedbedError
 from conf.schema.curate import ScoreSettings
 from spark_jobs import vllm_start
 
-HEAD_CHARS = 16  # characters a token that are tokenized first: enough but for files of endless blanks
+HEAD_CHARS = 5  # characters a token that are tokenized first; the demo's code has 3.5, files of blanks need another try
+GROWTH = 4  # times as many characters at each further try
+CUT_WORDS = 8  # pre-tokens before a cut that it may change: the one it splits, the parts of an added token
 
 
 def version_of(card: dict[str, Any], settings: ScoreSettings) -> str:
@@ -57,34 +59,46 @@ class LanguageModelScorer:
         from vllm import PoolingParams
         from vllm.inputs import TokensPrompt
 
-        pieces = [(i, window) for i, text in enumerate(texts.to_pylist()) for window in self.windows_of(text)]
-        pieces.sort(key=lambda piece: len(piece[1]))  # like lengths share a batch
+        readers: dict[tuple[int, ...], list[int]] = {}  # window -> texts that have it: files of one head share theirs
+        for i, text in enumerate(texts.to_pylist()):
+            for window in self.windows_of(text):
+                readers.setdefault(tuple(window), []).append(i)
+        windows = sorted(readers, key=len)  # like lengths share a batch
         sums, counts = np.zeros(len(texts)), np.zeros(len(texts))
-        if pieces:  # vLLM refuses an empty list
+        if windows:  # vLLM refuses an empty list
             outputs = self._engine.classify(
-                [TokensPrompt(prompt_token_ids=window) for _, window in pieces],
+                [TokensPrompt(prompt_token_ids=list(window)) for window in windows],
                 pooling_params=PoolingParams(use_activation=False),
                 use_tqdm=False,
             )
-            for (i, _), output in zip(pieces, outputs, strict=True):
-                sums[i] += output.outputs.probs[0]
-                counts[i] += 1
+            for window, output in zip(windows, outputs, strict=True):
+                for i in readers[window]:
+                    sums[i] += output.outputs.probs[0]
+                    counts[i] += 1
         if not np.isfinite(sums).all():
             raise SeedbedError(f"scorer {self.version} gave a value that is not finite", "train the scorer again")
         return np.clip(sums / np.maximum(counts, 1), 0.0, 1.0)
 
     def windows_of(self, text: str) -> list[list[int]]:
         """Up to `windows` runs of at most max_tokens token ids; none for a text without tokens."""
-        ids = self._leading_tokens(text) if self.windows == 1 else self._encode(text)
+        ids = leading_tokens(self._tokenizer, text, self.max_tokens) if self.windows == 1 else self._encode(text)
         return spread(ids, self.max_tokens, self.windows)
-
-    def _leading_tokens(self, text: str) -> list[int]:
-        head = text[: HEAD_CHARS * self.max_tokens]
-        ids = self._encode(head)
-        return self._encode(text) if len(ids) <= self.max_tokens and len(head) < len(text) else ids
 
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def leading_tokens(tokenizer: Tokenizer, text: str, count: int) -> list[int]:
+    """The first `count` token ids of `text`, of which no more is tokenized than that takes."""
+    chars = HEAD_CHARS * count
+    while chars < len(text):
+        head = tokenizer.encode(text[:chars], add_special_tokens=False)
+        if len(head) > count:
+            last, end = head.token_to_word(count - 1), head.token_to_word(len(head) - 1)
+            if last is not None and end is not None and end - last >= CUT_WORDS:
+                return list(head.ids[:count])
+        chars *= GROWTH
+    return list(tokenizer.encode(text, add_special_tokens=False).ids[:count])
 
 
 def spread(ids: list[int], width: int, windows: int) -> list[list[int]]:

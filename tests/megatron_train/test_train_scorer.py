@@ -74,6 +74,48 @@ def test_it_writes_a_scorer_that_separates_the_labels(labelled_run, capsys):
     assert good > bad + 0.3
 
 
+def test_a_frozen_base_from_any_folder_gets_a_ridge_head_and_every_repository_is_held_out_once(labelled_run, tmp_path):
+    from transformers import LlamaForCausalLM, LlamaForSequenceClassification
+
+    base = tmp_path / "base"
+    shutil.copytree(labelled_run / "hf", base)
+    options = [
+        f"scorer.base={base}",
+        "scorer.name=frozen",
+        "scorer.epochs=0",
+        "scorer.max_tokens=32",
+        "scorer.ridge=0.1",
+    ]
+    assert train_scorer.main([f"output={labelled_run}", *options]) == 0
+    card = json.loads((labelled_run / "scorers/frozen/scorer.json").read_text())
+    assert card["frozen"]
+    assert card["measured"] == "60 files, 5 folds over 6 repositories"
+    assert card["mae"] < 1.5 < card["mae_of_the_mean"]
+    model = LlamaForSequenceClassification.from_pretrained(labelled_run / "scorers/frozen", dtype=torch.float32)
+    untouched = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
+    for (name, mine), theirs in zip(model.model.named_parameters(), untouched.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs), name
+
+
+def test_folds_keep_repositories_whole_and_are_of_like_size():
+    repos = [f"r{i % 7}" for i in range(70)]
+    found = train_scorer.folds(repos, seed=1)
+    assert sorted(np.bincount(found)) == [10, 10, 10, 20, 20]
+    assert all(len({f for f, r in zip(found, repos, strict=True) if r == repo}) == 1 for repo in set(repos))
+
+
+def test_the_errors_are_on_the_scale_of_labels_and_classes_weigh_the_same():
+    truth, predicted = np.array([0.0, 0.0, 0.0, 0.55]), np.array([0.1, 0.1, 0.1, 0.5])
+    found = train_scorer.errors(truth, predicted, np.full(4, 0.2))
+    assert (found["mae"], found["cmae"], found["mae_of_the_mean"]) == (0.875, 1.0, 2.375)
+
+
+def test_a_base_that_is_no_llama_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+    with pytest.raises(SeedbedError, match="is a qwen3 model"):
+        train_scorer.main([f"output={tmp_path}", f"scorer.base={tmp_path}"])
+
+
 def test_padding_does_not_change_a_score(labelled_run):
     from transformers import LlamaForSequenceClassification
 

@@ -18,7 +18,7 @@ from spark_jobs.job import execute
 from spark_jobs.kernels import structure
 from spark_jobs.scorers import structural
 from spark_jobs.scorers.first_pass import FirstPass
-from spark_jobs.scorers.language_model import spread
+from spark_jobs.scorers.language_model import leading_tokens, spread
 from spark_jobs.tables import Store, shard_of
 
 GOOD = '''"""Shortest paths in graphs with weighted edges."""
@@ -187,6 +187,28 @@ def test_the_version_of_a_language_model_names_the_tokens_it_reads_and_its_data_
     (tmp_path / "student").mkdir()
     (tmp_path / "student/scorer.json").write_text('{"kind": "structural", "version": "s-1"}')
     assert scorers.version_of(replace(lm, student=f"{tmp_path}/student")) == "lm-1-256t-float32-after-s-1-0.05"
+
+
+@pytest.mark.parametrize("count", [1, 7, 30, 200])
+def test_the_leading_tokens_are_those_of_the_whole_text_wherever_it_is_cut(count):
+    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=600, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator([GOOD, DATA, " " * 64], trainer)
+    tokenizer.add_special_tokens([AddedToken("<|fim_middle|>", special=True)])
+    hostile = [
+        " " * 50_000 + GOOD,
+        "<|fim_middle|>" * 3_000,
+        "it're " * 5_000,
+        "x" * 20_000,
+        "\n\n  \n" * 9_000 + "é" * 999,
+    ]
+    for text in (*(text for text, _ in TEXTS), *hostile, *(" " * n + "<|fim_middle|>" * 900 for n in range(14))):
+        whole = tokenizer.encode(text, add_special_tokens=False).ids
+        assert leading_tokens(tokenizer, text, count) == whole[:count]
 
 
 @pytest.mark.parametrize(
