@@ -14,7 +14,7 @@ from conf.errors import SeedbedError
 from conf.schema.rl import GrpoConfig
 from megatron_train import parallel
 from megatron_train.step import TrainState, token_logprobs
-from rl import evaluate, rewards
+from rl import evaluate, rewards, run_contract
 from rl.batches import Example, micro_batches
 from rl.chat import Chat
 from rl.problems import Problem
@@ -26,6 +26,7 @@ from rl.weight_sync import WeightSync, open_engine
 
 PROBES = 8  # prompts that the engine continues after every sync; the trainer must agree on what that was worth
 PROBE_TOKENS = 16
+CONTRACT_PROMPTS = 3  # transformers scores one at a time
 
 
 class Actor:
@@ -35,7 +36,7 @@ class Actor:
     """
 
     def __init__(self, cfg: GrpoConfig, base: Path, chat: Chat, probes: Sequence[Problem], out: Path):
-        self._cfg, self._base, self._chat, self._out = cfg, base, chat, out
+        self._cfg, self.base, self._chat, self._out = cfg, base, chat, out
         self._probes = [chat.prompt(p.prompt) for p in probes[:PROBES]]
         self._ahead: tuple[int, Future[list[Sample]]] | None = None  # (step, samples) that are being drawn
         self._owned = ExitStack()
@@ -129,6 +130,11 @@ class Actor:
             ].exception()  # the engine answers one request at a time; a fault is raised by who asks for the samples
         self._sync.give(state)
         return self._agreement(state)
+
+    def contract(self, state: TrainState, folder: Path) -> dict[str, float]:
+        """rl/run_contract.py for the weights in `folder`, which trainer and engine have; collective."""
+        engine = self._engine if parallel.is_main() else None
+        return run_contract.hold(state, engine, folder, self._probes[:CONTRACT_PROMPTS], self._cfg.logprob_limit)
 
     def _agreement(self, state: TrainState) -> float:
         """Of sampled tokens, since sampling, unlike scoring, reads the cache of prefixes that older weights may have filled."""

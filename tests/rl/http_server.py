@@ -11,7 +11,7 @@ from typing import Any
 
 
 class State:
-    """version: the name of its weights; a restart forgets it. fault(number of the completion) -> what goes wrong with it, if any."""
+    """version: the name of its weights; a restart forgets it. fault(number of a completion) -> what goes wrong with it."""
 
     def __init__(self) -> None:
         self.version, self.weights, self.loads, self.completions = "default", "first", 0, 0

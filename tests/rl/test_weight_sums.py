@@ -33,7 +33,7 @@ def test_a_mismatch_names_the_tensor_and_both_sums():
         SeedbedError, match=r"1 of 3 tensors differ, the first is model.norm.weight: trainer b, engine z"
     ):
         weight_sums.check(ours, {**ours, "model.norm.weight": "z"})
-    with pytest.raises(SeedbedError, match="model.norm.weight: trainer b, engine has none"):
+    with pytest.raises(SeedbedError, match=r"model.norm.weight: trainer b, engine has none"):
         weight_sums.check(ours, {EMBEDDING: "a", HEAD: "c"})
     with pytest.raises(SeedbedError, match="more: trainer has none, engine x"):
         weight_sums.check(ours, {**ours, "more": "x"})

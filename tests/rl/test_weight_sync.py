@@ -1,4 +1,4 @@
-"""Trainer to engine: what the engine computes with is what the trainer has, in its own process and as a server; faults are named."""
+"""Trainer to engine: what the engine computes with is what the trainer has, in a process of its own or a server."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def state(tmp_path) -> Iterator:
 
 def test_the_transfer_over_nccl_refuses_a_machine_without_a_gpu_and_says_what_works_there(state, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SeedbedError, match="engine.transfer=nccl, but this process sees no CUDA device") as caught:
+    with pytest.raises(SeedbedError, match=r"engine.transfer=nccl, but this process sees no CUDA device") as caught:
         WeightSync(EngineConfig(url="http://127.0.0.1:1", transfer="nccl"), None, Path("x"), state.folder).give(state)
     assert "engine.transfer=safetensors" in caught.value.fix
 
@@ -123,9 +123,8 @@ def test_an_output_layer_that_stays_old_is_named_with_both_sums(state, tmp_path,
     with engine_that(monkeypatch, KEEPS_OLD_HEAD, old, tmp_path / "engine.log") as engine:
         sync = WeightSync(EngineConfig(), engine, tmp_path / "policy", old)
         new, stale = (sums_of(folder)[weight_sums.EMBEDDING] for folder in (state.folder, old))
-        with pytest.raises(
-            SeedbedError, match=f"1 of 21 tensors differ, the first is lm_head.weight: trainer {new}, engine {stale}"
-        ):
+        said = f"1 of 21 tensors differ, the first is lm_head.weight: trainer {new}, engine {stale}"
+        with pytest.raises(SeedbedError, match=said):
             sync.give(state)
 
 
