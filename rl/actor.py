@@ -37,7 +37,7 @@ class Actor:
 
     def __init__(self, cfg: GrpoConfig, base: Path, chat: Chat, probes: Sequence[Problem], out: Path):
         self._cfg, self.base, self._chat, self._out = cfg, base, chat, out
-        self._probes = [chat.prompt(p.prompt) for p in probes[:PROBES]]
+        self._probes = [self._prompt(problem) for problem in probes[:PROBES]]
         self._ahead: tuple[int, Future[list[Sample]]] | None = None  # (step, samples) that are being drawn
         self._owned = ExitStack()
         if parallel.is_main():

@@ -19,8 +19,11 @@ from rl.batches import Batch, Example, micro_batches
 
 def logprobs(state: TrainState, sequences: Sequence[Sequence[int]], temperature: float = 1.0) -> list[list[float]]:
     """log p of each token but the first of each sequence, on every process; collective."""
-    scores = token_logprobs(state, [_batch(state, ids) for ids in sequences], temperature)
-    return [row[0, : len(ids) - 1].tolist() for row, ids in zip(scores, sequences, strict=True)]
+    found = []
+    for ids in sequences:  # one at a time: a pipeline takes micro-batches of one shape
+        [scores] = token_logprobs(state, [_batch(state, ids)], temperature)
+        found.append(scores[0, : len(ids) - 1].tolist())
+    return found
 
 
 def layer_outputs(state: TrainState, sequence: Sequence[int]) -> dict[str, Tensor]:
