@@ -5,8 +5,8 @@
 Same model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature and fp32 for both. Ours
 samples with vLLM, judges in the sandbox, and proves after each step that the engine has the new weights; TRL samples with
 transformers and its reward costs nothing. TRL trains on all samples, ours on groups with signal. The two runs follow each other,
-so figures need a quiet machine. PYTHON: an interpreter with TRL. The first step of each is left out. benchmarks/sandbox.py has the
-sandbox's own figures.
+so figures need a quiet machine. PYTHON: an interpreter with TRL. The first step of each is left out. benchmarks/sandbox.py
+has the sandbox's own figures.
 """
 
 from __future__ import annotations
