@@ -9,7 +9,7 @@ holds, for each key/value group in turn, the group's query heads, its key head a
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +80,28 @@ def load_weights(state: TrainState, folder: Path) -> None:
     state.optimizer.reload_model_params()
 
 
-def export(state: TrainState, folder: Path, tokenizer: Path | None = None) -> None:
+def tensors(state: TrainState) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name, tensor on the CPU) of every tensor of the live weights under Hugging Face's names, one at a time, on process 0; the
+    others take part and yield nothing. Collective; the same order every time."""
+    for name, full in weights.gather(state.chunks):
+        yield from _to_hf(name, full, state.model, state.vocab_size)
+
+
+def export(
+    state: TrainState,
+    folder: Path,
+    tokenizer: Path | None = None,
+    watch: Callable[[str, torch.Tensor], None] = lambda name, tensor: None,
+) -> None:
     """The live weights as a LlamaForCausalLM folder with the files of `tokenizer` (a folder). Collective; process 0 writes.
 
-    The folder appears, or is replaced, whole: a reader never sees half of it.
+    The folder appears, or is replaced, whole: a reader never sees half of it. `watch` is shown each tensor on process 0.
     """
     folder = Path(folder)
-    tensors = (
-        pair
-        for name, full in weights.gather(state.chunks)
-        for pair in _to_hf(name, full, state.model, state.vocab_size)
-    )
+    pairs = tensors(state)
     if parallel.is_main():
         partial = fresh_partial(folder)
-        _write_safetensors(partial, tensors)
+        _write_safetensors(partial, _watched(pairs, watch))
         special = _special_ids(tokenizer, partial)
         config = {**_hf_config(state), **special}
         (partial / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
@@ -102,9 +110,17 @@ def export(state: TrainState, folder: Path, tokenizer: Path | None = None) -> No
         )
         replace_folder(partial, folder)
     else:
-        for _ in tensors:  # take part in the gathering
+        for _ in pairs:  # take part in the gathering
             pass
     parallel.barrier()
+
+
+def _watched(
+    pairs: Iterator[tuple[str, torch.Tensor]], watch: Callable[[str, torch.Tensor], None]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, tensor in pairs:
+        watch(name, tensor)
+        yield name, tensor
 
 
 def main(argv: list[str]) -> int:

@@ -12,18 +12,21 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.schema.rl import GrpoConfig
-from megatron_train import hf, parallel
+from megatron_train import parallel
 from megatron_train.step import TrainState, token_logprobs
-from rl import evaluate, rewards
+from rl import evaluate, rewards, run_contract
 from rl.batches import Example, micro_batches
 from rl.chat import Chat
 from rl.problems import Problem
 from rl.ranks import on_main
-from rl.rollout import Engine, Sample, sample_seed
+from rl.rollout import Sample, sample_seed
 from rl.sandbox import Sandbox
 from rl.selection import Rollout
+from rl.weight_sync import WeightSync, open_engine
 
-PROBES = 8  # sequences whose log-probabilities engine and trainer must agree on after every sync
+PROBES = 8  # prompts that the engine continues after every sync; the trainer must agree on what that was worth
+PROBE_TOKENS = 16
+CONTRACT_PROMPTS = 3  # transformers scores one at a time
 
 
 class Actor:
@@ -33,15 +36,19 @@ class Actor:
     """
 
     def __init__(self, cfg: GrpoConfig, base: Path, chat: Chat, probes: Sequence[Problem], out: Path):
-        self._cfg, self._base, self._chat, self._out = cfg, base, chat, out
-        self._probes = [Example(chat.prompt(p.prompt), chat.response(p.code), {}, {}) for p in probes[:PROBES]]
+        self._cfg, self.base, self._chat, self._out = cfg, base, chat, out
+        self._probes = [self._prompt(problem) for problem in probes[:PROBES]]
         self._ahead: tuple[int, Future[list[Sample]]] | None = None  # (step, samples) that are being drawn
         self._owned = ExitStack()
         if parallel.is_main():
             # Left last: the engine's end is what ends a thread that waits for samples.
             self._thread = self._owned.enter_context(ThreadPoolExecutor(1, "rollouts"))
-            self._engine = self._owned.enter_context(Engine(base, cfg.max_length, cfg.engine, out / "engine.log"))
+            engine = open_engine(base, cfg.max_length, cfg.engine, out / "engine.log")
+            self._engine = self._owned.enter_context(engine)
             self._sandbox = self._owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
+        main = self._engine if parallel.is_main() else None
+        self._sync = WeightSync(cfg.engine, main, out / "policy", base)
+        self._owned.callback(self._sync.close)
 
     def __enter__(self) -> Actor:
         return self
@@ -111,41 +118,46 @@ class Actor:
         return {name: result[name] for name in ("reward", "shares", "pass_at")}
 
     def sync(self, state: TrainState) -> float:
-        """Give the engine the trainer's weights and prove it: the largest difference of a log-probability over the probes.
+        """Give the engine the trainer's weights and prove it: by a checksum a tensor, and by the largest difference between what
+        the engine says of tokens that it samples and what the trainer says of them.
 
-        Collective. Raises SeedbedError on every process when it is above cfg.logprob_limit: samples would come from
-        another policy than the one that trains on them (vLLM is known to keep old tied weights after a reload without
-        an error).
+        Collective. Raises SeedbedError on every process when a tensor is another or the difference is above cfg.logprob_limit:
+        samples would come from another policy than the one that trains on them.
         """
-        folder = self._out / "policy"
         if self._ahead is not None:
             self._ahead[
                 1
             ].exception()  # the engine answers one request at a time; a fault is raised by who asks for the samples
-        hf.export(state, folder, self._base)
-        on_main(lambda: self._engine.load(folder))
+        self._sync.give(state)
         return self._agreement(state)
 
+    def contract(self, state: TrainState, folder: Path) -> dict[str, float]:
+        """rl/run_contract.py for the weights in `folder`, which trainer and engine have; collective."""
+        engine = self._engine if parallel.is_main() else None
+        return run_contract.hold(state, engine, folder, self._probes[:CONTRACT_PROMPTS], self._cfg.logprob_limit)
+
     def _agreement(self, state: TrainState) -> float:
-        multiple = self._cfg.parallel.sequence_multiple()
+        """Of sampled tokens, since sampling, unlike scoring, reads the cache of prefixes that older weights may have filled."""
+        cfg = self._cfg
+        length = min(PROBE_TOKENS, cfg.max_response)
+
+        def draw() -> list[Sample]:
+            seeds = [sample_seed(cfg.seed, "probe", number) for number in range(len(self._probes))]
+            return self._engine.generate(self._probes, seeds, cfg.temperature, length)
+
+        samples = on_main(draw)
+        examples = [
+            Example(prompt, sample.tokens, {}, {"theirs": sample.logprobs})
+            for prompt, sample in zip(self._probes, samples, strict=True)
+        ]
         # Every data-parallel process scores the same probes: process 0 then has them whichever share it trains on.
-        [batch] = micro_batches(self._probes, len(self._probes), 0, 1, self._chat.end_id, multiple)
-        [ours] = token_logprobs(state, [batch])
-
-        def compare() -> float:
-            sequences = [[*e.prompt, *e.response] for e in self._probes]
-            theirs = self._engine.score(sequences)
-            return max(
-                abs(a - b)
-                for mine, other in zip(ours.tolist(), theirs, strict=True)
-                for a, b in zip(mine, other, strict=False)  # mine is padded
-            )
-
-        difference = on_main(compare)
-        if not difference <= self._cfg.logprob_limit:
+        [batch] = micro_batches(examples, len(examples), 0, 1, self._chat.end_id, cfg.parallel.sequence_multiple())
+        [ours] = token_logprobs(state, [batch], cfg.temperature)
+        difference = ((ours.cpu() - batch["theirs"]) * batch["loss_mask"]).abs().max().item()
+        if not difference <= cfg.logprob_limit:
             raise SeedbedError(
                 f"engine and trainer differ by {difference:.2e} in a token's log-probability after {state.step} steps, "
-                f"logprob_limit={self._cfg.logprob_limit}",
+                f"logprob_limit={cfg.logprob_limit}",
                 "give both one dtype (engine.dtype=float32 and dtype=fp32), or raise logprob_limit to about 0.1 for bf16; "
                 f"`python -m rl.contract --model {self._out / 'policy'}` names the first layer that differs",
             )

@@ -27,7 +27,12 @@ class Chat:
 
     def prompt(self, text: str) -> list[int]:
         """Ids of one user turn and the opening of the assistant's."""
-        return self._apply([{"role": "user", "content": text}], add_generation_prompt=True)
+        return self.plain(self.text(text))
+
+    def text(self, text: str) -> str:
+        """The same as text."""
+        turns = [{"role": "user", "content": text}]
+        return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
     def plain(self, text: str) -> list[int]:
         """Ids of text as it stands, for a model that is to continue it."""
@@ -40,10 +45,6 @@ class Chat:
     def decode(self, ids: list[int]) -> str:
         """Text of response ids without special tokens. Bytes that are not UTF-8 become U+FFFD."""
         return self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-    def _apply(self, turns: list[dict[str, str]], add_generation_prompt: bool) -> list[int]:
-        text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
-        return self._tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _find_end(self) -> int:
         """The special token that the template puts right after an assistant's content."""

@@ -19,8 +19,7 @@ def main() -> None:
     kernel.die_with_parent()  # a trainer that is killed leaves no engine behind
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # vLLM prints; the reply channel must stay clean
-    settings = json.loads(sys.argv[1])
-    server = Server(settings)
+    server = Server(json.loads(sys.argv[1]))
     _send(replies, {"ready": True})
     for line in sys.stdin:
         request = json.loads(line)
@@ -32,43 +31,30 @@ def main() -> None:
 
 
 class Server:
-    """One vllm.LLM and what the trainer asks of it."""
+    """One vllm.LLM, made with `arguments` (rl/vllm_arguments.py), and what the trainer asks of it."""
 
-    def __init__(self, settings: dict[str, Any]):
+    def __init__(self, arguments: dict[str, Any]):
         from vllm import LLM
 
-        self._llm = LLM(
-            model=settings["model"],
-            dtype=settings["dtype"],
-            max_model_len=settings["max_length"],
-            max_num_seqs=settings["max_sequences"],
-            # A prompt cut over two passes makes vLLM turn back its seeded generator, which CPU generators cannot do.
-            enable_chunked_prefill=False,
-            max_num_batched_tokens=max(settings["max_length"], 8192),
-            enforce_eager=True,
-            enable_prefix_caching=True,
-            disable_log_stats=True,
-            logprobs_mode="processed_logprobs",  # of the distribution sampled from, temperature included
-            seed=0,
-        )
+        self._llm = LLM(**arguments, disable_log_stats=True)
 
     def do_generate(
         self,
         prompts: list[list[int]],
         seeds: list[int],
         temperature: float,
+        top_p: float,
         max_tokens: int,
         stop_ids: list[int],
         stop: list[str],
     ) -> dict[str, Any]:
-        """One sample a prompt. The cache is emptied first, so that a sample depends on this request alone, not on
-        earlier ones."""
+        """One sample a prompt."""
         from vllm import SamplingParams
 
-        self._llm.reset_prefix_cache()
         params = [
             SamplingParams(
                 temperature=temperature,
+                top_p=top_p,
                 max_tokens=max_tokens,
                 seed=seed,
                 logprobs=0,
@@ -96,7 +82,6 @@ class Server:
         """log p of every token but the first of each sequence, at temperature 1."""
         from vllm import SamplingParams
 
-        self._llm.reset_prefix_cache()
         params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False)
         outputs = self._llm.generate([{"prompt_token_ids": ids} for ids in sequences], params, use_tqdm=False)
         return {
@@ -106,37 +91,16 @@ class Server:
             ]
         }
 
-    def do_layers(self, sequence: list[int], file: str) -> dict[str, Any]:
-        """Write each layer's output for all tokens of `sequence` but the last (rl/layers.py) as safetensors."""
-        from safetensors.torch import save_file
+    def do_call(self, method: str, arguments: list[str]) -> dict[str, Any]:
+        """A method of rl/engine_worker.py."""
+        [result] = self._llm.collective_rpc(method, args=tuple(arguments))
+        return {"result": result}
 
-        [outputs] = self._llm.collective_rpc(_record, args=(self.do_score, sequence))
-        save_file({name: rows[: len(sequence) - 1].contiguous() for name, rows in outputs.items()}, file)
-        return {"layers": len(outputs)}
-
-    def do_load(self, folder: str) -> dict[str, Any]:
-        """Replace the weights by those of an HF folder of the same architecture."""
-        self._llm.collective_rpc(_reload, args=(folder,))
-        self._llm.reset_prefix_cache()
-        return {"loaded": folder}
-
-
-def _record(worker: Any, score: Any, sequence: list[int]) -> dict[str, Any]:
-    from rl import layers
-
-    # A layer gives the change of the residual stream and the stream before it apart.
-    modules = layers.llama_modules(worker.model_runner.get_model())
-    with layers.recorded(modules, lambda output: sum(output) if isinstance(output, tuple) else output) as found:
-        score([sequence])
-    return found
-
-
-def _reload(worker: Any, folder: str) -> None:
-    worker.reload_weights(weights_path=folder)
-    model = worker.model_runner.get_model()
-    if model.config.tie_word_embeddings:
-        # On CPUs vLLM keeps a repacked copy of lm_head, which a reload of tied embeddings leaves as it was, without an error.
-        model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
+    def do_forget(self) -> dict[str, Any]:
+        """Drop every cached prefix."""
+        if not self._llm.reset_prefix_cache():
+            raise RuntimeError("the prefix cache could not be emptied")
+        return {}
 
 
 def _send(replies: TextIO, value: dict[str, Any]) -> None:

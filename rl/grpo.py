@@ -68,6 +68,7 @@ def main(argv: list[str]) -> int:
         actor.restore(extra.get("drawn_ahead"))
         _train(cfg, state, actor, chat.end_id, train, heldout, data, out)
         hf.export(state, out / "hf", base)
+        _say(actor.contract(state, out / "hf"), out / "hf")
         parallel.stop()
     return 0
 
@@ -87,9 +88,10 @@ def _train(
 
     schedule = ScheduleConfig(steps=cfg.steps, warmup_steps=cfg.warmup_steps, decay_steps=0)
     clock = Stopwatch(cfg.steps - state.step)
-    difference = actor.sync(state)
-    if parallel.is_main():
-        print(f"engine and trainer agree: log-probabilities differ by at most {difference:.1e}", flush=True)
+    actor.sync(state)
+    if cfg.engine.transfer == "nccl":  # with safetensors the sync has exported it
+        hf.export(state, out / "policy", actor.base)
+    _say(actor.contract(state, out / "policy"), out / "policy")
     if state.step == 0:
         before = on_main(lambda: actor.evaluate(heldout, out.parent / "eval_sft.json"))
         _log({"step": 0, "heldout_reward": before["reward"], "shares": before["shares"]}, cfg, clock, out)
@@ -143,6 +145,12 @@ def policy_step(cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id
         return clipped_policy_loss(logprobs, old, batch["advantage"], mask, cfg.clip_low, cfg.clip_high, weights)
 
     return train_step(state, batches, loss, lr, cfg.temperature)
+
+
+def _say(differences: dict[str, float], folder: Path) -> None:
+    if parallel.is_main():
+        told = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
+        print(f"log-probabilities of {folder} against transformers': {told}", flush=True)
 
 
 def _log(row: dict[str, Any], cfg: GrpoConfig, clock: Stopwatch, out: Path) -> None:

@@ -126,7 +126,8 @@ def parse(row: Row) -> Problem:
         return Problem(str(row["task_id"]), row["prompt"], code, tests, True, difficulty)
     # MBPP's authors put the tests under the text as well (arXiv 2108.07732 Sec 4.1).
     prompt = row["prompt"] if "prompt" in row else "\n".join([row["text"], "It must satisfy:", *row["test_list"]])
-    return Problem(str(row["task_id"]), prompt, row.get("code", ""), tests, difficulty=difficulty)
+    code = row.get("code", "").replace("\r\n", "\n")  # MBPP has Windows line ends, which a model would learn to write
+    return Problem(str(row["task_id"]), prompt, code, tests, difficulty=difficulty)
 
 
 def _row(function: Function, seed: int) -> Row:

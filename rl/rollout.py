@@ -7,17 +7,19 @@ import json
 import os
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from safetensors.torch import load_file
 from torch import Tensor
 
 from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
+from rl import vllm_arguments
 
 # What torchrun and the trainer set for their own process groups; vLLM would read it as its own.
 _TORCHRUN = (
@@ -46,7 +48,64 @@ class Sample:
     text: str
 
 
-class Engine:
+class AnyEngine(ABC):
+    """What samples a policy and takes new weights, wherever it runs."""
+
+    @abstractmethod
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        seeds: Sequence[int],
+        temperature: float,
+        max_tokens: int,
+        stop_ids: Sequence[int] = (),
+        stop: Sequence[str] = (),
+        top_p: float = 1.0,
+    ) -> list[Sample]:
+        """One sample for each prompt, from its own seed."""
+
+    @abstractmethod
+    def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        """log p of each token but the first, at temperature 1."""
+
+    @abstractmethod
+    def call(self, method: str, *arguments: str) -> Any:
+        """The result of a method of rl/engine_worker.py."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Drop every cached prefix."""
+
+    def load(self, folder: Path) -> None:
+        """Take the weights of an HF folder of the same architecture, and forget every cached prefix."""
+        self.call("seedbed_load", str(Path(folder).resolve()))
+        self.forget()
+
+    def sums(self) -> dict[str, str]:
+        """Checksum of each tensor that the engine computes with (rl/weight_sums.py)."""
+        return self.call("seedbed_sums")
+
+    def layers(self, sequence: Sequence[int], file: Path) -> dict[str, Tensor]:
+        """What each layer puts into the residual stream for all tokens but the last (rl/layers.py), by way of `file`."""
+        self.forget()
+        self.call("seedbed_record")
+        self.score([sequence])
+        self.call("seedbed_layers", str(file), str(len(sequence) - 1))
+        return load_file(file)
+
+    def close(self) -> None:
+        """Let go of what this process owns."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Engine(AnyEngine):
     """A vLLM process. The constructor returns at once; the first request waits until the model is loaded (13 s on a quiet CPU).
 
     Raises SeedbedError, with the end of its log, when the process dies or refuses a request.
@@ -54,16 +113,11 @@ class Engine:
 
     def __init__(self, model: Path, max_length: int, cfg: EngineConfig, log: Path):
         self._log = log
-        settings = {
-            "model": str(model),
-            "dtype": cfg.dtype,
-            "max_length": max_length,
-            "max_sequences": cfg.max_sequences,
-        }
+        settings = json.dumps(vllm_arguments.arguments(model, max_length, cfg))
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("w") as log_file:
             self._process = subprocess.Popen(
-                [*COMMAND, json.dumps(settings)],
+                [*COMMAND, settings],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log_file,
@@ -80,13 +134,16 @@ class Engine:
         max_tokens: int,
         stop_ids: Sequence[int] = (),
         stop: Sequence[str] = (),
+        top_p: float = 1.0,
     ) -> list[Sample]:
-        """One sample for each prompt, from its own seed: the same request gives the same samples, whatever was asked before."""
+        """The cache is emptied first, so that the same request gives the same samples, whatever was asked before."""
+        self.forget()
         reply = self._ask(
             "generate",
             prompts=[list(p) for p in prompts],
             seeds=list(seeds),
             temperature=temperature,
+            top_p=top_p,
             max_tokens=max_tokens,
             stop_ids=list(stop_ids),
             stop=list(stop),
@@ -94,17 +151,13 @@ class Engine:
         return [Sample(**sample) for sample in reply["samples"]]
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
-        """log p of each token but the first, at temperature 1."""
         return self._ask("score", sequences=[list(s) for s in sequences])["logprobs"]
 
-    def layers(self, sequence: Sequence[int], file: Path) -> dict[str, Tensor]:
-        """What each layer puts into the residual stream for all tokens but the last (rl/layers.py), by way of `file`."""
-        self._ask("layers", sequence=list(sequence), file=str(file))
-        return load_file(file)
+    def call(self, method: str, *arguments: str) -> Any:
+        return self._ask("call", method=method, arguments=arguments)["result"]
 
-    def load(self, folder: Path) -> None:
-        """Take the weights of an HF folder of the same architecture, and forget every cached prefix."""
-        self._ask("load", folder=str(folder))
+    def forget(self) -> None:
+        self._ask("forget")
 
     def close(self) -> None:
         if self._process.poll() is None:
@@ -114,14 +167,6 @@ class Engine:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _ask(self, what: str, **arguments: Any) -> dict[str, Any]:
         if not self._ready:
@@ -158,11 +203,4 @@ def sample_seed(seed: int, *parts: Any) -> int:
 
 def _environment(cfg: EngineConfig) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _TORCHRUN and "TORCHELASTIC" not in name}
-    return kept | {
-        "HF_HUB_OFFLINE": "1",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_CPU_KVCACHE_SPACE": str(cfg.kv_cache_gb),
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # binding fights the trainer over the same cores
-        "OMP_NUM_THREADS": str(cfg.threads),
-    }
+    return kept | vllm_arguments.environment(cfg)

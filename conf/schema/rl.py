@@ -29,12 +29,25 @@ class SandboxConfig:
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """vLLM, in a process of its own beside training process 0."""
+    """vLLM, in a process of its own beside training process 0, or a server that `rl.serve` started."""
+
+    url: str = ""  # http://HOST:PORT of the server, whose own settings then hold for what follows; empty = a process of this run
+    # How a server gets new weights: from a folder that both see, or over NCCL from GPU to GPU.
+    transfer: str = "safetensors"
+    patience_s: int = 600  # how long a server may not answer, be it gone or starting again, before the run gives up
 
     dtype: str = "float32"  # bfloat16 is emulated, and slower, on processors without AVX512-BF16 or AMX
     kv_cache_gb: int = 1
     max_sequences: int = 256  # decoded together
     threads: int = 1  # two on two busy cores are several times slower
+
+    def check(self) -> None:
+        """Rules that span fields; each failure shows its arithmetic."""
+        if self.dtype not in ("float32", "bfloat16"):
+            raise SeedbedError(f"engine.dtype={self.dtype!r} is unknown", "use float32 or bfloat16")
+        if self.transfer not in ("safetensors", "nccl"):
+            raise SeedbedError(f"engine.transfer={self.transfer!r} is unknown", "use safetensors or nccl")
+        _positive("engine.patience_s", self.patience_s)
 
 
 @dataclass(frozen=True)
@@ -131,6 +144,12 @@ class DpoConfig:
         self.schedule.check()
         _check_batch(self.batch)
         _check_temperature(self.temperature)
+        self.engine.check()
+        if self.engine.url:
+            raise SeedbedError(
+                f"engine.url={self.engine.url}: rl.dpo samples one model, with an engine of its own",
+                "leave engine.url empty",
+            )
         for name in ("prompts", "pairs_per_problem", "max_prompt", "max_response"):
             _positive(name, getattr(self, name))
         if self.samples < 2:
@@ -221,6 +240,12 @@ class GrpoConfig:
         """Rules that span fields; each failure shows its arithmetic."""
         _check_training(self.dtype, self.save_every, self.keep)
         self.optim.check()
+        self.engine.check()
+        if self.engine.transfer == "nccl" and not self.engine.url:
+            raise SeedbedError(
+                "engine.transfer=nccl without engine.url: weights go over NCCL to a server with GPUs of its own",
+                "start one with `python -m rl.serve ... transfer=nccl` and give its engine.url",
+            )
         before = [stage.steps for stage in self.earlier_stages]
         if min(before, default=1) < 1 or sum(before) >= self.steps > 0:
             raise SeedbedError(

@@ -13,9 +13,9 @@ from tests.rl.conftest import write_model
 
 # The engine as it would be without our repair: vLLM reloads tied embeddings and keeps its old, repacked output layer.
 FAULTY = """
-import rl.engine
-rl.engine._reload = lambda worker, folder: worker.reload_weights(weights_path=folder)
-rl.engine.main()
+from rl import engine, engine_worker
+engine_worker.Extension.seedbed_repack = lambda self: None
+engine.main()
 """
 
 
@@ -34,6 +34,15 @@ def test_a_log_probability_without_a_number_is_the_worst_difference():
     assert contract.worst([[0.0, float("nan")]], [[0.0, -1.5]]) == float("inf")
 
 
+def test_top_p_keeps_the_fewest_tokens_that_hold_it_and_scales_them_to_one():
+    logprobs = torch.tensor([0.1, 0.5, 0.15, 0.25]).log()
+    assert contract.nucleus(logprobs, 0.7).exp().tolist() == pytest.approx(
+        [0, 2 / 3, 0, 1 / 3]
+    )  # .5 falls short, .75 does not
+    assert contract.nucleus(logprobs, 0.4).exp().tolist() == pytest.approx([0, 1, 0, 0])
+    assert contract.nucleus(logprobs, 1.0) is logprobs
+
+
 def test_context_parallelism_and_an_unknown_field_are_refused(tiny_model):
     for layout, said in (("cp=2", "--layout cp=2: layers cut along the sequence"), ("tq=2", "unknown key parallel.tq")):
         with pytest.raises(SeedbedError, match=said):
@@ -47,7 +56,7 @@ def test_tied_embeddings_that_stay_old_after_a_reload_are_caught_and_sound_ones_
         contract.main(["--model", str(model), "--tokens", "24", "--layout", "tp=2", "pp=2", "sequence_parallel=true"])
         == 0
     )
-    assert capsys.readouterr().out.count("differs") == 3
+    assert capsys.readouterr().out.count("differs") == 4
     monkeypatch.setattr(rollout, "COMMAND", (sys.executable, "-c", FAULTY))
     with pytest.raises(SeedbedError, match=r"vLLM by .* first in the output layer \(every layer before it agrees\)"):
         contract.main(["--model", str(model), "--tokens", "24"])

@@ -1,0 +1,113 @@
+"""A GRPO step against TRL's, where its time goes, and packed against unpacked SFT: one process and one thread each.
+
+    python -m benchmarks.post_training --output runs/demo [--trl PYTHON] [--steps 5] [--prompts 8] [--samples 8]
+
+Same model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature and fp32 for both. Ours
+samples with vLLM, judges in the sandbox, and proves after each step that the engine has the new weights; TRL samples with
+transformers and its reward costs nothing. TRL trains on all samples, ours on groups with signal. The two runs follow each other,
+so figures need a quiet machine. PYTHON: an interpreter with TRL. The first step of each is left out. benchmarks/sandbox.py
+has the sandbox's own figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rl import problems
+from rl.chat import Chat
+
+LENGTH = {"max_prompt": 96, "max_response": 32}
+MICRO_BATCH, TEMPERATURE, RATE = 16, 1.0, 3e-4
+
+
+def main(argv: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks.post_training", description=__doc__)
+    parser.add_argument("--output", default="runs/demo", type=Path, help="a run that went through SFT")
+    parser.add_argument("--trl", metavar="PYTHON", help="interpreter with TRL")
+    parser.add_argument("--steps", type=int, default=5, help="that count")
+    parser.add_argument("--prompts", type=int, default=8, help="a step")
+    parser.add_argument("--samples", type=int, default=8, help="a prompt")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as scratch:
+        ours = our_grpo(args, Path(scratch))
+        if args.trl:
+            seconds = trl_grpo(args)[1:]
+            theirs = statistics.median(seconds)
+            print(f"TRL's GRPOTrainer       {theirs:7.2f} s a step; ours takes {ours / theirs:.2f} of it")
+        our_sft(args, Path(scratch))
+
+
+def our_grpo(args: argparse.Namespace, scratch: Path) -> float:
+    """Median seconds of a step; prints the parts."""
+    sft = args.output / "rl"
+    (scratch / "one.jsonl").write_text((sft / "problems_heldout.jsonl").read_text().splitlines()[0] + "\n")
+    settings = {**LENGTH, "steps": args.steps + 1, "prompts": args.prompts, "samples": args.samples}
+    settings |= {"temperature": TEMPERATURE, "micro_batch": MICRO_BATCH, "eval_samples": 1, "save_every": 1000}
+    settings |= {"base": sft / "sft/hf", "train_problems": sft / "problems_train.jsonl"}
+    settings |= {"heldout_problems": scratch / "one.jsonl", "warmup_steps": 0, "output": scratch}
+    run("rl.grpo", settings)
+    rows = read(scratch / "rl/grpo/metrics.jsonl")[2:]
+    parts = {name: [row["seconds"][name] for row in rows] for name in ("rollout", "reward", "train", "sync")}
+    totals = [sum(values) for values in zip(*parts.values(), strict=True)]
+    shares = ", ".join(f"{name} {sum(values) / sum(totals):.0%}" for name, values in parts.items())
+    trained = statistics.mean(row["samples_trained"] for row in rows)
+    sampled = args.prompts * args.samples
+    print(f"our GRPO                {statistics.median(totals):7.2f} s a step of {sampled} samples ({shares})")
+    print(
+        f"    of {sampled} samples {trained:.0f} train; {statistics.mean(r['response_tokens'] for r in rows):.0f} tokens each"
+    )
+    return statistics.median(totals)
+
+
+def trl_grpo(args: argparse.Namespace) -> list[float]:
+    """Seconds of each step."""
+    model = args.output / "rl/sft/hf"
+    chat, rows = Chat(model), problems.read(args.output / "rl/problems_train.jsonl")
+    steps = args.steps + 1
+    wanted = [rows[i % len(rows)].prompt for i in range(steps * args.prompts)]
+    request = {
+        "model": str(model.resolve()),
+        "prompts": [chat.text(prompt) for prompt in wanted],
+        "steps": steps,
+        "samples": args.samples,
+        "micro_batch": MICRO_BATCH,
+        "max_response": LENGTH["max_response"],
+        "temperature": TEMPERATURE,
+        "lr": RATE,
+        "end_id": chat.end_id,
+    }
+    command = [args.trl, str(Path(__file__).with_name("trl_peer.py"))]
+    done = subprocess.run(command, input=json.dumps(request), stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)["seconds"]
+
+
+def our_sft(args: argparse.Namespace, scratch: Path) -> None:
+    speeds = {}
+    for name, fields in (("unpacked", {"batch.micro": 8}), ("packed", {"batch.micro": 1, "pack_length": 512})):
+        settings = {"output": scratch / name, "base": args.output / "hf", "schedule.steps": args.steps + 1, **fields}
+        settings |= {"schedule.warmup_steps": 1, "schedule.decay_steps": 1, "batch.total": 32}
+        run("rl.sft", settings)
+        rows = read(scratch / name / "rl/sft/metrics.jsonl")[1:]
+        speeds[name] = sum(row["tokens"] for row in rows) / sum(row["seconds"] for row in rows)
+        print(f"SFT, {name:<8}           {speeds[name]:7.0f} response tokens/s")
+    print(f"    packed is {speeds['packed'] / speeds['unpacked']:.2f} times as fast")
+
+
+def run(module: str, settings: dict[str, Any]) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m", module]
+    subprocess.run([*command, *(f"{name}={value}" for name, value in settings.items())], check=True, stdout=sys.stderr)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

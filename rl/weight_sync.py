@@ -1,0 +1,70 @@
+"""The engine gets the trainer's weights, and shows by a checksum a tensor that it holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from conf.errors import SeedbedError
+from conf.schema.rl import EngineConfig
+from megatron_train import hf
+from megatron_train.step import TrainState
+from rl import weight_sums
+from rl.http_engine import HttpEngine
+from rl.nccl_transfer import NcclTransfer
+from rl.ranks import on_main
+from rl.rollout import AnyEngine, Engine
+from rl.weight_sums import Sums
+
+NCCL_PORT = 29511  # where trainer process 0 waits for the server's workers
+
+
+def open_engine(model: Path, max_length: int, cfg: EngineConfig, log: Path) -> AnyEngine:
+    """The server at cfg.url, or else a process of its own that loads `model`."""
+    return HttpEngine(cfg) if cfg.url else Engine(model, max_length, cfg, log)
+
+
+class WeightSync:
+    """From one trainer, in any layout, to one engine. `engine` is needed on process 0 alone."""
+
+    def __init__(self, cfg: EngineConfig, engine: AnyEngine | None, folder: Path, base: Path):
+        """folder: where the policy is exported to, with the tokenizer of `base`."""
+        self._cfg, self._engine, self._folder, self._base = cfg, engine, folder, base
+        self._nccl: NcclTransfer | None = None
+
+    def give(self, state: TrainState) -> None:
+        """Collective. Raises SeedbedError on every process, naming a tensor, when the engine computes with another weight."""
+        if self._cfg.transfer == "nccl":
+            server = self._engine if isinstance(self._engine, HttpEngine) else None
+            self._nccl = self._nccl or NcclTransfer(state, server, self._cfg.url, NCCL_PORT)
+            sums = self._nccl.send(self._cfg.dtype)
+        else:
+            sums = Sums(self._cfg.dtype)
+            hf.export(state, self._folder, self._base, sums.add)
+        on_main(lambda: self._settle(sums))
+
+    def _settle(self, sums: Sums) -> None:
+        assert self._engine is not None
+        if self._nccl is None:
+            self._engine.load(self._folder)
+        else:
+            self._engine.forget()
+        weight_sums.check(sums, self._engine.sums())
+        if isinstance(self._engine, HttpEngine):
+            self._engine.named(weight_sums.version(sums), self._again(sums))
+
+    def _again(self, sums: Sums) -> Callable[[], None]:
+        def restore() -> None:
+            if self._nccl is not None:
+                raise SeedbedError(
+                    f"{self._cfg.url} has lost its weights, and NCCL cannot bring them back within a step",
+                    "start the run again: it goes on from its last checkpoint",
+                )
+            self._engine.load(self._folder)
+            weight_sums.check(sums, self._engine.sums())
+
+        return restore
+
+    def close(self) -> None:
+        if self._nccl is not None:
+            self._nccl.close()
