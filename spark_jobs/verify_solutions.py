@@ -3,9 +3,9 @@
     spark-submit spark_jobs/verify_solutions.py output=DIR verify.problems=P.jsonl verify.samples=S [verify.cpu_seconds=5 ...]
 
 S is a JSONL file, a folder of them or a Delta table; rows have the fields that `python -m rl.sandbox run` reads. They go into the
-table `solutions` first, each (task, sample) once, and from there shard by shard into `verdicts`: killed and started again, the job
-judges only what is missing. A sample that got no verdict by a fault of ours (infrastructure) is not written, so that the next run
-judges it; one whose problem has a wrong reference is, with the reason.
+table `solutions` first, each (task, sample) once, and from there shard by shard into `verdicts`: killed and started again, the
+job judges only what is missing. A sample that got no verdict by a fault of ours (infrastructure) is not written, so that the next
+run judges it; one whose problem has a wrong reference is, with the reason.
 
 Not a job of the curation graph: it reads no content. The one job that imports another package, since programs are judged in
 rl/sandbox and nowhere else; that needs the standard library alone.
@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -28,6 +28,7 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError, run_cli
 from rl.sandbox import Limits, Sandbox, formats, records
 from rl.sandbox.reference import UNFIT
+from rl.sandbox.verdict import Isolation
 from spark_jobs.job import Context, CustomJob, ShardJob, Summary, main
 from spark_jobs.tables import TABLES, shard_of
 
@@ -125,7 +126,7 @@ def _judged(rows: DataFrame, ctx: Context, problems: dict[str, str]) -> DataFram
     settings = ctx.cfg.verify
     limits = Limits(cpu_seconds=settings.cpu_seconds, memory_bytes=settings.memory_mb << 20)
     limits = replace(limits, wall_seconds=max(limits.wall_seconds, 3 * limits.cpu_seconds))
-    isolation, parts = settings.isolation, ctx.spark.sparkContext.defaultParallelism
+    isolation, parts = cast(Isolation, settings.isolation), ctx.spark.sparkContext.defaultParallelism
     rows = rows.repartition(parts, "task_id").sortWithinPartitions("task_id", "solution_sha256")
     return rows.select("task_id", "solution_sha256", "sample", "shard").mapInArrow(
         _judge(lambda: Sandbox(1, limits, isolation), lambda: tasks.value, columns), columns

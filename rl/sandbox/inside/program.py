@@ -226,7 +226,16 @@ def blame(program: Program, error: BaseException, texts: dict[str, str]) -> tupl
         return "error", f"the program does not define {error.name}"
     if isinstance(error, MemoryError):
         return "memory", f"the tests ran out of memory{where}"
-    return "fail", f"{type(error).__name__}{f': {error}' if str(error) else ''}{where}"
+    return "fail", f"{type(error).__name__}{_words(error)}{where}"
+
+
+def _words(error: BaseException) -> str:
+    """What an exception says; nothing where its message shows an answer that has no text (an int too long for one)."""
+    try:
+        text = str(error)
+    except Exception:
+        return ""
+    return f": {text}" if text else ""
 
 
 def _place(traceback: TracebackType | None, texts: dict[str, str]) -> str:
