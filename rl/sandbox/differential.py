@@ -49,7 +49,7 @@ import random as _random
 _scope = {{"__name__": "reference"}}
 exec(compile({reference!r}, "<reference>", "exec"), _scope)
 _reference = _scope[{entry!r}]
-_generator = {{"__name__": "generator", "Random": _random.Random, "random": _random}}
+_generator = {{**_scope, "__name__": "generator", "Random": _random.Random, "random": _random}}
 exec(compile({generator!r}, "<generator>", "exec"), _generator)
 _generate = _generator["generate_inputs"]
 _NUMBERS, _LISTS = (int, float), (list, tuple)
