@@ -114,6 +114,14 @@ TABLES: dict[str, Table] = {
         key=("document_id", "epoch"),
         sharded=False,
     ),
+    "solutions": Table(
+        "task_id string, solution_sha256 string, sample string, shard int", ("task_id", "solution_sha256")
+    ),
+    "verdicts": Table(
+        "task_id string, solution_sha256 string, verdict string, reason string, cpu_seconds double, wall_seconds double, "
+        "max_rss_bytes long, cpu_limit_seconds double, weakened string, shard int",
+        ("task_id", "solution_sha256"),
+    ),
 }
 
 

@@ -168,6 +168,17 @@ class TokenSettings:
 
 
 @dataclass(frozen=True)
+class VerifySettings:
+    """Bulk judging of samples by the sandbox (spark_jobs/verify_solutions.py). Limits are those of rl/sandbox/verdict.py."""
+
+    problems: str = ""  # JSONL, in a form that the sandbox reads
+    samples: str = ""  # JSONL file, folder of them, or Delta table
+    cpu_seconds: float = 5.0
+    memory_mb: int = 512
+    isolation: str = "full"  # rlimits-only: for hosts without namespaces, weaker, stamped on each verdict
+
+
+@dataclass(frozen=True)
 class CurateConfig:
     input: str = ""
     output: str = ""
@@ -184,6 +195,7 @@ class CurateConfig:
     decontaminate: DecontaminateSettings = field(default_factory=DecontaminateSettings)
     select: SelectSettings = field(default_factory=SelectSettings)
     tokens: TokenSettings = field(default_factory=TokenSettings)
+    verify: VerifySettings = field(default_factory=VerifySettings)
 
     def check(self) -> None:
         """Rules that span fields; each failure shows its arithmetic."""
@@ -218,6 +230,8 @@ class CurateConfig:
             raise SeedbedError(f"select.dedup={self.select.dedup!r} is unknown", "use file or repository")
         if self.select.cut_per not in ("all", "language"):
             raise SeedbedError(f"select.cut_per={self.select.cut_per!r} is unknown", "use all or language")
+        if self.verify.isolation not in ("full", "rlimits-only"):
+            raise SeedbedError(f"verify.isolation={self.verify.isolation!r} is unknown", "use full or rlimits-only")
         if self.score.windows < 1:
             raise SeedbedError(
                 f"score.windows={self.score.windows} is less than 1", "give the windows of a long file, 1 or more"

@@ -14,6 +14,6 @@ are plain data, tricks of the program can change its answers and nothing else.
 """
 
 from rl.sandbox.pool import Sandbox
-from rl.sandbox.verdict import OUTCOMES, CallTests, Job, Limits, StdioTests, Verdict
+from rl.sandbox.verdict import OUTCOMES, CallTests, Job, Limits, ProjectTests, StdioTests, Tests, Verdict
 
-__all__ = ["OUTCOMES", "CallTests", "Job", "Limits", "Sandbox", "StdioTests", "Verdict"]
+__all__ = ["OUTCOMES", "CallTests", "Job", "Limits", "ProjectTests", "Sandbox", "StdioTests", "Tests", "Verdict"]

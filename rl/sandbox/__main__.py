@@ -1,24 +1,30 @@
 """Judge programs from files, or show what this host gives.
 
     python -m rl.sandbox run --problems P.jsonl --samples S.jsonl --out V.jsonl [--workers N] [--cpu-seconds S] [--memory-mb M]
+                           [--isolation rlimits-only]
     python -m rl.sandbox check
 
 Problems and samples are JSON lines, plain or .gz (formats.py names the fields). V.jsonl has one row per sample, in the samples'
-order: task_id, verdict, reason, cpu_seconds, wall_seconds, max_rss_bytes. It appears when all verdicts are in.
+order: the fields of verdict.Verdict. It appears when all verdicts are in. A problem whose own reference fails its
+tests is named, and its samples have no verdict (infrastructure).
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import get_args
 
 from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
 from rl.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host, records
+from rl.sandbox.reference import UNFIT
+from rl.sandbox.verdict import Isolation
 
 
 def main(argv: list[str]) -> int:
@@ -33,6 +39,12 @@ def main(argv: list[str]) -> int:
     run.add_argument(
         "--memory-mb", type=int, default=Limits.memory_bytes >> 20, help="per program (default: %(default)s)"
     )
+    run.add_argument(
+        "--isolation",
+        choices=get_args(Isolation),
+        default="full",
+        help="rlimits-only: for hosts without namespaces, weaker, stamped on each verdict (default: %(default)s)",
+    )
     commands.add_parser("check", help="show which isolation primitives this host gives")
     arguments = parser.parse_args(argv)
     return _check() if arguments.command == "check" else _run(arguments)
@@ -44,9 +56,12 @@ def _run(arguments: argparse.Namespace) -> int:
     limits = Limits(cpu_seconds=arguments.cpu_seconds, memory_bytes=arguments.memory_mb << 20)
     limits = replace(limits, wall_seconds=max(limits.wall_seconds, 3 * limits.cpu_seconds))
     jobs = list(read_jobs(arguments.problems, arguments.samples))
-    with Sandbox(arguments.workers, limits) as sandbox, tqdm(total=len(jobs), unit="program", mininterval=1) as bar:
+    pool = Sandbox(arguments.workers, limits, arguments.isolation)
+    with pool as sandbox, tqdm(total=len(jobs), unit="program", mininterval=1) as bar:
         verdicts = sandbox.run(jobs, on_verdict=lambda verdict: bar.update())
     records.write(arguments.out, map(asdict, verdicts))
+    for task, reason in {v.task_id: v.reason for v in verdicts if v.reason.startswith(UNFIT)}.items():
+        print(f"dropped: task {task!r}: {reason}", file=sys.stderr)
     counts = Counter(verdict.verdict for verdict in verdicts)
     for outcome in OUTCOMES:
         if counts[outcome]:

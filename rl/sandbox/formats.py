@@ -1,4 +1,5 @@
-"""Benchmark rows to jobs: HumanEval, EvalPlus, MBPP and stdin/stdout cases, told apart by their fields."""
+"""Benchmark rows to jobs, told apart by their fields: HumanEval, EvalPlus, MBPP, stdin/stdout cases, codeio's generators, and
+projects of several files."""
 
 from __future__ import annotations
 
@@ -8,30 +9,55 @@ import sys
 from typing import Any
 
 from conf.errors import SeedbedError
-from rl.sandbox.verdict import CallTests, Job, StdioTests
+from rl.sandbox import differential
+from rl.sandbox.verdict import CallTests, Files, Job, ProjectTests, StdioTests, Tests, is_plain_path
 
 Row = dict[str, Any]
+GENERATED_CASES = 16  # inputs drawn from a generator, where a row does not say
 
 
 def job(problem: Row, sample: Row) -> Job:
     """The job of one sample of a problem. Raises SeedbedError for rows that lack a field or hold another type.
 
-    A sample has `completion` (HumanEval: what follows the prompt; elsewhere the program) or `solution` (always a whole program).
+    A sample has `completion` (HumanEval: what follows the prompt; elsewhere the program), `solution` (always a whole program) or,
+    for a project, `files`.
     """
     task = problem["task_id"]
     continues_prompt = "prompt" in problem and "entry_point" in problem
-    if "solution" in sample:
+    program: str | Files
+    if "files" in sample:
+        program = _files(sample, "files", task)
+    elif "solution" in sample:
         program = _text(sample, "solution", "sample", task)
     else:
         program = _text(sample, "completion", "sample", task)
         if continues_prompt:
             program = _text(problem, "prompt", "problem", task) + program
-    return Job(task, program, tests(problem))
+    found = tests(problem)
+    if isinstance(found, ProjectTests) and isinstance(program, str) and not found.target:
+        raise SeedbedError(
+            f"A sample of task {task!r} is one text, but the problem asks for several files.",
+            "Give the sample `files`, or the problem a `target`: the file that the text is.",
+        )
+    return Job(task, program, found, reference=reference(problem))
 
 
-def tests(problem: Row) -> CallTests | StdioTests:
+def reference(problem: Row) -> str | Files:
+    """The problem's own solution as a program; empty where the row has none."""
+    if "canonical_solution" in problem:
+        return str(problem.get("prompt", "")) + str(problem["canonical_solution"])
+    if "command" in problem and "reference" in problem:
+        return _files(problem, "reference", problem["task_id"])
+    return str(problem.get("code_sample") or problem.get("code") or "")
+
+
+def tests(problem: Row) -> Tests:
     """The trusted side of a problem. Raises SeedbedError for an unknown format."""
     task = problem["task_id"]
+    if "command" in problem and "tests" in problem:
+        return _project(problem, task)
+    if "input_generator" in problem:
+        return _generated(problem, task)
     if "base_input" in problem and "entry_point" in problem:
         return _evalplus(problem, task)
     if "test" in problem and "entry_point" in problem:
@@ -52,38 +78,9 @@ def tests(problem: Row) -> CallTests | StdioTests:
     raise SeedbedError(
         f"Problem {task!r} is of no known format (fields: {', '.join(sorted(problem))}).",
         "Give `test` and `entry_point` (HumanEval), `base_input` and `entry_point` (EvalPlus), "
-        "`test_list` (MBPP), or `inputs` and `outputs` (stdin/stdout).",
+        "`test_list` (MBPP), `inputs` and `outputs` (stdin/stdout), `input_generator` and `code_sample` (codeio), or `tests` and "
+        "`command` (a project).",
     )
-
-
-# EvalPlus' own rule (evalplus/eval/__init__.py): equal, or close where floats are expected. Expected is what the reference gives.
-_EVALPLUS = """
-import copy as _copy
-import math as _math
-
-_scope = {{"__name__": "reference"}}
-exec(compile({reference!r}, "<reference>", "exec"), _scope)
-_reference = _scope[{entry!r}]
-
-
-def _floats(value):
-    return isinstance(value, float) or (
-        isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(item, float) for item in value)
-    )
-
-
-def _close(got, want, atol):
-    if isinstance(want, (list, tuple)):
-        return type(got) is type(want) and len(got) == len(want) and all(map(_close, got, want, [atol] * len(want)))
-    return got == want or _math.isclose(got, want, rel_tol=1e-7, abs_tol=atol)
-"""
-_EVALPLUS_CASES = """
-for _given in {inputs!r}:
-    _want = _reference(*_copy.deepcopy(_given))
-    _got = {entry}(*_copy.deepcopy(_given))
-    _atol = {atol!r} or (1e-6 if _floats(_want) else 0)
-    assert _got == _want or (_atol and type(_got) is type(_want) and _close(_got, _want, _atol)), (_given, _got, _want)
-"""
 
 
 def _evalplus(problem: Row, task: Any) -> CallTests:
@@ -94,8 +91,62 @@ def _evalplus(problem: Row, task: Any) -> CallTests:
         raise SeedbedError(f"Problem {task!r} has entry_point = {entry!r:.80}.", "Give the name of a function.")
     reference = _text(problem, "prompt", "problem", task) + _text(problem, "canonical_solution", "problem", task)
     inputs = [*problem["base_input"], *(problem.get("plus_input") or [])]
-    cases = _EVALPLUS_CASES.format(inputs=inputs, entry=entry, atol=float(problem.get("atol") or 0))
-    return CallTests(cases, _EVALPLUS.format(reference=reference, entry=entry))
+    return differential.evalplus(reference, entry, inputs, float(problem.get("atol") or 0))
+
+
+def _generated(problem: Row, task: Any) -> CallTests:
+    """A row of codeio (reasoning-gym's data/codeio.jsonl.gz): `code_sample` defines the function, `input_generator` defines
+    generate_inputs(rng). `entry_point`, `cases` and `seed` are ours and may be left out."""
+    entry = problem.get("entry_point", "main_solution")
+    if not isinstance(entry, str) or not entry.isidentifier():
+        raise SeedbedError(f"Problem {task!r} has entry_point = {entry!r:.80}.", "Give the name of a function.")
+    cases, seed = problem.get("cases", GENERATED_CASES), problem.get("seed", 0)
+    if type(cases) is not int or type(seed) is not int or cases < 1:
+        raise SeedbedError(
+            f"Problem {task!r} has cases = {cases!r:.40} and seed = {seed!r:.40}.", "Give whole numbers, cases above 0."
+        )
+    reference, generator = (_text(problem, name, "problem", task) for name in ("code_sample", "input_generator"))
+    return differential.generated(reference, generator, entry, cases, seed)
+
+
+def _project(problem: Row, task: Any) -> ProjectTests:
+    files = _files(problem, "tests", task)
+    given = _files(problem, "files", task) if "files" in problem else ()
+    command = _texts(problem, "command", task)
+    target, in_process = problem.get("target", ""), problem.get("tests_in_process", False)
+    if not isinstance(target, str) or type(in_process) is not bool:
+        raise SeedbedError(
+            f"Problem {task!r} has target = {target!r:.80} and tests_in_process = {in_process!r:.80}.",
+            "Give the path of a file, and true or false.",
+        )
+    for path in (path for path, _ in (*files, *given, *([(target, "")] if target else []))):
+        if not is_plain_path(path):
+            raise SeedbedError(
+                f"Problem {task!r} names the file {path!r:.80}.", "Give relative paths like `package/module.py`."
+            )
+    names = {path for path, _ in files}
+    unittest = command[:3] == ("python", "-m", "unittest") and all(
+        is_plain_path(word.replace(".", "/")) and not word.startswith("-") for word in command[3:]
+    )
+    script = command[:1] == ("python",) and len(command) > 1 and command[1] in names
+    module = in_process and command[:2] == ("python", "-m") and len(command) > 2
+    if not (unittest or script or module):
+        raise SeedbedError(
+            f"Problem {task!r} has the command {list(command)!r:.120}.",
+            "Give python -m unittest [MODULE ...] or python FILE [ARGUMENT ...] with a file of `tests`. With tests_in_process: "
+            "true, which stamps each verdict as one that a program can forge, also python -m MODULE ...",
+        )
+    return ProjectTests(files, command, given, target, in_process)
+
+
+def _files(row: Row, field: str, task: Any) -> Files:
+    value = row[field]
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise SeedbedError(
+            f"Problem {task!r} or a sample of it has {field} that are not path -> text.",
+            f"Make {field} an object of texts.",
+        )
+    return tuple(value.items())
 
 
 def _helpers(prompt: str, entry: str) -> str:

@@ -11,10 +11,11 @@ from conf.errors import SeedbedError
 from rl.sandbox.inside import kernel, landlock
 from rl.sandbox.inside.seccomp import Filter
 from rl.sandbox.server import Server
+from rl.sandbox.verdict import Isolation
 
 
 def primitives() -> dict[str, tuple[bool, str]]:
-    """Name -> (given, detail), in the order of need. All but Landlock are required."""
+    """Name -> (given, detail), in the order of need. All but Landlock are required for the whole sandbox."""
     found: dict[str, tuple[bool, str]] = {}
     here = f"{sys.platform} {platform.machine()}, kernel {platform.release()}"
     right = sys.platform == "linux" and platform.machine() == kernel.MACHINE
@@ -28,17 +29,22 @@ def primitives() -> dict[str, tuple[bool, str]]:
     found["pidfd"] = _try(lambda: os.close(os.pidfd_open(os.getpid())))
     version = landlock.abi()
     found["Landlock"] = (version > 0, f"ABI {version}" if version else "absent: namespaces and seccomp stand alone")
-    try:
-        Server().close()
-        found["the whole sandbox"] = (True, "started and ended")
-    except SeedbedError as error:
-        found["the whole sandbox"] = (False, str(error))
+    found["the whole sandbox"] = _start("full")
+    found["rlimits-only"] = _start("rlimits-only")
     return found
+
+
+def _start(isolation: Isolation) -> tuple[bool, str]:
+    try:
+        Server(isolation).close()
+        return True, "started and ended"
+    except SeedbedError as error:
+        return False, str(error)
 
 
 def _filter() -> None:
     kernel.no_new_privileges()
-    Filter().load()
+    Filter(alone=True).load()
 
 
 def _try(action: Callable[[], None]) -> tuple[bool, str]:

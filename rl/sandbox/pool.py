@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from rl.sandbox.inside.lockdown import CHANNELS
-from rl.sandbox.verdict import Job, Limits, Verdict
+from rl.sandbox.reference import References
+from rl.sandbox.verdict import Isolation, Job, Limits, Verdict
 from rl.sandbox.worker import Worker
 
 
@@ -49,17 +50,19 @@ class Sandbox:
 
     workers: programs in flight; default the CPUs this process may use.
     limits: of jobs that bring none of their own.
-    Raises SeedbedError where the host cannot isolate: there is no weaker mode.
+    isolation: "full", or "rlimits-only" for hosts without namespaces (inside/zygote.py says what is left): weaker, for programs
+        that are wrong rather than hostile, and each verdict says so.
+    Raises SeedbedError where the host cannot give that isolation; it never falls back to the weaker one.
     """
 
-    def __init__(self, workers: int | None = None, limits: Limits | None = None):
-        limits = limits or Limits()
+    def __init__(self, workers: int | None = None, limits: Limits | None = None, isolation: Isolation = "full"):
+        limits, references = limits or Limits(), References()
         limits.check()
         self._workers: list[Worker] = []
         self._turn = threading.Lock()
         try:
             for _ in range(workers or len(os.sched_getaffinity(0))):
-                self._workers.append(Worker(limits))
+                self._workers.append(Worker(limits, isolation, references))
         except BaseException:
             self.close()
             raise

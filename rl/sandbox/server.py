@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
-from rl.sandbox.inside.kernel import MACHINE
+from rl.sandbox.inside.kernel import JAIL_ID, MACHINE
+from rl.sandbox.verdict import Isolation
 
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from inside import zygote; del sys.path[0]; "
-    "zygote.main(int(sys.argv[2]))"
+    "zygote.main(int(sys.argv[2]), sys.argv[3])"
 )
-_JAIL_ID = 64321  # of the jails that root starts: no account's, and owner of no file
 
 
 class ServerLost(Exception):
@@ -40,7 +40,7 @@ class Ended:
 class Server:
     """One running fork server. Raises SeedbedError where the host does not allow the isolation."""
 
-    def __init__(self) -> None:
+    def __init__(self, isolation: Isolation) -> None:
         if sys.platform != "linux" or platform.machine() != MACHINE:
             raise SeedbedError(
                 f"The sandbox needs Linux on {MACHINE}; this is {sys.platform} on {platform.machine()}.",
@@ -51,7 +51,7 @@ class Server:
             # Not -I: it would ignore PYTHONHASHSEED, and set order, so verdicts, would differ from server to server.
             options = ["-s", "-P", "-S", "-B", "-W", "ignore", "-c", _BOOT]
             self._process = subprocess.Popen(
-                [sys.executable, *options, str(Path(__file__).parent), str(theirs.fileno())],
+                [sys.executable, *options, str(Path(__file__).parent), str(theirs.fileno()), isolation],
                 env={"PYTHONHASHSEED": "0"},
                 cwd="/",
                 pass_fds=[theirs.fileno()],
@@ -85,8 +85,8 @@ class Server:
         """Map ids in the server's user namespace: 0 to ourselves and, where we may, 1 to an unprivileged user for the jails."""
         folder = Path(f"/proc/{self._process.pid}")
         try:
-            (folder / "gid_map").write_text(f"0 {os.getegid()} 1\n1 {_JAIL_ID} 1")
-            (folder / "uid_map").write_text(f"0 {os.geteuid()} 1\n1 {_JAIL_ID} 1")
+            (folder / "gid_map").write_text(f"0 {os.getegid()} 1\n1 {JAIL_ID} 1")
+            (folder / "uid_map").write_text(f"0 {os.geteuid()} 1\n1 {JAIL_ID} 1")
             drop = True
         except (
             OSError
@@ -149,6 +149,8 @@ class Server:
 def _refusal(message: dict[str, Any]) -> SeedbedError:
     step = message.get("refused", "the start of the fork server")
     problem = f"This host does not allow the sandbox: {step} ({message.get('detail', message)})."
+    if step == "Landlock":
+        return SeedbedError(problem, "Use a kernel with Landlock (5.13 or later, `landlock` among the `lsm=`).")
     if "standard library" in step:
         return SeedbedError(problem, f"Let other users read it: chmod -R o+rX {Path(os.__file__).parent}")
     return SeedbedError(
@@ -156,5 +158,6 @@ def _refusal(message: dict[str, Any]) -> SeedbedError:
         "Allow user namespaces: `sysctl user.max_user_namespaces=15000`, on Ubuntu also `sysctl "
         "kernel.apparmor_restrict_unprivileged_userns=0`, on old Debian `sysctl kernel.unprivileged_userns_clone=1`; in Docker "
         "start the container with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`. "
-        "`python -m rl.sandbox check` shows each primitive.",
+        "`python -m rl.sandbox check` shows each primitive. Where namespaces cannot be had and the programs are not hostile, "
+        "ask for the weaker mode by its name, rlimits-only.",
     )

@@ -7,6 +7,7 @@ from typing import Literal
 
 from conf.errors import SeedbedError
 
+Isolation = Literal["full", "rlimits-only"]
 Outcome = Literal["pass", "fail", "error", "timeout", "memory", "output", "forbidden", "infrastructure"]
 OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "error", "timeout", "memory", "output", "forbidden", "infrastructure")
 
@@ -21,6 +22,7 @@ class Limits:
     output_bytes: int = 8 << 20  # stdout of a script, or one returned value
     program_bytes: int = 1 << 20
     threads: int = 32
+    reference_factor: float = 10.0  # a problem whose reference needs long allows its programs this many times as long
 
     def check(self) -> None:
         """Raise SeedbedError for a limit that is not positive."""
@@ -44,6 +46,29 @@ class CallTests:
     names: tuple[str, ...] = ()
 
 
+Files = tuple[tuple[str, str], ...]  # (relative path, text)
+
+
+@dataclass(frozen=True)
+class ProjectTests:
+    """Test files with the command that runs them, for a program of several files.
+
+    The command is `python -m unittest [module ...]` or `python FILE [argument ...]`. The test files stay in the tester; what they
+    import from the program are stand-ins for what lives in the jail (inside/project.py).
+
+    given: files that every program gets; a program's own replace them.
+    target: the file that a program given as one text is; empty where it must bring files.
+    in_process: run the tests in the program's own process instead, and believe its exit status. For commands that sealed tests
+        cannot serve. A program can forge this verdict, which is stamped so (Verdict.weakened).
+    """
+
+    files: Files
+    command: tuple[str, ...]
+    given: Files = ()
+    target: str = ""
+    in_process: bool = False
+
+
 @dataclass(frozen=True)
 class StdioTests:
     """Cases for a program that reads stdin and writes stdout. Output matches when all lines do, trailing blanks aside.
@@ -55,14 +80,22 @@ class StdioTests:
     outputs: tuple[str, ...]
 
 
+Tests = CallTests | StdioTests | ProjectTests
+
+
 @dataclass(frozen=True)
 class Job:
-    """One program to judge."""
+    """One program to judge.
+
+    reference: a program known to solve the problem. It is judged first, once per sandbox, and the CPU limit of the programs is
+        the greater of their own and Limits.reference_factor times what it used. Where it does not pass, no program can be judged.
+    """
 
     task_id: str | int
-    program: str
-    tests: CallTests | StdioTests
+    program: str | Files
+    tests: Tests
     limits: Limits | None = None  # None: the sandbox's own
+    reference: str | Files = ""
 
 
 @dataclass(frozen=True)
@@ -80,3 +113,11 @@ class Verdict:
     cpu_seconds: float  # of the program, not of its tests
     wall_seconds: float
     max_rss_bytes: int  # peak resident size of the program's process, ~25 MB of it the shared interpreter
+    cpu_limit_seconds: float = 0.0  # that it was held to
+    weakened: str = ""  # "" or, joined by "+", what makes this verdict weaker: "rlimits-only", "in-process-tests"
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether a path is relative, of ordinary parts and printable: one that a jail may create."""
+    parts = path.split("/")
+    return path.isprintable() and len(path) <= 200 and all(part not in ("", ".", "..") for part in parts)

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from conf.errors import SeedbedError
@@ -15,12 +15,26 @@ from rl.sandbox.clock import Clock, over_cpu
 from rl.sandbox.inside import wire
 from rl.sandbox.inside.decoder import Decoder
 from rl.sandbox.inside.lockdown import CHANNELS
+from rl.sandbox.reference import UNFIT, References, scaled
 from rl.sandbox.server import Ended, Server, ServerLost
-from rl.sandbox.verdict import OUTCOMES, CallTests, Job, Limits, Outcome, StdioTests, Verdict
+from rl.sandbox.verdict import (
+    OUTCOMES,
+    CallTests,
+    Files,
+    Isolation,
+    Job,
+    Limits,
+    Outcome,
+    ProjectTests,
+    StdioTests,
+    Verdict,
+    is_plain_path,
+)
 
 _ATTEMPTS = 3
 _GRACE = 1.0  # seconds between a jail's closed channel and its end as a process
 _REPORT_BYTES = 1 << 14
+_PATH_PARTS = 1000  # of all a program's files: each may be an inode
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,7 @@ class _Finding:
 class _Tester:
     """A running tester: what it was made for, our end of its channel, and how many programs it has judged."""
 
-    tests: CallTests
+    tests: CallTests | ProjectTests
     limits: Limits
     channel: socket.socket
     judged: int = 0
@@ -47,10 +61,10 @@ class _Tester:
 class Worker:
     """Judges jobs one by one. Not thread-safe: one thread a worker."""
 
-    def __init__(self, limits: Limits):
-        self._limits = limits
+    def __init__(self, limits: Limits, isolation: Isolation, references: References):
+        self._limits, self._isolation, self._references = limits, isolation, references
         self._tester: _Tester | None = None
-        self.server: Server | None = Server()
+        self.server: Server | None = Server(isolation)
 
     def close(self) -> None:
         self._forget_tester()
@@ -60,30 +74,61 @@ class Worker:
 
     def run(self, job: Job) -> Verdict:
         """The verdict on a job. Never raises for anything that a program, or the loss of a process, can cause."""
-        started = time.monotonic()
         limits = job.limits or self._limits
+        if not job.reference:
+            return self._judge(job, limits)
+        reference = self._references.verdict(job, limits, self._judge)
+        if job.program == job.reference:
+            return replace(reference, task_id=job.task_id)
+        if reference.verdict != "pass":
+            reason = f"{UNFIT}: {reference.verdict}: {reference.reason}"[:500]
+            return replace(reference, task_id=job.task_id, verdict="infrastructure", reason=reason)
+        return self._judge(job, scaled(limits, reference))
+
+    def _judge(self, job: Job, limits: Limits) -> Verdict:
+        started = time.monotonic()
         for _ in range(_ATTEMPTS):
             finding = self._attempt(job, limits)
             if finding.outcome != "infrastructure" or not finding.retry:
                 break
         reason = finding.reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:500]
         wall = time.monotonic() - started
-        return Verdict(job.task_id, finding.outcome, reason, round(finding.cpu, 6), round(wall, 6), finding.rss)
+        in_process = isinstance(job.tests, ProjectTests) and job.tests.in_process
+        weakened = [self._isolation] * (self._isolation != "full") + ["in-process-tests"] * in_process
+        return Verdict(
+            job.task_id,
+            finding.outcome,
+            reason,
+            round(finding.cpu, 6),
+            round(wall, 6),
+            finding.rss,
+            round(limits.cpu_seconds, 6),
+            "+".join(weakened),
+        )
 
     def _attempt(self, job: Job, limits: Limits) -> _Finding:
-        size = len(job.program.encode("utf-8", "surrogatepass"))
+        texts = [job.program] if isinstance(job.program, str) else [text for _, text in job.program]
+        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
         if size > limits.program_bytes:
             return _Finding("error", f"the program has {size:,} bytes; the limit is {limits.program_bytes:,}")
+        program = _whole(job)
+        if isinstance(program, _Finding):
+            return program
         try:
-            self.server = self.server or Server()
-            if isinstance(job.tests, CallTests):
-                return self._calls(self.server, job.program, job.tests, limits)
-            return self._cases(self.server, job.program, job.tests, limits)
+            self.server = self.server or Server(self._isolation)
+            if isinstance(job.tests, StdioTests):
+                return self._cases(self.server, str(program), job.tests, limits)
+            if isinstance(job.tests, ProjectTests) and self._isolation != "full":
+                return _Finding("infrastructure", "a project needs a file system of its own: namespaces", retry=False)
+            if isinstance(job.tests, ProjectTests) and job.tests.in_process:
+                program = (*program, *job.tests.files)  # type: ignore[assignment]
+                return self._script(self.server, (program, job.tests.command), "", None, limits)
+            return self._calls(self.server, program, job.tests, limits)
         except (ServerLost, SeedbedError, OSError) as error:
             self.close()
             return _Finding("infrastructure", str(error))
 
-    def _calls(self, server: Server, program: str, tests: CallTests, limits: Limits) -> _Finding:
+    def _calls(self, server: Server, program: str | Files, tests: CallTests | ProjectTests, limits: Limits) -> _Finding:
         """Jail and tester; the tester reports. The tester stays for the next program that has the same tests."""
         tester = self._tester_for(server, tests, limits)
         used = tester.judged > 0
@@ -108,7 +153,7 @@ class Worker:
             return _Finding("infrastructure", reason, jail.cpu, jail.rss, retry=False)
         return _Finding(outcome, reason, jail.cpu, jail.rss)
 
-    def _tester_for(self, server: Server, tests: CallTests, limits: Limits) -> _Tester:
+    def _tester_for(self, server: Server, tests: CallTests | ProjectTests, limits: Limits) -> _Tester:
         old = self._tester
         if old is not None and old.judged < CHANNELS and (old.tests, old.limits) == (tests, limits):
             return old
@@ -120,7 +165,11 @@ class Worker:
         with theirs:
             allowed = {**_for_child(limits), "cpu_seconds": CHANNELS * math.ceil(2 * limits.cpu_seconds)}
             server.spawn([theirs.fileno()], op="tester", output_bytes=limits.output_bytes, **allowed)
-        wire.send(ours.fileno(), wire.frame(1 << 30, tests.setup, tests.code, tests.names))
+        if isinstance(tests, CallTests):
+            parts: tuple[Any, ...] = ("calls", tests.setup, tests.code, tests.names)
+        else:
+            parts = ("project", tests.files, tests.command, None)
+        wire.send(ours.fileno(), wire.frame(1 << 30, *parts))
         return self._tester
 
     def _forget_tester(self) -> None:
@@ -140,7 +189,8 @@ class Worker:
             return _Finding("fail", "the problem has no cases")
         return _Finding("pass", "", cpu, rss)
 
-    def _script(self, server: Server, program: str, given: str, expected: str, limits: Limits) -> _Finding:
+    def _script(self, server: Server, program: Any, given: str, expected: str | None, limits: Limits) -> _Finding:
+        """One run of a script. expected: what it must print; None: its exit status is all that counts."""
         channel, theirs = socket.socketpair()
         stdout, writer = os.pipe()
         try:
@@ -161,6 +211,29 @@ class Worker:
                 os.close(writer)
         verdict, reason = _judge_script(jail, printed, said, expected, limits, clock)
         return _Finding(verdict, reason, jail.cpu, jail.rss)
+
+
+def _whole(job: Job) -> str | Files | _Finding:
+    """What the jail gets: a text, or for a project all files of which none is a folder of another."""
+    if not isinstance(job.tests, ProjectTests):
+        return job.program if isinstance(job.program, str) else _Finding("error", "files where a text is asked for")
+    own = job.program
+    if isinstance(own, str):
+        own = ((job.tests.target, own),)
+    files = {**dict(job.tests.given), **dict(own)}
+    for path in files:
+        if not is_plain_path(path):
+            return _Finding("error", f"the program has a file {path!r:.100}, not a plain relative path")
+        if any(parent in files for parent in _parents(path)):
+            return _Finding("error", f"the program has a file {path!r:.100} below another file")
+    if sum(path.count("/") + 1 for path in files) > _PATH_PARTS:
+        return _Finding("error", f"the program has more than {_PATH_PARTS} files and folders")
+    return tuple(files.items())
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _for_child(limits: Limits) -> dict[str, int]:
@@ -234,7 +307,7 @@ def _drain(clock: Clock, stdout: int, channel: int, cap: int) -> tuple[bytes, by
 
 
 def _judge_script(
-    jail: Ended, printed: bytes, said: bytes, expected: str, limits: Limits, clock: Clock
+    jail: Ended, printed: bytes, said: bytes, expected: str | None, limits: Limits, clock: Clock
 ) -> tuple[Outcome, str]:
     """Verdict on one case. `said` is the jail's word on why it ended: it can colour a failure, never make a pass."""
     if said[:4] != b"\0\0\0\0":
@@ -243,10 +316,14 @@ def _judge_script(
         return "output", f"printed more than {limits.output_bytes:,} bytes"
     if clock.expired:
         return "timeout", clock.expired
+    if expected is None and os.WIFEXITED(jail.status) and jail.status and b"raise" not in said:
+        return "fail", f"the test command exits with {os.WEXITSTATUS(jail.status)}"
     if jail.status != 0:
         return _script_failure(jail, said, limits)
     if jail.cpu > limits.cpu_seconds:
         return "timeout", over_cpu(limits, "the program")
+    if expected is None:
+        return "pass", ""
     want, have = _lines(expected), _lines(printed.decode("utf-8", "replace"))
     if want == have:
         return "pass", ""

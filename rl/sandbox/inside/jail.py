@@ -12,32 +12,23 @@ from __future__ import annotations
 
 import atexit
 import builtins
-import operator
 import os
 import sys
-from collections.abc import Callable
 from types import ModuleType, TracebackType
 from typing import Any
 
-from . import wire
+from . import rootfs, wire
 from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
-
-_OPERATIONS: dict[str, Callable[..., Any]] = {
-    "get": getattr,
-    "set": setattr,
-    "item": operator.getitem,
-    "len": len,
-    "iter": iter,
-    "next": next,
-}
+from .objects import OPERATIONS, line_of
 
 
 def serve_calls(locks: Locks, limits: ChildLimits, channel: int, output_bytes: int) -> None:
     """Child of the fork server: lock down, load the program that arrives, answer calls until the tester hangs up."""
-    lock_down(locks, limits, [channel])
+    (source,) = Decoder(wire.receive(channel, 1 << 30)).values(1)
+    folder = "/" if type(source) is str else rootfs.unpack(source)
+    lock_down(locks, limits, [channel], folder=folder)
     wire.send(CHANNEL, b"")  # from here on, whatever ends this process is the program's doing and not ours
-    (source,) = Decoder(wire.receive(CHANNEL, 1 << 30)).values(1)
     jail = Jail(output_bytes)
     jail.load(source)
     while True:
@@ -53,10 +44,14 @@ class Jail:
         self._handles: list[Any] = []
         self._numbers: dict[int, int] = {}  # id of a handed-out object -> its number
 
-    def load(self, source: str) -> None:
-        """Run the program's top level; reply with the names of its functions and classes."""
+    def load(self, source: str | tuple[tuple[str, str], ...]) -> None:
+        """Run the program's top level; reply with the names of its functions and classes. Files are run as the tests import
+        them."""
         try:
-            self._names = _run(source, "solution")
+            if type(source) is str:
+                self._names = _run(source, "solution")
+            else:
+                sys.path.insert(0, rootfs.PROJECT)
             self._reply("return", tuple(name for name, value in self._names.items() if callable(value)))
         except BaseException as error:
             self._reply(*_raised(error))
@@ -74,11 +69,11 @@ class Jail:
             self._reply("return", *arguments)
             return
         try:
-            subject = self._names[target] if type(target) is str else self._handles[target]
+            subject: Any = self._names.get(target) if type(target) is str else self._handles[target]
             if operation == "call":
                 outcome = "return", subject(*arguments, **(keywords or {}))
             else:
-                outcome = "return", _OPERATIONS[operation](subject, *arguments)
+                outcome = "return", OPERATIONS[operation](subject, *arguments)
         except BaseException as error:
             outcome = _raised(error)
         known = {id(value): index for index, value in enumerate(decoder.mutables)}
@@ -146,17 +141,23 @@ class Callback:
 
 
 def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> None:
-    """Child of the fork server: run the program that arrives as __main__ with the stdin that arrives; report how it ended."""
+    """Child of the fork server: run the program that arrives as __main__ with the stdin that arrives; report how it ended.
+
+    A program is a text, or (files, command): a project with its tests, run together."""
     source, stdin = Decoder(wire.receive(channel, 1 << 30)).values(2)
     given = os.memfd_create("stdin")  # a file, so that input larger than a pipe needs no writer
     with open(given, "wb", closefd=False) as file:
         file.write(stdin)
     os.lseek(given, 0, os.SEEK_SET)
-    lock_down(locks, limits, [channel], stdin=given, stdout=stdout)
+    folder = "/" if type(source) is str else rootfs.unpack(source[0])
+    lock_down(locks, limits, [channel], stdin=given, stdout=stdout, folder=folder)
     wire.send(CHANNEL, b"")
     code, report = 0, ("return", "")
     try:
-        _run(source, "__main__")
+        if type(source) is str:
+            _run(source, "__main__")
+        else:
+            _run_command(source[1])
         _join_threads()
     except SystemExit as error:
         code = error.code if type(error.code) is int else int(error.code is not None)
@@ -167,6 +168,19 @@ def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> 
     sys.stdout.flush()
     wire.send(CHANNEL, wire.frame(4096, *report))
     os._exit(code & 0xFF)
+
+
+def _run_command(command: tuple[str, ...]) -> None:
+    """`python -m MODULE ...` or `python FILE ...` in the project's folder, in this process."""
+    import runpy
+
+    sys.path.insert(0, rootfs.PROJECT)
+    if command[1] == "-m":
+        sys.argv = list(command[2:])
+        runpy.run_module(command[2], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(command[1:])
+        runpy.run_path(command[1], run_name="__main__")
 
 
 def _join_threads() -> None:
@@ -186,12 +200,20 @@ def _run(source: str, name: str) -> dict[str, Any]:
 
 
 def _raised(error: BaseException) -> tuple[str, Any]:
-    """An exception as a reply: (nearest built-in base, own name, plain arguments, message, the program's line or 0)."""
+    """An exception as a reply: (nearest built-in base, own name, plain arguments, message, the program's line or 0, its classes
+    below that base, the most derived first)."""
     if not isinstance(error, Exception):
         return "exit", f"{type(error).__name__}: {error}"[:300]
-    base = next(kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins")
+    *classes, base = line_of(type(error))
     arguments = tuple(value if type(value) in (int, float, bool, str) else str(value)[:500] for value in error.args[:5])
-    return "raise", (base, type(error).__name__, arguments, str(error)[:300], _line(error.__traceback__))
+    return "raise", (
+        base,
+        type(error).__name__,
+        arguments,
+        str(error)[:300],
+        _line(error.__traceback__),
+        tuple(kind for _, kind in classes),
+    )
 
 
 def _line(traceback: TracebackType | None) -> int:

@@ -8,6 +8,7 @@ import resource
 import signal
 import struct
 
+JAIL_ID = 64321  # user and group of the jails that root starts: no account's, and owner of no file
 MACHINE = "x86_64"  # the call numbers here and in seccomp.py
 NAMESPACES = {  # clone(2) flags
     "user": os.CLONE_NEWUSER,
@@ -103,16 +104,17 @@ def pivot_root(new: str, old: str) -> None:
     checked(libc.umount2(f"/{old}".encode(), _MNT_DETACH), "umount2")
 
 
-def limit_resources(memory_bytes: int, cpu_seconds: int, threads: int, descriptors: int) -> None:
+def limit_resources(memory_bytes: int, cpu_seconds: int, threads: int | None, descriptors: int) -> None:
     """Set each limit hard = soft, so that nothing can be raised again.
 
     memory_bytes caps the address space. Soft = hard matters for CPU too: pid 1 of a namespace ignores SIGXCPU, only the hard
-    limit's SIGKILL reaches it. No file may grow (size 0), no core is written.
+    limit's SIGKILL reaches it. No file may grow (size 0), no core is written. threads: None leaves their number as it is.
     """
+    if threads is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (threads, threads))
     for kind, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_NPROC, threads),
         (resource.RLIMIT_NOFILE, descriptors),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),

@@ -24,8 +24,9 @@ def abi() -> int:
     return max(0, libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
 
 
-def ruleset(readable: list[str]) -> int | None:
-    """Descriptor of a rule set that allows reading below the given folders and nothing else; None without Landlock."""
+def ruleset(readable: list[str], listable: list[str]) -> int | None:
+    """Descriptor of a rule set that allows reading the given files and folders, listing the others and what is below, and nothing
+    else; None without Landlock."""
     version = abi()
     if version == 0:
         return None
@@ -34,11 +35,12 @@ def ruleset(readable: list[str]) -> int | None:
     attributes = struct.pack(f"{len(fields)}Q", *fields)
     buffer, size = ctypes.create_string_buffer(attributes), ctypes.c_size_t(len(attributes))
     rules = checked(libc.syscall(_CREATE_RULESET, buffer, size, 0), "landlock_create_ruleset")
-    for path in readable:
-        folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        rule = ctypes.create_string_buffer(struct.pack("=Qi", _READ_FILE | _READ_DIR, folder))
+    for path in [*readable, *listable]:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        allowed = _READ_DIR if path in listable else _READ_FILE | _READ_DIR if os.path.isdir(path) else _READ_FILE
+        rule = ctypes.create_string_buffer(struct.pack("=Qi", allowed, place))
         checked(libc.syscall(_ADD_RULE, rules, _RULE_PATH_BENEATH, rule, 0), "landlock_add_rule")
-        os.close(folder)
+        os.close(place)
     return rules
 
 

@@ -23,6 +23,7 @@ class Locks:
     rules: int | None  # Landlock rule set
     filter: Filter
     memory_floor: int  # address space of the bare fork server, bytes: limits count what a program adds to it
+    alone: bool  # each child has a pid namespace and a user of its own; else RLIMIT_NPROC would count others' threads
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,24 @@ class ChildLimits:
 
 
 def lock_down(
-    locks: Locks, limits: ChildLimits, keep: list[int], stdin: int | None = None, stdout: int | None = None
+    locks: Locks,
+    limits: ChildLimits,
+    keep: list[int],
+    stdin: int | None = None,
+    stdout: int | None = None,
+    folder: str = "/",
 ) -> None:
     """Confine this process for good. `keep` become descriptors 3, 4, ...; 0-2 are /dev/null unless given; all others close.
+    folder: where it stands.
 
     The order matters: descriptors first, as they need calls that the filter refuses; the filter last.
     """
     os.setsid()
     kernel.die_with_parent()
     _place(locks, keep, stdin, stdout)
-    os.chdir("/")
-    kernel.limit_resources(locks.memory_floor + limits.memory_bytes, limits.cpu_seconds, limits.threads, descriptors=32)
+    os.chdir(folder)
+    memory, threads = locks.memory_floor + limits.memory_bytes, limits.threads if locks.alone else None
+    kernel.limit_resources(memory, limits.cpu_seconds, threads, descriptors=32)
     kernel.drop_capabilities()
     kernel.not_dumpable()
     kernel.no_new_privileges()

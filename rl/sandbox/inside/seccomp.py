@@ -55,8 +55,9 @@ def _argument(index: int, high: bool = False) -> bytes:
     return _step(_LOAD, 16 + 8 * index + 4 * high)
 
 
-def _rules() -> list[tuple[int, list[bytes]]]:
-    """Calls allowed for some arguments only: (number, steps that end in a return)."""
+def _rules(alone: bool) -> list[tuple[int, list[bytes]]]:
+    """Calls allowed for some arguments only: (number, steps that end in a return). alone: the process is pid 1 of a namespace."""
+    itself = [_argument(0), _step(_EQUAL, 1, no=1), _OK, _DENY] if alone else [_DENY]
     no_exec = [_argument(2), _step(_ANY_BIT, _PROT_EXEC, no=1), _DENY, _OK]
     one_of = [_step(_EQUAL, command, yes=len(_FCNTL) - place) for place, command in enumerate(_FCNTL)]
     return [
@@ -65,20 +66,20 @@ def _rules() -> list[tuple[int, list[bytes]]]:
         (16, [_argument(1), _step(_EQUAL, _FIONBIO, no=1), _OK, _step(_RETURN, _ERRNO | _ENOTTY)]),  # ioctl
         (53, [_argument(0), _step(_EQUAL, _AF_UNIX, no=1), _OK, _DENY]),  # socketpair, for asyncio's self-pipe
         (56, [_argument(0), _step(_ANY_BIT, _CLONE_THREAD, no=1), _OK, _DENY]),  # clone: threads, no processes
-        (62, [_argument(0), _step(_EQUAL, 1, no=1), _OK, _DENY]),  # kill: itself only, and it is pid 1
+        (62, itself),  # kill
         (72, [_argument(1), *one_of, _DENY, _OK]),  # fcntl
-        (234, [_argument(0), _step(_EQUAL, 1, no=1), _OK, _DENY]),  # tgkill
+        (234, itself),  # tgkill
         (257, [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]),  # openat: read only
         (302, [_argument(2), _step(_EQUAL, 0, no=3), _argument(2, True), _step(_EQUAL, 0, no=1), _OK, _DENY]),  # prlimit64: read
         (435, [_step(_RETURN, _ERRNO | _ENOSYS)]),  # clone3: its flags lie in memory; libc falls back to clone
     ]  # fmt: skip
 
 
-def program() -> bytes:
+def program(alone: bool) -> bytes:
     """The whole filter, 8 bytes a step."""
     steps = [_step(_LOAD, 4), _step(_EQUAL, _AUDIT_ARCH_X86_64, yes=1), _step(_RETURN, _KILL_PROCESS), _step(_LOAD, 0)]
     steps += [_step(_GREATER_EQUAL, _X32_BIT, no=1), _step(_RETURN, _KILL_PROCESS)]
-    for number, body in _rules():
+    for number, body in _rules(alone):
         steps += [_step(_EQUAL, number, no=len(body)), *body]
     for numbers, verdict in ((ALLOWED, _OK), (LETHAL, _step(_RETURN, _KILL_PROCESS))):
         for place, number in enumerate(numbers.values()):
@@ -90,8 +91,8 @@ def program() -> bytes:
 class Filter:
     """The program in memory, ready to load: built once by the fork server, loaded by each child."""
 
-    def __init__(self) -> None:
-        code = program()
+    def __init__(self, alone: bool) -> None:
+        code = program(alone)
         self._code = ctypes.create_string_buffer(code, len(code))
         self._header = ctypes.create_string_buffer(
             struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(self._code))

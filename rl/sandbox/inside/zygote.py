@@ -7,6 +7,10 @@ all of it into every jail. It never sees a program or a test: it passes descript
     per jail      fresh user, pid, net, mount, ipc and uts namespaces; no capabilities; limits; Landlock; seccomp (lockdown.py)
     per tester    the same, but net, mount, ipc and uts are the fork server's own empty ones: its code is the data set's
 
+With "rlimits-only", for hosts that forbid namespaces, what is left is an unprivileged uid (where root may take one that can read
+the standard library), no capabilities, limits, Landlock (required then) and seccomp. No process can be started, no file but the
+standard library's be opened, no socket be connected; but a child sees which of the host's paths exist, and shares its user.
+
 Requests from the supervisor (JSON on a SEQPACKET socket, descriptors attached), one jail and at most one tester at a time:
 
     {"op": "tester", ...limits}  + [tester's socket]         clones a tester with CHANNELS sockets, each for one jail to come
@@ -19,6 +23,8 @@ Requests from the supervisor (JSON on a SEQPACKET socket, descriptors attached),
 from __future__ import annotations
 
 import array
+import contextlib
+import errno
 import gc
 import importlib
 import json
@@ -51,14 +57,17 @@ _PID_FLAGS = kernel.NAMESPACES["user"] | kernel.NAMESPACES["pid"]
 _HOME_FLAGS = sum(flag for name, flag in kernel.NAMESPACES.items() if name != "pid")
 
 
-def main(control: int) -> None:
-    """Serve on descriptor `control` until the supervisor closes it. Faults at the start are sent as {"refused": step, ...}."""
+def main(control: int, isolation: str) -> None:
+    """Serve on descriptor `control` until the supervisor closes it. Faults at the start are sent as {"refused": step, ...}.
+
+    isolation: "full" or "rlimits-only"."""
     link = socket.socket(fileno=control)
     sys.argv[:] = [""]
     sys.orig_argv[:] = [""]
     os.environ.clear()
     try:
-        server = _Server(link, _enter(link))
+        _import()
+        server = _Server(link, _enter(link) if isolation == "full" else _enter_weakly())
         _warm()
     except _Refused as error:
         link.send(json.dumps({"refused": error.args[0], "errno": error.args[1], "detail": error.args[2]}).encode())
@@ -81,14 +90,17 @@ def _step(what: str, action: Callable[..., Any], *arguments: Any) -> Any:
         raise _Refused(what, error.errno, str(error)) from error
 
 
-def _enter(link: socket.socket) -> Locks:
-    """Go from a bare interpreter to the sealed, warm fork server."""
+def _import() -> None:
     for name in (_EXTENSIONS + _COMMON).split():
         try:
             importlib.import_module(name)
         except ImportError:  # an interpreter built without it
             continue
     kernel.one_malloc_arena()
+
+
+def _enter(link: socket.socket) -> Locks:
+    """Go from a bare interpreter to the sealed fork server."""
     library = rootfs.stdlib()
     null = os.open("/dev/null", os.O_RDWR)
     _step("user, mount, net, ipc and uts namespaces", os.unshare, _HOME_FLAGS)
@@ -104,9 +116,30 @@ def _enter(link: socket.socket) -> Locks:
         _step("dropping capabilities", kernel.drop_capabilities)
     kernel.not_dumpable()
     _step("reading the standard library as another user", _read, os.path.join(library, "os.py"))
-    locks = Locks(null, _step("Landlock", landlock.ruleset, [library]), Filter(), memory_floor)
+    rules = _step("Landlock", landlock.ruleset, [library, rootfs.PROJECT], [])
     _step("a pid namespace", _try_clone)
-    return locks
+    return Locks(null, rules, Filter(alone=True), memory_floor, alone=True)
+
+
+def _enter_weakly() -> Locks:
+    """The same without namespaces."""
+    library, null, memory_floor = rootfs.stdlib(), os.open("/dev/null", os.O_RDWR), _address_space()
+    if os.geteuid() == 0 and rootfs.is_open_to_others(library):
+        with contextlib.suppress(OSError):  # root of a container with no other ids
+            os.setgroups([])
+            os.setresgid(kernel.JAIL_ID, kernel.JAIL_ID, kernel.JAIL_ID)
+            os.setresuid(kernel.JAIL_ID, kernel.JAIL_ID, kernel.JAIL_ID)
+    _step("dropping capabilities", kernel.drop_capabilities)
+    kernel.not_dumpable()
+    _step("reading the standard library as another user", _read, os.path.join(library, "os.py"))
+    # An installed benchmark's answers must not be readable, and no rule takes back what one above it gives.
+    entries = [os.path.join(library, name) for name in os.listdir(library) if not name.endswith("-packages")]
+    rules = _step("Landlock", landlock.ruleset, entries, [library])
+    if rules is None:
+        raise _Refused(
+            "Landlock", errno.ENOSYS, "this kernel has none, and without namespaces nothing else guards files"
+        )
+    return Locks(null, rules, Filter(alone=False), memory_floor, alone=False)
 
 
 def _read(path: str) -> None:
@@ -132,6 +165,8 @@ class _Server:
 
     def __init__(self, link: socket.socket, locks: Locks):
         self._link, self._locks = link, locks
+        self._jail_flags = _PID_FLAGS | _HOME_FLAGS if locks.alone else 0
+        self._tester_flags = _PID_FLAGS if locks.alone else 0
         self._jail = self._tester = 0  # process ids; 0: none
         self._ends: list[socket.socket] = []  # of the tester's sockets, for jails to come
 
@@ -160,18 +195,18 @@ class _Server:
         if request["op"] == "tester":
             self._spawn_tester(limits, descriptors[0], request["output_bytes"])
         elif request["op"] == "script":
-            self._jail = self._spawn(_PID_FLAGS | _HOME_FLAGS, jail.run_script, limits, *descriptors)
+            self._jail = self._spawn(self._jail_flags, jail.run_script, limits, *descriptors)
         else:
             with self._ends.pop() as end:
                 body, size = jail.serve_calls, request["output_bytes"]
-                self._jail = self._spawn(_PID_FLAGS | _HOME_FLAGS, body, limits, end.fileno(), size)
+                self._jail = self._spawn(self._jail_flags, body, limits, end.fileno(), size)
         return {"jail": self._jail, "tester": self._tester}
 
     def _spawn_tester(self, limits: ChildLimits, supervisor: int, output_bytes: int) -> None:
         pairs = [socket.socketpair() for _ in range(CHANNELS)]
         theirs = [theirs for theirs, _ in pairs]
         channels = [end.fileno() for end in theirs]
-        self._tester = self._spawn(_PID_FLAGS, tester.run, limits, channels, supervisor, output_bytes)
+        self._tester = self._spawn(self._tester_flags, tester.run, limits, channels, supervisor, output_bytes)
         for end in theirs:
             end.close()
         self._ends = [ours for _, ours in reversed(pairs)]
@@ -191,6 +226,7 @@ class _Server:
         """Statuses, the jail's first: {status: as from os.waitpid, ours: whether we killed it, cpu, rss}."""
         ended = [_end(self._jail, grace)] if self._jail else []
         self._jail = 0
+        rootfs.clean()
         if with_tester and self._tester:
             ended.append(_end(self._tester, 0))
             self._tester = 0

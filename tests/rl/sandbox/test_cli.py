@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conf.errors import SeedbedError
-from rl.sandbox import records
+from rl.sandbox import Verdict, records
 from rl.sandbox.__main__ import main
 
 PROBLEMS = [
@@ -45,7 +46,8 @@ def test_a_row_comes_out_for_each_sample_in_their_order(tmp_path: Path, capsys: 
     rows = run(tmp_path, problems, samples)
     assert [row["task_id"] for row in rows] == ["io", "a", "a", 2, 2, 2, "a"]
     assert [row["verdict"] for row in rows] == ["pass", "pass", "fail", "error", "error", "pass", "fail"]
-    assert set(rows[0]) == {"task_id", "verdict", "reason", "cpu_seconds", "wall_seconds", "max_rss_bytes"}
+    assert list(rows[0]) == [field.name for field in fields(Verdict)]
+    assert {(row["cpu_limit_seconds"], row["weakened"]) for row in rows} == {(5.0, "")}
     said = capsys.readouterr()
     assert "pass                  3   42.86%" in said.out
     assert "7/7" in said.err

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rl.sandbox import CallTests, Job, Sandbox, StdioTests, Verdict
-from tests.rl.sandbox.corpus import HONEST, PLAIN_TESTS, PROGRAMS, TESTS
+from rl.sandbox import Job, Sandbox, StdioTests, Tests, Verdict
+from tests.rl.sandbox.corpus import GENERATED_TESTS, HONEST, MIX, PLAIN_TESTS, PROGRAMS, TESTS
 
 # Where one outcome is the right name for what happened.
 OUTCOMES = {
@@ -93,9 +93,13 @@ def test_the_corpus_is_not_smaller_than_it_was() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tests", [PLAIN_TESTS, StdioTests(("3 4\n", "10 1\n"), ("161\n", "327\n"))], ids=type)
-def test_a_forgery_does_not_pass_under_easier_tests_or_as_a_script(
-    sandbox: Sandbox, tests: CallTests | StdioTests
-) -> None:
+@pytest.mark.parametrize(
+    "tests",
+    [PLAIN_TESTS, StdioTests(("3 4\n", "10 1\n"), ("161\n", "327\n")), GENERATED_TESTS, MIX],
+    ids=["easier", "script", "generated", "project"],
+)
+def test_a_forgery_does_not_pass_under_easier_tests_or_in_another_format(sandbox: Sandbox, tests: Tests) -> None:
+    if not isinstance(tests, StdioTests):
+        assert sandbox.run([Job("honest", HONEST, tests)])[0].verdict == "pass"
     found = sandbox.run(Job(name, program, tests) for name, program in PROGRAMS.items())
     assert {verdict.verdict for verdict in found} & {"pass", "infrastructure"} == set()

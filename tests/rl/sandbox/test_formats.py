@@ -27,6 +27,14 @@ EVALPLUS = {
     "atol": 0,
     "test": "def check(half):\n    assert half(4) == 2\n",
 }
+CODEIO = {
+    "task_id": "C/1",
+    "code_sample": "def main_solution(xs, k):\n    return {'top': tuple(sorted(xs)[-k:]), 'mean': sum(xs) / len(xs)}\n",
+    "input_generator": "def generate_inputs(rng: Random) -> dict:\n"
+    "    return {'xs': [rng.uniform(0, 9) for _ in range(rng.randint(0, 9))], 'k': rng.randint(1, 3)}\n",
+    "cases": 20,
+}
+CODEIO_MEAN = "    return {'mean': sum(x / len(xs) for x in xs), 'top': sorted(xs)[-k:]}"
 STDIO = {"task_id": "io", "inputs": ["1\n", "2\n"], "outputs": ["1\n", "2\n"]}
 
 
@@ -50,6 +58,13 @@ STDIO = {"task_id": "io", "inputs": ["1\n", "2\n"], "outputs": ["1\n", "2\n"]}
             {"completion": "class sys:\n    getsizeof = len\ndef sum(a, b): return 6\ndef size(t): return 0"},
             "fail",
         ),
+        (CODEIO, {"completion": CODEIO["code_sample"]}, "pass"),
+        (CODEIO, {"completion": f"def main_solution(xs, k):\n{CODEIO_MEAN}"}, "pass"),
+        (CODEIO, {"completion": f"def main_solution(xs, k):\n{CODEIO_MEAN.replace('-k:', ':k')}"}, "fail"),
+        (CODEIO, {"completion": f"def main_solution(xs, k):\n{CODEIO_MEAN.replace('sum(', '1.00001 * sum(')}"}, "fail"),
+        (CODEIO, {"completion": "def main_solution(xs, k):\n    return {'top': True, 'mean': float('nan')}"}, "fail"),
+        (CODEIO, {"completion": "def main_solution(xs, k):\n    return 1 / 0"}, "error"),
+        ({**CODEIO, "code_sample": "def main_solution(xs, k): return 1 / 0"}, {"completion": ""}, "infrastructure"),
         (STDIO, {"completion": "print(input())"}, "pass"),
         (STDIO, {"solution": "print(1)"}, "fail"),
     ],
@@ -79,6 +94,10 @@ def test_the_formats_are_told_apart_by_their_fields() -> None:
         (STDIO, {}, "completion = None, not a text"),
         ({**STDIO, "outputs": ["1"]}, {"completion": ""}, "2 inputs but 1 outputs"),
         ({**STDIO, "inputs": "1"}, {"completion": ""}, "inputs that is not a list of texts"),
+        ({**CODEIO, "cases": 0}, {"completion": ""}, "has cases = 0"),
+        ({**CODEIO, "seed": "x"}, {"completion": ""}, "seed = 'x'"),
+        ({**CODEIO, "input_generator": 3}, {"completion": ""}, "input_generator = 3, not a text"),
+        ({**CODEIO, "entry_point": "f(); g"}, {"completion": ""}, "entry_point = 'f"),
         ({**HUMANEVAL, "test": None}, {"completion": ""}, "test = None, not a text"),
     ],
 )

@@ -187,7 +187,7 @@ IN_NEW_USER_NAMESPACE = """
     Path("/proc/self/gid_map").write_text(f"{inside} {{gid}} 1")
     {more}
     try:
-        with Sandbox(1) as sandbox:
+        with Sandbox(1{options}) as sandbox:
             print(sandbox.run([Job(0, "def f(): return 1", CallTests("assert f() == 1"))])[0].verdict)
     except SeedbedError as error:
         print(error)
@@ -205,8 +205,38 @@ def test_where_namespaces_are_forbidden_it_refuses_and_says_the_fix() -> None:
     assert "sysctl user.max_user_namespaces" in said
 
 
-def _in_user_namespace(inside_id: int, more: str) -> str:
-    script = textwrap.dedent(IN_NEW_USER_NAMESPACE).format(inside=inside_id, more=more)
+PROBES = {
+    "files": "def f():\n    return open('/etc/passwd').read(9)",
+    "kill": "import os\ndef f():\n    os.kill(1, 0)",
+    "fork": "import os\ndef f():\n    return os.fork()",
+    "network": "import socket\ndef f():\n    return socket.socket()",
+    "uid": "import os\ndef f():\n    os.setuid(0)",
+    "write": "def f():\n    return open('/tmp/forged.py', 'w')",
+    "memory": "def f():\n    return bytearray(1 << 40)",
+    "packages": "import os\ndef f():\n    root = os.path.dirname(os.__file__) + '/site-packages'\n"
+    "    for name in os.listdir(root):\n        if os.path.isfile(root + '/' + name): open(root + '/' + name)\n"
+    "    raise PermissionError",
+}
+
+
+def test_without_namespaces_the_mode_asked_for_by_name_is_what_is_left_and_stamps_each_verdict() -> None:
+    with Sandbox(1, isolation="rlimits-only") as weak:
+        found = weak.run([Job(name, program, CallTests("f()")) for name, program in PROBES.items()])
+        fine = weak.run(
+            [Job("t", "import json, difflib\ndef f(): return json.loads('[1]')", CallTests("assert f() == [1]"))]
+        )
+    assert {v.task_id: v.verdict for v in found} == {**dict.fromkeys(PROBES, "forbidden"), "memory": "memory"}
+    assert [v.verdict for v in fine] == ["pass"]
+    assert {v.weakened for v in (*found, *fine)} == {"rlimits-only"}
+
+
+def test_the_weaker_mode_works_where_namespaces_are_forbidden() -> None:
+    forbid = 'Path("/proc/sys/user/max_user_namespaces").write_text("0")'
+    assert _in_user_namespace(0, forbid, ', isolation="rlimits-only"').strip() == "pass"
+
+
+def _in_user_namespace(inside_id: int, more: str, options: str = "") -> str:
+    script = textwrap.dedent(IN_NEW_USER_NAMESPACE).format(inside=inside_id, more=more, options=options)
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -88,6 +88,7 @@ EXTRA_REPLY = (
     [
         ("fail", "def f(x): return x", "assert f(1) == 2", "assert f(1) == 2"),
         ("fail", "def f(x): return None", "assert f(1) < 2", "TypeError"),
+        ("fail", "def f(): return 1 << 99999", "got = f()\nassert got == 1, got", "AssertionError in `assert got"),
         ("fail", "def f(x): return x", "x = 1", "never called"),
         ("fail", "def f(x): return x", "callable(f)", "never called"),
         ("error", "def f(x) return x", "f(1)", "SyntaxError"),

@@ -1,0 +1,167 @@
+"""Problems + samples -> verdicts: the sandbox on Spark executors, for rejection sampling over more rows than one machine judges.
+
+    spark-submit spark_jobs/verify_solutions.py output=DIR verify.problems=P.jsonl verify.samples=S [verify.cpu_seconds=5 ...]
+
+S is a JSONL file, a folder of them or a Delta table; rows have the fields that `python -m rl.sandbox run` reads. They go into the
+table `solutions` first, each (task, sample) once, and from there shard by shard into `verdicts`: killed and started again, the
+job judges only what is missing. A sample that got no verdict by a fault of ours (infrastructure) is not written, so that the next
+run judges it; one whose problem has a wrong reference is, with the reason.
+
+Not a job of the curation graph: it reads no content. The one job that imports another package, since programs are judged in
+rl/sandbox and nowhere else; that needs the standard library alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import SeedbedError, run_cli
+from rl.sandbox import Limits, Sandbox, formats, records
+from rl.sandbox.reference import UNFIT
+from rl.sandbox.verdict import Isolation
+from spark_jobs.job import Context, CustomJob, ShardJob, Summary, main
+from spark_jobs.tables import TABLES, shard_of
+
+NAME = "verify_solutions"
+Batches = Iterator[pa.RecordBatch]
+_SAMPLE = "task_id string, solution_sha256 string, sample string"
+
+
+def run(ctx: Context) -> Summary | None:
+    """Take in new samples, judge what has no verdict; None where there is neither."""
+    problems = _problems(ctx)
+    _take_in(ctx, problems)
+    judge = ShardJob(
+        NAME,
+        output="verdicts",
+        params=_params,
+        transform=lambda rows, ctx: _judged(rows, ctx, problems),
+        reads=("solutions",),
+        due=lambda ctx: ctx.inputs["solutions"].withColumn("bytes", F.octet_length("sample")),
+    )
+    summary = judge.run(ctx)
+    if summary is None or summary.rows_in == summary.rows_out:
+        return summary
+    return replace(summary, dropped={"infrastructure": summary.rows_in - summary.rows_out})
+
+
+def _params(ctx: Context) -> dict[str, Any]:
+    """What a verdict depends on besides the sample: the problems' bytes and the limits."""
+    digest = hashlib.sha256(Path(ctx.cfg.verify.problems).read_bytes()).hexdigest()
+    return {**asdict(ctx.cfg.verify), "problems": digest, "samples": ""}
+
+
+def _problems(ctx: Context) -> dict[str, str]:
+    """task_id -> its row as JSON. Raises SeedbedError for bad lines and for a task that comes twice."""
+    settings = ctx.cfg.verify
+    for name in ("problems", "samples"):
+        if not getattr(settings, name):
+            raise SeedbedError(f"verify.{name} is empty", f"add verify.{name}=FILE")
+    found: dict[str, str] = {}
+    for number, row in records.read(Path(settings.problems)):
+        task = str(row["task_id"])
+        if task in found:
+            raise SeedbedError(f"{settings.problems}:{number} repeats task_id {task!r}", "keep one problem per task_id")
+        formats.tests(row)
+        found[task] = json.dumps(row)
+    return found
+
+
+def _take_in(ctx: Context, problems: dict[str, str]) -> None:
+    """Append the samples that `solutions` lacks, in one commit."""
+    path, spark = ctx.cfg.verify.samples, ctx.spark
+    if "://" not in path and not os.path.exists(path):
+        raise SeedbedError(
+            f"verify.samples={path} does not exist", "give a JSONL file, a folder of them or a Delta table"
+        )
+    if os.path.isdir(f"{path}/_delta_log"):
+        lines = spark.read.format("delta").load(path).select(F.to_json(F.struct("*")).alias("value"))
+    else:
+        lines = spark.read.text(path)
+    known = spark.sparkContext.broadcast(frozenset(problems))
+
+    def parse(batches: Batches) -> Batches:
+        for batch in batches:
+            rows = [_sample(line, known.value) for line in batch.column(0).to_pylist() if line.strip()]
+            yield pa.RecordBatch.from_pylist(rows, schema=_arrow(_SAMPLE))
+
+    key = list(TABLES["solutions"].key)
+    rows = lines.mapInArrow(parse, _SAMPLE).dropDuplicates(key)
+    rows = rows.withColumn("shard", shard_of(F.col("solution_sha256"), ctx.cfg.shards))
+    fresh = rows.join(ctx.store.read_or_empty("solutions").select(*key), key, "left_anti").persist()
+    try:
+        if not fresh.isEmpty() or not ctx.store.exists("solutions"):
+            ctx.store.append("solutions", fresh, ctx.lineage(NAME, {"samples": path}, reads=()), step="samples")
+    finally:
+        fresh.unpersist()
+
+
+def _sample(line: str, known: frozenset[str]) -> dict[str, str]:
+    """A row of `solutions`. Only what the sandbox reads counts, so that other columns make no second sample of one."""
+    try:
+        row = json.loads(line)
+        task = str(row["task_id"])
+    except (ValueError, KeyError, TypeError):
+        raise SeedbedError(f"the sample {line!r:.80} is not JSON with a task_id", "mend or remove that row") from None
+    if task not in known:
+        raise SeedbedError(f"a sample is of task {task!r}, which verify.problems lacks", "give the problems it is for")
+    sample = json.dumps({name: row[name] for name in ("completion", "solution", "files") if row.get(name) is not None})
+    digest = hashlib.sha256(f"{task}\0{sample}".encode("utf-8", "surrogatepass")).hexdigest()
+    return {"task_id": json.dumps(task)[1:-1], "solution_sha256": digest, "sample": sample}
+
+
+def _judged(rows: DataFrame, ctx: Context, problems: dict[str, str]) -> DataFrame:
+    """Verdicts of samples. Those of one task are judged in one place, one after the other: they share a tester."""
+    tasks, columns = ctx.spark.sparkContext.broadcast(problems), TABLES["verdicts"].ddl
+    settings = ctx.cfg.verify
+    limits = Limits(cpu_seconds=settings.cpu_seconds, memory_bytes=settings.memory_mb << 20)
+    limits = replace(limits, wall_seconds=max(limits.wall_seconds, 3 * limits.cpu_seconds))
+    isolation, parts = cast(Isolation, settings.isolation), ctx.spark.sparkContext.defaultParallelism
+    rows = rows.repartition(parts, "task_id").sortWithinPartitions("task_id", "solution_sha256")
+    return rows.select("task_id", "solution_sha256", "sample", "shard").mapInArrow(
+        _judge(lambda: Sandbox(1, limits, isolation), lambda: tasks.value, columns), columns
+    )
+
+
+def _judge(
+    pool: Callable[[], Sandbox], problems: Callable[[], dict[str, str]], columns: str
+) -> Callable[[Batches], Batches]:
+    def judge(batches: Batches) -> Batches:
+        with pool() as sandbox:
+            for batch in batches:
+                rows = batch.to_pylist()
+                jobs = [formats.job(json.loads(problems()[_name(row)]), json.loads(row["sample"])) for row in rows]
+                found = [
+                    {**row, **asdict(verdict), "task_id": row["task_id"]}
+                    for row, verdict in zip(rows, sandbox.run(jobs), strict=True)
+                    if verdict.verdict != "infrastructure" or verdict.reason.startswith(UNFIT)
+                ]
+                yield pa.RecordBatch.from_pylist(found, schema=_arrow(columns))
+
+    return judge
+
+
+def _name(row: dict[str, Any]) -> str:
+    """The task's id: the column holds it as inside a JSON text, since an id may be no UTF-8."""
+    return json.loads(f'"{row["task_id"]}"')  # type: ignore[no-any-return]
+
+
+def _arrow(ddl: str) -> pa.Schema:
+    kinds = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64()}
+    return pa.schema([(name, kinds[kind]) for name, kind in (part.split() for part in ddl.split(", "))])
+
+
+VERIFY = CustomJob(name=NAME, writes=("solutions", "verdicts"), run=run)
+
+if __name__ == "__main__":
+    run_cli(lambda argv: main(VERIFY, argv))
