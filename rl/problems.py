@@ -1,8 +1,9 @@
-"""Problems with unit tests: generated from rl/families.py, or read from a file.
+"""Problems with unit tests: generated from rl/families.py, or read from a file or a table.
 
 A file holds one JSON object a line, in any form that the sandbox reads (rl/sandbox/formats.py). HumanEval's rows ask
 for a continuation of their prompt; all others ask in words: `prompt`, or MBPP's `text`, to which the tests are appended
-because only they name the function wanted. `code` is a solution known to pass.
+because only they name the function wanted. `code` is a solution known to pass. Instead of a file a Delta table may be given:
+`synthetic` (rl/synthesize.py), whose problems are the rows without a reason, or `problems` (rl/run_log.py).
 
 Generated problems are a pure function of the seed. Train and held-out are split by the function asked for: a held-out one never
 occurs in training under any wording.
@@ -22,6 +23,7 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.schema.rl import ProblemConfig
+from rl import run_tables
 from rl.families import Function, draw_input, functions
 from rl.sandbox import CallTests, StdioTests, formats
 
@@ -83,6 +85,8 @@ def read(path: Path) -> list[Problem]:
 
 def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
     """The same, each with the row it came from."""
+    if run_tables.is_table(path):
+        return _from_table(path)
     if not path.is_file():
         raise SeedbedError(
             f"{path} does not exist", "run rl.sft first, which writes the problems, or give another path"
@@ -104,6 +108,25 @@ def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
         found[problem.task_id] = row, problem
     if not found:
         raise SeedbedError(f"{path} holds no problem", "give a file with one JSON object a line")
+    return list(found.values())
+
+
+def _from_table(path: Path) -> list[tuple[Row, Problem]]:
+    found: dict[str, tuple[Row, Problem]] = {}
+    for stored in run_tables.rows(path, ["task_id"]):
+        if stored.get("reason") is not None:
+            continue
+        names = ("task_id", "prompt", "code", "test_list", "difficulty")
+        row = json.loads(stored["problem"]) if "problem" in stored else {name: stored[name] for name in names}
+        problem = parse(row)
+        if problem.task_id in found and found[problem.task_id][1] != problem:  # two stages may have used one problem
+            raise SeedbedError(
+                f"{path}: problem {problem.task_id!r} stands there twice, with different texts or tests",
+                "give the file of problems that is meant",
+            )
+        found[problem.task_id] = row, problem
+    if not found:
+        raise SeedbedError(f"{path} holds no problem", "python -m rl.synthesize tells where its snippets ended")
     return list(found.values())
 
 

@@ -1,8 +1,9 @@
 """Judge stored rollouts again, under the present sandbox and tests, and tell which rewards change.
 
-    python -m rl.rescore --rollouts DIR/rl/grpo/rollouts.jsonl --problems DIR/rl/problems_train.jsonl --out F.jsonl [--workers N]
+    python -m rl.rescore --rollouts DIR/tables/rollouts --problems DIR/tables/problems --out F.jsonl [--workers N]
 
-Rollouts are rows with task_id, completion, verdict (and reason): rollouts.jsonl of GRPO, samples.jsonl of DPO. F.jsonl gets a row
+Rollouts are rows with task_id, completion, verdict (and reason): the table, or a file such as GRPO's rollouts.jsonl and DPO's
+samples.jsonl. Problems likewise are a table or a file of the same, or other, tests. F.jsonl gets a row
 for each rollout whose verdict differs: its place, both verdicts and both reasons. Nothing else is written or changed. Exit
 status 0: what changed is the answer, not a fault.
 """
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError, run_cli
-from rl import problems, rewards
+from rl import problems, rewards, run_tables
 from rl.problems import Problem
 from rl.sandbox import Sandbox
 
@@ -28,8 +29,10 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rl.rescore", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rollouts", type=Path, required=True, metavar="FILE.jsonl")
-    parser.add_argument("--problems", type=Path, required=True, metavar="FILE.jsonl", help="the tests to judge by")
+    parser.add_argument("--rollouts", type=Path, required=True, metavar="TABLE|FILE.jsonl")
+    parser.add_argument(
+        "--problems", type=Path, required=True, metavar="TABLE|FILE.jsonl", help="the tests to judge by"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="the rollouts that change")
     parser.add_argument("--workers", type=int, help="programs in flight (default: the CPUs)")
     args = parser.parse_args(argv)
@@ -45,9 +48,13 @@ def main(argv: list[str]) -> int:
 
 
 def read(path: Path) -> list[Row]:
-    """The rollouts of a file. Raises SeedbedError, with the line, for one that cannot be judged again."""
+    """The rollouts of a table, by stage and step, or of a file. Raises SeedbedError, with the line, for one that cannot be judged
+    again."""
+    if run_tables.is_table(path):
+        stored = run_tables.rows(path, run_tables.TABLES["rollouts"].key)
+        return [{name: row[name] for name in ("task_id", "completion", "verdict", "reason")} for row in stored]
     if not path.is_file():
-        raise SeedbedError(f"{path} does not exist", "give rollouts.jsonl of a GRPO run or samples.jsonl of a DPO run")
+        raise SeedbedError(f"{path} does not exist", "give DIR/tables/rollouts, or rollouts.jsonl of a GRPO run")
     rows = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         try:

@@ -80,6 +80,7 @@ def log_rows(rollouts: Sequence[Rollout], selection: Selection, step: int, polic
             "step": step,
             "policy": policy,
             "task_id": r.problem.task_id,
+            "prompt": r.problem.prompt,
             "completion": r.completion,
             "verdict": r.reward.verdict,
             "reason": r.reward.reason,
@@ -87,6 +88,7 @@ def log_rows(rollouts: Sequence[Rollout], selection: Selection, step: int, polic
             "advantage": advantage,
             "trains": trains,
             "finished": r.sample.finished,
+            "prompt_tokens": r.prompt,
             "tokens": r.sample.tokens,
             "logprobs": [round(value, 6) for value in r.sample.logprobs],
         }

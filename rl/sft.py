@@ -32,6 +32,8 @@ from rl.objective import LossSums, masked_cross_entropy
 from rl.problems import Problem
 from rl.ranks import on_main
 from rl.run_folder import start_or_resume
+from rl.run_log import RunLog
+from rl.run_tables import is_table, open_table
 from rl.sandbox import Sandbox
 
 
@@ -111,22 +113,33 @@ def prepare_problems(cfg: SftConfig, folder: Path) -> None:
     reference fails its own tests is named and dropped. Does nothing when those of this config are there already."""
     stamp = folder / "problems.hash"
     given = [Path(path) for path in (cfg.train_problems, cfg.heldout_problems) if path]
-    wanted = config_hash(
-        cfg.problems, [hashlib.sha256(path.read_bytes()).hexdigest() for path in given if path.is_file()]
-    )
+    wanted = config_hash(cfg.problems, [_identity(path) for path in given])
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     stamp.unlink(missing_ok=True)
     with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
         both = [[row for row, _ in problems.read_with_rows(path)] for path in given] or problems.generate(cfg.problems)
+        kept: dict[str, list[problems.Row]] = {}
         for name, rows in zip(("train", "heldout"), both, strict=True):
             failing = rewards.failing_references(sandbox, [problems.parse(row) for row in rows])
             for task_id, reason in failing.items():
                 print(f"dropped problem {task_id}: its reference fails its own tests: {reason}", file=sys.stderr)
             good = [row for row in rows if str(row["task_id"]) not in failing]
             problems.save(good, folder / f"problems_{name}.jsonl")
+            kept[name] = good
             print(f"{len(good)} {name} problems, references verified in the sandbox", flush=True)
+    log = RunLog(cfg.output, "sft", {"settings": wanted}, given)
+    log.begin("problems")
+    log.problems({name: [(row, problems.parse(row)) for row in rows] for name, rows in kept.items()})
     stamp.write_text(wanted)
+
+
+def _identity(path: Path) -> str:
+    """Of a problem file's bytes, or of a table's version; "" where there is neither, which reading will tell."""
+    table = open_table(path) if is_table(path) else None
+    if table is not None:
+        return f"{path.resolve()}@{table.version()}"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 def demonstrations(some: list[Problem], chat: Chat, max_length: int) -> list[Example]:

@@ -16,7 +16,6 @@ there is recorded, and nothing else is asked where it is off by more than labels
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from conf.loader import config_hash
 from spark_jobs import label_file, model_stage, vllm_start
 from spark_jobs.job import Context, CustomJob, ShardJob, Summary, main
 from spark_jobs.kernels.agreement import agreement
-from spark_jobs.oracle import endpoint, engine, prompt, rating
+from spark_jobs.oracle import endpoint, engine, prompt, rating, weights
 from spark_jobs.oracle.journal import Journal
 from spark_jobs.tables import TABLES, shard_of
 
@@ -76,7 +75,7 @@ def parameters(ctx: Context) -> dict[str, Any]:
     names = ("oracle", "source", "model", "max_chars", "max_answer_tokens", "temperature", "seed")
     facts = {name: getattr(labels, name) for name in names}
     if labels.source == "vllm":
-        facts |= {"engine": vllm_start.version(), "weights": _weights(labels.model), "dtype": labels.dtype}
+        facts |= {"engine": vllm_start.version(), "weights": weights.identity(labels.model), "dtype": labels.dtype}
     else:
         facts["structured"] = labels.endpoint.structured
     return {**facts, "prompt": prompt.load(labels.prompt).version}
@@ -226,18 +225,6 @@ def _journal_path(ctx: Context) -> Path:
     root = Path("seedbed-labels") if "://" in ctx.store.root else Path(ctx.store.root) / "labels"
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in ctx.cfg.labels.oracle)
     return root / f"{safe}.jsonl"
-
-
-def _weights(folder: str) -> str:
-    """First 12 hex digits of a hash over the model folder's config and its weight files' names, sizes and first bytes."""
-    path = Path(folder)
-    if not (path / "config.json").is_file():
-        raise SeedbedError(f"labels.model={folder} holds no config.json", "give a local Hugging Face folder")
-    digest = hashlib.sha256((path / "config.json").read_bytes())
-    for file in sorted(path.glob("*.safetensors")):
-        with open(file, "rb") as stream:
-            digest.update(f"{file.name} {file.stat().st_size} ".encode() + stream.read(1 << 20))
-    return digest.hexdigest()[:12]
 
 
 FROM_FILE = ShardJob(

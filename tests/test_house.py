@@ -14,12 +14,19 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("conf", "spark_jobs", "megatron_train", "rl", "report", "demo")
 SOURCES = sorted(p for name in PACKAGES for p in (ROOT / name).rglob("*.py"))
 
+# Parts of spark_jobs without Spark in them, which rl.synthesize shares: how a model is asked, how text is parsed and compared.
+SPARKLESS = {
+    "spark_jobs.kernels",
+    *(f"spark_jobs.oracle.{name}" for name in ("endpoint", "journal", "prompt", "weights")),
+    "spark_jobs.benchmark_items",
+}
+
 # package -> (packages of this project it may import, third-party roots it must never import)
 ALLOWED = {
     "conf": (set(), {"pyspark", "torch", "numpy", "megatron", "vllm"}),
     "spark_jobs": ({"conf"}, {"torch", "megatron", "transformers"}),
     "megatron_train": ({"conf"}, {"pyspark", "delta", "vllm"}),
-    "rl": ({"conf", "megatron_train"}, {"pyspark", "delta"}),
+    "rl": ({"conf", "megatron_train", *SPARKLESS}, {"pyspark", "delta"}),
     "report": ({"conf", "spark_jobs.inspect_tables", "spark_jobs.delta_reader"}, {"pyspark", "delta", "torch", "vllm"}),
     "demo": ({"conf", "spark_jobs.inspect_tables", "spark_jobs.delta_reader"}, {"pyspark", "delta", "torch", "vllm"}),
 }
@@ -97,6 +104,16 @@ def test_no_module_shadows_the_standard_library(path):
 def test_reading_the_tables_needs_no_spark():
     for name in ("inspect_tables", "delta_reader", "whatif"):
         assert not {i.split(".")[0] for i in imports(ROOT / f"spark_jobs/{name}.py")} & {"pyspark", "delta"}
+
+
+def test_what_rl_shares_of_spark_jobs_needs_no_spark():
+    for name in SPARKLESS:
+        place = ROOT / name.replace(".", "/")
+        for path in place.glob("*.py") if place.is_dir() else [place.with_suffix(".py")]:
+            for found in imports(path):
+                assert found.split(".")[0] not in {"pyspark", "delta"}
+                allowed = ("conf", "spark_jobs.kernels", "spark_jobs.oracle")
+                assert not found.startswith(("spark_jobs.", "rl", "megatron_train")) or found.startswith(allowed)
 
 
 def test_nothing_pickled_is_ever_loaded_and_no_shell_is_used():

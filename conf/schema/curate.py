@@ -52,7 +52,7 @@ class SyntaxSettings:
 
 @dataclass(frozen=True)
 class EndpointSettings:
-    """An OpenAI-compatible server that is asked for labels. The limits are the server's to name; 0 means none."""
+    """An OpenAI-compatible server that is asked for labels or problems. The limits are the server's to name; 0 means none."""
 
     url: str = ""  # up to and with /v1
     key_variable: str = "OPENAI_API_KEY"  # the environment variable that holds the key; a config never does
@@ -62,7 +62,7 @@ class EndpointSettings:
     timeout_s: float = 120.0  # an attempt
     retries: int = 6  # with exponential back-off, of what a server may get over (429, 5xx, connection)
     max_failures: int = 3  # contents whose retries ran out, before asking stops
-    structured: bool = False  # send the rating line as vLLM's `structured_outputs` regex: for vLLM servers
+    structured: bool = False  # send the form of a grade as vLLM's `structured_outputs` regex: for vLLM servers
     price_in: float = 0.0  # a million prompt tokens
     price_out: float = 0.0  # a million answer tokens
     max_cost: float = 0.0  # of one run, in the prices' currency

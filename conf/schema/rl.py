@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
+from conf.schema.curate import EndpointSettings
 from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, ScheduleConfig
 
 # Which schema a YAML under conf/rl belongs to, by a part of its file name.
-SCHEMA_BY_NAME = {"sft": "SftConfig", "dpo": "DpoConfig", "grpo": "GrpoConfig"}
+SCHEMA_BY_NAME = {"sft": "SftConfig", "dpo": "DpoConfig", "grpo": "GrpoConfig", "synthesis": "SynthesisConfig"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,54 @@ class EngineConfig:
         if self.transfer not in ("safetensors", "nccl"):
             raise SeedbedError(f"engine.transfer={self.transfer!r} is unknown", "use safetensors or nccl")
         _positive("engine.patience_s", self.patience_s)
+
+
+@dataclass(frozen=True)
+class SynthesisConfig:
+    """Problems out of snippets of the curated documents, by a model that is asked step by step (Sec 3.1)."""
+
+    output: str = "runs/demo"  # reads output/tables; writes output/tables/synthetic and output/rl/synthesis
+    source: str = "vllm"  # vllm (a process beside this one) | endpoint (any OpenAI-compatible server)
+    model: str = ""  # vllm: a Hugging Face folder with a chat template; endpoint: its name there
+    snippets: int = 1_000  # one a document; a larger draw holds the smaller one. Paper: about 3 million pairs (Sec 3.1)
+    languages: list[str] = field(default_factory=lambda: ["Python"])  # of the snippets; solutions are always Python
+    min_quality: float = 0.5  # of a document. The paper filters strictly and gives no number (Sec 3.1)
+    max_lines: int = 15  # of a snippet: OSS-Instruct's 1 to 15 (arXiv 2312.02120 Sec 2)
+    prompts: str = "conf/prompts/synthesis-v1"  # folder: a file a step, and styles.txt
+    min_correctness: int = 6  # of 10, by the model's own judgement. The paper's cut is not given
+    min_difficulty: int = 3  # of 10: what is easier is dropped (Sec 3.1)
+    min_tests: int = 3  # asserts a problem: as many as MBPP has
+    rounds: int = 3  # of self-correction after the first attempt; the paper gives no number
+    benchmarks: list[str] = field(default_factory=lambda: ["humaneval"])  # "humaneval" or a path: no n-gram in common
+    ngram: int = 10  # words (Sec 4)
+    temperature: float = 0.6  # the released model's own (its generation_config)
+    max_answer_tokens: int = 1_024
+    max_tokens: int = 8_192  # vllm: of prompt and answer together, at most what the model was trained on
+    commit_every: int = 64  # snippets a commit: what a kill can cost in verdicts. Answers are kept one by one
+    seed: int = 1
+    endpoint: EndpointSettings = field(default_factory=EndpointSettings)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    sandbox: SandboxConfig = field(default_factory=SandboxConfig)
+
+    def check(self) -> None:
+        """Rules that span fields; each failure shows its arithmetic."""
+        if self.source not in ("vllm", "endpoint"):
+            raise SeedbedError(f"source={self.source!r} is unknown", "use vllm or endpoint")
+        if self.source == "endpoint" and not self.endpoint.url.startswith(("http://", "https://")):
+            raise SeedbedError(
+                f"endpoint.url={self.endpoint.url!r} is no address", "give one such as http://HOST:8000/v1"
+            )
+        for name in ("snippets", "max_lines", "min_tests", "ngram", "max_answer_tokens", "commit_every"):
+            _positive(name, getattr(self, name))
+        if self.rounds < 0:
+            raise SeedbedError(f"rounds={self.rounds} is below 0", "use 0 for no self-correction")
+        if self.temperature < 0:
+            raise SeedbedError(f"temperature={self.temperature} is below 0", "use 0 (greedy) to 1")
+        if self.max_answer_tokens >= self.max_tokens:
+            raise SeedbedError(
+                f"max_answer_tokens={self.max_answer_tokens} leaves no room for a prompt in max_tokens={self.max_tokens}",
+                "lower max_answer_tokens or raise max_tokens",
+            )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible server as the oracle, asked from the driver with bounded concurrency.
+"""Any OpenAI-compatible server as the oracle, asked from one process with bounded concurrency.
 
 The client library retries what a server may get over (connection, 408, 409, 429, 5xx) with exponential back-off and heeds
 Retry-After. What then still fails is nobody's label: asking stops, what was answered is kept, and the next run asks the
@@ -25,7 +25,7 @@ SLACK_S = (
 
 @dataclass(frozen=True)
 class Answer:
-    """`text` as the oracle gave it, or "" with the `failure` that the server named."""
+    """`text` as the oracle gave it, or "" with the `failure` that the server named. content_sha256: of what was asked about."""
 
     content_sha256: str
     text: str
@@ -109,7 +109,7 @@ async def _ask_all(
             if len(failures) >= settings.max_failures:
                 return
             if settings.max_cost and meter.cost >= settings.max_cost:
-                raise Stopped(f"it has cost {meter.cost:.4f}, labels.endpoint.max_cost is {settings.max_cost:g}")
+                raise Stopped(f"it has cost {meter.cost:.4f}, endpoint.max_cost is {settings.max_cost:g}")
             await requests.turn(1)
             await tokens.turn(len(prompt) / 4 + body["max_tokens"])  # about four characters a token
             try:

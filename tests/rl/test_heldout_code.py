@@ -47,6 +47,8 @@ def test_items_that_overlap_are_read_by_benchmark(tables):
     assert heldout_code.overlapping_items(tables, "mbpp") == {"7"}
     with pytest.raises(SeedbedError, match="is not a Delta table"):
         heldout_code.overlapping_items(tables / "nowhere", "mbpp")
+    with pytest.raises(SeedbedError, match="were not compared with evalplus, but with humaneval@1, mbpp@2"):
+        heldout_code.overlapping_items(tables, "evalplus")
 
 
 @pytest.mark.parametrize("kind", ["line", "span"])

@@ -7,7 +7,6 @@ import json
 import re
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from spark_jobs.job import execute
 from spark_jobs.oracle import endpoint, prompt, rating
 from spark_jobs.oracle.journal import Journal
 from spark_jobs.tables import Store, shard_of
+from tests.fake_endpoint import completion
 
 LINE = "RATING readability=6 modularity=6.5 clarity=5 reusability=4.5 zero=none overall=5.5"
 SHIPPED = "conf/prompts/rubric-v1.txt"
@@ -105,75 +105,6 @@ def test_a_full_disk_is_told_and_leaves_no_half_line(tmp_path, monkeypatch):
 
 
 # ---- a server
-
-
-class Fake:
-    """An OpenAI-compatible server whose `behaviour` maps a request's number (from 0) and prompt to what it does."""
-
-    def __init__(self, behaviour):
-        self.prompts: list[str] = []
-        self.in_flight = self.most_in_flight = 0
-        lock = threading.Lock()
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with lock:
-                    number = len(fake.prompts)
-                    fake.prompts.append(body["messages"][0]["content"])
-                    fake.in_flight += 1
-                    fake.most_in_flight = max(fake.most_in_flight, fake.in_flight)
-                status, reply = behaviour(number, fake.prompts[number])
-                with lock:
-                    fake.in_flight -= 1
-                data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-                try:
-                    self.send_response(status)
-                    self.send_header("Content-Type", "application/json")
-                    self.send_header("Content-Length", str(len(data)))
-                    if status == 429:
-                        self.send_header("Retry-After", "0.05")
-                    self.end_headers()
-                    self.wfile.write(data)
-                except (BrokenPipeError, ConnectionResetError):
-                    pass  # the client stopped waiting
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
-
-
-def completion(text):
-    message = {"role": "assistant", "content": text}
-    usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    return 200, {
-        "id": "1",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "m",
-        "choices": [choice],
-        "usage": usage,
-    }
-
-
-@pytest.fixture
-def serve():
-    fakes = []
-
-    def start(behaviour):
-        fakes.append(Fake(behaviour))
-        return fakes[-1]
-
-    yield start
-    for fake in fakes:
-        fake.server.shutdown()
-        fake.server.server_close()
 
 
 def ask(fake, count=4, **settings):

@@ -1,0 +1,98 @@
+"""A step's answer -> what it holds. Pure. A `Fault` says why it holds nothing: no answer is guessed at.
+
+Grades stand in the answer's last line that is not blank, and must be the whole of it, as in spark_jobs/oracle/rating.py: text
+that a program quotes, or that talked the judge into writing another line, gives a fault.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+_FENCED = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
+_CORRECTNESS = r"CORRECTNESS (10|[0-9])"
+_DIFFICULTY = r"DIFFICULTY (10|[1-9]) TOPIC ([a-zA-Z0-9+#./ -]{1,60})"
+# Steps whose answers a server with structured output can hold to their form: one paragraph, then the line.
+FORMS = {"judge": rf"[^\n]{{1,600}}\n{_CORRECTNESS}", "difficulty": rf"[^\n]{{1,600}}\n{_DIFFICULTY}"}
+TASK_CHARACTERS = (40, 6_000)  # shorter says nothing, longer is a model that does not stop
+PROGRAM_CHARACTERS = 40_000
+
+
+@dataclass(frozen=True)
+class Fault:
+    why: str
+
+
+def task(answer: str) -> str | Fault:
+    """The text of a task: the whole answer."""
+    text, (least, most) = answer.strip(), TASK_CHARACTERS
+    if not least <= len(text) <= most:
+        return Fault(f"{len(text)} characters, not {least} to {most}")
+    return text
+
+
+def program(answer: str) -> str | Fault:
+    """The only fenced block, or the last of several: a model may show a draft first."""
+    blocks = _blocks(answer)
+    return blocks[-1] if blocks else Fault("no closed block of code")
+
+
+def tests(answer: str, least: int) -> tuple[str, ...] | Fault:
+    """The assert statements of the last fenced block, which must hold nothing else but `least` or more of them."""
+    blocks = _blocks(answer)
+    return asserts(blocks[-1], least) if blocks else Fault("no closed block of code")
+
+
+def repair(answer: str, least: int) -> tuple[str, tuple[str, ...]] | Fault:
+    """(program, tests) of an answer with two fenced blocks."""
+    blocks = _blocks(answer)
+    if len(blocks) != 2:
+        return Fault(f"{len(blocks)} blocks of code, not 2")
+    found = asserts(blocks[1], least)
+    return found if isinstance(found, Fault) else (blocks[0], found)
+
+
+def asserts(code: str, least: int) -> tuple[str, ...] | Fault:
+    """The statements of `code`, where all are different asserts and there are `least` or more."""
+    try:
+        body = ast.parse(code).body
+    except (
+        SyntaxError,
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ) as error:  # the last two: brackets too deep for the parser
+        return Fault(f"tests that are no Python: {type(error).__name__}")
+    if not all(isinstance(node, ast.Assert) for node in body):
+        return Fault("statements among the tests that are no asserts")
+    found = tuple(dict.fromkeys(ast.get_source_segment(code, node) or "" for node in body))
+    return found if len(found) >= least else Fault(f"{len(found)} tests, not {least}")
+
+
+def correctness(answer: str) -> int | Fault:
+    """0 to 10."""
+    found = re.fullmatch(_CORRECTNESS, _last_line(answer))
+    return int(found[1]) if found else Fault("the last line is no grade")
+
+
+def difficulty(answer: str) -> tuple[int, str] | Fault:
+    """(1 to 10, the topic in lower case)."""
+    found = re.fullmatch(_DIFFICULTY, _last_line(answer))
+    return (int(found[1]), found[2].strip().lower()) if found else Fault("the last line is no difficulty with a topic")
+
+
+def stub(code: str) -> str:
+    """A program with the functions and classes of `code` that do nothing: tests that it passes prove nothing."""
+    body = ast.parse(code).body
+    names = [node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    return "".join(f"def {name}(*values, **named):\n    return None\n\n" for name in names)
+
+
+def _blocks(answer: str) -> list[str]:
+    found = [block for block in _FENCED.findall(answer) if block.strip()]
+    return [block for block in found if len(block) <= PROGRAM_CHARACTERS]
+
+
+def _last_line(answer: str) -> str:
+    return next((line.strip() for line in reversed(answer.splitlines()) if line.strip()), "")

@@ -1,0 +1,285 @@
+"""A snippet's way through the steps, in the report's order (Sec 3.1): task, style, solution, syntax filter, the model's own
+judgement, difficulty, tests, and the sandbox with rounds of self-correction. Each snippet ends as a problem, or with the first
+reason why not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from conf.errors import SeedbedError
+from conf.schema.rl import SynthesisConfig
+from rl.sandbox import Job, Sandbox, Verdict, formats
+from rl.synthesis import answers
+from rl.synthesis.answers import Fault
+from rl.synthesis.asker import Asker
+from rl.synthesis.snippets import Snippet
+from spark_jobs import benchmark_items
+from spark_jobs.kernels import ngrams
+from spark_jobs.kernels.grammars import GRAMMARS
+from spark_jobs.kernels.parse_guard import Guard
+from spark_jobs.oracle import prompt
+from spark_jobs.oracle.prompt import Prompt
+
+# Step -> the reasons why a snippet may end there, in the order they are checked. `refused`: by the server, or too long.
+REASONS: dict[str, tuple[str, ...]] = {
+    "task": ("refused", "no_task"),
+    "restyle": ("refused", "no_task", "duplicate", "contaminated"),
+    "solve": ("refused", "no_program"),
+    "syntax": ("syntax_error",),
+    "judge": ("refused", "no_grade", "judged_wrong"),
+    "difficulty": ("refused", "no_grade", "too_easy"),
+    "tests": ("refused", "no_tests"),
+    "sandbox": ("refused", "no_repair", "fails_its_tests", "tests_prove_nothing", "contaminated"),
+}
+_PLACES = {
+    "task": {"language", "snippet"},
+    "restyle": {"first_style", "second_style", "task"},
+    "solve": {"prompt"},
+    "judge": {"prompt", "code"},
+    "difficulty": {"prompt"},
+    "tests": {"prompt", "code"},
+    "repair": {"prompt", "code", "tests", "verdict"},
+}
+SYNTAX_SECONDS = 5.0  # of CPU: some grammars loop for ever on tiny inputs
+
+
+def prompts(folder: str) -> dict[str, Prompt]:
+    """The prompt of each step that asks. Raises SeedbedError for a file that is missing or has other places."""
+    return {step: prompt.load(f"{folder}/{step}.txt", frozenset(places)) for step, places in _PLACES.items()}
+
+
+@dataclass
+class Draft:
+    """A snippet on its way. `reason` None after the last step: a problem."""
+
+    snippet: Snippet
+    task: str = ""
+    prompt: str = ""
+    code: str = ""
+    tests: tuple[str, ...] = ()
+    topic: str = ""
+    correctness: int | None = None
+    difficulty: int | None = None
+    rounds: int = 0
+    step: str = ""
+    reason: str | None = None
+    detail: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+    def drop(self, reason: str, detail: str) -> None:
+        self.reason, self.detail = reason, detail[:500]
+
+    def row(self) -> dict[str, Any]:
+        """Of table `synthetic`."""
+        names = ("task", "prompt", "code", "topic", "correctness", "difficulty", "rounds", "step", "reason", "detail")
+        kept = {name: getattr(self, name) for name in (*names, "tokens_in", "tokens_out")}
+        seed = {name: value for name, value in vars(self.snippet).items() if name not in ("text", "styles")}
+        return {**seed, **kept, "styles": list(self.snippet.styles), "test_list": list(self.tests)}
+
+
+@dataclass
+class Yield:
+    """What went into a step, what came out, and the tokens of its answers, whether asked now or kept from before."""
+
+    entered: int = 0
+    left: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+class Steps:
+    """The steps over one batch of drafts at a time. `seen`: hashes of the tasks that earlier batches kept."""
+
+    def __init__(self, cfg: SynthesisConfig, asker: Asker, sandbox: Sandbox, texts: dict[str, Prompt], seen: set[str]):
+        self._cfg, self._asker, self._pool, self._texts, self._seen = cfg, asker, sandbox, texts, seen
+
+    def run(self, drafts: Sequence[Draft], show: Callable[[str], None] = lambda step: None) -> dict[str, Yield]:
+        """Take all drafts to their end; what each step yielded."""
+        found = {}
+        for step in REASONS:
+            show(step)
+            alive = [draft for draft in drafts if draft.reason is None]
+            before = [(draft.tokens_in, draft.tokens_out) for draft in alive]
+            for draft in alive:
+                draft.step = step
+            if alive:
+                getattr(self, f"_{step}")(alive)
+            result = Yield(len(alive), sum(draft.reason is None for draft in alive))
+            for draft, (tokens_in, tokens_out) in zip(alive, before, strict=True):
+                result.tokens_in += draft.tokens_in - tokens_in
+                result.tokens_out += draft.tokens_out - tokens_out
+                if draft.reason is not None:
+                    result.dropped[draft.reason] = result.dropped.get(draft.reason, 0) + 1
+            found[step] = result
+        return found
+
+    def _task(self, drafts: Sequence[Draft]) -> None:
+        def places(draft: Draft) -> dict[str, str]:
+            return {"language": draft.snippet.language, "snippet": draft.snippet.text}
+
+        for draft, answer in self._ask("task", drafts, places):
+            found = answers.task(answer)
+            if isinstance(found, Fault):
+                draft.drop("no_task", found.why)
+            else:
+                draft.task = found
+
+    def _restyle(self, drafts: Sequence[Draft]) -> None:
+        def places(draft: Draft) -> dict[str, str]:
+            first, second = draft.snippet.styles
+            return {"first_style": first, "second_style": second, "task": draft.task}
+
+        for draft, answer in self._ask("restyle", drafts, places):
+            found = answers.task(answer)
+            if isinstance(found, Fault):
+                draft.drop("no_task", found.why)
+                continue
+            draft.prompt = found
+            key = task_hash(found)
+            if key in self._seen:
+                draft.drop("duplicate", "another snippet gave this task before")
+                continue
+            if not self._drop_contaminated(draft, f"{draft.task}\n{found}"):
+                self._seen.add(key)
+
+    def _solve(self, drafts: Sequence[Draft]) -> None:
+        for draft, answer in self._ask("solve", drafts, lambda d: {"prompt": d.prompt}):
+            found = answers.program(answer)
+            if isinstance(found, Fault):
+                draft.drop("no_program", found.why)
+            else:
+                draft.code = found
+
+    def _syntax(self, drafts: Sequence[Draft]) -> None:
+        with Guard(SYNTAX_SECONDS) as guard:
+            for draft in drafts:
+                status, facts = guard.facts(draft.code.encode(), GRAMMARS["Python"])
+                if facts is None or facts.has_error:
+                    share = f"{facts.error_share:.1%} of bytes in error" if facts else status
+                    draft.drop("syntax_error", share)
+
+    def _judge(self, drafts: Sequence[Draft]) -> None:
+        for draft, answer in self._ask("judge", drafts, lambda d: {"prompt": d.prompt, "code": d.code}):
+            grade = answers.correctness(answer)
+            if isinstance(grade, Fault):
+                draft.drop("no_grade", grade.why)
+                continue
+            draft.correctness = grade
+            if grade < self._cfg.min_correctness:
+                draft.drop("judged_wrong", f"{grade} of 10, min_correctness is {self._cfg.min_correctness}")
+
+    def _difficulty(self, drafts: Sequence[Draft]) -> None:
+        for draft, answer in self._ask("difficulty", drafts, lambda d: {"prompt": d.prompt}):
+            found = answers.difficulty(answer)
+            if isinstance(found, Fault):
+                draft.drop("no_grade", found.why)
+                continue
+            draft.difficulty, draft.topic = found
+            if draft.difficulty < self._cfg.min_difficulty:
+                draft.drop("too_easy", f"{draft.difficulty} of 10, min_difficulty is {self._cfg.min_difficulty}")
+
+    def _tests(self, drafts: Sequence[Draft]) -> None:
+        for draft, answer in self._ask("tests", drafts, lambda d: {"prompt": d.prompt, "code": d.code}):
+            found = answers.tests(answer, self._cfg.min_tests)
+            if isinstance(found, Fault):
+                draft.drop("no_tests", found.why)
+            else:
+                draft.tests = found
+
+    def _sandbox(self, drafts: Sequence[Draft]) -> None:
+        waiting = list(drafts)
+        for number in range(self._cfg.rounds + 1):
+            verdicts = self._verdicts([(draft, draft.code) for draft in waiting])
+            failing = [(d, v) for d, v in zip(waiting, verdicts, strict=True) if v.verdict != "pass"]
+            if number == self._cfg.rounds:
+                for draft, verdict in failing:
+                    draft.drop("fails_its_tests", f"{verdict.verdict}: {verdict.reason}")
+                break
+            waiting = self._mend(failing)
+            for draft in waiting:
+                draft.rounds = number + 1
+        passing = [draft for draft in drafts if draft.reason is None]
+        stubs = self._verdicts([(draft, answers.stub(draft.code)) for draft in passing])
+        for draft, verdict in zip(passing, stubs, strict=True):
+            if verdict.verdict == "pass":
+                draft.drop("tests_prove_nothing", "a function that returns None passes them")
+            else:
+                self._drop_contaminated(draft, "\n".join([draft.code, *draft.tests]))
+
+    def _drop_contaminated(self, draft: Draft, text: str) -> bool:
+        """Whether `text` shares an n-gram with a benchmark; the draft is then dropped."""
+        [hit] = ngrams.smallest_hits(pa.array([text]), self._benchmarks)
+        if hit is not None:
+            draft.drop("contaminated", f"{hit[0]}: {hit[1]}")
+        return hit is not None
+
+    def _mend(self, failing: Sequence[tuple[Draft, Verdict]]) -> list[Draft]:
+        """Show each its verdict and take the new program and tests; those that have both."""
+        reasons = {draft.snippet.task_id: f"{verdict.verdict}: {verdict.reason}" for draft, verdict in failing}
+
+        def places(draft: Draft) -> dict[str, str]:
+            verdict = reasons[draft.snippet.task_id]
+            return {"prompt": draft.prompt, "code": draft.code, "tests": "\n".join(draft.tests), "verdict": verdict}
+
+        mended = []
+        for draft, answer in self._ask("repair", [draft for draft, _ in failing], places):
+            found = answers.repair(answer, self._cfg.min_tests)
+            if isinstance(found, Fault):
+                draft.drop("no_repair", f"{found.why}, after {reasons[draft.snippet.task_id]}")
+                continue
+            draft.code, draft.tests = found
+            mended.append(draft)
+        return mended
+
+    def _verdicts(self, programs: Sequence[tuple[Draft, str]]) -> list[Verdict]:
+        """The sandbox's verdict on each program under its draft's tests. Raises SeedbedError where it has none: then nothing is
+        recorded, and the next run judges anew."""
+        jobs = []
+        for draft, program in programs:
+            problem = {"task_id": draft.snippet.task_id, "test_list": list(draft.tests), "code": draft.code}
+            jobs.append(Job(draft.snippet.task_id, program, formats.tests(problem)))
+        found = self._pool.run(jobs)
+        lost = [verdict for verdict in found if verdict.verdict == "infrastructure"]
+        if lost:
+            raise SeedbedError(
+                f"the sandbox has no verdict on {len(lost)} of {len(found)} programs, the first of {lost[0].task_id}: "
+                f"{lost[0].reason}",
+                "`python -m rl.sandbox check` tells what this machine gives; then run again, no answer is asked twice",
+            )
+        return found
+
+    def _ask(
+        self, step: str, drafts: Sequence[Draft], places: Callable[[Draft], dict[str, str]]
+    ) -> Iterator[tuple[Draft, str]]:
+        """The drafts with their answers; those that were refused are dropped."""
+        texts = []
+        for draft in drafts:
+            values = places(draft)
+            enclosed = hashlib.sha256("\0".join(values[name] for name in sorted(values)).encode()).hexdigest()
+            texts.append(self._texts[step].fill(enclosed, **values))
+        for draft, answer in zip(drafts, self._asker.ask(texts, answers.FORMS.get(step, "")), strict=True):
+            draft.tokens_in += answer.tokens_in
+            draft.tokens_out += answer.tokens_out
+            if answer.failure:
+                draft.drop("refused", answer.failure)
+            else:
+                yield draft, answer.text
+
+    @cached_property
+    def _benchmarks(self) -> ngrams.NgramIndex:
+        texts = [pair for source in self._cfg.benchmarks for pair in benchmark_items.load(source).texts]
+        return ngrams.NgramIndex.build(texts, self._cfg.ngram)
+
+
+def task_hash(text: str) -> str:
+    """Of a task's words: layout and case make no other task."""
+    return hashlib.sha256(b" ".join(ngrams.words(text))).hexdigest()

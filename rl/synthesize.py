@@ -1,0 +1,155 @@
+"""Write problems with tests from snippets of the curated documents: a model invents, solves, grades, tests and mends (Sec 3.1).
+
+    python -m rl.synthesize --config conf/rl/synthesis.yaml output=DIR model=HF_FOLDER [key=value]
+    python -m rl.synthesize --config conf/rl/synthesis.yaml output=DIR source=endpoint endpoint.url=URL model=NAME [key=value]
+
+Reads DIR/tables/documents and contents. Writes DIR/tables/synthetic: a row a snippet, a problem where `reason` is null, else the
+step where it ended and why; and DIR/rl/synthesis: answers.jsonl (every answer as it arrives) and engine.log. Killed anywhere and
+started again it asks nothing twice and adds no row twice; a larger `snippets=` adds to what is there. The table is read as
+problems by rl.sft and rl.grpo: train_problems=DIR/tables/synthetic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import conf
+from conf.errors import SeedbedError, run_cli
+from conf.loader import cli_parser, load, to_yaml
+from conf.schema.rl import SynthesisConfig
+from rl import run_tables
+from rl.run_tables import Writer, lineage, open_table
+from rl.sandbox import Sandbox
+from rl.synthesis import snippets
+from rl.synthesis.asker import Asker
+from rl.synthesis.steps import REASONS, Draft, Steps, prompts, task_hash
+from spark_jobs.oracle.endpoint import Meter
+
+TABLE = "synthetic"
+
+
+def main(argv: list[str]) -> int:
+    args = cli_parser("rl.synthesize", __doc__).parse_args(argv)
+    cfg = load(SynthesisConfig, args.config, args.overrides)
+    if args.dry_run:
+        print(to_yaml(cfg))
+        return 0
+    out = Path(cfg.output)
+    texts, styles = prompts(cfg.prompts), read_styles(cfg.prompts)
+    versions = snippets.pinned(out / "tables")
+    drawn = snippets.draw(cfg, out / "tables", versions, styles)
+    writer = Writer(out, TABLE, "rl.synthesize")
+    with Asker(cfg, out / "rl" / "synthesis") as asker:
+        params = parameters(cfg, asker.identity, {step: text.version for step, text in texts.items()}, styles)
+        refuse_other_parameters(writer, params, out)
+        known = run_tables.rows(out / "tables" / TABLE, ["task_id"]) if writer.reached is not None else []
+        done = {row["task_id"] for row in known}
+        seen = {task_hash(row["prompt"]) for row in known if row["prompt"]}
+        waiting = [snippet for snippet in drawn if snippet.task_id not in done]
+        print(f"{len(drawn)} snippets, {len(drawn) - len(waiting)} of them done before", flush=True)
+        with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
+            steps = Steps(cfg, asker, sandbox, texts, seen)
+            for start in range(0, len(waiting), cfg.commit_every):
+                batch = [Draft(snippet) for snippet in waiting[start : start + cfg.commit_every]]
+                began, asked = time.perf_counter(), asker.asked
+                yields = steps.run(batch, lambda step: print(f"  {step} ...", end="", flush=True))
+                record = lineage("rl.synthesize", params, versions, steps={s: asdict(y) for s, y in yields.items()})
+                writer.append([draft.row() for draft in batch], record, (writer.reached or 0) + 1)
+                kept = sum(draft.reason is None for draft in batch)
+                print(
+                    f"\n{start + len(batch)}/{len(waiting)} snippets, {kept} problems of {len(batch)}, "
+                    f"{asker.asked - asked} answers asked, {time.perf_counter() - began:.0f} s"
+                    + (f", cost {asker.meter.cost:.4f} so far" if asker.meter.cost else ""),
+                    flush=True,
+                )
+    print(funnel_text(out, cfg))
+    return 0
+
+
+def read_styles(folder: str) -> list[str]:
+    """The meta styles, one a line of styles.txt. Raises SeedbedError for fewer than two."""
+    candidates = [Path(folder) / "styles.txt", Path(conf.__file__).parents[1] / folder / "styles.txt"]
+    file = next((candidate for candidate in candidates if candidate.is_file()), None)
+    lines = [line.strip() for line in file.read_text().splitlines() if line.strip()] if file else []
+    if len(set(lines)) < 2:
+        raise SeedbedError(
+            f"{folder}/styles.txt names {len(set(lines))} styles: a task is told in a blend of two",
+            "give a style a line",
+        )
+    return lines
+
+
+def parameters(
+    cfg: SynthesisConfig, model: dict[str, Any], versions: dict[str, str], styles: Sequence[str]
+) -> dict[str, Any]:
+    """All that a row depends on besides its snippet. Not how many snippets, nor how fast they are asked."""
+    names = ("languages", "min_quality", "max_lines", "min_correctness", "min_difficulty", "min_tests", "rounds")
+    chosen = {name: getattr(cfg, name) for name in (*names, "benchmarks", "ngram", "seed")}
+    told = hashlib.sha256("\n".join(styles).encode()).hexdigest()[:12]
+    return {**chosen, "model": model, "prompts": versions, "styles": told}
+
+
+def refuse_other_parameters(writer: Writer, params: dict[str, Any], out: Path) -> None:
+    """Rows of two parameter sets never mix in the table."""
+    theirs = (writer.newest_lineage() or {}).get("params", params)
+    differing = sorted(name for name in {*theirs, *params} if theirs.get(name) != params.get(name))
+    if differing:
+        told = "; ".join(f"{name} was {theirs.get(name)}, is {params.get(name)}" for name in differing)
+        raise SeedbedError(
+            f"table {TABLE} was written with other settings: {told}",
+            f"restore them, or remove {out / 'tables' / TABLE} to start anew: answers to unchanged prompts are kept",
+        )
+
+
+def funnel_text(out: Path, cfg: SynthesisConfig) -> str:
+    """Every snippet of the table, step by step, with what its answers took. Raises SeedbedError where it does not add up."""
+    rows = run_tables.rows(out / "tables" / TABLE, ["task_id"])
+    steps = recorded_yields(out)
+    alive = len(rows)
+    lines = [f"{'step':<12}{'in':>8}{'dropped':>9}  {'left':>7}{'tokens in':>12}{'out':>10}{'cost':>10}"]
+    for step, reasons in REASONS.items():
+        counts = {reason: sum(row["step"] == step and row["reason"] == reason for row in rows) for reason in reasons}
+        meter = Meter(cfg.endpoint)
+        meter.add(steps[step]["tokens_in"], steps[step]["tokens_out"])
+        before, alive = alive, alive - sum(counts.values())
+        if (steps[step]["entered"], steps[step]["left"]) != (before, alive):
+            raise SeedbedError(
+                f"step {step}: its commits say {steps[step]['entered']} in, {steps[step]['left']} left, "
+                f"the rows {before} and {alive}",
+                f"the table was changed by something else: remove {out / 'tables' / TABLE} and run again",
+            )
+        cost = f"{meter.cost:.4f}" if meter.cost else "-"
+        lines.append(
+            f"{step:<12}{before:>8}{before - alive:>9}{alive:>7}{meter.tokens_in:>12,}{meter.tokens_out:>10,}{cost:>10}"
+        )
+        lines += [f"  {reason:<18}{count:>9}" for reason, count in counts.items() if count]
+    kept = sum(row["reason"] is None for row in rows)
+    if kept != alive:
+        raise SeedbedError(
+            f"the funnel ends at {alive}, the table holds {kept} problems", "remove the table and run again"
+        )
+    return "\n".join([*lines, f"{len(rows)} snippets -> {kept} problems in {out / 'tables' / TABLE}"])
+
+
+def recorded_yields(out: Path) -> dict[str, dict[str, Any]]:
+    """The yields of all commits, summed step by step."""
+    total: dict[str, dict[str, Any]] = {
+        step: {"entered": 0, "left": 0, "tokens_in": 0, "tokens_out": 0} for step in REASONS
+    }
+    table = open_table(out / "tables" / TABLE)
+    for commit in table.history() if table else ():
+        record = json.loads(commit.get("userMetadata") or "{}")
+        for step, figures in record.get("steps", {}).items():
+            for name in total[step]:
+                total[step][name] += figures[name]
+    return total
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,23 @@
+"""Which model a folder holds, told from its files: a name that two runs share exactly when their answers may be mixed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from conf.errors import SeedbedError
+
+
+def identity(folder: str) -> str:
+    """First 12 hex digits of a hash over the model folder's config and its weight files' names, sizes and first bytes.
+
+    Raises SeedbedError where the folder holds no config.json.
+    """
+    path = Path(folder)
+    if not (path / "config.json").is_file():
+        raise SeedbedError(f"model folder {folder!r} holds no config.json", "give a local Hugging Face folder")
+    digest = hashlib.sha256((path / "config.json").read_bytes())
+    for file in sorted(path.glob("*.safetensors")):
+        with open(file, "rb") as stream:
+            digest.update(f"{file.name} {file.stat().st_size} ".encode() + stream.read(1 << 20))
+    return digest.hexdigest()[:12]
