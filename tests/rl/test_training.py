@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
+import random
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from rl import evaluate
+from spark_jobs.certify import hashes
 from tests.rl.conftest import write_model
 
 ROOT = Path(__file__).parents[2]
@@ -61,9 +68,13 @@ def warm(tmp_path_factory) -> Path:
     return out
 
 
-def grpo(warm: Path, out: Path, *arguments: str, ranks: int = 2) -> Path:
+def grpo_arguments(warm: Path, out: Path, *arguments: str) -> list[str]:
     inputs = [f"{name}_problems={warm}/rl/problems_{name}.jsonl" for name in ("train", "heldout")]
-    torchrun("rl.grpo", f"output={out}", f"base={warm}/rl/sft/hf", *inputs, *GRPO, *arguments, ranks=ranks)
+    return [f"output={out}", f"base={warm}/rl/sft/hf", *inputs, *GRPO, *arguments]
+
+
+def grpo(warm: Path, out: Path, *arguments: str, ranks: int = 2) -> Path:
+    torchrun("rl.grpo", *grpo_arguments(warm, out, *arguments), ranks=ranks)
     return out / "rl" / "grpo"
 
 
@@ -119,9 +130,14 @@ DPO = [
 ]
 
 
+def dpo_arguments(warm: Path, out: Path, *arguments: str) -> list[str]:
+    return [
+        f"output={out}", f"base={warm}/rl/sft/hf", f"train_problems={warm}/rl/problems_train.jsonl", *DPO, *arguments
+    ]  # fmt: skip
+
+
 def dpo(warm: Path, out: Path, *arguments: str, ranks: int = 2) -> Path:
-    inputs = [f"base={warm}/rl/sft/hf", f"train_problems={warm}/rl/problems_train.jsonl"]
-    torchrun("rl.dpo", f"output={out}", *inputs, *DPO, *arguments, ranks=ranks)
+    torchrun("rl.dpo", *dpo_arguments(warm, out, *arguments), ranks=ranks)
     return out / "rl" / "dpo"
 
 
@@ -153,6 +169,113 @@ def test_dpo_starts_at_ln_two_and_goes_on_where_it_was_stopped_in_any_layout(war
     dpo(warm, tmp_path / "cut", "schedule.steps=4", "parallel.tp=2")
     other = rows(cut / "metrics.jsonl")
     assert [row["loss"] for row in other] == pytest.approx(losses, abs=1e-4)
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.is_file() else 0
+
+
+def disturbed(module: str, arguments: list[str], due, victim) -> str:
+    """Run in two processes until due(), then SIGKILL what victim(torchrun's process) names; what the run still said."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", module]
+    with tempfile.TemporaryFile("w+") as said:
+        run = subprocess.Popen(
+            [*launch, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+        try:
+            while run.poll() is None and not due():
+                time.sleep(0.01)
+            tree = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
+            killed = victim(run.pid)
+            for process in tree if killed is None else [killed]:  # torchrun gives its processes sessions of their own
+                with contextlib.suppress(psutil.NoSuchProcess):  # a judged program may have ended meanwhile
+                    process.kill()
+            code = run.wait(300)  # a run that hangs never ends
+            _, alive = psutil.wait_procs(tree, timeout=60)
+            assert code != 0
+            assert not alive, "a process outlived the run"
+        finally:
+            if run.poll() is None:
+                os.killpg(run.pid, signal.SIGKILL)
+        said.seek(0)
+        return said.read()
+
+
+def everybody(_pid: int) -> None:
+    return None
+
+
+def rank_one(pid: int) -> psutil.Process:
+    return next(p for p in psutil.Process(pid).children() if p.environ().get("RANK") == "1")
+
+
+def the_engine(pid: int) -> psutil.Process:
+    return next(p for p in psutil.Process(pid).children(recursive=True) if "rl.engine" in p.cmdline())
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "hf/model.safetensors").read_bytes()
+
+
+@pytest.mark.slow
+def test_dpo_that_is_killed_while_it_samples_and_while_it_trains_ends_bit_for_bit_as_if_undisturbed(warm, tmp_path):
+    settings = ["schedule.steps=6", "schedule.decay_steps=1", "save_every=2", "prompts=1"]
+    whole = dpo(warm, tmp_path / "whole", *settings)
+    rng = random.Random(os.environ.get("SEEDBED_KILLS", "1"))
+    part, arguments = tmp_path / "part/rl/dpo", dpo_arguments(warm, tmp_path / "part", *settings)
+    for log, count in (("samples.jsonl", 4 * rng.randint(1, 5)), ("metrics.jsonl", rng.randint(1, 5))):
+        wait = rng.random() / 5
+        disturbed(
+            "rl.dpo",
+            arguments,
+            lambda log=log, n=count, s=wait: lines(part / log) >= n and not time.sleep(s),
+            everybody,
+        )
+    torchrun("rl.dpo", *arguments)
+    for name in ("samples.jsonl", "pairs.jsonl", "reference.jsonl"):
+        assert (part / name).read_bytes() == (whole / name).read_bytes(), name
+    for name in ("step", "loss", "grad_norm", "margin"):
+        assert [r[name] for r in rows(part / "metrics.jsonl")] == [r[name] for r in rows(whole / "metrics.jsonl")]
+    assert weights(part) == weights(whole)
+    tables = ("problems", "rollouts", "pairs")
+    assert hashes(str(tmp_path / "part"), tables) == hashes(str(tmp_path / "whole"), tables)
+
+
+@pytest.mark.slow
+def test_grpo_goes_on_after_a_killed_rank_a_dead_engine_and_a_killed_run_as_if_undisturbed(warm, tmp_path):
+    settings = ["steps=4", "save_every=2"]
+    whole = grpo(warm, tmp_path / "whole", *settings)
+    rng = random.Random(os.environ.get("SEEDBED_KILLS", "1"))
+    part, arguments = tmp_path / "part/rl/grpo", grpo_arguments(warm, tmp_path / "part", *settings)
+    told = []
+    for victim, step in ((rank_one, 1), (the_engine, 2), (everybody, 3)):
+        wait = rng.random()  # anywhere in what follows a step: sampling, judging, training, the checkpoint, the table
+        # Written when the journal has been cut back to the checkpoint: from then on its rows are this run's.
+        started = part / "config.yaml"
+        started.unlink(missing_ok=True)
+
+        def due(n: int = 16 * step, wait: float = wait, started: Path = started) -> bool:
+            return started.is_file() and lines(part / "rollouts.jsonl") >= n and not time.sleep(wait)
+
+        told.append(disturbed("rl.grpo", arguments, due, victim))
+    assert "Signal 9 (SIGKILL) received by PID" in told[0]
+    assert "the engine ended with exit code -9" in told[1]
+    torchrun("rl.grpo", *arguments)
+    assert rows(part / "rollouts.jsonl") == rows(whole / "rollouts.jsonl")
+    for name in ("step", "reward", "loss", "grad_norm"):
+        assert [r.get(name) for r in rows(part / "metrics.jsonl")] == [
+            r.get(name) for r in rows(whole / "metrics.jsonl")
+        ]
+    assert weights(part) == weights(whole)
+    seen = [(row["step"], row["task_id"]) for row in rows(part / "rollouts.jsonl")]
+    assert [seen.count(pair) for pair in dict.fromkeys(seen)] == [4] * 16, "a prompt was lost or came twice"
+    tables = ("problems", "rollouts")
+    assert hashes(str(tmp_path / "part"), tables) == hashes(str(tmp_path / "whole"), tables)
 
 
 @pytest.mark.slow
@@ -197,9 +320,7 @@ def test_grpo_in_a_tensor_and_pipeline_parallel_layout_takes_the_same_steps(warm
 @pytest.mark.slow
 def test_a_run_over_other_data_is_not_continued(warm, tmp_path):
     grpo(warm, tmp_path, "steps=1")
-    inputs = [f"{name}_problems={warm}/rl/problems_{name}.jsonl" for name in ("train", "heldout")]
-    arguments = [f"output={tmp_path}", f"base={warm}/rl/sft/hf", *inputs, *GRPO, "steps=2", "seed=2"]
-    result = torchrun("rl.grpo", *arguments, check=False)
+    result = torchrun("rl.grpo", *grpo_arguments(warm, tmp_path, "steps=2", "seed=2"), check=False)
     assert "belongs to a run over other data" in result.stderr
 
 
