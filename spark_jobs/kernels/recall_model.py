@@ -13,7 +13,9 @@ import pyarrow as pa
 from spark_jobs.kernels.native import native
 from spark_jobs.kernels.shingles import Hashes, distinct, shingle_hashes
 
-BUCKETS = 1 << 18
+_BITS = 18
+BUCKETS = 1 << _BITS
+_UP = np.uint64(64 - _BITS)
 EPOCHS = 10
 RATE = 10.0  # of the first step; features have length 1, so it is far above fastText's 0.1 for means of embeddings
 DECAY = 1e-6  # of a weight at each step that touches it, times the rate
@@ -22,12 +24,14 @@ DECAY = 1e-6  # of a weight at each step that touches it, times the rate
 def bags(texts: pa.Array | pa.ChunkedArray) -> Hashes:
     """The distinct buckets of each text's words and pairs of words; `values` lie below BUCKETS."""
     words, pairs = shingle_hashes(texts, 1), shingle_hashes(texts, 2)
-    both = np.concatenate([words.values, pairs.values]) % np.uint64(BUCKETS)
+    # `distinct` places a hash by its leading bits, and no hash is 0: buckets go there, with a last bit set, and come back.
+    both = (np.concatenate([words.values, pairs.values]) % np.uint64(BUCKETS)) << _UP | np.uint64(1)
     counts = words.counts + pairs.counts
     offsets = np.concatenate([[0], np.cumsum(counts)])
     order = np.empty(len(both), np.int64)
     _interleave(words.offsets, pairs.offsets, order)
-    return distinct(Hashes(both[order], offsets))
+    found = distinct(Hashes(both[order], offsets))
+    return Hashes(found.values >> _UP, found.offsets)
 
 
 def train(features: Hashes, labels: np.ndarray, seed: int) -> np.ndarray:

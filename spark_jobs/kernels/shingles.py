@@ -67,7 +67,8 @@ def shingle_hashes(texts: pa.Array | pa.ChunkedArray, size: int) -> Hashes:
 
 
 def distinct(hashes: Hashes) -> Hashes:
-    """Each document's hashes as a set: strictly ascending, without repeats."""
+    """Each document's hashes as a set: strictly ascending, without repeats. None may be 0, and they should differ in their
+    leading bits, by which they are placed."""
     return Hashes(*_distinct(hashes.values, hashes.offsets))
 
 

@@ -16,6 +16,7 @@ from conf.schema.curate import CurateConfig
 from spark_jobs import recall_quality
 from spark_jobs.job import execute
 from spark_jobs.kernels import recall_model
+from spark_jobs.kernels.shingles import shingle_hashes
 from spark_jobs.tables import Store
 from tests.report import tiny
 
@@ -55,6 +56,14 @@ def test_training_is_its_formula_step_by_step(monkeypatch):
     found = recall_model.train(bags, labels, seed=5)
     assert found[-1] == pytest.approx(bias)
     assert {i: found[i] for i in np.flatnonzero(found[:-1])} == pytest.approx(weights)
+
+
+def test_a_word_of_the_first_bucket_counts_like_any_other():
+    """Bucket 0 and an empty place of a set are told apart."""
+    words = [f"w{i}" for i in range(1_000_000)]
+    hashes = shingle_hashes(pa.array(words), 1).values
+    first = words[int(np.flatnonzero(hashes % np.uint64(recall_model.BUCKETS) == 0)[0])]
+    assert recall_model.bags(pa.array([first])).values.tolist() == [0]
 
 
 def test_it_tells_two_vocabularies_apart_on_texts_it_has_not_seen():
