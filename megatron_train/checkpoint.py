@@ -10,7 +10,6 @@ old ones deleted. Generators are seeded from (seed, step), so no generator state
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import json
 import logging
@@ -41,8 +40,6 @@ logging.getLogger("megatron.core.dist_checkpointing.strategies.torch").setLevel(
 
 # torch, megatron-core and the file system each have their own family of errors, and torch's is not even an Exception.
 _FAULTS = (Exception, CheckpointException)
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # Optimizer state that loads in every layout, and unprefixed keys (megatron-core distrib_optimizer.py).
 _METADATA = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}
@@ -296,12 +293,12 @@ def _refuse_differences(where: str, theirs: dict[str, Any], ours: dict[str, Any]
 def _shared_queue() -> Any:
     """A queue that a forked writer can fill before it ends, in a process that is forked as well and dies with this one."""
     manager = SyncManager(ctx=multiprocessing.get_context("fork"))
-    manager.start(initializer=_die_with_parent)
+    manager.start(initializer=_serve_to_the_end)
     return manager.Queue()
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _serve_to_the_end() -> None:
+    parallel.die_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, for the trainer: it saves, and needs the queue
 
 

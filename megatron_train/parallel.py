@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import datetime
 import hashlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable
@@ -21,6 +23,8 @@ from megatron_train import cpu
 
 # Rank 0 may write an export or generate samples alone for this long while the others wait.
 TIMEOUT = datetime.timedelta(minutes=30)
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def start(parallel: ParallelConfig, seed: int) -> None:
@@ -74,8 +78,11 @@ def pretend(parallel: ParallelConfig, rank: int, world: int) -> None:
 def run_ranks(main: Callable[[list[str]], int | None]) -> None:
     """`run_cli` for an entry point that torchrun starts several times: an error that all processes share is printed once.
 
-    The others wait before they speak; torchrun ends them when process 0 has said it.
+    The others wait before they speak; torchrun ends them when process 0 has said it. If torchrun itself is killed they end too: a
+    run that is started again must not write beside them.
     """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        die_with_parent()
 
     def patient(argv: list[str]) -> int | None:
         try:
@@ -86,6 +93,11 @@ def run_ranks(main: Callable[[list[str]], int | None]) -> None:
             raise
 
     run_cli(patient)
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends, however it ends (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def stop() -> None:

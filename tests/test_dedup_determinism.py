@@ -1,12 +1,14 @@
-"""One input, one hash: partitions, AQE, executors and the order of arrival change no row of the near-dedup tables.
-
-SIGKILL in the middle of a run is tests/test_curate_kill.py's.
-"""
+"""One input, one hash: partitions, AQE, executors, the order of rows and ten SIGKILLs change no row of the near-dedup tables."""
 
 from __future__ import annotations
 
+import os
+import random
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,37 +17,77 @@ from spark_jobs.certify import hashes
 from tests import corpus
 
 pytestmark = pytest.mark.slow
-TABLES = ("contents", "files", "signatures", "near_edges", "clusters")
+TABLES = ("signatures", "near_misses", "near_edges", "clusters")
+KILLS = 10
+SECONDS = (3.0, 12.0)  # after the first word of the JVM, between which a kill comes: a whole run takes about as long
 
 
-def command(source: Path, output: Path, *options: str) -> list[str]:
-    common = ["shards=2", f"input={source}", f"output={output}", "until=clusters"]
-    return [sys.executable, "-m", "spark_jobs", "run", *common, *options]
+def build(root: Path) -> Path:
+    """Some three hundred files of the standard library; of every third come edited copies of copies, which chain."""
+    draw = random.Random(3)
+    paths = [p for p in sorted(corpus.STDLIB.rglob("*.py")) if "site-packages" not in p.parts]
+    paths = draw.sample([p for p in paths if 500 < p.stat().st_size < 30_000], 200)
+    for number, path in enumerate(paths):
+        lines = path.read_text("utf-8", "replace").splitlines()
+        for copy in range(5 if number % 3 == 0 else 1):
+            for place in draw.sample(range(len(lines)), len(lines) // 25 if copy else 0):
+                lines[place] = f"edited_{number}_{copy}_{place} = {draw.random()}"
+            target = root / f"repository{copy}" / f"{number}_{path.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text("\n".join(lines) + "\n")
+    return root
+
+
+def near_dedup(output: Path) -> list[str]:
+    options = [f"output={output}", "shards=2", "spark.master=local[2]", "from=signatures", "until=clusters"]
+    return [sys.executable, "-m", "spark_jobs", "run", *options]
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """(source, hashes) of one undisturbed run."""
+    """(run, hashes) of one undisturbed run."""
     root = tmp_path_factory.mktemp("determinism")
-    source = corpus.build(root / "source")
-    subprocess.run(command(source, root / "whole", "spark.master=local[2]"), check=True)
-    found = hashes(str(root / "whole"), TABLES)
+    source, output = build(root / "source"), root / "whole"
+    ingest = ["shards=2", f"input={source}", f"output={output}", "spark.master=local[2]", "until=clusters"]
+    subprocess.run([sys.executable, "-m", "spark_jobs", "run", *ingest], check=True)
+    found = hashes(str(output), TABLES)
     assert set(found) == set(TABLES)
-    return source, found
+    return output, found
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("master", "variants"),
     [
-        ("spark.master=local[1]", "spark.shuffle_partitions=1", "ingest.batch_repos=1", "files_per_shard=3"),
-        ("spark.master=local-cluster[2,1,1024]", "spark.shuffle_partitions=7", "near.driver_edges=0"),
+        ("local[2]", ("1,false,1,1000000", "3,true,2,1000000", "8,false,3,1000000")),
+        ("local-cluster[2,1,1024]", ("5,true,4,0",)),  # and components in distributed rounds
     ],
-    ids=["one core, one partition, repositories one by one", "two executors, seven partitions, distributed components"],
+    ids=["one executor", "two executors"],
 )
-def test_neither_executors_nor_partitions_nor_order_change_a_row(whole, tmp_path, options):
-    source, want = whole
-    config = tmp_path / "config.yaml"
-    aqe = "true" if "local-cluster" in options[0] else "false"
-    config.write_text(f"spark:\n  extra:\n    spark.sql.adaptive.enabled: '{aqe}'\n")
-    subprocess.run([*command(source, tmp_path / "run", *options), "--config", str(config)], check=True)
-    assert hashes(str(tmp_path / "run"), TABLES) == want
+def test_neither_partitions_nor_order_nor_aqe_nor_executors_change_a_row(whole, tmp_path, master, variants):
+    run, want = whole
+    subprocess.run([sys.executable, "-m", "tests.dedup_variants", run, tmp_path, master, *variants], check=True)
+    for number in range(len(variants)):
+        assert hashes(str(tmp_path / str(number)), TABLES) == want, variants[number]
+
+
+def test_ten_kills_at_random_moments_change_no_row(whole, tmp_path):
+    run, want = whole
+    for table in ("contents", "files", "repos"):
+        shutil.copytree(run / "tables" / table, tmp_path / "tables" / table)
+    draw = random.Random(10)
+    log = tmp_path / "curate/spark.log"
+    for _ in range(KILLS):
+        before = log.stat().st_size if log.exists() else 0
+        process = subprocess.Popen(near_dedup(tmp_path), start_new_session=True)
+        while not log.exists() or log.stat().st_size == before:  # the JVM has something to say when it is up
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(draw.uniform(*SECONDS))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        print(
+            "killed" if process.returncode < 0 else "had ended", sorted(p.name for p in (tmp_path / "tables").iterdir())
+        )
+    subprocess.run(near_dedup(tmp_path), check=True)
+    assert hashes(str(tmp_path), TABLES) == want

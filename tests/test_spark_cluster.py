@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pyspark
 import pytest
 
@@ -63,14 +64,14 @@ def cluster(tmp_path_factory):
         daemon(f"worker{number}", f"{PACKAGE}.worker.Worker", *options, f"spark://127.0.0.1:{port}")
     wait_for(root / "worker1.log", "Successfully registered")
     wait_for(root / "worker2.log", "Successfully registered")
-    yield f"spark://127.0.0.1:{port}", environment, root
+    yield f"spark://127.0.0.1:{port}", environment, root, daemons
     for process in daemons:
         process.kill()
         process.wait()
 
 
 def test_every_job_submitted_to_two_workers_gives_the_tables_of_a_local_run(cluster, tmp_path):
-    url, environment, root = cluster
+    url, environment, root, _ = cluster
     source = corpus.build(tmp_path / "source")
     common = ["shards=2", "tokens.vocab_size=600", f"input={source}"]
     for job in JOBS:
@@ -93,3 +94,36 @@ def test_every_job_submitted_to_two_workers_gives_the_tables_of_a_local_run(clus
             "Launching executor" in (root / f"worker{worker}.log").read_text()
             or "Asked to launch executor" in (root / f"worker{worker}.log").read_text()
         )
+
+
+def finished_tasks(folder: Path) -> int:
+    """Tasks that executors say they finished, by the logs that their workers keep."""
+    return sum(log.read_text(errors="replace").count("Finished task") for log in folder.glob("app-*/*/stderr"))
+
+
+def test_a_worker_killed_in_the_middle_of_near_dedup_changes_no_row(cluster, tmp_path):
+    """Worker 2 and its executor die when find_near_pairs has finished 30 tasks; worker 1 ends the run."""
+    url, environment, root, daemons = cluster
+    source = corpus.build(tmp_path / "source")
+    config = tmp_path / "config.yaml"
+    extra = {"spark.driver.host": "127.0.0.1", "spark.executor.memory": "1g"}
+    config.write_text("spark:\n  extra:\n" + "".join(f"    {key}: '{value}'\n" for key, value in extra.items()))
+    command = [sys.executable, "-m", "spark_jobs", "run"]
+    common = [f"input={source}", "shards=2"]
+    killed, local = tmp_path / "killed", tmp_path / "local"
+    on_cluster = [*command, "--config", str(config), *common, f"output={killed}", f"spark.master={url}"]
+    subprocess.run([*on_cluster, "until=signatures"], env=environment, check=True)
+    before = finished_tasks(root / "work")
+    run = subprocess.Popen([*on_cluster, "from=near_edges", "until=clusters"], env=environment)
+    while finished_tasks(root / "work") < before + 30:
+        assert run.poll() is None, "ended before 30 tasks were done"
+        time.sleep(0.02)
+    worker = psutil.Process(daemons[-1].pid)
+    executors = worker.children(recursive=True)
+    assert executors
+    for process in (*executors, worker):
+        process.kill()
+    assert not (killed / "tables/near_edges").exists()  # in the middle it was
+    assert run.wait() == 0
+    subprocess.run([*command, *common, f"output={local}", "spark.master=local[2]", "until=clusters"], check=True)
+    assert hashes(str(killed)) == hashes(str(local))

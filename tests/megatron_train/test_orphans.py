@@ -1,4 +1,4 @@
-"""What a save in the background leaves behind when its trainer is killed: nothing."""
+"""What a killed run leaves behind: no process."""
 
 from __future__ import annotations
 
@@ -27,9 +27,29 @@ signal.pause()
 """
 
 
+RANK = """
+import time
+from megatron_train import parallel
+parallel.run_ranks(lambda argv: print("up", flush=True) or time.sleep(600))
+"""
+LAUNCHER = f"""
+import subprocess, sys
+rank = subprocess.Popen([sys.executable, "-c", {RANK!r}], stdout=subprocess.PIPE, text=True)
+print(rank.stdout.readline().strip(), rank.pid, flush=True)
+rank.wait()
+"""
+
+
 def alive(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().split(") ")[1][0] != "Z"
+
+
+def ends(pid: int) -> bool:
+    deadline = time.monotonic() + 20
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not alive(pid)
 
 
 def test_a_forked_writer_is_heard_and_the_queue_s_process_dies_with_a_killed_trainer():
@@ -43,7 +63,16 @@ def test_a_forked_writer_is_heard_and_the_queue_s_process_dies_with_a_killed_tra
     assert alive(int(pid))
     trainer.kill()
     trainer.wait()
-    deadline = time.monotonic() + 20
-    while alive(int(pid)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not alive(int(pid))
+    assert ends(int(pid))
+
+
+def test_a_process_that_torchrun_started_dies_with_it():
+    environment = tiny.environment() | {"TORCHELASTIC_RUN_ID": "none"}
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER], stdout=subprocess.PIPE, text=True, cwd=tiny.ROOT, env=environment
+    )
+    heard, pid = launcher.stdout.readline().split()
+    assert heard == "up"
+    launcher.kill()
+    launcher.wait()
+    assert ends(int(pid))

@@ -1,0 +1,39 @@
+"""Near dedup of one run's contents, again and again in one Spark session, each time laid out and planned otherwise.
+
+    python -m tests.dedup_variants RUN FOLDER MASTER PARTITIONS,AQE,SEED,DRIVER_EDGES ...
+
+Each variant leaves a run of its own in FOLDER/<number>: `contents` and `files` come in an order drawn by SEED.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pyspark.sql import functions as F
+
+from conf.loader import load
+from conf.schema.curate import CurateConfig, SparkSettings
+from spark_jobs import graph, session
+from spark_jobs.tables import Store
+
+JOBS = ("sign_contents", "find_near_pairs", "cluster_near_dups")
+
+
+def main(run: str, folder: str, master: str, *variants: str) -> None:
+    spark = session.start(SparkSettings(master=master, driver_memory="1g"), "seedbed-variants")
+    given = Store(spark, run)
+    for number, variant in enumerate(variants):
+        partitions, aqe, seed, driver_edges = variant.split(",")
+        spark.conf.set("spark.sql.shuffle.partitions", partitions)
+        spark.conf.set("spark.sql.adaptive.enabled", aqe)
+        output = f"{folder}/{number}"
+        Path(output).mkdir(parents=True)
+        for table in ("contents", "files", "repos"):
+            rows = given.read(table).repartition(int(partitions)).sortWithinPartitions(F.rand(int(seed)))
+            Store(spark, output).overwrite(table, rows, {})
+        graph.run(load(CurateConfig, None, [f"output={output}", f"near.driver_edges={driver_edges}", "shards=2"]), JOBS)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
