@@ -8,7 +8,7 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from spark_jobs.delta_reader import DeltaReader
-from spark_jobs.inspect_tables import RL_TABLE_NAMES, TABLE_NAMES
+from spark_jobs.inspect_tables import OTHER_TABLE_NAMES, TABLE_NAMES
 
 # What makes each thing under DIR that is not a table; tables are made by `spark_jobs run ... until=TABLE`.
 MAKERS = {
@@ -48,7 +48,7 @@ class Run:
         self.root = Path(self.output)
         self.db: DeltaReader | None = None
         if (self.root / "tables").is_dir():
-            self.db = DeltaReader(self.output, (*TABLE_NAMES, *RL_TABLE_NAMES))
+            self.db = DeltaReader(self.output, (*TABLE_NAMES, *OTHER_TABLE_NAMES))
         elif not any((self.root / part).is_dir() for part in ("pretrain", "rl", "scorers")):
             raise SeedbedError(
                 f"nothing of a run under {self.output}", "check output=DIR, or run: python -m spark_jobs run"

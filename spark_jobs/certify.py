@@ -11,12 +11,12 @@ import hashlib
 
 from conf.errors import SeedbedError
 from spark_jobs.delta_reader import DeltaReader
-from spark_jobs.inspect_tables import RL_TABLE_NAMES, TABLE_NAMES
+from spark_jobs.inspect_tables import OTHER_TABLE_NAMES, TABLE_NAMES
 
 
 def certify(output: str, wanted: list[str]) -> str:
     """A line a table: name, version, rows, hash; then the hash of them all. `wanted`: TABLE or TABLE@VERSION, none: all."""
-    db = DeltaReader(output, (*TABLE_NAMES, *RL_TABLE_NAMES))
+    db = DeltaReader(output, (*TABLE_NAMES, *OTHER_TABLE_NAMES))
     lines, whole = [], hashlib.sha256()
     for name, version in [_parse(item, db) for item in wanted] or [(name, None) for name in db.names]:
         rows, digest = table_hash(db, name, version)

@@ -29,8 +29,8 @@ TABLE_NAMES = (
     "documents",
     "token_index",
 )
-# What post-training writes (rl/run_tables.py; a test holds them equal). A run that only curates has none of them.
-RL_TABLE_NAMES = ("problems", "rollouts", "pairs", "synthetic")
+# What is written beside the graph: by verify_solutions, and by post-training (rl/run_tables.py). Tests hold these equal too.
+OTHER_TABLE_NAMES = ("solutions", "verdicts", "problems", "rollouts", "pairs", "synthetic")
 # First reason of select_documents, in the order it checks them.
 REASONS = (
     "duplicate_near",
@@ -148,9 +148,9 @@ def table_states(db: DeltaReader) -> list[TableState]:
 
 def status(output: str) -> str:
     """A line a table: rows, version, size, the job that wrote it, and whether its inputs have moved on since."""
-    states = {state.name: state for state in table_states(DeltaReader(output, (*TABLE_NAMES, *RL_TABLE_NAMES)))}
+    states = {state.name: state for state in table_states(DeltaReader(output, (*TABLE_NAMES, *OTHER_TABLE_NAMES)))}
     lines = [f"{'table':<15}{'rows':>12}{'version':>9}{'MB':>9}  written by"]
-    for name in (*TABLE_NAMES, *(name for name in RL_TABLE_NAMES if name in states)):
+    for name in (*TABLE_NAMES, *(name for name in OTHER_TABLE_NAMES if name in states)):
         if name not in states:
             lines.append(f"{name:<15}{'-':>12}")
             continue
