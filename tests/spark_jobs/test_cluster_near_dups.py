@@ -159,15 +159,6 @@ def test_documents_shorter_than_a_shingle_are_compared_by_all_they_have(clusters
     assert [clusters[sha(text)].cluster_size for text in SHORT] == [2, 2, 1]
 
 
-@pytest.mark.parametrize(("parts", "seed"), [pytest.param(1, 1, marks=pytest.mark.slow), (7, 3)])
-def test_neither_partitions_nor_file_order_change_a_row(
-    spark: SparkSession, tmp_path: Path, clustered: Store, parts: int, seed: int
-) -> None:
-    again = sign_and_cluster(spark, tmp_path, seed, parts)
-    tables = ("signatures", "near_misses", "near_edges", "clusters")
-    assert hashes(again.root, tables) == hashes(clustered.root, tables)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_new_files_hash_only_themselves_and_give_the_tables_of_a_full_run(

@@ -103,6 +103,7 @@ def test_the_licensed_survives_and_each_is_near_the_survivor_it_joins(clusters: 
     assert all(row.jaccard >= 0.7 for row in clusters.values())
 
 
+@pytest.mark.slow
 def test_partitions_and_order_change_no_row(spark: SparkSession, tmp_path: Path, compared: Store) -> None:
     again = write(spark, tmp_path, seed=9, parts=5)
     tables = ("repo_overlaps", "repo_clusters")
