@@ -1,6 +1,6 @@
 """Layouts on up to eight processes, each against one process: largest differences of losses and gradients, and the time to know.
 
-    python -m benchmarks.layouts [--config conf/pretrain/demo.yaml] [--processes 8]
+    python -m benchmarks.layouts [--config conf/pretrain/seed_coder_8b.yaml] [--processes 8]
 
 Every row is one `python -m megatron_train verify_layout`: five steps in fp32 of the config's model, shrunk, with uneven loss
 masks, an all-masked context-parallel shard, document borders inside chunks and a checkpoint in between. Differences are relative
@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import resource
 import time
+from dataclasses import asdict
 
 from conf.loader import load
-from conf.schema.pretrain import PretrainConfig
+from conf.schema.pretrain import ParallelConfig, PretrainConfig
 from megatron_train.verify_layout import shrink, verify
 
 # (settings of parallel.*, data-parallel replicas): each kind alone, then together.
@@ -40,13 +41,13 @@ LAYOUTS: list[tuple[dict[str, int | bool | str], int]] = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="conf/pretrain/demo.yaml")
+    parser.add_argument("--config", default="conf/pretrain/seed_coder_8b.yaml")
     parser.add_argument("--processes", type=int, default=8, help="leave out layouts of more")
     args = parser.parse_args()
     print("| layout | processes | loss | gradients | weights after 5 steps | CPU seconds, wall seconds |")
     print("|---|---|---|---|---|---|")
     for settings, dp in LAYOUTS:
-        changes = {"tp": 1, "pp": 1, "vpp": 1, "cp": 1, "sequence_parallel": False, **settings}
+        changes = {**asdict(ParallelConfig()), **settings}
         cfg = load(PretrainConfig, args.config, [f"parallel.{key}={_yaml(value)}" for key, value in changes.items()])
         p = cfg.parallel
         processes = p.tp * p.pp * p.cp * dp
