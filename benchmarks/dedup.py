@@ -72,10 +72,7 @@ from datatrove.utils.word_tokenizers import WordTokenizer
 class Words(WordTokenizer):
     def word_tokenize(self, text):
         return text.split()
-    def sent_tokenize(self, text):
-        raise NotImplementedError
-    def span_tokenize(self, text):
-        raise NotImplementedError
+    sent_tokenize = span_tokenize = None  # abstract, and not asked for by MinHash
 
 if __name__ == "__main__":
     source, work, tokenizer = sys.argv[1:]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.utils._device import _device_constructors
 
 _FACTORIES = (
     *("tensor", "zeros", "ones", "empty", "full", "arange", "as_tensor"),
@@ -29,6 +30,10 @@ def install() -> bool:
     if _installed:
         return True
     _installed = True
+
+    # `with torch.device(...)` knows the factories by identity, from its first use on. Were that after they are wrapped, it would
+    # leave them alone, and transformers would take its meta device for the CPU and never fill in rotary frequencies.
+    _device_constructors()
 
     cuda = torch.cuda
     cuda.current_device = lambda: torch.device(

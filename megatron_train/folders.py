@@ -1,12 +1,37 @@
-"""Folders that appear whole, and the files that make a tokenizer."""
+"""Folders that appear whole, folders that one run writes to, and the files that make a tokenizer."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from pathlib import Path
+from typing import IO
+
+from conf.errors import SeedbedError
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+
+_claimed: dict[Path, IO[str]] = {}
+
+
+def claim(folder: Path) -> None:
+    """Keep `folder` for this process, until it ends in whatever way. Raises SeedbedError where another one has it: two runs in
+    one folder would mix their metrics and take each other's checkpoints."""
+    folder = Path(folder).resolve()
+    if folder in _claimed:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / "lock").open("a")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock, which forked checkpoint writers would hold on to
+    except BlockingIOError as error:
+        file.close()
+        raise SeedbedError(
+            f"another run writes to {folder}", "wait until it has ended, or stop it, or give another output"
+        ) from error
+    _claimed[folder] = file
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

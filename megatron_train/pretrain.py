@@ -24,6 +24,7 @@ from conf.loader import cli_parser, config_hash, load, to_dict, to_yaml
 from conf.schema.pretrain import PretrainConfig, check_world
 from megatron_train import checkpoint, evaluate, fp8_guard, hf, metrics, parallel
 from megatron_train.data import Blend, Cursor, loss_by_source, micro_batches, open_blend
+from megatron_train.folders import claim
 from megatron_train.guard import Guard
 from megatron_train.run_log import RunLog
 from megatron_train.schedule import learning_rate
@@ -51,6 +52,7 @@ def run(cfg: PretrainConfig) -> bool:
     stop = _StopSignal()
 
     parallel.start(cfg.parallel, cfg.seed)
+    parallel.on_main(lambda: claim(out))
     for one in sources.values():
         parallel.on_main(lambda one=one: verify_shards(one, cfg.verify_shards))
     train = open_blend(sources, cfg, "train", out / "index")
@@ -167,7 +169,7 @@ def _resume(state: TrainState, cfg: PretrainConfig, train: Blend, out: Path) -> 
                 "restore these values, or use another output folder",
             )
         checkpoint.load(state, newest)
-        cursor.before, cursor.skipped = extra["samples_before"], extra["skipped_samples"]
+        cursor.before, cursor.skipped = extra.get("samples_before", 0), extra.get("skipped_samples", 0)
     elif cfg.parent:
         checkpoint.load(state, Path(cfg.parent), begin=True)
         cursor.before = _read_by_parent(checkpoint.read_manifest(Path(cfg.parent)), _order(cfg, train))
@@ -185,9 +187,8 @@ def _read_by_parent(manifest: dict[str, Any], order: dict[str, Any]) -> int:
     theirs = extra.get("order", {})
     if any(theirs.get(key) != value for key, value in order.items()):
         return 0
-    return Cursor(theirs["batch.total"], extra["samples_before"], extra["skipped_samples"]).first_sample(
-        manifest["step"]
-    )
+    before, skipped = extra.get("samples_before", 0), extra.get("skipped_samples", 0)
+    return Cursor(theirs["batch.total"], before, skipped).first_sample(manifest["step"])
 
 
 def _losses(cfg: PretrainConfig, state: TrainState, out: Path) -> list[float]:

@@ -24,6 +24,7 @@ from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import check_world
 from conf.schema.rl import DpoConfig
 from megatron_train import checkpoint, hf, metrics, parallel
+from megatron_train.folders import claim
 from megatron_train.schedule import learning_rate
 from megatron_train.step import Batch, TrainState, build, token_logprobs, train_step
 from rl import pairs, problems
@@ -61,6 +62,7 @@ def main(argv: list[str]) -> int:
     chat = Chat(base)
 
     parallel.start(cfg.parallel, cfg.seed)
+    on_main(lambda: claim(out))
     sampling = (str(base), cfg.samples, cfg.temperature, cfg.max_prompt, cfg.max_response, cfg.seed)
     data = config_hash([p.task_id for p in train], *sampling, cfg.pairs_per_problem)
     log = RunLog(cfg.output, "dpo", {"settings": data, "base": str(base)}, [file])

@@ -24,6 +24,7 @@ from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import ScheduleConfig, check_world
 from conf.schema.rl import GrpoConfig
 from megatron_train import checkpoint, hf, metrics, parallel
+from megatron_train.folders import claim
 from megatron_train.schedule import learning_rate
 from megatron_train.step import Batch, StepResult, TrainState, build, train_step
 from rl import problems
@@ -65,6 +66,7 @@ def main(argv: list[str]) -> int:
 
     with Actor(cfg, base, chat, train, out) as actor:  # the engine loads while the trainer is built
         parallel.start(cfg.parallel, cfg.seed)
+        on_main(lambda: claim(out))
         state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
         plan = [(stage.steps, stage.samples, stage.max_response) for stage in cfg.plan[:-1]]
         sampling = (cfg.seed, cfg.prompts, cfg.samples, cfg.temperature, cfg.max_response, plan, cfg.rollout_lag)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from conf.errors import SeedbedError
 from megatron_train.step import TrainState
-from rl import layers, reference_worker, trainer_view
-from rl.contract import worst
+from rl import layers, trainer_view
+from rl.contract import Reference, worst
 from rl.ranks import on_main
 from rl.rollout import AnyEngine
 
@@ -26,12 +26,13 @@ def hold(
     first layer whose output differs."""
     ours = trainer_view.logprobs(state, sequences)
 
-    def compare() -> tuple[dict[str, float], dict[str, Tensor]]:
+    def compare() -> dict[str, float]:
         assert engine is not None
-        expected, outputs = reference_worker.ask(folder, state.dtype, sequences)
-        return {"trainer": worst(ours, expected), "engine": worst(engine.score(sequences), expected)}, outputs
+        reference = Reference(folder, state.dtype)
+        expected = [reference.logprobs(ids) for ids in sequences]
+        return {"trainer": worst(ours, expected), "engine": worst(engine.score(sequences), expected)}
 
-    found, expected = on_main(compare)
+    found = on_main(compare)
     if all(difference <= limit for difference in found.values()):
         return found
     outputs = trainer_view.layer_outputs(state, sequences[0]) if state.layout.cp == 1 else {}
@@ -41,6 +42,7 @@ def hold(
         file = folder.with_name("engine-layers.safetensors")
         theirs = engine.layers(sequences[0], file)
         file.unlink()
+        expected = Reference(folder, state.dtype).layers(sequences[0][:-1])
         where = {"trainer": _where(outputs, expected, state.dtype), "engine": _where(theirs, expected, state.dtype)}
         faults = [f"{name} by {found[name]:.1e}, first in {where[name]}" for name in found if not found[name] <= limit]
         raise SeedbedError(

@@ -23,6 +23,7 @@ from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import check_world
 from conf.schema.rl import SftConfig
 from megatron_train import checkpoint, hf, metrics, parallel
+from megatron_train.folders import claim
 from megatron_train.schedule import learning_rate
 from megatron_train.step import Batch, build, eval_loss, train_step
 from rl import problems, rewards
@@ -51,6 +52,7 @@ def main(argv: list[str]) -> int:
     dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
 
     parallel.start(cfg.parallel, cfg.seed)
+    on_main(lambda: claim(out))
     on_main(lambda: prepare_problems(cfg, folder))
     chosen = problems.read(folder / "problems_train.jsonl")[: cfg.demonstrations]
     train, weights = demonstrations(chosen, chat, cfg.max_length), difficulties(chosen, cfg.favour_harder)

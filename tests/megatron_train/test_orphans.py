@@ -1,4 +1,4 @@
-"""What a killed run leaves behind: no process."""
+"""What a killed run leaves behind: no process, and no claim on its folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from conf.errors import SeedbedError
+from megatron_train.folders import claim
 from tests.megatron_train import tiny
 
 TRAINER = """
@@ -76,3 +80,25 @@ def test_a_process_that_torchrun_started_dies_with_it():
     launcher.kill()
     launcher.wait()
     assert ends(int(pid))
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from megatron_train.folders import claim
+claim(Path(sys.argv[1])), claim(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_folder_is_one_run_s_until_that_is_killed(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=tiny.ROOT
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(SeedbedError, match="another run writes to"):
+        claim(tmp_path)
+    holder.kill()
+    holder.wait()
+    claim(tmp_path)

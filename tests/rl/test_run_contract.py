@@ -13,7 +13,8 @@ from conf.schema.pretrain import OptimConfig, ParallelConfig
 from megatron_train import hf, parallel
 from megatron_train.step import build
 from megatron_train.weights import local_parameters
-from rl import reference_worker, run_contract
+from rl import run_contract
+from rl.contract import Reference
 from rl.rollout import AnyEngine
 from tests.rl.conftest import write_model
 from tests.rl.test_training import torchrun
@@ -28,12 +29,12 @@ class EngineOf(AnyEngine):
         self._folder, self._off = folder, off
 
     def score(self, sequences):
-        scores, _ = reference_worker.ask(self._folder, "fp32", sequences)
-        return [[value + self._off for value in row] for row in scores]
+        reference = Reference(self._folder, "fp32")
+        return [[value + self._off for value in reference.logprobs(ids)] for ids in sequences]
 
     def layers(self, sequence, file):
         file.touch()
-        return reference_worker.ask(self._folder, "fp32", [sequence])[1]
+        return Reference(self._folder, "fp32").layers(sequence[:-1])
 
     def generate(self, *_): ...
     def call(self, *_): ...
