@@ -33,6 +33,7 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig, ScorerConfig
 from megatron_train.folders import copy_tokenizer, fresh_partial, replace_folder
+from spark_jobs.kernels import agreement
 
 FOLDS = 5
 
@@ -98,7 +99,8 @@ def tuned(base: Path, examples: list[Example], scorer: ScorerConfig, seed: int) 
         raise _too_few(examples)
     predicted = predict(fit(base, fitting, scorer, seed, "held-out fit"), testing, scorer.batch)
     mean = float(np.mean([example.label for example in fitting]))
-    facts = errors(np.array([example.label for example in testing]), predicted, np.full(len(testing), mean))
+    truth, repos = np.array([example.label for example in testing]), [example.repo for example in testing]
+    facts = errors(truth, predicted, np.full(len(testing), mean), repos)
     facts["measured"] = f"{len(testing)} files of {len(held)} held-out repositories"
     facts["held_out_repos"] = sorted(held)
     return fit(base, examples, scorer, seed, "fit on all"), facts
@@ -118,21 +120,20 @@ def frozen(base: Path, examples: list[Example], scorer: ScorerConfig, seed: int)
         predicted[test], mean[test] = (features[~train] @ head).clamp(0, 1).numpy(), labels[groups != group].mean()
     with torch.no_grad():
         model.score.weight.copy_(ridge(features, torch.from_numpy(labels), scorer.ridge)[None].float())
-    facts = errors(labels, predicted, mean)
+    facts = errors(labels, predicted, mean, [example.repo for example in examples])
     facts["measured"] = (
         f"{len(examples)} files, {len(np.unique(groups))} folds over {len({e.repo for e in examples})} repositories"
     )
     return model, facts
 
 
-def errors(truth: np.ndarray, predicted: np.ndarray, guess: np.ndarray) -> dict[str, Any]:
-    """On the labels' scale of 0 to 10. cMAE: the mean over score classes 0..10 of mean |predicted - class| (App A.2)."""
-    classes = np.floor(10 * truth + 0.5)
+def errors(truth: np.ndarray, predicted: np.ndarray, guess: np.ndarray, repos: list[str]) -> dict[str, Any]:
+    """On the labels' scale of 0 to 10, with 95 % intervals by resampling whole repositories. guess: the mean that was known."""
+    labels, scores = 10 * truth, 10 * predicted
     return {
-        "mae": round(10 * float(np.abs(predicted - truth).mean()), 4),
-        "cmae": round(float(np.mean([np.abs(10 * predicted[classes == i] - i).mean() for i in np.unique(classes)])), 4),
-        "mae_of_the_mean": round(10 * float(np.abs(guess - truth).mean()), 4),
-        "spearman": round(spearman(predicted, truth), 4),
+        **agreement.agreement(labels, scores),
+        "mae_of_the_mean": round(agreement.mae(labels, 10 * guess), 4),
+        "intervals": agreement.intervals(labels, scores, repos),
     }
 
 
@@ -224,18 +225,6 @@ def predict(model: LlamaForSequenceClassification, examples: list[Example], batc
     """Scores on [0, 1], float64 [n]."""
     parts = [_scores(model, examples[i : i + batch]) for i in range(0, len(examples), batch)]
     return torch.cat(parts).clamp(0, 1).double().numpy()
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's rank correlation, ties given their mean rank; 0 where one side is constant."""
-
-    def ranks(x: np.ndarray) -> np.ndarray:
-        _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-        ends = np.cumsum(counts)
-        return (ends - (counts - 1) / 2)[inverse]
-
-    ra, rb = ranks(a), ranks(b)
-    return 0.0 if ra.std() == 0 or rb.std() == 0 else float(np.corrcoef(ra, rb)[0, 1])
 
 
 def write(

@@ -25,7 +25,7 @@ SPARKLESS = {
 ALLOWED = {
     "conf": (set(), {"pyspark", "torch", "numpy", "megatron", "vllm"}),
     "spark_jobs": ({"conf"}, {"torch", "megatron", "transformers"}),
-    "megatron_train": ({"conf"}, {"pyspark", "delta", "vllm"}),
+    "megatron_train": ({"conf", "spark_jobs.kernels.agreement"}, {"pyspark", "delta", "vllm"}),
     "rl": ({"conf", "megatron_train", *SPARKLESS}, {"pyspark", "delta"}),
     "report": ({"conf", "spark_jobs.inspect_tables", "spark_jobs.delta_reader"}, {"pyspark", "delta", "torch", "vllm"}),
     "demo": ({"conf", "spark_jobs.inspect_tables", "spark_jobs.delta_reader"}, {"pyspark", "delta", "torch", "vllm"}),

@@ -106,8 +106,9 @@ def test_folds_keep_repositories_whole_and_are_of_like_size():
 
 def test_the_errors_are_on_the_scale_of_labels_and_classes_weigh_the_same():
     truth, predicted = np.array([0.0, 0.0, 0.0, 0.55]), np.array([0.1, 0.1, 0.1, 0.5])
-    found = train_scorer.errors(truth, predicted, np.full(4, 0.2))
+    found = train_scorer.errors(truth, predicted, np.full(4, 0.2), ["a", "a", "b", "b"])
     assert (found["mae"], found["cmae"], found["mae_of_the_mean"]) == (0.875, 1.0, 2.375)
+    assert found["intervals"]["mae"] == [0.75, 1.0]  # two repositories: of two draws, one of them twice at either end
 
 
 def test_a_base_that_is_no_llama_is_refused(tmp_path):
@@ -135,13 +136,6 @@ def test_whole_repositories_are_held_out():
     held = train_scorer.held_out_repos(repos, 0.3, seed=1)
     assert len(held) == 1
     assert held == train_scorer.held_out_repos(repos[::-1], 0.3, seed=1)
-
-
-def test_spearman_gives_ties_their_mean_rank():
-    assert train_scorer.spearman(np.array([1.0, 2.0, 2.0, 3.0]), np.array([1.0, 2.0, 3.0, 4.0])) == pytest.approx(
-        0.948683
-    )
-    assert train_scorer.spearman(np.ones(4), np.arange(4.0)) == 0.0
 
 
 def test_no_labels_of_the_oracle_is_an_error_that_names_it(labelled_run):

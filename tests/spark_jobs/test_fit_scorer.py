@@ -103,6 +103,7 @@ def test_the_figures_are_those_of_their_definitions():
     assert agreement.within(labels, predicted) == 0.8
     assert agreement.ranks(np.array([5, 1, 5, 9])).tolist() == [2.5, 1, 2.5, 4]
     assert agreement.spearman(np.array([1, 2, 3, 4.0]), np.array([1, 3, 2, 40.0])) == pytest.approx(0.8)
+    assert agreement.spearman(np.array([1, 2, 2, 3.0]), np.array([1, 2, 3, 4.0])) == pytest.approx(0.948683)  # a tie
     assert agreement.spearman(labels, np.ones(5)) == 0
 
 
