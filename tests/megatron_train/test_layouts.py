@@ -129,6 +129,7 @@ def test_transformers_reads_the_export_and_agrees_on_every_log_probability(four)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_an_export_comes_back_through_another_layout(four, run_steps):
     back = run_steps(2, tp=2, **{"import": str(four[1] / "hf")}, logprobs=True)
     torch.testing.assert_close(torch.tensor(back["logprobs"]), torch.tensor(four[0]["logprobs"]), rtol=0, atol=2e-5)

@@ -77,6 +77,7 @@ def test_it_learns_and_leaves_checkpoints_metrics_samples_and_an_export(undistur
     assert (undisturbed / "hf" / "tokenizer.json").is_file()
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_stopped_by_sigterm_it_ends_with_the_same_losses(token_folder, undisturbed, tmp_path):
     run = copy_of(token_folder, tmp_path / "run")
     killed = start(run)

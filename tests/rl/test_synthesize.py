@@ -134,7 +134,9 @@ def test_the_table_is_read_as_problems_whose_solutions_pass(serve, tmp_path):
     assert all("f_" in problem.tests.code and problem.code.startswith("def f_") for problem in found)
 
 
-@pytest.mark.parametrize("stop", [1, 30, 61])
+@pytest.mark.parametrize(
+    "stop", [pytest.param(1, marks=pytest.mark.slow), 30, pytest.param(61, marks=pytest.mark.slow)]
+)
 def test_a_run_that_was_cut_short_asks_nothing_twice_and_ends_in_the_same_table(serve, tmp_path, stop):
     whole = write_tables(tmp_path / "whole", 18)
     undisturbed = serve(model)

@@ -86,6 +86,7 @@ def test_a_version_that_moves_the_gold_set_too_far_is_refused_by_both_names_howe
     assert execute(score_quality.JOB, cfg("score.max_gold_shift=0.5")).rows_out == 8
 
 
+@pytest.mark.slow
 def test_the_same_scorer_on_another_engine_may_move_no_file_far(run):
     cfg, store, _ = run
     execute(score_quality.JOB, cfg())

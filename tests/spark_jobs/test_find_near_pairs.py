@@ -47,6 +47,7 @@ def test_pairs_that_failed_are_kept_as_evidence_too(
     assert all(m.jaccard == similarity(sets[m.a], sets[m.b]) < NEAR.threshold for m in misses)
 
 
+@pytest.mark.slow
 def test_pairs_compared_before_are_taken_over_whatever_the_threshold(
     spark: SparkSession, clustered: Store, tmp_path: Path, edges: list[Row]
 ) -> None:

@@ -132,6 +132,7 @@ def test_every_member_is_a_row_with_content_or_a_reason(spark, ingested):
     assert summary.notes == {"repos": 5, "refused": 1}
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_tables_and_started_again_gives_the_same_rows(
     spark, source, ingested, tmp_path, monkeypatch
 ):
