@@ -1,7 +1,7 @@
 """Near dedup end to end, ours against datatrove and text-dedup: one corpus, one run, two cores.
 
     python -m benchmarks.dedup output=DIR [megabytes=N] [datatrove=PYTHON] [spacy=PYTHON] [textdedup=PYTHON]
-    python -m benchmarks.dedup output=DIR growth=1,2,5,10
+    python -m benchmarks.dedup output=DIR growth=1,3,10 [master=local-cluster[1,2,3072]]
 
 DIR holds the tables that ingest wrote; `megabytes` takes as much of `contents`, in the order of their hash. A corpus of 1 GB:
 
@@ -18,7 +18,7 @@ that lie on disk in the form they like best (Delta, JSON lines, Parquet): nobody
 tables and compares every pair and every dropped content by true Jaccard; the peers write the texts that are kept, unverified.
 datatrove's fastest tokenizer is white space, which it takes as a WordTokenizer. Process start-up is in everybody's time; `start`
 is what our command costs on ten files. CPU seconds are those of the process tree, Python workers and JVM included, memory its
-largest sum of resident sets; `JVM` is the largest of one, and holds Spark's driver and, in local mode, its executor.
+largest sum of resident sets; `driver JVM` holds Spark's driver and, unless `master` says otherwise, its executor.
 
 Quality, by brute force over 400 contents against all, true Jaccard of 5-token shingles without licence heads:
   removed    share of the contents
@@ -41,6 +41,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ from spark_jobs.kernels.shingles import distinct, shingle_hashes
 
 ROOT = Path(__file__).parents[1]
 ASKED, THRESHOLD = 400, 0.7
+KINDS = ("driver JVM", "executor JVM", "Python driver", "Python worker")
 GOALS = {"datatrove, white space": 20.0, "datatrove, spaCy": 20.0, "text-dedup": 8.0}
 
 DATATROVE = """
@@ -107,21 +109,21 @@ print(spent)
 
 
 def measure(command: list[str], **options: Any) -> dict[str, float]:
-    """Run `command`; wall seconds, CPU seconds of its process tree, and resident sets in MB: largest sum, largest JVM, itself."""
+    """Run `command`; wall seconds, CPU seconds of its process tree, and its largest resident sets in MB: of all, by KINDS."""
     started = time.monotonic()
-    peak = {"MB": 0, "JVM": 0, "driver": 0}
+    peak = dict.fromkeys(("MB", *KINDS), 0)
     spent: dict[tuple[int, float], float] = {}
     with tempfile.TemporaryFile() as log:
         child = psutil.Popen(command, stdout=log, stderr=log, **options)
         while child.poll() is None:
-            resident = {"MB": 0, "JVM": 0, "driver": 0}
+            resident = dict.fromkeys(peak, 0)
             for process in _tree(child):
                 try:
                     times, size = process.cpu_times(), process.memory_info().rss
                     spent[process.pid, process.create_time()] = times.user + times.system
                     resident["MB"] += size
-                    kind = "JVM" if process.name() == "java" else "driver" if process.pid == child.pid else "other"
-                    resident[kind] = max(resident.get(kind, 0), size)
+                    kind = kind_of(process, child)
+                    resident[kind] = max(resident[kind], size)
                 except psutil.Error:
                     continue
             peak = {key: max(value, resident[key]) for key, value in peak.items()}
@@ -131,6 +133,23 @@ def measure(command: list[str], **options: Any) -> dict[str, float]:
             sys.exit(f"{' '.join(command)[:200]} failed:\n{log.read().decode()[-3000:]}")
     sizes = {key: value / 1e6 for key, value in peak.items()}
     return {"wall": time.monotonic() - started, "cpu": sum(spent.values()), **sizes}
+
+
+def kind_of(process: psutil.Process, command: psutil.Process) -> str:
+    """The one of KINDS that `process`, of the tree under `command`, is."""
+    if process.pid == command.pid:
+        return "Python driver"
+    if process.name() != "java":
+        return "Python worker"
+    return (
+        "executor JVM"
+        if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in process.cmdline()
+        else "driver JVM"
+    )
+
+
+def memory(found: dict[str, float]) -> str:
+    return ", ".join(f"{kind} {found[kind]:,.0f} MB" for kind in KINDS if found[kind])
 
 
 def _tree(process: psutil.Process) -> list[psutil.Process]:
@@ -168,19 +187,20 @@ def rotated(table: pa.Table, by: int) -> pa.Table:
     return table
 
 
-def write_run(table: pa.Table, output: str, folder: Path) -> Path:
-    """The tables that near dedup reads: `contents` from `table`, two files a shard as ingest has them, the others as they are."""
-    half = len(table) // 2
-    for part in (table.slice(0, half), table.slice(half)):
-        write_deltalake(str(folder / "tables/contents"), part, partition_by=["shard"], mode="append")
+def write_run(copies: Iterable[pa.Table], output: str, folder: Path) -> Path:
+    """The tables that near dedup reads: `contents` with two files a shard for each of `copies`, as ingest has them."""
+    for table in copies:
+        half = len(table) // 2
+        for part in (table.slice(0, half), table.slice(half)):
+            write_deltalake(str(folder / "tables/contents"), part, partition_by=["shard"], mode="append")
     for name in ("files", "repos"):
         shutil.copytree(f"{output}/tables/{name}", folder / "tables" / name, copy_function=os.link)
     return folder
 
 
-def ours(folder: Path) -> dict[str, float]:
+def ours(folder: Path, master: str = "local[2]") -> dict[str, float]:
     command = [sys.executable, "-m", "spark_jobs", "run", f"output={folder}", "from=signatures", "until=clusters"]
-    return measure([*command, "spark.master=local[2]", "spark.driver_memory=1500m"], cwd=ROOT)
+    return measure([*command, f"spark.master={master}", "spark.driver_memory=1500m"], cwd=ROOT)
 
 
 def kernel_speed(folder: Path, megabytes: float) -> float:
@@ -243,8 +263,8 @@ def compare(options: dict[str, str], root: Path) -> None:
     table = read_contents(options["output"], int(options.get("megabytes", 0)))
     megabytes = pc.sum(table["bytes"]).as_py() / 1e6
     print(f"{len(table):,} contents, {megabytes:.1f} MB", flush=True)
-    start = ours(write_run(table.slice(0, 10), options["output"], root / "start"))
-    folder = write_run(table, options["output"], root / "ours")
+    start = ours(write_run([table.slice(0, 10)], options["output"], root / "start"))
+    folder = write_run([table], options["output"], root / "ours")
     results = {"ours": (ours(folder), kept_by_ours(folder))}
     kernel = kernel_speed(folder, megabytes)
     for name, option in (("datatrove, white space", "datatrove"), ("datatrove, spaCy", "spacy")):
@@ -268,7 +288,7 @@ def compare(options: dict[str, str], root: Path) -> None:
                 f"  ours is {ratio:.1f} times as fast (goal {GOALS[name]:g}: {verdict(ratio >= GOALS[name])})", end=""
             )
             print(f", {found['wall'] / busy:.1f} times without our start; in CPU time {work:.1f} times")
-    print(f"ours: JVM {mine['JVM']:,.0f} MB, Python driver {mine['driver']:,.0f} MB")
+    print(f"ours: {memory(mine)}")
     share = megabytes / mine["wall"] / (2 * kernel)
     print(
         f"kernel {kernel:.0f} MB/s a core; end to end {share:.3f} of two of them (goal 0.25: {verdict(share >= 0.25)})",
@@ -283,19 +303,18 @@ def verdict(met: bool) -> str:
 
 def growth(options: dict[str, str], root: Path) -> None:
     table = read_contents(options["output"], int(options.get("megabytes", 0)))
-    start = ours(write_run(table.slice(0, 10), options["output"], root / "start"))
+    master = options.get("master", "local[2]")
+    start = ours(write_run([table.slice(0, 10)], options["output"], root / "start"), master)
     print(f"start: {start['wall']:.1f} s, {start['cpu']:.1f} CPU s", flush=True)
     points = []
     for copies in map(int, options["growth"].split(",")):
-        parts = [rotated(table, by) for by in range(copies)]
-        folder = write_run(pa.concat_tables(parts), options["output"], root / str(copies))
-        megabytes = sum(pc.sum(part["bytes"]).as_py() for part in parts) / 1e6
-        del parts
-        found = ours(folder)
+        folder = write_run((rotated(table, by) for by in range(copies)), options["output"], root / str(copies))
+        megabytes = pc.sum(table["bytes"]).as_py() * copies / 1e6  # rotation keeps every length
+        found = ours(folder, master)
         shutil.rmtree(folder)
         points.append((megabytes, found["wall"], found["wall"] - start["wall"], found["cpu"]))
-        memory = f"JVM {found['JVM']:,.0f} MB, Python driver {found['driver']:,.0f} MB, all {found['MB']:,.0f} MB"
-        print(f"{megabytes:9.1f} MB  {found['wall']:6.1f} s  {found['cpu']:6.1f} CPU s  {memory}", flush=True)
+        speed = f"{megabytes / found['wall']:6.2f} MB/s  {found['wall']:6.1f} s  {found['cpu']:6.1f} CPU s"
+        print(f"{megabytes:9.1f} MB  {speed}  {memory(found)}, all {found['MB']:,.0f} MB", flush=True)
     size, *times = np.log(np.array(points)).T
     for name, seconds in zip(("wall", "wall without start-up", "CPU"), times, strict=True):
         print(f"exponent of {name}: {np.polyfit(size, seconds, 1)[0]:.2f}")

@@ -44,6 +44,7 @@ Batches = Iterator[pa.RecordBatch]
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     """(clusters, rows)."""
+    ctx.size_shuffles()
     with ExitStack() as held:
 
         def hold(frame: DataFrame, step: str) -> DataFrame:

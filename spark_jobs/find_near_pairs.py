@@ -53,6 +53,7 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     near = ctx.cfg.near
     require_signatures(ctx)
     known = judged_before(ctx)
+    ctx.size_shuffles()
     contents = ctx.inputs["contents"].select("content_sha256", "text")
     with ExitStack() as held:
 

@@ -28,6 +28,9 @@ from conf.schema.curate import CurateConfig
 from spark_jobs import session, storage
 from spark_jobs.tables import TABLES, Store
 
+TEXT_A_PARTITION = 64 << 20  # bytes; what AQE aims at too (spark.sql.adaptive.advisoryPartitionSizeInBytes)
+MOST_PARTITIONS = 32_768  # the driver keeps a record of each; above 2 TB of text they grow instead
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -90,6 +93,16 @@ class Context:
     @property
     def spark(self) -> Any:
         return self.store.spark
+
+    def size_shuffles(self) -> None:
+        """Raise the session's shuffle partitions to one for each TEXT_A_PARTITION of `contents`, at most MOST_PARTITIONS.
+
+        So a task's share of the text fits its memory, whatever the corpus; where less is moved, Spark joins partitions (AQE).
+        """
+        size = self.inputs["contents"].agg(F.sum("bytes")).first()[0] or 0
+        wanted = min(-(-size // TEXT_A_PARTITION), MOST_PARTITIONS)
+        if wanted > int(self.spark.conf.get("spark.sql.shuffle.partitions")):
+            self.spark.conf.set("spark.sql.shuffle.partitions", str(wanted))
 
     def lineage(
         self, job: str, params: dict[str, Any], reads: tuple[str, ...], parts: dict[str, dict[str, str]] | None = None

@@ -28,7 +28,8 @@ SETTINGS = {
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.jars.excludes": ALREADY_IN_SPARK,
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    "spark.sql.execution.arrow.maxRecordsPerBatch": "512",  # whole source files in a batch: bounds a worker's memory
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
+    "spark.sql.execution.arrow.maxBytesPerBatch": "16777216",  # of whole files; a kernel may need 20 times that
     "spark.sql.session.timeZone": "UTC",
     "spark.databricks.delta.snapshotPartitions": "2",  # the default of 50 makes every small table slow
     "spark.databricks.delta.schema.autoMerge.enabled": "false",

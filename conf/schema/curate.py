@@ -13,7 +13,7 @@ class SparkSettings:
 
     master: str = "local[*]"
     driver_memory: str = "4g"
-    shuffle_partitions: int = 4  # local runs: about two a core; a cluster sets 2-3 x its cores
+    shuffle_partitions: int = 4  # the least; about two a core. Jobs that shuffle text raise it with its size
     gpus_per_task: float = 0.0  # GPUs that a task of a model's stage holds (scoring, labelling by vLLM); 0: the CPU
     extra: dict[str, str] = field(default_factory=dict)  # any further spark.* key
 
