@@ -28,8 +28,8 @@ from conf.schema.curate import CurateConfig
 from spark_jobs import session, storage
 from spark_jobs.tables import TABLES, Store
 
-TEXT_A_PARTITION = 64 << 20  # bytes; what AQE aims at too (spark.sql.adaptive.advisoryPartitionSizeInBytes)
-MOST_PARTITIONS = 32_768  # the driver keeps a record of each; above 2 TB of text they grow instead
+TEXT_A_PARTITION = 128 << 20  # bytes
+MOST_PARTITIONS = 32_768  # the driver keeps a record of each; above 4 TB of text they grow instead
 
 
 @dataclass(frozen=True)
@@ -288,10 +288,16 @@ def _plain_error(job: str, error: Exception) -> SeedbedError:
     text = str(error)
     if "No space left on device" in text:
         return SeedbedError(f"{job}: the disk is full", "free space or choose another output=; what is committed stays")
+    if "java.lang.OutOfMemoryError" in text:
+        raised = "spark.driver_memory (a local run), or --executor-memory and --driver-memory of spark-submit"
+        return SeedbedError(f"{job}: a JVM ran out of memory", f"raise {raised}; what is committed stays")
     marker = "conf.errors.SeedbedError: "
     if marker in text:
         problem, _, rest = text.split(marker, 1)[1].partition("\n  fix: ")
         return SeedbedError(f"{job}: {problem}", rest.splitlines()[0] if rest else "see above")
     cause = [line for line in text.splitlines() if line.startswith("Caused by: ")]
-    first = (cause[-1].removeprefix("Caused by: ") if cause else text.strip().splitlines()[0])[:500]
+    said = [
+        line for line in text.splitlines() if line.strip() and not line.startswith("An error occurred while calling")
+    ]
+    first = (cause[-1].removeprefix("Caused by: ") if cause else (said or [type(error).__name__])[0].lstrip(": "))[:500]
     return SeedbedError(f"{job} failed in Spark: {first}", "run again with SEEDBED_TRACEBACK=1 for the whole trace")

@@ -30,6 +30,9 @@ SETTINGS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
     "spark.sql.execution.arrow.maxBytesPerBatch": "16777216",  # of whole files; a kernel may need 20 times that
+    "spark.sql.parquet.columnarReaderBatchSize": "512",  # rows; 4,096 whole files at once broke a heap of 1.5 GB
+    # Small tables in many partitions: a file for each pair of tasks took 67 core seconds for as many MB.
+    "spark.shuffle.sort.bypassMergeThreshold": "8",
     "spark.sql.session.timeZone": "UTC",
     "spark.databricks.delta.snapshotPartitions": "2",  # the default of 50 makes every small table slow
     "spark.databricks.delta.schema.autoMerge.enabled": "false",

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig
-from spark_jobs.job import Context, Inputs, ShardJob, Summary, TableJob, execute, main
+from spark_jobs.job import Context, CustomJob, Inputs, ShardJob, Summary, TableJob, execute, main
 from spark_jobs.tables import TABLES, Store, shard_of
 
 HASHES = [f"{i:x}" * 64 for i in range(16)]
@@ -74,6 +74,21 @@ def test_shard_is_the_leading_bits_of_the_hash(spark):
     got = [row[0] for row in frame.select(shard_of(F.col("h"), 4)).collect()]
     assert got == [i // 4 for i in range(16)]
     assert [r[0] for r in frame.select(shard_of(F.col("h"), 16)).collect()] == list(range(16))
+
+
+@pytest.mark.parametrize(("stated", "partitions"), [(1, "2"), (6 << 30, "48"), (1 << 50, "32768")])
+def test_shuffles_of_text_get_partitions_by_its_size_and_never_fewer_than_configured(run, stated, partitions):
+    """The sizes are those that `contents` states; the texts here are a letter each."""
+    rows = run.store.read("contents").withColumn("bytes", F.lit(stated).cast("long") / len(HASHES))
+    run.store.overwrite("contents", rows, {"job": "test"})
+    key = "spark.sql.shuffle.partitions"
+    before = run.store.spark.conf.get(key)
+    try:
+        run.store.spark.conf.set(key, "2")
+        Context(run.cfg, run.store, Inputs(run.store)).size_shuffles()
+        assert run.store.spark.conf.get(key) == partitions
+    finally:
+        run.store.spark.conf.set(key, before)
 
 
 def test_a_shard_job_writes_one_row_a_content_and_then_has_nothing_to_do(run):
@@ -216,3 +231,23 @@ def test_dry_run_prints_the_config_and_touches_nothing(tmp_path, capsys):
 def test_a_job_without_output_says_so():
     with pytest.raises(SeedbedError, match="output is empty"):
         main(SIGN, [])
+
+
+@pytest.mark.parametrize(
+    ("fails", "told"),
+    [
+        (
+            lambda jvm: jvm.java.nio.ByteBuffer.allocate(2**31 - 1),
+            "broken: a JVM ran out of memory\n  fix: raise spark.driver_memory",
+        ),
+        (
+            lambda jvm: jvm.java.util.Optional.empty().get(),
+            "broken failed in Spark: java.util.NoSuchElementException: No value present",
+        ),
+    ],
+)
+def test_what_the_jvm_raises_is_told_in_its_own_words(run, fails, told):
+    job = CustomJob("broken", writes=(), run=lambda ctx: fails(ctx.spark._jvm))
+    with pytest.raises(SeedbedError) as caught:
+        run.job(job)
+    assert str(caught.value).startswith(told)
