@@ -1,7 +1,7 @@
 """Near dedup end to end, ours against datatrove and text-dedup: one corpus, one run, two cores.
 
     python -m benchmarks.dedup output=DIR [megabytes=N] [datatrove=PYTHON] [spacy=PYTHON] [textdedup=PYTHON]
-    python -m benchmarks.dedup output=DIR growth=1,3,10 [master=local-cluster[1,2,3072]]
+    python -m benchmarks.dedup output=DIR growth=1,3,10 [master=local-cluster[1,2,4096]]
 
 DIR holds the tables that ingest wrote; `megabytes` takes as much of `contents`, in the order of their hash. A corpus of 1 GB:
 
@@ -200,7 +200,9 @@ def write_run(copies: Iterable[pa.Table], output: str, folder: Path) -> Path:
 
 def ours(folder: Path, master: str = "local[2]") -> dict[str, float]:
     command = [sys.executable, "-m", "spark_jobs", "run", f"output={folder}", "from=signatures", "until=clusters"]
-    return measure([*command, f"spark.master={master}", "spark.driver_memory=1500m"], cwd=ROOT)
+    memory = "4g" if master.startswith("local[") else "1500m"  # with executors of its own the driver holds no row
+    extra = "spark.extra={spark.executor.memory: 3g}"
+    return measure([*command, f"spark.master={master}", f"spark.driver_memory={memory}", extra], cwd=ROOT)
 
 
 def kernel_speed(folder: Path, megabytes: float) -> float:
