@@ -24,7 +24,7 @@ from spark_jobs.delta_reader import DeltaReader
 from spark_jobs.inspect_tables import TABLE_NAMES
 from spark_jobs.kernels import generated, regression, structure
 from spark_jobs.kernels.agreement import agreement, intervals
-from spark_jobs.scorers.structural import quality_of, targets
+from spark_jobs.scorers.structural import ROBUST, quality_of, targets
 
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # training x, training y, test x -> test predictions
 WIDTH, PENALTY = 0.5, 0.03  # what fit_scorer chooses on the shipped labels
@@ -117,7 +117,7 @@ def line(name: str, score: np.ndarray, predicted: np.ndarray, groups: list[str] 
 
 
 def laplacian(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
-    return regression.fit(x, y[:, None], WIDTH, PENALTY).predict(test)[:, 0]
+    return regression.fit(x, y[:, None], WIDTH, PENALTY, structure.SCALES).predict(test)[:, 0]
 
 
 def linear(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ def linear(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def two_stages(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
-    return quality_of(regression.fit(x, targets(y * 10), WIDTH, PENALTY).predict(test))
+    return quality_of(regression.fit(x, targets(y * 10), WIDTH, PENALTY, structure.SCALES, ROBUST).predict(test))
 
 
 def dual_ridge(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
