@@ -68,7 +68,7 @@ def main(argv: list[str]) -> int:
                 print(f"\n[round {k}] {stage.name}: {stage.what}", flush=True)
                 run_stage(stage, folder / "logs" / f"{stage.name}.log")
             done.write_text(json.dumps(outcome(folder), indent=1) + "\n")
-        rows.append(json.loads(done.read_text()))
+        rows.append(outcome(folder))
     text = json.dumps(rows, indent=1) + "\n"
     (Path(cfg.output) / "rounds.json").write_text(text)
     (folders[-1] / "rounds.json").write_text(text)
@@ -142,16 +142,14 @@ def outcome(folder: Path) -> dict[str, Any]:
     params = db.lineage("decisions")["params"]
     totals = db.one("SELECT count(*) AS documents, sum(bytes) AS bytes FROM documents")
     tokens = db.one("SELECT sum(tokens) AS n FROM token_index WHERE split = 'train'")["n"]
-    mix = db.sql(
-        "SELECT coalesce(language, '') AS name, sum(bytes) AS size FROM documents GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"
-    )
     card = json.loads((folder / "scorers/language_model/scorer.json").read_text())
     return {
         "round": folder.name,
         "selected_by": params["scorer"],
         "documents": totals["documents"],
         "train_tokens": int(tokens),
-        "mix": {row["name"]: round(row["size"] / totals["bytes"], 4) for row in mix},
+        "mix": shares(db, "language", totals["bytes"]),
+        "licenses": shares(db, "license", totals["bytes"]),
         "bits_per_byte": json.loads((folder / "pretrain/holdout.json").read_text())["bits_per_byte"],
         "scorer": card["version"],
         "label_mae": card["mae"],
@@ -159,17 +157,25 @@ def outcome(folder: Path) -> dict[str, Any]:
     }
 
 
+def shares(db: DeltaReader, column: str, whole: int) -> dict[str, float]:
+    """Share of the documents' bytes by value of `column`, the five largest."""
+    rows = db.sql(
+        f"SELECT coalesce({column}, 'unknown') AS name, sum(bytes) AS size FROM documents GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"
+    )
+    return {row["name"]: round(row["size"] / whole, 4) for row in rows}
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    """A line a round."""
-    lines = [
-        f"{'':<9}{'documents':>10}{'tokens':>12}{'bits/byte':>11}{'label MAE of its scorer':>25}  selected by; mix"
+    """A line a round, and what each is made of."""
+    lines = [f"{'':<9}{'documents':>10}{'tokens':>12}{'bits/byte':>11}{'label MAE of its scorer':>25}  selected by"]
+    lines += [
+        f"{row['round']:<9}{row['documents']:>10,}{row['train_tokens']:>12,}{row['bits_per_byte']:>11.4f}"
+        f"{row['label_mae']:>25.2f}  {row['selected_by']}"
+        for row in rows
     ]
-    for row in rows:
-        mix = ", ".join(f"{name} {share:.0%}" for name, share in row["mix"].items())
-        lines.append(
-            f"{row['round']:<9}{row['documents']:>10,}{row['train_tokens']:>12,}{row['bits_per_byte']:>11.4f}"
-            f"{row['label_mae']:>25.2f}  {row['selected_by']}; {mix}"
-        )
+    for what, key in (("languages", "mix"), ("licences", "licenses")):
+        lines.append(f"{what} by bytes")
+        lines += [f"{row['round']:<9}  " + ", ".join(f"{n} {s:.1%}" for n, s in row[key].items()) for row in rows]
     return "\n".join(lines)
 
 

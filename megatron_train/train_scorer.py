@@ -43,6 +43,7 @@ class Example:
     ids: list[int]
     label: float  # on [0, 1]
     repo: str
+    language: str
 
 
 def main(argv: list[str]) -> int:
@@ -62,9 +63,12 @@ def main(argv: list[str]) -> int:
     )
     print(
         f"{facts['measured']}: MAE {facts['mae']:.2f} of 10, "
-        f"cMAE {facts['cmae']:.2f} (guessing the mean: {facts['mae_of_the_mean']:.2f}), Spearman {facts['spearman']:.2f}",
+        f"cMAE {facts['cmae']:.2f} (guessing the mean: {facts['mae_of_the_mean']:.2f}), Spearman {facts['spearman']:.2f}, "
+        f"zeros found {facts['zero_recall']:.0%}",
         flush=True,
     )
+    for name, m in sorted(facts["by_language"].items(), key=lambda item: -item[1]["files"]):
+        print(f"  {name:<20}{m['files']:>5} files  MAE {m['mae']:.2f}  Spearman {m['spearman']:.2f}", flush=True)
     folder = run / "scorers" / scorer.name
     version = write(model, base, folder, scorer, {**facts, "labels": len(examples)})
     print(f"{folder}: scorer {version}, {time.perf_counter() - began:.0f} s")
@@ -99,8 +103,7 @@ def tuned(base: Path, examples: list[Example], scorer: ScorerConfig, seed: int) 
         raise _too_few(examples)
     predicted = predict(fit(base, fitting, scorer, seed, "held-out fit"), testing, scorer.batch)
     mean = float(np.mean([example.label for example in fitting]))
-    truth, repos = np.array([example.label for example in testing]), [example.repo for example in testing]
-    facts = errors(truth, predicted, np.full(len(testing), mean), repos)
+    facts = errors(testing, predicted, np.full(len(testing), mean))
     facts["measured"] = f"{len(testing)} files of {len(held)} held-out repositories"
     facts["held_out_repos"] = sorted(held)
     return fit(base, examples, scorer, seed, "fit on all"), facts
@@ -120,20 +123,28 @@ def frozen(base: Path, examples: list[Example], scorer: ScorerConfig, seed: int)
         predicted[test], mean[test] = (features[~train] @ head).clamp(0, 1).numpy(), labels[groups != group].mean()
     with torch.no_grad():
         model.score.weight.copy_(ridge(features, torch.from_numpy(labels), scorer.ridge)[None].float())
-    facts = errors(labels, predicted, mean, [example.repo for example in examples])
+    facts = errors(examples, predicted, mean)
     facts["measured"] = (
         f"{len(examples)} files, {len(np.unique(groups))} folds over {len({e.repo for e in examples})} repositories"
     )
     return model, facts
 
 
-def errors(truth: np.ndarray, predicted: np.ndarray, guess: np.ndarray, repos: list[str]) -> dict[str, Any]:
-    """On the labels' scale of 0 to 10, with 95 % intervals by resampling whole repositories. guess: the mean that was known."""
-    labels, scores = 10 * truth, 10 * predicted
+def errors(examples: list[Example], predicted: np.ndarray, guess: np.ndarray) -> dict[str, Any]:
+    """On the labels' scale of 0 to 10, with 95 % intervals by resampling whole repositories, and by language.
+
+    guess: the mean that was known for each.
+    """
+    labels, scores = np.array([10 * example.label for example in examples]), 10 * predicted
+    languages = np.array([example.language for example in examples])
     return {
         **agreement.agreement(labels, scores),
         "mae_of_the_mean": round(agreement.mae(labels, 10 * guess), 4),
-        "intervals": agreement.intervals(labels, scores, repos),
+        "intervals": agreement.intervals(labels, scores, [example.repo for example in examples]),
+        "by_language": {
+            name: agreement.agreement(labels[languages == name], scores[languages == name])
+            for name in sorted(set(languages))
+        },
     }
 
 
@@ -151,13 +162,15 @@ def read_examples(run: Path, base: Path, scorer: ScorerConfig) -> list[Example]:
     for row in _rows(run, "files", ["content_sha256", "repo"], wanted):
         key = row["content_sha256"]
         repos[key] = min(repos.get(key, row["repo"]), row["repo"])
-    texts = {row["content_sha256"]: row["text"] for row in _rows(run, "contents", ["content_sha256", "text"], wanted)}
+    contents = {
+        row["content_sha256"]: row for row in _rows(run, "contents", ["content_sha256", "text", "language"], wanted)
+    }
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
     examples = []
-    for key in sorted(texts):
-        ids = tokenizer.encode(texts[key], add_special_tokens=False).ids[: scorer.max_tokens]
+    for key, row in sorted(contents.items()):
+        ids = tokenizer.encode(row["text"], add_special_tokens=False).ids[: scorer.max_tokens]
         if ids:
-            examples.append(Example(ids, score[key] / 10, repos.get(key, "")))
+            examples.append(Example(ids, score[key] / 10, repos.get(key, ""), str(row["language"])))
     return examples
 
 

@@ -26,7 +26,7 @@ from spark_jobs import scorers, storage
 from spark_jobs.job import Context, CustomJob, Summary, main
 from spark_jobs.kernels import generated, regression, structure
 from spark_jobs.kernels.agreement import agreement, calibration, intervals
-from spark_jobs.scorers.structural import StructuralScorer, quality_of, targets
+from spark_jobs.scorers.structural import ROBUST, StructuralScorer, quality_of, targets
 
 SHIPPED = Path(conf.__file__).parent / "oracle/structural_scorer.json"
 MIN_LABELS, MIN_REPOSITORIES = (
@@ -34,7 +34,7 @@ MIN_LABELS, MIN_REPOSITORIES = (
     5,
 )  # of files that are not marked; below, cross-validation over repositories says nothing
 FOLDS = 10
-WIDTHS = (0.5, 1.0, 2.0)  # of the kernel; the error is flat around the best of both grids
+WIDTHS = (0.25, 0.5, 1.0)  # of the kernel; the error is flat around the best of both grids
 PENALTIES = (0.03, 0.1, 0.3)
 LINEAR_PENALTY = 30.0  # of the linear floor; its error is flat from 3 to 100
 
@@ -112,9 +112,9 @@ def fit(examples: dict[str, Any]) -> tuple[StructuralScorer, dict[str, Any]]:
     fold = regression.group_folds(examples["repo"], FOLDS)
     x, y, inner = examples["features"][~marked], score[~marked] / 10, fold[~marked]
     goal = targets(score[~marked])
-    grid = quality_of(regression.out_of_fold(x, goal, inner, WIDTHS, PENALTIES))
+    grid = quality_of(regression.out_of_fold(x, goal, inner, WIDTHS, PENALTIES, structure.SCALES, ROBUST))
     (w, p), honest = regression.choose(grid, y, inner)
-    scorer = StructuralScorer.of(regression.fit(x, goal, WIDTHS[w], PENALTIES[p]))
+    scorer = StructuralScorer.of(regression.fit(x, goal, WIDTHS[w], PENALTIES[p], structure.SCALES, ROBUST))
     predicted, linear = np.zeros(len(score)), np.zeros(len(score))
     predicted[~marked] = honest * 10
     linear[~marked] = _on_label_scale(regression.out_of_fold_linear(x, y, inner, LINEAR_PENALTY))

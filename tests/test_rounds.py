@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,9 +69,12 @@ def test_a_round_is_compared_by_its_selection_its_model_and_its_scorer(tmp_path)
     assert (found["selected_by"], found["documents"], found["train_tokens"]) == (tiny.SCORER, 3, 8)
     assert (found["bits_per_byte"], found["scorer"], found["label_mae"]) == (2.5, "language_model-1", 1.4)
     assert sum(found["mix"].values()) == pytest.approx(1, abs=1e-3)
-    line = rounds.table([found]).splitlines()[1]
-    assert "2.5000" in line
-    assert tiny.SCORER in line
+    assert found["licenses"] == {"MIT": 1.0}
+    lines = rounds.table([found]).splitlines()
+    assert "2.5000" in lines[1]
+    assert tiny.SCORER in lines[1]
+    assert lines[2] == "languages by bytes"
+    assert lines[4:] == ["licences by bytes", f"{tmp_path.name:<9}  MIT 100.0%"]
     assert json.loads(json.dumps(found)) == found
     assert rounds.validation_repos(tmp_path) == ["second"] or rounds.validation_repos(tmp_path) == []
 
@@ -74,3 +82,61 @@ def test_a_round_is_compared_by_its_selection_its_model_and_its_scorer(tmp_path)
 def test_one_round_compares_nothing():
     with pytest.raises(SeedbedError, match="compares nothing"):
         rounds.main(["--rounds", "1"])
+
+
+LOOP = """
+import sys
+from demo import rounds
+from demo.stages import Stage, module
+prepared, output = sys.argv[1:]
+def stand_ins(cfg, folders, k, repos):
+    names = ("curate", "pretrain", "holdout", "scorer", "score")
+    return [Stage(n, "stand-in", module("tests.round_stage", n, str(folders[k]), prepared), 1) for n in names]
+rounds.round_stages = stand_ins
+rounds.main(["--config", "conf/demo/small.yaml", f"output={output}"])
+"""
+
+
+def loop(prepared, output):
+    return [sys.executable, "-c", LOOP, str(prepared), str(output)]
+
+
+def files_of(folder):
+    """Content of every file that a round leaves, but its logs and the page."""
+    found = (p for p in sorted(folder.rglob("*")) if p.is_file() and "logs" not in p.parts and p.suffix != ".html")
+    return {str(p.relative_to(folder)): p.read_bytes() for p in found}
+
+
+def gone(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_a_loop_killed_again_and_again_ends_with_the_figures_of_one_that_was_not(tmp_path):
+    """SIGKILL to the loop alone, amid a stage that goes on where it stopped, between two stages, and in the second round."""
+    prepared, whole, killed = tmp_path / "prepared", tmp_path / "whole", tmp_path / "killed"
+    tiny.write_run(prepared)
+    subprocess.run(loop(prepared, whole), check=True, cwd=ROOT)
+    for mark, lines in (
+        ("round-0/pretrain/steps", 7),
+        ("round-0/scored", 20),
+        ("round-1/tables", 0),
+        ("round-1/scored", 3),
+    ):
+        process = subprocess.Popen(loop(prepared, killed), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        file = killed / mark
+        while not (file.is_dir() or (file.exists() and len(file.read_text().splitlines()) >= lines)):
+            assert process.poll() is None, f"ended before {mark}"
+            time.sleep(0.005)
+        process.kill()
+        printed = process.communicate()[0]
+        stages = [int(line.split()[1]) for line in printed.splitlines() if re.fullmatch(r"\w+ \d+", line)]
+        while not all(map(gone, stages)):  # a stage that outlived the loop would meet itself in the next one
+            time.sleep(0.01)
+    subprocess.run(loop(prepared, killed), check=True, cwd=ROOT)
+    assert json.loads((killed / "rounds.json").read_text()) == json.loads((whole / "rounds.json").read_text())
+    assert files_of(killed) == files_of(whole)

@@ -12,7 +12,7 @@ def section(run: Run) -> Section:
         [
             row["round"], row["selected_by"], f"{row['documents']:,}", f"{row['train_tokens']:,}",
             f"{row['bits_per_byte']:.4f}", f"{row['label_mae']:.2f}",
-            ", ".join(f"{name} {share:.0%}" for name, share in row["mix"].items()),
+            *(", ".join(f"{name} {share:.0%}" for name, share in row[key].items()) for key in ("mix", "licenses")),
         ]
         for row in rows
     ]  # fmt: skip
@@ -23,7 +23,8 @@ def section(run: Run) -> Section:
         "training tokens",
         "bits per byte",
         "label MAE of its scorer",
-        "mix by bytes",
+        "languages by bytes",
+        "licences by bytes",
     ]
     change = rows[-1]["bits_per_byte"] - rows[0]["bits_per_byte"]
     lead = f"{len(rows)} rounds; bits per byte on the fixed hold-out changed by {change:+.4f}."

@@ -11,7 +11,7 @@ import numpy as np
 # Comment styles. SLASH has // and /* */, BLOCK only /* */, MARKUP <!-- -->; PLAIN has neither comments nor quotes.
 SLASH, HASH, DASH, PERCENT, SEMICOLON, BLOCK, MARKUP, PLAIN = range(8)
 
-# Language groups, the only way a language's name enters a feature. A name that is not listed is in no group.
+# Language groups and their kinds, the only way a language's name enters a feature. A name that is not listed is in no group.
 GROUPS: dict[str, tuple[int, str]] = {  # group -> (comment style, languages, comma-separated)
     "dynamic": (HASH, "Python,Cython,Ruby,Perl,R,Julia,Elixir,Tcl,AWK,CoffeeScript"),
     "curly": (
@@ -36,9 +36,19 @@ STYLE_OF = {
     **{language: style for style, names in _STYLES_OF_OTHERS.items() for language in names.split(",")},
 }
 
+# What a file of a group is for; a language in no group is code. Two languages of one kind are nearer to each other than to
+# any of another kind, so that a language without labels is judged by its like.
+KINDS = {"markup": "design", "style": "design", "data": "data", "prose": "prose"}
+
+
+def kind_of(language: str | None) -> str:
+    """code | design | data | prose."""
+    return KINDS.get(GROUP_OF.get(language or "", ""), "code")
+
+
 KEYWORDS = {
-    "defs": "def function func fn sub proc lambda method cdef cpdef",
-    "classes": "class struct interface trait enum impl namespace",
+    "defs": "def function func fn fun sub proc procedure subroutine lambda method cdef cpdef defn defp defmacro defmethod defun",
+    "classes": "class struct interface trait enum impl namespace protocol extension defmodule defprotocol deftype defrecord",
     "returns": "return yield",
     "branches": "if else elif elsif elseif switch case match when unless",
     "loops": "for while foreach do until loop",
@@ -47,7 +57,6 @@ KEYWORDS = {
     "constants": "True False None true false null undefined nil NULL nullptr",
     "prints": "print printf println console puts echo debugger",
     "todos": "TODO FIXME XXX HACK",
-    "selfs": "self this cls",
     "imports": "import from include require using package use cimport extends load",
 }
 # Lower-cased words of the first HEAD_BYTES: a generator's mark, a licence header.

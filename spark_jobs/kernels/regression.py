@@ -23,6 +23,8 @@ MAX_CENTRES = 2048
 CLIP = 4.0  # standard deviations: an outlier among the features says no more than an extreme value
 DECIMALS = 6  # of fitted numbers: BLAS builds differ in the last bits, and the parameters name the scorer's version
 CENTRE_DECIMALS = 3  # of the centres, in standard deviations: keeps a scorer's file small
+REWEIGHTINGS = 3  # more change the error in its third figure
+TINY = 1e-12
 JITTER = 1e-9  # on the diagonal of the centres' kernel: two labelled files may have the same features
 
 
@@ -30,11 +32,12 @@ JITTER = 1e-9  # on the diagonal of the centres' kernel: two labelled files may 
 class Model:
     """A fitted regression of `targets` on features; `predict` takes raw features.
 
-    mean, std: features. centres: m x features, standardised. weights: m x outputs. intercept: outputs.
+    mean, std, scale: features. centres: m x features, standardised and scaled. weights: m x outputs. intercept: outputs.
     """
 
     mean: np.ndarray
     std: np.ndarray
+    scale: np.ndarray
     centres: np.ndarray
     weights: np.ndarray
     intercept: np.ndarray
@@ -44,23 +47,28 @@ class Model:
         """Predictions (n x outputs) for raw features x (n x features)."""
         if not len(x):
             return np.zeros((0, len(self.intercept)))
-        gram = np.exp(distances(standardise(x, self.mean, self.std), self.centres) * -self.width)
+        z = standardise(x, self.mean, self.std) * self.scale
+        gram = np.exp(distances(z, self.centres) * -self.width)
         return np.asarray(gram @ self.weights + self.intercept)
 
 
-def fit(x: np.ndarray, targets: np.ndarray, width: float, penalty: float) -> Model:
-    """Kernel ridge of `targets` (n x outputs; NaN: not for this row) on x (n x features).
+def fit(
+    x: np.ndarray, targets: np.ndarray, width: float, penalty: float, scale: np.ndarray, robust: Sequence[int] = ()
+) -> Model:
+    """Kernel ridge of `targets` (n x outputs; NaN: not for this row) on x (n x features), features weighed by `scale`.
 
-    Each output minimises squared error + penalty * |f|^2 in the kernel's space. The first MAX_CENTRES rows are the centres.
+    Each output minimises Huber's error + penalty * |f|^2 in the kernel's space. The first MAX_CENTRES rows are the centres.
     """
     mean, std = moments(x)
-    z = np.round(standardise(x, mean, std), CENTRE_DECIMALS)
+    z = np.round(standardise(x, mean, std) * scale, CENTRE_DECIMALS)
     centres = z[:MAX_CENTRES]
-    weights, intercept = _outputs(np.exp(distances(z, centres) * -width), targets, penalty)
-    return Model(mean, std, centres, np.round(weights, DECIMALS), np.round(intercept, DECIMALS), width)
+    weights, intercept = _outputs(np.exp(distances(z, centres) * -width), targets, penalty, robust)
+    return Model(mean, std, scale, centres, np.round(weights, DECIMALS), np.round(intercept, DECIMALS), width)
 
 
-def _outputs(gram: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, np.ndarray]:
+def _outputs(
+    gram: np.ndarray, targets: np.ndarray, penalty: float, robust: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights (m x outputs) and intercepts, given the kernel of all rows with the centres (n x m), the first m rows."""
     weights, intercept = np.zeros((gram.shape[1], targets.shape[1])), np.zeros(targets.shape[1])
     for output in range(targets.shape[1]):
@@ -68,19 +76,38 @@ def _outputs(gram: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.
         mine = np.flatnonzero(own[: gram.shape[1]])
         intercept[output] = targets[own, output].mean()
         residual = targets[own, output] - intercept[output]
-        weights[mine, output] = _solve(gram[own][:, mine], residual, penalty)
+        solve = _huber if output in robust else _ridge
+        weights[mine, output] = solve(gram[own][:, mine], residual, penalty)
     return weights, intercept
 
 
-def _solve(gram: np.ndarray, residual: np.ndarray, penalty: float) -> np.ndarray:
-    """Weights (m) of the centres, given the kernel of all rows with them (n x m); the first m rows are the centres.
+def _ridge(gram: np.ndarray, residual: np.ndarray, penalty: float) -> np.ndarray:
+    """Weights (m) of the centres, given the kernel of all rows with them (n x m); the first m rows are the centres."""
+    return _solve(gram, residual, penalty, np.ones(len(gram)))
 
-    With every row a centre the normal equations reduce to (K + penalty I) w = r.
+
+def _huber(gram: np.ndarray, residual: np.ndarray, penalty: float) -> np.ndarray:
+    """Weights (m) of the centres by reweighted least squares (Holland and Welsch 1977): a row that is missed by more than the
+    median error counts in proportion to its distance, as in the mean absolute error, and not to its square."""
+    trust = np.ones(len(gram))
+    for _ in range(REWEIGHTINGS):
+        weights = _solve(gram, residual, penalty, trust)
+        missed = np.abs(residual - gram @ weights)
+        trust = np.minimum(1.0, np.median(missed) / np.maximum(missed, TINY))
+        trust /= trust.mean()
+    return _solve(gram, residual, penalty, trust)
+
+
+def _solve(gram: np.ndarray, residual: np.ndarray, penalty: float, trust: np.ndarray) -> np.ndarray:
+    """Weights (m) of the centres, given the kernel of all rows with them (n x m) and each row's weight in the squared error.
+
+    The first m rows are the centres. With every row a centre the normal equations reduce to (K + penalty / trust) w = r.
     """
     size = gram.shape[1]
     if len(gram) == size:
-        return np.linalg.solve(gram + penalty * np.eye(size), residual)
-    return np.linalg.solve(gram.T @ gram + penalty * gram[:size] + JITTER * np.eye(size), gram.T @ residual)
+        return np.linalg.solve(gram + np.diag(penalty / trust), residual)
+    weighed = gram.T * trust
+    return np.linalg.solve(weighed @ gram + penalty * gram[:size] + JITTER * np.eye(size), weighed @ residual)
 
 
 def linear_ridge(x: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
@@ -129,20 +156,26 @@ def group_folds(groups: Sequence[str], folds: int) -> np.ndarray:
 
 
 def out_of_fold(
-    x: np.ndarray, targets: np.ndarray, fold: np.ndarray, widths: Sequence[float], penalties: Sequence[float]
+    x: np.ndarray,
+    targets: np.ndarray,
+    fold: np.ndarray,
+    widths: Sequence[float],
+    penalties: Sequence[float],
+    scale: np.ndarray,
+    robust: Sequence[int] = (),
 ) -> np.ndarray:
     """Predictions (widths x penalties x n x outputs) for each row by models that did not see its fold."""
     out = np.zeros((len(widths), len(penalties), *targets.shape))
     for held in np.unique(fold):
         test, train = fold == held, fold != held
         mean, std = moments(x[train])
-        z = standardise(x[train], mean, std)
+        z = standardise(x[train], mean, std) * scale
         centres = z[:MAX_CENTRES]
-        seen, unseen = distances(z, centres), distances(standardise(x[test], mean, std), centres)
+        seen, unseen = distances(z, centres), distances(standardise(x[test], mean, std) * scale, centres)
         for w, width in enumerate(widths):
             gram = np.exp(seen * -width)
             for p, penalty in enumerate(penalties):
-                weights, intercept = _outputs(gram, targets[train], penalty)
+                weights, intercept = _outputs(gram, targets[train], penalty, robust)
                 out[w, p, test] = np.exp(unseen * -width) @ weights + intercept
     return out
 

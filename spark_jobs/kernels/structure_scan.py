@@ -151,6 +151,7 @@ def _scan_tokens(
 ) -> None:
     distinct = 0
     names = literals = calls = assigns = imports = 0  # of the current line
+    documented = False  # the comment before is a doc comment of which this line may be more
     at = start
     while at < end:
         byte = data[at]
@@ -159,6 +160,10 @@ def _scan_tokens(
         if after > 0:
             row[C.comment_bytes] += after - at
             _count_words(data, at, min(after, start + HEAD_BYTES), row)
+            if _is_doc_comment(data, at, after):
+                row[C.docstrings] += not documented
+                row[C.docstring_bytes] += after - at
+                documented = True
             at = after
         elif kind == _QUOTE and style != _PLAIN and not (style == _MARKUP and byte != 34):
             triple = at + 2 < end and data[at + 1] == byte and data[at + 2] == byte
@@ -173,6 +178,7 @@ def _scan_tokens(
                 literals += 1
             at = after
         elif kind in (_LETTER, _UNDERSCORE, _HIGH):
+            documented = False
             after, value = _word_end(data, at, end)
             row[C.identifiers] += 1
             row[C.identifier_bytes] += after - at
@@ -340,6 +346,24 @@ def _comment_end(data: np.ndarray, at: int, end: int, style: int) -> int:
             at += 1
         return min(at, end)
     return 0
+
+
+@native
+def _is_doc_comment(data: np.ndarray, at: int, after: int) -> bool:
+    """Whether a comment has the mark of a documentation tool.
+
+    /** /*! /// //! (Javadoc, Doxygen, rustdoc, C#, Swift), #' (roxygen2), --- and -- | (LDoc, Haddock).
+    """
+    if after - at < 4:
+        return False
+    first, second, third = data[at], data[at + 1], data[at + 2]
+    if first == 47 and second == 42:
+        return (third == 42 and data[at + 3] != 47) or third == 33
+    if first == 47 and second == 47:
+        return (third == 47 and data[at + 3] != 47) or third == 33
+    if first == 45 and second == 45:
+        return (third == 45 and data[at + 3] != 45) or (third == 32 and data[at + 3] == 124)
+    return first == 35 and second == 39
 
 
 @native

@@ -20,9 +20,10 @@ from conf.errors import SeedbedError
 from spark_jobs.kernels import generated, structure
 from spark_jobs.kernels.regression import Model
 
-_READS = f"{structure.VERSION}+{generated.VERSION}+two-stages"  # what a card's model was fitted beside
+_READS = f"{structure.VERSION}+{generated.VERSION}+two-stages-2"  # what a card's model was fitted beside
 
 
+ROBUST = (1,)  # of the two outputs: scores are judged by absolute error; certainty of zero keeps its squares
 ZERO_SPAN = 0.1  # files taken for zero get [0, ZERO_SPAN / 2]: half a point of ten at most
 
 
@@ -60,7 +61,8 @@ class StructuralScorer:
         fields = card.get("model", {})
         try:
             arrays = {
-                name: np.array(fields[name], np.float64) for name in ("mean", "std", "centres", "weights", "intercept")
+                name: np.array(fields[name], np.float64)
+                for name in ("mean", "std", "scale", "centres", "weights", "intercept")
             }
             model = Model(**arrays, width=float(fields["width"]))
         except (KeyError, TypeError, ValueError) as error:

@@ -37,7 +37,8 @@ def labelled_run(token_folder, tmp_path_factory):
     write_deltalake(
         tables / "labels", pa.table({"content_sha256": sha, "oracle": ["seedbed-labels-v1"] * 60, "score": scores})
     )
-    write_deltalake(tables / "contents", pa.table({"content_sha256": sha, "text": texts}))
+    languages = ["Python" if i % 3 else "C" for i in range(60)]
+    write_deltalake(tables / "contents", pa.table({"content_sha256": sha, "text": texts, "language": languages}))
     write_deltalake(tables / "files", pa.table({"content_sha256": sha, "repo": repos}))
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -91,6 +92,7 @@ def test_a_frozen_base_from_any_folder_gets_a_ridge_head_and_every_repository_is
     assert card["frozen"]
     assert card["measured"] == "60 files, 5 folds over 6 repositories"
     assert card["mae"] < 1.5 < card["mae_of_the_mean"]
+    assert {name: m["files"] for name, m in card["by_language"].items()} == {"C": 20, "Python": 40}
     model = LlamaForSequenceClassification.from_pretrained(labelled_run / "scorers/frozen", dtype=torch.float32)
     untouched = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
     for (name, mine), theirs in zip(model.model.named_parameters(), untouched.model.parameters(), strict=True):
@@ -106,8 +108,11 @@ def test_folds_keep_repositories_whole_and_are_of_like_size():
 
 def test_the_errors_are_on_the_scale_of_labels_and_classes_weigh_the_same():
     truth, predicted = np.array([0.0, 0.0, 0.0, 0.55]), np.array([0.1, 0.1, 0.1, 0.5])
-    found = train_scorer.errors(truth, predicted, np.full(4, 0.2), ["a", "a", "b", "b"])
+    places = [("a", "C"), ("a", "C"), ("b", "C"), ("b", "Go")]
+    examples = [train_scorer.Example([1], label, *place) for label, place in zip(truth, places, strict=True)]
+    found = train_scorer.errors(examples, predicted, np.full(4, 0.2))
     assert (found["mae"], found["cmae"], found["mae_of_the_mean"]) == (0.875, 1.0, 2.375)
+    assert {name: (m["files"], m["mae"]) for name, m in found["by_language"].items()} == {"C": (3, 1.0), "Go": (1, 0.5)}
     assert found["intervals"]["mae"] == [0.75, 1.0]  # two repositories: of two draws, one of them twice at either end
 
 
@@ -123,7 +128,7 @@ def test_padding_does_not_change_a_score(labelled_run):
     model = LlamaForSequenceClassification.from_pretrained(
         labelled_run / "hf", num_labels=1, dtype=torch.float32
     ).eval()
-    short, long = train_scorer.Example([5, 6, 7], 0.0, ""), train_scorer.Example(list(range(2, 30)), 0.0, "")
+    short, long = (train_scorer.Example(ids, 0.0, "", "C") for ids in ([5, 6, 7], list(range(2, 30))))
     together = train_scorer._scores(model, [short, long])
     alone = torch.cat([train_scorer._scores(model, [one]) for one in (short, long)])
     torch.testing.assert_close(together, alone)

@@ -219,7 +219,7 @@ def write_training(root: Path) -> None:
     rounds = [
         {
             "round": f"round-{k}", "selected_by": SCORER, "documents": 3, "train_tokens": 8, "mix": {"Python": 1.0},
-            "bits_per_byte": 2.5 - k / 10, "label_mae": 1.4,
+            "licenses": {"MIT": 1.0}, "bits_per_byte": 2.5 - k / 10, "label_mae": 1.4,
         }
         for k in range(2)
     ]  # fmt: skip

@@ -238,15 +238,20 @@ def test_a_student_spares_the_teacher_what_it_finds_worthless():
     assert FirstPass("v", student, Fixed({}), 0.05).score(pa.array(["a"]), ["C"]).tolist() == [0.01]
 
 
-@pytest.mark.slow
-def test_vllm_scores_what_transformers_scores(run, tmp_path):
-    """A random model of two layers; through the job, so the engine runs where it will: in a Spark Python worker."""
+@pytest.mark.parametrize("length", [1, 511, 512, 513, 200_000])
+def test_with_enough_windows_every_token_is_read_and_none_more_often_than_it_must(length):
+    found = spread(list(range(length)), 512, 10_000)
+    assert sorted({token for window in found for token in window}) == list(range(length))
+    assert len(found) == -(-length // 512)
+    assert all(window == list(range(window[0], window[0] + min(512, length))) for window in found)
+
+
+def random_scorer(folder):
+    """A random model of two layers with scores that spread over [0, 1] and past both ends, as a folder; tokenizer and model."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
 
-    cfg, store, _ = run
-    folder = tmp_path / "lm"
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -262,21 +267,64 @@ def test_vllm_scores_what_transformers_scores(run, tmp_path):
             initializer_range=0.3,
         )
     ).eval()  # fmt: skip
-    with torch.no_grad():  # scores that spread over [0, 1] and past both ends
+    with torch.no_grad():
         model.score.weight.copy_(torch.randn(1, 64) * 0.05)
     model.save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
     (folder / "scorer.json").write_text('{"kind": "language_model", "version": "lm-test", "max_tokens": 100}')
+    return tokenizer, model
 
+
+def by_transformers(model, windows):
+    """The mean over a file's windows, clipped; 0 without one."""
+    import torch
+
+    with torch.no_grad():
+        raw = [model(input_ids=torch.tensor([ids])).logits[0, 0].item() for ids in windows]
+    return min(max(sum(raw) / max(len(raw), 1), 0.0), 1.0)
+
+
+@pytest.mark.slow
+def test_vllm_scores_what_transformers_scores(run, tmp_path):
+    """Through the job, so the engine runs where it will: in a Spark Python worker."""
+    cfg, store, _ = run
+    folder = tmp_path / "lm"
+    tokenizer, model = random_scorer(folder)
     expected = {}
     for n, (text, _) in enumerate(TEXTS):
         ids = tokenizer.encode(text, add_special_tokens=False).ids[:100]
-        with torch.no_grad():
-            raw = model(input_ids=torch.tensor([ids])).logits[0, 0].item() if ids else 0.0
-        expected[f"{n:x}" * 64] = min(max(raw, 0.0), 1.0)
+        expected[f"{n:x}" * 64] = by_transformers(model, [ids] if ids else [])
     assert len({round(v, 3) for v in expected.values()}) > 5
 
     execute(score_quality.JOB, cfg())  # the worker that starts the engine has run numba kernels, as in a whole run
     assert execute(score_quality.JOB, cfg(f"score.scorer={folder}", "score.batch_size=4")).rows_out == 16
     rows = store.read("scores").filter("scorer = 'lm-test-100t-float32'").collect()
     assert {row["content_sha256"]: row["quality"] for row in rows} == pytest.approx(expected, abs=1.5e-4)
+
+
+@pytest.mark.slow
+def test_each_file_of_any_length_gets_one_row_with_the_mean_of_its_windows(spark, tmp_path):
+    """200,000 tokens, nothing, NULs, a line of 5 MB, a file of one window, and a copy of the first but for its last token."""
+    folder = tmp_path / "lm"
+    tokenizer, model = random_scorer(folder)
+    long = "".join(f"value_{n} = call({n % 97})\n" for n in range(20_000))
+    texts = [long, "", "\0" * 3_000, "var a=1;" * 625_000, GOOD[:100], long + "~"]
+    lengths = [len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
+    assert lengths[0] > 200_000
+    assert 0 < lengths[4] <= 100
+    store = Store(spark, str(tmp_path))
+    rows = [(f"{n:x}" * 64, text, len(text), "Python") for n, text in enumerate(texts)]
+    frame = spark.createDataFrame(rows, "content_sha256 string, text string, bytes long, language string")
+    store.append("contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a")
+    expected = {}
+    for n, text in enumerate(texts):
+        ids = tokenizer.encode(text, add_special_tokens=False).ids
+        count = min(5, -(-len(ids) // 100))
+        starts = [(len(ids) - 100) * k // (count - 1) if count > 1 else 0 for k in range(count)]
+        expected[f"{n:x}" * 64] = by_transformers(model, [ids[start : start + 100] for start in starts])
+    cfg = load(CurateConfig, None, [f"output={tmp_path}", f"score.scorer={folder}", "score.windows=5", "score.gold=0"])
+    assert execute(score_quality.JOB, cfg).rows_out == len(texts)
+    found = [(row["content_sha256"], row["quality"]) for row in store.read("scores").collect()]
+    assert len(found) == len(texts)
+    assert dict(found) == pytest.approx(expected, abs=1.5e-4)
+    assert execute(score_quality.JOB, cfg) is None

@@ -77,6 +77,29 @@ def test_comment_marks_follow_the_language():
     assert counts('it\'s a "quote" # no comment\n', "Markdown")["string_bytes"] == 0
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "docs"),
+    [
+        ("/** a */ int f();\n", "C++", 1),
+        ("/* a */ int f();\n", "C", 0),
+        ("/**/ int f();\n", "C", 0),
+        ("/// a\n/// b\nfn f() {}\n//! c\n", "Rust", 2),
+        ("// a\n//// b\n", "Go", 0),
+        ("#' a\n#' b\nf <- function(x) x\n", "R", 1),
+        ("-- | a\nf = 1\n", "Haskell", 1),
+        ("----- a\n", "Lua", 0),
+        ('def f():\n    """a"""\n', "Python", 1),
+    ],
+)
+def test_a_doc_comment_is_a_docstring_in_any_language(text, language, docs):
+    assert counts(text, language)["docstrings"] == docs
+
+
+def test_a_language_that_no_group_lists_is_code():
+    assert of("x", "Haskell")["is_code"] == of("x", None)["is_code"] == 1
+    assert of("x", "CSS")["is_design"] == of("x", "YAML")["is_data"] == of("x", "Markdown")["is_prose"] == 1
+
+
 def test_a_keyword_inside_a_string_or_a_comment_does_not_count():
     assert counts('x = "if for def"  # return\n', "Python")["branches"] == 0
     assert counts("if (a) { return b } // if\n", "JavaScript")["branches"] == 1
@@ -138,4 +161,4 @@ def test_features_are_those_of_their_version():
     digest = hashlib.sha256(
         (np.round(matrix, 6) + 0.0).astype("<f8").tobytes() + repr(structure.FEATURES).encode()
     ).hexdigest()
-    assert (structure.VERSION, digest[:12]) == ("structure-1", "11bcc908775b")
+    assert (structure.VERSION, digest[:12]) == ("structure-2", "e3c21570e542")
