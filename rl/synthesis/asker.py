@@ -19,6 +19,7 @@ from conf.schema.rl import SynthesisConfig
 from megatron_train import hf
 from rl.chat import Chat
 from rl.rollout import Engine, Sampling, sample_seed
+from rl.synthesis import answers
 from spark_jobs.oracle import endpoint, weights
 from spark_jobs.oracle.endpoint import Answer
 from spark_jobs.oracle.journal import Journal
@@ -112,7 +113,8 @@ def _identity(cfg: SynthesisConfig) -> dict[str, Any]:
         )
     sampling = {"temperature": cfg.temperature, "seed": cfg.seed, "max_tokens": cfg.max_answer_tokens}
     if cfg.source == "endpoint":
-        return {"source": cfg.source, "model": cfg.model, "structured": cfg.endpoint.structured, **sampling}
+        forms = config_hash(answers.FORMS) if cfg.endpoint.structured else ""
+        return {"source": cfg.source, "model": cfg.model, "structured": forms, **sampling}
     # The folder's place does not matter, what it holds does.
     held = {"weights": weights.identity(cfg.model), "length": cfg.max_tokens, "dtype": cfg.engine.dtype}
     return {"source": cfg.source, **held, **sampling}
