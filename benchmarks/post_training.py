@@ -1,6 +1,6 @@
 """A GRPO step against TRL's, where its time goes, and packed against unpacked SFT: one process and one thread each.
 
-    python -m benchmarks.post_training --output runs/demo [--trl PYTHON] [--steps 5] [--prompts 8] [--samples 8]
+    python -m benchmarks.post_training --output runs/demo [--trl PYTHON] [--sft-only] [--steps 5] [--prompts 8] [--samples 8]
 
 Same model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature and fp32 for both. Ours
 samples with vLLM, judges in the sandbox, and proves after each step that the engine has the new weights; TRL samples with
@@ -25,6 +25,7 @@ from rl.chat import Chat
 
 LENGTH = {"max_prompt": 96, "max_response": 32}
 MICRO_BATCH, TEMPERATURE, RATE = 16, 1.0, 3e-4
+SFT_ROUNDS = 3
 
 
 def main(argv: list[str]) -> None:
@@ -34,13 +35,15 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--steps", type=int, default=5, help="that count")
     parser.add_argument("--prompts", type=int, default=8, help="a step")
     parser.add_argument("--samples", type=int, default=8, help="a prompt")
+    parser.add_argument("--sft-only", action="store_true")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
-        ours = our_grpo(args, Path(scratch))
-        if args.trl:
-            seconds = trl_grpo(args)[1:]
-            theirs = statistics.median(seconds)
-            print(f"TRL's GRPOTrainer       {theirs:7.2f} s a step; ours takes {ours / theirs:.2f} of it")
+        if not args.sft_only:
+            ours = our_grpo(args, Path(scratch))
+            if args.trl:
+                seconds = trl_grpo(args)[1:]
+                theirs = statistics.median(seconds)
+                print(f"TRL's GRPOTrainer       {theirs:7.2f} s a step; ours takes {ours / theirs:.2f} of it")
         our_sft(args, Path(scratch))
 
 
@@ -89,15 +92,31 @@ def trl_grpo(args: argparse.Namespace) -> list[float]:
 
 
 def our_sft(args: argparse.Namespace, scratch: Path) -> None:
-    speeds = {}
-    for name, fields in (("unpacked", {"batch.micro": 8}), ("packed", {"batch.micro": 1, "pack_length": 512})):
-        settings = {"output": scratch / name, "base": args.output / "hf", "schedule.steps": args.steps + 1, **fields}
-        settings |= {"schedule.warmup_steps": 1, "schedule.decay_steps": 1, "batch.total": 32}
-        run("rl.sft", settings)
-        rows = read(scratch / name / "rl/sft/metrics.jsonl")[1:]
-        speeds[name] = sum(row["tokens"] for row in rows) / sum(row["seconds"] for row in rows)
-        print(f"SFT, {name:<8}           {speeds[name]:7.0f} response tokens/s")
-    print(f"    packed is {speeds['packed'] / speeds['unpacked']:.2f} times as fast")
+    """Packed against unpacked, in turn: on the run's demonstrations, which are of one length, and on some made longer."""
+    for kind, given in (("short", {}), ("of many lengths", mixed_lengths(args.output / "rl", scratch))):
+        speeds: dict[str, list[float]] = {"unpacked": [], "packed": []}
+        for number in range(SFT_ROUNDS):
+            for name, fields in (("unpacked", {"batch.micro": 8}), ("packed", {"batch.micro": 1, "pack_length": 512})):
+                out = scratch / f"{kind} {name} {number}".replace(" ", "_")
+                settings = {"output": out, "base": args.output / "hf", "max_length": 256, **fields, **given}
+                settings |= {"schedule.steps": args.steps + 1, "schedule.warmup_steps": 1, "schedule.decay_steps": 1}
+                run("rl.sft", {**settings, "batch.total": 32})
+                rows = read(out / "rl/sft/metrics.jsonl")[1:]
+                speeds[name].append(sum(row["tokens"] for row in rows) / sum(row["seconds"] for row in rows))
+        medians = {name: statistics.median(found) for name, found in speeds.items()}
+        each = ", ".join(f"{name} {value:.0f} response tokens/s" for name, value in medians.items())
+        ratio = medians["packed"] / medians["unpacked"]
+        print(f"SFT, demonstrations {kind}: {each}; packed is {ratio:.2f} times as fast")
+
+
+def mixed_lengths(run_of_sft: Path, scratch: Path) -> dict[str, Path]:
+    """Both problem files anew, one program in five with the four before it in front: the last definition counts."""
+    for name in ("train", "heldout"):
+        rows = read(run_of_sft / f"problems_{name}.jsonl")
+        for i in range(4, len(rows), 5):
+            rows[i]["code"] = "\n\n\n".join(row["code"] for row in rows[i - 4 : i + 1])
+        (scratch / f"mixed_{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {f"{name}_problems": scratch / f"mixed_{name}.jsonl" for name in ("train", "heldout")}
 
 
 def run(module: str, settings: dict[str, Any]) -> None:

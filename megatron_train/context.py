@@ -27,20 +27,11 @@ def chunks_of(process: int) -> tuple[int, int]:
 
 
 def cut(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """This process's part of a micro-batch: columns of every [b, s] tensor, rows of attention_mask [b, 1, s, s], the rest whole.
-
-    s must divide by 2 * cp.
-    """
+    """This process's part of a micro-batch: columns of every [b, s] tensor, the rest whole. s must divide by 2 * cp."""
     if size() == 1:
         return batch
     whole = batch["tokens"].shape
-
-    def part(name: str, value: torch.Tensor) -> torch.Tensor:
-        if name == "attention_mask":
-            return _take(value, dim=2)
-        return _take(value, dim=1) if value.shape[:2] == whole else value
-
-    return {name: part(name, value) for name, value in batch.items()}
+    return {name: _take(value, dim=1) if value.shape[:2] == whole else value for name, value in batch.items()}
 
 
 def join(part: torch.Tensor) -> torch.Tensor:

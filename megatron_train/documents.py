@@ -1,7 +1,8 @@
 """Documents that share a sequence kept from seeing each other, in the form that each attention takes.
 
-torch's attention takes a mask. Transformer Engine's causal attention would ignore one; it takes the rows of a micro-batch laid
-end to end with the places where documents begin (megatron-core's PackedSeqParams, format thd).
+torch's attention is called once a document (model.SDPACoreAttention). Transformer Engine's takes the rows of a micro-batch laid
+end to end with the places where documents begin (megatron-core's PackedSeqParams, format thd). Rotary positions are relative, so
+they need no reset.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import torch
 from megatron.core.packed_seq_params import PackedSeqParams
 
 
-def block_causal_mask(document_ids: torch.Tensor) -> torch.Tensor:
-    """document_ids int [b, s], the same number within a document -> attention_mask bool [b, 1, s, s], True = may not attend:
-    no token sees a later one or another document. Rotary positions are relative, so they need no reset."""
-    s = document_ids.size(1)
-    other = document_ids[:, None, :, None] != document_ids[:, None, None, :]
-    return other | torch.ones(s, s, dtype=torch.bool, device=document_ids.device).triu(1)
+def borders(document_ids: torch.Tensor, first: int, stop: int) -> list[list[int]]:
+    """document_ids int [b, s], the same number within a document -> for each row, where the documents that have a place in
+    first ... stop begin, and `stop`. The first of them may begin before `first`."""
+    changes = (document_ids[:, 1:] != document_ids[:, :-1]).cpu()
+    found = []
+    for row in changes:
+        begins = [0, *(row.nonzero()[:, 0] + 1).tolist()]
+        last = max(place for place in begins if place <= first)
+        found.append([*(place for place in begins if last <= place < stop), stop])
+    return found
 
 
 def beginnings(document_ids: torch.Tensor) -> torch.Tensor:

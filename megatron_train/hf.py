@@ -87,6 +87,13 @@ def tensors(state: TrainState) -> Iterator[tuple[str, torch.Tensor]]:
         yield from _to_hf(name, full, state.model, state.vocab_size)
 
 
+def stored(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name, tensor) of every tensor of a Hugging Face folder, one at a time."""
+    with _Reader(Path(folder)) as read:
+        for name in read.files:
+            yield name, read(name)
+
+
 def export(
     state: TrainState,
     folder: Path,

@@ -7,6 +7,7 @@ refuses sequence parallelism). Both keep the same checkpoint keys. Dropout is 0 
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from typing import Any
@@ -28,6 +29,7 @@ from conf.errors import SeedbedError
 from conf.schema.pretrain import Fp8Config, ModelConfig, ParallelConfig
 from megatron_train import context, fp8_linear, parallel
 from megatron_train import fp8 as fp8_support
+from megatron_train.documents import borders
 
 # Megatron-LM's --make-vocab-size-divisible-by: the embedding's rows are padded to this, so that every tp up to 128 that is
 # a power of two cuts them evenly. The padding does not depend on tp, so a checkpoint has one shape in every layout, and
@@ -151,9 +153,10 @@ class RMSNorm(torch.nn.RMSNorm):
 
 
 class SDPACoreAttention(torch.nn.Module):
-    """softmax(q k^T / sqrt(d)) v through torch's scaled_dot_product_attention; causal unless a mask is given.
+    """softmax(q k^T / sqrt(d)) v through torch's scaled_dot_product_attention, causal, and within documents where they are given.
 
-    Under context parallelism s below is this process's share of the places, those of context.chunks_of.
+    Each document is a call of its own: what it costs is what the documents cost, not the row. Under context parallelism s below
+    is this process's share of the places, those of context.chunks_of.
     """
 
     def __init__(
@@ -169,35 +172,47 @@ class SDPACoreAttention(torch.nn.Module):
         attention_mask: torch.Tensor | None,
         **_: Any,
     ) -> torch.Tensor:
-        """query [s, b, heads, d], key and value [s, b, kv_heads, d]; attention_mask bool [b, 1, s, all places], True = may not
-        attend (megatron's convention), or None. Returns [s, b, heads * d]."""
+        """query [s, b, heads, d], key and value [s, b, kv_heads, d]; attention_mask, which megatron-core hands through as it is:
+        document_ids int [b, all places], or None for one document a row. Returns [s, b, heads * d]."""
         if context.size() == 1:
-            return _attend(query, key, value, attention_mask)
+            return _attend(query, key, value, 0, attention_mask)
         key, value = context.gather_keys(key), context.gather_keys(value)
         length = query.size(0) // 2
-        out = []
-        for half, chunk in enumerate(context.chunks_of(context.rank())):
-            rows, seen = slice(half * length, (half + 1) * length), (chunk + 1) * length
-            if attention_mask is None:
-                ones = torch.ones(length, seen, dtype=torch.bool, device=query.device)
-                mask = ones.triu(1 + chunk * length)[None, None]
-            else:
-                mask = attention_mask[:, :, rows, :seen]
-            out.append(_attend(query[rows], key[:seen], value[:seen], mask))
-        return torch.cat(out)
+        halves = zip(query.split(length), context.chunks_of(context.rank()), strict=True)
+        return torch.cat([_attend(half, key, value, chunk * length, attention_mask) for half, chunk in halves])
 
 
 def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: torch.Tensor | None
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, first: int, document_ids: torch.Tensor | None
 ) -> torch.Tensor:
+    """Queries of places first ... first + s over keys and values of all places; [s, b, heads * d]."""
+    stop = first + query.size(0)
+    if document_ids is None:
+        return _causal(query, key[:stop], value[:stop])
+    rows = zip(query.unbind(1), key.unbind(1), value.unbind(1), borders(document_ids, first, stop), strict=True)
+    return torch.stack([torch.cat(_row(*one, first)) for one in rows], 1)
+
+
+def _row(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, places: list[int], first: int
+) -> list[torch.Tensor]:
+    """One row, [s, heads, d], of documents between `places`, the first of which may begin before the queries do. Cut by
+    `split`, whose gradient is one copy: that of a slice fills a tensor as large as the whole, for each."""
+    asked = [min(end - first, end - begin) for begin, end in itertools.pairwise(places)]
+    seen = [places[0], *(end - begin for begin, end in itertools.pairwise(places)), key.size(0) - places[-1]]
+    parts = zip(query.split(asked), key.split(seen)[1:-1], value.split(seen)[1:-1], strict=True)
+    return [_causal(*(part[:, None] for part in one))[:, 0] for one in parts]
+
+
+def _causal(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """query [q, b, heads, d] are the last q places of key and value [k, b, kv_heads, d] -> [q, b, heads * d]."""
     q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
+    asked, seen = query.size(0), key.size(0)
+    mask = None
+    if asked < seen:  # torch's own causal mask would take them for the first
+        mask = torch.ones(asked, seen, dtype=torch.bool, device=query.device).tril(seen - asked)
     out = F.scaled_dot_product_attention(
-        q,
-        k,
-        v,
-        attn_mask=None if attention_mask is None else ~attention_mask,
-        is_causal=attention_mask is None,
-        enable_gqa=q.size(1) != k.size(1),
+        q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=q.size(1) != k.size(1)
     )
     return out.permute(2, 0, 1, 3).flatten(2)
 

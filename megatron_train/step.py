@@ -25,7 +25,7 @@ from conf.errors import SeedbedError
 from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
 from megatron_train import context, fp8_linear, parallel, weights
 from megatron_train import fp8 as fp8_support
-from megatron_train.documents import block_causal_mask, packed
+from megatron_train.documents import packed
 from megatron_train.model import build_chunks, transformer_config
 from megatron_train.optimizer import NotFinite, build_optimizer, set_rates
 
@@ -271,14 +271,12 @@ def _run(
         ids = batch.pop("document_ids", None)
         layout = packed(ids, parallel.device()) if packing else None
         batch = {key: value.to(parallel.device()) for key, value in batch.items()}
-        if ids is not None and not packing:  # made here, one micro-batch at a time: it is s times larger than the ids
-            batch["attention_mask"] = block_causal_mask(ids.to(parallel.device()))
         batch = context.cut(batch)
         rows = (1, -1) if packing else batch["tokens"].shape
         output = chunk(
             batch["tokens"].reshape(rows),
             None,  # position ids: rotary positions come from the place in the sequence, or in the document
-            batch.get("attention_mask"),
+            None if packing else ids,  # "attention_mask": what our attention takes for it
             labels=batch["labels"].reshape(rows),
             packed_seq_params=layout,
             output_processor=_logprobs_of_labels,

@@ -19,7 +19,7 @@ from rl.batches import Example, micro_batches
 from rl.chat import Chat
 from rl.problems import Problem
 from rl.ranks import on_main
-from rl.rollout import Sample, sample_seed
+from rl.rollout import Sample, Sampling, sample_seed
 from rl.sandbox import Sandbox
 from rl.selection import Rollout
 from rl.weight_sync import WeightSync, open_engine
@@ -91,7 +91,8 @@ class Actor:
         each = [(problem, number) for problem in chosen for number in range(stage.samples)]
         seeds = [sample_seed(self._cfg.seed, step, problem.task_id, number) for problem, number in each]
         prompts = [self._prompt(problem) for problem, _ in each]
-        return self._engine.generate(prompts, seeds, self._cfg.temperature, stage.max_response, [self._chat.end_id])
+        sampling = Sampling(self._cfg.temperature, stage.max_response, [self._chat.end_id])
+        return self._engine.generate(prompts, seeds, sampling)
 
     def judge(self, sampled: Sequence[tuple[Problem, list[int], Sample]]) -> list[Rollout]:
         """The samples with the sandbox's verdicts. Process 0 only."""
@@ -143,7 +144,7 @@ class Actor:
 
         def draw() -> list[Sample]:
             seeds = [sample_seed(cfg.seed, "probe", number) for number in range(len(self._probes))]
-            return self._engine.generate(self._probes, seeds, cfg.temperature, length)
+            return self._engine.generate(self._probes, seeds, Sampling(cfg.temperature, length))
 
         samples = on_main(draw)
         examples = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -65,32 +66,48 @@ def weighted_places(weights: Sequence[float], start: int, count: int, seed: int)
 
 
 def packed_batches(
-    examples: Sequence[Example], size: int, dp_rank: int, dp_size: int, pad_id: int, length: int
+    examples: Sequence[Example], size: int, dp_rank: int, dp_size: int, pad_id: int, length: int, multiple: int
 ) -> list[Batch]:
-    """The examples, several to a row of `length` places, in micro-batches of `size` rows; tokens, labels, loss_mask as in
-    micro_batches, and document_ids int64 [size, length], by which the step keeps a token from seeing another example.
+    """The examples, several to a row of at most `length` places, in micro-batches of `size` rows; tokens, labels, loss_mask as in
+    micro_batches, and document_ids int64 [size, s], by which the step keeps a token from seeing another example.
 
-    No token sees another example, so sums of losses are those of the examples alone, to rounding. Rows are filled first-fit
-    from the longest example down; row i goes to process i % dp_size. No example may have more than length + 1 tokens.
+    No token sees another example, so sums of losses are those of the examples alone, to rounding. There are as many rows as
+    `length`, a multiple of `multiple`, asks for and as micro-batches and processes can share; s is then the least multiple that
+    so many rows can do with, since a place without an example costs as much as another. Row i goes to process i % dp_size. No
+    example may have more than length + 1 tokens.
     """
-    rows: list[list[Example]] = []
-    room: list[int] = []
-    for example in sorted(examples, key=lambda e: -len(e.prompt) - len(e.response)):
-        need = len(example.prompt) + len(example.response) - 1
-        place = next((i for i, left in enumerate(room) if left >= need), len(rows))
-        if place == len(rows):
-            rows.append([])
-            room.append(length)
-        rows[place].append(example)
-        room[place] -= need
-    rounds = -(-len(rows) // (size * dp_size))
-    mine = [_packed_row(row, length, pad_id) for row in rows[dp_rank::dp_size]]
-    mine += [_packed_row([], length, pad_id)] * (rounds * size - len(mine))
+    lengths = sorted((_places(example) for example in examples), reverse=True)
+    together = size * dp_size
+    count = -(-len(_fill(lengths, length)) // together) * together
+    widths = range(-(-lengths[0] // multiple) * multiple, length + 1, multiple)
+    s = widths[bisect_left(widths, True, key=lambda width: len(_fill(lengths, width)) <= count)]
+    in_order = sorted(examples, key=lambda example: -_places(example))
+    rows = [[in_order[i] for i in row] for row in _fill(lengths, s)]
+    rows += [[]] * (count - len(rows))
+    mine = [_packed_row(row, s, pad_id) for row in rows[dp_rank::dp_size]]
     batches = []
-    for start in range(0, rounds * size, size):
+    for start in range(0, len(mine), size):
         some = mine[start : start + size]
         batches.append({name: torch.stack([row[name] for row in some]) for name in some[0]})
     return batches
+
+
+def _places(example: Example) -> int:
+    return len(example.prompt) + len(example.response) - 1
+
+
+def _fill(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """First-fit: the numbers of the lengths that share each row of `room` places."""
+    rows: list[list[int]] = []
+    left: list[int] = []
+    for number, length in enumerate(lengths):
+        place = next((i for i, free in enumerate(left) if free >= length), len(rows))
+        if place == len(rows):
+            rows.append([])
+            left.append(room)
+        rows[place].append(number)
+        left[place] -= length
+    return rows
 
 
 def _packed_row(examples: Sequence[Example], length: int, pad_id: int) -> Batch:

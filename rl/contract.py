@@ -34,7 +34,7 @@ from conf.schema.pretrain import ParallelConfig
 from conf.schema.rl import EngineConfig
 from megatron_train import hf
 from rl import layers
-from rl.rollout import Engine
+from rl.rollout import Engine, Sampling
 
 SEQUENCES = 3
 LIMIT = {"fp32": 1e-3, "bf16": 0.1}
@@ -173,7 +173,7 @@ def by_vllm(
         engine.load(model)
         scores = engine.score(sequences)
         outputs = engine.layers(sequences[0], scratch / "vllm.safetensors")
-        drawn = [engine.generate(sequences[:1], [1], TEMPERATURE, 8, top_p=top_p)[0] for top_p in TOP_P]
+        drawn = [engine.generate(sequences[:1], [1], Sampling(TEMPERATURE, 8, top_p=top_p))[0] for top_p in TOP_P]
     return (scores, outputs), [([*sequences[0], *sample.tokens], sample.logprobs) for sample in drawn]
 
 

@@ -35,6 +35,7 @@ from rl.pair_maker import PairMaker
 from rl.ranks import from_shares, on_main
 from rl.run_folder import start_or_resume
 from rl.run_log import RunLog
+from rl.sandbox import version
 
 Row = dict[str, Any]
 
@@ -65,7 +66,7 @@ def main(argv: list[str]) -> int:
     on_main(lambda: claim(out))
     sampling = (str(base), cfg.samples, cfg.temperature, cfg.max_prompt, cfg.max_response, cfg.seed)
     data = config_hash([p.task_id for p in train], *sampling, cfg.pairs_per_problem)
-    log = RunLog(cfg.output, "dpo", {"settings": data, "base": str(base)}, [file])
+    log = RunLog(cfg.output, "dpo", {"settings": data, "base": str(base), "sandbox": version()}, [file])
     with PairMaker(cfg, base, chat, read, out, data, log) as maker:
         while on_main(maker.advance):
             pass

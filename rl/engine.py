@@ -38,32 +38,13 @@ class Server:
 
         self._llm = LLM(**arguments, disable_log_stats=True)
 
-    def do_generate(
-        self,
-        prompts: list[list[int]],
-        seeds: list[int],
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
-        stop_ids: list[int],
-        stop: list[str],
-    ) -> dict[str, Any]:
-        """One sample a prompt."""
+    def do_generate(self, prompts: list[list[int]], seeds: list[int], sampling: dict[str, Any]) -> dict[str, Any]:
+        """One sample a prompt. sampling: the fields of rl.rollout.Sampling."""
         from vllm import SamplingParams
 
-        params = [
-            SamplingParams(
-                temperature=temperature,
-                top_p=top_p,
-                max_tokens=max_tokens,
-                seed=seed,
-                logprobs=0,
-                stop_token_ids=stop_ids,
-                stop=stop or None,
-                detokenize=bool(stop),
-            )
-            for seed in seeds
-        ]
+        stop_ids, stop = sampling.pop("stop_ids"), sampling.pop("stop")
+        sampling |= {"stop_token_ids": stop_ids, "stop": stop or None, "detokenize": bool(stop), "logprobs": 0}
+        params = [SamplingParams(seed=seed, **sampling) for seed in seeds]
         outputs = self._llm.generate([{"prompt_token_ids": ids} for ids in prompts], params, use_tqdm=False)
         samples = [output.outputs[0] for output in outputs]
         return {

@@ -28,7 +28,7 @@ from rl import compare, heldout_code, matrix_page, problems, rewards, scores
 from rl.chat import Chat
 from rl.heldout_code import Infilling
 from rl.problems import Problem
-from rl.rollout import Engine, sample_seed
+from rl.rollout import AnyEngine, Engine, Sampling, sample_seed
 from rl.sandbox import Sandbox
 
 # A function body has ended where the next line starts at the margin. Same idea as Codex's stop sequences (arXiv
@@ -113,7 +113,7 @@ def load_benchmark(name: str) -> list[Problem]:
 
 
 def assess(
-    engine: Engine,
+    engine: AnyEngine,
     sandbox: Sandbox,
     chat: Chat,
     chosen: Sequence[Problem],
@@ -140,7 +140,7 @@ def assess(
         )
     seeds = [sample_seed(seed, problem.task_id, i % samples) for i, problem in enumerate(each)]
     stop = STOP if chosen[0].continues else ()
-    drawn = engine.generate(kept, seeds, temperature, max_tokens, [chat.end_id], stop)
+    drawn = engine.generate(kept, seeds, Sampling(temperature, max_tokens, [chat.end_id], stop))
     completions = [s.text if stop else chat.decode(s.tokens) for s in drawn]
     judged = rewards.score(sandbox, each, [program(p, text) for p, text in zip(each, completions, strict=True)])
     items = []

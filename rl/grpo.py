@@ -13,6 +13,7 @@ next step's rollouts while this one trains; a checkpoint holds what was drawn. O
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from rl.progress import Stopwatch, line
 from rl.ranks import on_main
 from rl.run_folder import start_or_resume
 from rl.run_log import RunLog
+from rl.sandbox import version
 from rl.selection import Selection, log_rows, select, statistics
 
 SPLITS = ("train", "heldout")
@@ -73,13 +75,24 @@ def main(argv: list[str]) -> int:
         data = config_hash([p.task_id for p in train], *sampling)
         extra = start_or_resume(state, base, out, data, cfg, logs=("rollouts.jsonl",))
         actor.restore(extra.get("drawn_ahead"))
-        log = RunLog(cfg.output, "grpo", {"settings": data, "base": str(base)}, list(files.values()))
+        on_main(lambda: _compare_sandbox(extra.get("sandbox"), state.step))
+        settings = {"settings": data, "base": str(base), "sandbox": version()}
+        log = RunLog(cfg.output, "grpo", settings, list(files.values()))
         on_main(lambda: _start_tables(log, read, state.step, out))
         _train(cfg, state, actor, chat.end_id, train, heldout, data, out, log)
         hf.export(state, out / "hf", base)
         _say(actor.contract(state, out / "hf"), out / "hf")
         parallel.stop()
     return 0
+
+
+def _compare_sandbox(before: str | None, step: int) -> None:
+    if before not in (None, version()):
+        print(
+            f"note: up to step {step} the sandbox was version {before}, now it is {version()}; "
+            "`python -m rl.rescore` tells which rewards change",
+            file=sys.stderr,
+        )
 
 
 def _start_tables(log: RunLog, read: dict[str, list[tuple[problems.Row, Problem]]], step: int, out: Path) -> None:
@@ -142,7 +155,8 @@ def _train(
                 metrics.append(out / "rollouts.jsonl", sample)
         _log(row, cfg, clock, out)
         if last or state.step % cfg.save_every == 0:
-            checkpoint.save(state, out / "checkpoints", {"data": data, "drawn_ahead": actor.drawn_ahead()}, cfg.keep)
+            extra = {"data": data, "drawn_ahead": actor.drawn_ahead(), "sandbox": version()}
+            checkpoint.save(state, out / "checkpoints", extra, cfg.keep)
             on_main(lambda: log.rollouts_of_steps(out / "rollouts.jsonl", state.step))
 
 

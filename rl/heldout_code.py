@@ -18,7 +18,7 @@ from deltalake import DeltaTable
 from transformers import AutoTokenizer
 
 from conf.errors import SeedbedError
-from rl.rollout import Engine
+from rl.rollout import Engine, Sampling
 
 # Names of the report (Sec 2.2.6), in its order: suffix, prefix, middle.
 SUFFIX, PREFIX, MIDDLE = "<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>"
@@ -128,7 +128,7 @@ class Infilling:
         room = LINE_TOKENS if kind == "line" else SPAN_TOKENS
         prompts = [self.prompt(gap, room) for gap in chosen]
         stop = [self._end] if self._end is not None else []
-        drawn = engine.generate(prompts, [0] * len(prompts), 0.0, room, stop)
+        drawn = engine.generate(prompts, [0] * len(prompts), Sampling(0.0, room, stop))
         items = []
         for gap, sample in zip(chosen, drawn, strict=True):
             text = self._tokenizer.decode(sample.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
-from rl.rollout import AnyEngine, Sample
+from rl.rollout import AnyEngine, Sample, Sampling
 
 T = TypeVar("T")
 
@@ -41,18 +41,10 @@ class HttpEngine(AnyEngine):
         self._version = ""
         self._restore: Callable[[], None] | None = None
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        seeds: Sequence[int],
-        temperature: float,
-        max_tokens: int,
-        stop_ids: Sequence[int] = (),
-        stop: Sequence[str] = (),
-        top_p: float = 1.0,
-    ) -> list[Sample]:
-        common = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens, "logprobs": 0}
-        common |= {"stop_token_ids": list(stop_ids), "stop": list(stop), "return_token_ids": True}
+    def generate(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> list[Sample]:
+        common: dict[str, Any] = {name: getattr(sampling, name) for name in ("temperature", "top_p", "max_tokens")}
+        common |= {"stop_token_ids": list(sampling.stop_ids), "stop": list(sampling.stop)}
+        common |= {"logprobs": 0, "return_token_ids": True}
         each = [{"prompt": list(ids), "seed": seed, **common} for ids, seed in zip(prompts, seeds, strict=True)]
         answers = self._under_one_policy(lambda: self._complete(each))
         return [
@@ -60,7 +52,7 @@ class HttpEngine(AnyEngine):
                 tokens=answer["token_ids"],
                 logprobs=answer["logprobs"]["token_logprobs"],
                 finished=answer["finish_reason"] == "stop",
-                text=answer["text"] if stop else "",
+                text=answer["text"] if sampling.stop else "",
             )
             for answer in answers
         ]

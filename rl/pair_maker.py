@@ -12,10 +12,10 @@ from typing import Any
 from conf.errors import SeedbedError
 from conf.schema.rl import DpoConfig
 from megatron_train import metrics
-from rl import pairs, problems, rewards
+from rl import pairs, problems, rewards, weight_sync
 from rl.chat import Chat
 from rl.problems import Problem
-from rl.rollout import Engine, sample_seed
+from rl.rollout import Sampling, sample_seed
 from rl.run_log import RunLog
 from rl.sandbox import Sandbox
 
@@ -67,9 +67,12 @@ class PairMaker:
                 self._log.pairs(metrics.rows(self._out / "pairs.jsonl"))
                 return False
             if len(self._rows) < len(self._train) * self._cfg.samples:
-                log = self._out / "engine.log"
-                engine = Engine(self._base, self._cfg.max_length, self._cfg.engine, log)
+                cfg = self._cfg
+                engine = weight_sync.open_engine(self._base, cfg.max_length, cfg.engine, self._out / "engine.log")
                 self._engine = self._owned.enter_context(engine)
+                if cfg.engine.url:  # whatever a server holds, it is to sample the model that training starts from
+                    sums = weight_sync.sums_of_folder(self._base, cfg.engine.dtype)
+                    weight_sync.give_folder(engine, self._base, sums)
                 self._sandbox = self._owned.enter_context(Sandbox(workers=self._cfg.sandbox.workers or None))
         done = len(self._rows) // self._cfg.samples
         if done == len(self._train):
@@ -125,7 +128,7 @@ class PairMaker:
                 )
         seeds = [sample_seed(cfg.seed, problem.task_id, number) for problem, number in each]
         asked = [prompts[problem.task_id] for problem, _ in each]
-        drawn = self._engine.generate(asked, seeds, cfg.temperature, cfg.max_response, [self._chat.end_id])
+        drawn = self._engine.generate(asked, seeds, Sampling(cfg.temperature, cfg.max_response, [self._chat.end_id]))
         texts = [self._chat.decode(sample.tokens) for sample in drawn]
         programs = [rewards.extract_program(text) for text in texts]
         judged = rewards.score(self._sandbox, [problem for problem, _ in each], programs)

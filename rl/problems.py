@@ -144,12 +144,13 @@ def parse(row: Row) -> Problem:
     """One row of a file. Raises KeyError for a missing field, SeedbedError for tests in no known form."""
     tests = formats.tests(row)
     difficulty = float(row.get("difficulty", 0.0))
+    solution = formats.reference(row)
+    # MBPP has Windows line ends, which a model would learn to write.
+    code = solution.replace("\r\n", "\n") if isinstance(solution, str) else ""
     if "entry_point" in row:
-        code = row["prompt"] + row["canonical_solution"]
         return Problem(str(row["task_id"]), row["prompt"], code, tests, True, difficulty)
     # MBPP's authors put the tests under the text as well (arXiv 2108.07732 Sec 4.1).
     prompt = row["prompt"] if "prompt" in row else "\n".join([row["text"], "It must satisfy:", *row["test_list"]])
-    code = row.get("code", "").replace("\r\n", "\n")  # MBPP has Windows line ends, which a model would learn to write
     return Problem(str(row["task_id"]), prompt, code, tests, difficulty=difficulty)
 
 

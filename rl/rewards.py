@@ -4,12 +4,14 @@ cannot say."""
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rl.problems import Problem
 from rl.sandbox import Job, Limits, Sandbox
+from rl.sandbox.reference import UNFIT
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 # The margin takes no line breaks: a completion of many empty lines would cost the square of their number.
@@ -38,10 +40,16 @@ def extract_program(completion: str) -> str:
 
 
 def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]) -> list[Reward]:
-    """Rewards of programs[i] for problems[i], in order. The same program for the same problem is judged once."""
+    """Rewards of programs[i] for problems[i], in order. The same program for the same problem is judged once.
+
+    A problem's own solution is judged first and stretches the limits where it is slow. A problem whose solution fails is named on
+    stderr; its programs are not counted.
+    """
     distinct = list(dict.fromkeys(zip(problems, programs, strict=True)))
-    jobs = (Job(p.task_id, program, p.tests) for p, program in distinct)
+    jobs = (Job(p.task_id, program, p.tests, reference=p.code) for p, program in distinct)
     verdicts = dict(zip(distinct, sandbox.run(jobs), strict=True))
+    for task, reason in {v.task_id: v.reason for v in verdicts.values() if v.reason.startswith(UNFIT)}.items():
+        print(f"dropped: task {task!r}: {reason}", file=sys.stderr)
     rewards = []
     for pair in zip(problems, programs, strict=True):
         verdict = verdicts[pair]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +38,17 @@ COMMAND = (sys.executable, "-m", "rl.engine")
 
 
 @dataclass(frozen=True)
+class Sampling:
+    """How every prompt of one request is answered. stop_ids end a response and belong to it; stop strings end it and do not."""
+
+    temperature: float
+    max_tokens: int
+    stop_ids: Sequence[int] = ()
+    stop: Sequence[str] = ()
+    top_p: float = 1.0
+
+
+@dataclass(frozen=True)
 class Sample:
     """One response: token ids, their log-probabilities under the distribution sampled from, whether it ended by itself within the
     length limit, and its text where stop strings were given (else empty)."""
@@ -52,16 +63,7 @@ class AnyEngine(ABC):
     """What samples a policy and takes new weights, wherever it runs."""
 
     @abstractmethod
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        seeds: Sequence[int],
-        temperature: float,
-        max_tokens: int,
-        stop_ids: Sequence[int] = (),
-        stop: Sequence[str] = (),
-        top_p: float = 1.0,
-    ) -> list[Sample]:
+    def generate(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> list[Sample]:
         """One sample for each prompt, from its own seed."""
 
     @abstractmethod
@@ -126,28 +128,11 @@ class Engine(AnyEngine):
             )
         self._ready = False
 
-    def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        seeds: Sequence[int],
-        temperature: float,
-        max_tokens: int,
-        stop_ids: Sequence[int] = (),
-        stop: Sequence[str] = (),
-        top_p: float = 1.0,
-    ) -> list[Sample]:
+    def generate(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> list[Sample]:
         """The cache is emptied first, so that the same request gives the same samples, whatever was asked before."""
         self.forget()
-        reply = self._ask(
-            "generate",
-            prompts=[list(p) for p in prompts],
-            seeds=list(seeds),
-            temperature=temperature,
-            top_p=top_p,
-            max_tokens=max_tokens,
-            stop_ids=list(stop_ids),
-            stop=list(stop),
-        )
+        asked = {"prompts": [list(p) for p in prompts], "seeds": list(seeds), "sampling": asdict(sampling)}
+        reply = self._ask("generate", **asked)
         return [Sample(**sample) for sample in reply["samples"]]
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:

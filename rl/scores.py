@@ -19,14 +19,14 @@ EXACT = 14  # items that differ, up to which all 2^n sign patterns are tried
 
 
 def pass_at(items: Sequence[Item]) -> dict[str, float]:
-    """Mean pass@k over the items for k = 1, 2, 4 ... up to the samples that every item has a verdict on."""
-    counts = [_counts(item) for item in items]
+    """Mean pass@k over the items that have a verdict, for k = 1, 2, 4 ... up to the samples that each of them has one on."""
+    counts = _with_verdict(items)
     return {f"pass@{k}": sum(unbiased_pass_at_k(n, c, k) for n, c in counts) / len(counts) for k in _ks(counts)}
 
 
 def intervals(items: Sequence[Item], seed: int = 1) -> dict[str, tuple[float, float]]:
     """The 95 % percentile interval of each pass@k over resampled items: how much depends on which problems were asked."""
-    counts = [_counts(item) for item in items]
+    counts = _with_verdict(items)
     return {
         f"pass@{k}": _interval(np.array([unbiased_pass_at_k(n, c, k) for n, c in counts]), seed) for k in _ks(counts)
     }
@@ -86,6 +86,11 @@ def _counts(item: Item) -> tuple[int, int]:
     """(samples with a verdict, those that pass)."""
     verdicts = [sample["verdict"] for sample in item["samples"] if sample["verdict"] != "infrastructure"]
     return len(verdicts), verdicts.count("pass")
+
+
+def _with_verdict(items: Sequence[Item]) -> list[tuple[int, int]]:
+    """_counts of the items that have a verdict: not those of a problem whose own solution fails."""
+    return [counts for item in items if (counts := _counts(item))[0]]
 
 
 def _share(item: Item) -> float:

@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
         mine = parallel.dp_rank(), parallel.dp_size()
         if cfg.pack_length:
             length = -(-cfg.pack_length // multiple) * multiple
-            return packed_batches(examples, cfg.batch.micro, *mine, chat.end_id, length)
+            return packed_batches(examples, cfg.batch.micro, *mine, chat.end_id, length, multiple)
         return micro_batches(examples, cfg.batch.micro, *mine, chat.end_id, multiple)
 
     def draw(start: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from conf.errors import SeedbedError
@@ -22,6 +21,29 @@ NCCL_PORT = 29511  # where trainer process 0 waits for the server's workers
 def open_engine(model: Path, max_length: int, cfg: EngineConfig, log: Path) -> AnyEngine:
     """The server at cfg.url, or else a process of its own that loads `model`."""
     return HttpEngine(cfg) if cfg.url else Engine(model, max_length, cfg, log)
+
+
+def give_folder(engine: AnyEngine, folder: Path, sums: Sums) -> None:
+    """The weights of an HF folder, whose checksums are `sums`, to an engine that sees it, and again to a server that loses them.
+
+    Raises SeedbedError, naming a tensor, when the engine computes with another weight.
+    """
+
+    def give() -> None:
+        engine.load(folder)
+        weight_sums.check(sums, engine.sums())
+
+    give()
+    if isinstance(engine, HttpEngine):
+        engine.named(weight_sums.version(sums), give)
+
+
+def sums_of_folder(folder: Path, dtype: str) -> Sums:
+    """Checksum of each tensor of an HF folder, rounded to an engine's dtype."""
+    sums = Sums(dtype)
+    for name, tensor in hf.stored(folder):
+        sums.add(name, tensor)
+    return sums
 
 
 class WeightSync:
@@ -44,26 +66,20 @@ class WeightSync:
         on_main(lambda: self._settle(sums))
 
     def _settle(self, sums: Sums) -> None:
-        assert self._engine is not None
         if self._nccl is None:
-            self._engine.load(self._folder)
-        else:
-            self._engine.forget()
+            assert self._engine is not None
+            give_folder(self._engine, self._folder, sums)
+            return
+        assert isinstance(self._engine, HttpEngine)
+        self._engine.forget()
         weight_sums.check(sums, self._engine.sums())
-        if isinstance(self._engine, HttpEngine):
-            self._engine.named(weight_sums.version(sums), self._again(sums))
+        self._engine.named(weight_sums.version(sums), self._lost)
 
-    def _again(self, sums: Sums) -> Callable[[], None]:
-        def restore() -> None:
-            if self._nccl is not None:
-                raise SeedbedError(
-                    f"{self._cfg.url} has lost its weights, and NCCL cannot bring them back within a step",
-                    "start the run again: it goes on from its last checkpoint",
-                )
-            self._engine.load(self._folder)
-            weight_sums.check(sums, self._engine.sums())
-
-        return restore
+    def _lost(self) -> None:
+        raise SeedbedError(
+            f"{self._cfg.url} has lost its weights, and NCCL cannot bring them back within a step",
+            "start the run again: it goes on from its last checkpoint",
+        )
 
     def close(self) -> None:
         if self._nccl is not None:

@@ -109,7 +109,7 @@ class SftConfig:
     demonstrations: int = 300  # reference solutions trained on; the paper's warm-up is deliberately small (Sec 3.2)
     max_length: int = 128  # tokens of prompt and response; longer demonstrations are refused
     pack_length: int = (
-        0  # several demonstrations a row of so many tokens, each blind to the others (Sec 3.1); 0 = one a row
+        0  # several demonstrations a row of at most so many tokens, each blind to the others (Sec 3.1); 0 = one a row
     )
     # Demonstrations are drawn in proportion to difficulty ** this (the report favours harder ones, Sec 3.1, and gives no rule);
     # 0 = each once a pass. `difficulty`, above 0, is a field of the problems.
@@ -194,10 +194,10 @@ class DpoConfig:
         _check_batch(self.batch)
         _check_temperature(self.temperature)
         self.engine.check()
-        if self.engine.url:
+        if self.engine.transfer == "nccl":
             raise SeedbedError(
-                f"engine.url={self.engine.url}: rl.dpo samples one model, with an engine of its own",
-                "leave engine.url empty",
+                "engine.transfer=nccl: rl.dpo samples one model, whose folder a server sees",
+                "use engine.transfer=safetensors",
             )
         for name in ("prompts", "pairs_per_problem", "max_prompt", "max_response"):
             _positive(name, getattr(self, name))

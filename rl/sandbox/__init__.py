@@ -15,5 +15,17 @@ are plain data, tricks of the program can change its answers and nothing else.
 
 from rl.sandbox.pool import Sandbox
 from rl.sandbox.verdict import OUTCOMES, CallTests, Job, Limits, ProjectTests, StdioTests, Tests, Verdict
+from rl.sandbox.version import version
 
-__all__ = ["OUTCOMES", "CallTests", "Job", "Limits", "ProjectTests", "Sandbox", "StdioTests", "Tests", "Verdict"]
+__all__ = [
+    "OUTCOMES",
+    "CallTests",
+    "Job",
+    "Limits",
+    "ProjectTests",
+    "Sandbox",
+    "StdioTests",
+    "Tests",
+    "Verdict",
+    "version",
+]

@@ -13,8 +13,14 @@ from dataclasses import dataclass
 _FENCED = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 _CORRECTNESS = r"CORRECTNESS (10|[0-9])"
 _DIFFICULTY = r"DIFFICULTY (10|[1-9]) TOPIC ([a-zA-Z0-9+#./ -]{1,60})"
-# Steps whose answers a server with structured output can hold to their form: one paragraph, then the line.
-FORMS = {"judge": rf"[^\n]{{1,600}}\n{_CORRECTNESS}", "difficulty": rf"[^\n]{{1,600}}\n{_DIFFICULTY}"}
+_TESTS = r"```python\n(assert [^\n]{1,200}\n){5,10}```"
+# Steps whose answers a server with structured output can hold to their form: one paragraph and the line, or blocks of code.
+FORMS = {
+    "judge": rf"[^\n]{{1,600}}\n{_CORRECTNESS}",
+    "difficulty": rf"[^\n]{{1,600}}\n{_DIFFICULTY}",
+    "tests": _TESTS,
+    "repair": rf"```python\n[^`]+\n```\n{_TESTS}",
+}
 TASK_CHARACTERS = (40, 6_000)  # shorter says nothing, longer is a model that does not stop
 PROGRAM_CHARACTERS = 40_000
 

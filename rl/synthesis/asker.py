@@ -18,7 +18,8 @@ from conf.loader import config_hash
 from conf.schema.rl import SynthesisConfig
 from megatron_train import hf
 from rl.chat import Chat
-from rl.rollout import Engine, sample_seed
+from rl.rollout import Engine, Sampling, sample_seed
+from rl.synthesis import answers
 from spark_jobs.oracle import endpoint, weights
 from spark_jobs.oracle.endpoint import Answer
 from spark_jobs.oracle.journal import Journal
@@ -82,13 +83,8 @@ class Asker:
             if not fitting:
                 continue
             seeds = [sample_seed(self._cfg.seed, key) for key, _ in fitting]
-            samples = self._engine.generate(
-                [ids for _, ids in fitting],
-                seeds,
-                self._cfg.temperature,
-                self._cfg.max_answer_tokens,
-                [self._chat.end_id],
-            )
+            sampling = Sampling(self._cfg.temperature, self._cfg.max_answer_tokens, [self._chat.end_id])
+            samples = self._engine.generate([ids for _, ids in fitting], seeds, sampling)
             for (key, ids), sample in zip(fitting, samples, strict=True):
                 self.meter.add(len(ids), len(sample.tokens))
                 self._keep(Answer(key, self._chat.decode(sample.tokens), "", len(ids), len(sample.tokens)))
@@ -117,7 +113,8 @@ def _identity(cfg: SynthesisConfig) -> dict[str, Any]:
         )
     sampling = {"temperature": cfg.temperature, "seed": cfg.seed, "max_tokens": cfg.max_answer_tokens}
     if cfg.source == "endpoint":
-        return {"source": cfg.source, "model": cfg.model, "structured": cfg.endpoint.structured, **sampling}
+        forms = config_hash(answers.FORMS) if cfg.endpoint.structured else ""
+        return {"source": cfg.source, "model": cfg.model, "structured": forms, **sampling}
     # The folder's place does not matter, what it holds does.
     held = {"weights": weights.identity(cfg.model), "length": cfg.max_tokens, "dtype": cfg.engine.dtype}
     return {"source": cfg.source, **held, **sampling}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from megatron_train.documents import beginnings, block_causal_mask, packed
+from megatron_train.documents import beginnings, borders, packed
+from megatron_train.model import _attend
 
 IDS = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 2]])
 
@@ -20,7 +22,27 @@ def test_the_packed_form_knows_the_longest_document():
     assert form.cu_seqlens_q.dtype == torch.int32  # Transformer Engine's kernels read no other
 
 
-def test_the_mask_lets_a_token_see_what_came_before_it_in_its_document():
-    seen = ~block_causal_mask(IDS)[:, 0]
-    assert seen[0].tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
-    assert seen[1].tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 0, 1]]
+def test_borders_of_a_part_begin_with_the_document_that_its_first_place_is_in():
+    assert borders(IDS, 0, 4) == [[0, 2, 4], [0, 3, 4]]
+    assert borders(IDS, 1, 3) == [[0, 2, 3], [0, 3]]
+    assert borders(IDS, 2, 4) == [[2, 4], [0, 3, 4]]
+
+
+@pytest.mark.parametrize(("first", "stop"), [(0, 24), (6, 12), (12, 18), (18, 24)])
+def test_attention_a_document_at_a_time_is_attention_under_a_mask(first, stop):
+    """Also for a part of the places, as context parallelism has them; values and gradients."""
+    generator = torch.Generator().manual_seed(1)
+    ids = (torch.rand(3, 24, generator=generator) < 1 / 5).cumsum(1)
+    given = [torch.randn(24, 3, heads, 8, generator=generator, requires_grad=True) for heads in (4, 2, 2)]
+    may = (ids[:, None, :, None] == ids[:, None, None, :]) & torch.ones(24, 24, dtype=torch.bool).tril()
+    q, k, v = (t.permute(1, 2, 0, 3) for t in given)
+    q, k, v = q[:, :, first:stop], k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
+    weights = (q @ k.mT / 8**0.5).masked_fill(~may[:, :, first:stop], -torch.inf).softmax(-1)
+    expected = (weights @ v).permute(2, 0, 1, 3).flatten(2)
+    found = _attend(given[0][first:stop], *given[1:], first, ids)
+    torch.testing.assert_close(found, expected)
+    upstream = torch.randn(found.shape, generator=generator)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, given, upstream), torch.autograd.grad(expected, given, upstream), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs)

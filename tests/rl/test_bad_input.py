@@ -10,7 +10,7 @@ import pytest
 from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
 from rl import problems, rewards, rollout
-from rl.rollout import Engine
+from rl.rollout import Engine, Sampling
 from rl.sandbox import Limits, Sandbox
 
 PROBLEM = problems.parse({"task_id": "p", "prompt": "double", "code": "", "test_list": ["assert f(2) == 4"]})
@@ -57,9 +57,9 @@ sys.exit(9)
 def test_an_engine_that_dies_while_it_samples_is_an_error_that_says_how_to_go_on(tmp_path, monkeypatch):
     with engine_that(DIES, tmp_path, monkeypatch) as engine:
         with pytest.raises(SeedbedError, match="the engine ended with exit code 9: out of memory") as caught:
-            engine.generate([[1, 2]], [1], 1.0, 8)
+            engine.generate([[1, 2]], [1], Sampling(1.0, 8))
         with pytest.raises(SeedbedError, match="the engine ended with exit code 9"):  # and not a hang
-            engine.generate([[1, 2]], [1], 1.0, 8)
+            engine.generate([[1, 2]], [1], Sampling(1.0, 8))
     assert "goes on from its last checkpoint" in caught.value.fix
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from megatron_train.documents import block_causal_mask
 from rl.batches import Example, micro_batches, packed_batches, places, weighted_places
 
 ONE = Example([10, 11, 12], [20, 21], {"advantage": 0.5}, {"old_logprobs": [-1.0, -2.0]})
@@ -66,14 +65,26 @@ EXAMPLES = [Example([5 + i] * (1 + i % 3), [40 + i] * (2 + i % 4), {}, {}) for i
 
 @pytest.mark.parametrize(("size", "dp"), [(1, 1), (2, 1), (2, 3)])
 def test_packing_keeps_every_example_once_and_gives_processes_equally_many_batches(size, dp):
-    shares = [packed_batches(EXAMPLES, size, rank, dp, pad_id=0, length=12) for rank in range(dp)]
+    shares = [packed_batches(EXAMPLES, size, rank, dp, pad_id=0, length=12, multiple=2) for rank in range(dp)]
     assert len({len(share) for share in shares}) == 1
+    [shape] = {batch["tokens"].shape for share in shares for batch in share}  # a pipeline takes no other
+    assert shape[0] == size
+    assert shape[1] <= 12
+    assert shape[1] % 2 == 0
     seen = []
     for batch in (batch for share in shares for batch in share):
-        assert batch["tokens"].shape == batch["labels"].shape == (size, 12)
-        assert batch["document_ids"].shape == (size, 12)
+        assert batch["labels"].shape == batch["document_ids"].shape == shape
         seen += batch["labels"][batch["loss_mask"] > 0].tolist()
     assert sorted(seen) == sorted(token for example in EXAMPLES for token in example.response)
+
+
+def test_rows_are_as_short_as_their_number_allows():
+    """Eight examples of four places: three to a row of 15, so three rows; of 12 places, for nothing is gained by more."""
+    examples = [Example([1, 2], [3, 4, 5], {}, {})] * 8
+    [batch] = packed_batches(examples, 3, 0, 1, pad_id=0, length=15, multiple=1)
+    assert batch["tokens"].shape == (3, 12)
+    [batch] = packed_batches(examples, 4, 0, 1, pad_id=0, length=15, multiple=1)  # the fourth row is there anyway
+    assert batch["tokens"].shape == (4, 8)
 
 
 def test_packed_log_probabilities_are_those_of_each_example_alone(tiny_model):
@@ -89,8 +100,10 @@ def test_packed_log_probabilities_are_those_of_each_example_alone(tiny_model):
         return sorted(zip(batch["labels"][kept].tolist(), found[kept].tolist(), strict=True))
 
     packed = []
-    for batch in packed_batches(EXAMPLES, 2, 0, 1, pad_id=0, length=12):
-        blocked = block_causal_mask(batch["document_ids"]).float() * torch.finfo(torch.float32).min
+    for batch in packed_batches(EXAMPLES, 2, 0, 1, pad_id=0, length=12, multiple=1):
+        ids = batch["document_ids"]
+        other = ids[:, None, :, None] != ids[:, None, None, :]
+        blocked = (other | torch.ones(other.shape[2:]).triu(1).bool()).float() * torch.finfo(torch.float32).min
         packed += logprobs(batch, blocked)
     [alone] = micro_batches(EXAMPLES, len(EXAMPLES), 0, 1, pad_id=0, multiple=1)
     expected = logprobs(alone, None)

@@ -46,7 +46,7 @@ class Parrot:
     def __init__(self, chat, answer: str):
         self.chat, self.answer, self.seeds = chat, answer, []
 
-    def generate(self, prompts, seeds, temperature, max_tokens, stop_ids, stop):
+    def generate(self, prompts, seeds, sampling):
         self.seeds = list(seeds)
         texts = [self.answer if i < 2 else "no" for i in range(len(prompts))]
         return [Sample(self.chat.response(text), [], True, text) for text in texts]

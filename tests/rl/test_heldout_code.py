@@ -77,7 +77,7 @@ class Oracle:
     def __init__(self, infilling, answers=()):
         self.infilling, self.answers, self.prompts = infilling, answers, []
 
-    def generate(self, prompts, seeds, temperature, max_tokens, stop_ids):
+    def generate(self, prompts, seeds, sampling):
         self.prompts = prompts
         return [Sample(self.infilling._ids(text), [], True, "") for text in self.answers]
 

@@ -13,6 +13,7 @@ from conf.loader import load
 from conf.schema.rl import DpoConfig, EngineConfig, GrpoConfig
 from rl import serve
 from rl.http_engine import HttpEngine
+from rl.rollout import Sampling
 from tests.rl.http_server import State, serving
 
 PROMPTS = [[i, i + 1] for i in range(40)]
@@ -24,7 +25,7 @@ def engine_at(url: str, **fields) -> HttpEngine:
 
 
 def tokens(engine: HttpEngine) -> list[int]:
-    return [sample.tokens[0] for sample in engine.generate(PROMPTS, SEEDS, 1.0, 4)]
+    return [sample.tokens[0] for sample in engine.generate(PROMPTS, SEEDS, Sampling(1.0, 4))]
 
 
 def expected(weights: str) -> list[int]:
@@ -96,7 +97,11 @@ def test_settings_that_cannot_work_are_refused():
         (GrpoConfig, ["engine.transfer=nccl"], "engine.transfer=nccl without engine.url"),
         (GrpoConfig, ["engine.transfer=ipc"], "engine.transfer='ipc' is unknown"),
         (GrpoConfig, ["engine.dtype=fp32"], "engine.dtype='fp32' is unknown"),
-        (DpoConfig, ["engine.url=http://x:1"], "engine.url=http://x:1: rl.dpo samples one model"),
+        (
+            DpoConfig,
+            ["engine.url=http://x:1", "engine.transfer=nccl"],
+            "engine.transfer=nccl: rl.dpo samples one model",
+        ),
     ):
         with pytest.raises(SeedbedError, match=said):
             load(schema, None, overrides)

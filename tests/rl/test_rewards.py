@@ -6,7 +6,7 @@ import pytest
 
 from rl import problems, rewards
 from rl.rewards import Reward, extract_program
-from rl.sandbox import Sandbox, Verdict
+from rl.sandbox import Limits, Sandbox, Verdict
 
 DOUBLE = problems.parse(
     {"task_id": "d", "prompt": "double", "code": "def f(x):\n    return x * 2", "test_list": ["assert f(2) == 4"]}
@@ -60,6 +60,22 @@ def test_an_outage_is_never_a_wrong_answer():
     scored = rewards.score(Recorder("infrastructure"), [DOUBLE], ["def f(x): return 1"])
     assert not scored[0].counted
     assert rewards.mean_reward([*scored, Reward(1.0, True, False, "pass", "")]) == 1.0
+
+
+def test_the_problems_own_solution_stretches_the_limit_and_where_it_fails_nothing_is_counted(capsys):
+    slow = "import time\ndef f(x):\n    while time.process_time() < 0.9: pass\n    return 2 * x"
+    rows = [
+        {"task_id": "slow", "prompt": "p", "code": slow, "test_list": ["assert f(2) == 4"]},
+        {"task_id": "wrong", "prompt": "p", "code": "def f(x): return x", "test_list": ["assert f(2) == 4"]},
+    ]
+    chosen = [problems.parse(row) for row in rows]
+    with Sandbox(1, Limits(cpu_seconds=0.5, wall_seconds=9)) as sandbox:
+        first, second = rewards.score(sandbox, chosen, [slow.replace("2 * x", "x * 2"), "def f(x): return 2 * x"])
+    assert (first.verdict, first.counted) == ("pass", True)
+    assert (second.verdict, second.counted) == ("infrastructure", False)
+    assert capsys.readouterr().err == "dropped: task 'wrong': the problem's reference does not pass its tests: " + (
+        "fail: AssertionError in `assert f(2) == 4`\n"
+    )
 
 
 def test_the_same_program_for_the_same_problem_is_judged_once():

@@ -13,7 +13,7 @@ import pytest
 from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
 from rl.chat import Chat
-from rl.rollout import Engine, _environment, sample_seed
+from rl.rollout import Engine, Sampling, _environment, sample_seed
 from tests.rl.conftest import write_model
 
 
@@ -60,10 +60,10 @@ def test_scores_agree_with_transformers(engine, tiny_model):
 def test_a_sample_depends_on_its_seed_and_prompt_alone(engine, tiny_model):
     chat = Chat(tiny_model)
     prompts = [chat.prompt(text) for text in ("one", "two", "three")]
-    first = engine.generate(prompts, [1, 2, 3], 1.0, 12, [chat.end_id])
-    engine.generate([prompts[0]] * 5, [9] * 5, 0.7, 20, [chat.end_id])
-    assert engine.generate(prompts, [1, 2, 3], 1.0, 12, [chat.end_id]) == first
-    assert engine.generate(prompts, [4, 5, 6], 1.0, 12, [chat.end_id]) != first
+    first = engine.generate(prompts, [1, 2, 3], Sampling(1.0, 12, [chat.end_id]))
+    engine.generate([prompts[0]] * 5, [9] * 5, Sampling(0.7, 20, [chat.end_id]))
+    assert engine.generate(prompts, [1, 2, 3], Sampling(1.0, 12, [chat.end_id])) == first
+    assert engine.generate(prompts, [4, 5, 6], Sampling(1.0, 12, [chat.end_id])) != first
 
 
 @pytest.mark.slow
@@ -73,7 +73,7 @@ def test_sampled_logprobs_are_those_of_the_tempered_distribution(engine, tiny_mo
 
     chat = Chat(tiny_model)
     prompt = chat.prompt("one")
-    [sample] = engine.generate([prompt], [5], 0.5, 8, [chat.end_id])
+    [sample] = engine.generate([prompt], [5], Sampling(0.5, 8, [chat.end_id]))
     with torch.no_grad():
         logits = LlamaForCausalLM.from_pretrained(tiny_model)(torch.tensor([prompt + sample.tokens])).logits[0]
     tempered = torch.log_softmax(logits.float() / 0.5, -1)[len(prompt) - 1 : -1]

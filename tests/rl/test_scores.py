@@ -31,6 +31,11 @@ def test_the_interval_of_equal_items_is_a_point_and_widens_with_their_spread():
     assert scores.intervals(items(*"pf" * 50)) == scores.intervals(items(*"pf" * 50))
 
 
+def test_a_problem_that_could_not_be_judged_counts_nowhere_and_leaves_the_others_their_scores():
+    assert scores.pass_at(items("pf", "ii")) == scores.pass_at(items("pf")) == {"pass@1": 0.5, "pass@2": 1.0}
+    assert scores.intervals(items("pf", "ii")) == scores.intervals(items("pf"))
+
+
 def test_one_sample_an_item_is_mcnemars_exact_test():
     before, after = items(*"ffffffppp"), items(*"pppppffpp")
     found = scores.paired(before, after)

@@ -257,6 +257,9 @@ def test_answers_hold_what_was_asked_for_or_nothing():
     assert isinstance(answers.correctness("CORRECTNESS 10\nmore"), Fault)
     for step, line in (("judge", "CORRECTNESS 7"), ("difficulty", "DIFFICULTY 4 TOPIC string parsing")):
         assert re.fullmatch(answers.FORMS[step], f"Because.\n{line}")
+    five = "\n".join(f"assert f({n}) == {n}" for n in range(5))
+    assert re.fullmatch(answers.FORMS["tests"], fenced(five).strip())
+    assert re.fullmatch(answers.FORMS["repair"], fenced("def f(x):\n    return x", five).strip())
 
 
 def test_a_lone_surrogate_in_an_answer_is_no_fault_of_the_run(serve, tmp_path):

@@ -22,7 +22,7 @@ from megatron_train.step import build
 from rl import nccl_transfer, rollout, serve, vllm_arguments, weight_sums
 from rl.chat import Chat
 from rl.http_engine import HttpEngine
-from rl.rollout import AnyEngine, Engine
+from rl.rollout import AnyEngine, Engine, Sampling
 from rl.weight_sums import Sums
 from rl.weight_sync import WeightSync
 from tests.rl.conftest import write_model
@@ -136,10 +136,10 @@ def test_sampling_sees_prefixes_of_older_weights_where_the_cache_is_kept(state, 
     found = {}
     for name, script in (("kept", KEEPS_PREFIXES), ("emptied", "from rl import engine; engine.main()")):
         with engine_that(monkeypatch, script, old, tmp_path / f"{name}.log") as engine:
-            engine.generate([prompt], [1], 1.0, 4)
+            engine.generate([prompt], [1], Sampling(1.0, 4))
             engine.load(state.folder)
             weight_sums.check(sums_of(state.folder), engine.sums())  # the weights are new, the cache is not among them
-            [sample] = engine.generate([prompt], [1], 1.0, 4)
+            [sample] = engine.generate([prompt], [1], Sampling(1.0, 4))
             scored = engine.score([[*prompt, *sample.tokens]])[0][-4:]
             found[name] = max(abs(a - b) for a, b in zip(sample.logprobs, scored, strict=True))
     assert found["emptied"] < 1e-4
@@ -180,7 +180,7 @@ def test_a_server_samples_scores_and_takes_weights_as_our_own_process_does_and_s
     prompts = [Chat(old).prompt(text) for text in ("one", "two", "three")]
 
     def asked(engine: AnyEngine) -> tuple[list, list]:
-        return engine.generate(prompts, [1, 2, 3], 0.7, 8, top_p=0.9), engine.score(prompts)
+        return engine.generate(prompts, [1, 2, 3], Sampling(0.7, 8, top_p=0.9)), engine.score(prompts)
 
     with Engine(old, 192, EngineConfig(), tmp_path / "engine.log") as own:
         WeightSync(EngineConfig(), own, tmp_path / "own", old).give(state)

@@ -106,8 +106,9 @@ def test_other_limits_or_problems_do_not_mix_into_the_table(spark: SparkSession,
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_judges_the_rest_when_it_is_started_again(spark: SparkSession, tmp_path: Path) -> None:
-    samples = [{"task_id": 2, "completion": f"def g(): return 3 + {n % 2}  # {n}"} for n in range(200)]
-    cfg = config(tmp_path, samples)
+    problems = [{**PROBLEMS[1], "task_id": n} for n in range(20)]  # a problem's samples are in one shard
+    samples = [{"task_id": n % 20, "completion": f"def g(): return 3 + {n % 2}  # {n}"} for n in range(200)]
+    cfg = config(tmp_path, samples, problems)
     options = [f"verify.{name}={getattr(cfg.verify, name)}" for name in ("problems", "samples")]
     command = [sys.executable, "-m", "spark_jobs.verify_solutions", *options, f"output={cfg.output}", "shards=2"]
     process = subprocess.Popen([*command, "spark.master=local[1]"], start_new_session=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,19 @@ def test_a_slow_reference_allows_its_programs_ten_times_its_cpu_time(sandbox: Sa
     assert (beside.verdict, reference.verdict) == ("pass", "pass")
     assert beside.cpu_limit_seconds == pytest.approx(10 * reference.cpu_seconds, rel=1e-5)
     assert reference.cpu_limit_seconds == pytest.approx(3.0)
+
+
+def test_the_tester_of_the_reference_serves_the_programs_whose_limits_are_no_wider() -> None:
+    with Sandbox(1, LIMITS) as pool:
+        program = "def f(): return {}"
+        pool.run([Job(n, program.format(n), TESTS, reference=program.format(1)) for n in (2, 3)])
+        [worker] = pool._workers
+        first = worker._tester
+        assert first is not None
+        assert first.judged == 3
+        wide = replace(LIMITS, cpu_seconds=10 * LIMITS.cpu_seconds + 1)
+        pool.run([Job(4, program.format(4), TESTS, wide)])
+        assert worker._tester is not first
 
 
 def test_a_quick_reference_leaves_the_limit_and_is_judged_once() -> None:
