@@ -80,6 +80,7 @@ def test_tensor_and_pipeline_parallel_losses_and_gradients_are_those_of_one_proc
     assert_gradients_agree(gradients("four"), gradients("alone"))
 
 
+@pytest.mark.slow
 def test_context_parallel_interleaved_overlapped_and_recomputed_it_is_still_one_process(alone, run_steps, gradients):
     """Everything at once: what is wrong by itself is wrong here too; the slow matrix tells which."""
     layout = {"cp": 2, "pp": 2, "vpp": 2, "overlap": True, "distopt": True, "recompute": "full"}

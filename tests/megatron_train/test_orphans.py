@@ -56,6 +56,7 @@ def ends(pid: int) -> bool:
     return not alive(pid)
 
 
+@pytest.mark.slow
 def test_a_forked_writer_is_heard_and_the_queue_s_process_dies_with_a_killed_trainer():
     trainer = subprocess.Popen(
         [sys.executable, "-c", TRAINER], stdout=subprocess.PIPE, text=True, cwd=tiny.ROOT, env=tiny.environment()
@@ -70,6 +71,7 @@ def test_a_forked_writer_is_heard_and_the_queue_s_process_dies_with_a_killed_tra
     assert ends(int(pid))
 
 
+@pytest.mark.slow
 def test_a_process_that_torchrun_started_dies_with_it():
     environment = tiny.environment() | {"TORCHELASTIC_RUN_ID": "none"}
     launcher = subprocess.Popen(

@@ -57,6 +57,7 @@ def test_published_speeds_are_met_as_docs_training_says():
     assert sum(a.parts.values()) == pytest.approx(a.step_seconds)
 
 
+@pytest.mark.slow
 def test_a_thousand_ranks_are_each_a_part_of_the_model(capfd):
     """In a process of its own: it pretends to be ranks of a job that is not there."""
     code = """

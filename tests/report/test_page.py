@@ -122,6 +122,7 @@ def test_a_funnel_that_does_not_add_up_is_said_and_the_rest_still_shown(tmp_path
     assert "Jaccard 0.820" in section(page, "duplicates")
 
 
+@pytest.mark.slow
 def test_the_audit_is_shown_while_it_speaks_of_the_present_clusters(tmp_path):
     tiny.write_ingested(tmp_path)
     tiny.write_clusters(tmp_path)

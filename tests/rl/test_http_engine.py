@@ -57,6 +57,7 @@ def test_a_server_that_starts_again_with_its_first_weights_is_given_the_present_
         assert state.version == "step 7"
 
 
+@pytest.mark.slow
 def test_a_server_that_loses_its_weights_again_and_again_is_an_error():
     state = State()
     with serving(state) as url:

@@ -337,6 +337,7 @@ def test_evaluate_scores_a_file_and_humaneval(warm, tmp_path):
     assert result["pass_at"].keys() == {"pass@1"}
 
 
+@pytest.mark.slow
 def test_a_dry_run_resolves_and_writes_nothing(tmp_path):
     for module in ("rl.sft", "rl.dpo", "rl.grpo"):
         command = [sys.executable, "-m", module, "--dry-run", f"output={tmp_path / 'x'}"]

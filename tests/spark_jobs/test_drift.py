@@ -70,6 +70,7 @@ def test_a_new_version_scores_the_gold_set_first_and_stands_beside_the_one_befor
     assert store.read("gold_scores").count() == 8
 
 
+@pytest.mark.slow
 def test_a_version_that_moves_the_gold_set_too_far_is_refused_by_both_names_however_often_it_is_asked(run):
     cfg, store, use = run
     execute(score_quality.JOB, cfg())

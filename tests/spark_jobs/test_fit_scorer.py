@@ -170,6 +170,7 @@ def corpus(spark, root, shards, count=130, repos=6):
     return load(CurateConfig, None, [f"output={root}", f"shards={shards}", "labels.oracle=o"]), store
 
 
+@pytest.mark.slow
 def test_a_fit_is_recorded_once_and_is_the_same_however_the_rows_lie(spark, tmp_path, capsys):
     cfg, store = corpus(spark, tmp_path / "one", 1)
     summary = execute(fit_scorer.JOB, cfg)

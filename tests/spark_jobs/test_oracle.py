@@ -247,6 +247,7 @@ def test_labels_are_asked_once_and_a_failure_keeps_its_text(run, serve):
     assert len(fake.prompts) == 8
 
 
+@pytest.mark.slow
 def test_a_smaller_sample_is_part_of_a_larger_one(run, serve):
     cfg, _ = run
     fake = serve(rating_of)
@@ -268,6 +269,7 @@ def test_a_run_that_dies_between_commits_asks_nothing_twice(run, serve):
     assert len(keys) == len(set(keys)) == 8
 
 
+@pytest.mark.slow
 def test_two_prompts_never_mix_under_one_name_and_stand_beside_each_other_under_two(run, serve, tmp_path):
     cfg, store = run
     fake = serve(rating_of)

@@ -188,6 +188,7 @@ def test_a_broken_run_keeps_its_whole_shards_and_ends_with_the_same_bytes(packed
     assert not (folder / "train-00002.bin.99").exists()
 
 
+@pytest.mark.slow
 def test_a_shard_cut_short_behind_the_manifest_is_written_again(packed: Store) -> None:
     before = files(packed)
     Path(packed.root, "tokens", "val-00000.bin").write_bytes(before["val-00000.bin"][:-2])
@@ -195,6 +196,7 @@ def test_a_shard_cut_short_behind_the_manifest_is_written_again(packed: Store) -
     assert files(packed) == before
 
 
+@pytest.mark.slow
 def test_another_setting_replaces_every_shard(packed: Store) -> None:
     run(packed, "tokens.shard_tokens=1000000", "tokens.fim_rate=0.0")
     assert set(files(packed)) == {"train-00000.bin", "train-00000.idx", "val-00000.bin", "val-00000.idx"}

@@ -104,6 +104,7 @@ def run(tmp_path_factory):
     return lambda *o: load(CurateConfig, None, [*base, *o]), kind_of, root
 
 
+@pytest.mark.slow
 def test_what_reads_like_the_seeds_is_found_unless_the_scorer_rates_it_low(spark, run):
     cfg, kind_of, root = run
     assert execute(recall_quality.JOB, cfg()) is None  # off by default

@@ -113,6 +113,7 @@ def test_a_second_scorer_adds_its_rows_beside_the_first_ones(run, tmp_path):
     assert execute(score_quality.JOB, cfg()) is None  # going back costs nothing
 
 
+@pytest.mark.slow
 def test_scope_limits_what_is_scored_and_widening_it_scores_the_rest(run):
     cfg, store, _ = run
     keys = store.read("contents").select("content_sha256", "shard")

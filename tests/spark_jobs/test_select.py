@@ -309,6 +309,7 @@ def test_duplicates_need_no_score_when_only_survivors_are_scored(store: Store) -
         select_documents.refuse_missing(verdicts, Context(config(store), store, Inputs(store)))
 
 
+@pytest.mark.slow
 def test_the_repository_level_variant_drops_what_only_dropped_repositories_hold(store: Store) -> None:
     """beta is a copy of alpha; alpha/0, which it holds too, stays with it."""
     rows = [(repo, "1.0", repo, 5, "c" if repo != "gamma" else "g", 2, repo != "beta", 1.0) for repo in REPOS]
