@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from importlib.metadata import version as package_version
@@ -28,6 +29,7 @@ from conf.schema.curate import CurateConfig
 from spark_jobs import session, storage
 from spark_jobs.tables import TABLES, Store
 
+FEW = 50_000  # keys that every task may hold
 TEXT_A_PARTITION = 128 << 20  # bytes
 MOST_PARTITIONS = 32_768  # the driver keeps a record of each; above 4 TB of text they grow instead
 
@@ -181,9 +183,9 @@ class ShardJob:
         with tqdm(total=sum(p["n"] for p in plan), desc=self.name, unit=" rows", mininterval=1, leave=False) as bar:
             for part in plan:
                 ctx.spark.sparkContext.setJobDescription(f"{self.name}: shard {part['shard']}")
-                due = self._missing(ctx).filter(F.col("shard") == part["shard"])
-                rows = self.transform(due, ctx)
-                version = ctx.store.append(self.output, rows, lineage, step=f"shard-{part['shard']}")
+                with self._missing_of(ctx, part["shard"]) as due:
+                    rows = self.transform(due, ctx)
+                    version = ctx.store.append(self.output, rows, lineage, step=f"shard-{part['shard']}")
                 rows_out += ctx.store.last_commit(self.output).rows_added
                 bar.update(part["n"])
         return Summary(
@@ -195,11 +197,30 @@ class ShardJob:
         )
 
     def _missing(self, ctx: Context) -> DataFrame:
-        key = list(TABLES[self.output].key)
+        """The due rows that `output` lacks, of all shards."""
         if not ctx.store.exists(self.output):  # nothing to be joined with, so no text is shuffled for it
             return self.due(ctx)
-        have = ctx.store.read_or_empty(self.output).select(*key, "shard")
-        return self.due(ctx).join(have, [*key, "shard"], "left_anti")
+        have = ctx.store.read_or_empty(self.output).select(*self._key, "shard")
+        return self.due(ctx).join(have, [*self._key, "shard"], "left_anti")
+
+    @contextmanager
+    def _missing_of(self, ctx: Context, shard: int) -> Iterator[DataFrame]:
+        """Those of one shard. Where they are few their keys are found first, and go to the texts; else all texts of a shard
+        would be shuffled to meet the keys that `output` has."""
+        here = F.col("shard") == shard
+        missing = self._missing(ctx).filter(here)
+        keys = missing.select(*self._key, "shard").persist()
+        try:
+            if ctx.store.exists(self.output) and keys.count() <= FEW:
+                yield self.due(ctx).filter(here).join(F.broadcast(keys), [*self._key, "shard"], "left_semi")
+            else:
+                yield missing
+        finally:
+            keys.unpersist()
+
+    @property
+    def _key(self) -> tuple[str, ...]:
+        return TABLES[self.output].key
 
 
 @dataclass(frozen=True)
