@@ -67,8 +67,8 @@ def main(argv: list[str]) -> int:
             for stage in round_stages(cfg, folders, k, repos):
                 print(f"\n[round {k}] {stage.name}: {stage.what}", flush=True)
                 run_stage(stage, folder / "logs" / f"{stage.name}.log")
-            done.write_text(json.dumps(outcome(folder), indent=1) + "\n")
         rows.append(outcome(folder))
+        done.write_text(json.dumps(rows[-1], indent=1) + "\n")
     text = json.dumps(rows, indent=1) + "\n"
     (Path(cfg.output) / "rounds.json").write_text(text)
     (folders[-1] / "rounds.json").write_text(text)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 from conf.errors import SeedbedError
+from conf.orphans import die_with_parent
 from demo.stages import Stage
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def run_stage(stage: Stage, log: Path) -> float:
@@ -26,7 +23,7 @@ def run_stage(stage: Stage, log: Path) -> float:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         assert process.stdout is not None
         while chunk := process.stdout.read1(65536):  # type: ignore[attr-defined]
@@ -40,8 +37,3 @@ def run_stage(stage: Stage, log: Path) -> float:
             f"read {log}, mend the cause and run the same command again: it goes on where it stopped",
         )
     return time.monotonic() - started
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end a stage whose starter was killed: run again, it would meet itself in the same folder (Linux)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -31,6 +31,7 @@ from megatron.core.dist_checkpointing.strategies.async_utils import AsyncCallsQu
 from torch.distributed.checkpoint.api import CheckpointException
 
 from conf.errors import SeedbedError
+from conf.orphans import die_with_parent
 from megatron_train import fp8_history, parallel, weights
 from megatron_train.model import padded_vocab, unwrap
 from megatron_train.step import TrainState
@@ -298,7 +299,7 @@ def _shared_queue() -> Any:
 
 
 def _serve_to_the_end() -> None:
-    parallel.die_with_parent()
+    die_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, for the trainer: it saves, and needs the queue
 
 

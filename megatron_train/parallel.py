@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import datetime
 import hashlib
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -18,13 +16,12 @@ from megatron.core import parallel_state
 from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed
 
 from conf.errors import SeedbedError, run_cli
+from conf.orphans import die_with_parent
 from conf.schema.pretrain import ParallelConfig, check_world
 from megatron_train import cpu
 
 # Rank 0 may write an export or generate samples alone for this long while the others wait.
 TIMEOUT = datetime.timedelta(minutes=30)
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def start(parallel: ParallelConfig, seed: int) -> None:
@@ -93,11 +90,6 @@ def run_ranks(main: Callable[[list[str]], int | None]) -> None:
             raise
 
     run_cli(patient)
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when the one that started it ends, however it ends (Linux)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def stop() -> None:

@@ -17,7 +17,7 @@ from importlib.metadata import version as package_version
 from operator import and_
 from typing import Any
 
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -272,7 +272,7 @@ def execute(job: Job, cfg: CurateConfig) -> Summary | None:
     started = time.monotonic()
     try:
         summary = job.run(Context(cfg, store, Inputs(store)))
-    except (PySparkException, Py4JError) as error:
+    except (PySparkException, Py4JError, ConnectionRefusedError) as error:  # refused: by a JVM that has ended
         raise _plain_error(job.name, error) from error
     seconds = time.monotonic() - started
     if summary is None:
@@ -312,6 +312,11 @@ def _plain_error(job: str, error: Exception) -> SeedbedError:
     if "java.lang.OutOfMemoryError" in text:
         raised = "spark.driver_memory (a local run), or --executor-memory and --driver-memory of spark-submit"
         return SeedbedError(f"{job}: a JVM ran out of memory", f"raise {raised}; what is committed stays")
+    if isinstance(error, Py4JNetworkError | ConnectionRefusedError):
+        seen = (
+            "read DIR/curate/spark.log, raise spark.driver_memory if it tells of memory, and run the same command again"
+        )
+        return SeedbedError(f"{job}: Spark's JVM has ended", f"{seen}; what is committed stays")
     marker = "conf.errors.SeedbedError: "
     if marker in text:
         problem, _, rest = text.split(marker, 1)[1].partition("\n  fix: ")

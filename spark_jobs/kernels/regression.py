@@ -24,7 +24,7 @@ CLIP = 4.0  # standard deviations: an outlier among the features says no more th
 DECIMALS = 6  # of fitted numbers: BLAS builds differ in the last bits, and the parameters name the scorer's version
 CENTRE_DECIMALS = 3  # of the centres, in standard deviations: keeps a scorer's file small
 REWEIGHTINGS = 3  # more change the error in its third figure
-TINY = 1e-12
+TINY = 1e-12  # a row that is met exactly is trusted fully
 JITTER = 1e-9  # on the diagonal of the centres' kernel: two labelled files may have the same features
 
 
@@ -57,7 +57,8 @@ def fit(
 ) -> Model:
     """Kernel ridge of `targets` (n x outputs; NaN: not for this row) on x (n x features), features weighed by `scale`.
 
-    Each output minimises Huber's error + penalty * |f|^2 in the kernel's space. The first MAX_CENTRES rows are the centres.
+    Each output minimises squared error, those in `robust` Huber's, + penalty * |f|^2 in the kernel's space. The first MAX_CENTRES
+    rows are the centres.
     """
     mean, std = moments(x)
     z = np.round(standardise(x, mean, std) * scale, CENTRE_DECIMALS)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from py4j.protocol import Py4JNetworkError
 from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError
@@ -231,6 +232,19 @@ def test_dry_run_prints_the_config_and_touches_nothing(tmp_path, capsys):
 def test_a_job_without_output_says_so():
     with pytest.raises(SeedbedError, match="output is empty"):
         main(SIGN, [])
+
+
+@pytest.mark.parametrize(
+    "error", [Py4JNetworkError("Answer from Java side is empty"), ConnectionRefusedError(111, "x")]
+)
+def test_a_jvm_that_has_ended_is_an_error_with_a_fix(run, error):
+    """What a call to it raises, and what every call after that does."""
+
+    def ended(ctx):
+        raise error
+
+    with pytest.raises(SeedbedError, match=r"broken: Spark's JVM has ended\n  fix: read DIR/curate/spark\.log"):
+        run.job(CustomJob("broken", writes=(), run=ended))
 
 
 @pytest.mark.parametrize(
