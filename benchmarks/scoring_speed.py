@@ -55,8 +55,8 @@ def main() -> None:
     texts, languages = pa.array([row["text"] for _, row in chosen]), [row["language"] for _, row in chosen]
     ways: dict[str, Callable[[], object]] = {
         "seedbed, from text": lambda: ours.score(texts, languages),
-        "vLLM alone, from ids": lambda: plain_vllm(ours._engine, [TokensPrompt(prompt_token_ids=one) for one in ids]),
-        "vLLM alone, from text": lambda: plain_vllm(ours._engine, texts.to_pylist(), ours.max_tokens),
+        "vLLM alone, from ids": lambda: plain_vllm(ours._engine(), [TokensPrompt(prompt_token_ids=one) for one in ids]),
+        "vLLM alone, from text": lambda: plain_vllm(ours._engine(), texts.to_pylist(), ours.max_tokens),
         **{f"transformers, batch {n}": transformers_way(args.scorer, ids, n) for n in (16, BATCH)},
     }
     for way in ways.values():

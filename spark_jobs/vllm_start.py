@@ -1,10 +1,11 @@
-"""Starting vLLM inside a Spark Python worker, on a GPU that Spark assigned or on the CPU."""
+"""The one vLLM engine of a Spark Python worker, on a GPU that Spark assigned or on the CPU."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
@@ -30,8 +31,36 @@ def version() -> str:
     raise SeedbedError("vLLM is not installed", "install the `serve` extra (CPU) or the `gpu` extra, or `make setup`")
 
 
-def start(model: str, **settings: Any) -> Any:
-    """A vllm.LLM over the folder `model`. Raises SeedbedError where vLLM is missing or cannot serve the folder."""
+_running: tuple[tuple[Any, ...], Any] | None = None  # what was asked for, and the vllm.LLM that serves it
+
+
+def engine(model: str, **settings: Any) -> Any:
+    """This process's vllm.LLM over the folder `model`, started where it is not the one that runs.
+
+    Ask for it at each use, and keep no reference: a process has one. vLLM's process groups belong to the process, and an
+    engine that the collector finds takes them from the engine that was started after it, so the old one ends first.
+
+    Raises SeedbedError where vLLM is missing or cannot serve the folder.
+    """
+    global _running
+    wanted = (model, *_state(model), *sorted(settings.items()))
+    if _running is not None and _running[0] == wanted:
+        return _running[1]
+    if _running is not None:
+        old, _running = _running[1], None
+        old.llm_engine.engine_core.shutdown()
+        del old
+    _running = (wanted, _start(model, **settings))
+    return _running[1]
+
+
+def _state(folder: str) -> list[tuple[str, int, int]]:
+    """Tells whether another model lies in the folder by now."""
+    facts = [(path.name, path.stat()) for path in sorted(Path(folder).glob("*"))]
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in facts]
+
+
+def _start(model: str, **settings: Any) -> Any:
     from pyspark import TaskContext
 
     for name, value in ENVIRONMENT.items():

@@ -1,13 +1,12 @@
 """vLLM in the executors as the oracle: a local model folder asked by `mapInArrow`, its answers held to the format.
 
 The rating line is a regular expression of the sampler, so that nothing a file says can change the format. One engine lives
-in each Python worker, started on first use. A folder with a chat template is asked through it; a base model as it is.
+in each Python worker (vllm_start.py). A folder with a chat template is asked through it; a base model as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -69,9 +68,8 @@ def _token_ids(tokenizer: Any, prompt: str) -> list[int]:
     return list(tokenizer.encode(prompt, add_special_tokens=False))
 
 
-@lru_cache(maxsize=1)
 def _engine(settings: LabelSettings) -> Any:
-    return vllm_start.start(
+    return vllm_start.engine(
         settings.model,
         dtype=settings.dtype,
         max_model_len=settings.max_tokens,

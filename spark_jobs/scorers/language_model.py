@@ -2,7 +2,7 @@
 
 A file is judged by windows of tokens, no special tokens added: by the leading one, exactly as megatron_train/train_scorer.py
 taught it, or with score.windows = N by up to N, spread evenly from its first to its last token; the mean of them counts. One
-engine lives in each Python worker, started on first use. The raw regression value is asked for (no sigmoid) and clipped.
+engine lives in each Python worker (vllm_start.py). The raw regression value is asked for (no sigmoid) and clipped.
 A score moves in its last bits with the batch that carries it; score_quality's rounding hides that in float32. bfloat16
 does not agree to that precision, so the data type is part of the version.
 """
@@ -10,6 +10,7 @@ does not agree to that precision, so the data type is part of the version.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class LanguageModelScorer:
         self.max_tokens, self.windows = _max_tokens(card, settings), settings.windows
         _check_folder(Path(folder), self.max_tokens)
         self._tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
-        self._engine = vllm_start.start(
+        self._engine = partial(
+            vllm_start.engine,
             folder,
             runner="pooling",
             dtype=settings.dtype,
@@ -53,6 +55,7 @@ class LanguageModelScorer:
             max_num_batched_tokens=max(4096, self.max_tokens),
             enable_prefix_caching=False,
         )
+        self._engine()
 
     def score(self, texts: pa.Array, languages: list[str | None]) -> np.ndarray:
         """Quality of each text, the mean over its windows; 0 for a text without tokens."""
@@ -66,7 +69,7 @@ class LanguageModelScorer:
         windows = sorted(readers, key=len)  # like lengths share a batch
         sums, counts = np.zeros(len(texts)), np.zeros(len(texts))
         if windows:  # vLLM refuses an empty list
-            outputs = self._engine.classify(
+            outputs = self._engine().classify(
                 [TokensPrompt(prompt_token_ids=list(window)) for window in windows],
                 pooling_params=PoolingParams(use_activation=False),
                 use_tqdm=False,
