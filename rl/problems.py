@@ -3,7 +3,8 @@
 A file holds one JSON object a line, in any form that the sandbox reads (rl/sandbox/formats.py). HumanEval's rows ask
 for a continuation of their prompt; all others ask in words: `prompt`, or MBPP's `text`, to which the tests are appended
 because only they name the function wanted. `code` is a solution known to pass. Instead of a file a Delta table may be given:
-`synthetic` (rl/synthesize.py), whose problems are the rows without a reason, or `problems` (rl/run_log.py).
+`synthetic` (rl/synthesize.py) or `demonstrations` (rl/distill.py), whose rows with a reason are passed over, or `problems`
+(rl/run_log.py).
 
 Generated problems are a pure function of the seed. Train and held-out are split by the function asked for: a held-out one never
 occurs in training under any wording.
@@ -16,7 +17,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -41,7 +42,7 @@ INPUTS_TRIED = 60  # a problem: functions that differ on none of these are taken
 @dataclass(frozen=True)
 class Problem:
     """One problem. code: a program that passes, empty where none is known. continues: the answer is the rest of the prompt itself
-    (HumanEval), not a reply to it."""
+    (HumanEval), not a reply to it. responses: whole answers that hold such programs, with what was thought before."""
 
     task_id: str
     prompt: str
@@ -49,6 +50,12 @@ class Problem:
     tests: CallTests | StdioTests
     continues: bool = False
     difficulty: float = 0.0  # 0: not known
+    responses: tuple[str, ...] = ()
+
+    @property
+    def demonstrations(self) -> tuple[str, ...]:
+        """What a model is taught to answer."""
+        return self.responses or (self.code,)
 
 
 def generate(cfg: ProblemConfig) -> tuple[list[Row], list[Row]]:
@@ -113,20 +120,25 @@ def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
 
 def _from_table(path: Path) -> list[tuple[Row, Problem]]:
     found: dict[str, tuple[Row, Problem]] = {}
-    for stored in run_tables.rows(path, ["task_id"]):
+    stored_rows = run_tables.rows(path, ["task_id"])
+    for stored in sorted(stored_rows, key=lambda row: (row["task_id"], row.get("place") or 0)):
         if stored.get("reason") is not None:
             continue
         names = ("task_id", "prompt", "code", "test_list", "difficulty")
         row = json.loads(stored["problem"]) if "problem" in stored else {name: stored[name] for name in names}
+        _, earlier = found.get(stored["task_id"], (None, None))
+        if stored.get("response") is not None:
+            row["responses"] = [*(earlier.responses if earlier else ()), stored["response"]]
         problem = parse(row)
-        if problem.task_id in found and found[problem.task_id][1] != problem:  # two stages may have used one problem
+        # Two stages may have used one problem; two responses to one are one problem.
+        if earlier and replace(earlier, responses=()) != replace(problem, responses=()):
             raise SeedbedError(
                 f"{path}: problem {problem.task_id!r} stands there twice, with different texts or tests",
                 "give the file of problems that is meant",
             )
         found[problem.task_id] = row, problem
     if not found:
-        raise SeedbedError(f"{path} holds no problem", "python -m rl.synthesize tells where its snippets ended")
+        raise SeedbedError(f"{path} holds no problem", "the table's `reason` tells where its rows ended")
     return list(found.values())
 
 
@@ -143,15 +155,15 @@ def _text(path: Path) -> str:
 def parse(row: Row) -> Problem:
     """One row of a file. Raises KeyError for a missing field, SeedbedError for tests in no known form."""
     tests = formats.tests(row)
-    difficulty = float(row.get("difficulty", 0.0))
+    difficulty, responses = float(row.get("difficulty", 0.0)), tuple(row.get("responses", ()))
     solution = formats.reference(row)
     # MBPP has Windows line ends, which a model would learn to write.
     code = solution.replace("\r\n", "\n") if isinstance(solution, str) else ""
     if "entry_point" in row:
-        return Problem(str(row["task_id"]), row["prompt"], code, tests, True, difficulty)
+        return Problem(str(row["task_id"]), row["prompt"], code, tests, True, difficulty, responses)
     # MBPP's authors put the tests under the text as well (arXiv 2108.07732 Sec 4.1).
     prompt = row["prompt"] if "prompt" in row else "\n".join([row["text"], "It must satisfy:", *row["test_list"]])
-    return Problem(str(row["task_id"]), prompt, code, tests, difficulty=difficulty)
+    return Problem(str(row["task_id"]), prompt, code, tests, difficulty=difficulty, responses=responses)
 
 
 def _row(function: Function, seed: int) -> Row:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rl.problems import Problem
+from rl.reasoning import answer_of
 from rl.sandbox import Job, Limits, Sandbox
 from rl.sandbox.reference import UNFIT
 
@@ -34,9 +35,10 @@ class Reward:
 
 
 def extract_program(completion: str) -> str:
-    """The last fenced block, closed or cut off; without a fence, all of the completion."""
-    blocks = _FENCE.findall(completion)
-    return blocks[-1] if blocks else completion
+    """The last fenced block, closed or cut off, of what follows the chain of thought; without a fence, all of it."""
+    answer = answer_of(completion)
+    blocks = _FENCE.findall(answer)
+    return blocks[-1] if blocks else answer
 
 
 def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]) -> list[Reward]:

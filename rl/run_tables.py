@@ -74,6 +74,10 @@ TABLES: dict[str, Table] = {
         ),
         key=("task_id",),
     ),
+    "demonstrations": Table(
+        _schema("task_id prompt response verdict reason detail problem", whole="place tokens"),
+        key=("task_id", "place"),
+    ),
 }
 
 
@@ -117,6 +121,17 @@ class Writer:
         """What the newest commit recorded; None where there is no table."""
         table = open_table(self._path)
         return None if table is None else json.loads(table.history(1)[0].get("userMetadata") or "{}")
+
+    def refuse_other_parameters(self, params: dict[str, Any]) -> None:
+        """Raises SeedbedError, with both values, where the table was written with others: rows of two sets never mix."""
+        theirs = (self.newest_lineage() or {}).get("params", params)
+        differing = sorted(name for name in {*theirs, *params} if theirs.get(name) != params.get(name))
+        if differing:
+            told = "; ".join(f"{name} was {theirs.get(name)}, is {params.get(name)}" for name in differing)
+            raise SeedbedError(
+                f"table {self._name} was written with other settings: {told}",
+                f"restore them, or remove {self._path} to start anew: answers to unchanged prompts are kept",
+            )
 
     def _write(self, rows: Sequence[Row], lineage: dict[str, Any], mark: int) -> None:
         names = self._declared.schema.names

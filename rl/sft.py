@@ -1,8 +1,9 @@
-"""Supervised fine-tuning on reference solutions, with the loss on responses only: the small warm-up that RL starts from.
+"""Supervised fine-tuning on demonstrations, with the loss on responses only: the small warm-up that RL starts from.
 
     torchrun --nproc-per-node 2 -m rl.sft --config conf/rl/demo_sft.yaml output=DIR [base=HF_FOLDER] [key=value]
 
-Demonstrations are generated problems, or the `code` of those in train_problems=FILE heldout_problems=FILE. Reads DIR/hf. Writes
+Demonstrations are the solutions of generated problems, or of those in train_problems=FILE heldout_problems=FILE: their `code`, or
+their `responses` where they have some (a table that rl.distill wrote: chains of thought). Reads DIR/hf. Writes
 DIR/rl/problems_train.jsonl and problems_heldout.jsonl (every reference verified in the sandbox) and DIR/rl/sft (checkpoints/,
 metrics.jsonl, hf/). Started again it goes on from the newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
 """
@@ -55,7 +56,8 @@ def main(argv: list[str]) -> int:
     on_main(lambda: claim(out))
     on_main(lambda: prepare_problems(cfg, folder))
     chosen = problems.read(folder / "problems_train.jsonl")[: cfg.demonstrations]
-    train, weights = demonstrations(chosen, chat, cfg.max_length), difficulties(chosen, cfg.favour_harder)
+    train = demonstrations(chosen, chat, cfg.max_length)[: cfg.demonstrations]
+    weights = difficulties(chosen, cfg.favour_harder)[: cfg.demonstrations]
     heldout = demonstrations(problems.read(folder / "problems_heldout.jsonl"), chat, cfg.max_length)
 
     state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
@@ -145,28 +147,30 @@ def _identity(path: Path) -> str:
 
 
 def demonstrations(some: list[Problem], chat: Chat, max_length: int) -> list[Example]:
-    """Prompt and reference of each problem. Raises SeedbedError for one that is longer than max_length tokens."""
+    """Prompt and demonstrations of each problem. Raises SeedbedError for one that is longer than max_length tokens."""
     examples = []
     for problem in some:
-        example = Example(chat.prompt(problem.prompt), chat.response(problem.code), {}, {})
-        length = len(example.prompt) + len(example.response)
-        if length > max_length:
-            raise SeedbedError(
-                f"problem {problem.task_id} has {length} tokens, max_length={max_length}", "raise max_length or drop it"
-            )
-        examples.append(example)
+        for text in problem.demonstrations:
+            example = Example(chat.prompt(problem.prompt), chat.response(text), {}, {})
+            length = len(example.prompt) + len(example.response)
+            if length > max_length:
+                raise SeedbedError(
+                    f"problem {problem.task_id} has {length} tokens, max_length={max_length}",
+                    "raise max_length or drop it",
+                )
+            examples.append(example)
     return examples
 
 
 def difficulties(some: list[Problem], power: float) -> list[float]:
-    """Sampling weights: difficulty ** power. Raises SeedbedError for a problem whose difficulty is not known."""
+    """Sampling weights of demonstrations: difficulty ** power. Raises SeedbedError for a problem without a known difficulty."""
     unknown = [problem.task_id for problem in some if problem.difficulty <= 0]
     if power and unknown:
         raise SeedbedError(
             f"favour_harder={power:g}, but {len(unknown)} problems have no difficulty, the first {unknown[0]}",
             "give every problem a `difficulty` above 0, or set favour_harder=0",
         )
-    return [problem.difficulty**power for problem in some]
+    return [problem.difficulty**power for problem in some for _ in problem.demonstrations]
 
 
 def _line(row: dict[str, Any], steps: int, eta: float) -> str:

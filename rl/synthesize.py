@@ -24,10 +24,10 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.rl import SynthesisConfig
 from rl import run_tables
+from rl.asker import Asker
 from rl.run_tables import Writer, lineage, open_table
 from rl.sandbox import Sandbox
-from rl.synthesis import snippets
-from rl.synthesis.asker import Asker
+from rl.synthesis import answers, snippets
 from rl.synthesis.steps import REASONS, Draft, Steps, prompts, task_hash
 from spark_jobs.oracle.endpoint import Meter
 
@@ -45,9 +45,9 @@ def main(argv: list[str]) -> int:
     versions = snippets.pinned(out / "tables")
     drawn = snippets.draw(cfg, out / "tables", versions, styles)
     writer = Writer(out, TABLE, "rl.synthesize")
-    with Asker(cfg, out / "rl" / "synthesis") as asker:
+    with Asker(cfg, out / "rl" / "synthesis", answers.FORMS) as asker:
         params = parameters(cfg, asker.identity, {step: text.version for step, text in texts.items()}, styles)
-        refuse_other_parameters(writer, params, out)
+        writer.refuse_other_parameters(params)
         known = run_tables.rows(out / "tables" / TABLE, ["task_id"]) if writer.reached is not None else []
         done = {row["task_id"] for row in known}
         seen = {task_hash(row["prompt"]) for row in known if row["prompt"]}
@@ -93,18 +93,6 @@ def parameters(
     chosen = {name: getattr(cfg, name) for name in (*names, "benchmarks", "ngram", "seed")}
     told = hashlib.sha256("\n".join(styles).encode()).hexdigest()[:12]
     return {**chosen, "model": model, "prompts": versions, "styles": told}
-
-
-def refuse_other_parameters(writer: Writer, params: dict[str, Any], out: Path) -> None:
-    """Rows of two parameter sets never mix in the table."""
-    theirs = (writer.newest_lineage() or {}).get("params", params)
-    differing = sorted(name for name in {*theirs, *params} if theirs.get(name) != params.get(name))
-    if differing:
-        told = "; ".join(f"{name} was {theirs.get(name)}, is {params.get(name)}" for name in differing)
-        raise SeedbedError(
-            f"table {TABLE} was written with other settings: {told}",
-            f"restore them, or remove {out / 'tables' / TABLE} to start anew: answers to unchanged prompts are kept",
-        )
 
 
 def funnel_text(out: Path, cfg: SynthesisConfig) -> str:

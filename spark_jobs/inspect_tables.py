@@ -30,7 +30,7 @@ TABLE_NAMES = (
     "token_index",
 )
 # What is written beside the graph: by verify_solutions, and by post-training (rl/run_tables.py). Tests hold these equal too.
-OTHER_TABLE_NAMES = ("solutions", "verdicts", "problems", "rollouts", "pairs", "synthetic")
+OTHER_TABLE_NAMES = ("solutions", "verdicts", "problems", "rollouts", "pairs", "synthetic", "demonstrations")
 # First reason of select_documents, in the order it checks them.
 REASONS = (
     "duplicate_near",

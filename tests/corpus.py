@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import sysconfig
 import zipfile
 from pathlib import Path
@@ -31,3 +32,9 @@ def build(root: Path) -> Path:
             "gamma-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: gamma\nVersion: 1.0\nLicense: MIT\n"
         )
     return root
+
+
+def command(source: Path, output: Path) -> list[str]:
+    """Curates `source` into `output`, all jobs."""
+    options = ["shards=2", "tokens.vocab_size=600", f"input={source}", f"output={output}", "spark.master=local[2]"]
+    return [sys.executable, "-m", "spark_jobs", "run", *options]

@@ -21,11 +21,6 @@ pytestmark = pytest.mark.slow
 KILL_AT = ("contents", "near_edges", "syntax", "decisions")
 
 
-def command(source: Path, output: Path) -> list[str]:
-    options = ["shards=2", "tokens.vocab_size=600", f"input={source}", f"output={output}", "spark.master=local[2]"]
-    return [sys.executable, "-m", "spark_jobs", "run", *options]
-
-
 def tokens_hash(output: Path) -> str:
     files = sorted(
         p for p in (output / "tokens").rglob("*") if p.suffix in (".bin", ".idx") or p.name == "tokenizer.json"
@@ -33,39 +28,31 @@ def tokens_hash(output: Path) -> str:
     return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    root = tmp_path_factory.mktemp("kill")
-    source = corpus.build(root / "source")
-    subprocess.run(command(source, root / "whole"), check=True)
-    return source, root / "whole"
-
-
-def test_a_run_killed_again_and_again_ends_in_the_same_tables(undisturbed, tmp_path):
-    source, whole = undisturbed
+def test_a_run_killed_again_and_again_ends_in_the_same_tables(curated, tmp_path):
+    source, whole = curated
     output = tmp_path / "killed"
     for table in KILL_AT:
-        process = subprocess.Popen(command(source, output), start_new_session=True)
+        process = subprocess.Popen(corpus.command(source, output), start_new_session=True)
         commit = output / "tables" / table / "_delta_log" / f"{0:020}.json"
         while not commit.exists():
             assert process.poll() is None, f"ended before it wrote {table}"
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    subprocess.run(command(source, output), check=True)
+    subprocess.run(corpus.command(source, output), check=True)
     assert hashes(str(output)) == hashes(str(whole))
     assert tokens_hash(output) == tokens_hash(whole)
 
 
-def test_a_second_run_does_nothing(undisturbed):
-    source, whole = undisturbed
-    result = subprocess.run(command(source, whole), check=True, capture_output=True, text=True)
+def test_a_second_run_does_nothing(curated):
+    source, whole = curated
+    result = subprocess.run(corpus.command(source, whole), check=True, capture_output=True, text=True)
     assert result.stdout.count("up to date") == len(JOBS)
     assert f"0 of {len(JOBS)} jobs had something to do" in result.stdout
 
 
-def test_explain_tells_the_story_of_a_near_copy_and_the_funnel_adds_up(undisturbed):
-    _, whole = undisturbed
+def test_explain_tells_the_story_of_a_near_copy_and_the_funnel_adds_up(curated):
+    _, whole = curated
 
     def ask(*words: str) -> str:
         arguments = [sys.executable, "-m", "spark_jobs", *words, f"output={whole}"]

@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from conf.errors import SeedbedError
 from conf.schema.rl import SynthesisConfig
+from rl.asker import Asker
 from rl.sandbox import Job, Sandbox, Verdict, formats
 from rl.synthesis import answers
 from rl.synthesis.answers import Fault
-from rl.synthesis.asker import Asker
 from rl.synthesis.snippets import Snippet
 from spark_jobs import benchmark_items
 from spark_jobs.kernels import ngrams

@@ -74,14 +74,16 @@ def ask(
     settings: EndpointSettings,
     meter: Meter,
     keep: Callable[[Answer], None],
+    reasoning: bool = False,
 ) -> None:
     """Ask for each (content_sha256, prompt) and hand every answer to `keep` as it arrives, in no particular order.
 
-    body: the request's fields but its messages (model, temperature ...). Raises SeedbedError where the server is down,
-    refuses the key, answers garbage, or `settings.max_cost` is reached; answers up to then have been kept.
+    body: the request's fields but its messages (model, temperature ...). reasoning: put the chain of thought, where the server
+    gives it in a field of its own, in front of the answer between <think> and </think>. Raises SeedbedError where the server is
+    down, refuses the key, answers garbage, or `settings.max_cost` is reached; answers up to then have been kept.
     """
     try:
-        asyncio.run(_ask_all(prompts, body, settings, meter, keep))
+        asyncio.run(_ask_all(prompts, body, settings, meter, keep, reasoning))
     except Stopped as stop:
         raise SeedbedError(
             f"oracle {body['model']} at {settings.url}: {stop}",
@@ -95,6 +97,7 @@ async def _ask_all(
     settings: EndpointSettings,
     meter: Meter,
     keep: Callable[[Answer], None],
+    reasoning: bool,
 ) -> None:
     from openai import AsyncOpenAI
 
@@ -113,7 +116,7 @@ async def _ask_all(
             await requests.turn(1)
             await tokens.turn(len(prompt) / 4 + body["max_tokens"])  # about four characters a token
             try:
-                answer = await _ask(client, content_sha256, prompt, body, settings)
+                answer = await _ask(client, content_sha256, prompt, body, settings, reasoning)
             except _Transient as error:
                 failures.append(str(error))
                 continue
@@ -135,7 +138,7 @@ class _Transient(Exception):
 
 
 async def _ask(
-    client: Any, content_sha256: str, prompt: str, body: dict[str, Any], settings: EndpointSettings
+    client: Any, content_sha256: str, prompt: str, body: dict[str, Any], settings: EndpointSettings, reasoning: bool
 ) -> Answer:
     import openai
 
@@ -153,8 +156,13 @@ async def _ask(
     except (openai.APIError, ValueError) as error:  # connection, time limit of an attempt, a body that is not JSON
         raise _Transient(f"{type(error).__name__}: {str(error)[:200]}") from error
     try:
-        text, usage = reply.choices[0].message.content, reply.usage
+        message, usage = reply.choices[0].message, reply.usage
+        text = message.content or ""
         counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
     except (AttributeError, IndexError, TypeError) as error:
         raise _Transient(f"a reply that is no chat completion: {str(reply)[:200]}") from error
-    return Answer(content_sha256, text or "", "", *counts)
+    # DeepSeek's servers and older vLLM say reasoning_content, newer vLLM says reasoning.
+    thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+    if reasoning and thought:
+        text = f"<think>\n{thought}\n</think>\n\n{text}"
+    return Answer(content_sha256, text, "", *counts)

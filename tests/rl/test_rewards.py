@@ -23,9 +23,12 @@ TRIPLE = problems.parse(
         ("Here:\n```python\ndef f(x):\n    return x\n```\nDone.", "def f(x):\n    return x\n"),
         ("```\na = 1\n```\nbetter:\n```py\na = 2\n```", "a = 2\n"),
         ("```python\ndef f(x):\n    retu", "def f(x):\n    retu"),
+        ("<think>\n```\na = 1\n```\n</think>\nSo:\n```\na = 2\n```", "a = 2\n"),
+        ("```\na = 1\n```\n</think>\n\ndef f(x):\n    return x", "\n\ndef f(x):\n    return x"),
+        ("<think>\nI could write\n```\na = 1\n```\nor", ""),
     ],
 )
-def test_the_program_is_the_last_fenced_block_or_everything(completion, program):
+def test_the_program_is_the_last_fenced_block_of_the_answer_or_all_of_it(completion, program):
     assert extract_program(completion) == program
 
 

@@ -17,9 +17,9 @@ from deltalake import DeltaTable, write_deltalake
 
 from conf.errors import SeedbedError
 from rl import problems, run_tables, synthesize
+from rl.asker import Asker
 from rl.synthesis import answers
 from rl.synthesis.answers import Fault
-from rl.synthesis.asker import Asker
 from spark_jobs.certify import hashes
 from tests.fake_endpoint import completion
 

@@ -7,9 +7,9 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
-from tests.spark_jobs.test_score_quality import random_scorer
 
 from spark_jobs import vllm_start
+from tests.spark_jobs.test_score_quality import random_scorer
 
 PROMPT = {"prompt_token_ids": [5, 6, 7]}
 

@@ -7,7 +7,7 @@ kill or in a later run, gets the same answer and pays nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,18 +15,18 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.loader import config_hash
-from conf.schema.rl import SynthesisConfig
+from conf.schema.rl import AskConfig
 from megatron_train import hf
 from rl.chat import Chat
 from rl.rollout import Engine, Sampling, sample_seed
-from rl.synthesis import answers
 from spark_jobs.oracle import endpoint, weights
 from spark_jobs.oracle.endpoint import Answer
 from spark_jobs.oracle.journal import Journal
 
 
-def prompt_hash(prompt: str) -> str:
-    return hashlib.sha256(prompt.encode()).hexdigest()
+def prompt_hash(prompt: str, number: int = 0) -> str:
+    """Of a prompt; of its answer `number` from 1 on, with the number."""
+    return hashlib.sha256((f"{number}\0{prompt}" if number else prompt).encode()).hexdigest()
 
 
 class Asker:
@@ -35,30 +35,32 @@ class Asker:
     Raises SeedbedError for a model folder that cannot be asked.
     """
 
-    def __init__(self, cfg: SynthesisConfig, folder: Path):
-        self._cfg, self._folder = cfg, folder
-        self.identity = _identity(cfg)
+    def __init__(self, cfg: AskConfig, folder: Path, forms: Mapping[str, str] | None = None, reasoning: bool = False):
+        """folder: for the journal and the engine's log. forms: every regular expression that `ask` will be given, by step.
+        reasoning: an endpoint's chain of thought, which servers tell apart from the answer, is put in front of it."""
+        self._cfg, self._folder, self._reasoning = cfg, folder, reasoning
+        self.identity = _identity(cfg, forms or {}) | ({"reasoning": True} if reasoning else {})
         self.meter, self.asked = endpoint.Meter(cfg.endpoint), 0
         self._owned = ExitStack()
         self._engine: Engine | None = None
         self._journal = self._owned.enter_context(Journal(folder / "answers.jsonl", config_hash(self.identity)))
 
-    def ask(self, prompts: Sequence[str], form: str = "") -> list[Answer]:
+    def ask(self, prompts: Sequence[str], form: str = "", number: int = 0) -> list[Answer]:
         """An answer a prompt, in order; equal prompts have one. A prompt that the server refuses, or that is too long for the
-        model, has a `failure`. form: a regular expression to which endpoint.structured holds the answers. Raises SeedbedError
-        where the server is down: what was answered is kept."""
-        keys = [prompt_hash(prompt) for prompt in prompts]
+        model, has a `failure`. form: a regular expression to which endpoint.structured holds the answers. number: which of
+        several answers to the same prompts is wanted; each has a seed of its own. Raises SeedbedError where the server is
+        down: what was answered is kept."""
+        keys = [prompt_hash(prompt, number) for prompt in prompts]
         known = self._journal.answers
         missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
         if missing and self._cfg.source == "vllm":
             self._ask_engine(list(missing.items()))
         elif missing:
-            body: dict[str, Any] = {
-                name: self.identity[name] for name in ("model", "temperature", "seed", "max_tokens")
-            }
+            body: dict[str, Any] = {name: self.identity[name] for name in ("model", "temperature", "max_tokens")}
+            body["seed"] = self._cfg.seed + number
             if form and self._cfg.endpoint.structured:
                 body["extra_body"] = {"structured_outputs": {"regex": form}}
-            endpoint.ask(list(missing.items()), body, self._cfg.endpoint, self.meter, self._keep)
+            endpoint.ask(list(missing.items()), body, self._cfg.endpoint, self.meter, self._keep, self._reasoning)
         return [_answer(known[key]) for key in keys]
 
     def _keep(self, answer: Answer) -> None:
@@ -104,7 +106,7 @@ def _answer(record: dict[str, Any]) -> Answer:
     return Answer(**{**kept, "text": kept["text"].encode("utf-8", "replace").decode()})
 
 
-def _identity(cfg: SynthesisConfig) -> dict[str, Any]:
+def _identity(cfg: AskConfig, forms: Mapping[str, str]) -> dict[str, Any]:
     """All that an answer depends on besides its prompt."""
     if not cfg.model:
         raise SeedbedError(
@@ -113,8 +115,8 @@ def _identity(cfg: SynthesisConfig) -> dict[str, Any]:
         )
     sampling = {"temperature": cfg.temperature, "seed": cfg.seed, "max_tokens": cfg.max_answer_tokens}
     if cfg.source == "endpoint":
-        forms = config_hash(answers.FORMS) if cfg.endpoint.structured else ""
-        return {"source": cfg.source, "model": cfg.model, "structured": forms, **sampling}
+        held = config_hash(forms) if cfg.endpoint.structured else ""
+        return {"source": cfg.source, "model": cfg.model, "structured": held, **sampling}
     # The folder's place does not matter, what it holds does.
-    held = {"weights": weights.identity(cfg.model), "length": cfg.max_tokens, "dtype": cfg.engine.dtype}
-    return {"source": cfg.source, **held, **sampling}
+    folder = {"weights": weights.identity(cfg.model), "length": cfg.max_tokens, "dtype": cfg.engine.dtype}
+    return {"source": cfg.source, **folder, **sampling}

@@ -1,0 +1,222 @@
+"""Have a teacher solve problems, and keep the responses whose program the sandbox passes: the LongCoT warm-up's data (Sec 3.2).
+
+    python -m rl.distill --config conf/rl/distill.yaml output=DIR problems=FILE model=HF_FOLDER [key=value]
+    python -m rl.distill ... source=endpoint endpoint.url=URL model=NAME     # any OpenAI-compatible server, such as DeepSeek's
+    python -m rl.distill ... source=file traces=FILE                        # responses that are there, such as open-r1's
+
+Each problem is asked up to `samples` times, until `per_problem` responses are correct. Writes DIR/tables/demonstrations: a row a
+response, kept where `reason` is null, else why not; and DIR/rl/distill: answers.jsonl (every answer as it arrives) and
+engine.log. Killed anywhere and started again it asks nothing twice and adds no row twice. rl.sft learns the table:
+train_problems=DIR/tables/demonstrations.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from conf.errors import SeedbedError, run_cli
+from conf.loader import cli_parser, load, to_yaml
+from conf.schema.rl import DistillConfig
+from rl import problems, reasoning, rewards, run_tables
+from rl.asker import Asker
+from rl.chat import Chat
+from rl.problems import Problem, Row
+from rl.run_tables import Writer, lineage
+from rl.sandbox import Sandbox
+from rl.sandbox.reference import UNFIT
+from rl.synthesis import answers
+from rl.synthesis.answers import Fault
+from spark_jobs.oracle import prompt
+from spark_jobs.oracle.endpoint import Answer
+from spark_jobs.oracle.prompt import Prompt
+
+TABLE = "demonstrations"
+# Why a response is not kept, in the order it is checked. `wrong`: any verdict of the sandbox but pass.
+REASONS = ("refused", "no_reasoning", "no_program", "too_long", "unfit_problem", "wrong")
+
+Ask = Callable[[Sequence[Problem], int], "list[Answer | None]"]
+
+
+def main(argv: list[str]) -> int:
+    args = cli_parser("rl.distill", __doc__).parse_args(argv)
+    cfg = load(DistillConfig, args.config, args.overrides)
+    if args.dry_run:
+        print(to_yaml(cfg))
+        return 0
+    out = Path(cfg.output)
+    if not cfg.problems:
+        raise SeedbedError("problems is empty: nothing to ask", "give problems=FILE (.jsonl, or a table of problems)")
+    given = problems.read_with_rows(Path(cfg.problems))
+    continued = [problem.task_id for _, problem in given if problem.continues]
+    if continued:
+        raise SeedbedError(
+            f"{cfg.problems}: {continued[0]} asks for the rest of a program, which nobody thinks about in words",
+            "give problems that ask in words",
+        )
+    chat = Chat(Path(cfg.base or out / "hf"))
+    writer = Writer(out, TABLE, "rl.distill")
+    with ExitStack() as owned:
+        if cfg.source == "file":
+            identity, ask = traces(Path(cfg.traces), [problem.task_id for _, problem in given])
+        else:
+            asker = owned.enter_context(Asker(cfg, out / "rl" / "distill", reasoning=cfg.reasoning))
+            text = prompt.load(cfg.prompt, frozenset({"prompt"}))
+            identity, ask = {**asker.identity, "prompt": text.version}, asking(asker, text)
+        params = parameters(cfg, identity)
+        writer.refuse_other_parameters(params)
+        known = run_tables.rows(out / "tables" / TABLE, ["task_id"]) if writer.reached is not None else []
+        done = {row["task_id"]: row["prompt"] for row in known}
+        changed = [
+            problem.task_id for _, problem in given if done.get(problem.task_id, problem.prompt) != problem.prompt
+        ]
+        if changed:
+            raise SeedbedError(
+                f"{cfg.problems}: problem {changed[0]} has another text than when it was asked ({len(changed)} such problems)",
+                f"give changed problems a new task_id, or remove {out / 'tables' / TABLE} to start anew",
+            )
+        waiting = [pair for pair in given if pair[1].task_id not in done]
+        print(f"{len(given)} problems, {len(given) - len(waiting)} of them done before", flush=True)
+        sandbox = owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
+        began = time.perf_counter()
+        for start in range(0, len(waiting), cfg.commit_every):
+            batch = waiting[start : start + cfg.commit_every]
+            found = distill(batch, ask, sandbox, chat, cfg)
+            record = lineage("rl.distill", params, {})
+            writer.append(found, record, (writer.reached or 0) + 1)
+            so_far = start + len(batch)
+            eta = (time.perf_counter() - began) / so_far * (len(waiting) - so_far)
+            kept = sum(row["reason"] is None for row in found)
+            print(
+                f"{so_far}/{len(waiting)} problems, {kept} of {len(found)} responses kept, ETA {eta:.0f} s", flush=True
+            )
+    print(summary(run_tables.rows(out / "tables" / TABLE, ["task_id", "place"]), len(given)))
+    return 0
+
+
+def asking(asker: Asker, text: Prompt) -> Ask:
+    """A model's answers: number n to a problem has a seed of its own."""
+
+    def ask(some: Sequence[Problem], number: int) -> list[Answer | None]:
+        hashed = [hashlib.sha256(problem.prompt.encode()).hexdigest() for problem in some]
+        prompts = [text.fill(sha, prompt=problem.prompt) for sha, problem in zip(hashed, some, strict=True)]
+        return list(asker.ask(prompts, number=number))
+
+    return ask
+
+
+def traces(path: Path, tasks: Sequence[str]) -> tuple[dict[str, Any], Ask]:
+    """What identifies the responses of a file, and how to ask it: by task, in the file's order. Says how many are to tasks that
+    the problems lack. Raises SeedbedError, with the line, for one that cannot be read."""
+    if not path.is_file():
+        raise SeedbedError(f"traces={path} does not exist", 'give a .jsonl of {"task_id": ..., "response": ...}')
+    found: dict[str, list[str]] = defaultdict(list)
+    data = path.read_bytes()
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            found[str(row["task_id"])].append(row["response"].encode("utf-8", "replace").decode())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise SeedbedError(
+                f"{path}:{number}: {type(error).__name__}: {error}",
+                'a line is a JSON object {"task_id": ..., "response": "..."}',
+            ) from error
+    unknown = sum(len(some) for task, some in found.items() if task not in set(tasks))
+    if unknown:
+        print(f"{unknown} responses of {path} are to tasks that the problems do not have: left out", flush=True)
+
+    def ask(some: Sequence[Problem], number: int) -> list[Answer | None]:
+        texts = [found.get(problem.task_id, [])[number : number + 1] for problem in some]
+        return [Answer("", text[0], "", 0, 0) if text else None for text in texts]
+
+    return {"source": "file", "traces": hashlib.sha256(data).hexdigest()}, ask
+
+
+def parameters(cfg: DistillConfig, identity: dict[str, Any]) -> dict[str, Any]:
+    """All that a row depends on besides its problem, and how often a problem is asked."""
+    names = ("reasoning", "samples", "per_problem", "max_length")
+    return {**{name: getattr(cfg, name) for name in names}, "teacher": identity}
+
+
+def distill(
+    batch: Sequence[tuple[Row, Problem]], ask: Ask, sandbox: Sandbox, chat: Chat, cfg: DistillConfig
+) -> list[Row]:
+    """Rows of the table for the problems of a batch. A problem that is never answered has one row, `refused`."""
+    rows: dict[str, list[Row]] = {problem.task_id: [] for _, problem in batch}
+    for number in range(cfg.samples):
+        waiting = [
+            problem
+            for _, problem in batch
+            if sum(row["reason"] is None for row in rows[problem.task_id]) < cfg.per_problem
+            and not any(row["reason"] == "unfit_problem" for row in rows[problem.task_id])
+        ]
+        replies = ask(waiting, number) if waiting else []
+        answered = [(problem, answer) for problem, answer in zip(waiting, replies, strict=True) if answer]
+        for (problem, _), row in zip(answered, judge(answered, sandbox, chat, cfg), strict=True):
+            rows[problem.task_id].append({**row, "task_id": problem.task_id, "place": number})
+    found = []
+    for row, problem in batch:
+        some = rows[problem.task_id] or [
+            {"task_id": problem.task_id, "place": 0, "reason": "refused", "detail": "no answer"}
+        ]
+        code = problem.code or next((one["program"] for one in some if one["reason"] is None), "")
+        text = json.dumps(row if problem.code else {**row, "code": code}, sort_keys=True)
+        found += [{**one, "prompt": problem.prompt, "problem": text} for one in some]
+    return found
+
+
+def judge(answered: Sequence[tuple[Problem, Answer]], sandbox: Sandbox, chat: Chat, cfg: DistillConfig) -> list[Row]:
+    """response, program, tokens, verdict, reason and detail of each. Raises SeedbedError where the sandbox has no verdict: then
+    nothing is recorded, and the next run judges anew."""
+    rows = [_read(problem, answer, chat, cfg) for problem, answer in answered]
+    sound = [(row, problem) for row, (problem, _) in zip(rows, answered, strict=True) if row["reason"] is None]
+    judged = rewards.score(sandbox, [problem for _, problem in sound], [row["program"] for row, _ in sound])
+    for (row, problem), reward in zip(sound, judged, strict=True):
+        row["verdict"], row["detail"] = reward.verdict, reward.reason
+        if reward.reason.startswith(UNFIT):
+            row["reason"] = "unfit_problem"
+        elif not reward.counted:
+            raise SeedbedError(
+                f"the sandbox has no verdict on an answer to {problem.task_id}: {reward.reason}",
+                "`python -m rl.sandbox check` tells what this machine gives; then run again, no answer is asked twice",
+            )
+        elif reward.verdict != "pass":
+            row["reason"] = "wrong"
+    return rows
+
+
+def _read(problem: Problem, answer: Answer, chat: Chat, cfg: DistillConfig) -> Row:
+    row: Row = {"response": answer.text, "program": "", "tokens": None, "verdict": None, "reason": None, "detail": ""}
+    if answer.failure:
+        return {**row, "response": None, "reason": "refused", "detail": answer.failure}
+    if cfg.reasoning:
+        try:
+            row["response"] = reasoning.normalised(answer.text)
+        except ValueError as error:
+            return {**row, "reason": "no_reasoning", "detail": str(error)}
+    program = answers.program(reasoning.answer_of(row["response"]))
+    if isinstance(program, Fault):
+        return {**row, "reason": "no_program", "detail": program.why}
+    row["program"] = program
+    row["tokens"] = len(chat.prompt(problem.prompt)) + len(chat.response(row["response"]))
+    if row["tokens"] > cfg.max_length:
+        return {**row, "reason": "too_long", "detail": f"{row['tokens']} tokens, max_length is {cfg.max_length}"}
+    return row
+
+
+def summary(rows: Sequence[Row], given: int) -> str:
+    """Every response with its end."""
+    counts = Counter(row["reason"] or "kept" for row in rows)
+    solved = len({row["task_id"] for row in rows if row["reason"] is None})
+    lines = [f"  {reason:<16}{counts[reason]:>8}" for reason in ("kept", *REASONS) if counts[reason]]
+    return "\n".join([f"{len(rows)} responses to {given} problems, {solved} of them solved", *lines])
+
+
+if __name__ == "__main__":
+    run_cli(main)

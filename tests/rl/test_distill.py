@@ -1,0 +1,222 @@
+"""Chains of thought: a teacher over real HTTP or in a file, whose correct responses alone become demonstrations."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from conf.errors import SeedbedError
+from rl import distill, problems, reasoning, run_tables, sft
+from rl.chat import Chat
+from spark_jobs.certify import hashes
+from tests.fake_endpoint import completion
+
+ROOT = Path(__file__).parents[2]
+
+
+def response(n: int, right: bool = True) -> str:
+    program = f"def add_{n}(x):\n    return x {'+' if right else '-'} {n}"
+    return f"<think>\nA draft:\n```python\ndef add_{n}(x):\n    pass\n```\n</think>\nSo:\n```python\n{program}\n```"
+
+
+def write_problems(folder: Path, count: int) -> Path:
+    """Problem n asks for a function that adds n. Number 6 has a solution that fails its own tests."""
+    rows = [
+        {"task_id": n, "prompt": f"Write add_{n}.", "test_list": [f"assert add_{n}(1) == {n + 1}"]}
+        for n in range(count)
+    ]
+    if count > 6:
+        rows[6]["code"] = "def add_6(x):\n    return x"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "problems.jsonl"
+
+
+class Teacher:
+    """Solves problem 0 at once and problem 1 at the third time; each other number has a way of its own to go wrong."""
+
+    def __init__(self):
+        self.asked: Counter[int] = Counter()
+
+    def __call__(self, _: int, prompt: str):
+        n = int(re.search(r"Write add_(\d+)", prompt)[1])
+        self.asked[n] += 1
+        answers = {
+            1: response(1, right=self.asked[1] > 2),
+            2: response(2).replace("</think>", ""),
+            3: "<think>\nhm\n</think>\nNo program.",
+            4: response(4).replace("A draft", "A very long draft " * 400),
+        }
+        if n == 5:
+            return 400, {"error": {"message": "too long"}}
+        if n == 7:  # the server tells thought and answer apart
+            thought, answer = response(7).removeprefix("<think>\n").split("\n</think>\n")
+            status, reply = completion(answer)
+            reply["choices"][0]["message"]["reasoning_content"] = thought
+            return status, reply
+        return completion(answers.get(n, response(n)))
+
+
+ENDS = {0: [None], 1: ["wrong", "wrong", None], 6: ["unfit_problem"], 7: [None]} | {
+    n: [reason] * 3 for n, reason in ((2, "no_reasoning"), (3, "no_program"), (4, "too_long"), (5, "refused"))
+}
+
+
+def arguments(out: Path, source: Path, base: Path, *more: str) -> list[str]:
+    told = [f"output={out}", f"problems={source}", f"base={base}", "samples=3", "max_length=2000", "sandbox.workers=1"]
+    return [*told, "commit_every=3", *more]
+
+
+def asked_of(url: str) -> tuple[str, ...]:
+    limits = ("endpoint.retries=0", "endpoint.concurrency=1")
+    return ("source=endpoint", f"endpoint.url={url}", "model=m", *limits)
+
+
+def ends(out: Path) -> dict[int, list[str | None]]:
+    found: dict[int, list[str | None]] = {}
+    for row in run_tables.rows(out / "tables/demonstrations", ["task_id", "place"]):
+        found.setdefault(int(row["task_id"]), []).append(row["reason"])
+    return found
+
+
+def test_each_response_is_kept_or_has_its_reason_and_a_solved_problem_is_asked_no_more(
+    serve, tmp_path, tokenizer_folder, capsys
+):
+    fake = serve(Teacher())
+    source = write_problems(tmp_path, 8)
+    assert distill.main(arguments(tmp_path, source, tokenizer_folder, *asked_of(fake.url))) == 0
+    assert ends(tmp_path) == ENDS
+    assert "18 responses to 8 problems, 3 of them solved" in capsys.readouterr().out
+    kept = [row for row in run_tables.rows(tmp_path / "tables/demonstrations", ["task_id"]) if row["reason"] is None]
+    assert [row["response"] for row in kept] == [reasoning.normalised(response(n)) for n in (0, 1, 7)]
+    assert {row["verdict"] for row in kept} == {"pass"}
+
+
+def test_the_table_is_learnt_thought_and_all_and_its_solutions_are_those_that_passed(serve, tmp_path, tokenizer_folder):
+    source = write_problems(tmp_path, 8)
+    more = asked_of(serve(Teacher()).url)
+    assert distill.main(arguments(tmp_path, source, tokenizer_folder, *more, "per_problem=2")) == 0
+    found = problems.read(tmp_path / "tables/demonstrations")
+    assert [problem.task_id for problem in found] == ["0", "1", "7"]
+    assert [len(problem.responses) for problem in found] == [2, 1, 2]
+    assert found[1].code == "def add_1(x):\n    return x + 1\n"
+    chat = Chat(tokenizer_folder)
+    examples = sft.demonstrations(found, chat, 2000)
+    assert [chat.decode(list(example.response)) for example in examples] == [
+        reasoning.normalised(response(n)) for n in (0, 0, 1, 7, 7)
+    ]
+
+
+def test_a_run_that_was_cut_short_asks_nothing_twice_and_ends_in_the_same_table(serve, tmp_path, tokenizer_folder):
+    source = write_problems(tmp_path, 8)
+    undisturbed = serve(Teacher())
+    distill.main(arguments(tmp_path / "whole", source, tokenizer_folder, *asked_of(undisturbed.url)))
+    teacher = Teacher()
+    down = serve(lambda n, p: (500, {"error": "down"}) if n >= 9 else teacher(n, p))
+    with pytest.raises(SeedbedError, match="http 500"):
+        distill.main(arguments(tmp_path / "part", source, tokenizer_folder, *asked_of(down.url)))
+    again = serve(teacher)
+    distill.main(arguments(tmp_path / "part", source, tokenizer_folder, *asked_of(again.url)))
+    assert hashes(str(tmp_path / "part"), ("demonstrations",)) == hashes(str(tmp_path / "whole"), ("demonstrations",))
+    assert Counter(down.prompts[:9]) + Counter(again.prompts) == Counter(undisturbed.prompts)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_ends_in_the_same_table(serve, tmp_path, tokenizer_folder):
+    source = write_problems(tmp_path, 8)
+    distill.main(arguments(tmp_path / "whole", source, tokenizer_folder, *asked_of(serve(Teacher()).url)))
+    running: list[subprocess.Popen] = []
+    teacher = Teacher()
+
+    def deadly(number, prompt):
+        if number in (4, 12):
+            os.kill(running[-1].pid, signal.SIGKILL)
+            return 500, {}
+        return teacher(number, prompt)
+
+    command = [sys.executable, "-m", "rl.distill"]
+    command += arguments(tmp_path / "part", source, tokenizer_folder, *asked_of(serve(deadly).url))
+    codes = []
+    while not codes or codes[-1] == -signal.SIGKILL:
+        running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL))
+        codes.append(running[-1].wait(300))
+    assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert hashes(str(tmp_path / "part"), ("demonstrations",)) == hashes(str(tmp_path / "whole"), ("demonstrations",))
+
+
+def test_responses_of_a_file_are_judged_in_its_order(tmp_path, tokenizer_folder, capsys):
+    source = write_problems(tmp_path, 3)
+    lines = [(1, response(1, right=False)), (0, response(0)), (1, response(1)), (9, response(9)), (0, response(0))]
+    (tmp_path / "traces.jsonl").write_text("".join(json.dumps({"task_id": t, "response": r}) + "\n" for t, r in lines))
+    told = arguments(tmp_path, source, tokenizer_folder, "source=file", f"traces={tmp_path / 'traces.jsonl'}")
+    assert distill.main(told) == 0
+    assert ends(tmp_path) == {0: [None], 1: ["wrong", None], 2: ["refused"]}
+    assert "1 responses of" in capsys.readouterr().out
+    assert distill.main(told) == 0
+    assert ends(tmp_path) == {0: [None], 1: ["wrong", None], 2: ["refused"]}
+    with pytest.raises(SeedbedError, match="reasoning was True, is False"):
+        distill.main([*told, "reasoning=false"])
+    source.write_text(source.read_text().replace("Write add_0", "Write another add_0"))
+    with pytest.raises(SeedbedError, match="problem 0 has another text than when it was asked"):
+        distill.main(told)
+
+
+@pytest.mark.parametrize(
+    ("traces", "message"),
+    [
+        ('{"task_id": 1}\n', r"traces\.jsonl:1: KeyError"),
+        ('{"task_id": 1, "response": "a"}\n{"task_id": 1, "resp', r"traces\.jsonl:2: JSONDecodeError"),
+        ('{"task_id": 1, "response": 3}\n', r"traces\.jsonl:1: AttributeError"),
+        ("[1]\n", r"traces\.jsonl:1: TypeError"),
+        (b"\xff\n", r"traces\.jsonl:1: UnicodeDecodeError"),
+    ],
+)
+def test_a_file_of_responses_that_cannot_be_read_is_refused_with_the_line(tmp_path, tokenizer_folder, traces, message):
+    (tmp_path / "traces.jsonl").write_bytes(traces if isinstance(traces, bytes) else traces.encode())
+    told = ("source=file", f"traces={tmp_path / 'traces.jsonl'}")
+    with pytest.raises(SeedbedError, match=message):
+        distill.main(arguments(tmp_path, write_problems(tmp_path, 2), tokenizer_folder, *told))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["source=file"], "but traces=''"),
+        (["traces=x"], "but traces='x'"),
+        (["source=letter"], "is unknown"),
+        (["per_problem=9", "model=m"], "cannot come of samples=4"),
+        (["model=m"], "problems is empty"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(settings, message):
+    with pytest.raises(SeedbedError, match=message):
+        distill.main(settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("an answer", "no </think>"),
+        ("<think>\n</think>\nanswer", "an empty thought"),
+        ("<think>\nthought\n</think>\n ", "nothing after"),
+        ("<think>a</think>b<think>c</think>d", "more than one"),
+    ],
+)
+def test_a_response_is_one_thought_and_an_answer(text, why):
+    with pytest.raises(ValueError, match=re.escape(why)):
+        reasoning.normalised(text)
+
+
+def test_a_template_may_have_opened_the_thought():
+    assert reasoning.normalised("thought</think> answer") == "<think>\nthought\n</think>\n\nanswer"
+    assert reasoning.answer_of("thought</think> answer") == " answer"
+    assert reasoning.answer_of("<think> for ever") == ""
+    assert reasoning.answer_of("answer") == "answer"
