@@ -43,10 +43,11 @@ class Asker:
         self._engine: Engine | None = None
         self._journal = self._owned.enter_context(Journal(folder / "answers.jsonl", config_hash(self.identity)))
 
-    def ask(self, prompts: Sequence[str], form: str = "") -> list[Answer]:
+    def ask(self, prompts: Sequence[str], forms: Sequence[str] = ()) -> list[Answer]:
         """An answer a prompt, in order; equal prompts have one. A prompt that the server refuses, or that is too long for the
-        model, has a `failure`. form: a regular expression to which endpoint.structured holds the answers. Raises SeedbedError
-        where the server is down: what was answered is kept."""
+        model, has a `failure`. forms: a regular expression a prompt, the same for the same prompt, to which endpoint.structured
+        holds its answer; "" and none at all leave it free. Raises SeedbedError where the server is down: what was answered is
+        kept."""
         keys = [prompt_hash(prompt) for prompt in prompts]
         known = self._journal.answers
         missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
@@ -56,9 +57,9 @@ class Asker:
             body: dict[str, Any] = {
                 name: self.identity[name] for name in ("model", "temperature", "seed", "max_tokens")
             }
-            if form and self._cfg.endpoint.structured:
-                body["extra_body"] = {"structured_outputs": {"regex": form}}
-            endpoint.ask(list(missing.items()), body, self._cfg.endpoint, self.meter, self._keep)
+            held = zip(keys, forms, strict=True) if forms and self._cfg.endpoint.structured else ()
+            own = {key: {"extra_body": {"structured_outputs": {"regex": form}}} for key, form in held if form}
+            endpoint.ask(list(missing.items()), body, self._cfg.endpoint, self.meter, self._keep, own)
         return [_answer(known[key]) for key in keys]
 
     def _keep(self, answer: Answer) -> None:
@@ -113,7 +114,7 @@ def _identity(cfg: SynthesisConfig) -> dict[str, Any]:
         )
     sampling = {"temperature": cfg.temperature, "seed": cfg.seed, "max_tokens": cfg.max_answer_tokens}
     if cfg.source == "endpoint":
-        forms = config_hash(answers.FORMS) if cfg.endpoint.structured else ""
+        forms = answers.forms_version() if cfg.endpoint.structured else ""
         return {"source": cfg.source, "model": cfg.model, "structured": forms, **sampling}
     # The folder's place does not matter, what it holds does.
     held = {"weights": weights.identity(cfg.model), "length": cfg.max_tokens, "dtype": cfg.engine.dtype}
