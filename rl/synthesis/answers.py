@@ -16,15 +16,18 @@ _FENCED = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 _CORRECTNESS = r"CORRECTNESS (10|[0-9])"
 _DIFFICULTY = r"DIFFICULTY (10|[1-9]) TOPIC ([a-zA-Z0-9+#./ -]{1,60})"
 _NAME = "[A-Za-z_][A-Za-z0-9_]{0,60}"
+# Held from within: what may hold any character runs on to the next bracket that closes, through comments and further comparisons.
 _LITERAL = "|".join(
     (
-        r"None|True|False|set\(\)|-?[0-9][0-9._e]{0,30}",
+        r"None|True|False|set\(\)|-?[0-9]{1,20}(\.[0-9]{1,10})?(e-?[0-9]{1,3})?",
         r'b?"([^"\\\n]|\\.){0,80}"|b?\'([^\'\\\n]|\\.){0,80}\'',
-        r"\[[^\n]{0,80}\]|\([^\n]{0,80}\)|\{[^\n]{0,80}\}",
+        r"\[[^\n#=]{0,80}\]|\([^\n#=()]{0,80}\)|\{[^\n#=]{0,80}\}",
     )
 )
-# As the prompts ask: assert FUNCTION(ARGUMENTS) == RESULT, FUNCTION being one of the program's and RESULT a literal.
-_TESTS = rf"```python\n(assert (NAMES)\([^\n]{{0,120}}\) == ({_LITERAL})\n){{5,MOST}}```"
+_ARGUMENT = rf"([a-z_]{{1,30}}=)?({_LITERAL})"
+_CALL = rf"\(({_ARGUMENT}(, {_ARGUMENT}){{0,5}})?\)"
+# As the prompts ask: assert FUNCTION(ARGUMENTS) == RESULT, FUNCTION being one of the program's, the others literals.
+_TESTS = rf"```python\n(assert (NAMES){_CALL}(\.{_NAME}{_CALL})? == ({_LITERAL})\n){{5,MOST}}```"
 # Steps whose answers a server with structured output can hold to their form: one paragraph and the line, or blocks of code.
 _FORMS = {
     "judge": rf"[^\n]{{1,600}}\n{_CORRECTNESS}",

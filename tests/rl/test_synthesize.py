@@ -257,16 +257,33 @@ def test_answers_hold_what_was_asked_for_or_nothing():
     assert isinstance(answers.correctness("CORRECTNESS 10\nmore"), Fault)
 
 
+# What SmolLM2 made of a form in which an argument could be anything up to a closing bracket.
+RUN_ON = (
+    "assert f(1) == f(2)  # the result of f(2) is 2 (two) == 2",
+    "assert f(2) == 1 == g(1) == 1",
+    "assert f((1) == x, (2)) == 5",
+    "assert f(1) == 1.0.0.1",
+    "assert f(1) == 570dac1",
+)
+
+
 def test_a_form_admits_what_the_prompts_ask_for_and_ends_before_the_answer_is_cut_off():
     for step, line in (("judge", "CORRECTNESS 7"), ("difficulty", "DIFFICULTY 4 TOPIC string parsing")):
         assert re.fullmatch(answers.form(step, "", 384), f"Because.\n{line}")
     assert answers.form("solve", "", 384) == ""
     code = "class Box:\n    pass\n\ndef f(x):\n    return x"
     admitted = ["1", "-2.5e3", "None", "set()", "'it\\'s'", '"a, b"', "[1, [2]]", "{'a': (1, 2)}", "(f, 'b')", "b'x'"]
-    tests = [f"assert f(1, 'a') == {result}" for result in admitted]
+    tests = [f"assert f({given}, sep='a) # == 1') == {given}" for given in admitted]
     tests[0] = "assert Box(3).size() == 3"
     assert re.fullmatch(answers.form("tests", code, 1_024), fenced("\n".join(tests)).strip())
-    for wrong in ("assert FUNCTION(1) == 2", "assert f(1) == RESULT", "assert f(1) == 'a", "assert f(1)", "f(1) == 2"):
+    for wrong in (
+        "assert FUNCTION(1) == 2",
+        "assert f(1) == RESULT",
+        "assert f(1) == 'a",
+        "assert f(1)",
+        "f(1) == 2",
+        *RUN_ON,
+    ):
         assert not re.fullmatch(answers.form("tests", code, 1_024), fenced("\n".join([*tests[:5], wrong])).strip())
     assert re.fullmatch(answers.form("tests", "f = print", 384), fenced("\n".join(tests[:5])).strip())  # any name then
     for tokens, most, lines in ((200, 5, 12), (384, 8, 24), (1_024, 10, 64)):
