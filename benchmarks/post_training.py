@@ -5,8 +5,8 @@
 Same model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature and fp32 for both. Ours
 samples with vLLM, judges in the sandbox, and proves after each step that the engine has the new weights; TRL samples with
 transformers and its reward costs nothing. TRL trains on all samples, ours on groups with signal. The two runs follow each other,
-so figures need a quiet machine. PYTHON: an interpreter with TRL. The first step of each is left out. benchmarks/sandbox.py
-has the sandbox's own figures.
+so figures of GRPO need a quiet machine; those of SFT are CPU seconds of interleaved steps. PYTHON: an interpreter with TRL. The
+first step of each is left out. benchmarks/sandbox.py has the sandbox's own figures.
 """
 
 from __future__ import annotations
@@ -17,15 +17,23 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from conf.schema.pretrain import OptimConfig, ParallelConfig
+from megatron_train import hf, parallel
+from megatron_train.step import Batch, build, train_step
 from rl import problems
+from rl.batches import Example, micro_batches, packed_batches, places
 from rl.chat import Chat
+from rl.sft import demonstrations, loss
 
 LENGTH = {"max_prompt": 96, "max_response": 32}
 MICRO_BATCH, TEMPERATURE, RATE = 16, 1.0, 3e-4
-SFT_ROUNDS = 3
+SFT_LENGTH, SFT_BATCH = 256, 32  # tokens of the longest demonstration, and demonstrations a step
+Cut = Callable[[list[Example]], list[Batch]]
 
 
 def main(argv: list[str]) -> None:
@@ -92,31 +100,48 @@ def trl_grpo(args: argparse.Namespace) -> list[float]:
 
 
 def our_sft(args: argparse.Namespace, scratch: Path) -> None:
-    """Packed against unpacked, in turn: on the run's demonstrations, which are of one length, and on some made longer."""
-    for kind, given in (("short", {}), ("of many lengths", mixed_lengths(args.output / "rl", scratch))):
-        speeds: dict[str, list[float]] = {"unpacked": [], "packed": []}
-        for number in range(SFT_ROUNDS):
-            for name, fields in (("unpacked", {"batch.micro": 8}), ("packed", {"batch.micro": 1, "pack_length": 512})):
-                out = scratch / f"{kind} {name} {number}".replace(" ", "_")
-                settings = {"output": out, "base": args.output / "hf", "max_length": 256, **fields, **given}
-                settings |= {"schedule.steps": args.steps + 1, "schedule.warmup_steps": 1, "schedule.decay_steps": 1}
-                run("rl.sft", {**settings, "batch.total": 32})
-                rows = read(out / "rl/sft/metrics.jsonl")[1:]
-                speeds[name].append(sum(row["tokens"] for row in rows) / sum(row["seconds"] for row in rows))
-        medians = {name: statistics.median(found) for name, found in speeds.items()}
-        each = ", ".join(f"{name} {value:.0f} response tokens/s" for name, value in medians.items())
-        ratio = medians["packed"] / medians["unpacked"]
-        print(f"SFT, demonstrations {kind}: {each}; packed is {ratio:.2f} times as fast")
+    """Packed and unpacked steps in turn, in CPU seconds: on the run's demonstrations, which are of one length, and on some made
+    longer. Both have a state of their own and take the same demonstrations."""
+    parallel.start(ParallelConfig(), seed=1)
+    base = args.output / "hf"
+    chat = Chat(base)
+    for kind, folder in (
+        ("short", args.output / "rl"),
+        ("of many lengths", mixed_lengths(args.output / "rl", scratch)),
+    ):
+        some = demonstrations(problems.read(folder / "problems_train.jsonl"), chat, SFT_LENGTH)
+        cuts: dict[str, Cut] = {
+            "unpacked": lambda examples: micro_batches(examples, 8, 0, 1, chat.end_id, 1),
+            "packed": lambda examples: packed_batches(examples, 1, 0, 1, chat.end_id, 2 * SFT_LENGTH, 1),
+        }
+        model, vocab_size = hf.model_config(base)
+        states = {name: build(model, vocab_size, ParallelConfig(), OptimConfig(lr=RATE), "fp32", 1) for name in cuts}
+        for state in states.values():
+            hf.load_weights(state, base)
+        speeds: dict[str, list[float]] = {name: [] for name in cuts}
+        for number in range(args.steps + 1):
+            examples = [some[i] for i in places(len(some), number * SFT_BATCH, SFT_BATCH, 1)]
+            for name, cut in cuts.items():
+                began = time.process_time()
+                result = train_step(states[name], cut(examples), loss, RATE)
+                speeds[name].append(result.tokens / (time.process_time() - began))
+        each = ", ".join(f"{name} {statistics.median(found[1:]):.0f}" for name, found in speeds.items())
+        ratios = [packed / unpacked for unpacked, packed in zip(*(found[1:] for found in speeds.values()), strict=True)]
+        low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
+        print(
+            f"SFT, demonstrations {kind}, response tokens a CPU second: {each}; packed is {middle:.2f} times as fast "
+            f"({low:.2f} to {high:.2f} a step)"
+        )
+    parallel.stop()
 
 
-def mixed_lengths(run_of_sft: Path, scratch: Path) -> dict[str, Path]:
-    """Both problem files anew, one program in five with the four before it in front: the last definition counts."""
-    for name in ("train", "heldout"):
-        rows = read(run_of_sft / f"problems_{name}.jsonl")
-        for i in range(4, len(rows), 5):
-            rows[i]["code"] = "\n\n\n".join(row["code"] for row in rows[i - 4 : i + 1])
-        (scratch / f"mixed_{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return {f"{name}_problems": scratch / f"mixed_{name}.jsonl" for name in ("train", "heldout")}
+def mixed_lengths(run_of_sft: Path, scratch: Path) -> Path:
+    """Folder of the training problems anew, one program in five with the four before it in front: the last definition counts."""
+    rows = read(run_of_sft / "problems_train.jsonl")
+    for i in range(4, len(rows), 5):
+        rows[i]["code"] = "\n\n\n".join(row["code"] for row in rows[i - 4 : i + 1])
+    problems.save(rows, scratch / "problems_train.jsonl")
+    return scratch
 
 
 def run(module: str, settings: dict[str, Any]) -> None:

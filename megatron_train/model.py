@@ -173,7 +173,7 @@ class SDPACoreAttention(torch.nn.Module):
         **_: Any,
     ) -> torch.Tensor:
         """query [s, b, heads, d], key and value [s, b, kv_heads, d]; attention_mask, which megatron-core hands through as it is:
-        document_ids int [b, all places], or None for one document a row. Returns [s, b, heads * d]."""
+        documents.beginnings of the rows, or None for one document a row. Returns [s, b, heads * d]."""
         if context.size() == 1:
             return _attend(query, key, value, 0, attention_mask)
         key, value = context.gather_keys(key), context.gather_keys(value)
@@ -183,13 +183,14 @@ class SDPACoreAttention(torch.nn.Module):
 
 
 def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, first: int, document_ids: torch.Tensor | None
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, first: int, starts: torch.Tensor | None
 ) -> torch.Tensor:
     """Queries of places first ... first + s over keys and values of all places; [s, b, heads * d]."""
     stop = first + query.size(0)
-    if document_ids is None:
+    if starts is None:
         return _causal(query, key[:stop], value[:stop])
-    rows = zip(query.unbind(1), key.unbind(1), value.unbind(1), borders(document_ids, first, stop), strict=True)
+    each = borders(starts, key.size(0), first, stop)
+    rows = zip(query.unbind(1), key.unbind(1), value.unbind(1), each, strict=True)
     return torch.stack([torch.cat(_row(*one, first)) for one in rows], 1)
 
 

@@ -25,7 +25,7 @@ from conf.errors import SeedbedError
 from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
 from megatron_train import context, fp8_linear, parallel, weights
 from megatron_train import fp8 as fp8_support
-from megatron_train.documents import packed
+from megatron_train.documents import beginnings, packed
 from megatron_train.model import build_chunks, transformer_config
 from megatron_train.optimizer import NotFinite, build_optimizer, set_rates
 
@@ -269,14 +269,15 @@ def _run(
     def forward_step(batches: Any, chunk: torch.nn.Module) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
         batch = dict(next(batches))
         ids = batch.pop("document_ids", None)
-        layout = packed(ids, parallel.device()) if packing else None
+        starts = None if ids is None else beginnings(ids)
+        layout = packed(starts, parallel.device()) if packing else None
         batch = {key: value.to(parallel.device()) for key, value in batch.items()}
         batch = context.cut(batch)
         rows = (1, -1) if packing else batch["tokens"].shape
         output = chunk(
             batch["tokens"].reshape(rows),
             None,  # position ids: rotary positions come from the place in the sequence, or in the document
-            None if packing else ids,  # "attention_mask": what our attention takes for it
+            None if packing else starts,  # "attention_mask": what our attention takes for it
             labels=batch["labels"].reshape(rows),
             packed_seq_params=layout,
             output_processor=_logprobs_of_labels,

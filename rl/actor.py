@@ -14,10 +14,10 @@ from conf.errors import SeedbedError
 from conf.schema.rl import GrpoConfig
 from megatron_train import parallel
 from megatron_train.step import TrainState, token_logprobs
-from rl import evaluate, rewards, run_contract
+from rl import drawable, evaluate, rewards, run_contract
 from rl.batches import Example, micro_batches
 from rl.chat import Chat
-from rl.problems import Problem
+from rl.problems import Problem, Row
 from rl.ranks import on_main
 from rl.rollout import Sample, Sampling, sample_seed
 from rl.sandbox import Sandbox
@@ -93,6 +93,10 @@ class Actor:
         prompts = [self._prompt(problem) for problem, _ in each]
         sampling = Sampling(self._cfg.temperature, stage.max_response, [self._chat.end_id])
         return self._engine.generate(prompts, seeds, sampling)
+
+    def unfit(self, read: Sequence[tuple[Row, Problem]], record: Path) -> dict[str, str]:
+        """rl/drawable.py's, in this sandbox, which keeps what it measures of the solutions. Process 0 only."""
+        return drawable.unfit(read, self._sandbox, record)
 
     def judge(self, sampled: Sequence[tuple[Problem, list[int], Sample]]) -> list[Rollout]:
         """The samples with the sandbox's verdicts. Process 0 only."""

@@ -7,7 +7,7 @@ kill or in a later run, gets the same answer and pays nothing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -35,21 +35,21 @@ class Asker:
     Raises SeedbedError for a model folder that cannot be asked.
     """
 
-    def __init__(self, cfg: AskConfig, folder: Path, forms: Mapping[str, str] | None = None, reasoning: bool = False):
-        """folder: for the journal and the engine's log. forms: every regular expression that `ask` will be given, by step.
+    def __init__(self, cfg: AskConfig, folder: Path, forms: str = "", reasoning: bool = False):
+        """folder: for the journal and the engine's log. forms: version of the regular expressions that `ask` will be given.
         reasoning: an endpoint's chain of thought, which servers tell apart from the answer, is put in front of it."""
         self._cfg, self._folder, self._reasoning = cfg, folder, reasoning
-        self.identity = _identity(cfg, forms or {}) | ({"reasoning": True} if reasoning else {})
+        self.identity = _identity(cfg, forms) | ({"reasoning": True} if reasoning else {})
         self.meter, self.asked = endpoint.Meter(cfg.endpoint), 0
         self._owned = ExitStack()
         self._engine: Engine | None = None
         self._journal = self._owned.enter_context(Journal(folder / "answers.jsonl", config_hash(self.identity)))
 
-    def ask(self, prompts: Sequence[str], form: str = "", number: int = 0) -> list[Answer]:
+    def ask(self, prompts: Sequence[str], forms: Sequence[str] = (), number: int = 0) -> list[Answer]:
         """An answer a prompt, in order; equal prompts have one. A prompt that the server refuses, or that is too long for the
-        model, has a `failure`. form: a regular expression to which endpoint.structured holds the answers. number: which of
-        several answers to the same prompts is wanted; each has a seed of its own. Raises SeedbedError where the server is
-        down: what was answered is kept."""
+        model, has a `failure`. forms: a regular expression a prompt, the same for the same prompt, to which endpoint.structured
+        holds its answer; "" and none at all leave it free. number: which of several answers to the same prompts is wanted; each
+        has a seed of its own. Raises SeedbedError where the server is down: what was answered is kept."""
         keys = [prompt_hash(prompt, number) for prompt in prompts]
         known = self._journal.answers
         missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
@@ -58,9 +58,9 @@ class Asker:
         elif missing:
             body: dict[str, Any] = {name: self.identity[name] for name in ("model", "temperature", "max_tokens")}
             body["seed"] = self._cfg.seed + number
-            if form and self._cfg.endpoint.structured:
-                body["extra_body"] = {"structured_outputs": {"regex": form}}
-            endpoint.ask(list(missing.items()), body, self._cfg.endpoint, self.meter, self._keep, self._reasoning)
+            held = zip(keys, forms, strict=True) if forms and self._cfg.endpoint.structured else ()
+            own = {key: {"extra_body": {"structured_outputs": {"regex": form}}} for key, form in held if form}
+            endpoint.ask(list(missing.items()), body, self._cfg.endpoint, self.meter, self._keep, own, self._reasoning)
         return [_answer(known[key]) for key in keys]
 
     def _keep(self, answer: Answer) -> None:
@@ -106,7 +106,7 @@ def _answer(record: dict[str, Any]) -> Answer:
     return Answer(**{**kept, "text": kept["text"].encode("utf-8", "replace").decode()})
 
 
-def _identity(cfg: AskConfig, forms: Mapping[str, str]) -> dict[str, Any]:
+def _identity(cfg: AskConfig, forms: str) -> dict[str, Any]:
     """All that an answer depends on besides its prompt."""
     if not cfg.model:
         raise SeedbedError(
@@ -115,7 +115,7 @@ def _identity(cfg: AskConfig, forms: Mapping[str, str]) -> dict[str, Any]:
         )
     sampling = {"temperature": cfg.temperature, "seed": cfg.seed, "max_tokens": cfg.max_answer_tokens}
     if cfg.source == "endpoint":
-        held = config_hash(forms) if cfg.endpoint.structured else ""
+        held = forms if cfg.endpoint.structured else ""
         return {"source": cfg.source, "model": cfg.model, "structured": held, **sampling}
     # The folder's place does not matter, what it holds does.
     folder = {"weights": weights.identity(cfg.model), "length": cfg.max_tokens, "dtype": cfg.engine.dtype}

@@ -3,9 +3,10 @@
     torchrun --nproc-per-node 2 -m rl.dpo --config conf/rl/demo_dpo.yaml output=DIR [base=HF_FOLDER] [key=value]
 
 Reads DIR/rl/sft/hf and DIR/rl/problems_train.jsonl. Writes DIR/rl/dpo: samples.jsonl (every sample and its verdict), pairs.jsonl
-(what is preferred to what, and why), reference.jsonl (log-probabilities under the model that training starts from), checkpoints/,
-metrics.jsonl and hf/; and the tables problems, rollouts and pairs. Killed anywhere and started again it goes on: from the last
-judged group of problems, then from the newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
+(what is preferred to what, and why), reference.jsonl (log-probabilities under the model that training starts from), unfit.json
+(problems that are not sampled, since their own solution fails), checkpoints/, metrics.jsonl and hf/; and the tables problems,
+rollouts and pairs. Killed anywhere and started again it goes on: from the last judged group of problems, then from the newest
+checkpoint. On CPUs set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -27,17 +27,16 @@ from megatron_train import checkpoint, hf, metrics, parallel
 from megatron_train.folders import claim
 from megatron_train.schedule import learning_rate
 from megatron_train.step import Batch, TrainState, build, token_logprobs, train_step
-from rl import pairs, problems
+from rl import drawable, pairs, problems
 from rl.batches import places
 from rl.chat import Chat
 from rl.objective import LossSums, preference_loss, sequence_logprobs
 from rl.pair_maker import PairMaker
+from rl.problems import Problem, Row
 from rl.ranks import from_shares, on_main
 from rl.run_folder import start_or_resume
 from rl.run_log import RunLog
-from rl.sandbox import version
-
-Row = dict[str, Any]
+from rl.sandbox import Sandbox, version
 
 
 def main(argv: list[str]) -> int:
@@ -59,13 +58,14 @@ def main(argv: list[str]) -> int:
     dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
     file = Path(cfg.train_problems or folder / "problems_train.jsonl")
     read = problems.read_with_rows(file)[: cfg.problems or None]
-    train = [problem for _, problem in read]
     chat = Chat(base)
 
     parallel.start(cfg.parallel, cfg.seed)
     on_main(lambda: claim(out))
+    unfit = on_main(lambda: _unfit(cfg, read, out / "unfit.json"))
+    read = [one for one in read if one[1].task_id not in unfit]
     sampling = (str(base), cfg.samples, cfg.temperature, cfg.max_prompt, cfg.max_response, cfg.seed)
-    data = config_hash([p.task_id for p in train], *sampling, cfg.pairs_per_problem)
+    data = config_hash([problem.task_id for _, problem in read], *sampling, cfg.pairs_per_problem)
     log = RunLog(cfg.output, "dpo", {"settings": data, "base": str(base), "sandbox": version()}, [file])
     with PairMaker(cfg, base, chat, read, out, data, log) as maker:
         while on_main(maker.advance):
@@ -80,6 +80,11 @@ def main(argv: list[str]) -> int:
     hf.export(state, out / "hf", base)
     parallel.stop()
     return 0
+
+
+def _unfit(cfg: DpoConfig, read: Sequence[tuple[Row, Problem]], record: Path) -> dict[str, str]:
+    with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
+        return drawable.unfit(read, sandbox, record)
 
 
 def reference_logprobs(

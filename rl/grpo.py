@@ -3,11 +3,11 @@
     torchrun --nproc-per-node 2 -m rl.grpo --config conf/rl/demo_grpo.yaml output=DIR [base=HF_FOLDER] [key=value]
 
 Reads DIR/rl/sft/hf and DIR/rl/problems_{train,heldout}.jsonl. Writes DIR/rl/grpo (checkpoints/, metrics.jsonl,
-rollouts.jsonl, hf/), the tables problems and rollouts, at each checkpoint, and the held-out completions before and after,
-DIR/rl/eval_sft.json and eval_grpo.json. Process 0
-owns the engine and the sandbox; all processes train, in any layout. Prompts and sampling seeds depend on (seed, step)
-alone, so a run that was killed and started again repeats no step differently. With rollout_lag=1 the engine draws the
-next step's rollouts while this one trains; a checkpoint holds what was drawn. On CPUs set OMP_NUM_THREADS=1.
+rollouts.jsonl, hf/, unfit.json: the training problems that are not drawn, since their own solution fails), the tables problems
+and rollouts, at each checkpoint, and the held-out completions before and after, DIR/rl/eval_sft.json and eval_grpo.json. Process
+0 owns the engine and the sandbox; all processes train, in any layout. Prompts and sampling seeds depend on (seed, step, problems
+that are drawn) alone, so a run that was killed and started again repeats no step differently. With rollout_lag=1 the engine draws
+the next step's rollouts while this one trains; a checkpoint holds what was drawn. On CPUs set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -63,12 +63,15 @@ def main(argv: list[str]) -> int:
         )
     files = {name: Path(getattr(cfg, f"{name}_problems") or folder / f"problems_{name}.jsonl") for name in SPLITS}
     read = {name: problems.read_with_rows(path) for name, path in files.items()}
-    train, heldout = ([problem for _, problem in read[name]] for name in SPLITS)
     chat = Chat(base)
 
-    with Actor(cfg, base, chat, train, out) as actor:  # the engine loads while the trainer is built
+    # The engine loads while solutions are judged and the trainer is built.
+    with Actor(cfg, base, chat, [problem for _, problem in read["train"]], out) as actor:
         parallel.start(cfg.parallel, cfg.seed)
         on_main(lambda: claim(out))
+        unfit = on_main(lambda: actor.unfit(read["train"], out / "unfit.json"))
+        read["train"] = [one for one in read["train"] if one[1].task_id not in unfit]
+        train, heldout = ([problem for _, problem in read[name]] for name in SPLITS)
         state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
         plan = [(stage.steps, stage.samples, stage.max_response) for stage in cfg.plan[:-1]]
         sampling = (cfg.seed, cfg.prompts, cfg.samples, cfg.temperature, cfg.max_response, plan, cfg.rollout_lag)

@@ -36,6 +36,6 @@ def start_or_resume(
     if parallel.is_main():
         out.mkdir(parents=True, exist_ok=True)
         for log in ("metrics.jsonl", *logs):
-            metrics.keep_up_to(out / log, state.step)
+            metrics.keep_up_to(out / log, -1 if newest is None else state.step)  # GRPO's row 0 comes again as well
         (out / "config.yaml").write_text(to_yaml(cfg))
     return extra

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from megatron_train import checkpoint, hf, metrics, parallel
 from megatron_train.folders import claim
 from megatron_train.schedule import learning_rate
 from megatron_train.step import Batch, build, eval_loss, train_step
-from rl import problems, rewards
+from rl import drawable, problems, rewards
 from rl.batches import Example, micro_batches, packed_batches, places, weighted_places
 from rl.chat import Chat
 from rl.objective import LossSums, masked_cross_entropy
@@ -126,8 +125,7 @@ def prepare_problems(cfg: SftConfig, folder: Path) -> None:
         kept: dict[str, list[problems.Row]] = {}
         for name, rows in zip(("train", "heldout"), both, strict=True):
             failing = rewards.failing_references(sandbox, [problems.parse(row) for row in rows])
-            for task_id, reason in failing.items():
-                print(f"dropped problem {task_id}: its reference fails its own tests: {reason}", file=sys.stderr)
+            drawable.name(failing)
             good = [row for row in rows if str(row["task_id"]) not in failing]
             problems.save(good, folder / f"problems_{name}.jsonl")
             kept[name] = good

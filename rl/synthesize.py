@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     versions = snippets.pinned(out / "tables")
     drawn = snippets.draw(cfg, out / "tables", versions, styles)
     writer = Writer(out, TABLE, "rl.synthesize")
-    with Asker(cfg, out / "rl" / "synthesis", answers.FORMS) as asker:
+    with Asker(cfg, out / "rl" / "synthesis", answers.forms_version()) as asker:
         params = parameters(cfg, asker.identity, {step: text.version for step, text in texts.items()}, styles)
         writer.refuse_other_parameters(params)
         known = run_tables.rows(out / "tables" / TABLE, ["task_id"]) if writer.reached is not None else []

@@ -12,6 +12,7 @@ class Fake:
 
     def __init__(self, behaviour):
         self.prompts: list[str] = []
+        self.bodies: list[dict] = []
         self.in_flight = self.most_in_flight = 0
         lock = threading.Lock()
         fake = self
@@ -22,6 +23,7 @@ class Fake:
                 with lock:
                     number = len(fake.prompts)
                     fake.prompts.append(body["messages"][0]["content"])
+                    fake.bodies.append(body)
                     fake.in_flight += 1
                     fake.most_in_flight = max(fake.most_in_flight, fake.in_flight)
                 status, reply = behaviour(number, fake.prompts[number])

@@ -10,17 +10,34 @@ import ast
 import re
 from dataclasses import dataclass
 
+from conf.loader import config_hash
+
 _FENCED = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 _CORRECTNESS = r"CORRECTNESS (10|[0-9])"
 _DIFFICULTY = r"DIFFICULTY (10|[1-9]) TOPIC ([a-zA-Z0-9+#./ -]{1,60})"
-_TESTS = r"```python\n(assert [^\n]{1,200}\n){5,10}```"
+_NAME = "[A-Za-z_][A-Za-z0-9_]{0,60}"
+# Held from within: what may hold any character runs on to the next bracket that closes, through comments and further comparisons.
+_LITERAL = "|".join(
+    (
+        r"None|True|False|set\(\)|-?[0-9]{1,20}(\.[0-9]{1,10})?(e-?[0-9]{1,3})?",
+        r'b?"([^"\\\n]|\\.){0,80}"|b?\'([^\'\\\n]|\\.){0,80}\'',
+        r"\[[^\n#=]{0,80}\]|\([^\n#=()]{0,80}\)|\{[^\n#=]{0,80}\}",
+    )
+)
+_ARGUMENT = rf"([a-z_]{{1,30}}=)?({_LITERAL})"
+_CALL = rf"\(({_ARGUMENT}(, {_ARGUMENT}){{0,5}})?\)"
+# As the prompts ask: assert FUNCTION(ARGUMENTS) == RESULT, FUNCTION being one of the program's, the others literals.
+_TESTS = rf"```python\n(assert (NAMES){_CALL}(\.{_NAME}{_CALL})? == ({_LITERAL})\n){{5,MOST}}```"
 # Steps whose answers a server with structured output can hold to their form: one paragraph and the line, or blocks of code.
-FORMS = {
+_FORMS = {
     "judge": rf"[^\n]{{1,600}}\n{_CORRECTNESS}",
     "difficulty": rf"[^\n]{{1,600}}\n{_DIFFICULTY}",
     "tests": _TESTS,
-    "repair": rf"```python\n[^`]+\n```\n{_TESTS}",
+    "repair": rf"```python\n([^`\n]{{0,100}}\n){{1,LINES}}```\n{_TESTS}",
 }
+# A line of code and a test, in tokens: a form ends before the answer is cut off, which would leave nothing of it. What is left of
+# it when a model writes to the form's end was measured with SmolLM2's tokenizer (12 a line), with room for longer ones.
+_LINE_TOKENS, _TEST_TOKENS = 16, 48
 TASK_CHARACTERS = (40, 6_000)  # shorter says nothing, longer is a model that does not stop
 PROGRAM_CHARACTERS = 40_000
 
@@ -28,6 +45,20 @@ PROGRAM_CHARACTERS = 40_000
 @dataclass(frozen=True)
 class Fault:
     why: str
+
+
+def form(step: str, code: str, tokens: int) -> str:
+    """A regular expression for the whole answer of a step; "" where any text will do. code: the program that is asked about;
+    tokens: what an answer may take."""
+    most = min(10, max(5, tokens // _TEST_TOKENS))
+    names = "|".join(_names(code)) or _NAME
+    found = _FORMS.get(step, "").replace("NAMES", names).replace("MOST", str(most))
+    return found.replace("LINES", str(max(8, tokens // _LINE_TOKENS)))
+
+
+def forms_version() -> str:
+    """Of the forms, whatever the program."""
+    return config_hash([form(step, "", 1_024) for step in _FORMS])
 
 
 def task(answer: str) -> str | Fault:
@@ -90,9 +121,17 @@ def difficulty(answer: str) -> tuple[int, str] | Fault:
 
 def stub(code: str) -> str:
     """A program with the functions and classes of `code` that do nothing: tests that it passes prove nothing."""
-    body = ast.parse(code).body
-    names = [node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
-    return "".join(f"def {name}(*values, **named):\n    return None\n\n" for name in names)
+    return "".join(f"def {name}(*values, **named):\n    return None\n\n" for name in _names(code))
+
+
+def _names(code: str) -> list[str]:
+    """Of the functions and classes that `code` defines, each once."""
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # a mended program may be no Python
+        return []
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return list(dict.fromkeys(node.name for node in body if isinstance(node, kinds)))
 
 
 def _blocks(answer: str) -> list[str]:

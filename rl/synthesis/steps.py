@@ -261,12 +261,13 @@ class Steps:
         self, step: str, drafts: Sequence[Draft], places: Callable[[Draft], dict[str, str]]
     ) -> Iterator[tuple[Draft, str]]:
         """The drafts with their answers; those that were refused are dropped."""
-        texts = []
+        texts, forms = [], []
         for draft in drafts:
             values = places(draft)
             enclosed = hashlib.sha256("\0".join(values[name] for name in sorted(values)).encode()).hexdigest()
             texts.append(self._texts[step].fill(enclosed, **values))
-        for draft, answer in zip(drafts, self._asker.ask(texts, answers.FORMS.get(step, "")), strict=True):
+            forms.append(answers.form(step, draft.code, self._cfg.max_answer_tokens))
+        for draft, answer in zip(drafts, self._asker.ask(texts, forms), strict=True):
             draft.tokens_in += answer.tokens_in
             draft.tokens_out += answer.tokens_out
             if answer.failure:

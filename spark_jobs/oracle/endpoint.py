@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from conf.errors import SeedbedError
@@ -74,16 +75,18 @@ def ask(
     settings: EndpointSettings,
     meter: Meter,
     keep: Callable[[Answer], None],
+    own: Mapping[str, dict[str, Any]] = MappingProxyType({}),
     reasoning: bool = False,
 ) -> None:
     """Ask for each (content_sha256, prompt) and hand every answer to `keep` as it arrives, in no particular order.
 
-    body: the request's fields but its messages (model, temperature ...). reasoning: put the chain of thought, where the server
-    gives it in a field of its own, in front of the answer between <think> and </think>. Raises SeedbedError where the server is
-    down, refuses the key, answers garbage, or `settings.max_cost` is reached; answers up to then have been kept.
+    body: the requests' fields but their messages (model, temperature ...); own: further ones by content_sha256. reasoning: put
+    the chain of thought, where the server gives it in a field of its own, in front of the answer between <think> and </think>.
+    Raises SeedbedError where the server is down, refuses the key, answers garbage, or `settings.max_cost` is reached; answers
+    up to then have been kept.
     """
     try:
-        asyncio.run(_ask_all(prompts, body, settings, meter, keep, reasoning))
+        asyncio.run(_ask_all(prompts, body, settings, meter, keep, own, reasoning))
     except Stopped as stop:
         raise SeedbedError(
             f"oracle {body['model']} at {settings.url}: {stop}",
@@ -97,6 +100,7 @@ async def _ask_all(
     settings: EndpointSettings,
     meter: Meter,
     keep: Callable[[Answer], None],
+    own: Mapping[str, dict[str, Any]],
     reasoning: bool,
 ) -> None:
     from openai import AsyncOpenAI
@@ -116,7 +120,8 @@ async def _ask_all(
             await requests.turn(1)
             await tokens.turn(len(prompt) / 4 + body["max_tokens"])  # about four characters a token
             try:
-                answer = await _ask(client, content_sha256, prompt, body, settings, reasoning)
+                fields = {**body, **own.get(content_sha256, {})}
+                answer = await _ask(client, content_sha256, prompt, fields, settings, reasoning)
             except _Transient as error:
                 failures.append(str(error))
                 continue

@@ -17,15 +17,16 @@ def test_a_row_begins_a_document_even_where_the_number_goes_on():
 
 
 def test_the_packed_form_knows_the_longest_document():
-    form = packed(IDS, torch.device("cpu"))
+    form = packed(beginnings(IDS), torch.device("cpu"))
     assert (form.qkv_format, form.max_seqlen_q, form.max_seqlen_kv) == ("thd", 3, 3)
     assert form.cu_seqlens_q.dtype == torch.int32  # Transformer Engine's kernels read no other
 
 
 def test_borders_of_a_part_begin_with_the_document_that_its_first_place_is_in():
-    assert borders(IDS, 0, 4) == [[0, 2, 4], [0, 3, 4]]
-    assert borders(IDS, 1, 3) == [[0, 2, 3], [0, 3]]
-    assert borders(IDS, 2, 4) == [[2, 4], [0, 3, 4]]
+    starts = beginnings(IDS)
+    assert borders(starts, 4, 0, 4) == [[0, 2, 4], [0, 3, 4]]
+    assert borders(starts, 4, 1, 3) == [[0, 2, 3], [0, 3]]
+    assert borders(starts, 4, 2, 4) == [[2, 4], [0, 3, 4]]
 
 
 @pytest.mark.parametrize(("first", "stop"), [(0, 24), (6, 12), (12, 18), (18, 24)])
@@ -39,7 +40,7 @@ def test_attention_a_document_at_a_time_is_attention_under_a_mask(first, stop):
     q, k, v = q[:, :, first:stop], k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
     weights = (q @ k.mT / 8**0.5).masked_fill(~may[:, :, first:stop], -torch.inf).softmax(-1)
     expected = (weights @ v).permute(2, 0, 1, 3).flatten(2)
-    found = _attend(given[0][first:stop], *given[1:], first, ids)
+    found = _attend(given[0][first:stop], *given[1:], first, beginnings(ids))
     torch.testing.assert_close(found, expected)
     upstream = torch.randn(found.shape, generator=generator)
     for ours, theirs in zip(

@@ -63,10 +63,29 @@ def test_a_document_in_a_masked_sequence_reads_as_it_does_alone(alone):
     assert company == pytest.approx(by_itself, abs=2e-5)
 
 
+@pytest.fixture(scope="module")
+def masked(run_steps, gradients):
+    return run_steps(1, steps=3, blocked=True, gradients=gradients("masked"))
+
+
 @pytest.mark.slow
-def test_rows_laid_end_to_end_are_the_masked_rows(run_steps, gradients):
+@pytest.mark.parametrize(
+    ("processes", "options"),
+    [(1, {"recompute": "full"}), (4, {"cp": 2, "pp": 2, "vpp": 2, "recompute": "selective"})],
+    ids=str,
+)
+def test_documents_are_told_apart_in_layers_that_compute_twice_or_elsewhere(
+    masked, run_steps, gradients, processes, options
+):
+    """Where they begin is found once a micro-batch, and several micro-batches are under way at a time."""
+    seen = run_steps(processes, steps=3, blocked=True, gradients=gradients("told"), **options)
+    assert_close(seen["losses"], masked["losses"])
+    assert_gradients_agree(gradients("told"), gradients("masked"))
+
+
+@pytest.mark.slow
+def test_rows_laid_end_to_end_are_the_masked_rows(masked, run_steps, gradients):
     """Transformer Engine's form, in two pipeline stages, with an attention that follows its definition."""
-    masked = run_steps(1, steps=3, blocked=True, gradients=gradients("masked"))
     packed = run_steps(2, steps=3, blocked=True, documents=True, packed=True, pp=2, gradients=gradients("packed"))
     assert_close(packed["losses"], masked["losses"])
     assert_gradients_agree(gradients("packed"), gradients("masked"))

@@ -255,11 +255,58 @@ def test_answers_hold_what_was_asked_for_or_nothing():
     assert isinstance(answers.difficulty("DIFFICULTY 11 TOPIC x"), Fault)
     assert answers.correctness("Hm.\nCORRECTNESS 0\n\n") == 0
     assert isinstance(answers.correctness("CORRECTNESS 10\nmore"), Fault)
+
+
+# What SmolLM2 made of a form in which an argument could be anything up to a closing bracket.
+RUN_ON = (
+    "assert f(1) == f(2)  # the result of f(2) is 2 (two) == 2",
+    "assert f(2) == 1 == g(1) == 1",
+    "assert f((1) == x, (2)) == 5",
+    "assert f(1) == 1.0.0.1",
+    "assert f(1) == 570dac1",
+)
+
+
+def test_a_form_admits_what_the_prompts_ask_for_and_ends_before_the_answer_is_cut_off():
     for step, line in (("judge", "CORRECTNESS 7"), ("difficulty", "DIFFICULTY 4 TOPIC string parsing")):
-        assert re.fullmatch(answers.FORMS[step], f"Because.\n{line}")
-    five = "\n".join(f"assert f({n}) == {n}" for n in range(5))
-    assert re.fullmatch(answers.FORMS["tests"], fenced(five).strip())
-    assert re.fullmatch(answers.FORMS["repair"], fenced("def f(x):\n    return x", five).strip())
+        assert re.fullmatch(answers.form(step, "", 384), f"Because.\n{line}")
+    assert answers.form("solve", "", 384) == ""
+    code = "class Box:\n    pass\n\ndef f(x):\n    return x"
+    admitted = ["1", "-2.5e3", "None", "set()", "'it\\'s'", '"a, b"', "[1, [2]]", "{'a': (1, 2)}", "(f, 'b')", "b'x'"]
+    tests = [f"assert f({given}, sep='a) # == 1') == {given}" for given in admitted]
+    tests[0] = "assert Box(3).size() == 3"
+    assert re.fullmatch(answers.form("tests", code, 1_024), fenced("\n".join(tests)).strip())
+    for wrong in (
+        "assert FUNCTION(1) == 2",
+        "assert f(1) == RESULT",
+        "assert f(1) == 'a",
+        "assert f(1)",
+        "f(1) == 2",
+        *RUN_ON,
+    ):
+        assert not re.fullmatch(answers.form("tests", code, 1_024), fenced("\n".join([*tests[:5], wrong])).strip())
+    assert re.fullmatch(answers.form("tests", "f = print", 384), fenced("\n".join(tests[:5])).strip())  # any name then
+    for tokens, most, lines in ((200, 5, 12), (384, 8, 24), (1_024, 10, 64)):
+        asked = answers.form("repair", code, tokens)
+        for extra in (0, 1):
+            long = "\n".join(["x = 1"] * (lines + extra))
+            assert bool(re.fullmatch(asked, fenced(long, "\n".join(tests[:5])).strip())) == (not extra)
+            many = "\n".join(["assert f(1) == 1"] * (most + extra))
+            assert bool(re.fullmatch(asked, fenced("x = 1", many).strip())) == (not extra)
+
+
+@pytest.mark.parametrize("structured", [True, False])
+def test_each_request_carries_its_own_form_where_the_server_holds_answers_to_one(serve, tmp_path, structured):
+    from conf.loader import load
+    from conf.schema.rl import SynthesisConfig
+
+    fake = serve(lambda n, p: completion(p))
+    told = ["source=endpoint", f"endpoint.url={fake.url}", "model=m", f"endpoint.structured={structured}"]
+    with Asker(load(SynthesisConfig, None, told), tmp_path) as asker:
+        asker.ask(["a", "b", "c", "a"], ["A+", "B+", "", "A+"])
+    held = {body["messages"][0]["content"]: body.get("structured_outputs") for body in fake.bodies}
+    forms = {"a": {"regex": "A+"}, "b": {"regex": "B+"}, "c": None}
+    assert held == (forms if structured else dict.fromkeys("abc"))
 
 
 def test_a_lone_surrogate_in_an_answer_is_no_fault_of_the_run(serve, tmp_path):

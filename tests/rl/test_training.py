@@ -34,6 +34,7 @@ SFT = [
         "max_length=224",
     ),
 ]
+WRONG = {"task_id": "wrong", "prompt": "p", "code": "def f(xs):\n    return 1", "test_list": ["assert f([]) == 2"]}
 GRPO = [
     *("prompts=4", "samples=4", "temperature=1.0", "max_prompt=160", "max_response=64", "micro_batch=8"),
     *("eval_samples=1", "save_every=2", "warmup_steps=1", "sandbox.workers=1"),
@@ -65,11 +66,14 @@ def warm(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
     base = write_model(out / "hf", seq_length=256)
     torchrun("rl.sft", f"output={out}", f"base={base}", *SFT)
+    given = [json.dumps(WRONG) + "\n", (out / "rl/problems_train.jsonl").read_text()]
+    (out / "given_train.jsonl").write_text("".join(given))
+    shutil.copy(out / "rl/problems_heldout.jsonl", out / "given_heldout.jsonl")
     return out
 
 
 def grpo_arguments(warm: Path, out: Path, *arguments: str) -> list[str]:
-    inputs = [f"{name}_problems={warm}/rl/problems_{name}.jsonl" for name in ("train", "heldout")]
+    inputs = [f"{name}_problems={warm}/given_{name}.jsonl" for name in ("train", "heldout")]
     return [f"output={out}", f"base={warm}/rl/sft/hf", *inputs, *GRPO, *arguments]
 
 
@@ -102,9 +106,8 @@ def test_packed_sft_on_given_problems_takes_the_same_steps_and_drops_a_wrong_ref
     given = {name: tmp_path / f"{name}.jsonl" for name in ("train", "heldout")}
     for name, path in given.items():
         path.write_text((warm / f"rl/problems_{name}.jsonl").read_text())
-    wrong = {"task_id": "wrong", "prompt": "p", "code": "def f(xs):\n    return 1", "test_list": ["assert f([]) == 2"]}
     with given["train"].open("a") as file:
-        file.write(json.dumps(wrong) + "\n")
+        file.write(json.dumps(WRONG) + "\n")
     inputs = [f"{name}_problems={path}" for name, path in given.items()]
     steps = [*SFT, "schedule.steps=10", "schedule.decay_steps=0", "pack_length=450", "batch.micro=1"]
     result = torchrun("rl.sft", f"output={tmp_path}", f"base={warm}/hf", *steps, *inputs)
@@ -132,7 +135,7 @@ DPO = [
 
 def dpo_arguments(warm: Path, out: Path, *arguments: str) -> list[str]:
     return [
-        f"output={out}", f"base={warm}/rl/sft/hf", f"train_problems={warm}/rl/problems_train.jsonl", *DPO, *arguments
+        f"output={out}", f"base={warm}/rl/sft/hf", f"train_problems={warm}/given_train.jsonl", *DPO, *arguments
     ]  # fmt: skip
 
 
@@ -274,6 +277,9 @@ def test_grpo_goes_on_after_a_killed_rank_a_dead_engine_and_a_killed_run_as_if_u
     assert weights(part) == weights(whole)
     seen = [(row["step"], row["task_id"]) for row in rows(part / "rollouts.jsonl")]
     assert [seen.count(pair) for pair in dict.fromkeys(seen)] == [4] * 16, "a prompt was lost or came twice"
+    assert json.loads((part / "unfit.json").read_text())["unfit"].keys() == {"wrong"}
+    assert "wrong" not in {task for _, task in seen}, "a problem that nobody can solve was drawn"
+    assert [text.count("dropped problem wrong") for text in told] == [1, 0, 0]
     tables = ("problems", "rollouts")
     assert hashes(str(tmp_path / "part"), tables) == hashes(str(tmp_path / "whole"), tables)
 
