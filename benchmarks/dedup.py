@@ -2,6 +2,7 @@
 
     python -m benchmarks.dedup output=DIR [megabytes=N] [datatrove=PYTHON] [spacy=PYTHON] [textdedup=PYTHON]
     python -m benchmarks.dedup output=DIR growth=1,3,10 [master=local-cluster[1,2,4096]]
+    python -m benchmarks.dedup output=DIR added=100
 
 DIR holds the tables that ingest wrote; `megabytes` takes as much of `contents`, in the order of their hash. A corpus of 1 GB:
 
@@ -27,6 +28,9 @@ Quality, by brute force over 400 contents against all, true Jaccard of 5-token s
 
 growth: the corpus and, for each further copy, the same texts with their letters rotated, so that shingles are new and duplicates
 stay among themselves. The exponent is the slope of log wall against log bytes.
+
+added=N: every N-th content comes when the others are done. What that costs, as a share of the CPU seconds of a run over all, both
+without those of ten files; and whether the tables are those of that run.
 """
 
 from __future__ import annotations
@@ -52,12 +56,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
+from spark_jobs.certify import hashes
 from spark_jobs.kernels.jaccard import similar_pairs
 from spark_jobs.kernels.license_head import license_end
 from spark_jobs.kernels.shingles import distinct, shingle_hashes
 
 ROOT = Path(__file__).parents[1]
 ASKED, THRESHOLD = 400, 0.7
+TABLES = ("signatures", "near_misses", "near_edges", "clusters")
 KINDS = ("driver JVM", "executor JVM", "Python driver", "Python worker")
 GOALS = {"datatrove, white space": 20.0, "datatrove, spaCy": 20.0, "text-dedup": 8.0}
 
@@ -322,10 +328,33 @@ def growth(options: dict[str, str], root: Path) -> None:
         print(f"exponent of {name}: {np.polyfit(size, seconds, 1)[0]:.2f}")
 
 
+def added(options: dict[str, str], root: Path) -> None:
+    table = read_contents(options["output"], int(options.get("megabytes", 0)))
+    late = pa.array(np.arange(len(table)) % int(options["added"]) == 0)
+    start = ours(write_run([table.slice(0, 10)], options["output"], root / "start"))["cpu"]
+    folders = {
+        name: write_run([rows], options["output"], root / name)
+        for name, rows in (("whole", table), ("grown", table.filter(pc.invert(late))))
+    }
+    whole = ours(folders["whole"])["cpu"]
+    ours(folders["grown"])
+    contents = str(folders["grown"] / "tables/contents")
+    write_deltalake(contents, table.filter(late), partition_by=["shard"], mode="append")
+    more = ours(folders["grown"])["cpu"]
+    share = (more - start) / (whole - start)
+    print(
+        f"start {start:.1f} CPU s, whole {whole:.1f}, {pc.sum(late).as_py():,} of {len(table):,} contents added {more:.1f}"
+    )
+    print(f"added is {share:.2f} of the whole without start (goal 0.5 at most: {verdict(share <= 0.5)})")
+    one, other = (hashes(str(folder), TABLES) for folder in folders.values())
+    print("certificates " + ("agree" if one == other else f"DIFFER: {one} {other}"))
+
+
 def main(argv: list[str]) -> None:
     options = dict(item.split("=", 1) for item in argv)
     with tempfile.TemporaryDirectory(dir=Path(options["output"]).resolve().parent) as scratch:
-        (growth if "growth" in options else compare)(options, Path(scratch))
+        asked = growth if "growth" in options else added if "added" in options else compare
+        asked(options, Path(scratch))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ Nothing here depends on file order, partitions or executors.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -45,15 +44,7 @@ Batches = Iterator[pa.RecordBatch]
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     """(clusters, rows)."""
     ctx.size_shuffles()
-    with ExitStack() as held:
-
-        def hold(frame: DataFrame, step: str) -> DataFrame:
-            """`frame`, computed once. Its size known, Spark broadcasts a small one and leaves the texts unshuffled."""
-            ctx.spark.sparkContext.setJobDescription(f"{JOB.name}: {step}")
-            held.callback(frame.persist().unpersist)
-            frame.count()
-            return frame
-
+    with ctx.holding(JOB.name) as hold:
         components = hold(connected(ctx.inputs["near_edges"], ctx, "near_edges"), "components")
         members = hold(ranked(in_pieces(components, ctx), ctx), "ranks")
         settled = hold(settled_by_edges(members, ctx.inputs["near_edges"], ctx.cfg.near), "settled by edges")

@@ -17,13 +17,17 @@
 Pairs that an earlier run compared are taken over from both tables, whatever the threshold was: a true Jaccard depends on two
 texts and the shingles alone. So new contents cost the pairs that they bring, and the rows are those of a full run.
 
+Nor are all stars drawn anew. Where the tables are of a whole run of these very parameters and few contents are new, a bucket
+without a new one has the star that it had. Call those moved that share a bucket with a new content, and the new ones. A pair
+of which one is not moved lies only in buckets without a new one: its row stays as it was. A pair of moved ones is proposed
+again from all of its buckets, whose stars are drawn with all of their members (moved.py).
+
 Nothing here depends on file order, partitions or executors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -34,6 +38,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
 from conf.schema.curate import NearSettings
+from spark_jobs import moved
 from spark_jobs.job import Context, Summary, TableJob, main
 from spark_jobs.kernels import minhash
 from spark_jobs.kernels.jaccard import jaccard
@@ -55,16 +60,16 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     known = judged_before(ctx)
     ctx.size_shuffles()
     contents = ctx.inputs["contents"].select("content_sha256", "text")
-    with ExitStack() as held:
-
-        def hold(frame: DataFrame, step: str) -> DataFrame:
-            """`frame`, computed once. Its size known, Spark broadcasts a small one and leaves the texts unshuffled."""
-            ctx.spark.sparkContext.setJobDescription(f"{JOB.name}: {step}")
-            held.callback(frame.persist().unpersist)
-            frame.count()
-            return frame
-
+    with ctx.holding(JOB.name) as hold:
         members = buckets(ctx.inputs["signatures"], near)
+        last = moved.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
+        if last is not None:
+            fresh = hold(moved.places(buckets(last.new_signatures, near)), "buckets of new contents")
+            met = moved.within(members, fresh).select(_hex("sha").alias("content_sha256")).distinct()
+            met = hold(met, "moved contents")
+            theirs = buckets(ctx.inputs["signatures"].join(met, "content_sha256", "left_semi"), near)
+            theirs = hold(moved.places(theirs), "buckets of moved contents")
+            members = hold(moved.within(members, theirs), "members of those")
         hot = hold(hot_buckets(members, near.bucket_cap), "hot buckets")
         report_hot(hot, near.bucket_cap)
         links = hold(star_links(members, hot, near.bucket_cap), "bands and stars")
@@ -76,6 +81,8 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
         second = hold(with_known(verify(again, contents, near), pairs, known), "verification of the second look")
         ctx.notes["pairs_verified"] = due.count() + again.count()
         rows = first.unionByName(second)
+        if last is not None:
+            rows = hold(moved.merged(rows, last.rows, met), "what stays")
         yield "near_misses", rows.filter(F.col("jaccard") < near.threshold)
         yield "near_edges", rows.filter(F.col("jaccard") >= near.threshold)
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from importlib.metadata import version as package_version
+from itertools import count
 from operator import and_
 from typing import Any
 
@@ -106,6 +107,28 @@ class Context:
         if wanted > int(self.spark.conf.get("spark.sql.shuffle.partitions")):
             self.spark.conf.set("spark.sql.shuffle.partitions", str(wanted))
 
+    @contextmanager
+    def holding(self, job: str) -> Iterator[Callable[[DataFrame, str], DataFrame]]:
+        """`hold(frame, step)`: `frame`, computed once, as files under DIR/curate/held that go with the block.
+
+        Their size known, Spark broadcasts a small one and leaves texts unshuffled. A cached frame would do that too, but its
+        plan is part of each plan made from it, at every level twice (before and after AQE): ten levels made 173 MB of text a
+        plan, and the driver ran out of memory. The plan of a file is a leaf. Nor does it end with the executor that held it.
+        """
+        folder = f"curate/held/{self.spark.sparkContext.applicationId}"
+        number = count()
+
+        def hold(frame: DataFrame, step: str) -> DataFrame:
+            self.spark.sparkContext.setJobDescription(f"{job}: {step}")
+            path = f"{self.store.root}/{folder}/{next(number)}"
+            frame.write.mode("overwrite").parquet(path)
+            return self.spark.read.schema(frame.schema).parquet(path)
+
+        try:
+            yield hold
+        finally:
+            storage.delete_folder(self.store.root, folder)
+
     def lineage(
         self, job: str, params: dict[str, Any], reads: tuple[str, ...], parts: dict[str, dict[str, str]] | None = None
     ) -> dict[str, Any]:
@@ -152,12 +175,13 @@ class ShardJob:
     name: str
     output: str
     params: Callable[[Context], dict[str, Any]]  # what the rows depend on besides the content
-    transform: Callable[[DataFrame, Context], DataFrame]  # due rows of one shard -> rows of `output`
+    transform: Callable[[DataFrame, Context], DataFrame]  # due rows of some shards -> rows of `output`
     reads: tuple[str, ...] = ("contents",)
     due: Callable[[Context], DataFrame] = lambda ctx: ctx.inputs[
         "contents"
     ]  # has the output's key columns, shard, bytes
     part: Callable[[Context], dict[str, str]] | None = None  # key columns all rows of a run share
+    at_once: int = 0  # missing rows up to which all shards are one commit: where a row costs less than a commit does
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -179,15 +203,22 @@ class ShardJob:
             if not ctx.store.exists(self.output):  # nothing due at all: the table still exists, with no rows
                 ctx.store.overwrite(self.output, ctx.store.read_or_empty(self.output), lineage)
             return None
+        each = [[part["shard"]] for part in plan]
+        if sum(part["n"] for part in plan) <= self.at_once:
+            each = [[part["shard"] for part in plan]]
+        rows_in = {part["shard"]: part["n"] for part in plan}
         rows_out, version = 0, -1
         with tqdm(total=sum(p["n"] for p in plan), desc=self.name, unit=" rows", mininterval=1, leave=False) as bar:
-            for part in plan:
-                ctx.spark.sparkContext.setJobDescription(f"{self.name}: shard {part['shard']}")
-                with self._missing_of(ctx, part["shard"]) as due:
+            for shards in each:
+                ctx.spark.sparkContext.setJobDescription(f"{self.name}: shard {', '.join(map(str, shards[:5]))}")
+                with self._missing_of(ctx, shards) as due:
                     rows = self.transform(due, ctx)
-                    version = ctx.store.append(self.output, rows, lineage, step=f"shard-{part['shard']}")
+                    step = (
+                        "rows" if self.at_once else f"shard-{shards[0]}"
+                    )  # so that two writers meet, whoever has fewer
+                    version = ctx.store.append(self.output, rows, lineage, step)
                 rows_out += ctx.store.last_commit(self.output).rows_added
-                bar.update(part["n"])
+                bar.update(sum(rows_in[shard] for shard in shards))
         return Summary(
             self.name,
             rows_in=sum(p["n"] for p in plan),
@@ -204,10 +235,10 @@ class ShardJob:
         return self.due(ctx).join(have, [*self._key, "shard"], "left_anti")
 
     @contextmanager
-    def _missing_of(self, ctx: Context, shard: int) -> Iterator[DataFrame]:
-        """Those of one shard. Where they are few their keys are found first, and go to the texts; else all texts of a shard
+    def _missing_of(self, ctx: Context, shards: list[int]) -> Iterator[DataFrame]:
+        """Those of some shards. Where they are few their keys are found first, and go to the texts; else all texts of a shard
         would be shuffled to meet the keys that `output` has."""
-        here = F.col("shard") == shard
+        here = F.col("shard").isin(shards)
         missing = self._missing(ctx).filter(here)
         keys = missing.select(*self._key, "shard").persist()
         try:

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 
 from conf.errors import run_cli
 from conf.schema.curate import NearSettings
-from spark_jobs.job import Context, ShardJob, main
+from spark_jobs.job import FEW, Context, ShardJob, main
 from spark_jobs.kernels import minhash
 from spark_jobs.kernels.shingles import shingle_hashes
 from spark_jobs.tables import TABLES
@@ -50,7 +50,7 @@ def _signer(near: NearSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator
     return sign_batches
 
 
-JOB = ShardJob(name="sign_contents", output="signatures", params=parameters, transform=sign)
+JOB = ShardJob(name="sign_contents", output="signatures", params=parameters, transform=sign, at_once=FEW)
 
 if __name__ == "__main__":
     run_cli(lambda argv: main(JOB, argv))

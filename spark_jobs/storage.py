@@ -49,6 +49,13 @@ def delete(root: str, name: str) -> None:
         system.delete_file(f"{base}/{name}")
 
 
+def delete_folder(root: str, name: str) -> None:
+    """Remove the folder DIR/name and all in it, if it is there."""
+    system, base = open_root(root)
+    if system.get_file_info(f"{base}/{name}").type == fs.FileType.Directory:
+        system.delete_dir(f"{base}/{name}")
+
+
 def append_json_line(root: str, name: str, row: dict[str, Any]) -> None:
     """Add one line to a small JSON-lines file (one writer: the driver)."""
     write_text(root, name, (read_text(root, name) or "") + json.dumps(row, sort_keys=True) + "\n")

@@ -58,8 +58,8 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize(
     ("master", "variants"),
     [
-        ("local[2]", ("1,false,1,1000000", "3,true,2,1000000", "8,false,3,1000000")),
-        ("local-cluster[2,1,1024]", ("5,true,4,0",)),  # and components in distributed rounds
+        ("local[2]", ("1,false,1,1000000", "3,true,2,1000000")),
+        ("local-cluster[2,1,1024]", ("8,false,3,0",)),  # and components in distributed rounds
     ],
     ids=["one executor", "two executors"],
 )

@@ -54,7 +54,7 @@ def write_inputs(store: Store, texts: list[str], seed: int, parts: int) -> None:
     rows = [(sha(t), t, len(t.encode()), "Python") for t in texts]
     np.random.default_rng(seed).shuffle(rows)
     frame = store.spark.createDataFrame(rows, "content_sha256 string, text string, bytes long, language string")
-    frame = frame.repartition(parts).withColumn("shard", shard_of(F.col("content_sha256"), 4))
+    frame = frame.repartition(parts).withColumn("shard", shard_of(F.col("content_sha256"), 2))
     store.overwrite("contents", frame, {})
     files = frame.select("content_sha256", "bytes", F.lit("r").alias("repo"), F.lit("1").alias("revision"))
     store.overwrite("files", padded("files", files), {})

@@ -7,11 +7,11 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pyspark.sql import Row, SparkSession
 
 from spark_jobs import compare_repos, select_documents
-from spark_jobs.certify import hashes
 from spark_jobs.job import Context, Inputs
 from spark_jobs.tables import Store
 from tests.spark_jobs.near import context, padded
@@ -103,11 +103,16 @@ def test_the_licensed_survives_and_each_is_near_the_survivor_it_joins(clusters: 
     assert all(row.jaccard >= 0.7 for row in clusters.values())
 
 
-@pytest.mark.slow
-def test_partitions_and_order_change_no_row(spark: SparkSession, tmp_path: Path, compared: Store) -> None:
-    again = write(spark, tmp_path, seed=9, parts=5)
-    tables = ("repo_overlaps", "repo_clusters")
-    assert hashes(again.store.root, tables) == hashes(compared.root, tables)
+def test_each_joins_the_best_survivor_it_is_linked_to_whatever_the_order_of_links() -> None:
+    """A chain a - b - c - d with a fork of a and of c: b joins a, so c survives, and d and the fork of both choose."""
+    pairs = {"ab": 0.9, "bc": 0.8, "cd": 0.75, "af": 0.7, "cf": 0.95}
+    place = {"a": 1, "b": 2, "c": 3, "d": 4, "f": 5}
+    both = [(x, place[x], y, place[y], j) for (a, b), j in pairs.items() for x, y in ((a, b), (b, a))]
+    links = pd.DataFrame(both, columns=["a", "place", "b", "place_b", "jaccard"])
+    want = {("a", "a", 1.0), ("b", "a", 0.9), ("c", "c", 1.0), ("d", "c", 0.75), ("f", "a", 0.7)}
+    for seed in range(5):
+        led = compare_repos._lead(links.sample(frac=1, random_state=seed))
+        assert set(led.itertuples(index=False, name=None)) == want
 
 
 def test_the_repository_level_variant_keeps_what_a_surviving_repository_holds(

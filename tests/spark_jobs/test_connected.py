@@ -15,7 +15,7 @@ from spark_jobs.delta_log import commits
 from tests.spark_jobs.near import context
 
 GENERATOR = np.random.default_rng(8)
-N = 70
+N = 36
 
 
 def graph(kind: str) -> list[tuple[int, int]]:
@@ -30,7 +30,7 @@ def graph(kind: str) -> list[tuple[int, int]]:
     if kind == "star":
         return [(N - 1, i) for i in range(N - 1)]
     if kind == "cliques":
-        return [(a, b) for a in range(48) for b in range(a) if a // 12 == b // 12]
+        return [(a, b) for a in range(24) for b in range(a) if a // 8 == b // 8]
     return [(i, i) for i in range(9)] + [(1, 2), (2, 1)]  # loops and an edge twice
 
 

@@ -108,6 +108,20 @@ def test_new_contents_cost_only_themselves(run):
     assert run.store.read("signatures").count() == 17
 
 
+def test_few_missing_rows_of_a_job_that_says_so_are_one_commit(run):
+    """Sixteen in one, whatever their shards; a seventeenth in one of its own; one more than it says, shard by shard."""
+    few = replace(SIGN, at_once=16)
+    run.job(few)
+    assert run.store.last_commit("signatures").version == 0
+    add_contents(run.store, ["0a" * 32])
+    assert run.job(few).rows_out == 1
+    assert run.store.last_commit("signatures").version == 1
+    assert run.store.read("signatures").select("content_sha256").distinct().count() == 17
+    add_contents(run.store, [f"{i:x}" + "12" * 31 + "3" for i in range(16)])
+    assert run.job(replace(few, at_once=15)).rows_out == 16
+    assert run.store.last_commit("signatures").version == 5
+
+
 def test_a_job_that_died_in_its_third_shard_goes_on_there(run):
     sign.dies_on = 2
     with pytest.raises(SeedbedError, match="killed"):

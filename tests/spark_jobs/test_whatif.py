@@ -69,10 +69,14 @@ def kept(db):
 def test_it_keeps_what_select_documents_keeps(spark, run):
     """Each cut is foretold from the tables that the one before it left, so the policy in force never is the one asked for."""
     cuts = [
-        (Cut(share=0.3, per="language"), ["select.drop_lowest=0.3", "select.cut_per=language"]),
         (
-            Cut(share=0.2, threshold=0.1, threshold_of={"C": 0.5}),
-            ["select.drop_lowest=0.2", "select.min_quality=0.1", "select.min_quality_of.C=0.5"],
+            Cut(share=0.2, threshold=0.1, per="language", threshold_of={"C": 0.5}),
+            [
+                "select.drop_lowest=0.2",
+                "select.cut_per=language",
+                "select.min_quality=0.1",
+                "select.min_quality_of.C=0.5",
+            ],
         ),
         (Cut(share=0.15), ["select.drop_lowest=0.15"]),
     ]
