@@ -109,19 +109,21 @@ class Context:
 
     @contextmanager
     def holding(self, job: str) -> Iterator[Callable[[DataFrame, str], DataFrame]]:
-        """`hold(frame, step)`: `frame`, computed once, as files under DIR/curate/held that go with the block.
+        """`hold(frame, step)`: `frame`, computed once, as files under DIR/curate/held/<job> that go with the block, or, where it was
+        killed, with the next.
 
         Their size known, Spark broadcasts a small one and leaves texts unshuffled. A cached frame would do that too, but its
         plan is part of each plan made from it, at every level twice (before and after AQE): ten levels made 173 MB of text a
         plan, and the driver ran out of memory. The plan of a file is a leaf. Nor does it end with the executor that held it.
         """
-        folder = f"curate/held/{self.spark.sparkContext.applicationId}"
+        folder = f"curate/held/{job}"
+        storage.delete_folder(self.store.root, folder)
         number = count()
 
         def hold(frame: DataFrame, step: str) -> DataFrame:
             self.spark.sparkContext.setJobDescription(f"{job}: {step}")
             path = f"{self.store.root}/{folder}/{next(number)}"
-            frame.write.mode("overwrite").parquet(path)
+            frame.write.parquet(path)
             return self.spark.read.schema(frame.schema).parquet(path)
 
         try:

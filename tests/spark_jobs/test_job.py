@@ -122,6 +122,18 @@ def test_few_missing_rows_of_a_job_that_says_so_are_one_commit(run):
     assert run.store.last_commit("signatures").version == 5
 
 
+def test_what_a_job_holds_is_gone_behind_it_and_what_a_killed_one_held_before_it(run, spark, tmp_path):
+    left = tmp_path / "curate/held/pairs/0"
+    left.mkdir(parents=True)
+    (left / "part-0.parquet").write_text("cut short by a kill")
+    with Context(run.cfg, run.store, Inputs(run.store)).holding("pairs") as hold:
+        odd = hold(spark.range(9).filter("id % 2 = 1"), "odd")
+        again = hold(odd.filter("id > 4"), "large")
+        assert [row.id for row in again.collect()] == [5, 7]
+        assert "Range" not in again._jdf.queryExecution().toString()  # a plan begins at what is held
+    assert not (tmp_path / "curate/held/pairs").exists()
+
+
 def test_a_job_that_died_in_its_third_shard_goes_on_there(run):
     sign.dies_on = 2
     with pytest.raises(SeedbedError, match="killed"):
