@@ -109,8 +109,8 @@ class Context:
 
     @contextmanager
     def holding(self, job: str) -> Iterator[Callable[[DataFrame, str], DataFrame]]:
-        """`hold(frame, step)`: `frame`, computed once, as files under DIR/curate/held/<job> that go with the block, or, where it was
-        killed, with the next.
+        """`hold(frame, step)`: `frame`, computed once, as files under DIR/curate/held/<job> that go with the block; where it was
+        killed, with the job's next.
 
         Their size known, Spark broadcasts a small one and leaves texts unshuffled. A cached frame would do that too, but its
         plan is part of each plan made from it, at every level twice (before and after AQE): ten levels made 173 MB of text a

@@ -29,11 +29,12 @@ def check_unpacked(unpacked: int, packed: int, limits: IngestSettings) -> None:
 
 
 class LimitedReader:
-    """A seekable binary file that refuses one read of more than `largest` bytes: headers cannot ask for the whole memory."""
+    """A seekable binary file that refuses one read of more than `largest` bytes, which is what `rule` allows: no header can ask
+    for the whole memory."""
 
-    def __init__(self, stream: BinaryIO, largest: int):
+    def __init__(self, stream: BinaryIO, largest: int, rule: str):
         self._stream = stream
-        self._largest = largest
+        self._largest, self._rule = largest, rule
         self.seek = stream.seek
         self.tell = stream.tell
 
@@ -43,7 +44,7 @@ class LimitedReader:
             size = self._stream.seek(0, 2) - position
             self._stream.seek(position)
         if size > self._largest:
-            raise RefusedError(f"refused: a header asks for {size:,} bytes at once (limit {self._largest:,})")
+            raise RefusedError(f"refused: a header asks for {size:,} bytes at once > {self._largest:,}, {self._rule}")
         return self._stream.read(size)
 
     def seekable(self) -> bool:

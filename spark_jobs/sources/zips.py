@@ -27,8 +27,9 @@ _SAFE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 def open_zip(stream: BinaryIO, packed: int, limits: IngestSettings) -> zipfile.ZipFile:
     """The archive with its directory read and checked. Raises RefusedError where it is broken or over a limit."""
     directory_bytes = max(1 << 20, limits.max_archive_members * _DIRECTORY_ENTRY)
+    rule = f"what a directory of max_archive_members {limits.max_archive_members:,} may take"
     try:
-        archive = zipfile.ZipFile(LimitedReader(stream, directory_bytes))  # type: ignore[arg-type]
+        archive = zipfile.ZipFile(LimitedReader(stream, directory_bytes, rule))  # type: ignore[arg-type]
     except RefusedError:
         raise
     except Exception as error:  # a parser fed hostile bytes: whatever it raises means the same
