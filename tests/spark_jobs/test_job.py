@@ -28,6 +28,7 @@ def sign(due, ctx):
 
 
 SIGN = ShardJob("sign", "signatures", params=lambda ctx: {"num_perm": ctx.cfg.near.num_perm}, transform=sign)
+ONCE = replace(SIGN, at_once=100)  # the same in one commit, where shards do not matter
 
 
 def cluster(ctx):
@@ -159,28 +160,28 @@ def test_two_writers_of_one_step_onto_one_version_leave_one_copy(run, monkeypatc
 
 
 def test_other_parameters_are_refused_with_both_sets_named(run):
-    run.job(SIGN)
+    run.job(ONCE)
     with pytest.raises(SeedbedError) as caught:
-        run.job(SIGN, "near.num_perm=300")
+        run.job(ONCE, "near.num_perm=300")
     assert "'num_perm': 256" in caught.value.problem
     assert "'num_perm': 300" in caught.value.problem
     assert "rebuild=[signatures]" in caught.value.fix
 
 
 def test_rebuild_writes_the_table_anew(run):
-    run.job(SIGN)
-    assert run.job(SIGN, "near.num_perm=300", "rebuild=[signatures]").rows_out == 16
+    run.job(ONCE)
+    assert run.job(ONCE, "near.num_perm=300", "rebuild=[signatures]").rows_out == 16
     assert run.store.read("signatures").count() == 16
     assert run.store.last_commit("signatures").lineage["params"] == {"num_perm": 300}
 
 
 def test_a_table_job_runs_again_only_when_an_input_or_a_parameter_changed(run):
-    run.job(SIGN)
+    run.job(ONCE)
     assert run.job(CLUSTER).tables["clusters"] == 0
     assert run.job(CLUSTER) is None
     assert run.job(CLUSTER, "near.threshold=0.9").tables["clusters"] == 1
     add_contents(run.store, ["0a" * 32])
-    run.job(SIGN)
+    run.job(ONCE)
     assert run.job(CLUSTER, "near.threshold=0.9").rows_out == 17
 
 
@@ -192,10 +193,12 @@ def test_rows_of_another_part_do_not_make_a_reader_of_one_part_run_again(run):
         def due(ctx):
             return ctx.inputs["contents"].withColumn("scorer", F.lit(name))
 
-        return ShardJob("score", "scores", lambda ctx: {}, rows, due=due, part=lambda ctx: {"scorer": name})
+        return ShardJob(
+            "score", "scores", lambda ctx: {}, rows, due=due, part=lambda ctx: {"scorer": name}, at_once=100
+        )
 
     reader = replace(CLUSTER, reads=("signatures", "scores"), parts=lambda ctx: {"scores": {"scorer": "first"}})
-    run.job(SIGN)
+    run.job(ONCE)
     run.job(scores("first"))
     assert run.job(reader) is not None
     run.job(scores("second"))
@@ -207,7 +210,7 @@ def test_rows_of_another_part_do_not_make_a_reader_of_one_part_run_again(run):
 
 
 def test_commits_carry_job_code_parameters_and_input_versions(run):
-    run.job(SIGN)
+    run.job(ONCE)
     run.job(CLUSTER)
     lineage = run.store.last_commit("clusters").lineage
     assert lineage["job"] == "cluster"
