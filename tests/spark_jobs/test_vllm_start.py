@@ -15,7 +15,7 @@ PROMPT = {"prompt_token_ids": [5, 6, 7]}
 
 
 def ask_in_turn(folder: str, other: str) -> list[list[float]]:
-    """Scores of one prompt by: `folder`, `other`, `other` after a collection, `folder` again, `folder` with other weights."""
+    """Scores of one prompt by: `folder`, `other`, `other` after a collection, `folder` with other weights."""
     from safetensors.torch import load_file, save_file
 
     def score(model: str) -> list[float]:
@@ -24,7 +24,7 @@ def ask_in_turn(folder: str, other: str) -> list[list[float]]:
 
     scores = [score(folder), score(other)]
     gc.collect()  # an engine that was only dropped would end here, and take the other's process groups along
-    scores += [score(other), score(folder)]
+    scores.append(score(other))
     weights = load_file(f"{folder}/model.safetensors")
     save_file({**weights, "score.weight": -weights["score.weight"]}, f"{folder}/model.safetensors", {"format": "pt"})
     return [*scores, score(folder)]
@@ -37,5 +37,5 @@ def test_a_second_engine_outlives_the_first_and_new_weights_in_a_folder_are_seen
         random_scorer(tmp_path / name)
         folders.append(str(tmp_path / name))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        first, second, again, back, changed = process.submit(ask_in_turn, *folders).result()
-    assert first == second == again == back != changed
+        first, second, again, changed = process.submit(ask_in_turn, *folders).result()
+    assert first == second == again != changed
