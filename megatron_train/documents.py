@@ -15,8 +15,8 @@ from megatron.core.packed_seq_params import PackedSeqParams
 
 def beginnings(document_ids: torch.Tensor) -> torch.Tensor:
     """document_ids int [b, s], the same number within a document -> int32 [documents + 1]: where each document begins in the
-    b * s places of the rows laid end to end, and b * s. A row's first place begins a document, whatever
-    the row before ended with."""
+    b * s places of the rows laid end to end, and b * s. A row's first place begins a document, whatever the row before it ended
+    with."""
     begins = torch.ones_like(document_ids, dtype=torch.bool)
     begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
     places = begins.flatten().nonzero()[:, 0]

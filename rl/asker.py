@@ -15,7 +15,7 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.loader import config_hash
-from conf.schema.rl import AskConfig
+from conf.schema.ask import AskConfig
 from megatron_train import hf
 from rl.chat import Chat
 from rl.rollout import Engine, Sampling, sample_seed

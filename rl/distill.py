@@ -23,7 +23,7 @@ from typing import Any
 
 from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
-from conf.schema.rl import DistillConfig
+from conf.schema.ask import DistillConfig
 from rl import problems, reasoning, rewards, run_tables
 from rl.asker import Asker
 from rl.chat import Chat

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from conf.errors import SeedbedError
 from rl.problems import Problem
 from rl.reasoning import answer_of
 from rl.sandbox import Job, Limits, Sandbox
@@ -68,8 +69,15 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
 
 
 def failing_references(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[str, str]:
-    """task_id -> reason, for every problem whose own solution does not pass its tests."""
-    judged = zip(problems, score(sandbox, problems, [p.code for p in problems]), strict=True)
+    """task_id -> reason, for every problem whose own solution does not pass its tests. Raises SeedbedError where the sandbox has
+    no verdict on one: an outage must not drop a problem for good."""
+    judged = list(zip(problems, score(sandbox, problems, [p.code for p in problems]), strict=True))
+    for problem, reward in judged:
+        if not reward.counted:
+            raise SeedbedError(
+                f"the sandbox has no verdict on the solution of {problem.task_id}: {reward.reason}",
+                "`python -m rl.sandbox check` tells what this machine gives; then run again",
+            )
     return {p.task_id: f"{r.verdict}: {r.reason}" for p, r in judged if r.verdict != "pass"}
 
 

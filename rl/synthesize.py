@@ -22,7 +22,7 @@ from typing import Any
 import conf
 from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
-from conf.schema.rl import SynthesisConfig
+from conf.schema.ask import SynthesisConfig
 from rl import run_tables
 from rl.asker import Asker
 from rl.run_tables import Writer, lineage, open_table

@@ -215,9 +215,8 @@ class ShardJob:
                 ctx.spark.sparkContext.setJobDescription(f"{self.name}: shard {', '.join(map(str, shards[:5]))}")
                 with self._missing_of(ctx, shards) as due:
                     rows = self.transform(due, ctx)
-                    step = (
-                        "rows" if self.at_once else f"shard-{shards[0]}"
-                    )  # so that two writers meet, whoever has fewer
+                    # One name for all shards where a commit may hold them all: two writers meet, whoever has fewer rows.
+                    step = "rows" if self.at_once else f"shard-{shards[0]}"
                     version = ctx.store.append(self.output, rows, lineage, step)
                 rows_out += ctx.store.last_commit(self.output).rows_added
                 bar.update(sum(rows_in[shard] for shard in shards))

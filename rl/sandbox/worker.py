@@ -85,7 +85,9 @@ class Worker:
         if not job.reference:
             return self._judge(job, limits)
         reference = self._references.verdict(job, limits, self._judge)
-        if job.program == job.reference:
+        if (
+            job.program == job.reference or reference.verdict == "infrastructure"
+        ):  # an outage says nothing of the problem
             return replace(reference, task_id=job.task_id)
         if reference.verdict != "pass":
             reason = f"{UNFIT}: {reference.verdict}: {reference.reason}"[:500]

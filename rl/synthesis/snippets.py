@@ -14,7 +14,7 @@ from random import Random
 import pyarrow.dataset as ds
 
 from conf.errors import SeedbedError
-from conf.schema.rl import SynthesisConfig
+from conf.schema.ask import SynthesisConfig
 from rl.run_tables import open_table
 
 READS = ("documents", "contents")

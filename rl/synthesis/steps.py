@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from conf.errors import SeedbedError
-from conf.schema.rl import SynthesisConfig
+from conf.schema.ask import SynthesisConfig
 from rl.asker import Asker
 from rl.sandbox import Job, Sandbox, Verdict, formats
 from rl.synthesis import answers

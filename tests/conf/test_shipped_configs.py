@@ -9,15 +9,25 @@ import pytest
 from omegaconf import OmegaConf
 
 from conf.loader import load, to_dict
+from conf.schema import ask, rl
 
 ROOT = Path(__file__).parents[2] / "conf"
 SCHEMAS = {"curate": "CurateConfig", "pretrain": "PretrainConfig", "stages": "StagesConfig", "demo": "DemoConfig"}
 
 
+# Of a YAML under conf/rl, by a part of its file name.
+RL_SCHEMAS = {
+    "distill": ask.DistillConfig,
+    "dpo": rl.DpoConfig,
+    "grpo": rl.GrpoConfig,
+    "sft": rl.SftConfig,
+    "synthesis": ask.SynthesisConfig,
+}
+
+
 def schema_of(path: Path) -> type:
     if path.parent.name == "rl":
-        rl = import_module("conf.schema.rl")
-        return next(getattr(rl, name) for part, name in rl.SCHEMA_BY_NAME.items() if part in path.stem)
+        return next(schema for part, schema in RL_SCHEMAS.items() if part in path.stem)
     return getattr(import_module(f"conf.schema.{path.parent.name}"), SCHEMAS[path.parent.name])
 
 

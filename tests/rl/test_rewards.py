@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from conf.errors import SeedbedError
 from rl import problems, rewards
 from rl.rewards import Reward, extract_program
 from rl.sandbox import Limits, Sandbox, Verdict
@@ -92,3 +93,12 @@ def test_shares_sum_to_one_and_every_other_failure_is_an_error():
     verdicts = ["pass", "fail", "error", "memory", "output", "forbidden", "timeout", "infrastructure"]
     found = rewards.shares(Reward(0.0, True, False, v, "") for v in verdicts)
     assert found == {"pass": 0.125, "wrong": 0.125, "error": 0.5, "timeout": 0.125, "infrastructure": 0.125}
+
+
+def test_an_outage_drops_no_problem():
+    class Down:
+        def run(self, jobs):
+            return [Verdict(job.task_id, "infrastructure", "the fork server ended", 0.0, 0.0, 0) for job in jobs]
+
+    with pytest.raises(SeedbedError, match="no verdict on the solution of d: the fork server ended"):
+        rewards.failing_references(Down(), [DOUBLE])

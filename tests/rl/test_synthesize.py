@@ -298,7 +298,7 @@ def test_a_form_admits_what_the_prompts_ask_for_and_ends_before_the_answer_is_cu
 @pytest.mark.parametrize("structured", [True, False])
 def test_each_request_carries_its_own_form_where_the_server_holds_answers_to_one(serve, tmp_path, structured):
     from conf.loader import load
-    from conf.schema.rl import SynthesisConfig
+    from conf.schema.ask import SynthesisConfig
 
     fake = serve(lambda n, p: completion(p))
     told = ["source=endpoint", f"endpoint.url={fake.url}", "model=m", f"endpoint.structured={structured}"]
@@ -311,7 +311,7 @@ def test_each_request_carries_its_own_form_where_the_server_holds_answers_to_one
 
 def test_a_lone_surrogate_in_an_answer_is_no_fault_of_the_run(serve, tmp_path):
     from conf.loader import load
-    from conf.schema.rl import SynthesisConfig
+    from conf.schema.ask import SynthesisConfig
 
     fake = serve(lambda n, p: completion("bad \ud800 text"))
     cfg = load(SynthesisConfig, None, ["source=endpoint", f"endpoint.url={fake.url}", "model=m"])
