@@ -13,7 +13,7 @@ setup(
     description="A code model curates its own data: Spark curation, Megatron pretraining, SFT and RL in a sandbox",
     license="Apache-2.0",
     python_requires=">=3.12,<3.13",
-    packages=find_packages(include=["conf*", "spark_jobs*", "megatron_train*", "rl*", "report*", "demo*"]),
+    packages=find_packages(include=["conf*", "seedbed*", "spark_jobs*", "megatron_train*", "rl*", "report*", "demo*"]),
     package_data={
         "conf": ["**/*.yaml", "**/*.properties", "**/*.jsonl", "**/*.json", "**/*.txt", "**/*.md"],
         "report": ["*.css", "*.j2"],

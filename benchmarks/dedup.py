@@ -56,10 +56,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
-from spark_jobs.certify import hashes
-from spark_jobs.kernels.jaccard import similar_pairs
-from spark_jobs.kernels.license_head import license_end
-from spark_jobs.kernels.shingles import distinct, shingle_hashes
+from seedbed.kernels.near_dup.jaccard import similar_pairs
+from seedbed.kernels.near_dup.license_head import license_end
+from seedbed.kernels.near_dup.shingles import distinct, shingle_hashes
+from seedbed.queries.certify import hashes
 
 ROOT = Path(__file__).parents[1]
 ASKED, THRESHOLD = 400, 0.7
@@ -100,8 +100,8 @@ if __name__ == "__main__":
 KERNEL = """
 import sys, time
 import pyarrow.dataset as ds
-from spark_jobs.kernels import minhash
-from spark_jobs.kernels.shingles import shingle_hashes
+from seedbed.kernels.near_dup import minhash
+from seedbed.kernels.near_dup.shingles import shingle_hashes
 spent = 0.0
 for turn in range(2):  # the first loads the machine code
     for batch in ds.dataset(sys.argv[1]).to_batches(columns=["text"], batch_size=512):

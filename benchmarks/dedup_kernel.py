@@ -27,8 +27,8 @@ GOALS = {"datasketch": 10.0, "rensa": 2.5, "rensa, flat": 2.5}
 
 
 def ours(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
-    from spark_jobs.kernels import minhash
-    from spark_jobs.kernels.shingles import shingle_hashes
+    from seedbed.kernels.near_dup import minhash
+    from seedbed.kernels.near_dup.shingles import shingle_hashes
 
     return lambda: minhash.signatures(shingle_hashes(texts, SHINGLE), NUM_PERM, 1)
 
@@ -105,7 +105,7 @@ def write_sample(output: str, megabytes: int, path: Path) -> int:
     """Whole contents in the order of their hash, up to `megabytes`; returns their bytes."""
     import pyarrow as pa
 
-    from spark_jobs.delta_reader import DeltaReader
+    from seedbed.tables.reader import DeltaReader
 
     db = DeltaReader(output, ("contents",))
     query = (

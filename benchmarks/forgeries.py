@@ -18,9 +18,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rl.sandbox import Job, Limits, Sandbox
-from rl.sandbox.verdict import Files
-from tests.rl.sandbox.corpus import (
+from seedbed.sandbox import Job, Limits, Sandbox
+from seedbed.sandbox.verdict import Files
+from tests.seedbed.sandbox.corpus import (
     CASES,
     ENTRY_POINT,
     FORGED_PROJECTS,

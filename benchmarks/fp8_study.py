@@ -22,10 +22,11 @@ from tqdm import tqdm
 from conf.errors import run_cli
 from conf.loader import load
 from conf.schema.pretrain import Fp8Config, ParallelConfig, PretrainConfig
-from megatron_train import fp8_guard, parallel, step
-from megatron_train.data import Corpus, micro_batches
-from megatron_train.schedule import learning_rate
-from megatron_train.tokens import read_manifest
+from megatron_train.data.blend import Corpus, micro_batches
+from megatron_train.data.manifest import read_manifest
+from megatron_train.parallel import processes
+from megatron_train.training import fp8_guard, step
+from megatron_train.training.schedule import learning_rate
 
 GUARD_EVERY = 50
 VARIANTS = {
@@ -50,14 +51,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--save", metavar="FILE", help="every loss, as JSON")
     args = parser.parse_args(argv)
     cfg = load(PretrainConfig, args.config, [f"output={args.output}", f"schedule.steps={args.steps}"])
-    parallel.start(ParallelConfig(), cfg.seed)
+    processes.start(ParallelConfig(), cfg.seed)
     runs: dict[str, dict[str, Any]] = {}
     for name, (dtype, fp8) in VARIANTS.items():
         runs[name] = train(replace(cfg, parallel=ParallelConfig(), dtype=dtype, fp8=fp8), name)
         print(row(name, runs[name], runs.get("bf16", runs[name])), flush=True)
         if args.save:
             Path(args.save).write_text(json.dumps(runs, indent=1) + "\n")
-    parallel.stop()
+    processes.stop()
     return 0
 
 

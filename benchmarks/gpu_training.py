@@ -20,8 +20,9 @@ import torch
 
 from conf.errors import SeedbedError
 from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
-from megatron_train import fp8 as fp8_support
-from megatron_train import parallel, step
+from megatron_train.fp8 import support as fp8_support
+from megatron_train.parallel import processes
+from megatron_train.training import step
 
 # Llama-3.2-1B's shape, and four layers of Seed-Coder-8B with its whole vocabulary.
 SHAPES = {
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     args = parser.parse_args()
     model, vocab_size = SHAPES[args.shape]
-    parallel.start(ParallelConfig(), seed=1)
+    processes.start(ParallelConfig(), seed=1)
     print(
         f"{torch.cuda.get_device_name()}, torch {torch.__version__}; {args.shape}, {args.micro} x {model.seq_length} tokens"
     )
@@ -55,7 +56,7 @@ def main() -> None:
             f"{name:<28} {rate:>9,.0f} tokens/s  {rate * flops / 1e12:>6.0f} TFLOP/s  {peak / 2**30:>5.1f} GiB",
             flush=True,
         )
-    parallel.stop()
+    processes.stop()
 
 
 def variants() -> list[tuple[str, Fp8Config, bool]]:

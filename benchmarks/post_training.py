@@ -23,12 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema.pretrain import OptimConfig, ParallelConfig
-from megatron_train import hf, parallel
-from megatron_train.step import Batch, build, train_step
-from rl import problems
-from rl.batches import Example, micro_batches, packed_batches, places
-from rl.chat import Chat
+from megatron_train.checkpoint import hf
+from megatron_train.parallel import processes
+from megatron_train.training.step import Batch, build, train_step
+from rl.problems import problem_set
 from rl.sft import demonstrations, loss
+from rl.training.batches import Example, micro_batches, packed_batches, places
+from seedbed.inference.chat import Chat
 
 LENGTH = {"max_prompt": 96, "max_response": 32}
 MICRO_BATCH, TEMPERATURE, RATE = 16, 1.0, 3e-4
@@ -80,7 +81,7 @@ def our_grpo(args: argparse.Namespace, scratch: Path) -> float:
 def trl_grpo(args: argparse.Namespace) -> list[float]:
     """Seconds of each step."""
     model = args.output / "rl/sft/hf"
-    chat, rows = Chat(model), problems.read(args.output / "rl/problems_train.jsonl")
+    chat, rows = Chat(model), problem_set.read(args.output / "rl/problems_train.jsonl")
     steps = args.steps + 1
     wanted = [rows[i % len(rows)].prompt for i in range(steps * args.prompts)]
     request = {
@@ -102,14 +103,14 @@ def trl_grpo(args: argparse.Namespace) -> list[float]:
 def our_sft(args: argparse.Namespace, scratch: Path) -> None:
     """Packed and unpacked steps in turn, in CPU seconds: on the run's demonstrations, which are of one length, and on some made
     longer. Both have a state of their own and take the same demonstrations."""
-    parallel.start(ParallelConfig(), seed=1)
+    processes.start(ParallelConfig(), seed=1)
     base = args.output / "hf"
     chat = Chat(base)
     for kind, folder in (
         ("short", args.output / "rl"),
         ("of many lengths", mixed_lengths(args.output / "rl", scratch)),
     ):
-        some = demonstrations(problems.read(folder / "problems_train.jsonl"), chat, SFT_LENGTH)
+        some = demonstrations(problem_set.read(folder / "problems_train.jsonl"), chat, SFT_LENGTH)
         cuts: dict[str, Cut] = {
             "unpacked": lambda examples: micro_batches(examples, 8, 0, 1, chat.end_id, 1),
             "packed": lambda examples: packed_batches(examples, 1, 0, 1, chat.end_id, 2 * SFT_LENGTH, 1),
@@ -132,7 +133,7 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
             f"SFT, demonstrations {kind}, response tokens a CPU second: {each}; packed is {middle:.2f} times as fast "
             f"({low:.2f} to {high:.2f} a step)"
         )
-    parallel.stop()
+    processes.stop()
 
 
 def mixed_lengths(run_of_sft: Path, scratch: Path) -> Path:
@@ -140,7 +141,7 @@ def mixed_lengths(run_of_sft: Path, scratch: Path) -> Path:
     rows = read(run_of_sft / "problems_train.jsonl")
     for i in range(4, len(rows), 5):
         rows[i]["code"] = "\n\n\n".join(row["code"] for row in rows[i - 4 : i + 1])
-    problems.save(rows, scratch / "problems_train.jsonl")
+    problem_set.save(rows, scratch / "problems_train.jsonl")
     return scratch
 
 

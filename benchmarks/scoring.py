@@ -19,11 +19,12 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from spark_jobs.delta_reader import DeltaReader
-from spark_jobs.inspect_tables import TABLE_NAMES
-from spark_jobs.kernels import generated, regression, structure
-from spark_jobs.kernels.agreement import agreement, intervals
-from spark_jobs.scorers.structural import ROBUST, quality_of, targets
+from seedbed.kernels.models import regression
+from seedbed.kernels.models.agreement import agreement, intervals
+from seedbed.kernels.source_code import generated, structure
+from seedbed.queries.explain import TABLE_NAMES
+from seedbed.tables.reader import DeltaReader
+from spark_jobs.quality.structural_scorer import ROBUST, quality_of, targets
 
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # training x, training y, test x -> test predictions
 WIDTH, PENALTY = 0.5, 0.03  # what fit_scorer chooses on the shipped labels

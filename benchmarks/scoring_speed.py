@@ -26,9 +26,9 @@ from vllm import PoolingParams
 from vllm.inputs import TokensPrompt
 
 from conf.schema.curate import ScoreSettings
-from spark_jobs import scorers
-from spark_jobs.delta_reader import DeltaReader
-from spark_jobs.inspect_tables import TABLE_NAMES
+from seedbed.queries.explain import TABLE_NAMES
+from seedbed.tables.reader import DeltaReader
+from spark_jobs.quality import scorers
 
 BATCH = 64
 

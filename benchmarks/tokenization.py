@@ -56,8 +56,8 @@ def main() -> None:
 
 def pack(source: Path, prefix: Path, tokenizer: Path) -> None:
     """Ours: what pack_tokens does inside an executor."""
-    from spark_jobs.kernels.indexed_dataset import IndexedDatasetWriter
-    from spark_jobs.kernels.packing import Packer, Sample
+    from seedbed.kernels.tokens.indexed_dataset import IndexedDatasetWriter
+    from seedbed.kernels.tokens.packing import Packer, Sample
 
     packer = Packer((tokenizer / "tokenizer.json").read_text(), fim_rate=0.0, seed=1)
     with source.open() as lines, prefix.with_suffix(".bin").open("wb") as out:

@@ -21,12 +21,14 @@ from pathlib import Path
 import torch
 
 from conf.schema.pretrain import BatchConfig, ModelConfig, OptimConfig, ParallelConfig, PretrainConfig, ScheduleConfig
-from megatron_train import checkpoint, hf, parallel, step
-from megatron_train.data import Blend, micro_batches, open_blend
-from megatron_train.guard import Guard
-from megatron_train.model import TORCH_DTYPE
-from megatron_train.run_log import RunLog
-from megatron_train.tokens import read_sources
+from megatron_train.checkpoint import hf, sharded
+from megatron_train.data.blend import Blend, micro_batches, open_blend
+from megatron_train.data.manifest import read_sources
+from megatron_train.metrics.logger import RunLog
+from megatron_train.model.gpt import TORCH_DTYPE
+from megatron_train.parallel import processes
+from megatron_train.training import step
+from megatron_train.training.loss_guard import Guard
 
 SIZES = {
     "tiny": (ModelConfig(layers=4, hidden=128, ffn=352, heads=4, kv_heads=2, seq_length=128), BatchConfig(4, 16)),
@@ -57,10 +59,10 @@ def main() -> None:
         dtype=args.dtype,
         log_every=10**9,
     )
-    parallel.start(cfg.parallel, cfg.seed)
+    processes.start(cfg.parallel, cfg.seed)
     with tempfile.TemporaryDirectory() as scratch:
         run(cfg, args.steps, Path(scratch))
-    parallel.stop()
+    processes.stop()
 
 
 def run(cfg: PretrainConfig, steps: int, scratch: Path) -> None:
@@ -99,8 +101,8 @@ def run(cfg: PretrainConfig, steps: int, scratch: Path) -> None:
         )
     waits = [timed(lambda n=n: micro_batches(data, n * cfg.batch.total, cfg.batch.total, cfg.batch)) for n in range(50)]
     print(f"  loading a step's data takes {statistics.median(waits) / statistics.median(ours):.2%} of a step")
-    saving = timed(lambda: checkpoint.save(state, scratch / "checkpoints", {}, keep=1))
-    loading = timed(lambda: checkpoint.load(state, scratch / "checkpoints"))
+    saving = timed(lambda: sharded.save(state, scratch / "checkpoints", {}, keep=1))
+    loading = timed(lambda: sharded.load(state, scratch / "checkpoints"))
     size = sum(file.stat().st_size for file in (scratch / "checkpoints").rglob("*") if file.is_file())
     print(f"  checkpoint of {size / 1e6:.0f} MB: {saving:.2f} s to save, {loading:.2f} s to load (of this process)")
 
@@ -132,7 +134,7 @@ def our_loop(cfg: PretrainConfig, state: step.TrainState, data: Blend, scratch: 
         log.data_is_there()
         result = step.train_step(state, batches, step.language_model_loss, RATE, limit=guard.limit())
         guard.accept(result.loss)
-        parallel.any_rank(False)
+        processes.any_rank(False)
         log.step(result, RATE, number * cfg.batch.total, None, evaluate=False)
         return result.loss
 
@@ -150,8 +152,8 @@ def bare_loop(cfg: PretrainConfig, vocab: int, data: Blend) -> Step:
     from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
     from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 
-    from megatron_train import weights
-    from megatron_train.model import build_chunks, transformer_config
+    from megatron_train.model import weights
+    from megatron_train.model.gpt import build_chunks, transformer_config
 
     config = transformer_config(cfg.model, ParallelConfig(), cfg.dtype, cfg.fp8)
     [chunk] = build_chunks(config, cfg.model, vocab, cfg.fp8)
@@ -177,7 +179,7 @@ def bare_loop(cfg: PretrainConfig, vocab: int, data: Blend) -> Step:
     forward_backward = get_forward_backward_func()
 
     def forward(batches, chunk):
-        batch = {name: value.to(parallel.device()) for name, value in next(batches).items()}
+        batch = {name: value.to(processes.device()) for name, value in next(batches).items()}
         losses = chunk(batch["tokens"], None, None, labels=batch["labels"])
 
         def loss(output):
@@ -209,7 +211,7 @@ def bare_loop(cfg: PretrainConfig, vocab: int, data: Blend) -> Step:
 def hf_loop(cfg: PretrainConfig, data: Blend, folder: Path, weights: torch.dtype) -> Step:
     from transformers import LlamaForCausalLM
 
-    device = parallel.device()
+    device = processes.device()
     model = LlamaForCausalLM.from_pretrained(folder, dtype=weights, attn_implementation="sdpa").to(device)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=weights != TORCH_DTYPE[cfg.dtype])
     model.config.use_cache = False

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from conf.errors import SeedbedError
-from spark_jobs.inspect_tables import funnel
+from seedbed.queries.explain import funnel
 
 
 @dataclass(frozen=True)

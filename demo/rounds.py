@@ -23,8 +23,8 @@ from conf.loader import cli_parser, load
 from conf.schema.demo import DemoConfig
 from demo.run_stage import run_stage
 from demo.stages import Stage, module, torchrun
-from spark_jobs.delta_reader import DeltaReader
-from spark_jobs.inspect_tables import TABLE_NAMES
+from seedbed.queries.explain import TABLE_NAMES
+from seedbed.tables.reader import DeltaReader
 
 INHERITED = (
     "files",

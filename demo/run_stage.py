@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from conf.errors import SeedbedError
-from conf.orphans import die_with_parent
 from demo.stages import Stage
+from seedbed.processes import die_with_parent
 
 
 def run_stage(stage: Stage, log: Path) -> float:

@@ -83,7 +83,7 @@ def measure(folder: Path, texts: list[str]) -> dict[str, Any]:
     start, width = model.config.eos_token_id, model.config.max_position_embeddings
     if start is None:
         raise SeedbedError(
-            f"{folder} names no end-of-document token", "export the model again: python -m megatron_train.hf"
+            f"{folder} names no end-of-document token", "export the model again: python -m megatron_train.checkpoint.hf"
         )
     windows = []
     for text in texts:

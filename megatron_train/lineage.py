@@ -24,9 +24,9 @@ from pyarrow.compute import Expression, field, starts_with
 from conf.errors import SeedbedError
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig
-from megatron_train import metrics
-from megatron_train.data import Blend, open_blend
-from megatron_train.tokens import Manifest, read_sources
+from megatron_train.data.blend import Blend, open_blend
+from megatron_train.data.manifest import Manifest, read_sources
+from megatron_train.metrics import metrics_file
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Order:
     def of(cls, cfg: PretrainConfig) -> Order:
         """As metrics.jsonl tells; steps after its last row go on from there."""
         changes = [(1, 0)]
-        for row in metrics.rows(Path(cfg.output) / "pretrain" / "metrics.jsonl"):
+        for row in metrics_file.rows(Path(cfg.output) / "pretrain" / "metrics.jsonl"):
             skipped = row.get("first_sample", 0) - (row["step"] - 1) * cfg.batch.total
             if "first_sample" in row and skipped != changes[-1][1]:
                 changes.append((row["step"], skipped))

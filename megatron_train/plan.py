@@ -16,9 +16,9 @@ from pathlib import Path
 from conf.errors import SeedbedError
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import BatchConfig, ParallelConfig, PretrainConfig, check_world
-from megatron_train import costs
-from megatron_train.model import padded_vocab
-from megatron_train.tokens import read_manifest
+from megatron_train.data.manifest import read_manifest
+from megatron_train.model.gpt import padded_vocab
+from megatron_train.parallel import costs
 
 SUGGESTIONS = 8
 
@@ -126,13 +126,13 @@ def rank_report(cfg: PretrainConfig, gpus: int, rank: int, vocab: int) -> str:
     """Builds process `rank`'s chunks without memory or other processes, and compares their weights with the arithmetic."""
     from megatron.core import parallel_state
 
-    from megatron_train import parallel
-    from megatron_train.model import build_chunks, transformer_config
-    from megatron_train.step import BF16
+    from megatron_train.model.gpt import build_chunks, transformer_config
+    from megatron_train.parallel import processes
+    from megatron_train.training.step import BF16
 
     if not 0 <= rank < gpus:
         raise SeedbedError(f"--rank {rank} of {gpus} processes", f"give 0 to {gpus - 1}")
-    parallel.pretend(cfg.parallel, rank, gpus)
+    processes.pretend(cfg.parallel, rank, gpus)
     stage = parallel_state.get_pipeline_model_parallel_rank()
     chunks = build_chunks(transformer_config(cfg.model, cfg.parallel, cfg.dtype, BF16), cfg.model, vocab, BF16, "meta")
     count = sum(parameter.numel() for chunk in chunks for parameter in chunk.parameters())
@@ -141,9 +141,9 @@ def rank_report(cfg: PretrainConfig, gpus: int, rank: int, vocab: int) -> str:
         "tp": parallel_state.get_tensor_model_parallel_rank(),
         "pp": stage,
         "cp": parallel_state.get_context_parallel_rank(),
-        "dp": parallel.dp_rank(),
+        "dp": processes.dp_rank(),
     }
-    parallel.stop()
+    processes.stop()
     if count != wanted:
         raise SeedbedError(f"process {rank} holds {count:,} weights; the arithmetic says {wanted:,}", "report this")
     where = ", ".join(f"{name} {number}" for name, number in place.items())

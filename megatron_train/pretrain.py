@@ -22,14 +22,17 @@ import torch
 from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_dict, to_yaml
 from conf.schema.pretrain import PretrainConfig, check_world
-from megatron_train import checkpoint, evaluate, fp8_guard, hf, metrics, parallel
-from megatron_train.data import Blend, Cursor, loss_by_source, micro_batches, open_blend
-from megatron_train.folders import claim
-from megatron_train.guard import Guard
-from megatron_train.run_log import RunLog
-from megatron_train.schedule import learning_rate
-from megatron_train.step import BadStep, Batch, TrainState, build, language_model_loss, train_step
-from megatron_train.tokens import Manifest, read_sources, verify_shards
+from megatron_train.checkpoint import hf, sharded
+from megatron_train.data.blend import Blend, Cursor, loss_by_source, micro_batches, open_blend
+from megatron_train.data.manifest import Manifest, read_sources, verify_shards
+from megatron_train.metrics import completions, metrics_file
+from megatron_train.metrics.logger import RunLog
+from megatron_train.parallel import processes
+from megatron_train.training import fp8_guard
+from megatron_train.training.loss_guard import Guard
+from megatron_train.training.schedule import learning_rate
+from megatron_train.training.step import BadStep, Batch, TrainState, build, language_model_loss, train_step
+from seedbed.folders import claim
 
 
 def main(argv: list[str]) -> int:
@@ -39,7 +42,7 @@ def main(argv: list[str]) -> int:
         print(to_yaml(cfg))
         return 0
     run(cfg)
-    parallel.stop()
+    processes.stop()
     return 0
 
 
@@ -51,10 +54,10 @@ def run(cfg: PretrainConfig) -> bool:
     manifest = next(iter(sources.values()))  # whose tokenizer is everyone's
     stop = _StopSignal()
 
-    parallel.start(cfg.parallel, cfg.seed)
-    parallel.on_main(lambda: claim(out))
+    processes.start(cfg.parallel, cfg.seed)
+    processes.on_main(lambda: claim(out))
     for one in sources.values():
-        parallel.on_main(lambda one=one: verify_shards(one, cfg.verify_shards))
+        processes.on_main(lambda one=one: verify_shards(one, cfg.verify_shards))
     train = open_blend(sources, cfg, "train", out / "index")
     validation = _validation(sources, cfg, out)
     loss_fn = loss_by_source(train.names) if len(sources) > 1 else language_model_loss
@@ -62,9 +65,9 @@ def run(cfg: PretrainConfig) -> bool:
     state = build(cfg.model, manifest.vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed, cfg.fp8)
     cursor = _resume(state, cfg, train, out)
     guard = Guard(cfg.guard, _losses(cfg, state, out))
-    writer = checkpoint.Writer(out / "checkpoints", cfg.keep, cfg.async_save, cfg.verify_checkpoints)
+    writer = sharded.Writer(out / "checkpoints", cfg.keep, cfg.async_save, cfg.verify_checkpoints)
     log = RunLog(cfg, out, train, state, validation)
-    if parallel.is_main():
+    if processes.is_main():
         print(_opening(cfg, train, state, cursor, dp), flush=True)
     if cfg.samples and state.step == 0:
         _sample(state, manifest, out, keep_export=None)
@@ -83,7 +86,7 @@ def run(cfg: PretrainConfig) -> bool:
                 with _profiled(cfg, state.step, out):
                     result = train_step(state, batches, loss_fn, lr, limit=guard.limit())
             except BadStep as bad:
-                if guard.decide(bad) == "rewind" and checkpoint.latest(writer.root):
+                if guard.decide(bad) == "rewind" and sharded.latest(writer.root):
                     _rewind(state, cursor, writer, bad, log)
                     guard.forget_after(_losses(cfg, state, out))
                     continue
@@ -93,7 +96,7 @@ def run(cfg: PretrainConfig) -> bool:
                 guard.accept(result.loss)
                 evaluate_now = validation and (state.step % cfg.eval_every == 0 or state.step == cfg.schedule.steps)
                 log.step(result, lr, first, cosines, bool(evaluate_now))
-            stopped = parallel.any_rank(stop.received)
+            stopped = processes.any_rank(stop.received)
             writer.poll()
             if stopped or state.step == cfg.schedule.steps or state.step % cfg.save_every == 0:
                 writer.save(state, _extra(cfg, train, cursor))
@@ -101,7 +104,7 @@ def run(cfg: PretrainConfig) -> bool:
 
     log.close()
     if stopped:
-        if parallel.is_main():
+        if processes.is_main():
             print(f"stopped by SIGTERM after step {state.step}; the same command goes on from there", flush=True)
     elif cfg.samples:
         _sample(state, manifest, out, keep_export=Path(cfg.output) / "hf")
@@ -158,9 +161,9 @@ def _order(cfg: PretrainConfig, train: Blend) -> dict[str, Any]:
 def _resume(state: TrainState, cfg: PretrainConfig, train: Blend, out: Path) -> Cursor:
     """Load the newest checkpoint, if any. Layout, schedule and learning rate may have changed; the data order may not."""
     cursor = Cursor(cfg.batch.total)
-    newest = checkpoint.latest(out / "checkpoints")
+    newest = sharded.latest(out / "checkpoints")
     if newest is not None:
-        extra = checkpoint.read_manifest(newest)["extra"]
+        extra = sharded.read_manifest(newest)["extra"]
         order, ours = extra["order"], _extra(cfg, train, cursor)["order"]
         changed = [f"{key}: {order.get(key)} then, {ours[key]} now" for key in ours if order.get(key) != ours[key]]
         if changed:
@@ -168,16 +171,16 @@ def _resume(state: TrainState, cfg: PretrainConfig, train: Blend, out: Path) -> 
                 f"{newest} was trained on another order of data ({'; '.join(changed)})",
                 "restore these values, or use another output folder",
             )
-        checkpoint.load(state, newest)
+        sharded.load(state, newest)
         cursor.before, cursor.skipped = extra.get("samples_before", 0), extra.get("skipped_samples", 0)
     elif cfg.parent:
-        checkpoint.load(state, Path(cfg.parent), begin=True)
-        cursor.before = _read_by_parent(checkpoint.read_manifest(Path(cfg.parent)), _order(cfg, train))
-    if parallel.is_main():
+        sharded.load(state, Path(cfg.parent), begin=True)
+        cursor.before = _read_by_parent(sharded.read_manifest(Path(cfg.parent)), _order(cfg, train))
+    if processes.is_main():
         out.mkdir(parents=True, exist_ok=True)
-        metrics.keep_up_to(out / "metrics.jsonl", state.step)
+        metrics_file.keep_up_to(out / "metrics.jsonl", state.step)
         (out / "config.yaml").write_text(to_yaml(cfg))
-    parallel.barrier()
+    processes.barrier()
     return cursor
 
 
@@ -193,14 +196,14 @@ def _read_by_parent(manifest: dict[str, Any], order: dict[str, Any]) -> int:
 
 def _losses(cfg: PretrainConfig, state: TrainState, out: Path) -> list[float]:
     """What the guard judges the next step by, after a start, a resume or a rewind alike."""
-    return parallel.broadcast_object(metrics.losses_before(out / "metrics.jsonl", state.step, cfg.guard.window))
+    return processes.broadcast_object(metrics_file.losses_before(out / "metrics.jsonl", state.step, cfg.guard.window))
 
 
-def _rewind(state: TrainState, cursor: Cursor, writer: checkpoint.Writer, bad: BadStep, log: RunLog) -> None:
+def _rewind(state: TrainState, cursor: Cursor, writer: sharded.Writer, bad: BadStep, log: RunLog) -> None:
     """Back to the newest checkpoint, past every sample that was read since then."""
     writer.finish()
     at = state.step
-    checkpoint.load(state, writer.root)
+    sharded.load(state, writer.root)
     cursor.skipped += (at + 1 - state.step) * cursor.batch
     log.rewound(bad, at, cursor.skipped)
 
@@ -212,7 +215,7 @@ def _profiled(cfg: PretrainConfig, step: int, out: Path) -> Iterator[None]:
         return
     with torch.profiler.profile() as profile:
         yield
-    profile.export_chrome_trace(str(out / f"trace-{parallel.rank()}.json"))
+    profile.export_chrome_trace(str(out / f"trace-{processes.rank()}.json"))
 
 
 def _opening(cfg: PretrainConfig, train: Blend, state: TrainState, cursor: Cursor, dp: int) -> str:
@@ -241,13 +244,13 @@ def _sample(state: TrainState, manifest: Manifest, out: Path, keep_export: Path 
     """Export the model and record its completions; without `keep_export` the export is thrown away."""
     folder = keep_export or out / "untrained"
     hf.export(state, folder, manifest.tokenizer)
-    if parallel.is_main():
-        evaluate.record(out / "samples.json", state.step, evaluate.complete(folder))
+    if processes.is_main():
+        completions.record(out / "samples.json", state.step, completions.complete(folder))
         if keep_export is None:
             shutil.rmtree(folder)
         else:
             print(f"exported {folder}; completions in {out / 'samples.json'}", flush=True)
-    parallel.barrier()
+    processes.barrier()
 
 
 @contextlib.contextmanager
@@ -256,15 +259,15 @@ def _lost_peer_named(state: TrainState, out: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not parallel.is_lost_peer(error):
+        if not processes.is_lost_peer(error):
             raise
-        newest = checkpoint.latest(out / "checkpoints")
+        newest = sharded.latest(out / "checkpoints")
         raise SeedbedError(
-            f"process {parallel.rank()} lost contact with another one in step {state.step + 1}: "
+            f"process {processes.rank()} lost contact with another one in step {state.step + 1}: "
             "that one died, and said why above if it could",
             f"start the same command again: it goes on from {newest.name if newest else 'the beginning'}",
         ) from error
 
 
 if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file
-    parallel.run_ranks(main)
+    processes.run_ranks(main)

@@ -24,7 +24,8 @@ from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_dict, to_yaml
 from conf.schema.pretrain import PretrainConfig, SourceConfig
 from conf.schema.stages import StageConfig, StagesConfig
-from megatron_train import checkpoint, metrics
+from megatron_train.checkpoint import sharded
+from megatron_train.metrics import metrics_file
 
 ACTIONS = ("resume", "status", "diff", "branch")
 CONFIGS = Path(__file__).resolve().parents[1] / "conf" / "pretrain"
@@ -111,8 +112,8 @@ def folder(plan: StagesConfig, name: str) -> Path:
 def state_of(cfg: PretrainConfig) -> tuple[str, int]:
     """(not started | running | done, step of the newest checkpoint). A stage is done when its model is exported as well."""
     run = Path(cfg.output)
-    newest = checkpoint.latest(run / "pretrain" / "checkpoints")
-    step = checkpoint.read_manifest(newest)["step"] if newest else 0
+    newest = sharded.latest(run / "pretrain" / "checkpoints")
+    step = sharded.read_manifest(newest)["step"] if newest else 0
     if step >= cfg.schedule.steps and (run / "hf" / "config.json").is_file():
         return "done", step
     return ("running" if step else "not started"), step
@@ -120,10 +121,10 @@ def state_of(cfg: PretrainConfig) -> tuple[str, int]:
 
 def changed(cfg: PretrainConfig) -> list[str]:
     """Settings that differ from those that the newest checkpoint was trained with, as `key: then -> now`."""
-    newest = checkpoint.latest(Path(cfg.output) / "pretrain" / "checkpoints")
+    newest = sharded.latest(Path(cfg.output) / "pretrain" / "checkpoints")
     if newest is None:
         return []
-    then = _flat(checkpoint.read_manifest(newest)["extra"]["config"])
+    then = _flat(sharded.read_manifest(newest)["extra"]["config"])
     return _differences(then, _flat(to_dict(cfg)))
 
 
@@ -132,7 +133,7 @@ def status(plan: StagesConfig) -> str:
     for stage in plan.stages:
         cfg = resolve(plan, stage)
         state, step = state_of(cfg)
-        losses = metrics.losses_before(Path(cfg.output) / "pretrain" / "metrics.jsonl", step, 1)
+        losses = metrics_file.losses_before(Path(cfg.output) / "pretrain" / "metrics.jsonl", step, 1)
         said = f"{state} {step:,}" + "".join(f", loss {loss:.4f}" for loss in losses)
         rate = f"{cfg.optim.lr:.2e} -> {cfg.optim.min_lr if cfg.schedule.decay_steps else cfg.optim.lr:.2e}"
         lines.append(
@@ -172,7 +173,8 @@ def branch(plan: StagesConfig, file: Path, words: list[str]) -> None:
 
 def resume(plan: StagesConfig, words: list[str]) -> int:
     """Run what is not done, parents first; under torchrun all processes take part."""
-    from megatron_train import parallel, pretrain  # the other actions need no processes
+    from megatron_train import pretrain  # the other actions need no processes
+    from megatron_train.parallel import processes
 
     only = [word.removeprefix("only=") for word in words if word.startswith("only=")]
     for name in only:
@@ -181,11 +183,11 @@ def resume(plan: StagesConfig, words: list[str]) -> int:
         cfg = resolve(plan, stage)
         if (only and stage.name not in only) or state_of(cfg)[0] == "done":
             continue
-        if parallel.rank() == 0:
+        if processes.rank() == 0:
             print(f"stage {stage.name}: {_short(stage.tokens)} tokens in {cfg.schedule.steps:,} steps", flush=True)
         if not pretrain.run(cfg):
             break
-    parallel.stop()
+    processes.stop()
     return 0
 
 
@@ -222,6 +224,6 @@ def _short(tokens: int) -> str:
 
 
 if __name__ == "__main__":
-    from megatron_train.parallel import run_ranks
+    from megatron_train.parallel.processes import run_ranks
 
     sys.exit(run_ranks(main))

@@ -32,8 +32,8 @@ from transformers.utils import logging as transformers_logging
 from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig, ScorerConfig
-from megatron_train.folders import copy_tokenizer, fresh_partial, replace_folder
-from spark_jobs.kernels import agreement
+from seedbed.folders import copy_tokenizer, fresh_partial, replace_folder
+from seedbed.kernels.models import agreement
 
 FOLDS = 5
 

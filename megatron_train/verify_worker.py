@@ -21,15 +21,10 @@ from safetensors.torch import save_file
 
 from conf.loader import load
 from conf.schema.pretrain import PretrainConfig
-from megatron_train import checkpoint, parallel, weights
-from megatron_train.step import (
-    Batch,
-    TrainState,
-    build,
-    language_model_loss,
-    step_gradients,
-    train_step,
-)
+from megatron_train.checkpoint import sharded
+from megatron_train.model import weights
+from megatron_train.parallel import processes
+from megatron_train.training.step import Batch, TrainState, build, language_model_loss, step_gradients, train_step
 
 VOCAB = 300  # padded to 384: padding must not reach the loss
 # A step each: (a context-parallel shard without a counted token, document borders). A checkpoint is read before step RELOAD.
@@ -39,14 +34,14 @@ RELOAD = 3
 
 def main(folder: Path, shards: int) -> None:
     cfg = load(PretrainConfig, folder / "config.yaml")
-    parallel.start(cfg.parallel, cfg.seed)
+    processes.start(cfg.parallel, cfg.seed)
     state = _fresh(cfg)
     seen: dict[str, Any] = {"loss": [], "grad_norm": [], "random": random_numbers()}
     for number, (masked_shard, documents) in enumerate(STEPS, start=1):
         if number == RELOAD:
-            checkpoint.save(state, folder / "checkpoints", {}, keep=1)
+            sharded.save(state, folder / "checkpoints", {}, keep=1)
             state = _fresh(cfg)
-            checkpoint.load(state, folder / "checkpoints")
+            sharded.load(state, folder / "checkpoints")
         batches = micro_batches(cfg, number, shards if masked_shard else 1, documents)
         step_gradients(state, batches, language_model_loss)
         weights.finish_gradients(state.chunks)
@@ -55,9 +50,9 @@ def main(folder: Path, shards: int) -> None:
         seen["loss"].append(result.loss)
         seen["grad_norm"].append(result.grad_norm)
     _write(state, folder / f"weight-step{len(STEPS)}.safetensors", torch.nn.Parameter.detach)
-    if parallel.is_main():
+    if processes.is_main():
         (folder / "seen.json").write_text(json.dumps(seen))
-    parallel.stop()
+    processes.stop()
 
 
 def micro_batches(cfg: PretrainConfig, number: int, shards: int, documents: bool) -> list[Batch]:
@@ -79,9 +74,9 @@ def micro_batches(cfg: PretrainConfig, number: int, shards: int, documents: bool
         borders = torch.rand(length, generator=generator) < 1 / 12
         return {"tokens": ids[:-1], "labels": ids[1:], "loss_mask": mask, "document_ids": borders.cumsum(0)}
 
-    micro, dp = cfg.batch.micro, parallel.dp_size()
+    micro, dp = cfg.batch.micro, processes.dp_size()
     out = []
-    for first in range(parallel.dp_rank() * micro, cfg.batch.total, micro * dp):
+    for first in range(processes.dp_rank() * micro, cfg.batch.total, micro * dp):
         samples = [sample(i) for i in range(first, first + micro)]
         batch = {name: torch.stack([one[name] for one in samples]) for name in samples[0]}
         if not documents:
@@ -96,16 +91,16 @@ def random_numbers() -> dict[str, bool]:
     Dropout and its like draw inside a fork: other numbers on each tensor-parallel process, the same on every replica, and the
     stream outside goes on as if nothing had been drawn.
     """
-    device = parallel.device()
-    parallel.seed_step(1, 0)
+    device = processes.device()
+    processes.seed_step(1, 0)
     undisturbed = torch.rand(4, device=device)
-    parallel.seed_step(1, 0)
+    processes.seed_step(1, 0)
     with get_cuda_rng_tracker().fork():
         inside = torch.rand(4, device=device)
     outside = torch.rand(4, device=device)
-    place = (parallel.dp_rank(), parallel_state.get_pipeline_model_parallel_rank())
+    place = (processes.dp_rank(), parallel_state.get_pipeline_model_parallel_rank())
     rank = parallel_state.get_tensor_model_parallel_rank()
-    seen: list[Any] = [None] * parallel.world()
+    seen: list[Any] = [None] * processes.world()
     dist.all_gather_object(
         seen, (place, rank, inside.tolist(), outside.tolist(), bool(torch.equal(undisturbed, outside)))
     )
@@ -130,7 +125,7 @@ def _fresh(cfg: PretrainConfig) -> TrainState:
 
 def _write(state: TrainState, file: Path, of: Callable[[torch.nn.Parameter], torch.Tensor]) -> None:
     tensors = {name: tensor.contiguous().clone() for name, tensor in weights.gather(state.chunks, of)}
-    if parallel.is_main():
+    if processes.is_main():
         save_file(tensors, file)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
-from spark_jobs.delta_reader import DeltaReader
-from spark_jobs.inspect_tables import OTHER_TABLE_NAMES, TABLE_NAMES
+from seedbed.queries.explain import OTHER_TABLE_NAMES, TABLE_NAMES
+from seedbed.tables.reader import DeltaReader
 
 # What makes each thing under DIR that is not a table; tables are made by `spark_jobs run ... until=TABLE`.
 MAKERS = {

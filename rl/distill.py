@@ -24,18 +24,20 @@ from typing import Any
 from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.ask import DistillConfig
-from rl import problems, reasoning, rewards, run_tables
-from rl.asker import Asker
-from rl.chat import Chat
-from rl.problems import Problem, Row
-from rl.run_tables import Writer, lineage
-from rl.sandbox import Sandbox
-from rl.sandbox.reference import UNFIT
+from rl.problems import problem_set
+from rl.problems.problem_set import Problem, Row
+from rl.rollouts import reasoning, rewards
 from rl.synthesis import answers
 from rl.synthesis.answers import Fault
-from spark_jobs.oracle import prompt
-from spark_jobs.oracle.endpoint import Answer
-from spark_jobs.oracle.prompt import Prompt
+from rl.synthesis.teacher import Asker
+from seedbed.inference import prompt
+from seedbed.inference.chat import Chat
+from seedbed.inference.endpoint import Answer
+from seedbed.inference.prompt import Prompt
+from seedbed.sandbox import Sandbox
+from seedbed.sandbox.reference import UNFIT
+from seedbed.tables import writer as table_writer
+from seedbed.tables.writer import Writer, lineage
 
 TABLE = "demonstrations"
 # Why a response is not kept, in the order it is checked. `wrong`: any verdict of the sandbox but pass.
@@ -53,7 +55,7 @@ def main(argv: list[str]) -> int:
     out = Path(cfg.output)
     if not cfg.problems:
         raise SeedbedError("problems is empty: nothing to ask", "give problems=FILE (.jsonl, or a table of problems)")
-    given = problems.read_with_rows(Path(cfg.problems))
+    given = problem_set.read_with_rows(Path(cfg.problems))
     continued = [problem.task_id for _, problem in given if problem.continues]
     if continued:
         raise SeedbedError(
@@ -71,7 +73,7 @@ def main(argv: list[str]) -> int:
             identity, ask = {**asker.identity, "prompt": text.version}, asking(asker, text)
         params = parameters(cfg, identity)
         writer.refuse_other_parameters(params)
-        known = run_tables.rows(out / "tables" / TABLE, ["task_id"]) if writer.reached is not None else []
+        known = table_writer.rows(out / "tables" / TABLE, ["task_id"]) if writer.reached is not None else []
         done = {row["task_id"]: row["prompt"] for row in known}
         changed = [
             problem.task_id for _, problem in given if done.get(problem.task_id, problem.prompt) != problem.prompt
@@ -96,7 +98,7 @@ def main(argv: list[str]) -> int:
             print(
                 f"{so_far}/{len(waiting)} problems, {kept} of {len(found)} responses kept, ETA {eta:.0f} s", flush=True
             )
-    print(summary(run_tables.rows(out / "tables" / TABLE, ["task_id", "place"]), len(given)))
+    print(summary(table_writer.rows(out / "tables" / TABLE, ["task_id", "place"]), len(given)))
     return 0
 
 
@@ -184,7 +186,7 @@ def judge(answered: Sequence[tuple[Problem, Answer]], sandbox: Sandbox, chat: Ch
         elif not reward.counted:
             raise SeedbedError(
                 f"the sandbox has no verdict on an answer to {problem.task_id}: {reward.reason}",
-                "`python -m rl.sandbox check` tells what this machine gives; then run again, no answer is asked twice",
+                "`python -m seedbed.sandbox check` tells what this machine gives; then run again, no answer is asked twice",
             )
         elif reward.verdict != "pass":
             row["reason"] = "wrong"

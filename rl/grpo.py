@@ -24,22 +24,24 @@ from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import ScheduleConfig, check_world
 from conf.schema.rl import GrpoConfig
-from megatron_train import checkpoint, hf, metrics, parallel
-from megatron_train.folders import claim
-from megatron_train.schedule import learning_rate
-from megatron_train.step import Batch, StepResult, TrainState, build, train_step
-from rl import problems
-from rl.actor import Actor
-from rl.batches import micro_batches, places
-from rl.chat import Chat
-from rl.objective import LossSums, clipped_policy_loss, truncated_importance_weights
-from rl.problems import Problem
-from rl.progress import Stopwatch, line
-from rl.ranks import on_main
-from rl.run_folder import start_or_resume
-from rl.run_log import RunLog
-from rl.sandbox import version
-from rl.selection import Selection, log_rows, select, statistics
+from megatron_train.checkpoint import hf, sharded
+from megatron_train.metrics import metrics_file
+from megatron_train.parallel import processes
+from megatron_train.parallel.processes import on_main
+from megatron_train.training.schedule import learning_rate
+from megatron_train.training.step import Batch, StepResult, TrainState, build, train_step
+from rl.problems import problem_set
+from rl.problems.problem_set import Problem
+from rl.rollouts.rollout_worker import Actor
+from rl.rollouts.selection import Selection, log_rows, select, statistics
+from rl.training.batches import micro_batches, places
+from rl.training.objective import LossSums, clipped_policy_loss, truncated_importance_weights
+from rl.training.resume import start_or_resume
+from rl.training.run_tables import RunLog
+from rl.training.step_log import Stopwatch, line
+from seedbed.folders import claim
+from seedbed.inference.chat import Chat
+from seedbed.sandbox import version
 
 SPLITS = ("train", "heldout")
 
@@ -62,12 +64,12 @@ def main(argv: list[str]) -> int:
             "lower max_prompt or max_response",
         )
     files = {name: Path(getattr(cfg, f"{name}_problems") or folder / f"problems_{name}.jsonl") for name in SPLITS}
-    read = {name: problems.read_with_rows(path) for name, path in files.items()}
+    read = {name: problem_set.read_with_rows(path) for name, path in files.items()}
     chat = Chat(base)
 
     # The engine loads while solutions are judged and the trainer is built.
     with Actor(cfg, base, chat, [problem for _, problem in read["train"]], out) as actor:
-        parallel.start(cfg.parallel, cfg.seed)
+        processes.start(cfg.parallel, cfg.seed)
         on_main(lambda: claim(out))
         unfit = on_main(lambda: actor.unfit(read["train"], out / "unfit.json"))
         read["train"] = [one for one in read["train"] if one[1].task_id not in unfit]
@@ -85,7 +87,7 @@ def main(argv: list[str]) -> int:
         _train(cfg, state, actor, chat.end_id, train, heldout, data, out, log)
         hf.export(state, out / "hf", base)
         _say(actor.contract(state, out / "hf"), out / "hf")
-        parallel.stop()
+        processes.stop()
     return 0
 
 
@@ -98,7 +100,7 @@ def _compare_sandbox(before: str | None, step: int) -> None:
         )
 
 
-def _start_tables(log: RunLog, read: dict[str, list[tuple[problems.Row, Problem]]], step: int, out: Path) -> None:
+def _start_tables(log: RunLog, read: dict[str, list[tuple[problem_set.Row, Problem]]], step: int, out: Path) -> None:
     """Begin this stage's rows anew where the run does; else add what a kill kept from the tables."""
     if step == 0:
         log.begin("problems", "rollouts")
@@ -134,7 +136,7 @@ def _train(
         with clock.part("rollout"):
             sampled = on_main(lambda: actor.sample(problems_of(state.step), state.step))
             policy = max(0, state.step - cfg.rollout_lag)
-            if cfg.rollout_lag and state.step + 1 < cfg.steps and parallel.is_main():
+            if cfg.rollout_lag and state.step + 1 < cfg.steps and processes.is_main():
                 actor.sample_ahead(problems_of(state.step + 1), state.step + 1)
         with clock.part("reward"):
             rollouts = on_main(lambda sampled=sampled: actor.judge(sampled))
@@ -153,13 +155,13 @@ def _train(
                 after = on_main(lambda: actor.evaluate(heldout, out.parent / "eval_grpo.json"))
             row["heldout_reward"] = after["reward"]
         row["seconds"] = clock.end_step()
-        if parallel.is_main():
+        if processes.is_main():
             for sample in log_rows(rollouts, selection, state.step, policy):
-                metrics.append(out / "rollouts.jsonl", sample)
+                metrics_file.append(out / "rollouts.jsonl", sample)
         _log(row, cfg, clock, out)
         if last or state.step % cfg.save_every == 0:
             extra = {"data": data, "drawn_ahead": actor.drawn_ahead(), "sandbox": version()}
-            checkpoint.save(state, out / "checkpoints", extra, cfg.keep)
+            sharded.save(state, out / "checkpoints", extra, cfg.keep)
             on_main(lambda: log.rollouts_of_steps(out / "rollouts.jsonl", state.step))
 
 
@@ -170,7 +172,7 @@ def policy_step(cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id
         return StepResult(0.0, 0, 0.0, {})
     multiple = cfg.parallel.sequence_multiple()
     batches = micro_batches(
-        selection.examples, cfg.micro_batch, parallel.dp_rank(), parallel.dp_size(), pad_id, multiple
+        selection.examples, cfg.micro_batch, processes.dp_rank(), processes.dp_size(), pad_id, multiple
     )
 
     def loss(logprobs: torch.Tensor, batch: Batch) -> LossSums:
@@ -184,16 +186,16 @@ def policy_step(cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id
 
 
 def _say(differences: dict[str, float], folder: Path) -> None:
-    if parallel.is_main():
+    if processes.is_main():
         told = ", ".join(f"{name} {value:.1e}" for name, value in differences.items())
         print(f"log-probabilities of {folder} against transformers': {told}", flush=True)
 
 
 def _log(row: dict[str, Any], cfg: GrpoConfig, clock: Stopwatch, out: Path) -> None:
-    if parallel.is_main():
-        metrics.append(out / "metrics.jsonl", row)
+    if processes.is_main():
+        metrics_file.append(out / "metrics.jsonl", row)
         print(line(row, cfg.steps, clock.eta), flush=True)
 
 
 if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file
-    parallel.run_ranks(main)
+    processes.run_ranks(main)

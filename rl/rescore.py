@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError, run_cli
-from rl import problems, rewards, run_tables
-from rl.problems import Problem
-from rl.sandbox import Sandbox
+from rl.problems import problem_set
+from rl.problems.problem_set import Problem
+from rl.rollouts import rewards
+from seedbed.sandbox import Sandbox
+from seedbed.tables import writer
 
 Row = dict[str, Any]
 
@@ -38,8 +40,8 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     rows = read(args.rollouts)
     with Sandbox(args.workers) as sandbox:
-        changed = rescore(rows, {p.task_id: p for p in problems.read(args.problems)}, sandbox)
-    problems.save(changed, args.out)
+        changed = rescore(rows, {p.task_id: p for p in problem_set.read(args.problems)}, sandbox)
+    problem_set.save(changed, args.out)
     for (before, after), count in sorted(Counter((row["before"], row["after"]) for row in changed).items()):
         print(f"{before:<15} -> {after:<15}{count:>8}")
     flipped = sum(row["reward_before"] != row["reward_after"] for row in changed)
@@ -50,8 +52,8 @@ def main(argv: list[str]) -> int:
 def read(path: Path) -> list[Row]:
     """The rollouts of a table, by stage and step, or of a file. Raises SeedbedError, with the line, for one that cannot be judged
     again."""
-    if run_tables.is_table(path):
-        stored = run_tables.rows(path, run_tables.TABLES["rollouts"].key)
+    if writer.is_table(path):
+        stored = writer.rows(path, writer.TABLES["rollouts"].key)
         return [{name: row[name] for name in ("task_id", "completion", "verdict", "reason")} for row in stored]
     if not path.is_file():
         raise SeedbedError(f"{path} does not exist", "give DIR/tables/rollouts, or rollouts.jsonl of a GRPO run")

@@ -18,7 +18,7 @@ from pathlib import Path
 from conf.errors import SeedbedError, run_cli
 from conf.loader import load
 from conf.schema.rl import EngineConfig
-from rl import vllm_arguments
+from seedbed.inference import vllm_settings
 
 
 def main(argv: list[str]) -> int:
@@ -34,14 +34,14 @@ def main(argv: list[str]) -> int:
     cfg = load(EngineConfig, None, args.overrides)
     if not (args.model / "config.json").is_file():
         raise SeedbedError(f"{args.model} holds no config.json", "give a folder that an export wrote")
-    os.environ.update(vllm_arguments.environment(cfg), VLLM_SERVER_DEV_MODE="1")  # the routes that take weights
+    os.environ.update(vllm_settings.environment(cfg), VLLM_SERVER_DEV_MODE="1")  # the routes that take weights
     os.execv(sys.executable, command(args.model, args.max_length, cfg, args.host, args.port))
 
 
 def command(model: Path, max_length: int, cfg: EngineConfig, host: str, port: str) -> list[str]:
     """The server's command line. `vllm serve` looks for a distribution called vllm, which CPU builds are not."""
     flags = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", host, "--port", port]
-    for name, value in vllm_arguments.arguments(model, max_length, cfg).items():
+    for name, value in vllm_settings.arguments(model, max_length, cfg).items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             flags.append(f"--{flag}" if value else f"--no-{flag}")

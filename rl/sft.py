@@ -22,20 +22,23 @@ from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import check_world
 from conf.schema.rl import SftConfig
-from megatron_train import checkpoint, hf, metrics, parallel
-from megatron_train.folders import claim
-from megatron_train.schedule import learning_rate
-from megatron_train.step import Batch, build, eval_loss, train_step
-from rl import drawable, problems, rewards
-from rl.batches import Example, micro_batches, packed_batches, places, weighted_places
-from rl.chat import Chat
-from rl.objective import LossSums, masked_cross_entropy
-from rl.problems import Problem
-from rl.ranks import on_main
-from rl.run_folder import start_or_resume
-from rl.run_log import RunLog
-from rl.run_tables import is_table, open_table
-from rl.sandbox import Sandbox
+from megatron_train.checkpoint import hf, sharded
+from megatron_train.metrics import metrics_file
+from megatron_train.parallel import processes
+from megatron_train.parallel.processes import on_main
+from megatron_train.training.schedule import learning_rate
+from megatron_train.training.step import Batch, build, eval_loss, train_step
+from rl.problems import problem_set
+from rl.problems.problem_set import Problem
+from rl.rollouts import reference_check, rewards
+from rl.training.batches import Example, micro_batches, packed_batches, places, weighted_places
+from rl.training.objective import LossSums, masked_cross_entropy
+from rl.training.resume import start_or_resume
+from rl.training.run_tables import RunLog
+from seedbed.folders import claim
+from seedbed.inference.chat import Chat
+from seedbed.sandbox import Sandbox
+from seedbed.tables.writer import is_table, open_table
 
 
 def main(argv: list[str]) -> int:
@@ -51,24 +54,24 @@ def main(argv: list[str]) -> int:
     chat = Chat(base)
     dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
 
-    parallel.start(cfg.parallel, cfg.seed)
+    processes.start(cfg.parallel, cfg.seed)
     on_main(lambda: claim(out))
     on_main(lambda: prepare_problems(cfg, folder))
-    chosen = problems.read(folder / "problems_train.jsonl")[: cfg.demonstrations]
+    chosen = problem_set.read(folder / "problems_train.jsonl")[: cfg.demonstrations]
     train = demonstrations(chosen, chat, cfg.max_length)[: cfg.demonstrations]
     weights = difficulties(chosen, cfg.favour_harder)[: cfg.demonstrations]
-    heldout = demonstrations(problems.read(folder / "problems_heldout.jsonl"), chat, cfg.max_length)
+    heldout = demonstrations(problem_set.read(folder / "problems_heldout.jsonl"), chat, cfg.max_length)
 
     state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
     sources = cfg.train_problems, cfg.heldout_problems
     data = config_hash(cfg.problems, *sources, cfg.demonstrations, cfg.batch.total, cfg.seed, cfg.favour_harder)
     start_or_resume(state, base, out, data, cfg)
-    if parallel.is_main():
+    if processes.is_main():
         print(f"{len(train)} demonstrations, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}", flush=True)
 
     def shard(examples: list[Example]) -> list[Batch]:
         multiple = cfg.parallel.sequence_multiple()
-        mine = parallel.dp_rank(), parallel.dp_size()
+        mine = processes.dp_rank(), processes.dp_size()
         if cfg.pack_length:
             length = -(-cfg.pack_length // multiple) * multiple
             return packed_batches(examples, cfg.batch.micro, *mine, chat.end_id, length, multiple)
@@ -95,15 +98,15 @@ def main(argv: list[str]) -> int:
         }
         row["seconds"] = round(time.perf_counter() - started, 3)
         row["heldout_loss"] = eval_loss(state, shard(heldout), loss).loss if last else None
-        if parallel.is_main():
-            metrics.append(out / "metrics.jsonl", row)
+        if processes.is_main():
+            metrics_file.append(out / "metrics.jsonl", row)
             if last or state.step % 10 == 0:
                 eta = (time.perf_counter() - began) / (state.step - first) * (cfg.schedule.steps - state.step)
                 print(_line(row, cfg.schedule.steps, eta), flush=True)
         if last or state.step % cfg.save_every == 0:
-            checkpoint.save(state, out / "checkpoints", {"data": data}, cfg.keep)
+            sharded.save(state, out / "checkpoints", {"data": data}, cfg.keep)
     hf.export(state, out / "hf", base)
-    parallel.stop()
+    processes.stop()
     return 0
 
 
@@ -121,18 +124,20 @@ def prepare_problems(cfg: SftConfig, folder: Path) -> None:
         return
     stamp.unlink(missing_ok=True)
     with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
-        both = [[row for row, _ in problems.read_with_rows(path)] for path in given] or problems.generate(cfg.problems)
-        kept: dict[str, list[problems.Row]] = {}
+        both = [[row for row, _ in problem_set.read_with_rows(path)] for path in given] or problem_set.generate(
+            cfg.problems
+        )
+        kept: dict[str, list[problem_set.Row]] = {}
         for name, rows in zip(("train", "heldout"), both, strict=True):
-            failing = rewards.failing_references(sandbox, [problems.parse(row) for row in rows])
-            drawable.name(failing)
+            failing = rewards.failing_references(sandbox, [problem_set.parse(row) for row in rows])
+            reference_check.name(failing)
             good = [row for row in rows if str(row["task_id"]) not in failing]
-            problems.save(good, folder / f"problems_{name}.jsonl")
+            problem_set.save(good, folder / f"problems_{name}.jsonl")
             kept[name] = good
             print(f"{len(good)} {name} problems, references verified in the sandbox", flush=True)
     log = RunLog(cfg.output, "sft", {"settings": wanted}, given)
     log.begin("problems")
-    log.problems({name: [(row, problems.parse(row)) for row in rows] for name, rows in kept.items()})
+    log.problems({name: [(row, problem_set.parse(row)) for row in rows] for name, rows in kept.items()})
     stamp.write_text(wanted)
 
 
@@ -180,4 +185,4 @@ def _line(row: dict[str, Any], steps: int, eta: float) -> str:
 
 
 if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file
-    parallel.run_ranks(main)
+    processes.run_ranks(main)

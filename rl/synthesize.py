@@ -23,13 +23,13 @@ import conf
 from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.ask import SynthesisConfig
-from rl import run_tables
-from rl.asker import Asker
-from rl.run_tables import Writer, lineage, open_table
-from rl.sandbox import Sandbox
 from rl.synthesis import answers, snippets
 from rl.synthesis.steps import REASONS, Draft, Steps, prompts, task_hash
-from spark_jobs.oracle.endpoint import Meter
+from rl.synthesis.teacher import Asker
+from seedbed.inference.endpoint import Meter
+from seedbed.sandbox import Sandbox
+from seedbed.tables import writer as table_writer
+from seedbed.tables.writer import Writer, lineage, open_table
 
 TABLE = "synthetic"
 
@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     with Asker(cfg, out / "rl" / "synthesis", answers.forms_version()) as asker:
         params = parameters(cfg, asker.identity, {step: text.version for step, text in texts.items()}, styles)
         writer.refuse_other_parameters(params)
-        known = run_tables.rows(out / "tables" / TABLE, ["task_id"]) if writer.reached is not None else []
+        known = table_writer.rows(out / "tables" / TABLE, ["task_id"]) if writer.reached is not None else []
         done = {row["task_id"] for row in known}
         seen = {task_hash(row["prompt"]) for row in known if row["prompt"]}
         waiting = [snippet for snippet in drawn if snippet.task_id not in done]
@@ -97,7 +97,7 @@ def parameters(
 
 def funnel_text(out: Path, cfg: SynthesisConfig) -> str:
     """Every snippet of the table, step by step, with what its answers took. Raises SeedbedError where it does not add up."""
-    rows = run_tables.rows(out / "tables" / TABLE, ["task_id"])
+    rows = table_writer.rows(out / "tables" / TABLE, ["task_id"])
     steps = recorded_yields(out)
     alive = len(rows)
     lines = [f"{'step':<12}{'in':>8}{'dropped':>9}  {'left':>7}{'tokens in':>12}{'out':>10}{'cost':>10}"]

@@ -10,7 +10,7 @@ import tempfile
 
 from conf.errors import SeedbedError, run_cli
 from conf.schema.curate import SparkSettings
-from spark_jobs import session
+from spark_jobs.runtime import session
 
 
 def main(argv: list[str]) -> int:

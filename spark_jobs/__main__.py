@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     if command not in COMMANDS:
         raise SeedbedError(f"unknown command {command!r}", f"use one of: {', '.join(COMMANDS)}")
     if command == "whatif":
-        from spark_jobs import whatif
+        from seedbed.queries import whatif
 
         return whatif.main(rest)
     return _run(rest) if command == "run" else _read(command, rest)
@@ -46,8 +46,9 @@ def _run(argv: list[str]) -> int:
         else:
             overrides.append(item)
     cfg = load(CurateConfig, args.config, overrides)
-    from spark_jobs import graph, storage
-    from spark_jobs.job import require_output
+    from seedbed import storage
+    from spark_jobs import graph
+    from spark_jobs.runtime.job import require_output
 
     require_output(cfg)
     names = graph.span(until, start)
@@ -73,24 +74,24 @@ def _read(command: str, argv: list[str]) -> int:
     if wanted and command not in ("explain", "certify"):
         raise SeedbedError(f"{command} does not take {wanted[0]!r}", f"python -m spark_jobs {command} output=DIR")
     numbers = {name: _number(name, value) for name, value in options.items() if name != "output"}
-    from spark_jobs import inspect_tables
+    from seedbed.queries import explain
 
     if command == "explain":
-        text = inspect_tables.explain(output, wanted[0])
+        text = explain.explain(output, wanted[0])
     elif command == "certify":
-        from spark_jobs.certify import certify
+        from seedbed.queries.certify import certify
 
         text = certify(output, wanted)
     elif command == "diff":
-        from spark_jobs.diff_clusters import diff
+        from seedbed.queries.diff_clusters import diff
 
         text = diff(output, numbers.get("from"), numbers.get("to"))
     elif command == "audit":
-        from spark_jobs.audit import audit
+        from seedbed.queries.audit import audit
 
         text = audit(output, numbers.get("sample", 1000), numbers.get("pool", 20_000))
     else:
-        text = {"status": inspect_tables.status, "funnel": inspect_tables.funnel_text}[command](output)
+        text = {"status": explain.status, "funnel": explain.funnel_text}[command](output)
     print(text)
     return 0
 

@@ -18,11 +18,11 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from conf.errors import run_cli
-from spark_jobs.job import Context, ShardJob, main
-from spark_jobs.kernels.grammars import GRAMMARS
-from spark_jobs.kernels.parse_guard import Guard
-from spark_jobs.kernels.syntax import line_stats
-from spark_jobs.tables import TABLES
+from seedbed.kernels.source_code.grammars import GRAMMARS
+from seedbed.kernels.source_code.parse_guard import Guard
+from seedbed.kernels.source_code.syntax import line_stats
+from spark_jobs.runtime.job import Context, ShardJob, main
+from spark_jobs.runtime.store import TABLES
 
 _ARROW = pa.schema(
     [

@@ -2,12 +2,12 @@
 
     spark-submit spark_jobs/cluster_near_dups.py --config conf/curate/local.yaml output=DIR [near.component_cap=10000 ...]
 
-1. Components of the graph of verified edges (spark_jobs/connected.py).
+1. Components of the graph of verified edges (spark_jobs/near_dup/components.py).
 2. Rank: in each component by licence known, more stars, newer last commit, smaller content_sha256, each taken at its best
    over all files that hold the content.
 3. Guard: similarity is not transitive, so a component may chain together contents that have little in common. Its members
    pass by, best first, with their texts; each joins the first survivor to which its true Jaccard reaches near.threshold, or
-   survives itself (kernels/leaders.py). So whatever is dropped is a near duplicate of the very content kept for it, and
+   survives itself (seedbed/kernels/near_dup/leaders.py). So whatever is dropped is a near duplicate of the very content kept for it, and
    `clusters.jaccard` says how near. A worker holds the shingles of one component's survivors and a batch. Where edges join all
    members to the best one, as in every pair, the similarities are known and no text is read again.
 4. A component of more than near.component_cap members is cut into pieces of that many, in the order of their signatures, so
@@ -29,10 +29,10 @@ from pyspark.sql import functions as F
 
 from conf.errors import run_cli
 from conf.schema.curate import NearSettings
-from spark_jobs.connected import connected
-from spark_jobs.job import Context, Summary, TableJob, main
-from spark_jobs.kernels.leaders import leaders
-from spark_jobs.kernels.shingles import Hashes, distinct, select, shingle_hashes
+from seedbed.kernels.near_dup.leaders import leaders
+from seedbed.kernels.near_dup.shingles import Hashes, distinct, select, shingle_hashes
+from spark_jobs.near_dup.components import connected
+from spark_jobs.runtime.job import Context, Summary, TableJob, main
 
 LARGEST = 10  # clusters that the summary names
 GROUP = ["component_id", "piece"]

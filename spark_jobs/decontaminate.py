@@ -2,7 +2,7 @@
 
 contents x benchmarks -> contamination: does a content share any run of `ngram` words with a benchmark (Sec 4)? One row for
 each pair looked at; item and ngram are null where it is clean, else the smallest (item, ngram) found. Words and short texts:
-kernels/ngrams.py; which fields of a benchmark count: benchmark_items.py.
+seedbed/kernels/ngrams.py; which fields of a benchmark count: benchmark_items.py.
 
 A benchmark's name holds the hash of its file, so a new or changed benchmark costs only itself and old rows stay true. The
 rule is literal, so a benchmark that spells out `0 1 2 3 4 5 6 7 8 9` (HumanEval/78) catches number tables too.
@@ -19,10 +19,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import run_cli
-from spark_jobs import benchmark_items
-from spark_jobs.job import Context, ShardJob, main
-from spark_jobs.kernels.ngrams import NgramIndex, smallest_hits
-from spark_jobs.tables import TABLES
+from seedbed import benchmarks
+from seedbed.kernels.ngrams import NgramIndex, smallest_hits
+from spark_jobs.runtime.job import Context, ShardJob, main
+from spark_jobs.runtime.store import TABLES
 
 
 def params(ctx: Context) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def params(ctx: Context) -> dict[str, Any]:
 
 def due(ctx: Context) -> DataFrame:
     """contents x benchmarks: the columns of contents and `benchmark`."""
-    names = [F.lit(benchmark_items.identity(source)) for source in ctx.cfg.decontaminate.benchmarks]
+    names = [F.lit(benchmarks.identity(source)) for source in ctx.cfg.decontaminate.benchmarks]
     contents = ctx.inputs["contents"]
     return contents.withColumn("benchmark", F.explode(F.array(*names).cast("array<string>")))
 
@@ -41,7 +41,7 @@ def transform(rows: DataFrame, ctx: Context) -> DataFrame:
     setting = ctx.cfg.decontaminate
     indexes = {}
     for source in setting.benchmarks:
-        name = benchmark_items.identity(source)
+        name = benchmarks.identity(source)
         indexes[name] = _index(source, name, setting.ngram)
     shared = ctx.spark.sparkContext.broadcast(indexes)
 
@@ -73,7 +73,7 @@ def scan_batch(batch: pa.RecordBatch, indexes: dict[str, NgramIndex]) -> Iterato
 
 @lru_cache(maxsize=8)  # the job asks once a shard; `identity` makes the key follow the file
 def _index(source: str, identity: str, ngram: int) -> NgramIndex:
-    benchmark = benchmark_items.load(source)
+    benchmark = benchmarks.load(source)
     return NgramIndex.build(list(benchmark.texts), ngram)
 
 

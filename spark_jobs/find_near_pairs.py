@@ -2,7 +2,7 @@
 
     spark-submit spark_jobs/find_near_pairs.py --config conf/curate/local.yaml output=DIR [near.threshold=0.8 ...]
 
-1. Bands: each signature lands in near.bands buckets (datasketch-compatible MinHash; kernels/minhash.py).
+1. Bands: each signature lands in near.bands buckets (datasketch-compatible MinHash; seedbed/kernels/near_dup/minhash.py).
 2. Hot buckets: those of more than near.bucket_cap members are counted and reported before anything is shuffled by bucket,
    and cut by the members' hashes into pieces of about that many, so that no task meets more.
 3. Stars: in each bucket, or piece, every member is paired with the smallest hash, n - 1 pairs and not n (n - 1) / 2; the
@@ -38,12 +38,12 @@ from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
 from conf.schema.curate import NearSettings
-from spark_jobs import moved
-from spark_jobs.job import Context, Summary, TableJob, main
-from spark_jobs.kernels import minhash
-from spark_jobs.kernels.jaccard import jaccard
-from spark_jobs.kernels.shingles import distinct, shingle_hashes
-from spark_jobs.tables import TABLES
+from seedbed.kernels.near_dup import minhash
+from seedbed.kernels.near_dup.jaccard import jaccard
+from seedbed.kernels.near_dup.shingles import distinct, shingle_hashes
+from spark_jobs.near_dup import incremental
+from spark_jobs.runtime.job import Context, Summary, TableJob, main
+from spark_jobs.runtime.store import TABLES
 
 # What names a star: the bucket, and the piece of it (-1: the hubs of the pieces). The key comes first, as sorts go by it fast.
 STAR = ["key", "band", "chunk"]
@@ -62,14 +62,14 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     contents = ctx.inputs["contents"].select("content_sha256", "text")
     with ctx.holding(JOB.name) as hold:
         members = buckets(ctx.inputs["signatures"], near)
-        last = moved.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
+        last = incremental.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
         if last is not None:
-            fresh = hold(moved.places(buckets(last.new_signatures, near)), "buckets of new contents")
-            met = moved.within(members, fresh).select(_hex("sha").alias("content_sha256")).distinct()
+            fresh = hold(incremental.places(buckets(last.new_signatures, near)), "buckets of new contents")
+            met = incremental.within(members, fresh).select(_hex("sha").alias("content_sha256")).distinct()
             met = hold(met, "moved contents")
             theirs = buckets(ctx.inputs["signatures"].join(met, "content_sha256", "left_semi"), near)
-            theirs = hold(moved.places(theirs), "buckets of moved contents")
-            members = hold(moved.within(members, theirs), "members of those")
+            theirs = hold(incremental.places(theirs), "buckets of moved contents")
+            members = hold(incremental.within(members, theirs), "members of those")
         hot = hold(hot_buckets(members, near.bucket_cap), "hot buckets")
         report_hot(hot, near.bucket_cap)
         links = hold(star_links(members, hot, near.bucket_cap), "bands and stars")
@@ -82,7 +82,7 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
         ctx.notes["pairs_verified"] = due.count() + again.count()
         rows = first.unionByName(second)
         if last is not None:
-            rows = hold(moved.merged(rows, last.rows, met), "what stays")
+            rows = hold(incremental.merged(rows, last.rows, met), "what stays")
         yield "near_misses", rows.filter(F.col("jaccard") < near.threshold)
         yield "near_edges", rows.filter(F.col("jaccard") >= near.threshold)
 

@@ -3,7 +3,7 @@
     spark-submit spark_jobs/fit_scorer.py --config conf/curate/local.yaml output=DIR
 
 A file that says that a program wrote it gets 0; of the others kernel ridge on structural features learns which the zero
-policy takes, and the score of the rest (scorers/structural.py). Its settings are chosen, and its error is measured, by
+policy takes, and the score of the rest (spark_jobs/quality/structural_scorer.py). Its settings are chosen, and its error is measured, by
 cross-validation over whole repositories: two versions of one file are never on both sides. An output with too few labels for
 that gets the scorer that ships with Seedbed (conf/oracle/structural_scorer.json, fitted on the shipped labels), and is told
 so. DIR/scorers/structural.json points to the scorer that `score.scorer: structural` means.
@@ -22,11 +22,13 @@ from pyspark.sql import functions as F
 
 import conf
 from conf.errors import run_cli
-from spark_jobs import scorers, storage
-from spark_jobs.job import Context, CustomJob, Summary, main
-from spark_jobs.kernels import generated, regression, structure
-from spark_jobs.kernels.agreement import agreement, calibration, intervals
-from spark_jobs.scorers.structural import ROBUST, StructuralScorer, quality_of, targets
+from seedbed import storage
+from seedbed.kernels.models import regression
+from seedbed.kernels.models.agreement import agreement, calibration, intervals
+from seedbed.kernels.source_code import generated, structure
+from spark_jobs.quality import scorers
+from spark_jobs.quality.structural_scorer import ROBUST, StructuralScorer, quality_of, targets
+from spark_jobs.runtime.job import Context, CustomJob, Summary, main
 
 SHIPPED = Path(conf.__file__).parent / "oracle/structural_scorer.json"
 MIN_LABELS, MIN_REPOSITORIES = (

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig
-from spark_jobs.job import Job, execute
+from spark_jobs.runtime.job import Job, execute
 
 # Order of the paper: dedup, then rules (syntax), then the quality filter (Sec 2.1), then decontamination (Sec 4).
 JOBS = (

@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
 from conf.schema.curate import IngestSettings
-from spark_jobs import sources
-from spark_jobs.job import Context, CustomJob, Summary, main
-from spark_jobs.languages import language_of
-from spark_jobs.sources import Offer, Unit
+from spark_jobs.runtime.job import Context, CustomJob, Summary, main
+from spark_jobs.runtime.store import TABLES, shard_of
+from spark_jobs.sources import units as sources
+from spark_jobs.sources.languages import language_of
 from spark_jobs.sources.members import Member, decode, drop_reason
-from spark_jobs.tables import TABLES, shard_of
+from spark_jobs.sources.units import Offer, Unit
 
 NAME = "ingest"
 ARROW_BYTES = 8 << 20  # text in one Arrow batch: bounds a worker's memory

@@ -27,12 +27,13 @@ from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
 from conf.loader import config_hash
-from spark_jobs import label_file, model_stage, vllm_start
-from spark_jobs.job import Context, CustomJob, ShardJob, Summary, main
-from spark_jobs.kernels.agreement import agreement
-from spark_jobs.oracle import endpoint, engine, prompt, rating, weights
-from spark_jobs.oracle.journal import Journal
-from spark_jobs.tables import TABLES, shard_of
+from seedbed.inference import endpoint, fingerprint, in_process, prompt
+from seedbed.inference.journal import Journal
+from seedbed.kernels.models.agreement import agreement
+from spark_jobs.quality import label_file, rating, vllm_oracle
+from spark_jobs.runtime import gpu_stage
+from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
+from spark_jobs.runtime.store import TABLES, shard_of
 
 TEXT = ("content_sha256", "zero_reason")  # columns of a label file's row that are not numbers
 
@@ -75,7 +76,7 @@ def parameters(ctx: Context) -> dict[str, Any]:
     names = ("oracle", "source", "model", "max_chars", "max_answer_tokens", "temperature", "seed")
     facts = {name: getattr(labels, name) for name in names}
     if labels.source == "vllm":
-        facts |= {"engine": vllm_start.version(), "weights": weights.identity(labels.model), "dtype": labels.dtype}
+        facts |= {"engine": in_process.version(), "weights": fingerprint.identity(labels.model), "dtype": labels.dtype}
     else:
         facts["structured"] = labels.endpoint.structured
     return {**facts, "prompt": prompt.load(labels.prompt).version}
@@ -196,7 +197,7 @@ def _ask_batch(
     ]
     if labels.source == "vllm":
         frame = ctx.spark.createDataFrame(prompts, "content_sha256 string, prompt string")
-        asked = model_stage.map_in_arrow(frame, engine.asker(labels), engine.ANSWERS, ctx.cfg.spark).collect()
+        asked = gpu_stage.map_in_arrow(frame, vllm_oracle.asker(labels), vllm_oracle.ANSWERS, ctx.cfg.spark).collect()
         answers = [endpoint.Answer(**row.asDict()) for row in asked]
         for answer in answers:
             meter.add(answer.tokens_in, answer.tokens_out)

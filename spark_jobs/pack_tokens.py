@@ -3,7 +3,7 @@
 documents + DIR/tokens/tokenizer -> DIR/tokens/{train,val}-NNNNN.{bin,idx}, table token_index, DIR/tokens/manifest.json.
 
 A sample is a document in one epoch. sha256(seed, document_id, epoch) gives it its shard (leading digits) and its place in
-the shard (order), so neither depends on partitions or machines; fill-in-the-middle hangs on the same three (kernels/fim.py).
+the shard (order), so neither depends on partitions or machines; fill-in-the-middle hangs on the same three (seedbed/kernels/tokens/fim.py).
 Executors encode and write: a shard is a partition, finished by a record of its own, so a killed run keeps whole shards
 (shard_files.py). The manifest is taken away first and comes back last: where it stands, all that it names does too.
 """
@@ -26,13 +26,14 @@ from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError, run_cli
 from conf.loader import config_hash
-from spark_jobs import shard_files, storage
-from spark_jobs.document_text import with_text
-from spark_jobs.job import Context, CustomJob, Summary, main
-from spark_jobs.kernels.indexed_dataset import token_dtype
-from spark_jobs.kernels.packing import END_OF_TEXT, PAD, Packer, Sample, shard_count, special_ids
-from spark_jobs.progress import task_progress
-from spark_jobs.tables import TABLES
+from seedbed import storage
+from seedbed.kernels.tokens.indexed_dataset import token_dtype
+from seedbed.kernels.tokens.packing import END_OF_TEXT, PAD, Packer, Sample, shard_count, special_ids
+from spark_jobs.documents import token_shards
+from spark_jobs.documents.text import with_text
+from spark_jobs.runtime.job import Context, CustomJob, Summary, main
+from spark_jobs.runtime.progress import task_progress
+from spark_jobs.runtime.store import TABLES
 
 MANIFEST = "tokens/manifest.json"
 NO_TRAINING = SeedbedError(
@@ -68,15 +69,15 @@ def run(ctx: Context) -> Summary | None:
 
     storage.delete(root, MANIFEST)
     plan = plan_samples(ctx)
-    done = shard_files.finished(root, made_from)
-    shard_files.clear_others(root, done)
+    done = token_shards.finished(root, made_from)
+    token_shards.clear_others(root, done)
     missing = {number: name for number, name in plan.names.items() if name not in done}
     if missing:
         due = plan.samples.filter(F.col("number").isin(list(missing)))
         with task_progress(ctx.spark.sparkContext, "pack_tokens"):
             ctx.spark.sparkContext.setJobDescription(f"pack_tokens: {len(missing)} shards")
             write(encode(due, tokenizer_json, ctx), missing, token_dtype(tokenizer["vocab_size"]), made_from, ctx)
-        done = shard_files.finished(root, made_from)
+        done = token_shards.finished(root, made_from)
     shards = [_checked(done[name], plan.counts[number]) for number, name in plan.names.items()]
 
     version = ctx.store.overwrite("token_index", index_rows(plan, root), lineage)
@@ -150,7 +151,7 @@ def write(rows: DataFrame, names: dict[int, str], dtype: str, made_from: str, ct
         attempt = TaskContext.get().taskAttemptId()  # type: ignore[union-attr]
         pairs = chain.from_iterable(zip(b["number"].to_pylist(), b["tokens"].to_pylist(), strict=True) for b in batches)
         for number, group in groupby(pairs, key=itemgetter(0)):
-            shard_files.write_shard(root, names[number], (tokens for _, tokens in group), dtype, made_from, attempt)
+            token_shards.write_shard(root, names[number], (tokens for _, tokens in group), dtype, made_from, attempt)
             yield pa.RecordBatch.from_pydict({"number": pa.array([number], pa.int32())})
 
     written = by_shard(rows, max(names) + 1).mapInArrow(write_shards, "number int").count()
@@ -176,7 +177,7 @@ def index_rows(plan: Plan, root: str) -> DataFrame:
         for batch in batches:
             if not name:  # a partition is a shard
                 name = names[batch["number"][0].as_py()]
-                lengths = shard_files.lengths(root, name)
+                lengths = token_shards.lengths(root, name)
                 offsets = np.cumsum(lengths, dtype=np.int64) - lengths
             here = slice(first, first + batch.num_rows)
             first = here.stop
@@ -200,7 +201,7 @@ def describe(tokenizer_json: str) -> dict[str, Any]:
     ids = special_ids(tokenizer)
     return {
         "path": "tokenizer",
-        "sha256": shard_files.sha256(tokenizer_json.encode()),
+        "sha256": token_shards.sha256(tokenizer_json.encode()),
         "vocab_size": tokenizer.get_vocab_size(),
         "eod": ids[END_OF_TEXT],
         "pad": ids[PAD],
@@ -213,7 +214,7 @@ def _stands(ctx: Context, lineage: dict[str, Any], made_from: str) -> bool:
     index = ctx.store.last_commit("token_index")
     if manifest.get("config_hash") != made_from or index is None or index.lineage != lineage:
         return False
-    whole = shard_files.finished(ctx.cfg.output, made_from)
+    whole = token_shards.finished(ctx.cfg.output, made_from)
     return all(shard["prefix"] in whole for shard in manifest["shards"])
 
 

@@ -4,7 +4,7 @@
 
 Off unless recall.rounds is set. Round 1: seeds are well scored, commented contents of the wanted languages that import what is
 wanted, a few of each repository; negatives are as many contents drawn at random from the rest, and as many hard ones, well
-scored but without a comment. A classifier of words and pairs of words (kernels/recall_model.py) learns them apart and rates every
+scored but without a comment. A classifier of words and pairs of words (seedbed/kernels/models/recall_model.py) learns them apart and rates every
 content. Each later round adds what the last one found and the scorer agrees with to the seeds, and to the hard negatives what it
 found and the scorer rates low: without hard negatives nearly everything would rate high. `positive` is the column to select by.
 """
@@ -22,10 +22,10 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError, run_cli
 from conf.loader import to_dict
 from conf.schema.curate import RecallSettings
-from spark_jobs.job import Context, CustomJob, Summary, TableJob, main
-from spark_jobs.kernels import recall_model
-from spark_jobs.scorers import resolve_version
-from spark_jobs.tables import TABLES
+from seedbed.kernels.models import recall_model
+from spark_jobs.quality.scorers import resolve_version
+from spark_jobs.runtime.job import Context, CustomJob, Summary, TableJob, main
+from spark_jobs.runtime.store import TABLES
 
 MIN_SEEDS = 20  # fewer teach a classifier of words nothing but their own names
 SEED, NEGATIVE = 1, 0

@@ -21,9 +21,11 @@ from pyspark.sql import functions as F
 
 from conf.errors import run_cli
 from conf.schema.curate import ScoreSettings
-from spark_jobs import drift, model_stage, scorers, vllm_start
-from spark_jobs.job import Context, CustomJob, ShardJob, Summary, main
-from spark_jobs.tables import TABLES
+from seedbed.inference import in_process
+from spark_jobs.quality import drift, scorers
+from spark_jobs.runtime import gpu_stage
+from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
+from spark_jobs.runtime.store import TABLES
 
 DECIMALS = 4  # of quality
 
@@ -43,7 +45,7 @@ def run(ctx: Context) -> Summary | None:
 def parameters(ctx: Context) -> dict[str, Any]:
     """What a score depends on besides the content and its scorer version: the engine that runs a language model."""
     kind = scorers.read_card(scorers.resolve(ctx.cfg.score, ctx.store.root).scorer)["kind"]
-    return {"decimals": DECIMALS} | ({"engine": vllm_start.version()} if kind == "language_model" else {})
+    return {"decimals": DECIMALS} | ({"engine": in_process.version()} if kind == "language_model" else {})
 
 
 def due(ctx: Context) -> DataFrame:
@@ -62,7 +64,7 @@ def score(due_rows: DataFrame, ctx: Context) -> DataFrame:
     """Rows of `scores` for the due rows of one shard."""
     rows = due_rows.select("content_sha256", "text", "language", "scorer", "shard")
     settings = scorers.resolve(ctx.cfg.score, ctx.store.root)
-    return model_stage.map_in_arrow(rows, _scorer(settings), TABLES["scores"].ddl, ctx.cfg.spark)
+    return gpu_stage.map_in_arrow(rows, _scorer(settings), TABLES["scores"].ddl, ctx.cfg.spark)
 
 
 def _scorer(settings: ScoreSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

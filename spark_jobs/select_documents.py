@@ -26,9 +26,10 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError, run_cli
 from conf.loader import to_dict
 from conf.schema.curate import SelectSettings
-from spark_jobs import benchmark_items, validation_split
-from spark_jobs.job import Context, Summary, TableJob, main
-from spark_jobs.scorers import resolve_version
+from seedbed import benchmarks
+from spark_jobs.documents import validation_split
+from spark_jobs.quality.scorers import resolve_version
+from spark_jobs.runtime.job import Context, Summary, TableJob, main
 
 QUALITY_BUCKETS = 65_536  # of the histogram that finds the cut; the rest is sorted inside one bucket
 
@@ -37,7 +38,7 @@ def params(ctx: Context) -> dict[str, Any]:
     return {
         **to_dict(ctx.cfg.select),
         "scorer": resolve_version(ctx.cfg, ctx.store),
-        "benchmarks": sorted(benchmark_items.identity(source) for source in ctx.cfg.decontaminate.benchmarks),
+        "benchmarks": sorted(benchmarks.identity(source) for source in ctx.cfg.decontaminate.benchmarks),
     }
 
 
@@ -58,7 +59,7 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
 
 def verdict_rows(ctx: Context) -> DataFrame:
     """One row a content: its language and bytes, and what each verdict table says of it (nulls where it says nothing)."""
-    wanted = [benchmark_items.identity(source) for source in ctx.cfg.decontaminate.benchmarks]
+    wanted = [benchmarks.identity(source) for source in ctx.cfg.decontaminate.benchmarks]
     key = ["content_sha256", "shard"]
     rows = ctx.inputs["contents"].select(*key, "language", "bytes")
     if ctx.cfg.select.dedup == "repository":

@@ -16,10 +16,10 @@ from pyspark.sql import DataFrame
 
 from conf.errors import run_cli
 from conf.schema.curate import NearSettings
-from spark_jobs.job import FEW, Context, ShardJob, main
-from spark_jobs.kernels import minhash
-from spark_jobs.kernels.shingles import shingle_hashes
-from spark_jobs.tables import TABLES
+from seedbed.kernels.near_dup import minhash
+from seedbed.kernels.near_dup.shingles import shingle_hashes
+from spark_jobs.runtime.job import FEW, Context, ShardJob, main
+from spark_jobs.runtime.store import TABLES
 
 
 def parameters(ctx: Context) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """spark-submit spark_jobs/train_tokenizer.py --config conf/curate/local.yaml output=DIR [key=value ...]
 
-documents -> DIR/tokens/tokenizer/: a byte-level BPE trained on a sample of the training documents (kernels/bpe.py), or a
+documents -> DIR/tokens/tokenizer/: a byte-level BPE trained on a sample of the training documents (seedbed/kernels/tokens/bpe.py), or a
 copy of the folder tokens.tokenizer. lineage.json beside it is written last: it says what the tokenizer was made from.
 
 The sample is the documents with the smallest document_id, a hash, up to tokens.train_bytes. Validation takes no part.
@@ -20,11 +20,11 @@ from pyspark.sql import functions as F
 from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError, run_cli
-from spark_jobs import storage
-from spark_jobs.document_text import with_text
-from spark_jobs.job import Context, CustomJob, Summary, main
-from spark_jobs.kernels import bpe
-from spark_jobs.kernels.packing import SPECIAL_TOKENS, special_ids
+from seedbed import storage
+from seedbed.kernels.tokens import bpe
+from seedbed.kernels.tokens.packing import SPECIAL_TOKENS, special_ids
+from spark_jobs.documents.text import with_text
+from spark_jobs.runtime.job import Context, CustomJob, Summary, main
 
 FOLDER = "tokens/tokenizer"
 NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")

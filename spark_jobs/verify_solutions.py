@@ -2,7 +2,7 @@
 
     spark-submit spark_jobs/verify_solutions.py output=DIR verify.problems=P.jsonl verify.samples=S [verify.cpu_seconds=5 ...]
 
-S is a JSONL file, a folder of them or a Delta table; rows have the fields that `python -m rl.sandbox run` reads. They go into the
+S is a JSONL file, a folder of them or a Delta table; rows have the fields that `python -m seedbed.sandbox run` reads. They go into the
 table `solutions` first, each (task, sample) once, and from there shard by shard into `verdicts`: killed and started again, the
 job judges only what is missing. A sample that got no verdict by a fault of ours (infrastructure) is not written, so that the next
 run judges it; one whose problem has a wrong reference is, with the reason.
@@ -26,11 +26,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
-from rl.sandbox import Limits, Sandbox, formats, records
-from rl.sandbox.reference import UNFIT
-from rl.sandbox.verdict import Isolation
-from spark_jobs.job import Context, CustomJob, ShardJob, Summary, main
-from spark_jobs.tables import TABLES, shard_of
+from seedbed.sandbox import Limits, Sandbox, formats, jsonl
+from seedbed.sandbox.reference import UNFIT
+from seedbed.sandbox.verdict import Isolation
+from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
+from spark_jobs.runtime.store import TABLES, shard_of
 
 NAME = "verify_solutions"
 Batches = Iterator[pa.RecordBatch]
@@ -68,7 +68,7 @@ def _problems(ctx: Context) -> dict[str, str]:
         if not getattr(settings, name):
             raise SeedbedError(f"verify.{name} is empty", f"add verify.{name}=FILE")
     found: dict[str, str] = {}
-    for number, row in records.read(Path(settings.problems)):
+    for number, row in jsonl.read(Path(settings.problems)):
         task = str(row["task_id"])
         if task in found:
             raise SeedbedError(f"{settings.problems}:{number} repeats task_id {task!r}", "keep one problem per task_id")

@@ -14,8 +14,9 @@ from pyspark.sql import functions as F
 
 from conf.loader import load
 from conf.schema.curate import CurateConfig, SparkSettings
-from spark_jobs import graph, session
-from spark_jobs.tables import Store
+from spark_jobs import graph
+from spark_jobs.runtime import session
+from spark_jobs.runtime.store import Store
 
 JOBS = ("sign_contents", "find_near_pairs", "cluster_near_dups")
 

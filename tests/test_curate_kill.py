@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.certify import hashes
+from seedbed.queries.certify import hashes
 from spark_jobs.graph import JOBS
 from tests import corpus
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.certify import hashes
+from seedbed.queries.certify import hashes
 from tests import corpus
 
 pytestmark = pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_jobs.certify import hashes
+from seedbed.queries.certify import hashes
 from tests import corpus
 
 pytestmark = pytest.mark.slow

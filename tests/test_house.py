@@ -11,29 +11,38 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("conf", "spark_jobs", "megatron_train", "rl", "report", "demo")
+PACKAGES = ("conf", "seedbed", "spark_jobs", "megatron_train", "rl", "report", "demo")
 SOURCES = sorted(p for name in PACKAGES for p in (ROOT / name).rglob("*.py"))
+FOLDERS = sorted({p.parent for p in SOURCES})
+MOST_FILES = 20  # of Python in one folder: more is a hall and not a room
 
-# Parts of spark_jobs without Spark in them, which rl.synthesize shares: how a model is asked, how text is parsed and compared.
-SPARKLESS = {
-    "spark_jobs.kernels",
-    *(f"spark_jobs.oracle.{name}" for name in ("endpoint", "journal", "prompt", "weights")),
-    "spark_jobs.benchmark_items",
+# package -> the packages of this project that it may import; there is no exception
+ARROWS = {
+    "conf": set(),
+    "seedbed": {"conf"},
+    "spark_jobs": {"conf", "seedbed"},
+    "megatron_train": {"conf", "seedbed"},
+    "rl": {"conf", "seedbed", "megatron_train"},
+    "report": {"conf", "seedbed"},
+    "demo": {"conf", "seedbed"},
 }
-
-# package -> (packages of this project it may import, third-party roots it must never import)
-ALLOWED = {
-    "conf": (set(), {"pyspark", "torch", "numpy", "megatron", "vllm"}),
-    "spark_jobs": ({"conf"}, {"torch", "megatron", "transformers"}),
-    "megatron_train": ({"conf", "spark_jobs.kernels.agreement"}, {"pyspark", "delta", "vllm"}),
-    "rl": ({"conf", "megatron_train", *SPARKLESS}, {"pyspark", "delta"}),
-    "report": ({"conf", "spark_jobs.inspect_tables", "spark_jobs.delta_reader"}, {"pyspark", "delta", "torch", "vllm"}),
-    "demo": ({"conf", "spark_jobs.inspect_tables", "spark_jobs.delta_reader"}, {"pyspark", "delta", "torch", "vllm"}),
+# package -> third-party packages that it never imports, wherever in a file
+NEVER = {
+    "conf": {"pyspark", "torch", "numpy", "megatron", "vllm"},
+    "seedbed": {"pyspark", "delta", "megatron"},
+    "spark_jobs": {"torch", "megatron", "transformers"},
+    "megatron_train": {"pyspark", "delta", "vllm"},
+    "rl": {"pyspark", "delta"},
+    "report": {"pyspark", "delta", "torch", "vllm"},
+    "demo": {"pyspark", "delta", "torch", "vllm"},
 }
-
-
-# Files that may import more than their package: the reason stands in their docstring.
-MORE = {"spark_jobs/verify_solutions.py": {"rl.sandbox"}}
+# folder -> all that it may import of this project, where that is less than its package may
+ROOMS = {
+    "seedbed/kernels": {"seedbed.kernels"},
+    "seedbed/sandbox": {"conf", "seedbed.sandbox", "seedbed.processes"},
+    "seedbed/tables": {"conf", "seedbed.tables", "seedbed.storage"},
+    "seedbed/inference": {"conf", "seedbed.inference", "seedbed.processes"},
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -44,40 +53,49 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             if node.level:  # the jail's own package is loaded without this project on its path
-                assert path.is_relative_to(ROOT / "rl/sandbox/inside"), f"{path}: relative import"
+                assert path.is_relative_to(ROOT / "seedbed/sandbox/inside"), f"{path}: relative import"
                 continue
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
 
 
+def inside(name: str, allowed: set[str]) -> bool:
+    return any(name == a or name.startswith(f"{a}.") or a.startswith(f"{name}.") for a in allowed)
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_run_one_way(path):
     package = path.relative_to(ROOT).parts[0]
-    allowed, forbidden = ALLOWED[package]
-    allowed = allowed | MORE.get(str(path.relative_to(ROOT)), set())
     for name in imports(path):
         root = name.split(".")[0]
-        assert root not in forbidden, f"{package} must not import {root}"
-        if root in PACKAGES and root != package:
-            assert any(name == a or name.startswith(f"{a}.") or a.startswith(f"{name}.") for a in allowed), (
-                f"imports {name}"
-            )
+        assert root not in NEVER[package], f"{package} must not import {root}"
+        assert root not in PACKAGES or root in ARROWS[package] | {package}, f"imports {name}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "rl/sandbox").rglob("*.py")), ids=lambda p: p.name)
-def test_the_sandbox_needs_no_part_of_training(path):
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_no_more_than_its_row_says(room):
+    for path in sorted((ROOT / room).rglob("*.py")):
+        for name in imports(path):
+            assert name.split(".")[0] not in PACKAGES or inside(name, ROOMS[room]), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_folder_is_a_package_and_no_hall(folder):
+    assert (folder / "__init__.py").is_file()
+    assert len(list(folder.glob("*.py"))) <= MOST_FILES
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "seedbed/sandbox").rglob("*.py")), ids=lambda p: p.name)
+def test_the_sandbox_needs_the_standard_library_and_little_else(path):
     """Spark executors and bare hosts run it too."""
     for name in imports(path):
-        root = name.split(".")[0]
-        assert root in sys.stdlib_module_names | {"conf", "tqdm"} or name.startswith("rl.sandbox") or name == "rl"
+        assert name.split(".")[0] in sys.stdlib_module_names | {"conf", "tqdm", "seedbed"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "spark_jobs/kernels").glob("*.py")), ids=lambda p: p.name)
-def test_kernels_know_nothing_of_spark_tables_or_config(path):
+@pytest.mark.parametrize("path", sorted((ROOT / "seedbed/kernels").rglob("*.py")), ids=lambda p: p.name)
+def test_kernels_know_nothing_of_tables(path):
     for name in imports(path):
-        assert name.split(".")[0] not in {"pyspark", "delta", "deltalake", "conf"}
-        if name.startswith("spark_jobs."):
-            assert name.startswith("spark_jobs.kernels")
+        assert name.split(".")[0] not in {"deltalake", "conf"}
 
 
 def job_files() -> list[Path]:
@@ -97,23 +115,9 @@ def test_a_job_never_imports_another_job(path):
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_no_module_shadows_the_standard_library(path):
+def test_no_module_and_no_folder_is_named_like_one_of_the_standard_library(path):
+    assert not set(path.relative_to(ROOT).parts[:-1]) & set(sys.stdlib_module_names)
     assert path.stem in ("__init__", "__main__") or path.stem not in sys.stdlib_module_names
-
-
-def test_reading_the_tables_needs_no_spark():
-    for name in ("inspect_tables", "delta_reader", "whatif"):
-        assert not {i.split(".")[0] for i in imports(ROOT / f"spark_jobs/{name}.py")} & {"pyspark", "delta"}
-
-
-def test_what_rl_shares_of_spark_jobs_needs_no_spark():
-    for name in SPARKLESS:
-        place = ROOT / name.replace(".", "/")
-        for path in place.glob("*.py") if place.is_dir() else [place.with_suffix(".py")]:
-            for found in imports(path):
-                assert found.split(".")[0] not in {"pyspark", "delta"}
-                allowed = ("conf", "spark_jobs.kernels", "spark_jobs.oracle")
-                assert not found.startswith(("spark_jobs.", "rl", "megatron_train")) or found.startswith(allowed)
 
 
 def test_nothing_pickled_is_ever_loaded_and_no_shell_is_used():
@@ -165,18 +169,3 @@ def test_the_lock_pins_every_requirement_with_hashes(extras):
 
 def test_extras_are_the_six_that_the_readme_names(extras):
     assert set(extras["extras_require"]) == {"spark", "train", "rl", "serve", "gpu", "dev"}
-
-
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.stem not in ("__init__", "__main__")], ids=lambda p: p.stem)
-def test_the_tree_in_the_readme_has_a_line_for_every_file(path):
-    package = path.relative_to(ROOT).parts[0]
-    tree = (ROOT / "README.md").read_text().split("## The tree")[1]
-    part = re.split(rf"^{package}/", tree, flags=re.M)[1]
-    part = re.split(r"^\w+/", part, flags=re.M)[0]
-    assert re.search(rf"^\s+{re.escape(path.name)}\s", part, re.M) or path.is_relative_to(ROOT / "conf/schema")
-
-
-def test_the_tree_in_the_readme_names_no_file_that_is_gone():
-    tree = (ROOT / "README.md").read_text().split("## The tree")[1]
-    named = re.findall(r"^\s+(\w+\.py)\s", tree, re.M)
-    assert not set(named) - {p.name for p in SOURCES}

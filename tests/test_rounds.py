@@ -17,8 +17,8 @@ from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.demo import DemoConfig
 from demo import rounds
-from spark_jobs.delta_reader import DeltaReader
-from spark_jobs.inspect_tables import TABLE_NAMES
+from seedbed.queries.explain import TABLE_NAMES
+from seedbed.tables.reader import DeltaReader
 from tests import round_stage
 from tests.report import tiny
 

@@ -13,7 +13,7 @@ import psutil
 import pyspark
 import pytest
 
-from spark_jobs.certify import hashes
+from seedbed.queries.certify import hashes
 from spark_jobs.graph import JOBS
 
 pytestmark = pytest.mark.slow

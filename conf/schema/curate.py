@@ -169,7 +169,7 @@ class TokenSettings:
 
 @dataclass(frozen=True)
 class VerifySettings:
-    """Bulk judging of samples by the sandbox (spark_jobs/verify_solutions.py). Limits are those of rl/sandbox/verdict.py."""
+    """Bulk judging of samples by the sandbox (spark_jobs/verify_solutions.py). Limits are those of seedbed/sandbox/verdict.py."""
 
     problems: str = ""  # JSONL, in a form that the sandbox reads
     samples: str = ""  # JSONL file, folder of them, or Delta table

@@ -10,7 +10,7 @@ from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, Sched
 
 @dataclass(frozen=True)
 class ProblemConfig:
-    """The generated problems (rl/families.py): how many of each, and from which seed. No held-out function is trained on."""
+    """The generated problems (rl/problems/toy_functions.py): how many of each, and from which seed. No held-out function is trained on."""
 
     train: int = 400
     heldout: int = 96

@@ -8,7 +8,7 @@ from report import svg
 from report.blocks import Block, Chart, Code, Fact, Facts, Note, Row, Section, Table
 from report.highlight import unified_diff
 from report.run import Missing, Run
-from spark_jobs.delta_reader import DeltaReader
+from seedbed.tables.reader import DeltaReader
 
 LARGEST = 8
 AUDIT = "python -m spark_jobs audit output="

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from report.blocks import Bar, Bars, Block, Note, Section
 from report.run import Run
-from spark_jobs.inspect_tables import funnel_so_far
+from seedbed.queries.explain import funnel_so_far
 
 # Reasons as they stand in the tables -> what they mean, for a reader who sees them the first time.
 MEANING = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from report.blocks import Bar, Bars, Row, Section
 from report.run import Run
-from spark_jobs.delta_reader import DeltaReader
+from seedbed.tables.reader import DeltaReader
 
 SHOWN = 12
 

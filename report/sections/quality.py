@@ -8,7 +8,7 @@ from report import svg
 from report.blocks import Block, Chart, Code, Note, Row, Section, Table
 from report.highlight import source
 from report.run import Missing, Run
-from spark_jobs.delta_reader import DeltaReader
+from seedbed.tables.reader import DeltaReader
 
 BINS = 40
 SNIPPETS = 3  # best, and as many worst

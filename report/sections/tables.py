@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from report.blocks import Section, Table
 from report.run import Run
-from spark_jobs.inspect_tables import table_states
+from seedbed.queries.explain import table_states
 
 
 def section(run: Run) -> Section:

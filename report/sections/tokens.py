@@ -7,7 +7,7 @@ import numpy as np
 from report import svg
 from report.blocks import Bar, Bars, Block, Chart, Fact, Facts, Row, Section
 from report.run import Missing, Run
-from spark_jobs.delta_reader import DeltaReader
+from seedbed.tables.reader import DeltaReader
 
 SHOWN = 10
 FIM_MIDDLE = "<[fim-middle]>"

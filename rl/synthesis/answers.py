@@ -1,6 +1,6 @@
 """A step's answer -> what it holds. Pure. A `Fault` says why it holds nothing: no answer is guessed at.
 
-Grades stand in the answer's last line that is not blank, and must be the whole of it, as in spark_jobs/oracle/rating.py: text
+Grades stand in the answer's last line that is not blank, and must be the whole of it, as in spark_jobs/quality/rating.py: text
 that a program quotes, or that talked the judge into writing another line, gives a fault.
 """
 

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 
 from conf.errors import SeedbedError
 from conf.schema.ask import SynthesisConfig
-from rl.run_tables import open_table
+from seedbed.tables.writer import open_table
 
 READS = ("documents", "contents")
 

@@ -15,17 +15,17 @@ import pyarrow as pa
 
 from conf.errors import SeedbedError
 from conf.schema.ask import SynthesisConfig
-from rl.asker import Asker
-from rl.sandbox import Job, Sandbox, Verdict, formats
 from rl.synthesis import answers
 from rl.synthesis.answers import Fault
 from rl.synthesis.snippets import Snippet
-from spark_jobs import benchmark_items
-from spark_jobs.kernels import ngrams
-from spark_jobs.kernels.grammars import GRAMMARS
-from spark_jobs.kernels.parse_guard import Guard
-from spark_jobs.oracle import prompt
-from spark_jobs.oracle.prompt import Prompt
+from rl.synthesis.teacher import Asker
+from seedbed import benchmarks
+from seedbed.inference import prompt
+from seedbed.inference.prompt import Prompt
+from seedbed.kernels import ngrams
+from seedbed.kernels.source_code.grammars import GRAMMARS
+from seedbed.kernels.source_code.parse_guard import Guard
+from seedbed.sandbox import Job, Sandbox, Verdict, formats
 
 # Step -> the reasons why a snippet may end there, in the order they are checked. `refused`: by the server, or too long.
 REASONS: dict[str, tuple[str, ...]] = {
@@ -253,7 +253,7 @@ class Steps:
             raise SeedbedError(
                 f"the sandbox has no verdict on {len(lost)} of {len(found)} programs, the first of {lost[0].task_id}: "
                 f"{lost[0].reason}",
-                "`python -m rl.sandbox check` tells what this machine gives; then run again, no answer is asked twice",
+                "`python -m seedbed.sandbox check` tells what this machine gives; then run again, no answer is asked twice",
             )
         return found
 
@@ -277,7 +277,7 @@ class Steps:
 
     @cached_property
     def _benchmarks(self) -> ngrams.NgramIndex:
-        texts = [pair for source in self._cfg.benchmarks for pair in benchmark_items.load(source).texts]
+        texts = [pair for source in self._cfg.benchmarks for pair in benchmarks.load(source).texts]
         return ngrams.NgramIndex.build(texts, self._cfg.ngram)
 
 

@@ -11,9 +11,9 @@ import os
 from collections.abc import Iterator
 
 from conf.schema.curate import IngestSettings
-from spark_jobs.languages import language_of
 from spark_jobs.sources import listing
 from spark_jobs.sources.archives import is_archive
+from spark_jobs.sources.languages import language_of
 from spark_jobs.sources.members import Member, drop_reason, safe_path, shown
 from spark_jobs.sources.metadata import ABOUT_BYTES, Identity, is_license, license_of
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from pyarrow import fs
 
 from conf.errors import SeedbedError
-from spark_jobs import storage
+from seedbed import storage
 from spark_jobs.sources.members import is_vcs
 
 

@@ -6,7 +6,7 @@ import email.parser
 import re
 from dataclasses import dataclass
 
-from spark_jobs import licenses
+from spark_jobs.sources import licenses
 
 _ABOUT = re.compile(r"([^/]+\.dist-info/METADATA|([^/]+/)?PKG-INFO|EGG-INFO/PKG-INFO)")
 _LICENSE = re.compile(r"([^/]+/){0,3}(LICEN[CS]E|COPYING)(\.(txt|md|rst))?", re.IGNORECASE)

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from megatron.core.optimizer import distrib_optimizer
 
-from megatron_train import context, cpu, optimizer, step, verify_worker
+from megatron_train import verify_worker
+from megatron_train.parallel import context_parallel, cpu_backend
+from megatron_train.training import optimizer, step
 
 
 def batched_sends() -> None:
@@ -26,7 +28,7 @@ def batched_sends() -> None:
 
 def no_forks() -> None:
     """torch queues CUDA generator calls where there is no CUDA: forks of the generator do nothing."""
-    cpu._patch_rng_forks = lambda: None
+    cpu_backend._patch_rng_forks = lambda: None
 
 
 def shared_adam_step() -> None:
@@ -66,7 +68,7 @@ def mean_of_means() -> None:
 
 def keys_of_another_order() -> None:
     """Gathered keys as the processes hold them, not in the order of the sequence."""
-    context._in_order = lambda held, dim: torch.cat(held, dim)
+    context_parallel._in_order = lambda held, dim: torch.cat(held, dim)
 
 
 if __name__ == "__main__":

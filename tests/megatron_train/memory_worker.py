@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
-from megatron_train import costs, parallel, step
-from megatron_train.model import padded_vocab
+from megatron_train.model.gpt import padded_vocab
+from megatron_train.parallel import costs, processes
+from megatron_train.training import step
 
 VOCAB = 1000
 
@@ -22,7 +23,7 @@ def main(out: str, cases: list[dict[str, Any]]) -> None:
     for case in cases:
         model = ModelConfig(**case["model"])
         layout = ParallelConfig(recompute=case["recompute"])
-        parallel.start(layout, seed=1)
+        processes.start(layout, seed=1)
         state = step.build(model, VOCAB, layout, OptimConfig(), case["dtype"], seed=1)
         kept = activations(state, case["micro"])
         planned = costs.memory(
@@ -35,7 +36,7 @@ def main(out: str, cases: list[dict[str, Any]]) -> None:
         one = {"case": case, "planned": dataclasses.asdict(planned), "measured": resident(state) | kept}
         seen.append(one)
     Path(out).write_text(json.dumps(seen))
-    parallel.stop()
+    processes.stop()
 
 
 def activations(state: step.TrainState, micro: int) -> dict[str, float]:

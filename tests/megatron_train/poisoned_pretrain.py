@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from megatron_train import parallel, pretrain
+from megatron_train import pretrain
+from megatron_train.parallel import processes
 
 
 def main(argv: list[str]) -> int:
@@ -13,9 +14,9 @@ def main(argv: list[str]) -> int:
 
     def marked(blend, start, count, batch, document_mask=False):
         out = micro_batches(blend, start, count, batch, document_mask)
-        first = start + parallel.dp_rank() * batch.micro
+        first = start + processes.dp_rank() * batch.micro
         for number, one in enumerate(out):
-            mine = range(first + number * batch.micro * parallel.dp_size(), start + count)[: batch.micro]
+            mine = range(first + number * batch.micro * processes.dp_size(), start + count)[: batch.micro]
             one["poison"] = torch.tensor([sample in poisoned for sample in mine])
         return out
 
@@ -33,4 +34,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    parallel.run_ranks(main)
+    processes.run_ranks(main)

@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 
 from conf.schema.pretrain import OptimConfig, ParallelConfig
-from megatron_train import hf, parallel, step
+from megatron_train.checkpoint import hf
+from megatron_train.parallel import processes
+from megatron_train.training import step
 
 # Nine heads and three groups of keys: tensor parallelism can be 1 or 3.
 LAYOUT = ParallelConfig(tp=3, pp=2)
@@ -21,7 +23,7 @@ LAYOUT = ParallelConfig(tp=3, pp=2)
 def main(folder: Path, out: Path, ids: list[list[int]]) -> None:
     tokens = torch.tensor(ids)
     model, vocab = hf.model_config(folder, seq_length=64)
-    parallel.start(LAYOUT, seed=1)
+    processes.start(LAYOUT, seed=1)
     state = step.build(model, vocab, LAYOUT, OptimConfig(lr=1e-5), "fp32", seed=1)
     hf.load_weights(state, folder)
     batch = {
@@ -33,10 +35,10 @@ def main(folder: Path, out: Path, ids: list[list[int]]) -> None:
     losses = [step.train_step(state, [batch], step.language_model_loss, 1e-5).loss for _ in range(3)]
     [trained] = step.token_logprobs(state, [batch])
     hf.export(state, out / "hf", folder)
-    if parallel.is_main():
+    if processes.is_main():
         seen = {"imported": imported.tolist(), "losses": losses, "trained": trained.tolist()}
         (out / "seen.json").write_text(json.dumps(seen))
-    parallel.stop()
+    processes.stop()
 
 
 if __name__ == "__main__":

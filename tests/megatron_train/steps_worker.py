@@ -17,8 +17,11 @@ from safetensors.torch import save_file
 
 from conf.errors import SeedbedError
 from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
-from megatron_train import checkpoint, fp8_guard, hf, parallel, step, weights
-from megatron_train import model as model_of_ours
+from megatron_train.checkpoint import hf, sharded
+from megatron_train.model import gpt as model_of_ours
+from megatron_train.model import weights
+from megatron_train.parallel import processes
+from megatron_train.training import fp8_guard, step
 
 VOCAB, SEQ, BATCH = 500, 32, 8  # 500 is padded to 512: padding must not reach the loss
 
@@ -39,7 +42,7 @@ def micro_batches(number: int, size: int, documents: bool = False) -> list[step.
         owners = (torch.rand(BATCH, SEQ, generator=generator) < 1 / 12).cumsum(1)
         for i, batch in enumerate(all_of_them):
             batch["document_ids"] = owners[i * size : (i + 1) * size]
-    return all_of_them[parallel.dp_rank() :: parallel.dp_size()]
+    return all_of_them[processes.dp_rank() :: processes.dp_size()]
 
 
 def in_company_and_alone(state: step.TrainState) -> list[list[float]]:
@@ -77,7 +80,7 @@ def save(state: step.TrainState, options: dict) -> str | None:
     """What the save complained of, if it did."""
     if "file_limit" in options:
         resource.setrlimit(resource.RLIMIT_FSIZE, (options["file_limit"], resource.RLIM_INFINITY))
-    writer = checkpoint.Writer(Path(options["save"]), options.get("keep", 2), options.get("background", False))
+    writer = sharded.Writer(Path(options["save"]), options.get("keep", 2), options.get("background", False))
     try:
         writer.save(state, {"note": "kept"})
         writer.finish()
@@ -107,7 +110,7 @@ def main(out: str, options: dict) -> None:
         model_of_ours.fp8_support = mock.Mock(
             uses_transformer_engine=lambda fp8: False, wraps=model_of_ours.fp8_support
         )
-    parallel.start(layout, seed=1)
+    processes.start(layout, seed=1)
     fp8 = Fp8Config(**options.get("fp8", {}))
     state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1, fp8=fp8)
     refused = None
@@ -115,11 +118,11 @@ def main(out: str, options: dict) -> None:
         hf.load_weights(state, Path(options["import"]))
     if "flipped" in options:
         try:
-            checkpoint.load(state, Path(options["flipped"]))
+            sharded.load(state, Path(options["flipped"]))
         except SeedbedError as error:
             refused = str(error)
     if "load" in options:
-        checkpoint.load(state, Path(options["load"]))
+        sharded.load(state, Path(options["load"]))
     seen = {"losses": [], "grad_norms": [], "first": state.step, "refused": refused}
     for number in range(state.step, state.step + options.get("steps", 0)):
         if options.get("guard"):
@@ -131,7 +134,7 @@ def main(out: str, options: dict) -> None:
         if number == 0 and "gradients" in options:
             weights.finish_gradients(state.chunks)
             gradients = dict(weights.gather(state.chunks, lambda p: p.main_grad))
-            if parallel.is_main():
+            if processes.is_main():
                 save_file({name: value.contiguous() for name, value in gradients.items()}, options["gradients"])
     if "save" in options:
         seen["problem"] = save(state, options)
@@ -141,9 +144,9 @@ def main(out: str, options: dict) -> None:
         seen["documents"] = in_company_and_alone(state)
     if options.get("logprobs"):
         seen["logprobs"] = [t.tolist() for t in step.token_logprobs(state, micro_batches(0, 2))]
-    if parallel.is_main():
+    if processes.is_main():
         Path(out).write_text(json.dumps(seen))
-    parallel.stop()
+    processes.stop()
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def test_an_interleaved_pipeline_needs_micro_batches_in_groups_of_its_stages():
 
 
 def test_the_learning_rate_warms_up_holds_and_decays_to_the_minimum():
-    from megatron_train.schedule import learning_rate
+    from megatron_train.training.schedule import learning_rate
 
     optim = OptimConfig(lr=1.0, min_lr=0.1)
     schedule = ScheduleConfig(steps=10, warmup_steps=2, decay_steps=4)
@@ -88,19 +88,19 @@ def test_the_learning_rate_warms_up_holds_and_decays_to_the_minimum():
 
 
 def test_fp8_without_cuda_and_transformer_engine_is_refused():
-    from megatron_train import fp8
+    from megatron_train.fp8 import support
 
     with pytest.raises(SeedbedError, match="no CUDA device"):
-        fp8.refuse_unusable(Fp8Config(format="hybrid"))
-    fp8.refuse_unusable(Fp8Config())
-    fp8.refuse_unusable(Fp8Config(format="hybrid", emulate=True))
+        support.refuse_unusable(Fp8Config(format="hybrid"))
+    support.refuse_unusable(Fp8Config())
+    support.refuse_unusable(Fp8Config(format="hybrid", emulate=True))
 
 
 def test_an_apex_that_is_not_nvidias_is_refused(monkeypatch):
     """PyPI's `apex` is an unrelated package; megatron-core takes any importable one."""
-    from megatron_train import fp8
+    from megatron_train.fp8 import support
 
     found = {"apex": importlib.machinery.ModuleSpec("apex", None), "apex.optimizers": None}
-    monkeypatch.setattr(fp8.importlib.util, "find_spec", lambda name: found.get(name))
+    monkeypatch.setattr(support.importlib.util, "find_spec", lambda name: found.get(name))
     with pytest.raises(SeedbedError, match="not NVIDIA apex"):
-        fp8.refuse_unusable(Fp8Config())
+        support.refuse_unusable(Fp8Config())

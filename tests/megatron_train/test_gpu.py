@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from megatron_train.fp8_numerics import product, round_for_product
+from megatron_train.fp8.numerics import product, round_for_product
 from tests.megatron_train import tiny
 from tests.megatron_train.test_layouts import GOLDEN, assert_close
 
@@ -100,7 +100,7 @@ def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 @pytest.mark.parametrize(("role", "fp8_format"), [("input", "e4m3"), ("gradient", "hybrid")])
 def test_one_scale_a_tensor_multiplies_as_torchs_tensor_cores_do(role, fp8_format):
-    from megatron_train.fp8_numerics import kind
+    from megatron_train.fp8.numerics import kind
 
     a, b = operands()
     left = round_for_product(a, role, 1, "tensorwise", fp8_format)

@@ -14,9 +14,11 @@ import pytest
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.pretrain import GuardConfig, PretrainConfig
-from megatron_train import checkpoint, lineage, metrics, trackers
-from megatron_train.guard import Guard
-from megatron_train.step import BadStep
+from megatron_train import lineage
+from megatron_train.checkpoint import sharded
+from megatron_train.metrics import metrics_file, trackers
+from megatron_train.training.loss_guard import Guard
+from megatron_train.training.step import BadStep
 from tests.megatron_train import tiny
 from tests.megatron_train.test_pretrain import OPTIONS, STEPS, rows
 
@@ -47,7 +49,7 @@ def test_a_poisoned_step_is_rewound_and_its_samples_are_left_out(run):
     assert [row["step"] for row in written] == list(range(1, STEPS + 1))
     assert [row["first_sample"] for row in written] == [*range(0, 48, 8), *range(64, 64 + 64, 8)]
     assert all(math.isfinite(row["loss"]) for row in written)
-    manifest = checkpoint.read_manifest(run[0] / "pretrain" / "checkpoints")
+    manifest = sharded.read_manifest(run[0] / "pretrain" / "checkpoints")
     assert (manifest["step"], manifest["extra"]["skipped_samples"]) == (STEPS, 16)
 
 
@@ -100,8 +102,8 @@ def test_a_bad_step_stops_skips_or_rewinds_as_configured_and_not_for_ever():
 
 
 def test_slow_processes_are_named_and_even_ones_are_not():
-    assert metrics.straggler_report([1.0, 1.05, 0.98, 1.0], ["a", "a", "b", "b"]) is None
-    said = metrics.straggler_report([1.0, 1.0, 1.0, 1.5], ["a", "a", "b", "b"])
+    assert metrics_file.straggler_report([1.0, 1.05, 0.98, 1.0], ["a", "a", "b", "b"]) is None
+    said = metrics_file.straggler_report([1.0, 1.0, 1.0, 1.5], ["a", "a", "b", "b"])
     assert said == "slow: process 3 on b 1.50x the median of 1.000 s until gradients are ready (1 of 4 processes)"
 
 
@@ -137,7 +139,7 @@ def test_a_tracking_server_that_is_away_is_named(monkeypatch, tmp_path):
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(monkeypatch, tmp_path):
     (tmp_path / "step_00000001").mkdir()
-    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=2e9))
+    monkeypatch.setattr(sharded.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=2e9))
     with pytest.raises(SeedbedError, match=r"takes 5\.00 GB and .* has 2\.00 GB free"):
-        checkpoint._make_room(tmp_path, tmp_path / "step_00000002.partial", 5_000_000_000)
+        sharded._make_room(tmp_path, tmp_path / "step_00000002.partial", 5_000_000_000)
     assert [p.name for p in tmp_path.iterdir()] == ["step_00000001"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import SeedbedError
-from megatron_train.folders import claim
+from seedbed.folders import claim
 from tests.megatron_train import tiny
 
 TRAINER = """

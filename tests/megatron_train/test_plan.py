@@ -10,7 +10,8 @@ import pytest
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.pretrain import BatchConfig, ModelConfig, ParallelConfig, PretrainConfig
-from megatron_train import costs, plan
+from megatron_train import plan
+from megatron_train.parallel import costs
 from tests.megatron_train import tiny
 
 LLAMA_3_8B = ModelConfig(layers=32, hidden=4096, ffn=14336, heads=32, kv_heads=8, seq_length=8192)

@@ -109,20 +109,20 @@ def test_a_resume_with_another_batch_is_refused_with_both_values(undisturbed):
 
 
 def test_a_checkpoint_of_another_architecture_is_refused_with_both_values():
-    from megatron_train import checkpoint
+    from megatron_train.checkpoint import sharded
 
     with pytest.raises(SeedbedError, match=r"step_7 holds another architecture .ffn: 64 there, 96 here."):
-        checkpoint._refuse_differences("step_7", {"ffn": 64, "layers": 2}, {"ffn": 96, "layers": 2})
-    checkpoint._refuse_differences("step_7", {"ffn": 64}, {"ffn": 64})
+        sharded._refuse_differences("step_7", {"ffn": 64, "layers": 2}, {"ffn": 96, "layers": 2})
+    sharded._refuse_differences("step_7", {"ffn": 64}, {"ffn": 64})
 
 
 def test_latest_naming_a_folder_that_is_gone_is_an_error(tmp_path):
-    from megatron_train import checkpoint
+    from megatron_train.checkpoint import sharded
 
-    assert checkpoint.latest(tmp_path) is None
+    assert sharded.latest(tmp_path) is None
     (tmp_path / "latest").write_text("step_00000003\n")
     with pytest.raises(SeedbedError, match="names step_00000003, which is not there"):
-        checkpoint.latest(tmp_path)
+        sharded.latest(tmp_path)
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ import yaml
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.stages import StagesConfig
-from megatron_train import checkpoint, stages
+from megatron_train import stages
+from megatron_train.checkpoint import sharded
 from tests.megatron_train import tiny
 from tests.megatron_train.test_pretrain import finish, rows
 
@@ -145,7 +146,7 @@ def test_a_plan_killed_on_its_way_goes_on_to_the_end_on_two_processes(plan_file,
     assert [row["first_sample"] for row in rows(decay)] == [48, 56, 64]
     assert rows(run / "stages" / "long")[0]["first_sample"] == 0
     assert rows(decay)[0]["loss"] < rows(run / "stages" / "stable")[0]["loss"] - 0.5
-    assert checkpoint.read_manifest(run / "stages/long/pretrain/checkpoints")["architecture"]["rope_base"] == 1_000_000
+    assert sharded.read_manifest(run / "stages/long/pretrain/checkpoints")["architecture"]["rope_base"] == 1_000_000
     status = stages.status(plan)
     assert "done 6" in status
     assert "changed since it ran" not in status

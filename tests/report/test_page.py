@@ -11,7 +11,7 @@ import pytest
 from conf.errors import SeedbedError
 from report.__main__ import main
 from report.page import SECTIONS, build
-from spark_jobs.audit import audit
+from seedbed.queries.audit import audit
 from tests.report import tiny
 
 

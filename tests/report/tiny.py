@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 
-from spark_jobs.tables import TABLES
+from spark_jobs.runtime.store import TABLES
 
 HOSTILE_NAME = "</code><script>alert('name')</script>.py"
 HOSTILE_TEXT = 'x = "</pre><script>alert(1)</script>" # \u202e reversed\n' * 12

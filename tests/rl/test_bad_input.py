@@ -9,11 +9,13 @@ import pytest
 
 from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
-from rl import problems, rewards, rollout
-from rl.rollout import Engine, Sampling
-from rl.sandbox import Limits, Sandbox
+from rl.problems import problem_set
+from rl.rollouts import rewards
+from seedbed.inference import engine as engine_client
+from seedbed.inference.engine import Engine, Sampling
+from seedbed.sandbox import Limits, Sandbox
 
-PROBLEM = problems.parse({"task_id": "p", "prompt": "double", "code": "", "test_list": ["assert f(2) == 4"]})
+PROBLEM = problem_set.parse({"task_id": "p", "prompt": "double", "code": "", "test_list": ["assert f(2) == 4"]})
 GOOD = "def f(x):\n    return 2 * x\n"
 
 
@@ -41,7 +43,7 @@ def test_any_completion_gets_a_verdict(completion, verdict):
 
 
 def engine_that(script: str, tmp_path, monkeypatch) -> Engine:
-    monkeypatch.setattr(rollout, "COMMAND", (sys.executable, "-c", script))
+    monkeypatch.setattr(engine_client, "COMMAND", (sys.executable, "-c", script))
     return Engine(tmp_path, 64, EngineConfig(), tmp_path / "engine.log")
 
 
@@ -83,4 +85,4 @@ def test_a_problem_file_that_is_cut_or_not_text_is_named(tmp_path):
     for name, content in (("cut.jsonl.gz", b"\x1f\x8b\x08"), ("binary.jsonl", b"\xff\xfe\x00")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(SeedbedError, match=f"{name} cannot be read"):
-            problems.read(tmp_path / name)
+            problem_set.read(tmp_path / name)

@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from conf.errors import SeedbedError
-from rl import distill, problems, reasoning, run_tables, sft
-from rl.chat import Chat
-from spark_jobs.certify import hashes
+from rl import distill, sft
+from rl.problems import problem_set
+from rl.rollouts import reasoning
+from seedbed.inference.chat import Chat
+from seedbed.queries.certify import hashes
+from seedbed.tables import writer
 from tests.fake_endpoint import completion
 
 ROOT = Path(__file__).parents[2]
@@ -82,7 +85,7 @@ def asked_of(url: str) -> tuple[str, ...]:
 
 def ends(out: Path) -> dict[int, list[str | None]]:
     found: dict[int, list[str | None]] = {}
-    for row in run_tables.rows(out / "tables/demonstrations", ["task_id", "place"]):
+    for row in writer.rows(out / "tables/demonstrations", ["task_id", "place"]):
         found.setdefault(int(row["task_id"]), []).append(row["reason"])
     return found
 
@@ -95,7 +98,7 @@ def test_each_response_is_kept_or_has_its_reason_and_a_solved_problem_is_asked_n
     assert distill.main(arguments(tmp_path, source, tokenizer_folder, *asked_of(fake.url))) == 0
     assert ends(tmp_path) == ENDS
     assert "18 responses to 8 problems, 3 of them solved" in capsys.readouterr().out
-    kept = [row for row in run_tables.rows(tmp_path / "tables/demonstrations", ["task_id"]) if row["reason"] is None]
+    kept = [row for row in writer.rows(tmp_path / "tables/demonstrations", ["task_id"]) if row["reason"] is None]
     assert [row["response"] for row in kept] == [reasoning.normalised(response(n)) for n in (0, 1, 7)]
     assert {row["verdict"] for row in kept} == {"pass"}
 
@@ -104,7 +107,7 @@ def test_the_table_is_learnt_thought_and_all_and_its_solutions_are_those_that_pa
     source = write_problems(tmp_path, 8)
     more = asked_of(serve(Teacher()).url)
     assert distill.main(arguments(tmp_path, source, tokenizer_folder, *more, "per_problem=2")) == 0
-    found = problems.read(tmp_path / "tables/demonstrations")
+    found = problem_set.read(tmp_path / "tables/demonstrations")
     assert [problem.task_id for problem in found] == ["0", "1", "7"]
     assert [len(problem.responses) for problem in found] == [2, 1, 2]
     assert found[1].code == "def add_1(x):\n    return x + 1\n"

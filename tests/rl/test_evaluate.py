@@ -7,11 +7,11 @@ from itertools import combinations
 import pytest
 
 from conf.errors import SeedbedError
-from rl import problems
 from rl.evaluate import _arguments, assess, load_benchmark, program
-from rl.rollout import Sample
-from rl.sandbox import Sandbox
-from rl.scores import pass_at, unbiased_pass_at_k
+from rl.evaluation.scores import pass_at, unbiased_pass_at_k
+from rl.problems import problem_set
+from seedbed.inference.engine import Sample
+from seedbed.sandbox import Sandbox
 
 
 @pytest.mark.parametrize(("n", "c", "k"), [(5, 2, 1), (5, 2, 2), (5, 0, 3), (5, 5, 1), (6, 3, 4), (4, 3, 2)])
@@ -53,13 +53,13 @@ class Parrot:
 
 
 def test_assess_counts_samples_by_item(tokenizer_folder):
-    from rl.chat import Chat
+    from seedbed.inference.chat import Chat
 
     chat = Chat(tokenizer_folder)
     rows = [
         {"task_id": name, "prompt": "p", "code": "", "test_list": ["assert f(1) == 2"]} for name in ("first", "second")
     ]
-    chosen = [problems.parse(row) for row in rows]
+    chosen = [problem_set.parse(row) for row in rows]
     engine = Parrot(chat, "def f(x):\n    return x + 1")
     with Sandbox(workers=1) as sandbox:
         result = assess(engine, sandbox, chat, chosen, 2, 1.0, max_tokens=16, max_length=64, seed=1)

@@ -16,11 +16,13 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from conf.errors import SeedbedError
-from rl import problems, run_tables, synthesize
-from rl.asker import Asker
+from rl import synthesize
+from rl.problems import problem_set
 from rl.synthesis import answers
 from rl.synthesis.answers import Fault
-from spark_jobs.certify import hashes
+from rl.synthesis.teacher import Asker
+from seedbed.queries.certify import hashes
+from seedbed.tables import writer
 from tests.fake_endpoint import completion
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +100,7 @@ def arguments(out: Path, url: str, *more: str) -> list[str]:
 
 def run(out: Path, url: str, *more: str) -> list[dict]:
     assert synthesize.main(arguments(out, url, *more)) == 0
-    return run_tables.rows(out / "tables/synthetic", ["task_id"])
+    return writer.rows(out / "tables/synthetic", ["task_id"])
 
 
 def test_every_snippet_becomes_a_problem_or_ends_with_its_reason_and_the_funnel_adds_up(serve, tmp_path, capsys):
@@ -128,7 +130,7 @@ def test_every_snippet_becomes_a_problem_or_ends_with_its_reason_and_the_funnel_
 
 def test_the_table_is_read_as_problems_whose_solutions_pass(serve, tmp_path):
     run(write_tables(tmp_path, 18), serve(model).url)
-    found = problems.read(tmp_path / "tables/synthetic")
+    found = problem_set.read(tmp_path / "tables/synthetic")
     assert len(found) == 4
     assert {problem.difficulty for problem in found} == {4.0}
     assert all("f_" in problem.tests.code and problem.code.startswith("def f_") for problem in found)
@@ -340,7 +342,7 @@ def test_vllm_beside_the_process_is_asked_once_and_gives_the_same_table_again(ti
         lines = (out / "rl/synthesis/answers.jsonl").read_text().splitlines()
         assert len(lines) == len({json.loads(line)["content_sha256"] for line in lines}) >= 3
     assert found[0] == found[1]
-    rows = run_tables.rows(tmp_path / "one/tables/synthetic", ["task_id"])
+    rows = writer.rows(tmp_path / "one/tables/synthetic", ["task_id"])
     assert len(rows) == 3
     assert all(row["reason"] for row in rows)
 

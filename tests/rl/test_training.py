@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from rl import evaluate
-from spark_jobs.certify import hashes
+from seedbed.queries.certify import hashes
 from tests.rl.conftest import write_model
 
 ROOT = Path(__file__).parents[2]
@@ -219,7 +219,9 @@ def rank_one(pid: int) -> psutil.Process:
 
 
 def the_engine(pid: int) -> psutil.Process:
-    return next(p for p in psutil.Process(pid).children(recursive=True) if "rl.engine" in p.cmdline())
+    return next(
+        p for p in psutil.Process(pid).children(recursive=True) if "seedbed.inference.engine_process" in p.cmdline()
+    )
 
 
 def weights(folder: Path) -> bytes:

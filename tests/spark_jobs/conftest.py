@@ -11,10 +11,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from conf.schema.curate import SparkSettings
-from spark_jobs import session
-from spark_jobs.kernels import minhash
-from spark_jobs.kernels.shingles import Hashes, distinct, shingle_hashes
-from spark_jobs.tables import Store
+from seedbed.kernels.near_dup import minhash
+from seedbed.kernels.near_dup.shingles import Hashes, distinct, shingle_hashes
+from spark_jobs.runtime import session
+from spark_jobs.runtime.store import Store
 from tests.spark_jobs.near import NEAR, TEXTS, sha, sign_and_cluster
 
 

@@ -12,10 +12,10 @@ import pytest
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
+from seedbed.queries.certify import hashes
+from seedbed.queries.diff_clusters import diff
 from spark_jobs import cluster_near_dups, find_near_pairs, sign_contents
-from spark_jobs.certify import hashes
-from spark_jobs.diff_clusters import diff
-from spark_jobs.tables import Store
+from spark_jobs.runtime.store import Store
 from tests.spark_jobs.near import (
     EMPTY,
     NEAR,

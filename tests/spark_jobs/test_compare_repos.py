@@ -12,8 +12,8 @@ import pytest
 from pyspark.sql import Row, SparkSession
 
 from spark_jobs import compare_repos, select_documents
-from spark_jobs.job import Context, Inputs
-from spark_jobs.tables import Store
+from spark_jobs.runtime.job import Context, Inputs
+from spark_jobs.runtime.store import Store
 from tests.spark_jobs.near import context, padded
 
 LICENSED = ("fork", "tie/b")

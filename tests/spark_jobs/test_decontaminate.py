@@ -18,11 +18,11 @@ from pyspark.sql import SparkSession
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig
-from spark_jobs import benchmark_items
+from seedbed import benchmarks as benchmark_items
+from seedbed.kernels.ngrams import NgramIndex, smallest_hits, word_ngrams, words
 from spark_jobs.decontaminate import JOB
-from spark_jobs.job import execute
-from spark_jobs.kernels.ngrams import NgramIndex, smallest_hits, word_ngrams, words
-from spark_jobs.tables import Store, shard_of
+from spark_jobs.runtime.job import execute
+from spark_jobs.runtime.store import Store, shard_of
 
 ITEM = "def below_zero(ops):\n    balance = 0\n    for op in ops:\n        balance += op\n    return balance < 0\n"
 

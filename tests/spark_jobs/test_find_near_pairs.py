@@ -14,10 +14,10 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError
+from seedbed.kernels.near_dup import minhash
+from seedbed.kernels.near_dup.shingles import shingle_hashes
 from spark_jobs import find_near_pairs, sign_contents
-from spark_jobs.kernels import minhash
-from spark_jobs.kernels.shingles import shingle_hashes
-from spark_jobs.tables import Store
+from spark_jobs.runtime.store import Store
 from tests.spark_jobs.near import NEAR, SHORT, TEXTS, context, sha, similarity, write_inputs
 
 

@@ -10,11 +10,12 @@ from pyspark.sql import functions as F
 
 from conf.loader import load
 from conf.schema.curate import CurateConfig
-from spark_jobs import fit_scorer, scorers
-from spark_jobs.job import execute
-from spark_jobs.kernels import agreement, regression
-from spark_jobs.scorers.structural import quality_of, targets
-from spark_jobs.tables import Store, shard_of
+from seedbed.kernels.models import agreement, regression
+from spark_jobs import fit_scorer
+from spark_jobs.quality import scorers
+from spark_jobs.quality.structural_scorer import quality_of, targets
+from spark_jobs.runtime.job import execute
+from spark_jobs.runtime.store import Store, shard_of
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(60, 4))

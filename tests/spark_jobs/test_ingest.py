@@ -15,10 +15,10 @@ from pyspark.sql import SparkSession
 
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, IngestSettings
-from spark_jobs.certify import hashes
+from seedbed.queries.certify import hashes
 from spark_jobs.ingest import JOB
-from spark_jobs.job import Context, Inputs, Summary, execute
-from spark_jobs.tables import Store
+from spark_jobs.runtime.job import Context, Inputs, Summary, execute
+from spark_jobs.runtime.store import Store
 
 SHARED_TEXT = b"def shared():\n    return 1\n"
 WHEEL = {
@@ -176,7 +176,7 @@ def test_new_input_costs_only_itself_and_a_second_offer_of_a_revision_is_refused
 
 def test_of_the_archives_of_one_revision_the_first_sound_one_by_name_is_taken(spark, source, tmp_path):
     from spark_jobs import ingest
-    from spark_jobs.sources import Offer
+    from spark_jobs.sources.units import Offer
 
     offers = [
         Offer("archives", name, 1, "p", "1", None, digest * 64, refused)

@@ -12,11 +12,11 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig, LabelSettings
-from spark_jobs import label_file
-from spark_jobs.job import execute
-from spark_jobs.kernels.agreement import agreement
+from seedbed.kernels.models.agreement import agreement
 from spark_jobs.label_quality import JOB
-from spark_jobs.tables import Store, shard_of
+from spark_jobs.quality import label_file
+from spark_jobs.runtime.job import execute
+from spark_jobs.runtime.store import Store, shard_of
 
 HASHES = [f"{i:x}" * 64 for i in range(4)]
 GOOD = {

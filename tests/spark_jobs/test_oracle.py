@@ -15,11 +15,12 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig, EndpointSettings
+from seedbed.inference import endpoint, prompt
+from seedbed.inference.journal import Journal
 from spark_jobs import label_quality
-from spark_jobs.job import execute
-from spark_jobs.oracle import endpoint, prompt, rating
-from spark_jobs.oracle.journal import Journal
-from spark_jobs.tables import Store, shard_of
+from spark_jobs.quality import rating
+from spark_jobs.runtime.job import execute
+from spark_jobs.runtime.store import Store, shard_of
 from tests.fake_endpoint import completion
 
 LINE = "RATING readability=6 modularity=6.5 clarity=5 reusability=4.5 zero=none overall=5.5"

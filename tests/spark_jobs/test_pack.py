@@ -16,13 +16,13 @@ from tokenizers import Tokenizer
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig
+from seedbed.kernels.tokens import bpe
+from seedbed.kernels.tokens.indexed_dataset import read_lengths
+from seedbed.kernels.tokens.packing import Packer, Sample
+from seedbed.queries.certify import hashes
 from spark_jobs import pack_tokens
-from spark_jobs.certify import hashes
-from spark_jobs.job import Summary, execute
-from spark_jobs.kernels import bpe
-from spark_jobs.kernels.indexed_dataset import read_lengths
-from spark_jobs.kernels.packing import Packer, Sample
-from spark_jobs.tables import TABLES, Store
+from spark_jobs.runtime.job import Summary, execute
+from spark_jobs.runtime.store import TABLES, Store
 
 SEED, RATE = 5, 0.5
 SETTINGS = [f"tokens.seed={SEED}", f"tokens.fim_rate={RATE}", "tokens.shard_tokens=2000"]

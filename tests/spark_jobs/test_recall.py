@@ -13,11 +13,11 @@ import pytest
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig
+from seedbed.kernels.models import recall_model
+from seedbed.kernels.near_dup.shingles import shingle_hashes
 from spark_jobs import recall_quality
-from spark_jobs.job import execute
-from spark_jobs.kernels import recall_model
-from spark_jobs.kernels.shingles import shingle_hashes
-from spark_jobs.tables import Store
+from spark_jobs.runtime.job import execute
+from spark_jobs.runtime.store import Store
 from tests.report import tiny
 
 PATHS = ["graph", "node", "edge", "path", "shortest", "queue", "visited", "neighbour", "weight", "tree", "search"]

@@ -13,13 +13,13 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig, ScoreSettings
-from spark_jobs import fit_scorer, score_quality, scorers
-from spark_jobs.job import execute
-from spark_jobs.kernels import structure
-from spark_jobs.scorers import structural
-from spark_jobs.scorers.first_pass import FirstPass
-from spark_jobs.scorers.language_model import leading_tokens, spread
-from spark_jobs.tables import Store, shard_of
+from seedbed.kernels.source_code import structure
+from spark_jobs import fit_scorer, score_quality
+from spark_jobs.quality import scorers, structural_scorer
+from spark_jobs.quality.first_pass import FirstPass
+from spark_jobs.quality.language_model_scorer import leading_tokens, spread
+from spark_jobs.runtime.job import execute
+from spark_jobs.runtime.store import Store, shard_of
 
 GOOD = '''"""Shortest paths in graphs with weighted edges."""
 
@@ -157,7 +157,7 @@ def damaged(card, **changes):
                 {
                     "kind": "structural",
                     "version": "v",
-                    "features": {"version": structural._READS, "names": structure.FEATURES},
+                    "features": {"version": structural_scorer._READS, "names": structure.FEATURES},
                 }
             ),
             "its model is damaged",

@@ -13,10 +13,12 @@ from pyspark.sql import Row, SparkSession
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig, SelectSettings
-from spark_jobs import benchmark_items, select_documents, validation_split
-from spark_jobs.job import Context, Inputs, Summary, execute
+from seedbed import benchmarks
+from spark_jobs import select_documents
+from spark_jobs.documents import validation_split
+from spark_jobs.runtime.job import Context, Inputs, Summary, execute
+from spark_jobs.runtime.store import TABLES, Store
 from spark_jobs.select_documents import JOB, decisions, quality_cuts
-from spark_jobs.tables import TABLES, Store
 
 VERDICTS = (
     "content_sha256 string, shard int, language string, bytes long, cluster_id string, survivor boolean, keeper string, "
@@ -194,7 +196,7 @@ def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """15 contents in three repositories; alpha/0 also occurs in beta, alpha/1 is GPL, alpha/2 a near duplicate of alpha/3."""
     names = [f"{repo}/{i}" for repo, count in REPOS.items() for i in range(count)]
     store = Store(spark, str(tmp_path_factory.mktemp("select")))
-    benchmark = benchmark_items.identity("humaneval")
+    benchmark = benchmarks.identity("humaneval")
     license_of = {"alpha/1": "GPL-3.0-only"}
     files = [
         (

@@ -15,8 +15,8 @@ from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig
 from spark_jobs import sign_contents
-from spark_jobs.job import Context, Inputs
-from spark_jobs.tables import Store, shard_of
+from spark_jobs.runtime.job import Context, Inputs
+from spark_jobs.runtime.store import Store, shard_of
 
 LONG_LINE = ",".join(f"{i:06x}" for i in range(720_000))  # one line of 5 MB
 TEXTS = [

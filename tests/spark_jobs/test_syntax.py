@@ -6,12 +6,12 @@ import time
 import pytest
 
 from conf.schema.curate import CurateConfig
+from seedbed.kernels.source_code.grammars import GRAMMARS
+from seedbed.kernels.source_code.parse_guard import Guard
+from seedbed.kernels.source_code.syntax import Lines, line_stats, parse
 from spark_jobs.check_syntax import JOB
-from spark_jobs.job import execute
-from spark_jobs.kernels.grammars import GRAMMARS
-from spark_jobs.kernels.parse_guard import Guard
-from spark_jobs.kernels.syntax import Lines, line_stats, parse
-from spark_jobs.tables import Store
+from spark_jobs.runtime.job import execute
+from spark_jobs.runtime.store import Store
 
 PYTHON = b"""# a comment
 class Box:

@@ -16,11 +16,11 @@ from tokenizers import Tokenizer
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig
+from seedbed.kernels.tokens import bpe
+from seedbed.kernels.tokens.packing import SPECIAL_TOKENS
 from spark_jobs import train_tokenizer
-from spark_jobs.job import Summary, execute
-from spark_jobs.kernels import bpe
-from spark_jobs.kernels.packing import SPECIAL_TOKENS
-from spark_jobs.tables import TABLES, Store
+from spark_jobs.runtime.job import Summary, execute
+from spark_jobs.runtime.store import TABLES, Store
 
 SOURCE = [Path(module.__file__ or "").read_text() for module in (bpe, train_tokenizer, random, json, hashlib)]
 TOKENIZER_JSON = bpe.train(SOURCE, 600)

@@ -17,9 +17,9 @@ from pyspark.sql import SparkSession
 
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, VerifySettings
-from rl.sandbox import Sandbox, formats
-from spark_jobs.job import execute
-from spark_jobs.tables import Store
+from seedbed.sandbox import Sandbox, formats
+from spark_jobs.runtime.job import execute
+from spark_jobs.runtime.store import Store
 from spark_jobs.verify_solutions import VERIFY
 
 PROBLEMS = [

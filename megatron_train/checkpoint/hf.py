@@ -1,0 +1,318 @@
+"""Between megatron-core and Hugging Face's LlamaForCausalLM, in any layout: `load_weights` in, `export` out.
+
+    python -m megatron_train.checkpoint.hf --config conf/pretrain/demo.yaml output=DIR     # newest checkpoint in DIR/pretrain -> DIR/hf
+
+Both are a renaming on top of `weights.scatter` and `weights.gather`, one tensor at a time. The attention matrix of megatron-core
+holds, for each key/value group in turn, the group's query heads, its key head and its value head.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from conf.errors import SeedbedError, run_cli
+from conf.loader import cli_parser, load, to_yaml
+from conf.schema.pretrain import ModelConfig, ParallelConfig, PretrainConfig
+from megatron_train.checkpoint import sharded
+from megatron_train.data.manifest import read_manifest
+from megatron_train.model import weights
+from megatron_train.model.gpt import TORCH_DTYPE, padded_vocab
+from megatron_train.parallel import processes
+from megatron_train.training.step import TrainState, build
+from seedbed.folders import copy_tokenizer, fresh_partial, replace_folder
+
+SHARD_BYTES = 4 << 30  # of one .safetensors file, below which a model is one file
+
+
+def model_config(folder: Path, seq_length: int | None = None) -> tuple[ModelConfig, int]:
+    """(our model fields, vocabulary size) of a LlamaForCausalLM folder. Raises SeedbedError for another architecture."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise SeedbedError(
+            f"{folder} holds no config.json", "give a folder that LlamaForCausalLM.save_pretrained or our export wrote"
+        )
+    config = json.loads(path.read_text())
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    head = config["hidden_size"] // config["num_attention_heads"]
+    unsupported = [
+        f"architectures={config.get('architectures')}" * (config.get("architectures") != ["LlamaForCausalLM"]),
+        f"hidden_act={config.get('hidden_act')}" * (config.get("hidden_act", "silu") != "silu"),
+        "attention_bias=true" * bool(config.get("attention_bias")),
+        "mlp_bias=true" * bool(config.get("mlp_bias")),
+        f"rope_type={rope.get('rope_type')}" * (rope.get("rope_type", "default") != "default"),
+        f"head_dim={config.get('head_dim')}" * (config.get("head_dim") not in (None, head)),
+    ]
+    if any(unsupported):
+        raise SeedbedError(
+            f"{path}: {', '.join(u for u in unsupported if u)} is not supported",
+            "use a plain Llama without biases or RoPE scaling",
+        )
+    model = ModelConfig(
+        layers=config["num_hidden_layers"],
+        hidden=config["hidden_size"],
+        ffn=config["intermediate_size"],
+        heads=config["num_attention_heads"],
+        kv_heads=config.get("num_key_value_heads") or config["num_attention_heads"],
+        seq_length=seq_length or config["max_position_embeddings"],
+        rope_base=int(rope.get("rope_theta") or config.get("rope_theta") or 10_000),
+        norm_eps=config["rms_norm_eps"],
+        tie_embeddings=config.get("tie_word_embeddings", False),
+        init_std=config.get("initializer_range", 0.02),
+    )
+    return model, config["vocab_size"]
+
+
+def load_weights(state: TrainState, folder: Path) -> None:
+    """Hugging Face safetensors -> the live weights and the optimizer's master weights; each process reads what it needs."""
+    found, vocab_size = model_config(folder, state.model.seq_length)
+    if (found, vocab_size) != (state.model, state.vocab_size):
+        raise SeedbedError(
+            f"{folder} holds {found} with {vocab_size} tokens; the model in memory is {state.model} with {state.vocab_size}",
+            "build the state from hf.model_config(folder)",
+        )
+    with _Reader(Path(folder)) as read:
+        weights.scatter(state.chunks, lambda name, shape: _from_hf(name, shape, state.model, read))
+    state.optimizer.reload_model_params()
+
+
+def tensors(state: TrainState) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name, tensor on the CPU) of every tensor of the live weights under Hugging Face's names, one at a time, on process 0; the
+    others take part and yield nothing. Collective; the same order every time."""
+    for name, full in weights.gather(state.chunks):
+        yield from _to_hf(name, full, state.model, state.vocab_size)
+
+
+def stored(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """(name, tensor) of every tensor of a Hugging Face folder, one at a time."""
+    with _Reader(Path(folder)) as read:
+        for name in read.files:
+            yield name, read(name)
+
+
+def export(
+    state: TrainState,
+    folder: Path,
+    tokenizer: Path | None = None,
+    watch: Callable[[str, torch.Tensor], None] = lambda name, tensor: None,
+) -> None:
+    """The live weights as a LlamaForCausalLM folder with the files of `tokenizer` (a folder). Collective; process 0 writes.
+
+    The folder appears, or is replaced, whole: a reader never sees half of it. `watch` is shown each tensor on process 0.
+    """
+    folder = Path(folder)
+    pairs = tensors(state)
+    if processes.is_main():
+        partial = fresh_partial(folder)
+        _write_safetensors(partial, _watched(pairs, watch))
+        special = _special_ids(tokenizer, partial)
+        config = {**_hf_config(state), **special}
+        (partial / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        (partial / "generation_config.json").write_text(
+            json.dumps({"do_sample": False, **special}, indent=2, sort_keys=True) + "\n"
+        )
+        replace_folder(partial, folder)
+    else:
+        for _ in pairs:  # take part in the gathering
+            pass
+    processes.barrier()
+
+
+def _watched(
+    pairs: Iterator[tuple[str, torch.Tensor]], watch: Callable[[str, torch.Tensor], None]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, tensor in pairs:
+        watch(name, tensor)
+        yield name, tensor
+
+
+def main(argv: list[str]) -> int:
+    args = cli_parser("megatron_train.checkpoint.hf", __doc__).parse_args(argv)
+    cfg = load(PretrainConfig, args.config, args.overrides)
+    if args.dry_run:
+        print(to_yaml(cfg))
+        return 0
+    run = Path(cfg.output)
+    tokens = read_manifest(run / "tokens")
+    layout = ParallelConfig(distributed_optimizer=cfg.parallel.distributed_optimizer)
+    processes.start(layout, cfg.seed)
+    state = build(cfg.model, tokens.vocab_size, layout, cfg.optim, cfg.dtype, cfg.seed)
+    found = sharded.load(state, run / "pretrain" / "checkpoints", weights_only=True)
+    export(state, run / "hf", tokens.tokenizer)
+    processes.stop()
+    print(f"{run / 'hf'}: step {found['step']} of {found['folder']}")
+    return 0
+
+
+def _hf_config(state: TrainState) -> dict[str, Any]:
+    model = state.model
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": state.vocab_size,
+        "hidden_size": model.hidden,
+        "intermediate_size": model.ffn,
+        "num_hidden_layers": model.layers,
+        "num_attention_heads": model.heads,
+        "num_key_value_heads": model.kv_heads,
+        "head_dim": model.hidden // model.heads,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "max_position_embeddings": model.seq_length,
+        "rms_norm_eps": model.norm_eps,
+        "rope_theta": float(model.rope_base),  # read by transformers 4 and llama.cpp; 5 reads rope_parameters
+        "rope_parameters": {"rope_type": "default", "rope_theta": float(model.rope_base)},
+        "tie_word_embeddings": model.tie_embeddings,
+        "initializer_range": model.init_std,
+        "dtype": str(TORCH_DTYPE[state.dtype]).removeprefix("torch."),
+    }
+
+
+def _special_ids(tokenizer: Path | None, folder: Path) -> dict[str, int | None]:
+    """Copy the tokenizer's files into `folder`; ids of its bos, eos and pad tokens, None where it names none."""
+    ids: dict[str, int | None] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    if tokenizer is None:
+        return ids
+    tokenizer = Path(tokenizer)
+    if not (tokenizer / "tokenizer.json").is_file():
+        raise SeedbedError(
+            f"{tokenizer} holds no tokenizer.json", "give the tokenizer's folder, such as DIR/tokens/tokenizer"
+        )
+    copy_tokenizer(tokenizer, folder)
+    by_content = {t["content"]: t["id"] for t in json.loads((tokenizer / "tokenizer.json").read_text())["added_tokens"]}
+    config_path = tokenizer / "tokenizer_config.json"
+    config = json.loads(config_path.read_text()) if config_path.is_file() else {}
+    for role in ("bos", "eos", "pad"):
+        token = config.get(f"{role}_token")
+        token = token["content"] if isinstance(token, dict) else token
+        ids[f"{role}_token_id"] = by_content.get(token)
+    return ids
+
+
+def _to_hf(name: str, full: torch.Tensor, model: ModelConfig, vocab_size: int) -> Iterator[tuple[str, torch.Tensor]]:
+    """One megatron tensor -> its Hugging Face tensors."""
+    simple = {
+        weights.EMBEDDING: "model.embed_tokens.weight",
+        weights.HEAD: "lm_head.weight",
+        "decoder.final_layernorm.weight": "model.norm.weight",
+    }
+    if name in simple:
+        yield simple[name], full[:vocab_size] if name in (weights.EMBEDDING, weights.HEAD) else full
+        return
+    _, _, layer, rest = name.split(".", 3)
+    prefix = f"model.layers.{layer}."
+    if rest == "self_attention.linear_qkv.weight":
+        groups, per_group, head = model.kv_heads, model.heads // model.kv_heads, model.hidden // model.heads
+        qkv = full.view(groups, per_group + 2, head, model.hidden)
+        yield prefix + "self_attn.q_proj.weight", qkv[:, :per_group].reshape(-1, model.hidden)
+        yield prefix + "self_attn.k_proj.weight", qkv[:, per_group].reshape(-1, model.hidden)
+        yield prefix + "self_attn.v_proj.weight", qkv[:, per_group + 1].reshape(-1, model.hidden)
+    elif rest == "mlp.linear_fc1.weight":
+        yield prefix + "mlp.gate_proj.weight", full[: model.ffn]
+        yield prefix + "mlp.up_proj.weight", full[model.ffn :]
+    else:
+        yield prefix + _LAYER_NAMES[rest], full
+
+
+def _from_hf(name: str, shape: torch.Size, model: ModelConfig, read: _Reader) -> torch.Tensor:
+    """One megatron tensor <- its Hugging Face tensors; rows of the padded vocabulary are zeros."""
+    if name in (weights.EMBEDDING, weights.HEAD):
+        rows = read("model.embed_tokens.weight" if name == weights.EMBEDDING else "lm_head.weight")
+        return torch.cat([rows, rows.new_zeros(padded_vocab(rows.size(0)) - rows.size(0), rows.size(1))])
+    if name == "decoder.final_layernorm.weight":
+        return read("model.norm.weight")
+    _, _, layer, rest = name.split(".", 3)
+    prefix = f"model.layers.{layer}."
+    if rest == "self_attention.linear_qkv.weight":
+        groups, head = model.kv_heads, model.hidden // model.heads
+        parts = [read(f"{prefix}self_attn.{p}_proj.weight").view(groups, -1, head, model.hidden) for p in "qkv"]
+        return torch.cat(parts, dim=1).view(shape)
+    if rest == "mlp.linear_fc1.weight":
+        return torch.cat([read(prefix + "mlp.gate_proj.weight"), read(prefix + "mlp.up_proj.weight")])
+    return read(prefix + _LAYER_NAMES[rest])
+
+
+_LAYER_NAMES = {
+    "self_attention.linear_proj.weight": "self_attn.o_proj.weight",
+    "self_attention.linear_qkv.layer_norm_weight": "input_layernorm.weight",
+    "mlp.linear_fc1.layer_norm_weight": "post_attention_layernorm.weight",
+    "mlp.linear_fc2.weight": "mlp.down_proj.weight",
+}
+
+
+class _Reader:
+    """name -> tensor over the .safetensors files of a folder, memory-mapped."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        index = folder / "model.safetensors.index.json"
+        single = folder / "model.safetensors"
+        if index.is_file():
+            self.files: dict[str, str] = json.loads(index.read_text())["weight_map"]
+        elif single.is_file():
+            with safe_open(single, framework="pt") as opened:
+                self.files = dict.fromkeys(opened.keys(), single.name)
+        else:
+            raise SeedbedError(
+                f"{folder} holds no model.safetensors", "export the model again, in the safetensors format"
+            )
+
+    def __enter__(self) -> _Reader:
+        self.opened: dict[str, Any] = {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.opened.clear()
+
+    def __call__(self, name: str) -> torch.Tensor:
+        if name not in self.files:
+            raise SeedbedError(f"{self.folder} has no tensor {name}", "the export is incomplete: make it again")
+        file = self.files[name]
+        if file not in self.opened:
+            self.opened[file] = safe_open(self.folder / file, framework="pt")
+        return self.opened[file].get_tensor(name)
+
+
+def _write_safetensors(folder: Path, tensors: Iterator[tuple[str, torch.Tensor]]) -> None:
+    """One file, or numbered files with an index once SHARD_BYTES is passed; at most one file's tensors are in memory."""
+    shards: list[Path] = []
+    names: dict[str, int] = {}
+    total = pending_bytes = 0
+    pending: dict[str, torch.Tensor] = {}
+
+    def flush() -> None:
+        nonlocal pending_bytes
+        path = folder / f"shard-{len(shards):05d}"
+        save_file(pending, path, metadata={"format": "pt"})
+        shards.append(path)
+        pending.clear()
+        pending_bytes = 0
+
+    for name, tensor in tensors:
+        size = tensor.numel() * tensor.element_size()
+        if pending and pending_bytes + size > SHARD_BYTES:
+            flush()
+        pending[name] = tensor.contiguous().clone()  # slices share storage, which safetensors refuses
+        names[name] = len(shards)
+        pending_bytes += size
+        total += size
+    flush()
+    if len(shards) == 1:
+        shards[0].rename(folder / "model.safetensors")
+        return
+    final = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
+    for path, target in zip(shards, final, strict=True):
+        path.rename(folder / target)
+    index = {"metadata": {"total_size": total}, "weight_map": {name: final[i] for name, i in names.items()}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,246 @@
+"""Token shards -> micro-batches, through megatron-core's GPTDataset and its C++ indices.
+
+Sample i of a split is a pure function of (shards, seed, sequence length, i): each pass over the split is a dataset of its own,
+shuffled by seed + pass. Several sources are blended by weight, sample by sample, each with passes of its own. So the order does
+not depend on how long the run is, a run can be extended, and the data cursor of a checkpoint is one number: the samples consumed.
+Indices are cached under a name that carries the shards' identity.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from megatron.core.datasets import helpers_cpp
+from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
+from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
+
+from conf.errors import SeedbedError
+from conf.schema.pretrain import BatchConfig, PretrainConfig
+from megatron_train.data.manifest import REPACK, Manifest, byte_lengths
+from megatron_train.parallel import processes
+from megatron_train.training.step import Batch, LossFunction, language_model_loss
+
+
+@dataclass(frozen=True)
+class _Ids:
+    """What GPTDatasetConfig asks of a tokenizer.
+
+    pad is no id, for nothing here is padded, and GPTDataset masks and zeroes every token that equals it.
+    """
+
+    vocab_size: int
+    eod: int
+    unique_identifiers: dict[str, str]
+    pad: int = -1
+
+
+@dataclass
+class Corpus:
+    """One split, pass after pass without end."""
+
+    manifest: Manifest
+    split: str
+    seq_length: int
+    seed: int
+    cache: Path
+    passes: dict[int, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        long_enough = [s for s in self.manifest.of(self.split) if s.tokens > self.seq_length]
+        if not long_enough:
+            total = sum(s.tokens for s in self.manifest.of(self.split))
+            raise SeedbedError(
+                f"no {self.split} shard holds one sample of {self.seq_length} + 1 tokens: {total} tokens in "
+                f"{len(self.manifest.of(self.split))} shards",
+                "curate more data, or lower model.seq_length",
+            )
+        self.prefixes = [str(s.prefix) for s in long_enough]
+        self.per_pass = len(self._pass(0))
+
+    def ensure(self, start: int, count: int) -> None:
+        """Build the passes that samples [start, start + count) lie in. Collective: megatron-core builds on process 0 first."""
+        for number in range(start // self.per_pass, (start + count - 1) // self.per_pass + 1):
+            self._pass(number)
+
+    def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
+        return self.passes[i // self.per_pass][i % self.per_pass]
+
+    def _pass(self, number: int) -> Any:
+        """megatron-core's dataset of one pass: a GPTDataset, or a BlendedDataset over one GPTDataset a shard."""
+        if number in self.passes:
+            return self.passes[number]
+        folder = (
+            self.cache / self.manifest.identity / f"{self.split}-pass{number:04d}-seq{self.seq_length}-seed{self.seed}"
+        )
+        done = folder / "complete"  # megatron-core takes whatever files it finds for whole, a killed run's halves too
+        if processes.is_main() and not done.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+        processes.barrier()
+        config = GPTDatasetConfig(
+            random_seed=self.seed + number,
+            sequence_length=self.seq_length,
+            blend_per_split=[(self.prefixes, None), None, None],
+            path_to_cache=str(folder),
+            tokenizer=_Ids(self.manifest.vocab_size, self.manifest.eod, {"tokens": self.manifest.identity}),
+            reset_position_ids=False,
+            reset_attention_mask=False,
+            eod_mask_loss=False,
+            create_attention_mask=False,
+        )
+        built = BlendedMegatronDatasetBuilder(GPTDataset, [None, None, None], lambda: True, config).build()[0]
+        processes.barrier()
+        if processes.is_main():
+            done.touch()
+        self.passes = {number - 1: self.passes[number - 1]} if number - 1 in self.passes else {}
+        self.passes[number] = built
+        return built
+
+
+# Samples after which a blend begins again: a source's share is right to one sample in this many.
+_PERIOD = 1 << 16
+
+
+@dataclass
+class Blend:
+    """Several corpora mixed by weight, or one alone: sample i is a pure function of what they are, their weights and i.
+
+    The order of sources is megatron-core's (its C++ build_blending_indices, which keeps every prefix as close to the weights as
+    whole samples can be), over _PERIOD samples and then again.
+    """
+
+    names: list[str]
+    weights: list[float]
+    corpora: list[Corpus]
+
+    def __post_init__(self) -> None:
+        self.source = np.zeros(_PERIOD, dtype=np.int16)
+        self.place = np.zeros(_PERIOD, dtype=np.int64)
+        shares = [weight / sum(self.weights) for weight in self.weights]
+        helpers_cpp.build_blending_indices(self.source, self.place, shares, len(shares), _PERIOD, False)
+        self.period_counts = np.bincount(self.source, minlength=len(shares))
+
+    @property
+    def identity(self) -> Any:
+        """What the order of samples depends on, as JSON: of one source its own identity, of several with names and weights."""
+        found = [corpus.manifest.identity for corpus in self.corpora]
+        return found[0] if len(found) == 1 else [list(one) for one in zip(self.names, found, self.weights, strict=True)]
+
+    @property
+    def tokens(self) -> int:
+        """Distinct ones, of all sources."""
+        return sum(shard.tokens for corpus in self.corpora for shard in corpus.manifest.of(corpus.split))
+
+    def passes(self, samples: int) -> str:
+        """How often each source is read by `samples` samples, in words."""
+        shares = [weight / sum(self.weights) for weight in self.weights]
+        read = [f"{samples * s / c.per_pass:.2f}" for s, c in zip(shares, self.corpora, strict=True)]
+        return read[0] if len(read) == 1 else ", ".join(f"{n} {r}" for n, r in zip(self.names, read, strict=True))
+
+    def weighted_mean(self, by_name: dict[str, float]) -> float:
+        return sum(w * by_name[name] for name, w in zip(self.names, self.weights, strict=True)) / sum(self.weights)
+
+    def locate(self, i: int) -> tuple[int, int]:
+        """(which corpus, which of its samples) sample i is."""
+        period, place = divmod(i, _PERIOD)
+        source = int(self.source[place])
+        return source, int(period * self.period_counts[source] + self.place[place])
+
+    def samples_of(self, source: int, number: int) -> int:
+        """The inverse of `locate`."""
+        period, place = divmod(number, int(self.period_counts[source]))
+        return period * _PERIOD + int(np.flatnonzero(self.source == source)[place])
+
+    def ensure(self, start: int, count: int) -> None:
+        """Build what samples [start, start + count) need. Collective."""
+        located = [self.locate(i) for i in range(start, start + count)]
+        for source, corpus in enumerate(self.corpora):
+            numbers = [number for where, number in located if where == source]
+            if numbers:
+                corpus.ensure(numbers[0], numbers[-1] - numbers[0] + 1)
+
+    def __getitem__(self, i: int) -> tuple[int, dict[str, torch.Tensor]]:
+        """(which corpus, the sample)"""
+        source, number = self.locate(i)
+        return source, self.corpora[source][number]
+
+
+@dataclass
+class Cursor:
+    """Where in the order of samples a run is: a function of its step, of what its parent read and of what rewinding left out."""
+
+    batch: int  # samples a step
+    before: int = 0  # read by the runs that this one goes on with
+    skipped: int = 0
+
+    def first_sample(self, step: int) -> int:
+        """Of step `step`, counted from 0."""
+        return self.before + step * self.batch + self.skipped
+
+
+def open_blend(sources: dict[str, Manifest], cfg: PretrainConfig, split: str, cache: Path) -> Blend:
+    """The blend of `sources` (some of tokens.read_sources) under cfg's weights, sequence length and seed."""
+    weights = {source.name: source.weight for source in cfg.data.blend}
+    corpora = [Corpus(manifest, split, cfg.model.seq_length, cfg.seed, cache) for manifest in sources.values()]
+    return Blend(list(sources), [weights.get(name, 1.0) for name in sources], corpora)
+
+
+def micro_batches(data: Blend, start: int, count: int, batch: BatchConfig, document_mask: bool = False) -> list[Batch]:
+    """This process's share of samples [start, start + count), which is the same set of samples in every layout.
+
+    Each holds tokens, labels, loss_mask [b, s] and source [b]; with document_mask, document_ids [b, s] as well: a document's end
+    token is its last. count must divide by batch.micro * dp. Raises SeedbedError for an id outside the vocabulary, which the
+    vocabulary-parallel embedding would turn into zeros without a word.
+    """
+    data.ensure(start, count)
+    dp, mine = processes.dp_size(), processes.dp_rank()
+    manifest = data.corpora[0].manifest  # read_sources made sure that all have one tokenizer
+    out = []
+    for first in range(start + mine * batch.micro, start + count, batch.micro * dp):
+        sources, samples = zip(*(data[i] for i in range(first, first + batch.micro)), strict=True)
+        one = {key: torch.stack([s[key] for s in samples]) for key in ("tokens", "labels", "loss_mask")}
+        largest = int(max(one["tokens"].max(), one["labels"].max()))
+        if largest >= manifest.vocab_size:
+            raise SeedbedError(
+                f"samples {first} to {first + batch.micro - 1} of {' and '.join(sorted({data.names[s] for s in sources}))} "
+                f"hold id {largest}; the tokenizer has {manifest.vocab_size} ids",
+                REPACK,
+            )
+        one["source"] = torch.tensor(sources)
+        if document_mask:
+            ends = (one["tokens"] == manifest.eod).int()
+            one["document_ids"] = ends.cumsum(1) - ends
+        out.append(one)
+    return out
+
+
+def bytes_of_labels(batches: list[Batch], manifest: Manifest) -> float:
+    """Text bytes that the counted labels of these micro-batches stand for; special tokens stand for none."""
+    lengths = torch.from_numpy(byte_lengths(manifest))
+    return float(sum((lengths[batch["labels"]] * batch["loss_mask"]).sum() for batch in batches))
+
+
+def loss_by_source(names: list[str]) -> LossFunction:
+    """language_model_loss with metrics loss/NAME and share/NAME for every source: its part of the mean loss and of the tokens."""
+
+    def loss(logprobs: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        total, count, sums = language_model_loss(logprobs, batch)
+        mask = batch["loss_mask"].to(logprobs.dtype)
+        for source, name in enumerate(names):
+            mine = mask * (batch["source"] == source)[:, None]
+            sums |= {f"loss/{name}": -(logprobs.detach() * mine).sum(), f"share/{name}": mine.sum()}
+        return total, count, sums
+
+    return loss
+
+
+def means_by_source(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
+    """StepResult.metrics of loss_by_source -> {source: {loss, share}}, for the sources that the step held."""
+    shares = {key.removeprefix("share/"): value for key, value in metrics.items() if key.startswith("share/")}
+    return {
+        name: {"loss": metrics[f"loss/{name}"] / share, "share": share} for name, share in shares.items() if share > 0
+    }

@@ -1,0 +1,1 @@
+"""FP8: Transformer Engine where there is one, emulation elsewhere, and its numerics."""

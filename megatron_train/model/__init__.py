@@ -1,0 +1,1 @@
+"""The GPT model over megatron-core, its attention, packed sequences and weights."""

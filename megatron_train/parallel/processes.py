@@ -1,0 +1,206 @@
+"""Processes and groups: start, stop, who am I, and random numbers that depend on the step and not on history."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state
+from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed
+
+from conf.errors import SeedbedError, run_cli
+from conf.schema.pretrain import ParallelConfig, check_world
+from megatron_train.parallel import cpu_backend
+from seedbed.processes import die_with_parent
+
+T = TypeVar("T")
+
+# Rank 0 may write an export or generate samples alone for this long while the others wait.
+TIMEOUT = datetime.timedelta(minutes=30)
+
+
+def start(parallel: ParallelConfig, seed: int) -> None:
+    """Join the processes that torchrun started (or be the only one), build megatron's groups and seed.
+
+    Raises SeedbedError, before any group exists, when the processes do not divide by the layout.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    check_world(parallel, None, world)
+    cpu_backend.install()
+    if world == 1 and "MASTER_ADDR" not in os.environ:
+        os.environ.update(
+            MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), RANK="0", WORLD_SIZE="1", LOCAL_RANK="0"
+        )
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    else:
+        torch.set_num_threads(
+            int(os.environ.get("OMP_NUM_THREADS", "1"))
+        )  # two threads a rank on two cores are 3x slower
+    if dist.is_initialized():  # a stage plan: the next run may have another layout
+        parallel_state.destroy_model_parallel()
+    else:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=parallel.tp,
+        pipeline_model_parallel_size=parallel.pp,
+        virtual_pipeline_model_parallel_size=parallel.vpp if parallel.vpp > 1 else None,
+        context_parallel_size=parallel.cp,
+    )
+    seed_step(seed, 0)
+
+
+def pretend(parallel: ParallelConfig, rank: int, world: int) -> None:
+    """Be process `rank` of `world` that are not there: groups can be asked, communication does nothing. For plans."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    check_world(parallel, None, world)
+    cpu_backend.install()
+    dist.init_process_group("fake", rank=rank, world_size=world, store=FakeStore())
+    parallel_state.initialize_model_parallel(
+        tensor_model_parallel_size=parallel.tp,
+        pipeline_model_parallel_size=parallel.pp,
+        virtual_pipeline_model_parallel_size=parallel.vpp if parallel.vpp > 1 else None,
+        context_parallel_size=parallel.cp,
+        create_gloo_process_groups=False,
+    )
+    seed_step(0, 0)
+
+
+def run_ranks(main: Callable[[list[str]], int | None]) -> None:
+    """`run_cli` for an entry point that torchrun starts several times: an error that all processes share is printed once.
+
+    The others wait before they speak; torchrun ends them when process 0 has said it. If torchrun itself is killed they end too: a
+    run that is started again must not write beside them.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        die_with_parent()
+
+    def patient(argv: list[str]) -> int | None:
+        try:
+            return main(argv)
+        except SeedbedError:
+            if rank() != 0:
+                time.sleep(5)
+            raise
+
+    run_cli(patient)
+
+
+def stop() -> None:
+    if dist.is_initialized():
+        parallel_state.destroy_model_parallel()
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else int(os.environ.get("RANK", "0"))
+
+
+def world() -> int:
+    return dist.get_world_size()
+
+
+def is_main() -> bool:
+    """The one process that writes files and prints."""
+    return rank() == 0
+
+
+def dp_rank() -> int:
+    return parallel_state.get_data_parallel_rank()
+
+
+def dp_size() -> int:
+    return parallel_state.get_data_parallel_world_size()
+
+
+def device() -> torch.device:
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def barrier() -> None:
+    if dist.is_initialized():  # NCCL would guess the device from the rank
+        dist.barrier(device_ids=[torch.cuda.current_device()] if torch.cuda.is_available() else None)
+
+
+def broadcast_object(value: Any, src: int = 0) -> Any:
+    """`value` of process `src`, on every process."""
+    box = [value]
+    dist.broadcast_object_list(box, src=src)
+    return box[0]
+
+
+def on_main(work: Callable[[], T]) -> T:
+    """`work()` of process 0, on every process; collective. The result is plain data. A SeedbedError is raised on all of them,
+    so that none waits for a process that gave up."""
+    outcome: tuple[str, object] = ("", None)
+    if is_main():
+        try:
+            outcome = ("value", work())
+        except SeedbedError as error:
+            outcome = ("fault", (error.problem, error.fix))
+    kind, value = broadcast_object(outcome)
+    if kind == "fault":
+        raise SeedbedError(*value)  # type: ignore[misc]
+    return value  # type: ignore[return-value]
+
+
+def from_shares(mine: Sequence[T], total: int) -> list[T]:
+    """All `total` results, on every process, where item i was the work of data-parallel process i % dp (as rl/training/batches.py
+    shares examples out) and `mine` are this one's in order; collective."""
+    dp = dp_size()
+    shares: list[Sequence[T]] = [()] * dp
+    dist.all_gather_object(shares, list(mine), group=parallel_state.get_data_parallel_group())
+    return [shares[i % dp][i // dp] for i in range(total)]
+
+
+def gather_object(value: Any) -> list[Any]:
+    """`value` of every process, on every process."""
+    values = [None] * world()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def any_rank(flag: bool) -> bool:
+    """True on every process when it is true on one."""
+    seen = torch.tensor([int(flag)], device=device())
+    dist.all_reduce(seen, op=dist.ReduceOp.MAX)
+    return bool(seen.item())
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Did a collective fail because another process is gone? gloo and NCCL say so only in words."""
+    words = (
+        "connection closed by peer",
+        "connection reset",
+        "connection refused",
+        "broken pipe",
+        "nccl",
+        "timed out",
+        "socket",
+    )
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+
+
+def seed_step(seed: int, step: int) -> None:
+    """Set every generator from (seed, step, data-parallel rank), so that no generator state has to be saved.
+
+    A resumed run draws what the first run drew. megatron-core itself offsets the tensor-parallel generators.
+    """
+    digest = hashlib.sha256(f"{seed}:{step}:{dp_rank()}".encode()).digest()
+    number = int.from_bytes(digest[:4], "little") >> 1  # megatron-core adds offsets of a few thousand: stay below 2^31
+    torch.manual_seed(number)
+    model_parallel_cuda_manual_seed(number, force_reset_rng=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

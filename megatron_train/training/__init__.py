@@ -1,0 +1,1 @@
+"""One optimizer step: losses, schedule, optimizer and the guards around it."""

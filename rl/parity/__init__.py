@@ -1,0 +1,1 @@
+"""Whether transformers, megatron-core and vLLM compute the same model."""

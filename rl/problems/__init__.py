@@ -1,0 +1,1 @@
+"""Problems with unit tests: files, tables, and generated ones."""

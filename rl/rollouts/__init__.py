@@ -1,0 +1,1 @@
+"""Samples from the policy, their rewards, and what is selected from them."""

@@ -1,0 +1,73 @@
+"""Preference pairs from judged samples of one policy: each a program that passes and one that does not, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import torch
+
+from rl.training.batches import Batch, Example, micro_batches
+
+Row = dict[str, Any]
+
+
+def choose(samples: Sequence[Row], limit: int, seed: int) -> list[Row]:
+    """At most `limit` pairs of the judged samples of one problem, as rows of pairs.jsonl.
+
+    A sample without a verdict (infrastructure) or cut off by the length limit is on neither side: the first says nothing of
+    the program, the second would teach length. Samples of one text count once. Both sides are shuffled by (seed, task_id) and
+    used about equally often; no pair comes twice.
+    """
+    usable = {s["completion"]: s for s in samples if s["finished"] and s["verdict"] != "infrastructure"}
+    passing = [s for s in usable.values() if s["verdict"] == "pass"]
+    failing = [s for s in usable.values() if s["verdict"] != "pass"]
+    if not passing or not failing:
+        return []
+    rng = Random(f"{seed}:{samples[0]['task_id']}")
+    rng.shuffle(passing)
+    rng.shuffle(failing)
+    count = min(limit, max(len(passing), len(failing)))  # up to here the walk below repeats no pair
+    return [_pair(passing[i % len(passing)], failing[i % len(failing)]) for i in range(count)]
+
+
+def _pair(chosen: Row, rejected: Row) -> Row:
+    return {
+        "task_id": chosen["task_id"],
+        "prompt": chosen["prompt"],
+        "chosen": chosen["completion"],
+        "rejected": rejected["completion"],
+        "verdict": rejected["verdict"],
+        "reason": f"the chosen program passes every test; the rejected one: {rejected['verdict']}, {rejected['reason']}",
+        "prompt_tokens": chosen["prompt_tokens"],
+        "chosen_tokens": chosen["tokens"],
+        "rejected_tokens": rejected["tokens"],
+    }
+
+
+def batches(
+    pairs: Sequence[Row],
+    references: Sequence[tuple[float, float]],
+    size: int,
+    dp_rank: int,
+    dp_size: int,
+    pad_id: int,
+    multiple: int,
+    length: int,
+) -> list[Batch]:
+    """Micro-batches of `size` pairs for rl.training.objective.preference_loss: the chosen responses, then the rejected ones.
+
+    references: log-probabilities (chosen, rejected) of each pair under the reference. All are padded to `length` tokens, so
+    that a response is computed by the same kernels whatever stands beside it.
+    """
+
+    def side(name: str, place: int) -> list[Batch]:
+        examples = [
+            Example(pair["prompt_tokens"], pair[f"{name}_tokens"], {"reference": reference[place]}, {})
+            for pair, reference in zip(pairs, references, strict=True)
+        ]
+        return micro_batches(examples, size, dp_rank, dp_size, pad_id, multiple, least=length - 1)
+
+    both = zip(side("chosen", 0), side("rejected", 1), strict=True)
+    return [{name: torch.cat([chosen[name], rejected[name]]) for name in chosen} for chosen, rejected in both]

@@ -1,0 +1,1 @@
+"""What SFT, DPO and GRPO share: batches, objectives, resume, logs and tables."""

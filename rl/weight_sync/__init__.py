@@ -1,0 +1,1 @@
+"""How a trainer gives its weights to the engine, and proves that they arrived."""

@@ -1,0 +1,86 @@
+"""The engine gets the trainer's weights, and shows by a checksum a tensor that it holds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from conf.errors import SeedbedError
+from conf.schema.rl import EngineConfig
+from megatron_train.checkpoint import hf
+from megatron_train.parallel.processes import on_main
+from megatron_train.training.step import TrainState
+from rl.weight_sync.nccl import NcclTransfer
+from seedbed.inference import checksums
+from seedbed.inference.checksums import Sums
+from seedbed.inference.engine import AnyEngine, Engine
+from seedbed.inference.http_engine import HttpEngine
+
+NCCL_PORT = 29511  # where trainer process 0 waits for the server's workers
+
+
+def open_engine(model: Path, max_length: int, cfg: EngineConfig, log: Path) -> AnyEngine:
+    """The server at cfg.url, or else a process of its own that loads `model`."""
+    return HttpEngine(cfg) if cfg.url else Engine(model, max_length, cfg, log)
+
+
+def give_folder(engine: AnyEngine, folder: Path, sums: Sums) -> None:
+    """The weights of an HF folder, whose checksums are `sums`, to an engine that sees it, and again to a server that loses them.
+
+    Raises SeedbedError, naming a tensor, when the engine computes with another weight.
+    """
+
+    def give() -> None:
+        engine.load(folder)
+        checksums.check(sums, engine.sums())
+
+    give()
+    if isinstance(engine, HttpEngine):
+        engine.named(checksums.version(sums), give)
+
+
+def sums_of_folder(folder: Path, dtype: str) -> Sums:
+    """Checksum of each tensor of an HF folder, rounded to an engine's dtype."""
+    sums = Sums(dtype)
+    for name, tensor in hf.stored(folder):
+        sums.add(name, tensor)
+    return sums
+
+
+class WeightSync:
+    """From one trainer, in any layout, to one engine. `engine` is needed on process 0 alone."""
+
+    def __init__(self, cfg: EngineConfig, engine: AnyEngine | None, folder: Path, base: Path):
+        """folder: where the policy is exported to, with the tokenizer of `base`."""
+        self._cfg, self._engine, self._folder, self._base = cfg, engine, folder, base
+        self._nccl: NcclTransfer | None = None
+
+    def give(self, state: TrainState) -> None:
+        """Collective. Raises SeedbedError on every process, naming a tensor, when the engine computes with another weight."""
+        if self._cfg.transfer == "nccl":
+            server = self._engine if isinstance(self._engine, HttpEngine) else None
+            self._nccl = self._nccl or NcclTransfer(state, server, self._cfg.url, NCCL_PORT)
+            sums = self._nccl.send(self._cfg.dtype)
+        else:
+            sums = Sums(self._cfg.dtype)
+            hf.export(state, self._folder, self._base, sums.add)
+        on_main(lambda: self._settle(sums))
+
+    def _settle(self, sums: Sums) -> None:
+        if self._nccl is None:
+            assert self._engine is not None
+            give_folder(self._engine, self._folder, sums)
+            return
+        assert isinstance(self._engine, HttpEngine)
+        self._engine.forget()
+        checksums.check(sums, self._engine.sums())
+        self._engine.named(checksums.version(sums), self._lost)
+
+    def _lost(self) -> None:
+        raise SeedbedError(
+            f"{self._cfg.url} has lost its weights, and NCCL cannot bring them back within a step",
+            "start the run again: it goes on from its last checkpoint",
+        )
+
+    def close(self) -> None:
+        if self._nccl is not None:
+            self._nccl.close()

@@ -1,0 +1,1 @@
+"""Small models that are fitted on the CPU, and how their predictions are judged."""

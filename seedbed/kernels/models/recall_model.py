@@ -1,0 +1,98 @@
+"""A fastText-like classifier of texts: hashed words and pairs of words, averaged, one logistic output.
+
+fastText (Joulin et al. 2016) averages the embeddings of a text's hashed n-grams and puts a linear classifier on the mean. With
+one output, embedding and classifier fold into one weight a bucket, which is what is learnt here: by stochastic gradient steps
+in a seeded order with fastText's linearly falling rate. Each n-gram of a text counts once, scaled so that a text has length 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from seedbed.kernels.native import native
+from seedbed.kernels.near_dup.shingles import Hashes, distinct, shingle_hashes
+
+_BITS = 18
+BUCKETS = 1 << _BITS
+_UP = np.uint64(64 - _BITS)
+EPOCHS = 10
+RATE = 10.0  # of the first step; features have length 1, so it is far above fastText's 0.1 for means of embeddings
+DECAY = 1e-6  # of a weight at each step that touches it, times the rate
+
+
+def bags(texts: pa.Array | pa.ChunkedArray) -> Hashes:
+    """The distinct buckets of each text's words and pairs of words; `values` lie below BUCKETS."""
+    words, pairs = shingle_hashes(texts, 1), shingle_hashes(texts, 2)
+    # `distinct` places a hash by its leading bits, and no hash is 0: buckets go there, with a last bit set, and come back.
+    both = (np.concatenate([words.values, pairs.values]) % np.uint64(BUCKETS)) << _UP | np.uint64(1)
+    counts = words.counts + pairs.counts
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    order = np.empty(len(both), np.int64)
+    _interleave(words.offsets, pairs.offsets, order)
+    found = distinct(Hashes(both[order], offsets))
+    return Hashes(found.values >> _UP, found.offsets)
+
+
+def train(features: Hashes, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Weights (BUCKETS + 1, float64; the last is the bias) of P(label is 1). labels: 0 or 1, one a text."""
+    weights = np.zeros(BUCKETS + 1)
+    random = np.random.default_rng(seed)
+    steps = EPOCHS * len(labels)
+    for epoch in range(EPOCHS):
+        order = random.permutation(len(labels))
+        _epoch(features.values, features.offsets, labels.astype(np.float64), order, weights, epoch * len(labels), steps)
+    return weights
+
+
+def probabilities(features: Hashes, weights: np.ndarray) -> np.ndarray:
+    """P(label is 1) of each text."""
+    return 1 / (1 + np.exp(-_activations(features.values, features.offsets, weights)))
+
+
+@native
+def _interleave(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> None:
+    """Positions in the concatenation of two lists of runs, so that each document's two runs come to lie side by side."""
+    at = 0
+    for d in range(a.shape[0] - 1):
+        for i in range(a[d], a[d + 1]):
+            order[at] = i
+            at += 1
+        for i in range(b[d], b[d + 1]):
+            order[at] = a[-1] + i
+            at += 1
+
+
+@native
+def _activations(values: np.ndarray, offsets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    out = np.empty(offsets.shape[0] - 1)
+    for d in range(out.shape[0]):
+        total = 0.0
+        for i in range(offsets[d], offsets[d + 1]):
+            total += weights[np.int64(values[i])]
+        out[d] = total / np.sqrt(max(offsets[d + 1] - offsets[d], 1)) + weights[-1]
+    return out
+
+
+@native
+def _epoch(
+    values: np.ndarray,
+    offsets: np.ndarray,
+    labels: np.ndarray,
+    order: np.ndarray,
+    weights: np.ndarray,
+    done: int,
+    steps: int,
+) -> None:
+    for position in range(order.shape[0]):
+        d = order[position]
+        rate = RATE * (1.0 - (done + position) / steps)
+        scale = 1.0 / np.sqrt(max(offsets[d + 1] - offsets[d], 1))
+        total = 0.0
+        for i in range(offsets[d], offsets[d + 1]):
+            total += weights[np.int64(values[i])]
+        error = labels[d] - 1.0 / (1.0 + np.exp(-(total * scale + weights[-1])))
+        for i in range(offsets[d], offsets[d + 1]):
+            bucket = np.int64(values[i])
+            weights[bucket] += rate * (error * scale - DECAY * weights[bucket])
+        weights[-1] += 0.1 * rate * error

@@ -1,0 +1,1 @@
+"""Shingles, MinHash, Jaccard and clusters: the mathematics of near dedup."""

@@ -1,0 +1,207 @@
+"""Documents as shingle hashes, straight from Arrow string buffers; no Python object per document.
+
+A token is a maximal run of the bytes [A-Za-z0-9_] or of any byte >= 0x80. The second half matters: with ASCII alone every
+comment and string in another script would vanish, and translation tables that share their keys (locale/ja/messages.py,
+locale/ru/messages.py) would be near duplicates of each other. UTF-8 needs no decoding for it: all bytes of a non-ASCII
+character are >= 0x80, so an identifier such as `größe` stays whole, and unspaced text such as Chinese is one token up to
+the next ASCII space or mark.
+
+A shingle is `size` tokens in a row; what lies between tokens does not count, so reformatting changes nothing. A document
+with fewer tokens gives one shingle of what it has; one with no tokens gives none. A licence comment at the head does not
+count either (seedbed/kernels/near_dup/license_head.py), unless the document holds nothing else.
+
+Token hash: h = (h ^ byte) * FNV prime modulo 2**64 from h = 0 (FNV-0; draft-eastlake-fnv, section 5), finished by the
+64-bit MurmurHash3 finalizer. Shingle hash: a polynomial in the token hashes modulo 2**64, finished the same way. At 64
+bits, 10**7 distinct shingles in one comparison hold a collision with probability below 3e-6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from seedbed.kernels.native import native
+from seedbed.kernels.near_dup.license_head import license_end_native
+
+FNV_PRIME = np.uint64(0x100000001B3)
+BASE = np.uint64(0x9E3779B97F4A7C15)  # the shingle polynomial's variable: 2**64 / golden ratio, odd
+FREE = np.uint64(0)  # marks a free slot of a set; no shingle hash takes this value
+
+# FNV_PRIME for a token byte, 0 for a separator: one multiplication both extends a token and ends it.
+MULTIPLIER = np.zeros(256, np.uint64)
+for _first, _last in (("a", "z"), ("A", "Z"), ("0", "9"), ("_", "_")):
+    MULTIPLIER[ord(_first) : ord(_last) + 1] = FNV_PRIME
+MULTIPLIER[0x80:] = FNV_PRIME
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """64-bit hashes per document: document i owns values[offsets[i]:offsets[i + 1]], and the documents own all values."""
+
+    values: np.ndarray  # uint64
+    offsets: np.ndarray  # int64 (documents + 1,)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Hashes per document, int64."""
+        return np.diff(self.offsets)
+
+    def followed_by(self, other: Hashes) -> Hashes:
+        """These documents, then those of `other`."""
+        offsets = np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]])
+        return Hashes(np.concatenate([self.values, other.values]), offsets)
+
+
+def shingle_hashes(texts: pa.Array | pa.ChunkedArray, size: int) -> Hashes:
+    """The hash of every shingle of each document, in order and with repeats. A null is a document with no tokens.
+
+    texts: string or large_string. size: tokens a shingle, >= 1.
+    """
+    data, offsets = string_buffers(texts)
+    powers = np.empty(size, np.uint64)
+    powers[0] = 1
+    np.multiply.accumulate(np.full(size - 1, BASE), out=powers[1:])
+    return Hashes(*_shingle_hashes(data, offsets, powers, MULTIPLIER))
+
+
+def distinct(hashes: Hashes) -> Hashes:
+    """Each document's hashes as a set: strictly ascending, without repeats. None may be 0, and they should differ in their
+    leading bits, by which they are placed."""
+    return Hashes(*_distinct(hashes.values, hashes.offsets))
+
+
+def select(hashes: Hashes, documents: np.ndarray) -> Hashes:
+    """The hashes of some documents (int64 indices), in the order given."""
+    parts = [hashes.values[hashes.offsets[d] : hashes.offsets[d + 1]] for d in documents]
+    offsets = np.cumsum([0, *map(len, parts)]).astype(np.int64)
+    return Hashes(np.concatenate(parts) if parts else np.zeros(0, np.uint64), offsets)
+
+
+def string_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """UTF-8 bytes (uint8) and int64 offsets (len + 1) of a string or large_string array, without a copy of the bytes.
+
+    Slices keep their place in the shared buffer. Nulls come out as empty: Arrow lets a null span bytes, so an array that
+    has nulls is rebuilt without them.
+    """
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    if texts.null_count:
+        texts = texts.fill_null("")
+    if not len(texts):
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+    _, offsets, data = texts.buffers()
+    width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
+    bounds = np.frombuffer(offsets, width)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    return np.frombuffer(data or b"", np.uint8), bounds
+
+
+@native
+def fmix64(h: np.uint64) -> np.uint64:
+    """The finalizer of MurmurHash3_x64_128 (Austin Appleby, public domain): a bijection in which every bit avalanches."""
+    h ^= h >> np.uint64(33)
+    h *= np.uint64(0xFF51AFD7ED558CCD)
+    h ^= h >> np.uint64(33)
+    h *= np.uint64(0xC4CEB9FE1A85EC53)
+    return h ^ (h >> np.uint64(33))
+
+
+@native
+def _scan(data: np.ndarray, start: int, end: int, multiplier: np.ndarray, tokens: np.ndarray) -> int:
+    """Hash the tokens of data[start:end] into `tokens`; returns how many. No branches: token ends are unpredictable."""
+    count = np.int64(0)
+    h = np.uint64(0)
+    inside = False
+    for i in range(start, end):
+        byte = np.uint64(data[i])
+        factor = multiplier[byte]
+        member = factor != np.uint64(0)
+        count += inside & (not member)
+        h = (h ^ byte) * factor
+        tokens[count] = h  # written at every byte; the one at the token's last byte is the one that stays
+        inside = member
+    return int(count + inside)
+
+
+@native
+def _shingle_hashes(
+    data: np.ndarray, offsets: np.ndarray, powers: np.ndarray, multiplier: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    documents = offsets.shape[0] - 1
+    size = powers.shape[0]
+    longest = np.int64(0)
+    for d in range(documents):
+        longest = max(longest, offsets[d + 1] - offsets[d])
+    tokens = np.empty(longest // 2 + 2, np.uint64)
+    values = np.empty((offsets[documents] - offsets[0]) // 6 + 1, np.uint64)  # a guess at bytes a token; grows
+    ends = np.zeros(documents + 1, np.int64)
+    for d in range(documents):
+        start = license_end_native(data, offsets[d], offsets[d + 1])
+        count = _scan(data, start, offsets[d + 1], multiplier, tokens)
+        if count == 0 and start > offsets[d]:
+            count = _scan(data, offsets[d], start, multiplier, tokens)
+        for i in range(count):
+            tokens[i] = fmix64(tokens[i])
+        first = ends[d]
+        last = first + max(count - size + 1, min(count, 1))
+        ends[d + 1] = last
+        if values.shape[0] < last:
+            grown = np.empty(2 * last, np.uint64)
+            grown[:first] = values[:first]
+            values = grown
+        out = values[first:last]
+        out[:] = 0
+        for j in range(min(size, count)):
+            for i in range(out.shape[0]):
+                out[i] += tokens[i + j] * powers[j]
+        for i in range(out.shape[0]):
+            out[i] = max(fmix64(out[i]), np.uint64(1))  # FREE stays free
+    return values[: ends[documents]], ends
+
+
+@native
+def _insert(table: np.ndarray, shift: np.uint64, h: np.uint64) -> int:
+    """Put `h` into an open-addressing table that stays sorted; returns 1 if it was new.
+
+    The home slot is the hash's leading bits and probing is linear, so keeping each run sorted keeps the table sorted:
+    read from the front it yields the ascending set, at the price of a hash table instead of a sort.
+    """
+    slot = np.int64(h >> shift)
+    while table[slot] != FREE and table[slot] < h:
+        slot += 1
+    if table[slot] == h:
+        return 0
+    while h != FREE:
+        h, table[slot] = table[slot], h
+        slot += 1
+    return 1
+
+
+@native
+def _distinct(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    documents = offsets.shape[0] - 1
+    out = np.empty(values.shape[0], np.uint64)
+    ends = np.zeros(documents + 1, np.int64)
+    table = np.empty(16, np.uint64)
+    for d in range(documents):
+        count = offsets[d + 1] - offsets[d]
+        bits = 1
+        while (1 << bits) < 2 * count:
+            bits += 1
+        slots = (1 << bits) + count + 1  # a run may spill past the last home slot, and ends at a free one
+        if table.shape[0] < slots:
+            table = np.empty(2 * slots, np.uint64)
+        table[:slots] = FREE
+        new = 0
+        for i in range(offsets[d], offsets[d + 1]):
+            new += _insert(table, np.uint64(64 - bits), values[i])
+        place = ends[d]
+        ends[d + 1] = place + new
+        slot = 0
+        while place < ends[d + 1]:
+            if table[slot] != FREE:
+                out[place] = table[slot]
+                place += 1
+            slot += 1
+    return out[: ends[documents]], ends

@@ -1,0 +1,1 @@
+"""What source code is, read from its bytes: syntax, structure, marks of generated files."""

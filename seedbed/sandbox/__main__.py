@@ -1,0 +1,100 @@
+"""Judge programs from files, or show what this host gives.
+
+    python -m rl.sandbox run --problems P.jsonl --samples S.jsonl --out V.jsonl [--workers N] [--cpu-seconds S] [--memory-mb M]
+                           [--isolation rlimits-only]
+    python -m rl.sandbox check
+
+Problems and samples are JSON lines, plain or .gz (formats.py names the fields). V.jsonl has one row per sample, in the samples'
+order: the fields of verdict.Verdict. It appears when all verdicts are in. A problem whose own reference fails its
+tests is named, and its samples have no verdict (infrastructure).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import get_args
+
+from tqdm import tqdm
+
+from conf.errors import SeedbedError, run_cli
+from seedbed.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host, jsonl
+from seedbed.sandbox.reference import UNFIT
+from seedbed.sandbox.verdict import Isolation
+
+
+def main(argv: list[str]) -> int:
+    """Exit status 0; 1 when `check` finds the sandbox impossible here."""
+    parser = argparse.ArgumentParser(prog="python -m rl.sandbox", description="Sealed verdicts on untrusted programs.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="judge samples")
+    for name in ("problems", "samples", "out"):
+        run.add_argument(f"--{name}", type=Path, required=True, metavar="FILE.jsonl")
+    run.add_argument("--workers", type=int, help="programs in flight (default: the CPUs)")
+    run.add_argument("--cpu-seconds", type=float, default=Limits.cpu_seconds, help="per program (default: %(default)s)")
+    run.add_argument(
+        "--memory-mb", type=int, default=Limits.memory_bytes >> 20, help="per program (default: %(default)s)"
+    )
+    run.add_argument(
+        "--isolation",
+        choices=get_args(Isolation),
+        default="full",
+        help="rlimits-only: for hosts without namespaces, weaker, stamped on each verdict (default: %(default)s)",
+    )
+    commands.add_parser("check", help="show which isolation primitives this host gives")
+    arguments = parser.parse_args(argv)
+    return _check() if arguments.command == "check" else _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.workers is not None and arguments.workers < 1:
+        raise SeedbedError(f"--workers {arguments.workers} must be at least 1.", "Give --workers 1 or more.")
+    limits = Limits(cpu_seconds=arguments.cpu_seconds, memory_bytes=arguments.memory_mb << 20)
+    limits = replace(limits, wall_seconds=max(limits.wall_seconds, 3 * limits.cpu_seconds))
+    jobs = list(read_jobs(arguments.problems, arguments.samples))
+    pool = Sandbox(arguments.workers, limits, arguments.isolation)
+    with pool as sandbox, tqdm(total=len(jobs), unit="program", mininterval=1) as bar:
+        verdicts = sandbox.run(jobs, on_verdict=lambda verdict: bar.update())
+    jsonl.write(arguments.out, map(asdict, verdicts))
+    for task, reason in {v.task_id: v.reason for v in verdicts if v.reason.startswith(UNFIT)}.items():
+        print(f"dropped: task {task!r}: {reason}", file=sys.stderr)
+    counts = Counter(verdict.verdict for verdict in verdicts)
+    for outcome in OUTCOMES:
+        if counts[outcome]:
+            print(f"{outcome:<15}{counts[outcome]:>8}  {counts[outcome] / len(verdicts):7.2%}")
+    print(f"{'all':<15}{len(verdicts):>8}  -> {arguments.out}")
+    return 0
+
+
+def read_jobs(problems: Path, samples: Path) -> Iterator[Job]:
+    """Jobs of a samples file, in its order. Raises SeedbedError for bad lines, duplicate problems and unknown tasks."""
+    known: dict[str, tuple[int, formats.Row]] = {}
+    for number, row in jsonl.read(problems):
+        first = known.setdefault(str(row["task_id"]), (number, row))
+        if first[0] != number:
+            raise SeedbedError(
+                f"{problems}:{number} repeats task_id {row['task_id']!r} of line {first[0]}.",
+                "Keep one problem per task_id.",
+            )
+    for number, row in jsonl.read(samples):
+        if str(row["task_id"]) not in known:
+            raise SeedbedError(
+                f"{samples}:{number} is a sample of task {row['task_id']!r}, which {problems} does not have.",
+                "Give the problems file that the samples were drawn for.",
+            )
+        yield formats.job(known[str(row["task_id"])][1], row)
+
+
+def _check() -> int:
+    found = host.primitives()
+    for name, (given, detail) in found.items():
+        print(f"{'yes' if given else 'NO':<5}{name:<20}{detail}")
+    return 0 if found.get("the whole sandbox", (False, ""))[0] else 1
+
+
+if __name__ == "__main__":
+    run_cli(main)

@@ -1,0 +1,100 @@
+"""Tests that run a reference program beside the one to judge: EvalPlus' stored inputs, or inputs from a seeded generator.
+
+The reference and the generator run in the tester, which is confined like a jail; the program gets the inputs alone, and answers
+are compared in the tester.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seedbed.sandbox.verdict import CallTests
+
+# EvalPlus' own rule (evalplus/eval/__init__.py): equal, or close where floats are expected. Expected is what the reference gives.
+_EVALPLUS = """
+import copy as _copy
+import math as _math
+
+_scope = {{"__name__": "reference"}}
+exec(compile({reference!r}, "<reference>", "exec"), _scope)
+_reference = _scope[{entry!r}]
+
+
+def _floats(value):
+    return isinstance(value, float) or (
+        isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(item, float) for item in value)
+    )
+
+
+def _close(got, want, atol):
+    if isinstance(want, (list, tuple)):
+        return type(got) is type(want) and len(got) == len(want) and all(map(_close, got, want, [atol] * len(want)))
+    return got == want or _math.isclose(got, want, rel_tol=1e-7, abs_tol=atol)
+"""
+_EVALPLUS_CASES = """
+for _given in {inputs!r}:
+    _want = _reference(*_copy.deepcopy(_given))
+    _got = {entry}(*_copy.deepcopy(_given))
+    _atol = {atol!r} or (1e-6 if _floats(_want) else 0)
+    assert _got == _want or (_atol and type(_got) is type(_want) and _close(_got, _want, _atol)), (_given, _got, _want)
+"""
+
+# codeio's answers are JSON values (its input_output_spec), so a tuple is a list here. Numbers may differ by rounding, as another
+# order of the same arithmetic does; a bool is no number.
+_GENERATED = """
+import copy as _copy
+import math as _math
+import random as _random
+
+_scope = {{"__name__": "reference"}}
+exec(compile({reference!r}, "<reference>", "exec"), _scope)
+_reference = _scope[{entry!r}]
+_generator = {{**_scope, "__name__": "generator", "Random": _random.Random, "random": _random}}
+exec(compile({generator!r}, "<generator>", "exec"), _generator)
+_generate = _generator["generate_inputs"]
+_NUMBERS, _LISTS = (int, float), (list, tuple)
+
+
+def _same(got, want):
+    if type(want) in _LISTS:
+        return type(got) in _LISTS and len(got) == len(want) and all(map(_same, got, want))
+    if type(want) is dict:
+        return type(got) is dict and got.keys() == want.keys() and all(_same(got[key], want[key]) for key in want)
+    if type(want) in _NUMBERS and type(got) in _NUMBERS:
+        if got == want or (got != got and want != want):
+            return True
+        return float in (type(got), type(want)) and _math.isclose(got, want, rel_tol=1e-6, abs_tol=1e-9)
+    return type(got) is type(want) and got == want
+
+
+def _cases(count, seed):
+    rng, found = _random.Random(seed), 0
+    for _ in range(4 * count):  # inputs that the reference itself refuses are drawn again
+        given = _generate(rng)
+        try:
+            want = _reference(**_copy.deepcopy(given))
+        except Exception:
+            continue
+        yield given, want
+        found += 1
+        if found == count:
+            return
+    raise ValueError("the reference answers only %d of %d generated inputs" % (found, 4 * count))
+"""
+_GENERATED_CASES = """
+for _given, _want in _cases({cases!r}, {seed!r}):
+    _got = {entry}(**_copy.deepcopy(_given))
+    assert _same(_got, _want), (_given, _got, _want)
+"""
+
+
+def evalplus(reference: str, entry: str, inputs: list[list[Any]], atol: float) -> CallTests:
+    """Tests on stored argument lists. atol: absolute tolerance on floats; 0: EvalPlus' default for float answers."""
+    cases = _EVALPLUS_CASES.format(inputs=inputs, entry=entry, atol=atol)
+    return CallTests(cases, _EVALPLUS.format(reference=reference, entry=entry))
+
+
+def generated(reference: str, generator: str, entry: str, cases: int, seed: int) -> CallTests:
+    """Tests on `cases` keyword inputs from the generator's `generate_inputs(rng: Random) -> dict`, a function of the seed."""
+    setup = _GENERATED.format(reference=reference, generator=generator, entry=entry)
+    return CallTests(_GENERATED_CASES.format(entry=entry, cases=cases, seed=seed), setup)

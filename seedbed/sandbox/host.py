@@ -1,0 +1,63 @@
+"""What this host gives the sandbox: each primitive tried in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable
+
+from conf.errors import SeedbedError
+from seedbed.sandbox.inside import landlock, syscalls
+from seedbed.sandbox.inside.seccomp import Filter
+from seedbed.sandbox.server import Server
+from seedbed.sandbox.verdict import Isolation
+
+
+def primitives() -> dict[str, tuple[bool, str]]:
+    """Name -> (given, detail), in the order of need. All but Landlock are required for the whole sandbox."""
+    found: dict[str, tuple[bool, str]] = {}
+    here = f"{sys.platform} {platform.machine()}, kernel {platform.release()}"
+    right = sys.platform == "linux" and platform.machine() == syscalls.MACHINE
+    found[f"Linux on {syscalls.MACHINE}"] = (right, here)
+    if not right:
+        return found
+    for name, flag in syscalls.NAMESPACES.items():
+        alone = syscalls.NAMESPACES["user"] | flag
+        found[f"{name} namespace"] = _try(lambda flags=alone: os.unshare(flags))  # type: ignore[misc]
+    found["seccomp filter"] = _try(_filter)
+    found["pidfd"] = _try(lambda: os.close(os.pidfd_open(os.getpid())))
+    version = landlock.abi()
+    found["Landlock"] = (version > 0, f"ABI {version}" if version else "absent: namespaces and seccomp stand alone")
+    found["the whole sandbox"] = _start("full")
+    found["rlimits-only"] = _start("rlimits-only")
+    return found
+
+
+def _start(isolation: Isolation) -> tuple[bool, str]:
+    try:
+        Server(isolation).close()
+        return True, "started and ended"
+    except SeedbedError as error:
+        return False, str(error)
+
+
+def _filter() -> None:
+    syscalls.no_new_privileges()
+    Filter(alone=True).load()
+
+
+def _try(action: Callable[[], None]) -> tuple[bool, str]:
+    """Run an action in a forked child; its errno, if any, is the exit status."""
+    pid = os.fork()
+    if pid == 0:
+        code = 255
+        try:
+            action()
+            code = 0
+        except OSError as error:
+            code = error.errno or 255
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return code == 0, "" if code == 0 else os.strerror(code) if 0 < code < 255 else f"status {code}"

@@ -1,0 +1,163 @@
+"""The supervisor's handle on one fork server: start it by exec, ask it for children, learn how they ended."""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conf.errors import SeedbedError
+from seedbed.sandbox.inside.syscalls import JAIL_ID, MACHINE
+from seedbed.sandbox.verdict import Isolation
+
+_BOOT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from inside import fork_server; del sys.path[0]; "
+    "fork_server.main(int(sys.argv[2]), sys.argv[3])"
+)
+
+
+class ServerLost(Exception):
+    """The fork server is gone or answers nonsense: start another and try again."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended. status: as from os.waitpid; ours: it was alive and we killed it."""
+
+    status: int
+    ours: bool
+    cpu: float
+    rss: int
+
+
+class Server:
+    """One running fork server. Raises SeedbedError where the host does not allow the isolation."""
+
+    def __init__(self, isolation: Isolation) -> None:
+        if sys.platform != "linux" or platform.machine() != MACHINE:
+            raise SeedbedError(
+                f"The sandbox needs Linux on {MACHINE}; this is {sys.platform} on {platform.machine()}.",
+                "Run it in a Linux container or machine of that kind.",
+            )
+        self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            # Not -I: it would ignore PYTHONHASHSEED, and set order, so verdicts, would differ from server to server.
+            options = ["-s", "-P", "-S", "-B", "-W", "ignore", "-c", _BOOT]
+            self._process = subprocess.Popen(
+                [sys.executable, *options, str(Path(__file__).parent), str(theirs.fileno()), isolation],
+                env={"PYTHONHASHSEED": "0"},
+                cwd="/",
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+        try:
+            self._hello()
+        except ServerLost as error:
+            self.close()
+            raise SeedbedError(
+                f"The sandbox's fork server did not start: {error}.",
+                "`python -m seedbed.sandbox check` shows what is missing.",
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _hello(self) -> None:
+        self._link.settimeout(60)
+        message = self._receive()
+        if message.get("unshared"):
+            self._write_maps()
+            message = self._receive()
+        if not message.get("ready"):
+            raise _refusal(message)
+        self._link.settimeout(30)
+
+    def _write_maps(self) -> None:
+        """Map ids in the server's user namespace: 0 to ourselves and, where we may, 1 to an unprivileged user for the jails."""
+        folder = Path(f"/proc/{self._process.pid}")
+        try:
+            (folder / "gid_map").write_text(f"0 {os.getegid()} 1\n1 {JAIL_ID} 1")
+            (folder / "uid_map").write_text(f"0 {os.geteuid()} 1\n1 {JAIL_ID} 1")
+            drop = True
+        except (
+            OSError
+        ):  # not root, or root of a container with no other ids: the jails stay ourselves, without capabilities
+            (folder / "setgroups").write_text("deny")
+            (folder / "gid_map").write_text(f"0 {os.getegid()} 1")
+            (folder / "uid_map").write_text(f"0 {os.geteuid()} 1")
+            drop = False
+        self._link.send(json.dumps({"drop": drop}).encode())
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            data = self._link.recv(1 << 16)
+        except OSError as error:
+            raise ServerLost(f"no answer from the fork server ({error})") from error
+        if not data:
+            self._process.kill()
+            assert self._process.stderr is not None
+            said = self._process.stderr.read().decode("utf-8", "replace").strip()
+            raise ServerLost(f"the fork server ended ({said.splitlines()[-1] if said else 'silently'})")
+        return json.loads(data)
+
+    def spawn(self, descriptors: list[int], **request: Any) -> dict[str, int]:
+        """Ask for a child; the process ids of the present jail and tester (0: none). Raises ServerLost."""
+        answer = self._ask(request, descriptors)
+        if "error" in answer:
+            raise ServerLost(f"no child process ({answer['error']})")
+        return answer
+
+    def reap(self, grace: float, tester: bool) -> list[Ended]:
+        """End the jail, after `grace` seconds in which it may end by itself, and the tester if asked: how they ended, the
+        jail first. Raises ServerLost."""
+        answer = self._ask({"op": "reap", "grace": grace, "tester": tester}, [])
+        return [Ended(**ended) for ended in answer["ended"]]
+
+    def _ask(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        try:
+            self._link.sendmsg([json.dumps(request).encode()], ancillary)
+        except OSError as error:
+            raise ServerLost(f"the fork server is gone ({error})") from error
+        return self._receive()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def close(self) -> None:
+        """End the fork server and all below it."""
+        self._link.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+
+def _refusal(message: dict[str, Any]) -> SeedbedError:
+    step = message.get("refused", "the start of the fork server")
+    problem = f"This host does not allow the sandbox: {step} ({message.get('detail', message)})."
+    if step == "Landlock":
+        return SeedbedError(problem, "Use a kernel with Landlock (5.13 or later, `landlock` among the `lsm=`).")
+    if "standard library" in step:
+        return SeedbedError(problem, f"Let other users read it: chmod -R o+rX {Path(os.__file__).parent}")
+    return SeedbedError(
+        problem,
+        "Allow user namespaces: `sysctl user.max_user_namespaces=15000`, on Ubuntu also `sysctl "
+        "kernel.apparmor_restrict_unprivileged_userns=0`, on old Debian `sysctl kernel.unprivileged_userns_clone=1`; in Docker "
+        "start the container with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`. "
+        "`python -m seedbed.sandbox check` shows each primitive. Where namespaces cannot be had and the programs are not hostile, "
+        "ask for the weaker mode by its name, rlimits-only.",
+    )

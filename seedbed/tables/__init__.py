@@ -1,0 +1,1 @@
+"""What the Delta tables hold, and how they are read and written without Spark."""

@@ -1,0 +1,1 @@
+"""From decisions to documents, their text, their split and their token shards."""

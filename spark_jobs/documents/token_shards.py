@@ -1,0 +1,82 @@
+"""Token shards as files: NAME.bin, NAME.idx and NAME.json, the record of the two, which comes last and marks them whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from seedbed import storage
+from seedbed.kernels.tokens.indexed_dataset import IndexedDatasetWriter, read_lengths
+
+FOLDER = "tokens"
+OURS = re.compile(r"(train|val)-\d{5}\.(bin|idx|json)(\..*)?")
+
+
+def write_shard(root: str, name: str, documents: Iterable[bytes], dtype: str, made_from: str, attempt: int) -> None:
+    """Write one shard from the token bytes of its documents, in order.
+
+    made_from: what its content depends on, for `finished`. attempt: sets temporary files of concurrent attempts apart; which
+    of them is moved into place last does not matter, they are equal.
+    """
+    system, base = storage.open_root(root)
+    system.create_dir(f"{base}/{FOLDER}", recursive=True)
+    place = f"{base}/{FOLDER}/{name}"
+    with system.open_output_stream(f"{place}.bin.{attempt}") as stream:
+        writer = IndexedDatasetWriter(stream, dtype)
+        for tokens in documents:
+            writer.add_document(tokens)
+    index = writer.index()
+    with system.open_output_stream(f"{place}.idx.{attempt}") as stream:
+        stream.write(index)
+    for kind in ("bin", "idx"):
+        system.move(f"{place}.{kind}.{attempt}", f"{place}.{kind}")
+    record = {
+        "split": name.split("-")[0],
+        "prefix": name,
+        "tokens": writer.tokens,
+        "documents": writer.documents,
+        "bin_bytes": writer.tokens * np.dtype(dtype).itemsize,
+        "bin_sha256": writer.bin_sha256,
+        "idx_sha256": sha256(index),
+    }
+    storage.write_text(root, f"{FOLDER}/{name}.json", json.dumps({**record, "made_from": made_from}))
+
+
+def finished(root: str, made_from: str) -> dict[str, dict[str, Any]]:
+    """Name -> record of each whole shard that was made from `made_from`."""
+    sizes = storage.file_sizes(root, FOLDER)
+    found = {}
+    for file in sizes:
+        name, kind = os.path.splitext(file)
+        if kind != ".json" or not OURS.fullmatch(file):
+            continue
+        record = json.loads(storage.read_text(root, f"{FOLDER}/{file}") or "{}")
+        whole = sizes.get(f"{name}.bin") == record["bin_bytes"] and f"{name}.idx" in sizes
+        if whole and record.pop("made_from") == made_from:
+            found[name] = record
+    return found
+
+
+def clear_others(root: str, keep: Iterable[str]) -> None:
+    """Delete every shard file whose name is not in `keep`, and what killed attempts left."""
+    kept = {f"{name}.{kind}" for name in keep for kind in ("bin", "idx", "json")}
+    for file in storage.file_sizes(root, FOLDER):
+        if OURS.fullmatch(file) and file not in kept:
+            storage.delete(root, f"{FOLDER}/{file}")
+
+
+def lengths(root: str, name: str) -> np.ndarray:
+    """Tokens of each document of a shard, in order, from its .idx."""
+    system, base = storage.open_root(root)
+    with system.open_input_file(f"{base}/{FOLDER}/{name}.idx") as stream:
+        return read_lengths(stream)
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

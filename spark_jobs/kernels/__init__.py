@@ -1,1 +1,0 @@
-"""Pure functions over Arrow and numpy buffers. Nothing here knows of Spark, tables or config files."""

@@ -1,0 +1,1 @@
+"""Parts of near dedup that work on Spark frames."""

@@ -1,0 +1,1 @@
+"""What rates the quality of contents: labels of an oracle, scorers, and their drift guard."""

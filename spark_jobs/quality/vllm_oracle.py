@@ -1,0 +1,78 @@
+"""vLLM in the executors as the oracle: a local model folder asked by `mapInArrow`, its answers held to the format.
+
+The rating line is a regular expression of the sampler, so that nothing a file says can change the format. One engine lives
+in each Python worker (vllm_start.py). A folder with a chat template is asked through it; a base model as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from conf.schema.curate import LabelSettings
+from seedbed.inference import in_process
+from spark_jobs.quality.rating import ANSWER
+
+ANSWERS = "content_sha256 string, text string, failure string, tokens_in long, tokens_out long"
+
+
+def asker(settings: LabelSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A function for mapInArrow: rows of (content_sha256, prompt) -> rows of ANSWERS."""
+
+    def ask_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            if batch.num_rows:  # an empty partition must not start an engine
+                yield _ask(batch, settings)
+
+    return ask_batches
+
+
+def _ask(batch: pa.RecordBatch, settings: LabelSettings) -> pa.RecordBatch:
+    from vllm import SamplingParams
+    from vllm.inputs import TokensPrompt
+    from vllm.sampling_params import StructuredOutputsParams
+
+    engine = _engine(settings)
+    room = settings.max_tokens - settings.max_answer_tokens
+    tokenizer = engine.get_tokenizer()
+    prompts = [_token_ids(tokenizer, prompt) for prompt in batch["prompt"].to_pylist()]
+    fitting = [i for i, ids in enumerate(prompts) if len(ids) <= room]
+    sampling = SamplingParams(
+        temperature=settings.temperature,
+        seed=settings.seed,
+        max_tokens=settings.max_answer_tokens,
+        structured_outputs=StructuredOutputsParams(regex=ANSWER),
+    )
+    outputs = (
+        engine.generate([TokensPrompt(prompt_token_ids=prompts[i]) for i in fitting], sampling, use_tqdm=False)
+        if fitting
+        else []
+    )
+    texts = [""] * len(prompts)
+    failures = [f"prompt of {len(ids)} tokens, room for {room}" for ids in prompts]
+    produced = [0] * len(prompts)
+    for i, output in zip(fitting, outputs, strict=True):
+        texts[i], failures[i], produced[i] = output.outputs[0].text, "", len(output.outputs[0].token_ids)
+    columns = [batch["content_sha256"].to_pylist(), texts, failures, [len(ids) for ids in prompts], produced]
+    names = ("content_sha256", "text", "failure", "tokens_in", "tokens_out")
+    kinds = (pa.string(), pa.string(), pa.string(), pa.int64(), pa.int64())
+    return pa.RecordBatch.from_arrays([pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], names=list(names))
+
+
+def _token_ids(tokenizer: Any, prompt: str) -> list[int]:
+    if getattr(tokenizer, "chat_template", None):
+        messages = [{"role": "user", "content": prompt}]
+        prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return list(tokenizer.encode(prompt, add_special_tokens=False))
+
+
+def _engine(settings: LabelSettings) -> Any:
+    return in_process.engine(
+        settings.model,
+        dtype=settings.dtype,
+        max_model_len=settings.max_tokens,
+        max_num_seqs=settings.batch_size,
+        max_num_batched_tokens=max(4096, settings.max_tokens),
+    )

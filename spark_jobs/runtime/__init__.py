@@ -1,0 +1,1 @@
+"""What every job shares: session, Delta store, pinned reads, lineage, resume, progress."""

@@ -1,0 +1,64 @@
+"""Which samples of a step train, and the figures that a step reports."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from conf.schema.rl import GrpoConfig
+from rl.problems import problem_set
+from rl.rollouts.rewards import Reward
+from rl.rollouts.selection import Rollout, log_rows, select, statistics
+from seedbed.inference.engine import Sample
+
+CFG = GrpoConfig(samples=4)
+PROBLEM = problem_set.parse({"task_id": "p", "prompt": "p", "code": "", "test_list": ["assert f() == 1"]})
+
+
+def rollout(verdict: str, finished: bool = True, malformed: bool = False) -> Rollout:
+    sample = Sample([7, 8], [-0.5, -0.25], finished, "")
+    reward = Reward(float(verdict == "pass"), verdict != "infrastructure", malformed, verdict, "")
+    return Rollout(PROBLEM, [1, 2, 3], sample, "text", reward)
+
+
+def test_groups_without_signal_train_nothing():
+    selection = select([rollout("pass")] * 4 + [rollout("fail")] * 4, CFG, 4)
+    assert selection.signal == [False, False]
+    assert selection.examples == []
+
+
+def test_a_mixed_group_trains_with_its_advantages_and_the_engines_logprobs():
+    selection = select([rollout("pass"), rollout("fail"), rollout("error"), rollout("timeout")], CFG, 4)
+    assert [e.per_sequence["advantage"] for e in selection.examples] == pytest.approx([1.5, -0.5, -0.5, -0.5], abs=1e-4)
+    assert selection.examples[0].per_token == {"old_logprobs": [-0.5, -0.25]}
+    assert (selection.examples[0].prompt, selection.examples[0].response) == ([1, 2, 3], [7, 8])
+
+
+def test_samples_without_a_verdict_or_cut_off_do_not_train():
+    group = [rollout("pass"), rollout("fail"), rollout("infrastructure"), rollout("fail", finished=False)]
+    assert select(group, CFG, 4).trains == [True, True, False, False]
+    assert select(group, GrpoConfig(samples=4, mask_overlong=False), 4).trains == [True, True, False, True]
+
+
+def test_a_group_of_correct_and_malformed_answers_is_dropped():
+    group = [rollout("pass"), rollout("error", malformed=True)] * 2
+    assert select(group, CFG, 4).signal == [False]
+    assert select(group, GrpoConfig(samples=4, drop_malformed_only=False), 4).signal == [True]
+
+
+def test_statistics_of_a_step():
+    group = [rollout("pass"), rollout("fail"), rollout("infrastructure"), rollout("fail", finished=False)]
+    found = statistics(group, select(group, CFG, 4))
+    assert found["reward"] == pytest.approx(1 / 3)  # of three verdicts
+    assert (found["groups"], found["groups_with_signal"], found["samples_trained"]) == (1, 1, 2)
+    assert (found["response_tokens"], found["finished"]) == (2.0, 0.75)
+    assert found["shares"]["infrastructure"] == 0.25
+
+
+def test_log_rows_hold_what_is_needed_to_judge_again():
+    group = [rollout("pass"), rollout("fail"), rollout("fail"), rollout("fail")]
+    rows = [json.loads(json.dumps(row)) for row in log_rows(group, select(group, CFG, 4), step=3, policy=2)]
+    assert len(rows) == 4
+    assert {"step", "task_id", "completion", "verdict", "tokens", "logprobs", "advantage"} <= set(rows[0])
+    assert rows[0]["step"] == 3

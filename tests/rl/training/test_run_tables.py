@@ -1,0 +1,176 @@
+"""The tables follow the journals: every row once, whatever was killed between a journal, a checkpoint and a commit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+from deltalake import DeltaTable
+
+from conf.errors import SeedbedError
+from rl import rescore
+from rl.problems import problem_set
+from rl.training.run_tables import RunLog
+from seedbed.queries.certify import hashes
+from seedbed.queries.explain import OTHER_TABLE_NAMES, status
+from seedbed.sandbox import Sandbox
+from seedbed.tables import writer
+from seedbed.tables.writer import TABLES
+
+SAMPLES = 4  # a step
+
+
+def test_the_names_that_are_inspected_are_those_that_are_written():
+    assert tuple(TABLES) == OTHER_TABLE_NAMES[2:]
+
+
+def journal_row(step: int, place: int) -> dict:
+    return {
+        "step": step,
+        "policy": step - 1,
+        "task_id": f"t{step % 3}",
+        "prompt": "Write f.",
+        "completion": f"def f(xs):\n    return {step * place}",
+        "verdict": "pass" if place == 0 else "fail",
+        "reason": "" if place == 0 else "AssertionError",
+        "reward": float(place == 0),
+        "advantage": 0.5,
+        "trains": True,
+        "finished": True,
+        "prompt_tokens": [1, 2],
+        "tokens": [3, step, place],
+        "logprobs": [-0.5, -1.25, -0.125],
+    }
+
+
+class Killed(BaseException):
+    pass
+
+
+def grpo(output: Path, steps: int, save_every: int, kill_at: int = -1) -> None:
+    """What rl.grpo does to journal, checkpoint and tables, killed at the kill_at-th of its writes."""
+    folder = output / "rl/grpo"
+    folder.mkdir(parents=True, exist_ok=True)
+    journal, checkpoint = folder / "rollouts.jsonl", folder / "latest"
+    writes = iter(range(10_000))
+
+    def write(work) -> None:
+        if next(writes) == kill_at:
+            raise Killed
+        work()
+
+    def save(journaled: list[str]) -> None:
+        journal.write_text("".join(journaled))
+
+    done = int(checkpoint.read_text()) if checkpoint.is_file() else 0
+    lines = journal.read_text().splitlines(keepends=True) if journal.is_file() else []
+    lines = [line for line in lines if json.loads(line)["step"] <= done]
+    log = RunLog(str(output), "grpo", {"settings": "s"})
+    if done == 0:
+        write(lambda: log.begin("problems", "rollouts"))
+    row = {"task_id": "t", "prompt": "p", "code": "c", "test_list": ["assert f([]) == 0"]}
+    write(lambda: log.problems({"train": [(row, problem_set.parse(row))]}))
+    write(lambda: save(lines))
+    write(lambda: log.rollouts_of_steps(journal, done))
+    for step in range(done + 1, steps + 1):
+        lines += [json.dumps(journal_row(step, place)) + "\n" for place in range(SAMPLES)]
+        write(lambda lines=lines: save(lines))
+        if step % save_every == 0 or step == steps:
+            write(lambda step=step: checkpoint.write_text(str(step)))
+            write(lambda step=step: log.rollouts_of_steps(journal, step))
+
+
+def test_a_run_that_is_killed_anywhere_ends_in_the_tables_of_an_undisturbed_one(tmp_path):
+    grpo(tmp_path / "whole", steps=7, save_every=2)
+    whole = hashes(str(tmp_path / "whole"), ("problems", "rollouts"))
+    rng = Random(1)
+    for trial in range(12):
+        output = tmp_path / f"part{trial}"
+        kills = 0
+        while True:
+            try:
+                grpo(output, steps=7, save_every=2, kill_at=rng.randrange(12) if kills < 4 else -1)
+                break
+            except Killed:
+                kills += 1
+        assert hashes(str(output), ("problems", "rollouts")) == whole
+    rows = writer.rows(tmp_path / "whole/tables/rollouts", TABLES["rollouts"].key)
+    assert len(rows) == 7 * SAMPLES
+    assert [(row["step"], row["place"]) for row in rows[:5]] == [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
+    assert (rows[5]["tokens"], rows[5]["logprobs"], rows[5]["policy"]) == ([3, 2, 1], [-0.5, -1.25, -0.125], 1)
+
+
+def test_a_run_that_begins_anew_takes_out_its_own_rows_and_leaves_the_other_stages(tmp_path):
+    out = str(tmp_path)
+    dpo = RunLog(out, "dpo", {"settings": "s"})
+    dpo.begin("rollouts", "pairs")
+    samples = [{**journal_row(0, place), "task_id": "t"} for place in range(6)]
+    dpo.samples(samples[:4])
+    dpo.samples(samples)
+    dpo.samples(samples)
+    dpo.pairs([{"task_id": "t", "prompt": "p", "chosen": "a", "rejected": "b", "verdict": "fail", "reason": "r"}])
+    grpo(tmp_path, steps=3, save_every=1)
+    for path in (tmp_path / "rl/grpo").iterdir():
+        path.unlink()  # as the refusal of other settings tells the user to
+    grpo(tmp_path, steps=2, save_every=1)
+    rows = writer.rows(tmp_path / "tables/rollouts", TABLES["rollouts"].key)
+    assert [row["stage"] for row in rows] == ["dpo"] * 6 + ["grpo"] * 2 * SAMPLES
+    assert len(writer.rows(tmp_path / "tables/pairs", ["place"])) == 1
+    before = DeltaTable(tmp_path / "tables/rollouts").version() - 3  # two steps and the beginning
+    assert len(DeltaTable(tmp_path / "tables/rollouts", version=before).to_pyarrow_table()) == 6 + 3 * SAMPLES
+
+
+def test_commits_carry_the_lineage_and_status_knows_the_tables(tmp_path):
+    grpo(tmp_path, steps=1, save_every=1)
+    log = RunLog(str(tmp_path), "sft", {"settings": "x"}, [tmp_path / "tables/rollouts", tmp_path / "a.jsonl"])
+    log.begin("problems")
+    newest = json.loads(DeltaTable(tmp_path / "tables/problems").history(1)[0]["userMetadata"])
+    assert newest["job"] == "rl.sft"
+    assert newest["inputs"] == {"rollouts": 1}
+    assert newest["params"] == {"settings": "x"}
+    assert [line.split()[:3] for line in status(str(tmp_path)).splitlines()[-2:]] == [
+        ["problems", "1", "2"],
+        ["rollouts", "4", "1"],
+    ]
+
+
+def test_rescore_reads_the_tables(tmp_path):
+    log = RunLog(str(tmp_path), "grpo", {})
+    row = {
+        "task_id": "t",
+        "prompt": "Sum.",
+        "code": "def f(xs):\n    return sum(xs)",
+        "test_list": ["assert f([1, 2]) == 3"],
+    }
+    log.problems({"train": [(row, problem_set.parse(row))]})
+    RunLog(str(tmp_path), "dpo", {}).problems({"train": [(row, problem_set.parse(row))]})
+    log.samples(
+        [
+            {"task_id": "t", "completion": row["code"], "verdict": "pass", "reason": ""},
+            {"task_id": "t", "completion": "def f(xs):\n    return 3", "verdict": "fail", "reason": "an older sandbox"},
+        ]
+    )
+    [known] = problem_set.read(tmp_path / "tables/problems")
+    assert known.code == row["code"]
+    with Sandbox(1) as sandbox:
+        [changed] = rescore.rescore(rescore.read(tmp_path / "tables/rollouts"), {"t": known}, sandbox)
+    assert (changed["place"], changed["before"], changed["after"]) == (1, "fail", "pass")
+
+
+def test_two_stages_with_different_tests_under_one_name_are_not_mixed(tmp_path):
+    for stage, expected in (("sft", 3), ("grpo", 4)):
+        row = {"task_id": "t", "prompt": "p", "code": "c", "test_list": [f"assert f([1, 2]) == {expected}"]}
+        RunLog(str(tmp_path), stage, {}).problems({"train": [(row, problem_set.parse(row))]})
+    with pytest.raises(SeedbedError, match="'t' stands there twice"):
+        problem_set.read(tmp_path / "tables/problems")
+
+
+def test_a_disk_that_is_full_is_told_with_the_table(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError("No space left on device (os error 28)")
+
+    monkeypatch.setattr(writer, "write_deltalake", full)
+    with pytest.raises(SeedbedError, match=r"table rollouts at .* cannot be written: No space left"):
+        RunLog(str(tmp_path), "grpo", {}).samples([{}])

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conf.errors import SeedbedError
+from seedbed.sandbox import Verdict, jsonl
+from seedbed.sandbox.__main__ import main
+
+PROBLEMS = [
+    {"task_id": "a", "prompt": "def f(x):\n", "entry_point": "f", "test": "def check(f):\n    assert f(1) == 2\n"},
+    {"task_id": 2, "test_list": ["assert g() == 3"]},
+    {"task_id": "io", "inputs": ["5\n"], "outputs": ["25\n"]},
+]
+SAMPLES = [
+    {"task_id": "io", "completion": "print(int(input()) ** 2)"},
+    {"task_id": "a", "completion": "    return 2\n"},
+    {"task_id": "a", "completion": "    return 3\n"},
+    {"task_id": 2, "completion": "def g(): return '\udcff'"},
+    {"task_id": 2, "completion": "def g(): return '\0'"},
+    {"task_id": 2, "completion": "def g(): return 3"},
+    {"task_id": "a", "completion": "    return '" + "\\ud800" + "'\n"},
+]
+
+
+def lines(path: Path, rows: list[Any]) -> Path:
+    text = "".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows)
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+def run(folder: Path, problems: Path, samples: Path, *more: str) -> list[dict[str, Any]]:
+    out = folder / "deep" / "v.jsonl"
+    assert main(["run", f"--problems={problems}", f"--samples={samples}", f"--out={out}", "--workers=1", *more]) == 0
+    assert [path.name for path in out.parent.iterdir()] == ["v.jsonl"]
+    return [json.loads(line) for line in out.read_text().splitlines()]
+
+
+def test_a_row_comes_out_for_each_sample_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    problems, samples = lines(tmp_path / "p.jsonl.gz", PROBLEMS), lines(tmp_path / "s.jsonl", [*SAMPLES, "\n"])
+    rows = run(tmp_path, problems, samples)
+    assert [row["task_id"] for row in rows] == ["io", "a", "a", 2, 2, 2, "a"]
+    assert [row["verdict"] for row in rows] == ["pass", "pass", "fail", "error", "error", "pass", "fail"]
+    assert list(rows[0]) == [field.name for field in fields(Verdict)]
+    assert {(row["cpu_limit_seconds"], row["weakened"]) for row in rows} == {(5.0, "")}
+    said = capsys.readouterr()
+    assert "pass                  3   42.86%" in said.out
+    assert "7/7" in said.err
+
+
+@pytest.mark.parametrize(
+    ("problems", "samples", "said"),
+    [
+        ([*PROBLEMS, PROBLEMS[0]], [], r"p.jsonl:4 repeats task_id 'a' of line 1"),
+        (PROBLEMS, [SAMPLES[0], {"task_id": "z", "completion": ""}], r"s.jsonl:2 is a sample of task 'z'"),
+        (PROBLEMS, [SAMPLES[0], '{"task_id": \n'], r"s.jsonl:2 is not JSON"),
+        (PROBLEMS, [{"completion": ""}], r"s.jsonl:1 has no `task_id`"),
+        (PROBLEMS, ["[1]\n"], r"s.jsonl:1 has no `task_id`"),
+        (["\x00\n"], [], r"p.jsonl:1 is not JSON"),
+        (PROBLEMS, [{"task_id": "a"}], r"completion = None"),
+    ],
+)
+def test_bad_input_names_its_line_and_writes_nothing(
+    tmp_path: Path, problems: list[Any], samples: list[Any], said: str
+) -> None:
+    with pytest.raises(SeedbedError, match=said):
+        run(tmp_path, lines(tmp_path / "p.jsonl", problems), lines(tmp_path / "s.jsonl", samples))
+    assert not (tmp_path / "deep").exists()
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(SeedbedError, match=r"There is no file .*nowhere.jsonl"):
+        run(tmp_path, tmp_path / "nowhere.jsonl", tmp_path / "s.jsonl")
+    broken = tmp_path / "p.jsonl.gz"
+    broken.write_bytes(gzip.compress(b'{"task_id": 1}\n')[:-9])
+    with pytest.raises(SeedbedError, match="not a whole gzip file"):
+        run(tmp_path, broken, tmp_path / "s.jsonl")
+    with pytest.raises(SeedbedError, match="workers 0 must be at least 1"):
+        run(tmp_path, tmp_path, tmp_path, "--workers=0")
+
+
+def test_output_that_fails_half_way_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "v.jsonl.gz"
+    jsonl.write(path, [{"task_id": 1}])
+    before = path.read_bytes()
+
+    def rows() -> Any:
+        yield {"task_id": 2}
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jsonl.write(path, rows())
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["v.jsonl.gz"]
+    assert list(jsonl.read(path)) == [(1, {"task_id": 1})]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SeedbedError, match="cannot be written"):
+        jsonl.write(tmp_path / "file" / "v.jsonl", [])
+
+
+def test_check_shows_each_primitive(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 0
+    said = capsys.readouterr().out
+    for name in ("user namespace", "pid namespace", "net namespace", "seccomp filter", "Landlock", "the whole sandbox"):
+        assert name in said
