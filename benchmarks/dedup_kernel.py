@@ -1,13 +1,16 @@
-"""MinHash from text to signatures: our kernel against datasketch (xxh32) and rensa, in one run on the same bytes.
+"""MinHash from text to signatures: our kernel against datasketch (xxh32) and rensa, in one run on
+the same bytes.
 
     python benchmarks/dedup_kernel.py output=DIR [megabytes=40] [rounds=5] [peers=PYTHON]
 
-DIR is a finished run, whose `contents` give the text. `peers` is the Python of a virtual environment that holds the peers:
+DIR is a finished run, whose `contents` give the text. `peers` is the Python of a virtual
+environment that holds the peers:
 
     python -m venv peers && peers/bin/pip install "datasketch==2.0.0" rensa xxhash numpy pyarrow polars
 
-All tokenize by [A-Za-z0-9_]+ into 5-token shingles and make signatures of 256 permutations. Each contestant is a process of
-its own and they take turns, round by round, so that a busy machine slows all alike; CPU seconds count, not wall seconds.
+All tokenize by [A-Za-z0-9_]+ into 5-token shingles and make signatures of 256 permutations. Each
+contestant is a process of its own and they take turns, round by round, so that a busy machine slows
+all alike; CPU seconds count, not wall seconds.
 """
 
 from __future__ import annotations
@@ -43,7 +46,11 @@ def datasketch(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
     def sign() -> None:
         for text in documents:
             sketch = MinHash(
-                num_perm=NUM_PERM, seed=1, hashfunc=base.hashfunc, permutations=base.permutations, scheme=base.scheme
+                num_perm=NUM_PERM,
+                seed=1,
+                hashfunc=base.hashfunc,
+                permutations=base.permutations,
+                scheme=base.scheme,
             )
             sketch.update_batch([shingle.encode() for shingle in shingles(text)])
 
@@ -55,11 +62,15 @@ def rensa(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
     from rensa import RMinHash
 
     documents = texts.to_pylist()
-    return lambda: RMinHash.digest_matrix_from_token_sets([list(shingles(t)) for t in documents], NUM_PERM, 1).to_rows()
+    return lambda: RMinHash.digest_matrix_from_token_sets(
+        [list(shingles(t)) for t in documents], NUM_PERM, 1
+    ).to_rows()
 
 
 def rensa_flat(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
-    """Its entry point for ready hashes, fed by polars: tokens hashed in Rust, shingles as a polynomial in numpy."""
+    """Its entry point for ready hashes, fed by polars: tokens hashed in Rust, shingles as a
+    polynomial in numpy.
+    """
     import numpy as np
     import polars
     from rensa import RMinHash
@@ -69,7 +80,8 @@ def rensa_flat(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
 
     def sign() -> None:
         tokens = series.str.extract_all(r"[A-Za-z0-9_]+")
-        counts = np.maximum(tokens.list.len().to_numpy().astype(np.int64), 1)  # explode leaves a null for an empty list
+        # explode leaves a null for an empty list
+        counts = np.maximum(tokens.list.len().to_numpy().astype(np.int64), 1)
         hashes = np.concatenate([tokens.explode().hash(7).to_numpy(), np.zeros(SHINGLE, np.uint64)])
         length = len(hashes) - SHINGLE
         rolled = sum(hashes[j : j + length] * power for j, power in enumerate(powers))
@@ -77,7 +89,9 @@ def rensa_flat(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
         begins = np.repeat(np.cumsum(counts) - counts, counts)
         inside = np.arange(length) - begins < np.repeat(shingled, counts)
         offsets = np.concatenate([[0], np.cumsum(shingled)]).astype(np.uint64)
-        RMinHash.digest_matrix_from_flat_token_hashes(rolled[inside], offsets, NUM_PERM, 1).to_rows()
+        RMinHash.digest_matrix_from_flat_token_hashes(
+            rolled[inside], offsets, NUM_PERM, 1
+        ).to_rows()
 
     return sign
 
@@ -86,7 +100,10 @@ def shingles(text: str) -> set[str]:
     import re
 
     words = re.findall(r"[A-Za-z0-9_]+", text)
-    return {" ".join(words[i : i + SHINGLE]) for i in range(max(len(words) - SHINGLE + 1, min(len(words), 1)))}
+    return {
+        " ".join(words[i : i + SHINGLE])
+        for i in range(max(len(words) - SHINGLE + 1, min(len(words), 1)))
+    }
 
 
 def contestant(name: str, sample: str) -> None:
@@ -94,7 +111,9 @@ def contestant(name: str, sample: str) -> None:
     import pyarrow as pa
 
     texts = pa.ipc.open_file(sample).read_all()["text"].combine_chunks()
-    sign = {"ours": ours, "datasketch": datasketch, "rensa": rensa, "rensa, flat": rensa_flat}[name](texts)
+    sign = {"ours": ours, "datasketch": datasketch, "rensa": rensa, "rensa, flat": rensa_flat}[
+        name
+    ](texts)
     for _ in sys.stdin:
         started = time.process_time()
         sign()
@@ -151,7 +170,8 @@ def main(argv: list[str]) -> None:
                 child.stdin.write("go\n")  # type: ignore[union-attr]
                 child.stdin.flush()  # type: ignore[union-attr]
                 spent = float(child.stdout.readline())  # type: ignore[union-attr]
-                if turn:  # the first warms up: numba compiles
+                # the first warms up: numba compiles
+                if turn:
                     seconds[name].append(spent)
         for child in children.values():
             child.stdin.close()  # type: ignore[union-attr]

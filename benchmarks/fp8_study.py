@@ -1,10 +1,11 @@
-"""What FP8 costs in loss: one small model, the same data and order, trained in bf16 and in every emulated recipe.
+"""What FP8 costs in loss: one small model, the same data and order, trained in bf16 and in every
+emulated recipe.
 
     python benchmarks/fp8_study.py --output runs/demo [--config conf/pretrain/demo.yaml] [--steps 250] [--save study.json]
 
-Reads DIR/tokens of a curated run and writes nothing there. One process; the layout of the config is ignored. Prints, for each
-recipe, the validation loss and its gap to bf16's, the mean gap of the training loss over the last fifth of the steps, and the
-guard's lowest gradient cosine.
+Reads DIR/tokens of a curated run and writes nothing there. One process; the layout of the config is
+ignored. Prints, for each recipe, the validation loss and its gap to bf16's, the mean gap of the
+training loss over the last fifth of the steps, and the guard's lowest gradient cosine.
 """
 
 from __future__ import annotations
@@ -44,13 +45,17 @@ VARIANTS = {
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", required=True, metavar="DIR")
     parser.add_argument("--config", default="conf/pretrain/demo.yaml", metavar="FILE")
     parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--save", metavar="FILE", help="every loss, as JSON")
     args = parser.parse_args(argv)
-    cfg = load(PretrainConfig, args.config, [f"output={args.output}", f"schedule.steps={args.steps}"])
+    cfg = load(
+        PretrainConfig, args.config, [f"output={args.output}", f"schedule.steps={args.steps}"]
+    )
     processes.start(ParallelConfig(), cfg.seed)
     runs: dict[str, dict[str, Any]] = {}
     for name, (dtype, fp8) in VARIANTS.items():
@@ -66,13 +71,22 @@ def train(cfg: PretrainConfig, name: str) -> dict[str, Any]:
     """losses (one a step), val_loss after the last, cosines: the guard's lowest at each look."""
     manifest = read_manifest(Path(cfg.output) / "tokens")
     with tempfile.TemporaryDirectory() as index:
-        corpora = [Corpus(manifest, split, cfg.model.seq_length, cfg.seed, Path(index)) for split in ("train", "val")]
-        state = step.build(cfg.model, manifest.vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed, cfg.fp8)
+        corpora = [
+            Corpus(manifest, split, cfg.model.seq_length, cfg.seed, Path(index))
+            for split in ("train", "val")
+        ]
+        state = step.build(
+            cfg.model, manifest.vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed, cfg.fp8
+        )
         losses, cosines = [], []
         for number in tqdm(range(cfg.schedule.steps), desc=name, leave=False, mininterval=5):
-            batches = micro_batches(corpora[0], number * cfg.batch.total, cfg.batch.total, cfg.batch)
+            batches = micro_batches(
+                corpora[0], number * cfg.batch.total, cfg.batch.total, cfg.batch
+            )
             if cfg.fp8.on and number % GUARD_EVERY == 0:
-                cosines.append(min(fp8_guard.cosines(state, batches[0], step.language_model_loss).values()))
+                cosines.append(
+                    min(fp8_guard.cosines(state, batches[0], step.language_model_loss).values())
+                )
             lr = learning_rate(number, cfg.optim, cfg.schedule)
             losses.append(step.train_step(state, batches, step.language_model_loss, lr).loss)
         held = micro_batches(corpora[1], 0, 8 * cfg.batch.total, cfg.batch)
@@ -85,7 +99,10 @@ def train(cfg: PretrainConfig, name: str) -> dict[str, Any]:
 
 def row(name: str, run: dict[str, Any], bf16: dict[str, Any]) -> str:
     tail = len(run["losses"]) // 5 or 1
-    gap = sum(a - b for a, b in zip(run["losses"][-tail:], bf16["losses"][-tail:], strict=True)) / tail
+    gap = (
+        sum(a - b for a, b in zip(run["losses"][-tail:], bf16["losses"][-tail:], strict=True))
+        / tail
+    )
     cosine = f"{min(run['cosines']):.4f}" if run["cosines"] else "-"
     return (
         f"{name:<30} val {run['val_loss']:.4f} ({run['val_loss'] - bf16['val_loss']:+.4f})  "
@@ -93,5 +110,6 @@ def row(name: str, run: dict[str, Any], bf16: dict[str, Any]) -> str:
     )
 
 
-if __name__ == "__main__":  # the guard matters: the checkpoint writer's module may be imported again
+# the guard matters: the checkpoint writer's module may be imported again
+if __name__ == "__main__":
     run_cli(main, sys.argv[1:])

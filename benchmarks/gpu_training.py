@@ -1,9 +1,11 @@
-"""Training steps on GPUs: tokens a second and model FLOP/s of one shape, in bf16 and in every FP8 recipe that the device takes.
+"""Training steps on GPUs: tokens a second and model FLOP/s of one shape, in bf16 and in every FP8
+recipe that the device takes.
 
     torchrun --nproc-per-node 1 benchmarks/gpu_training.py [--shape 1b|8b-slice] [--micro 2] [--steps 12]
 
-All variants run one after the other in one process group, on random tokens, with the real optimizer; the first steps of each
-are left out. With Transformer Engine installed its layers are measured beside megatron-core's own.
+All variants run one after the other in one process group, on random tokens, with the real
+optimizer; the first steps of each are left out. With Transformer Engine installed its layers are
+measured beside megatron-core's own.
 """
 
 from __future__ import annotations
@@ -26,16 +28,26 @@ from megatron_train.training import step
 
 # Llama-3.2-1B's shape, and four layers of Seed-Coder-8B with its whole vocabulary.
 SHAPES = {
-    "1b": (ModelConfig(layers=16, hidden=2048, ffn=8192, heads=32, kv_heads=8, seq_length=4096), 32_768),
-    "8b-slice": (ModelConfig(layers=4, hidden=4096, ffn=14336, heads=32, kv_heads=8, seq_length=8192), 155_136),
+    "1b": (
+        ModelConfig(layers=16, hidden=2048, ffn=8192, heads=32, kv_heads=8, seq_length=4096),
+        32_768,
+    ),
+    "8b-slice": (
+        ModelConfig(layers=4, hidden=4096, ffn=14336, heads=32, kv_heads=8, seq_length=8192),
+        155_136,
+    ),
 }
 WARMUP = 4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--shape", choices=SHAPES, default="1b")
-    parser.add_argument("--micro", type=int, default=2, help="sequences a micro-batch; one micro-batch a step")
+    parser.add_argument(
+        "--micro", type=int, default=2, help="sequences a micro-batch; one micro-batch a step"
+    )
     parser.add_argument("--steps", type=int, default=12)
     args = parser.parse_args()
     model, vocab_size = SHAPES[args.shape]
@@ -70,7 +82,9 @@ def variants() -> list[tuple[str, Fp8Config, bool]]:
     return rows
 
 
-def measure(model: ModelConfig, vocab_size: int, fp8: Fp8Config, micro: int, steps: int) -> tuple[float, int]:
+def measure(
+    model: ModelConfig, vocab_size: int, fp8: Fp8Config, micro: int, steps: int
+) -> tuple[float, int]:
     """(median seconds a step, peak bytes allocated)."""
     torch.cuda.reset_peak_memory_stats()
     state = step.build(model, vocab_size, ParallelConfig(), OptimConfig(), "bf16", seed=1, fp8=fp8)
@@ -93,9 +107,13 @@ def measure(model: ModelConfig, vocab_size: int, fp8: Fp8Config, micro: int, ste
 
 
 def flops_per_token(model: ModelConfig, vocab_size: int) -> float:
-    """6 a parameter of every matrix, and 6 * layers * hidden * seq_length for causal attention, half of the square
-    (PaLM, arXiv 2204.02311 App. B, halved)."""
-    matrices = model.hidden * model.hidden * (2 + 2 * model.kv_heads / model.heads) + 3 * model.hidden * model.ffn
+    """6 a parameter of every matrix, and 6 * layers * hidden * seq_length for causal attention,
+    half of the square (PaLM, arXiv 2204.02311 App. B, halved).
+    """
+    matrices = (
+        model.hidden * model.hidden * (2 + 2 * model.kv_heads / model.heads)
+        + 3 * model.hidden * model.ffn
+    )
     parameters = model.layers * matrices + vocab_size * model.hidden
     return 6 * parameters + 6 * model.layers * model.hidden * model.seq_length
 

@@ -1,10 +1,11 @@
-"""Layouts on up to eight processes, each against one process: largest differences of losses and gradients, and the time to know.
+"""Layouts on up to eight processes, each against one process: largest differences of losses and
+gradients, and the time to know.
 
     python -m benchmarks.layouts [--config conf/pretrain/seed_coder_8b.yaml] [--processes 8]
 
-Every row is one `python -m megatron_train verify_layout`: five steps in fp32 of the config's model, shrunk, with uneven loss
-masks, an all-masked context-parallel shard, document borders inside chunks and a checkpoint in between. Differences are relative
-to the largest value of a tensor.
+Every row is one `python -m megatron_train verify_layout`: five steps in fp32 of the config's model,
+shrunk, with uneven loss masks, an all-masked context-parallel shard, document borders inside chunks
+and a checkpoint in between. Differences are relative to the largest value of a tensor.
 """
 
 from __future__ import annotations
@@ -35,20 +36,38 @@ LAYOUTS: list[tuple[dict[str, int | bool | str], int]] = [
     ({"pp": 4}, 1),
     ({"tp": 2, "cp": 2, "sequence_parallel": True, "distributed_optimizer": True}, 2),
     ({"tp": 2, "pp": 2, "cp": 2}, 1),
-    ({"tp": 2, "pp": 2, "vpp": 2, "distributed_optimizer": True, "overlap": True, "recompute": "full"}, 2),
+    (
+        {
+            "tp": 2,
+            "pp": 2,
+            "vpp": 2,
+            "distributed_optimizer": True,
+            "overlap": True,
+            "recompute": "full",
+        },
+        2,
+    ),
 ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", default="conf/pretrain/seed_coder_8b.yaml")
     parser.add_argument("--processes", type=int, default=8, help="leave out layouts of more")
     args = parser.parse_args()
-    print("| layout | processes | loss | gradients | weights after 5 steps | CPU seconds, wall seconds |")
+    print(
+        "| layout | processes | loss | gradients | weights after 5 steps | CPU seconds, wall seconds |"
+    )
     print("|---|---|---|---|---|---|")
     for settings, dp in LAYOUTS:
         changes = {**asdict(ParallelConfig()), **settings}
-        cfg = load(PretrainConfig, args.config, [f"parallel.{key}={_yaml(value)}" for key, value in changes.items()])
+        cfg = load(
+            PretrainConfig,
+            args.config,
+            [f"parallel.{key}={_yaml(value)}" for key, value in changes.items()],
+        )
         p = cfg.parallel
         processes = p.tp * p.pp * p.cp * dp
         if processes > args.processes:
@@ -56,7 +75,8 @@ def main() -> None:
         began, used = time.perf_counter(), _children()
         rows = verify(shrink(cfg, dp), dp)
         worst = [
-            max(row.difference for row in rows if row.what.startswith(kind)) for kind in ("loss", "grad", "weight")
+            max(row.difference for row in rows if row.what.startswith(kind))
+            for kind in ("loss", "grad", "weight")
         ]
         cells = [f"{value:.1e}" for value in worst]
         name = ", ".join(f"{key} {_yaml(value)}" for key, value in settings.items())

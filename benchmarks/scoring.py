@@ -1,11 +1,13 @@
-"""Candidates for the scorer, side by side on the labels of a finished run: errors by cross-validation over repositories.
+"""Candidates for the scorer, side by side on the labels of a finished run: errors by
+cross-validation over repositories.
 
     python benchmarks/scoring.py output=runs/demo [--lm FOLDER]
 
-output: a run whose tables hold contents, files and labels. --lm: a Hugging Face folder whose frozen hidden states are tried
-too, computed once a file (SmolLM2-135M: about 6 CPU-minutes). Every candidate sees the same folds; the last table holds out
-whole languages instead, which is the nearest these labels come to files of another kind. Settings were chosen on the same folds
-and rounded to what is flat around the best, so all figures are a little optimistic alike.
+output: a run whose tables hold contents, files and labels. --lm: a Hugging Face folder whose frozen
+hidden states are tried too, computed once a file (SmolLM2-135M: about 6 CPU-minutes). Every
+candidate sees the same folds; the last table holds out whole languages instead, which is the
+nearest these labels come to files of another kind. Settings were chosen on the same folds and
+rounded to what is flat around the best, so all figures are a little optimistic alike.
 """
 
 from __future__ import annotations
@@ -26,15 +28,21 @@ from seedbed.queries.explain import TABLE_NAMES
 from seedbed.tables.reader import DeltaReader
 from spark_jobs.quality.structural_scorer import ROBUST, quality_of, targets
 
-Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # training x, training y, test x -> test predictions
-WIDTH, PENALTY = 0.5, 0.03  # what fit_scorer chooses on the shipped labels
+# training x, training y, test x -> test predictions
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+# what fit_scorer chooses on the shipped labels
+WIDTH, PENALTY = 0.5, 0.03
 GRAM_BUCKETS = 1 << 14
-LAYER = 14  # of 30: the best of 8, 10, 14, 18, 20, 24, 26 and 30 in MAE
-WINDOW = 256  # leading tokens, the default of train_scorer
+# of 30: the best of 8, 10, 14, 18, 20, 24, 26 and 30 in MAE
+LAYER = 14
+# leading tokens, the default of train_scorer
+WINDOW = 256
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("output", metavar="output=DIR")
     parser.add_argument("--lm", metavar="FOLDER")
     args = parser.parse_args()
@@ -71,36 +79,60 @@ def main() -> None:
             "rule + token n-grams": held_out(grams, dual_ridge, marked),
         }
         shipped = found["rule + two stages of it (ships)"]
-        found["mean of the last with the shipped one"] = (shipped + found["rule + token n-grams"]) / 2
+        found["mean of the last with the shipped one"] = (
+            shipped + found["rule + token n-grams"]
+        ) / 2
         if middle is not None:
             found["LM, last token, ridge"] = held_out(last, dual_ridge, nothing)
             found["rule + LM, last token, ridge"] = held_out(last, dual_ridge, marked)
             found["rule + LM, mean of a middle layer"] = held_out(middle, dual_ridge, marked)
-            found["20% of the last + 80% shipped"] = 0.2 * found["rule + LM, mean of a middle layer"] + 0.8 * shipped
+            found["20% of the last + 80% shipped"] = (
+                0.2 * found["rule + LM, mean of a middle layer"] + 0.8 * shipped
+            )
             both = np.hstack([x, components(middle)])
             found["shipped on features + 16 of the LM's"] = held_out(both, two_stages, marked)
         return found
 
-    print(f"{len(rows)} labels, {len(set(repos))} repositories, {marked.sum()} files marked as generated")
+    print(
+        f"{len(rows)} labels, {len(set(repos))} repositories, {marked.sum()} files marked as generated"
+    )
     print(f"of which labelled 0: {(score[marked] == 0).sum()}\n")
     by_repo = candidates(regression.group_folds(repos, 10))
     print(header("held out: repositories"))
     for name, predicted in by_repo.items():
         print(line(name, score, predicted, repos))
-    second = np.array([np.nan if row["second_score"] is None else row["second_score"] for row in rows])
+    second = np.array(
+        [np.nan if row["second_score"] is None else row["second_score"] for row in rows]
+    )
     twice = ~np.isnan(second)
-    print(line(f"oracle, second reading ({twice.sum()})", score[twice], second[twice], list(np.array(repos)[twice])))
+    print(
+        line(
+            f"oracle, second reading ({twice.sum()})",
+            score[twice],
+            second[twice],
+            list(np.array(repos)[twice]),
+        )
+    )
     shipped = by_repo["rule + two stages of it (ships)"]
-    print(line("shipped on the same files", score[twice], shipped[twice], list(np.array(repos)[twice])))
+    print(
+        line(
+            "shipped on the same files", score[twice], shipped[twice], list(np.array(repos)[twice])
+        )
+    )
 
     names = np.array([str(language) for language in languages])
     by_language = candidates(np.unique(names, return_inverse=True)[1])
-    judged = {"shipped": shipped, "shipped, language held out": by_language["rule + two stages of it (ships)"]}
+    judged = {
+        "shipped": shipped,
+        "shipped, language held out": by_language["rule + two stages of it (ships)"],
+    }
     if args.lm:
         judged["rule + LM, mean of a middle layer"] = by_repo["rule + LM, mean of a middle layer"]
     for title, predicted in judged.items():
         print("\n" + header(f"by language: {title}"))
-        for name, count in sorted(zip(*np.unique(names, return_counts=True), strict=True), key=lambda item: -item[1]):
+        for name, count in sorted(
+            zip(*np.unique(names, return_counts=True), strict=True), key=lambda item: -item[1]
+        ):
             print(line(f"{name} ({count})", score[names == name], predicted[names == name]))
 
     print("\n" + header("held out: languages"))
@@ -109,15 +141,17 @@ def main() -> None:
 
 
 def header(title: str) -> str:
-    return (
-        f"{title:<42}{'MAE':>6} {'95%':>11}{'cMAE':>7} {'95%':>11}{'Spearman':>10}{'within 1':>10}{'zeros found':>13}"
-    )
+    return f"{title:<42}{'MAE':>6} {'95%':>11}{'cMAE':>7} {'95%':>11}{'Spearman':>10}{'within 1':>10}{'zeros found':>13}"
 
 
-def line(name: str, score: np.ndarray, predicted: np.ndarray, groups: list[str] | None = None) -> str:
+def line(
+    name: str, score: np.ndarray, predicted: np.ndarray, groups: list[str] | None = None
+) -> str:
     m = agreement(score, predicted)
     spans = intervals(score, predicted, groups) if groups else {}
-    told = {key: f"{spans[key][0]:.2f}-{spans[key][1]:.2f}" if spans else "" for key in ("mae", "cmae")}
+    told = {
+        key: f"{spans[key][0]:.2f}-{spans[key][1]:.2f}" if spans else "" for key in ("mae", "cmae")
+    }
     return (
         f"{name:<42}{m['mae']:>6.2f} {told['mae']:>11}{m['cmae']:>7.2f} {told['cmae']:>11}{m['spearman']:>10.2f}"
         f"{m['within_1']:>10.0%}{m['zero_recall']:>13.0%}"
@@ -135,20 +169,32 @@ def linear(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 def two_stages(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
     scale = np.pad(structure.SCALES, (0, x.shape[1] - len(structure.SCALES)), constant_values=1.0)
-    return quality_of(regression.fit(x, targets(y * 10), WIDTH, PENALTY, scale, ROBUST).predict(test))
+    return quality_of(
+        regression.fit(x, targets(y * 10), WIDTH, PENALTY, scale, ROBUST).predict(test)
+    )
 
 
 def dual_ridge(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Linear ridge for more features than rows; the penalty is the mean squared length of a row."""
     centre = x.mean(axis=0)
-    spread = np.where((s := x.std(axis=0)) > 0, s, 1.0) if x.shape[1] < 10_000 else 1.0  # counts are scaled already
+    # counts are scaled already
+    spread = np.where((s := x.std(axis=0)) > 0, s, 1.0) if x.shape[1] < 10_000 else 1.0
     a, b = (x - centre) / spread, (test - centre) / spread
     gram = a @ a.T
-    return b @ (a.T @ np.linalg.solve(gram + np.trace(gram) / len(gram) * np.eye(len(gram)), y - y.mean())) + y.mean()
+    return (
+        b
+        @ (
+            a.T
+            @ np.linalg.solve(gram + np.trace(gram) / len(gram) * np.eye(len(gram)), y - y.mean())
+        )
+        + y.mean()
+    )
 
 
 def token_grams(texts: pa.Array) -> np.ndarray:
-    """n x GRAM_BUCKETS: hashed counts of tokens and pairs of tokens, their square roots scaled to length 1."""
+    """n x GRAM_BUCKETS: hashed counts of tokens and pairs of tokens, their square roots scaled to
+    length 1.
+    """
     out = np.zeros((len(texts), GRAM_BUCKETS), np.float32)
     for row, text in enumerate(texts.to_pylist()):
         tokens = re.findall(r"\w+|[^\w\s]", text[:50_000])
@@ -159,13 +205,16 @@ def token_grams(texts: pa.Array) -> np.ndarray:
 
 
 def components(states: np.ndarray, count: int = 16) -> np.ndarray:
-    """n x count: the first principal components, of unit variance. No label enters, so all rows may."""
+    """n x count: the first principal components, of unit variance. No label enters, so all rows
+    may.
+    """
     centred = (states - states.mean(axis=0)) / np.maximum(states.std(axis=0), 1e-9)
     return np.linalg.svd(centred, full_matrices=False)[0][:, :count] * np.sqrt(len(states))
 
 
 def frozen_states(folder: str, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Two of n x hidden, of the first WINDOW tokens: layer LAYER's mean, and the last token after the last layer.
+    """Two of n x hidden, of the first WINDOW tokens: layer LAYER's mean, and the last token after
+    the last layer.
 
     The second is what train_scorer's head reads.
     """
@@ -175,7 +224,10 @@ def frozen_states(folder: str, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]
 
     model = AutoModel.from_pretrained(folder, dtype=torch.bfloat16).eval()
     tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
-    ids = [tokenizer.encode(t[: 16 * WINDOW], add_special_tokens=False).ids[:WINDOW] or [0] for t in texts.to_pylist()]
+    ids = [
+        tokenizer.encode(t[: 16 * WINDOW], add_special_tokens=False).ids[:WINDOW] or [0]
+        for t in texts.to_pylist()
+    ]
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     middle, last = (np.zeros((len(ids), model.config.hidden_size)) for _ in range(2))
     with torch.inference_mode():
@@ -183,7 +235,9 @@ def frozen_states(folder: str, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]
             batch = order[i : i + 8]
             width = max(len(ids[j]) for j in batch)
             tokens = torch.tensor([ids[j] + [0] * (width - len(ids[j])) for j in batch])
-            states = model(input_ids=tokens, use_cache=False, output_hidden_states=True).hidden_states
+            states = model(
+                input_ids=tokens, use_cache=False, output_hidden_states=True
+            ).hidden_states
             for place, j in enumerate(batch):
                 middle[j] = states[LAYER][place, : len(ids[j])].float().mean(dim=0).numpy()
                 last[j] = states[-1][place, len(ids[j]) - 1].float().numpy()

@@ -1,12 +1,15 @@
-"""Prompts a CPU-second: the language-model scorer against vLLM alone and against transformers, and what a student saves.
+"""Prompts a CPU-second: the language-model scorer against vLLM alone and against transformers, and
+what a student saves.
 
     python benchmarks/scoring_speed.py output=runs/demo --scorer runs/demo/scorers/language_model [--contents 400] [--rounds 3]
 
-All read the same leading windows of the same contents from memory, one thread, float32: contents of least hash, no two with
-the same window (ours would score it once). Ours starts from Arrow text: tokenizing, sorting and clipping are in its time.
-"vLLM alone" is the same engine, given the token ids that were made before, in the same order of length; from text it
-tokenizes itself, cut to as many tokens. transformers gets padded batches of like length of the ids made before, in two sizes.
-Rounds are interleaved and CPU time is counted, since the machine may be shared, wall time beside it; the median ratio is printed.
+All read the same leading windows of the same contents from memory, one thread, float32: contents of
+least hash, no two with the same window (ours would score it once). Ours starts from Arrow text:
+tokenizing, sorting and clipping are in its time. "vLLM alone" is the same engine, given the token
+ids that were made before, in the same order of length; from text it tokenizes itself, cut to as
+many tokens. transformers gets padded batches of like length of the ids made before, in two sizes.
+Rounds are interleaved and CPU time is counted, since the machine may be shared, wall time beside
+it; the median ratio is printed.
 """
 
 from __future__ import annotations
@@ -34,9 +37,13 @@ BATCH = 64
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("output", metavar="output=DIR")
-    parser.add_argument("--scorer", required=True, help="a folder written by megatron_train.train_scorer")
+    parser.add_argument(
+        "--scorer", required=True, help="a folder written by megatron_train.train_scorer"
+    )
     parser.add_argument("--contents", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
@@ -46,17 +53,28 @@ def main() -> None:
     )
     settings = scorers.resolve(ScoreSettings(scorer=args.scorer, batch_size=BATCH), output)
     ours: Any = scorers.load(settings, scorers.version_of(settings))
-    first = {tuple(window): row for row in reversed(rows) for window in ours.windows_of(row["text"])}
-    print(f"{len(rows)} contents have {len(first)} windows that differ; the others are not scored twice")
-    chosen = sorted(first.items(), key=lambda item: len(item[0]))[:: max(len(first) // args.contents, 1)][
-        : args.contents
-    ]
+    first = {
+        tuple(window): row for row in reversed(rows) for window in ours.windows_of(row["text"])
+    }
+    print(
+        f"{len(rows)} contents have {len(first)} windows that differ; the others are not scored twice"
+    )
+    chosen = sorted(first.items(), key=lambda item: len(item[0]))[
+        :: max(len(first) // args.contents, 1)
+    ][: args.contents]
     ids = [list(window) for window, _ in chosen]
-    texts, languages = pa.array([row["text"] for _, row in chosen]), [row["language"] for _, row in chosen]
+    texts, languages = (
+        pa.array([row["text"] for _, row in chosen]),
+        [row["language"] for _, row in chosen],
+    )
     ways: dict[str, Callable[[], object]] = {
         "seedbed, from text": lambda: ours.score(texts, languages),
-        "vLLM alone, from ids": lambda: plain_vllm(ours._engine(), [TokensPrompt(prompt_token_ids=one) for one in ids]),
-        "vLLM alone, from text": lambda: plain_vllm(ours._engine(), texts.to_pylist(), ours.max_tokens),
+        "vLLM alone, from ids": lambda: plain_vllm(
+            ours._engine(), [TokensPrompt(prompt_token_ids=one) for one in ids]
+        ),
+        "vLLM alone, from text": lambda: plain_vllm(
+            ours._engine(), texts.to_pylist(), ours.max_tokens
+        ),
         **{f"transformers, batch {n}": transformers_way(args.scorer, ids, n) for n in (16, BATCH)},
     }
     for way in ways.values():
@@ -67,21 +85,42 @@ def main() -> None:
             cpu, wall = time.process_time(), time.perf_counter()
             way()
             seconds[name].append((time.process_time() - cpu, time.perf_counter() - wall))
-    print(f"{len(ids)} prompts, {sum(map(len, ids)) / len(ids):.0f} tokens each, scorer {ours.version}")
-    print(f"{'':<26}{'prompts/CPU-s':>14}{'prompts/s':>11}   seedbed is so many times as fast: CPU, wall")
+    print(
+        f"{len(ids)} prompts, {sum(map(len, ids)) / len(ids):.0f} tokens each, scorer {ours.version}"
+    )
+    print(
+        f"{'':<26}{'prompts/CPU-s':>14}{'prompts/s':>11}   seedbed is so many times as fast: CPU, wall"
+    )
     for name, spent in seconds.items():
         cpu, wall = (len(ids) / statistics.median(one[k] for one in spent) for k in (0, 1))
         ratios = (
-            statistics.median(o[k] / s[k] for o, s in zip(spent, seconds["seedbed, from text"], strict=True))
+            statistics.median(
+                o[k] / s[k] for o, s in zip(spent, seconds["seedbed, from text"], strict=True)
+            )
             for k in (0, 1)
         )
-        print(f"{name:<26}{cpu:>14.1f}{wall:>11.1f}   " + ", ".join(f"{ratio:.3f}" for ratio in ratios))
+        print(
+            f"{name:<26}{cpu:>14.1f}{wall:>11.1f}   "
+            + ", ".join(f"{ratio:.3f}" for ratio in ratios)
+        )
     student_share(output, ours, texts, languages, settings)
 
 
 def plain_vllm(engine: Any, prompts: list[Any], cut: int = 0) -> None:
-    how = {"tokenization_kwargs": {"truncation": True, "max_length": cut, "add_special_tokens": False}} if cut else {}
-    engine.classify(prompts, pooling_params=PoolingParams(use_activation=False), use_tqdm=False, **how)
+    how = (
+        {
+            "tokenization_kwargs": {
+                "truncation": True,
+                "max_length": cut,
+                "add_special_tokens": False,
+            }
+        }
+        if cut
+        else {}
+    )
+    engine.classify(
+        prompts, pooling_params=PoolingParams(use_activation=False), use_tqdm=False, **how
+    )
 
 
 def transformers_way(folder: str, ids: list[list[int]], batch: int) -> Callable[[], None]:
@@ -104,12 +143,18 @@ def transformers_way(folder: str, ids: list[list[int]], batch: int) -> Callable[
     return run
 
 
-def student_share(output: str, teacher: Any, texts: pa.Array, languages: list[Any], settings: ScoreSettings) -> None:
-    """What a structural first pass would spare the model, and how often the two would disagree about the lowest tenth."""
+def student_share(
+    output: str, teacher: Any, texts: pa.Array, languages: list[Any], settings: ScoreSettings
+) -> None:
+    """What a structural first pass would spare the model, and how often the two would disagree
+    about the lowest tenth.
+    """
     structural = scorers.resolve(ScoreSettings(), output)
     student = scorers.load.__wrapped__(
-        structural, scorers.version_of(structural)
-    )  # the cache holds one scorer, the engine
+        structural,
+        scorers.version_of(structural),
+        # the cache holds one scorer, the engine
+    )
     small, large = student.score(texts, languages), teacher.score(texts, languages)
     spared = small < settings.student_below
     count = len(texts) // 10
@@ -117,7 +162,9 @@ def student_share(output: str, teacher: Any, texts: pa.Array, languages: list[An
     for row, quality in zip(low, (np.where(spared, small, large), large), strict=True):
         row[np.argsort(quality, kind="stable")[:count]] = True
     print(f"student {student.version}: {spared.mean():.0%} spared below {settings.student_below:g}")
-    print(f"lowest tenth by the model alone, also lowest with the student: {(low[0] & low[1]).sum() / count:.0%}")
+    print(
+        f"lowest tenth by the model alone, also lowest with the student: {(low[0] & low[1]).sum() / count:.0%}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Tokenizing into token shards: ours against Megatron-LM's tools/preprocess_data.py and datatrove's DocumentTokenizer.
+"""Tokenizing into token shards: ours against Megatron-LM's tools/preprocess_data.py and datatrove's
+DocumentTokenizer.
 
     python -m benchmarks.tokenization --tokenizer runs/demo/tokens/tokenizer --megatron PATH --datatrove PYTHON [--mb 4]
 
-PATH is a checkout of NVIDIA/Megatron-LM; PYTHON an interpreter of a virtual environment with datatrove. Both may be left out.
-The same source files, the same tokenizer, one worker and one thread each. What counts are CPU seconds of the whole process with
-its children, less those of a run over a single document: start-up and imports. Megatron-LM's shards must be ours, byte for byte;
-datatrove writes another format, whose tokens are compared.
+PATH is a checkout of NVIDIA/Megatron-LM; PYTHON an interpreter of a virtual environment with
+datatrove. Both may be left out. The same source files, the same tokenizer, one worker and one
+thread each. What counts are CPU seconds of the whole process with
+its children, less those of a run over a single document: start-up and imports. Megatron-LM's shards
+must be ours, byte for byte; datatrove writes another format, whose tokens are compared.
 """
 
 from __future__ import annotations
@@ -37,10 +39,14 @@ LocalPipelineExecutor(pipeline=steps, tasks=1, workers=1, logging_dir=out + "/lo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--tokenizer", required=True, help="folder with tokenizer.json")
     parser.add_argument(
-        "--files", default=sysconfig.get_paths()["stdlib"], help="source files (default: the library's)"
+        "--files",
+        default=sysconfig.get_paths()["stdlib"],
+        help="source files (default: the library's)",
     )
     parser.add_argument("--mb", type=float, default=4.0, help="how much of them")
     parser.add_argument("--megatron", help="checkout of Megatron-LM")
@@ -83,7 +89,9 @@ def run(args: argparse.Namespace, scratch: Path) -> None:
     inputs = {"all": texts, "one": texts[:1]}
     for name, part in inputs.items():
         (scratch / name).mkdir()
-        lines = "".join(json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(part))
+        lines = "".join(
+            json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(part)
+        )
         (scratch / name / "x.jsonl").write_text(lines)
     tokenizer = str(Path(args.tokenizer).resolve())
 
@@ -98,11 +106,22 @@ def run(args: argparse.Namespace, scratch: Path) -> None:
         if args.megatron:
             found["Megatron-LM preprocess_data.py"] = [
                 *(sys.executable, f"{args.megatron}/tools/preprocess_data.py", "--input", source),
-                *("--output-prefix", str(scratch / f"{name}-megatron"), "--tokenizer-type", "HuggingFaceTokenizer"),
+                *(
+                    "--output-prefix",
+                    str(scratch / f"{name}-megatron"),
+                    "--tokenizer-type",
+                    "HuggingFaceTokenizer",
+                ),
                 *("--tokenizer-model", tokenizer, "--append-eod", "--workers", "1"),
             ]
         if args.datatrove:
-            code = [args.datatrove, "-c", DATATROVE, str(scratch / name), f"{tokenizer}/tokenizer.json"]
+            code = [
+                args.datatrove,
+                "-c",
+                DATATROVE,
+                str(scratch / name),
+                f"{tokenizer}/tokenizer.json",
+            ]
             found["datatrove DocumentTokenizer"] = [*code, str(scratch / f"{name}-datatrove")]
         return found
 
@@ -124,7 +143,9 @@ def run(args: argparse.Namespace, scratch: Path) -> None:
             )
     if args.datatrove:
         [file] = (scratch / "all-datatrove").glob("*.ds")
-        same = np.array_equal(np.fromfile(file, np.uint16), np.fromfile(scratch / "all-ours.bin", np.uint16))
+        same = np.array_equal(
+            np.fromfile(file, np.uint16), np.fromfile(scratch / "all-ours.bin", np.uint16)
+        )
         print(f"  datatrove's tokens are {'ours' if same else 'OTHERS'}")
 
 
@@ -154,7 +175,9 @@ def cpu_seconds(command: list[str]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command[:4])} ended with code {done.returncode}:\n{done.stderr[-2000:]}")
+        raise SystemExit(
+            f"{' '.join(command[:4])} ended with code {done.returncode}:\n{done.stderr[-2000:]}"
+        )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -1,12 +1,14 @@
-"""Our training loop against a bare megatron-core loop and against HF Llama in torch: same weights, same tokens, same optimizer.
+"""Our training loop against a bare megatron-core loop and against HF Llama in torch: same weights,
+same tokens, same optimizer.
 
     python -m benchmarks.training --output runs/demo [--size tiny|small|350m|1b] [--steps 12] [--dtype fp32|bf16]
 
-They take turns, step by step, in one process. On a CPU, one thread and CPU seconds count, not the wall clock: a busy machine
-slows all alike. On a GPU the wall clock counts, from an idle device to an idle device. Ours is what the entry file does between
-two lines on the screen: read the micro-batches, step, write the row. The bare loop reads the same micro-batches and calls
-megatron-core alone. Under bf16 HF comes twice: with weights in bf16 alone, and with fp32 weights under autocast; the other two
-keep fp32 weights as well.
+They take turns, step by step, in one process. On a CPU, one thread and CPU seconds count, not the
+wall clock: a busy machine slows all alike. On a GPU the wall clock counts, from an idle device to
+an idle device. Ours is what the entry file does between
+two lines on the screen: read the micro-batches, step, write the row. The bare loop reads the same
+micro-batches and calls megatron-core alone. Under bf16 HF comes twice: with weights in bf16 alone,
+and with fp32 weights under autocast; the other two keep fp32 weights as well.
 """
 
 from __future__ import annotations
@@ -20,7 +22,14 @@ from pathlib import Path
 
 import torch
 
-from conf.schema.pretrain import BatchConfig, ModelConfig, OptimConfig, ParallelConfig, PretrainConfig, ScheduleConfig
+from conf.schema.pretrain import (
+    BatchConfig,
+    ModelConfig,
+    OptimConfig,
+    ParallelConfig,
+    PretrainConfig,
+    ScheduleConfig,
+)
 from megatron_train.checkpoint import hf, sharded
 from megatron_train.data.blend import Blend, micro_batches, open_blend
 from megatron_train.data.manifest import read_sources
@@ -31,18 +40,33 @@ from megatron_train.training import step
 from megatron_train.training.loss_guard import Guard
 
 SIZES = {
-    "tiny": (ModelConfig(layers=4, hidden=128, ffn=352, heads=4, kv_heads=2, seq_length=128), BatchConfig(4, 16)),
-    "small": (ModelConfig(layers=8, hidden=256, ffn=704, heads=8, kv_heads=4, seq_length=512), BatchConfig(2, 4)),
-    "350m": (ModelConfig(layers=24, hidden=1024, ffn=2816, heads=16, kv_heads=8, seq_length=2048), BatchConfig(8, 16)),
-    "1b": (ModelConfig(layers=16, hidden=2048, ffn=8192, heads=32, kv_heads=8, seq_length=4096), BatchConfig(2, 4)),
+    "tiny": (
+        ModelConfig(layers=4, hidden=128, ffn=352, heads=4, kv_heads=2, seq_length=128),
+        BatchConfig(4, 16),
+    ),
+    "small": (
+        ModelConfig(layers=8, hidden=256, ffn=704, heads=8, kv_heads=4, seq_length=512),
+        BatchConfig(2, 4),
+    ),
+    "350m": (
+        ModelConfig(layers=24, hidden=1024, ffn=2816, heads=16, kv_heads=8, seq_length=2048),
+        BatchConfig(8, 16),
+    ),
+    "1b": (
+        ModelConfig(layers=16, hidden=2048, ffn=8192, heads=32, kv_heads=8, seq_length=4096),
+        BatchConfig(2, 4),
+    ),
 }
 RATE = 1e-4
-WARMUP = 3  # steps that fill caches and choose kernels
+# steps that fill caches and choose kernels
+WARMUP = 3
 Step = Callable[[int], float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--output", default="runs/demo", help="a run whose tokens are packed")
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--steps", type=int, default=12)
@@ -99,16 +123,29 @@ def run(cfg: PretrainConfig, steps: int, scratch: Path) -> None:
             f"  {name:20} {tokens / statistics.median(taken):8,.0f} tokens/s  {ratio:6.3f} of our time  "
             f"loss {losses[name][0]:.5f} -> {losses[name][-1]:.5f}"
         )
-    waits = [timed(lambda n=n: micro_batches(data, n * cfg.batch.total, cfg.batch.total, cfg.batch)) for n in range(50)]
-    print(f"  loading a step's data takes {statistics.median(waits) / statistics.median(ours):.2%} of a step")
+    waits = [
+        timed(lambda n=n: micro_batches(data, n * cfg.batch.total, cfg.batch.total, cfg.batch))
+        for n in range(50)
+    ]
+    print(
+        f"  loading a step's data takes {statistics.median(waits) / statistics.median(ours):.2%} of a step"
+    )
     saving = timed(lambda: sharded.save(state, scratch / "checkpoints", {}, keep=1))
     loading = timed(lambda: sharded.load(state, scratch / "checkpoints"))
-    size = sum(file.stat().st_size for file in (scratch / "checkpoints").rglob("*") if file.is_file())
-    print(f"  checkpoint of {size / 1e6:.0f} MB: {saving:.2f} s to save, {loading:.2f} s to load (of this process)")
+    size = sum(
+        file.stat().st_size for file in (scratch / "checkpoints").rglob("*") if file.is_file()
+    )
+    print(
+        f"  checkpoint of {size / 1e6:.0f} MB: {saving:.2f} s to save, {loading:.2f} s to load (of this process)"
+    )
 
 
 def timed_on() -> str:
-    return f"wall seconds on {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "CPU seconds"
+    return (
+        f"wall seconds on {torch.cuda.get_device_name()}"
+        if torch.cuda.is_available()
+        else "CPU seconds"
+    )
 
 
 def clock() -> float:
@@ -132,7 +169,9 @@ def our_loop(cfg: PretrainConfig, state: step.TrainState, data: Blend, scratch: 
         log.begin()
         batches = micro_batches(data, number * cfg.batch.total, cfg.batch.total, cfg.batch)
         log.data_is_there()
-        result = step.train_step(state, batches, step.language_model_loss, RATE, limit=guard.limit())
+        result = step.train_step(
+            state, batches, step.language_model_loss, RATE, limit=guard.limit()
+        )
         guard.accept(result.loss)
         processes.any_rank(False)
         log.step(result, RATE, number * cfg.batch.total, None, evaluate=False)
@@ -160,7 +199,9 @@ def bare_loop(cfg: PretrainConfig, vocab: int, data: Blend) -> Step:
     for parameter in chunk.parameters():
         tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
     weights.initialize([chunk], cfg.model, cfg.seed)
-    model = DistributedDataParallel(config, DistributedDataParallelConfig(grad_reduce_in_fp32=True), chunk)
+    model = DistributedDataParallel(
+        config, DistributedDataParallelConfig(grad_reduce_in_fp32=True), chunk
+    )
     optimizer = get_megatron_optimizer(
         OptimizerConfig(
             optimizer="adam",
@@ -212,14 +253,21 @@ def hf_loop(cfg: PretrainConfig, data: Blend, folder: Path, weights: torch.dtype
     from transformers import LlamaForCausalLM
 
     device = processes.device()
-    model = LlamaForCausalLM.from_pretrained(folder, dtype=weights, attn_implementation="sdpa").to(device)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=weights != TORCH_DTYPE[cfg.dtype])
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=weights, attn_implementation="sdpa").to(
+        device
+    )
+    autocast = torch.autocast(
+        device.type, torch.bfloat16, enabled=weights != TORCH_DTYPE[cfg.dtype]
+    )
     model.config.use_cache = False
     model.train()
     norms = [p for p in model.parameters() if p.dim() == 1]
     matrices = [p for p in model.parameters() if p.dim() > 1]
     optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": cfg.optim.weight_decay}, {"params": norms, "weight_decay": 0.0}],
+        [
+            {"params": matrices, "weight_decay": cfg.optim.weight_decay},
+            {"params": norms, "weight_decay": 0.0},
+        ],
         lr=RATE,
         betas=(cfg.optim.beta1, cfg.optim.beta2),
         fused=device.type == "cuda",
@@ -233,7 +281,9 @@ def hf_loop(cfg: PretrainConfig, data: Blend, folder: Path, weights: torch.dtype
             with autocast:
                 logits = model(input_ids=batch["tokens"].to(device)).logits
             labels = batch["labels"].to(device).flatten()
-            loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels) / len(batches)
+            loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels) / len(
+                batches
+            )
             loss.backward()
             whole += loss.detach()
         torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.optim.clip_grad)

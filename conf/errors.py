@@ -1,4 +1,7 @@
-"""Errors a user can act on. Every entry point runs under `run_cli`, so a user reads one clear message, never a traceback."""
+"""Errors a user can act on.
+
+Every entry point runs under `run_cli`, so a user reads one clear message, never a traceback.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ import os
 import sys
 from collections.abc import Callable
 
-# What the operating system says of a place that a user chose, and what helps. Any other OSError is a fault of ours.
+# What the operating system says of a place that a user chose, and what helps. Any other OSError is
+# a fault of ours.
 _PLACE_FAULTS = {
     errno.ENOSPC: "free space there or choose another output=; what is committed stays, and the same command goes on from it",
     errno.EDQUOT: "raise the quota or choose another output=; what is committed stays, and the same command goes on from it",
@@ -33,7 +37,8 @@ class SeedbedError(Exception):
 
 
 def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = None) -> None:
-    """Run `main(argv)` and exit: 0 or its return value, 2 for a SeedbedError or a full or closed disk, 130 when interrupted.
+    """Run `main(argv)` and exit: 0 or its return value, 2 for a SeedbedError or a full or closed
+    disk, 130 when interrupted.
 
     SEEDBED_TRACEBACK=1 lets the traceback of these through, for developers.
     """

@@ -1,7 +1,8 @@
 """Defaults (dataclasses) <- YAML (deltas) <- `key=value` (command line), strictly checked.
 
-An unknown key fails with the nearest known key and the place it came from; a wrong type fails with the value and the
-type wanted; a schema's own `check()` holds the rules that span fields and shows their arithmetic.
+An unknown key fails with the nearest known key and the place it came from; a wrong type fails with
+the value and the type wanted; a schema's own `check()` holds the rules that span fields and shows
+their arithmetic.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ T = TypeVar("T")
 
 
 def load(schema: type[T], path: str | Path | None = None, overrides: Iterable[str] = ()) -> T:
-    """The frozen `schema` instance that `path` (YAML, may be None) and `key=value` overrides resolve to.
+    """The frozen `schema` instance that `path` (YAML, may be None) and `key=value` overrides
+    resolve to.
 
-    Raises SeedbedError for a missing or malformed file, an unknown key, a value of the wrong type, or a broken rule.
+    Raises SeedbedError for a missing or malformed file, an unknown key, a value of the wrong type,
+    or a broken rule.
     """
     base = OmegaConf.structured(schema)
     layers: list[tuple[str, DictConfig]] = []
@@ -62,42 +65,59 @@ def to_yaml(cfg: Any) -> str:
 
 
 def config_hash(*parts: Any) -> str:
-    """First 16 hex digits of SHA-256 over the canonical JSON of dataclasses or plain values: the identity of a setting."""
+    """First 16 hex digits of SHA-256 over the canonical JSON of dataclasses or plain values: the
+    identity of a setting.
+    """
     plain = [to_dict(p) if dataclasses.is_dataclass(p) else p for p in parts]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def cli_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
-    """The command line every job and trainer shares: --config FILE, --dry-run, then key=value overrides."""
+    """The command line every job and trainer shares: --config FILE, --dry-run, then key=value
+    overrides.
+    """
     parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config", metavar="FILE", help="YAML that holds only what differs from the defaults")
-    parser.add_argument("--dry-run", action="store_true", help="validate, print the resolved config and stop")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="dotted key and value; wins over the file")
+    parser.add_argument(
+        "--config", metavar="FILE", help="YAML that holds only what differs from the defaults"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="validate, print the resolved config and stop"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="dotted key and value; wins over the file"
+    )
     return parser
 
 
 def _read_yaml(path: Path) -> DictConfig:
     if not path.is_file():
         raise SeedbedError(
-            f"config file {path} does not exist", "give the path of a YAML file, such as one under conf/"
+            f"config file {path} does not exist",
+            "give the path of a YAML file, such as one under conf/",
         )
     try:
         layer = OmegaConf.load(path)
-    except Exception as error:  # yaml has a family of errors and OmegaConf adds its own
-        raise SeedbedError(f"{path} is not valid YAML: {str(error).splitlines()[0]}", "mend the file") from error
+    except Exception as error:
+        # yaml has a family of errors and OmegaConf adds its own
+        raise SeedbedError(
+            f"{path} is not valid YAML: {str(error).splitlines()[0]}", "mend the file"
+        ) from error
     if not isinstance(layer, DictConfig):
         raise SeedbedError(
-            f"{path} holds a {type(layer).__name__}; a config is a mapping of keys", "write `key: value` lines"
+            f"{path} holds a {type(layer).__name__}; a config is a mapping of keys",
+            "write `key: value` lines",
         )
     return layer
 
 
 def _parse_override(item: str) -> DictConfig:
     if "=" not in item or item.startswith("="):
-        raise SeedbedError(f"argument {item!r} is not key=value", "write overrides as dotted.key=value")
+        raise SeedbedError(
+            f"argument {item!r} is not key=value", "write overrides as dotted.key=value"
+        )
     try:
         return OmegaConf.from_dotlist([item])
     except Exception as error:
@@ -113,7 +133,11 @@ def _reject_unknown_keys(schema: type, tree: Any, origin: str, prefix: str = "")
     for key, value in tree.items():
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {prefix}{near[0]}?" if near else f"known keys here: {', '.join(sorted(known))}"
+            hint = (
+                f"did you mean {prefix}{near[0]}?"
+                if near
+                else f"known keys here: {', '.join(sorted(known))}"
+            )
             raise SeedbedError(f"unknown key {prefix}{key} (from {origin})", hint)
         child = _dataclass_of(schema, known[key])
         if child is not None:
@@ -132,7 +156,9 @@ def _hints(schema: type) -> dict[str, Any]:
 
 
 def _build(schema: type[T], tree: dict[str, Any]) -> T:
-    """Rebuild real (frozen, nested) dataclasses: OmegaConf hands back dicts for nested nodes and lists of nodes."""
+    """Rebuild real (frozen, nested) dataclasses: OmegaConf hands back dicts for nested nodes and
+    lists of nodes.
+    """
     from typing import get_args, get_origin
 
     values: dict[str, Any] = {}
@@ -142,7 +168,11 @@ def _build(schema: type[T], tree: dict[str, Any]) -> T:
         value = tree[name]
         if dataclasses.is_dataclass(hint) and isinstance(value, dict):
             value = _build(hint, value)  # type: ignore[arg-type]
-        elif get_origin(hint) is list and value is not None and dataclasses.is_dataclass(get_args(hint)[0]):
+        elif (
+            get_origin(hint) is list
+            and value is not None
+            and dataclasses.is_dataclass(get_args(hint)[0])
+        ):
             value = [_build(get_args(hint)[0], item) for item in value]
         values[name] = value
     return schema(**values)

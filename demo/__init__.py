@@ -1,1 +1,3 @@
-"""`make demo`: the whole line on real code, one program after the other, then expected against obtained."""
+"""`make demo`: the whole line on real code, one program after the other, then expected against
+obtained.
+"""

@@ -1,7 +1,8 @@
 """python -m demo [--config conf/demo/full.yaml] [output=runs/demo] [downloads=DIR]
 
-Runs every stage as its own program, shows where it is and how long is left, keeps each stage's output in DIR/demo/, and
-ends with a table of expected against obtained. Stopped half way, it goes on where it stopped: each program does.
+Runs every stage as its own program, shows where it is and how long is left, keeps each stage's
+output in DIR/demo/, and ends with a table of expected against obtained. Stopped half way, it goes
+on where it stopped: each program does.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ def main(argv: list[str]) -> int:
     expected = read_expected(Path(cfg.expected))
     plan = stages(cfg, expected.seconds)
     if args.dry_run:
-        print("\n".join(f"{stage.name:<10} ~{stage.seconds:>4} s  {' '.join(stage.command)}" for stage in plan))
+        print(
+            "\n".join(
+                f"{stage.name:<10} ~{stage.seconds:>4} s  {' '.join(stage.command)}"
+                for stage in plan
+            )
+        )
         return 0
     records = Path(cfg.output) / "demo"
     records.mkdir(parents=True, exist_ok=True)
@@ -35,7 +41,9 @@ def main(argv: list[str]) -> int:
         if stage.name == "report":
             # The page shows the stages before it and the comparison, so both are written first.
             rows = compare(cfg.output, expected)
-            (records / "results.json").write_text(json.dumps([row.__dict__ for row in rows], indent=1))
+            (records / "results.json").write_text(
+                json.dumps([row.__dict__ for row in rows], indent=1)
+            )
         seconds = run_stage(stage, records / f"{stage.name}.log")
         timings.append(
             {
@@ -48,7 +56,9 @@ def main(argv: list[str]) -> int:
         (records / "stages.json").write_text(json.dumps(timings, indent=1))
     rows = compare(cfg.output, expected)
     total = sum(float(str(t["seconds"])) for t in timings)
-    print(f"\n{table(rows)}\n\n{total / 60:.1f} minutes. Report: {Path(cfg.output) / 'report.html'}")
+    print(
+        f"\n{table(rows)}\n\n{total / 60:.1f} minutes. Report: {Path(cfg.output) / 'report.html'}"
+    )
     return 0 if all(row.ok for row in rows) else 1
 
 

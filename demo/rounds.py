@@ -1,12 +1,15 @@
-"""The model curates its own data, round after round: each is a folder DIR/round-K with all it read and wrote.
+"""The model curates its own data, round after round: each is a folder DIR/round-K with all it read
+and wrote.
 
     python -m demo.rounds --config conf/demo/small.yaml output=runs/rounds [--rounds 2]
 
-Round 0 selects by the structural scorer, pretrains, puts the regression head on its own model and scores every survivor with
-it. Round K starts from the tables of round K-1, selects by that model's scores, and does the same again. Every program is the
-user's own; what differs from round to round is the scorer that selects. The hold-out is fixed: the validation repositories of
-round 0 validate in every round, and every model is measured on the documents that round 0 kept of them. Ends with a table,
-DIR/rounds.json and, in the last round's folder, a report that compares them. A round that is complete is not run again.
+Round 0 selects by the structural scorer, pretrains, puts the regression head on its own model and
+scores every survivor with it. Round K starts from the tables of round K-1, selects by that model's
+scores, and does the same again. Every program is the user's own; what differs from round to round
+is the scorer that selects. The hold-out is fixed: the validation repositories of round 0 validate
+in every round, and every model is measured on the documents that round 0 kept of them. Ends with a
+table, DIR/rounds.json and, in the last round's folder, a report that compares them. A round that is
+complete is not run again.
 """
 
 from __future__ import annotations
@@ -54,7 +57,12 @@ def main(argv: list[str]) -> int:
     folders = [Path(cfg.output) / f"round-{k}" for k in range(args.rounds)]
     if args.dry_run:
         for k in range(args.rounds):
-            print("\n".join(f"round {k}  {s.name:<9} {' '.join(s.command)}" for s in round_stages(cfg, folders, k, [])))
+            print(
+                "\n".join(
+                    f"round {k}  {s.name:<9} {' '.join(s.command)}"
+                    for s in round_stages(cfg, folders, k, [])
+                )
+            )
         return 0
     rows = []
     for k, folder in enumerate(folders):
@@ -72,7 +80,9 @@ def main(argv: list[str]) -> int:
     text = json.dumps(rows, indent=1) + "\n"
     (Path(cfg.output) / "rounds.json").write_text(text)
     (folders[-1] / "rounds.json").write_text(text)
-    last = Stage("report", "one page of the last round", module("report", f"output={folders[-1]}"), 10)
+    last = Stage(
+        "report", "one page of the last round", module("report", f"output={folders[-1]}"), 10
+    )
     run_stage(last, folders[-1] / "logs" / "report.log")
     print("\n" + table(rows))
     return 0
@@ -82,13 +92,33 @@ def round_stages(cfg: DemoConfig, folders: list[Path], k: int, repos: list[str])
     """The commands of round `k`; `repos` are the validation repositories that round 0 drew."""
     out = f"output={folders[k]}"
     curate = ["--config", cfg.curate, f"input={cfg.downloads}", out]
-    # Each round's scorer is another model, so its drift on the gold set is recorded and not limited.
-    lm = ["score.scope=survivors", f"score.max_tokens={cfg.scorer_tokens}", "score.max_gold_shift=1"]
+    # Each round's scorer is another model, so its drift on the gold set is recorded and not
+    # limited.
+    lm = [
+        "score.scope=survivors",
+        f"score.max_tokens={cfg.scorer_tokens}",
+        "score.max_gold_shift=1",
+    ]
     if k == 0:
-        line = [Stage("fetch", "real source archives", module("demo.fetch", cfg.sources, cfg.downloads), 60)]
-        line.append(Stage("curate", "archives -> tables -> tokens", module("spark_jobs", "run", *curate), 240))
+        line = [
+            Stage(
+                "fetch",
+                "real source archives",
+                module("demo.fetch", cfg.sources, cfg.downloads),
+                60,
+            )
+        ]
+        line.append(
+            Stage(
+                "curate", "archives -> tables -> tokens", module("spark_jobs", "run", *curate), 240
+            )
+        )
     else:
-        before = [*lm, f"score.scorer={folders[k - 1]}/scorers/language_model", f"select.val_repos=[{','.join(repos)}]"]
+        before = [
+            *lm,
+            f"score.scorer={folders[k - 1]}/scorers/language_model",
+            f"select.val_repos=[{','.join(repos)}]",
+        ]
         select = module("spark_jobs", "run", *curate, *before, "from=decisions")
         line = [Stage("curate", f"select by the model of round {k - 1}", select, 120)]
     launch = torchrun(cfg.pretrain_ranks, "megatron_train.pretrain", "--config", cfg.pretrain, out)
@@ -98,7 +128,12 @@ def round_stages(cfg: DemoConfig, folders: list[Path], k: int, repos: list[str])
     return [
         *line,
         Stage("pretrain", "Megatron", launch, 150),
-        Stage("holdout", "bits per byte on the fixed hold-out", module("megatron_train.bits_per_byte", *holdout), 30),
+        Stage(
+            "holdout",
+            "bits per byte on the fixed hold-out",
+            module("megatron_train.bits_per_byte", *holdout),
+            30,
+        ),
         Stage("scorer", "regression head on the new model", fit, 45),
         Stage(
             "score",
@@ -112,7 +147,8 @@ def round_stages(cfg: DemoConfig, folders: list[Path], k: int, repos: list[str])
 def inherit(before: Path, folder: Path) -> None:
     """The verdict tables of the round before, in a folder of this round's own.
 
-    Data files are linked, not copied: Delta never changes one. The log is copied, for it grows. A half-made copy is made again.
+    Data files are linked, not copied: Delta never changes one. The log is copied, for it grows. A
+    half-made copy is made again.
     """
     if (folder / "tables").is_dir():
         return
@@ -123,9 +159,14 @@ def inherit(before: Path, folder: Path) -> None:
         if source.is_dir():
             shutil.copytree(source / "_delta_log", partial / name / "_delta_log")
             ignore = shutil.ignore_patterns("_delta_log")
-            shutil.copytree(source, partial / name, copy_function=os.link, ignore=ignore, dirs_exist_ok=True)
+            shutil.copytree(
+                source, partial / name, copy_function=os.link, ignore=ignore, dirs_exist_ok=True
+            )
     shutil.copytree(
-        before / "scorers", folder / "scorers", ignore=shutil.ignore_patterns("language_model*"), dirs_exist_ok=True
+        before / "scorers",
+        folder / "scorers",
+        ignore=shutil.ignore_patterns("language_model*"),
+        dirs_exist_ok=True,
     )
     partial.rename(folder / "tables")
 
@@ -133,7 +174,10 @@ def inherit(before: Path, folder: Path) -> None:
 def validation_repos(folder: Path) -> list[str]:
     """Repositories of the val documents of a run, sorted."""
     db = DeltaReader(str(folder), TABLE_NAMES)
-    return [row["repo"] for row in db.sql("SELECT DISTINCT repo FROM documents WHERE split = 'val' ORDER BY 1")]
+    return [
+        row["repo"]
+        for row in db.sql("SELECT DISTINCT repo FROM documents WHERE split = 'val' ORDER BY 1")
+    ]
 
 
 def outcome(folder: Path) -> dict[str, Any]:
@@ -150,7 +194,9 @@ def outcome(folder: Path) -> dict[str, Any]:
         "train_tokens": int(tokens),
         "mix": shares(db, "language", totals["bytes"]),
         "licenses": shares(db, "license", totals["bytes"]),
-        "bits_per_byte": json.loads((folder / "pretrain/holdout.json").read_text())["bits_per_byte"],
+        "bits_per_byte": json.loads((folder / "pretrain/holdout.json").read_text())[
+            "bits_per_byte"
+        ],
         "scorer": card["version"],
         "label_mae": card["mae"],
         "tables": {name: db.version(name) for name in db.names},
@@ -167,7 +213,9 @@ def shares(db: DeltaReader, column: str, whole: int) -> dict[str, float]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """A line a round, and what each is made of."""
-    lines = [f"{'':<9}{'documents':>10}{'tokens':>12}{'bits/byte':>11}{'label MAE of its scorer':>25}  selected by"]
+    lines = [
+        f"{'':<9}{'documents':>10}{'tokens':>12}{'bits/byte':>11}{'label MAE of its scorer':>25}  selected by"
+    ]
     lines += [
         f"{row['round']:<9}{row['documents']:>10,}{row['train_tokens']:>12,}{row['bits_per_byte']:>11.4f}"
         f"{row['label_mae']:>25.2f}  {row['selected_by']}"
@@ -175,7 +223,10 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for what, key in (("languages", "mix"), ("licences", "licenses")):
         lines.append(f"{what} by bytes")
-        lines += [f"{row['round']:<9}  " + ", ".join(f"{n} {s:.1%}" for n, s in row[key].items()) for row in rows]
+        lines += [
+            f"{row['round']:<9}  " + ", ".join(f"{n} {s:.1%}" for n, s in row[key].items())
+            for row in rows
+        ]
     return "\n".join(lines)
 
 

@@ -14,7 +14,10 @@ from seedbed.processes import die_with_parent
 
 
 def run_stage(stage: Stage, log: Path) -> float:
-    """Run one stage, its output on the terminal and in `log`; seconds. Raises SeedbedError when it fails."""
+    """Run one stage, its output on the terminal and in `log`; seconds.
+
+    Raises SeedbedError when it fails.
+    """
     started = time.monotonic()
     with log.open("wb") as keep:
         environment = os.environ | stage.environment

@@ -1,4 +1,6 @@
-"""The demo's stages: the same commands a user would type, in order, with the seconds each takes on two cores."""
+"""The demo's stages: the same commands a user would type, in order, with the seconds each takes on
+two cores.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from conf.schema.demo import DemoConfig
 
 @dataclass(frozen=True)
 class Stage:
-    """`command` is an argument list (never a shell string); `seconds` is what two quiet cores were measured to take."""
+    """`command` is an argument list (never a shell string); `seconds` is what two quiet cores were
+    measured to take.
+    """
 
     name: str
     what: str
@@ -30,7 +34,15 @@ def module(name: str, *arguments: str) -> list[str]:
 
 def torchrun(ranks: int, name: str, *arguments: str) -> list[str]:
     """The module on `ranks` processes of this machine."""
-    return module("torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m", name, *arguments)
+    return module(
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(ranks),
+        "-m",
+        name,
+        *arguments,
+    )
 
 
 def stages(cfg: DemoConfig, seconds: dict[str, int]) -> list[Stage]:
@@ -43,8 +55,16 @@ def stages(cfg: DemoConfig, seconds: dict[str, int]) -> list[Stage]:
         f"score.max_tokens={cfg.scorer_tokens}",
     )
     line = [
-        ("fetch", "real source archives, pinned and hashed", module("demo.fetch", cfg.sources, cfg.downloads)),
-        ("curate", "archives -> Delta tables -> token shards", module("spark_jobs", "run", *curate)),
+        (
+            "fetch",
+            "real source archives, pinned and hashed",
+            module("demo.fetch", cfg.sources, cfg.downloads),
+        ),
+        (
+            "curate",
+            "archives -> Delta tables -> token shards",
+            module("spark_jobs", "run", *curate),
+        ),
         (
             "pretrain",
             "Megatron on 4 processes, TP=2 x PP=2",
@@ -60,8 +80,16 @@ def stages(cfg: DemoConfig, seconds: dict[str, int]) -> list[Stage]:
             "the model scores code through vLLM",
             module("spark_jobs", "run", *curate, *lm_scores, "from=scores", "until=scores"),
         ),
-        ("sft", "warm-up on demonstrations", torchrun(cfg.rl_ranks, "rl.sft", "--config", cfg.sft, out)),
-        ("grpo", "reward from unit tests in the sandbox", torchrun(cfg.rl_ranks, "rl.grpo", "--config", cfg.grpo, out)),
+        (
+            "sft",
+            "warm-up on demonstrations",
+            torchrun(cfg.rl_ranks, "rl.sft", "--config", cfg.sft, out),
+        ),
+        (
+            "grpo",
+            "reward from unit tests in the sandbox",
+            torchrun(cfg.rl_ranks, "rl.grpo", "--config", cfg.grpo, out),
+        ),
         ("report", "one page of everything", module("report", out)),
     ]
     return [Stage(name, what, command, seconds[name]) for name, what, command in line]

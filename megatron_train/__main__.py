@@ -10,7 +10,8 @@ import sys
 
 from conf.errors import SeedbedError, run_cli
 
-COMMANDS = {  # name -> (module, function)
+# name -> (module, function)
+COMMANDS = {
     "verify_layout": ("megatron_train.verify_layout", "main"),
     "which_documents": ("megatron_train.lineage", "which_documents"),
     "which_steps": ("megatron_train.lineage", "which_steps"),

@@ -1,10 +1,12 @@
-"""Bits per byte of DIR/hf on the validation documents of a run: a figure that models of different tokenizers share.
+"""Bits per byte of DIR/hf on the validation documents of a run: a figure that models of different
+tokenizers share.
 
     python -m megatron_train.bits_per_byte --config conf/pretrain/demo.yaml output=DIR [--holdout OTHER_DIR]
 
-Reads the tables documents and contents of OTHER_DIR (default DIR): its `val` split, decontaminated and free of near duplicates as
-all documents are. Writes DIR/pretrain/holdout.json. bits / byte = sum of -log2 p(token) / UTF-8 bytes: the tokens of a byte-level
-tokenizer spell the text exactly, so the sum is what the text costs.
+Reads the tables documents and contents of OTHER_DIR (default DIR): its `val` split, decontaminated
+and free of near duplicates as all documents are. Writes DIR/pretrain/holdout.json. bits / byte =
+sum of -log2 p(token) / UTF-8 bytes: the tokens of a byte-level tokenizer spell the text exactly, so
+the sum is what the text costs.
 """
 
 from __future__ import annotations
@@ -24,13 +26,16 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig
 
-MAX_BYTES = 400_000  # of the hold-out, whole documents in order of their id: enough for three digits
+# of the hold-out, whole documents in order of their id: enough for three digits
+MAX_BYTES = 400_000
 BATCH = 16
 
 
 def main(argv: list[str]) -> int:
     parser = cli_parser("megatron_train.bits_per_byte", __doc__)
-    parser.add_argument("--holdout", metavar="DIR", help="the run whose validation documents are read")
+    parser.add_argument(
+        "--holdout", metavar="DIR", help="the run whose validation documents are read"
+    )
     args = parser.parse_args(argv)
     cfg = load(PretrainConfig, args.config, args.overrides)
     if args.dry_run:
@@ -38,23 +43,40 @@ def main(argv: list[str]) -> int:
         return 0
     run = Path(cfg.output)
     if not (run / "hf" / "config.json").is_file():
-        raise SeedbedError(f"{run / 'hf'} holds no model", "pretrain first: DIR/hf is written at the end")
+        raise SeedbedError(
+            f"{run / 'hf'} holds no model", "pretrain first: DIR/hf is written at the end"
+        )
     texts = validation_texts(Path(args.holdout or cfg.output))
-    result = measure(run / "hf", texts) | {"holdout": str(args.holdout or cfg.output), "documents": len(texts)}
+    result = measure(run / "hf", texts) | {
+        "holdout": str(args.holdout or cfg.output),
+        "documents": len(texts),
+    }
     (run / "pretrain").mkdir(exist_ok=True)
     (run / "pretrain" / "holdout.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(f"{result['bits_per_byte']:.4f} bits per byte over {result['bytes']:,} bytes of {len(texts)} documents")
+    print(
+        f"{result['bits_per_byte']:.4f} bits per byte over {result['bytes']:,} bytes of {len(texts)} documents"
+    )
     return 0
 
 
 def validation_texts(run: Path) -> list[str]:
-    """Texts of the val documents in order of document_id, until MAX_BYTES. Raises SeedbedError where there is none."""
+    """Texts of the val documents in order of document_id, until MAX_BYTES.
+
+    Raises SeedbedError where there is none.
+    """
     tables = {name: run / "tables" / name for name in ("documents", "contents")}
     for name, path in tables.items():
         if not path.is_dir():
-            raise SeedbedError(f"{path} does not exist", f"curate first: python -m spark_jobs run ... until={name}")
+            raise SeedbedError(
+                f"{path} does not exist", f"curate first: python -m spark_jobs run ... until={name}"
+            )
     wanted = arrow.field("split") == "val"
-    found = DeltaTable(str(tables["documents"])).to_pyarrow_dataset().to_table(filter=wanted).sort_by("document_id")
+    found = (
+        DeltaTable(str(tables["documents"]))
+        .to_pyarrow_dataset()
+        .to_table(filter=wanted)
+        .sort_by("document_id")
+    )
     rows, total = [], 0
     for row in found.select(["parts", "bytes"]).to_pylist():
         if total and total + row["bytes"] > MAX_BYTES:
@@ -62,9 +84,15 @@ def validation_texts(run: Path) -> list[str]:
         rows.append([part["content_sha256"] for part in row["parts"]])
         total += row["bytes"]
     if not rows:
-        raise SeedbedError(f"{tables['documents']} has no val documents", "set select.val_fraction above 0")
+        raise SeedbedError(
+            f"{tables['documents']} has no val documents", "set select.val_fraction above 0"
+        )
     keys = arrow.field("content_sha256").isin([key for row in rows for key in row])
-    texts = DeltaTable(str(tables["contents"])).to_pyarrow_dataset().to_table(["content_sha256", "text"], filter=keys)
+    texts = (
+        DeltaTable(str(tables["contents"]))
+        .to_pyarrow_dataset()
+        .to_table(["content_sha256", "text"], filter=keys)
+    )
     text_of = dict(zip(texts["content_sha256"].to_pylist(), texts["text"].to_pylist(), strict=True))
     return ["".join(text_of[key] for key in row) for row in rows]
 
@@ -73,8 +101,8 @@ def validation_texts(run: Path) -> list[str]:
 def measure(folder: Path, texts: list[str]) -> dict[str, Any]:
     """Bits per byte of `texts` by the model in `folder`, each text after the end-of-document token.
 
-    A text longer than the context is cut into windows that follow each other; a window's first token is predicted from the
-    last of the one before alone.
+    A text longer than the context is cut into windows that follow each other; a window's first
+    token is predicted from the last of the one before alone.
     """
     from transformers import AutoModelForCausalLM
 
@@ -83,7 +111,8 @@ def measure(folder: Path, texts: list[str]) -> dict[str, Any]:
     start, width = model.config.eos_token_id, model.config.max_position_embeddings
     if start is None:
         raise SeedbedError(
-            f"{folder} names no end-of-document token", "export the model again: python -m megatron_train.checkpoint.hf"
+            f"{folder} names no end-of-document token",
+            "export the model again: python -m megatron_train.checkpoint.hf",
         )
     windows = []
     for text in texts:

@@ -1,11 +1,13 @@
-"""From optimizer steps to documents and back: the sequence of samples is a pure function, so nothing has to be logged.
+"""From optimizer steps to documents and back: the sequence of samples is a pure function, so
+nothing has to be logged.
 
     python -m megatron_train which_documents --step N --config C output=DIR     # what step N (counted from 1) read
     python -m megatron_train which_steps --document X --config C output=DIR     # which steps read document X
 
-X is a document_id of table `documents`, or its first digits (8 or more). Both read DIR/pretrain's index, the token shards and
-table token_index beside each source's token folder, at the version that the packer wrote; no checkpoint and no GPU. Without that
-table documents are named by shard and number.
+X is a document_id of table `documents`, or its first digits (8 or more). Both read DIR/pretrain's
+index, the token shards and table token_index beside each source's token folder, at the version that
+the packer wrote; no checkpoint and no GPU. Without that table documents are named by shard and
+number.
 """
 
 from __future__ import annotations
@@ -33,12 +35,17 @@ from megatron_train.metrics import metrics_file
 class Reading:
     """A stretch of one document that one sample holds as input."""
 
-    step: int  # counted from 1, as in metrics.jsonl
-    sample: int  # counted from 0 over the whole run
+    # counted from 1, as in metrics.jsonl
+    step: int
+    # counted from 0 over the whole run
+    sample: int
     source: str
-    shard: str  # file name without .bin
-    number: int  # of the document in its shard
-    first: int  # token of the document
+    # file name without .bin
+    shard: str
+    # of the document in its shard
+    number: int
+    # token of the document
+    first: int
     tokens: int
 
 
@@ -60,12 +67,19 @@ def which_documents(argv: list[str]) -> int:
     names = {}
     for name, corpus in zip(data.names, data.corpora, strict=True):
         mine = [r for r in read if r.source == name]
-        places = field("shard_file").isin({f"{r.shard}.bin" for r in mine}) & field("document_number").isin(
-            {r.number for r in mine}
-        )
+        places = field("shard_file").isin({f"{r.shard}.bin" for r in mine}) & field(
+            "document_number"
+        ).isin({r.number for r in mine})
         names[name] = _names(corpus.manifest, places)
     for reading in read:
-        print(json.dumps({**asdict(reading), **names[reading.source].get((reading.shard, reading.number), {})}))
+        print(
+            json.dumps(
+                {
+                    **asdict(reading),
+                    **names[reading.source].get((reading.shard, reading.number), {}),
+                }
+            )
+        )
     return 0
 
 
@@ -76,13 +90,19 @@ def which_steps(argv: list[str]) -> int:
     if cfg is None:
         return 0
     if len(args.document) < 8:
-        raise SeedbedError(f"--document {args.document}: 8 digits at least", "give more of the document_id")
+        raise SeedbedError(
+            f"--document {args.document}: 8 digits at least", "give more of the document_id"
+        )
     found = False
     for source, corpus in enumerate(data.corpora):
         named = _names(corpus.manifest, starts_with(field("document_id"), args.document))
         for (shard, number), known in named.items():
             found = True
-            print(json.dumps({**known, "source": data.names[source], "shard": shard, "number": number}))
+            print(
+                json.dumps(
+                    {**known, "source": data.names[source], "shard": shard, "number": number}
+                )
+            )
             for reading in steps_of(data, source, shard, number, cfg.schedule.steps, Order.of(cfg)):
                 print(json.dumps(asdict(reading)))
     if not found:
@@ -97,8 +117,10 @@ def which_steps(argv: list[str]) -> int:
 class Order:
     """Which step read which sample: in order, but for what rewinding left out."""
 
-    batch: int  # samples a step
-    changes: tuple[tuple[int, int], ...] = ((1, 0),)  # (step from which on, samples left out before it), ascending
+    # samples a step
+    batch: int
+    # (step from which on, samples left out before it), ascending
+    changes: tuple[tuple[int, int], ...] = ((1, 0),)
 
     @classmethod
     def of(cls, cfg: PretrainConfig) -> Order:
@@ -116,7 +138,9 @@ class Order:
 
     def step_of(self, sample: int) -> int | None:
         """None for a sample that was left out."""
-        for (since, skipped), (until, _) in zip(self.changes, [*self.changes[1:], (1 << 62, 0)], strict=True):
+        for (since, skipped), (until, _) in zip(
+            self.changes, [*self.changes[1:], (1 << 62, 0)], strict=True
+        ):
             step = (sample - skipped) // self.batch + 1
             if since <= step < until:
                 return step
@@ -124,33 +148,50 @@ class Order:
 
 
 def readings(data: Blend, sample: int, order: Order) -> Iterator[Reading]:
-    """What sample `sample` holds, document by document; `data.ensure` came before. Nothing where no step read it."""
+    """What sample `sample` holds, document by document; `data.ensure` came before.
+
+    Nothing where no step read it.
+    """
     step = order.step_of(sample)
     if step is None:
         return
     source, number = data.locate(sample)
     corpus = data.corpora[source]
-    dataset, place = _shard_sample(corpus.passes[number // corpus.per_pass], number % corpus.per_pass)
+    dataset, place = _shard_sample(
+        corpus.passes[number // corpus.per_pass], number % corpus.per_pass
+    )
     place = int(dataset.shuffle_index[place])
-    (first_document, first_token), (last_document, end_token) = dataset.sample_index[place : place + 2].tolist()
+    (first_document, first_token), (last_document, end_token) = dataset.sample_index[
+        place : place + 2
+    ].tolist()
     for at in range(first_document, last_document + 1):
         document = int(dataset.document_index[at])
         begin = first_token if at == first_document else 0
         end = end_token if at == last_document else int(dataset.dataset.sequence_lengths[document])
         if end > begin:
-            yield Reading(step, sample, data.names[source], _shard_name(dataset), document, begin, end - begin)
+            yield Reading(
+                step, sample, data.names[source], _shard_name(dataset), document, begin, end - begin
+            )
 
 
-def steps_of(data: Blend, source: int, shard: str, number: int, steps: int, order: Order) -> Iterator[Reading]:
+def steps_of(
+    data: Blend, source: int, shard: str, number: int, steps: int, order: Order
+) -> Iterator[Reading]:
     """Every reading of one document of one source in `steps` steps, in order."""
     corpus = data.corpora[source]
     end = order.first_sample(steps) + order.batch
     for pass_number in range(end // corpus.per_pass + 1):
         corpus.ensure(pass_number * corpus.per_pass, 1)
         places = _places_of(corpus.passes[pass_number], shard, number)
-        for sample in sorted(data.samples_of(source, pass_number * corpus.per_pass + place) for place in places):
+        for sample in sorted(
+            data.samples_of(source, pass_number * corpus.per_pass + place) for place in places
+        ):
             if sample < end:
-                yield from (r for r in readings(data, sample, order) if (r.shard, r.number) == (shard, number))
+                yield from (
+                    r
+                    for r in readings(data, sample, order)
+                    if (r.shard, r.number) == (shard, number)
+                )
 
 
 def _places_of(top: Any, shard: str, number: int) -> list[int]:
@@ -162,13 +203,16 @@ def _places_of(top: Any, shard: str, number: int) -> list[int]:
             continue
         unshuffled = np.argsort(dataset.shuffle_index)
         for at in np.flatnonzero(dataset.document_index == number):
-            # Samples begin at (document, token): those from the last that begins before this document to the last within it.
+            # Samples begin at (document, token): those from the last that begins before this
+            # document to the last within it.
             begins = dataset.sample_index[:-1, 0]
             first = max(int(np.searchsorted(begins, at, side="left")) - 1, 0)
             for place in range(first, int(np.searchsorted(begins, at, side="right"))):
                 inner = int(unshuffled[place])
                 if hasattr(top, "datasets"):
-                    hits = np.flatnonzero((top.dataset_index == which) & (top.dataset_sample_index == inner))
+                    hits = np.flatnonzero(
+                        (top.dataset_index == which) & (top.dataset_sample_index == inner)
+                    )
                     found += hits.tolist()
                 else:
                     found.append(inner)
@@ -186,18 +230,25 @@ def _shard_name(dataset: Any) -> str:
     return Path(dataset.dataset.path_prefix).name
 
 
-def _open(parser: argparse.ArgumentParser, argv: list[str]) -> tuple[argparse.Namespace, PretrainConfig | None, Blend]:
+def _open(
+    parser: argparse.ArgumentParser, argv: list[str]
+) -> tuple[argparse.Namespace, PretrainConfig | None, Blend]:
     args = parser.parse_args(argv)
     cfg = load(PretrainConfig, args.config, args.overrides)
     if args.dry_run:
         print(to_yaml(cfg))
         return args, None, None  # type: ignore[return-value]
     run = Path(cfg.output)
-    return args, cfg, open_blend(read_sources(cfg.data, run), cfg, "train", run / "pretrain" / "index")
+    return (
+        args,
+        cfg,
+        open_blend(read_sources(cfg.data, run), cfg, "train", run / "pretrain" / "index"),
+    )
 
 
 def _names(manifest: Manifest, wanted: Expression) -> dict[tuple[str, int], dict[str, Any]]:
-    """(shard, document number) -> document_id, epoch, repo, language and paths, for the `wanted` training rows of token_index.
+    """(shard, document number) -> document_id, epoch, repo, language and paths, for the `wanted`
+    training rows of token_index.
 
     {} where no tables lie beside the token folder.
     """
@@ -210,13 +261,16 @@ def _names(manifest: Manifest, wanted: Expression) -> dict[tuple[str, int], dict
         return table.to_pyarrow_table(columns=columns, filters=which).to_pylist()
 
     packed = rows(
-        "token_index", ["document_id", "epoch", "shard_file", "document_number"], wanted & (field("split") == "train")
+        "token_index",
+        ["document_id", "epoch", "shard_file", "document_number"],
+        wanted & (field("split") == "train"),
     )
     if not packed:
         return {}
     ids = field("document_id").isin({row["document_id"] for row in packed})
     documents = {
-        row["document_id"]: row for row in rows("documents", ["document_id", "repo", "language", "parts"], ids)
+        row["document_id"]: row
+        for row in rows("documents", ["document_id", "repo", "language", "parts"], ids)
     }
     named = {}
     for row in packed:

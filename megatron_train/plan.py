@@ -1,10 +1,12 @@
-"""What a run will need and cost, before a GPU is rented: memory by part, bubble, traffic, speed, hours; and layouts that fit.
+"""What a run will need and cost, before a GPU is rented: memory by part, bubble, traffic, speed,
+hours; and layouts that fit.
 
     python -m megatron_train plan --config conf/pretrain/seed_coder_8b.yaml --gpus 512 --gpu h100 --vocab 155136
     python -m megatron_train plan ... --rank 511      # build that process's part of the model, without memory, and count it
 
-The figures are arithmetic on stated assumptions (costs.py), not measurements: docs/training.md shows how far they are from
-measured allocations and from published speeds. --vocab is read from output/tokens where that exists.
+The figures are arithmetic on stated assumptions (costs.py), not measurements: docs/training.md
+shows how far they are from measured allocations and from published speeds. --vocab is read from
+output/tokens where that exists.
 """
 
 from __future__ import annotations
@@ -27,9 +29,17 @@ def main(argv: list[str]) -> int:
     parser = cli_parser("megatron_train plan", __doc__)
     parser.add_argument("--gpus", type=int, required=True, help="how many, in all")
     parser.add_argument("--gpu", choices=sorted(costs.GPUS), default="h100")
-    parser.add_argument("--vocab", type=int, help="size of the vocabulary (default: the tokenizer's of output/tokens)")
-    parser.add_argument("--price", type=float, help="dollars a GPU and hour (default: an assumption)")
-    parser.add_argument("--rank", type=int, help="build this process's part of the model on the meta device")
+    parser.add_argument(
+        "--vocab",
+        type=int,
+        help="size of the vocabulary (default: the tokenizer's of output/tokens)",
+    )
+    parser.add_argument(
+        "--price", type=float, help="dollars a GPU and hour (default: an assumption)"
+    )
+    parser.add_argument(
+        "--rank", type=int, help="build this process's part of the model on the meta device"
+    )
     args = parser.parse_args(argv)
     cfg = load(PretrainConfig, args.config, args.overrides)
     if args.dry_run:
@@ -60,7 +70,14 @@ def report(cfg: PretrainConfig, gpus: int, dp: int, vocab: int, name: str, gpu: 
     ]
     for stage in sorted({0, p.pp - 1}):
         part = costs.memory(m, p, cfg.batch.micro, number, dp, padded, cfg.dtype, stage)
-        values = (part.weights, part.gradients, part.optimizer, part.activations, part.logits, part.total)
+        values = (
+            part.weights,
+            part.gradients,
+            part.optimizer,
+            part.activations,
+            part.logits,
+            part.total,
+        )
         gib = [value / 2**30 for value in values]
         lines.append(
             f"pipeline stage {stage:<3} {gib[0]:8.2f} {gib[1]:9.2f} {gib[2]:9.2f} {gib[3]:11.2f} {gib[4]:6.2f} {gib[5]:7.2f}"
@@ -74,7 +91,11 @@ def report(cfg: PretrainConfig, gpus: int, dp: int, vocab: int, name: str, gpu: 
         f"bubble {costs.bubble(p, number):.1%} of a step; GB sent a step and GPU: tensor {sent.tensor / 1e9:.2f}, pipeline "
         f"{sent.pipeline / 1e9:.2f}, context {sent.context / 1e9:.2f}, data {sent.data / 1e9:.2f}",
         f"step {fast.step_seconds:.3f} s: "
-        + ", ".join(f"{part} {seconds / fast.step_seconds:.0%}" for part, seconds in fast.parts.items() if seconds),
+        + ", ".join(
+            f"{part} {seconds / fast.step_seconds:.0%}"
+            for part, seconds in fast.parts.items()
+            if seconds
+        ),
         f"{fast.tokens_per_gpu:,.0f} tokens/s a GPU, {fast.model_flops_per_gpu / 1e12:,.0f} model TFLOP/s "
         f"({fast.model_flops_per_gpu / gpu.bf16:.0%} of the bf16 peak)",
         f"{cfg.schedule.steps:,} steps: {hours:,.1f} hours, {hours * gpus:,.0f} GPU-hours, "
@@ -92,7 +113,9 @@ def suggestions(cfg: PretrainConfig, gpus: int, vocab: int, gpu: costs.Gpu) -> s
     found = []
     for layout, micro in candidates(cfg, gpus):
         batch = BatchConfig(micro, cfg.batch.total)
-        if padded % layout.tp or not costs.fits(cfg.model, layout, batch, gpus, padded, cfg.dtype, gpu):
+        if padded % layout.tp or not costs.fits(
+            cfg.model, layout, batch, gpus, padded, cfg.dtype, gpu
+        ):
             continue
         fast = costs.speed(cfg.model, layout, batch, gpus, padded, cfg.dtype, cfg.fp8.on, gpu)
         found.append((-fast.tokens_per_gpu, layout.tp * layout.pp * layout.cp, layout, micro))
@@ -101,7 +124,9 @@ def suggestions(cfg: PretrainConfig, gpus: int, vocab: int, gpu: costs.Gpu) -> s
     found.sort(key=lambda one: one[:2])
     lines = ["", f"layouts that fit, fastest first (of {len(found)}):"]
     for slower, size, layout, micro in found[:SUGGESTIONS]:
-        lines.append(f"{-slower:8,.0f} tokens/s a GPU  micro {micro}  {layout.describe(gpus // size)}")
+        lines.append(
+            f"{-slower:8,.0f} tokens/s a GPU  micro {micro}  {layout.describe(gpus // size)}"
+        )
     return "\n".join(lines)
 
 
@@ -112,7 +137,9 @@ def candidates(cfg: PretrainConfig, gpus: int) -> list[tuple[ParallelConfig, int
     for tp, pp, vpp, cp, recompute, micro in itertools.product(
         sizes[:4], sizes, (1, 2, 4), sizes, ("none", "selective", "full"), (1, 2, 4)
     ):
-        layout = ParallelConfig(tp, pp, vpp, cp, tp > 1, distributed_optimizer=True, overlap=True, recompute=recompute)
+        layout = ParallelConfig(
+            tp, pp, vpp, cp, tp > 1, distributed_optimizer=True, overlap=True, recompute=recompute
+        )
         try:
             layout.check(cfg.model)
             check_world(layout, BatchConfig(micro, cfg.batch.total), gpus)
@@ -123,7 +150,9 @@ def candidates(cfg: PretrainConfig, gpus: int) -> list[tuple[ParallelConfig, int
 
 
 def rank_report(cfg: PretrainConfig, gpus: int, rank: int, vocab: int) -> str:
-    """Builds process `rank`'s chunks without memory or other processes, and compares their weights with the arithmetic."""
+    """Builds process `rank`'s chunks without memory or other processes, and compares their weights
+    with the arithmetic.
+    """
     from megatron.core import parallel_state
 
     from megatron_train.model.gpt import build_chunks, transformer_config
@@ -134,7 +163,9 @@ def rank_report(cfg: PretrainConfig, gpus: int, rank: int, vocab: int) -> str:
         raise SeedbedError(f"--rank {rank} of {gpus} processes", f"give 0 to {gpus - 1}")
     processes.pretend(cfg.parallel, rank, gpus)
     stage = parallel_state.get_pipeline_model_parallel_rank()
-    chunks = build_chunks(transformer_config(cfg.model, cfg.parallel, cfg.dtype, BF16), cfg.model, vocab, BF16, "meta")
+    chunks = build_chunks(
+        transformer_config(cfg.model, cfg.parallel, cfg.dtype, BF16), cfg.model, vocab, BF16, "meta"
+    )
     count = sum(parameter.numel() for chunk in chunks for parameter in chunk.parameters())
     wanted = costs.stage_parameters(cfg.model, cfg.parallel, padded_vocab(vocab), stage)
     place = {
@@ -145,13 +176,20 @@ def rank_report(cfg: PretrainConfig, gpus: int, rank: int, vocab: int) -> str:
     }
     processes.stop()
     if count != wanted:
-        raise SeedbedError(f"process {rank} holds {count:,} weights; the arithmetic says {wanted:,}", "report this")
+        raise SeedbedError(
+            f"process {rank} holds {count:,} weights; the arithmetic says {wanted:,}", "report this"
+        )
     where = ", ".join(f"{name} {number}" for name, number in place.items())
-    return f"\nprocess {rank} ({where}) builds: {len(chunks)} chunks, {count:,} weights, as computed"
+    return (
+        f"\nprocess {rank} ({where}) builds: {len(chunks)} chunks, {count:,} weights, as computed"
+    )
 
 
 def _vocabulary(cfg: PretrainConfig) -> int:
     folder = Path(cfg.output) / "tokens"
     if not (folder / "manifest.json").is_file():
-        raise SeedbedError(f"{folder} holds no tokens, so the vocabulary is unknown", "give --vocab N, such as 155136")
+        raise SeedbedError(
+            f"{folder} holds no tokens, so the vocabulary is unknown",
+            "give --vocab N, such as 155136",
+        )
     return read_manifest(folder).vocab_size

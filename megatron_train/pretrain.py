@@ -1,9 +1,11 @@
-"""Pretrain a Llama-style model on packed tokens with megatron-core, on any number of processes, with or without GPUs.
+"""Pretrain a Llama-style model on packed tokens with megatron-core, on any number of processes,
+with or without GPUs.
 
     torchrun --nproc-per-node 4 -m megatron_train.pretrain --config conf/pretrain/demo.yaml output=DIR [key=value]
 
-Reads DIR/tokens; writes DIR/pretrain (checkpoints/, metrics.jsonl, samples.json) and, at the end, DIR/hf. Started again it
-goes on from the newest checkpoint with the losses an undisturbed run would have had. SIGTERM saves and ends.
+Reads DIR/tokens; writes DIR/pretrain (checkpoints/, metrics.jsonl, samples.json) and, at the end,
+DIR/hf. Started again it goes on from the newest checkpoint with the losses an undisturbed run would
+have had. SIGTERM saves and ends.
 """
 
 from __future__ import annotations
@@ -31,7 +33,14 @@ from megatron_train.parallel import processes
 from megatron_train.training import fp8_guard
 from megatron_train.training.loss_guard import Guard
 from megatron_train.training.schedule import learning_rate
-from megatron_train.training.step import BadStep, Batch, TrainState, build, language_model_loss, train_step
+from megatron_train.training.step import (
+    BadStep,
+    Batch,
+    TrainState,
+    build,
+    language_model_loss,
+    train_step,
+)
 from seedbed.folders import claim
 
 
@@ -47,11 +56,15 @@ def main(argv: list[str]) -> int:
 
 
 def run(cfg: PretrainConfig) -> bool:
-    """One run, from its newest checkpoint or its parent's, to the export. False when SIGTERM ended it before that. Collective."""
+    """One run, from its newest checkpoint or its parent's, to the export.
+
+    False when SIGTERM ended it before that. Collective.
+    """
     dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
     out = Path(cfg.output) / "pretrain"
     sources = read_sources(cfg.data, Path(cfg.output))
-    manifest = next(iter(sources.values()))  # whose tokenizer is everyone's
+    # whose tokenizer is everyone's
+    manifest = next(iter(sources.values()))
     stop = _StopSignal()
 
     processes.start(cfg.parallel, cfg.seed)
@@ -62,7 +75,9 @@ def run(cfg: PretrainConfig) -> bool:
     validation = _validation(sources, cfg, out)
     loss_fn = loss_by_source(train.names) if len(sources) > 1 else language_model_loss
 
-    state = build(cfg.model, manifest.vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed, cfg.fp8)
+    state = build(
+        cfg.model, manifest.vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed, cfg.fp8
+    )
     cursor = _resume(state, cfg, train, out)
     guard = Guard(cfg.guard, _losses(cfg, state, out))
     writer = sharded.Writer(out / "checkpoints", cfg.keep, cfg.async_save, cfg.verify_checkpoints)
@@ -78,10 +93,14 @@ def run(cfg: PretrainConfig) -> bool:
             lr = learning_rate(state.step, cfg.optim, cfg.schedule)
             log.begin()
             first = cursor.first_sample(state.step)
-            batches = micro_batches(train, first, cfg.batch.total, cfg.batch, cfg.data.document_mask)
+            batches = micro_batches(
+                train, first, cfg.batch.total, cfg.batch, cfg.data.document_mask
+            )
             log.data_is_there()
             compared = cfg.fp8.guard_every and state.step % cfg.fp8.guard_every == 0
-            cosines = fp8_guard.cosines(state, batches[0], language_model_loss) if compared else None
+            cosines = (
+                fp8_guard.cosines(state, batches[0], language_model_loss) if compared else None
+            )
             try:
                 with _profiled(cfg, state.step, out):
                     result = train_step(state, batches, loss_fn, lr, limit=guard.limit())
@@ -94,7 +113,9 @@ def run(cfg: PretrainConfig) -> bool:
                 log.refused(bad, lr, first)
             else:
                 guard.accept(result.loss)
-                evaluate_now = validation and (state.step % cfg.eval_every == 0 or state.step == cfg.schedule.steps)
+                evaluate_now = validation and (
+                    state.step % cfg.eval_every == 0 or state.step == cfg.schedule.steps
+                )
                 log.step(result, lr, first, cosines, bool(evaluate_now))
             stopped = processes.any_rank(stop.received)
             writer.poll()
@@ -105,7 +126,10 @@ def run(cfg: PretrainConfig) -> bool:
     log.close()
     if stopped:
         if processes.is_main():
-            print(f"stopped by SIGTERM after step {state.step}; the same command goes on from there", flush=True)
+            print(
+                f"stopped by SIGTERM after step {state.step}; the same command goes on from there",
+                flush=True,
+            )
     elif cfg.samples:
         _sample(state, manifest, out, keep_export=Path(cfg.output) / "hf")
     else:
@@ -124,8 +148,12 @@ class _StopSignal:
         self.received = True
 
 
-def _validation(sources: dict[str, Manifest], cfg: PretrainConfig, out: Path) -> dict[str, list[Batch]]:
-    """The same first samples of every source's val split at every evaluation, in every layout; {} when eval_every is 0."""
+def _validation(
+    sources: dict[str, Manifest], cfg: PretrainConfig, out: Path
+) -> dict[str, list[Batch]]:
+    """The same first samples of every source's val split at every evaluation, in every layout; {}
+    when eval_every is 0.
+    """
     if cfg.eval_every == 0:
         return {}
     held = {}
@@ -138,12 +166,17 @@ def _validation(sources: dict[str, Manifest], cfg: PretrainConfig, out: Path) ->
                 f"the val split of {name} holds {samples} samples, fewer than one batch of batch.total = {cfg.batch.total}",
                 "curate more data, lower batch.total, or set eval_every=0",
             )
-        held[name] = micro_batches(alone, 0, batches * cfg.batch.total, cfg.batch, cfg.data.document_mask)
+        held[name] = micro_batches(
+            alone, 0, batches * cfg.batch.total, cfg.batch, cfg.data.document_mask
+        )
     return held
 
 
 def _extra(cfg: PretrainConfig, train: Blend, cursor: Cursor) -> dict[str, Any]:
-    """What a checkpoint says about its run beyond the weights. `order` is what the sequence of samples depends on."""
+    """What a checkpoint says about its run beyond the weights.
+
+    `order` is what the sequence of samples depends on.
+    """
     return {
         "samples_before": cursor.before,
         "skipped_samples": cursor.skipped,
@@ -159,20 +192,30 @@ def _order(cfg: PretrainConfig, train: Blend) -> dict[str, Any]:
 
 
 def _resume(state: TrainState, cfg: PretrainConfig, train: Blend, out: Path) -> Cursor:
-    """Load the newest checkpoint, if any. Layout, schedule and learning rate may have changed; the data order may not."""
+    """Load the newest checkpoint, if any.
+
+    Layout, schedule and learning rate may have changed; the data order may not.
+    """
     cursor = Cursor(cfg.batch.total)
     newest = sharded.latest(out / "checkpoints")
     if newest is not None:
         extra = sharded.read_manifest(newest)["extra"]
         order, ours = extra["order"], _extra(cfg, train, cursor)["order"]
-        changed = [f"{key}: {order.get(key)} then, {ours[key]} now" for key in ours if order.get(key) != ours[key]]
+        changed = [
+            f"{key}: {order.get(key)} then, {ours[key]} now"
+            for key in ours
+            if order.get(key) != ours[key]
+        ]
         if changed:
             raise SeedbedError(
                 f"{newest} was trained on another order of data ({'; '.join(changed)})",
                 "restore these values, or use another output folder",
             )
         sharded.load(state, newest)
-        cursor.before, cursor.skipped = extra.get("samples_before", 0), extra.get("skipped_samples", 0)
+        cursor.before, cursor.skipped = (
+            extra.get("samples_before", 0),
+            extra.get("skipped_samples", 0),
+        )
     elif cfg.parent:
         sharded.load(state, Path(cfg.parent), begin=True)
         cursor.before = _read_by_parent(sharded.read_manifest(Path(cfg.parent)), _order(cfg, train))
@@ -185,7 +228,9 @@ def _resume(state: TrainState, cfg: PretrainConfig, train: Blend, out: Path) -> 
 
 
 def _read_by_parent(manifest: dict[str, Any], order: dict[str, Any]) -> int:
-    """How many samples of this run's order a checkpoint's run and its parents have read; 0 where it followed another order."""
+    """How many samples of this run's order a checkpoint's run and its parents have read; 0 where it
+    followed another order.
+    """
     extra = manifest["extra"]
     theirs = extra.get("order", {})
     if any(theirs.get(key) != value for key, value in order.items()):
@@ -196,10 +241,14 @@ def _read_by_parent(manifest: dict[str, Any], order: dict[str, Any]) -> int:
 
 def _losses(cfg: PretrainConfig, state: TrainState, out: Path) -> list[float]:
     """What the guard judges the next step by, after a start, a resume or a rewind alike."""
-    return processes.broadcast_object(metrics_file.losses_before(out / "metrics.jsonl", state.step, cfg.guard.window))
+    return processes.broadcast_object(
+        metrics_file.losses_before(out / "metrics.jsonl", state.step, cfg.guard.window)
+    )
 
 
-def _rewind(state: TrainState, cursor: Cursor, writer: sharded.Writer, bad: BadStep, log: RunLog) -> None:
+def _rewind(
+    state: TrainState, cursor: Cursor, writer: sharded.Writer, bad: BadStep, log: RunLog
+) -> None:
     """Back to the newest checkpoint, past every sample that was read since then."""
     writer.finish()
     at = state.step
@@ -255,7 +304,9 @@ def _sample(state: TrainState, manifest: Manifest, out: Path, keep_export: Path 
 
 @contextlib.contextmanager
 def _lost_peer_named(state: TrainState, out: Path) -> Iterator[None]:
-    """Another process's death reaches this one as a broken connection: say what it means and what to do."""
+    """Another process's death reaches this one as a broken connection: say what it means and what
+    to do.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -269,5 +320,6 @@ def _lost_peer_named(state: TrainState, out: Path) -> Iterator[None]:
         ) from error
 
 
-if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file
+# the guard matters: the checkpoint writer may spawn processes that import this file
+if __name__ == "__main__":
     processes.run_ranks(main)

@@ -1,14 +1,16 @@
-"""A stage plan from the first step to the last branch: one declared graph of pretraining runs, continued without hand work.
+"""A stage plan from the first step to the last branch: one declared graph of pretraining runs,
+continued without hand work.
 
     torchrun --nproc-per-node 4 -m megatron_train.stages resume --config conf/stages/demo.yaml output=DIR [only=STAGE]
     python -m megatron_train stages status --config conf/stages/demo.yaml output=DIR
     python -m megatron_train stages diff --config conf/stages/demo.yaml output=DIR stable decay
     python -m megatron_train stages branch --config PLAN.yaml output=DIR decay decay_more tokens=2000000 final_lr=3e-5
 
-`resume` runs every stage that is not done, parents first, from wherever a kill left it; each is an ordinary run under
-DIR/stages/NAME that begins with its parent's weights and Adam state. `status` says where each stands and what was changed since
-it ran; `diff` which settings two stages differ in; `branch` adds a copy of a stage to the plan file, under another name and with
-other fields, so that it leaves the same parent on another way.
+`resume` runs every stage that is not done, parents first, from wherever a kill left it; each is an
+ordinary run under DIR/stages/NAME that begins with its parent's weights and Adam state. `status`
+says where each stands and what was changed since it ran; `diff` which settings two stages differ
+in; `branch` adds a copy of a stage to the plan file, under another name and with other fields, so
+that it leaves the same parent on another way.
 """
 
 from __future__ import annotations
@@ -58,7 +60,10 @@ def main(argv: list[str]) -> int:
 
 
 def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
-    """The pretraining config of one stage. Raises SeedbedError, with the stage's name, for settings that cannot work."""
+    """The pretraining config of one stage.
+
+    Raises SeedbedError, with the stage's name, for settings that cannot work.
+    """
     base = Path(plan.base) if Path(plan.base).is_absolute() else CONFIGS / plan.base
     out = Path(plan.output)
     tokens = [SourceConfig("tokens", str(out / "tokens"))]
@@ -70,7 +75,9 @@ def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
     }
     settings = [*stage.set, *(f"{key}={value}" for key, value in given.items() if value)]
     try:
-        cfg = load(PretrainConfig, base if plan.base else None, [*settings, "schedule.steps=1000000000"])
+        cfg = load(
+            PretrainConfig, base if plan.base else None, [*settings, "schedule.steps=1000000000"]
+        )
         steps = -(-stage.tokens // (cfg.batch.total * cfg.model.seq_length))
         schedule = dataclasses.replace(
             cfg.schedule,
@@ -79,7 +86,9 @@ def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
             decay_steps=max(steps - stage.warmup_steps, 0) if stage.final_lr else 0,
             shape=stage.shape,
         )
-        parent = str(folder(plan, stage.parent) / "pretrain" / "checkpoints") if stage.parent else ""
+        parent = (
+            str(folder(plan, stage.parent) / "pretrain" / "checkpoints") if stage.parent else ""
+        )
         cfg = dataclasses.replace(
             cfg,
             output=str(folder(plan, stage.name)),
@@ -95,8 +104,10 @@ def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
 
 
 def _seed(plan: StagesConfig, stage: StageConfig, cfg: PretrainConfig) -> int:
-    """Of the stage's order of samples: its parent's where the two read the same blend in sequences of one length, for the run
-    then goes on behind the parent's last sample; else one of its own, which does not begin with the parent's documents."""
+    """Of the stage's order of samples: its parent's where the two read the same blend in sequences
+    of one length, for the run then goes on behind the parent's last sample; else one of its own,
+    which does not begin with the parent's documents.
+    """
     if not stage.parent:
         return cfg.seed
     parent = resolve(plan, _stage(plan, stage.parent))
@@ -110,7 +121,10 @@ def folder(plan: StagesConfig, name: str) -> Path:
 
 
 def state_of(cfg: PretrainConfig) -> tuple[str, int]:
-    """(not started | running | done, step of the newest checkpoint). A stage is done when its model is exported as well."""
+    """(not started | running | done, step of the newest checkpoint).
+
+    A stage is done when its model is exported as well.
+    """
     run = Path(cfg.output)
     newest = sharded.latest(run / "pretrain" / "checkpoints")
     step = sharded.read_manifest(newest)["step"] if newest else 0
@@ -120,7 +134,9 @@ def state_of(cfg: PretrainConfig) -> tuple[str, int]:
 
 
 def changed(cfg: PretrainConfig) -> list[str]:
-    """Settings that differ from those that the newest checkpoint was trained with, as `key: then -> now`."""
+    """Settings that differ from those that the newest checkpoint was trained with, as `key: then ->
+    now`.
+    """
     newest = sharded.latest(Path(cfg.output) / "pretrain" / "checkpoints")
     if newest is None:
         return []
@@ -129,11 +145,15 @@ def changed(cfg: PretrainConfig) -> list[str]:
 
 
 def status(plan: StagesConfig) -> str:
-    lines = [f"{'stage':14} {'after':14} {'tokens':>8} {'steps':>9} {'rate':>19} {'length':>6}  state"]
+    lines = [
+        f"{'stage':14} {'after':14} {'tokens':>8} {'steps':>9} {'rate':>19} {'length':>6}  state"
+    ]
     for stage in plan.stages:
         cfg = resolve(plan, stage)
         state, step = state_of(cfg)
-        losses = metrics_file.losses_before(Path(cfg.output) / "pretrain" / "metrics.jsonl", step, 1)
+        losses = metrics_file.losses_before(
+            Path(cfg.output) / "pretrain" / "metrics.jsonl", step, 1
+        )
         said = f"{state} {step:,}" + "".join(f", loss {loss:.4f}" for loss in losses)
         rate = f"{cfg.optim.lr:.2e} -> {cfg.optim.min_lr if cfg.schedule.decay_steps else cfg.optim.lr:.2e}"
         lines.append(
@@ -152,8 +172,12 @@ def diff(plan: StagesConfig, first: str, second: str) -> list[str]:
 def branch(plan: StagesConfig, file: Path, words: list[str]) -> None:
     """Append a copy of a stage to the plan file: OLD NEW field=value ..."""
     fields = dict(word.split("=", 1) for word in words if "=" in word)
-    old, new = _two([word for word in words if "=" not in word], "branch STAGE NEW_NAME [field=value]")
-    node = {key: value for key, value in to_dict(_stage(plan, old)).items() if value not in ("", 0, [])}
+    old, new = _two(
+        [word for word in words if "=" not in word], "branch STAGE NEW_NAME [field=value]"
+    )
+    node = {
+        key: value for key, value in to_dict(_stage(plan, old)).items() if value not in ("", 0, [])
+    }
     node |= {"name": new, **{key: yaml.safe_load(value) for key, value in fields.items()}}
     text = file.read_text()
     line = yaml.safe_dump([node], default_flow_style=None, sort_keys=False, width=1000)
@@ -173,7 +197,8 @@ def branch(plan: StagesConfig, file: Path, words: list[str]) -> None:
 
 def resume(plan: StagesConfig, words: list[str]) -> int:
     """Run what is not done, parents first; under torchrun all processes take part."""
-    from megatron_train import pretrain  # the other actions need no processes
+    # the other actions need no processes
+    from megatron_train import pretrain
     from megatron_train.parallel import processes
 
     only = [word.removeprefix("only=") for word in words if word.startswith("only=")]
@@ -184,7 +209,10 @@ def resume(plan: StagesConfig, words: list[str]) -> int:
         if (only and stage.name not in only) or state_of(cfg)[0] == "done":
             continue
         if processes.rank() == 0:
-            print(f"stage {stage.name}: {_short(stage.tokens)} tokens in {cfg.schedule.steps:,} steps", flush=True)
+            print(
+                f"stage {stage.name}: {_short(stage.tokens)} tokens in {cfg.schedule.steps:,} steps",
+                flush=True,
+            )
         if not pretrain.run(cfg):
             break
     processes.stop()
@@ -195,12 +223,16 @@ def _stage(plan: StagesConfig, name: str) -> StageConfig:
     for stage in plan.stages:
         if stage.name == name:
             return stage
-    raise SeedbedError(f"the plan has no stage {name}", f"use one of: {', '.join(s.name for s in plan.stages)}")
+    raise SeedbedError(
+        f"the plan has no stage {name}", f"use one of: {', '.join(s.name for s in plan.stages)}"
+    )
 
 
 def _two(words: list[str], usage: str) -> tuple[str, str]:
     if len(words) != 2:
-        raise SeedbedError(f"two names are needed, not {len(words)}: {' '.join(words)}", f"stages {usage}")
+        raise SeedbedError(
+            f"two names are needed, not {len(words)}: {' '.join(words)}", f"stages {usage}"
+        )
     return words[0], words[1]
 
 

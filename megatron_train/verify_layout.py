@@ -1,11 +1,14 @@
-"""Is a layout the model of one process? The config's own layout, its model shrunk, trained beside one process on the CPU.
+"""Is a layout the model of one process? The config's own layout, its model shrunk, trained beside
+one process on the CPU.
 
     python -m megatron_train verify_layout --config conf/pretrain/seed_coder_8b.yaml --tp 2 --pp 2 --cp 2 [key=value]
 
---tp, --pp, --vpp and --cp take the place of parallel.*, and --dp is 1 unless given. Both train a few steps in fp32 over gloo
-with what breaks layouts in the field: uneven loss masks, a context-parallel shard without a counted token, document borders
-inside its chunks, and a checkpoint that is written and read half-way. Every loss, every gradient of every step and the last
-weights are compared. Exit code 0 when they agree, 1 when they do not. No GPU is used where there is one.
+--tp, --pp, --vpp and --cp take the place of parallel.*, and --dp is 1 unless given. Both train a
+few steps in fp32 over gloo
+with what breaks layouts in the field: uneven loss masks, a context-parallel shard without a counted
+token, document borders inside its chunks, and a checkpoint that is written and read half-way. Every
+loss, every gradient of every step and the last weights are compared. Exit code 0 when they agree, 1
+when they do not. No GPU is used where there is one.
 """
 
 from __future__ import annotations
@@ -23,21 +26,25 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import BatchConfig, Fp8Config, ModelConfig, ParallelConfig, PretrainConfig
 
-# Largest |difference| / largest |value| of a tensor. fp32 sums in another order stay near 1e-6; each fault that
-# tests/megatron_train/test_verify_layout.py puts back is above this.
+# Largest |difference| / largest |value| of a tensor. fp32 sums in another order stay near 1e-6;
+# each fault that tests/megatron_train/test_verify_layout.py puts back is above this.
 TOLERANCE = 1e-4
 WORKER = ("-m", "megatron_train.verify_worker")
 
 
 @dataclass(frozen=True)
 class Row:
-    what: str  # a loss, or a kind of parameter
-    difference: float  # the worst one, relative to the largest value of its tensor
-    where: str  # step and parameter of the worst one
+    # a loss, or a kind of parameter
+    what: str
+    # the worst one, relative to the largest value of its tensor
+    difference: float
+    # step and parameter of the worst one
+    where: str
 
     @property
     def agrees(self) -> bool:
-        return self.difference <= TOLERANCE  # not so for NaN
+        # not so for NaN
+        return self.difference <= TOLERANCE
 
 
 def main(argv: list[str]) -> int:
@@ -54,13 +61,18 @@ def main(argv: list[str]) -> int:
     try:
         cfg = load(PretrainConfig, args.config, [*args.overrides, *sizes])
     except SeedbedError as error:
-        raise SeedbedError(f"the config's own model does not take this layout: {error.problem}", error.fix) from error
+        raise SeedbedError(
+            f"the config's own model does not take this layout: {error.problem}", error.fix
+        ) from error
     shrunk = shrink(cfg, args.dp)
     if args.dry_run:
         print(to_yaml(shrunk))
         return 0
     processes = _processes(shrunk.parallel, args.dp)
-    print(f"{cfg.parallel.describe(args.dp)}: {processes} processes against 1, {_shape(shrunk.model)}", flush=True)
+    print(
+        f"{cfg.parallel.describe(args.dp)}: {processes} processes against 1, {_shape(shrunk.model)}",
+        flush=True,
+    )
     rows = verify(shrunk, args.dp)
     print(table(rows))
     wrong = [row for row in rows if not row.agrees]
@@ -69,7 +81,9 @@ def main(argv: list[str]) -> int:
 
 
 def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
-    """The same kind of model and layout, as small as the layout can cut: ratios of heads and widths stay, sizes do not."""
+    """The same kind of model and layout, as small as the layout can cut: ratios of heads and widths
+    stay, sizes do not.
+    """
     m, p = cfg.model, cfg.parallel
     multiple = p.sequence_multiple()
     kv_heads = p.tp * (2 if p.tp == 1 and m.kv_heads > 1 else 1)
@@ -87,14 +101,26 @@ def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
     micro = min(cfg.batch.micro, 2)
     batch = BatchConfig(micro=micro, total=micro * dp * 2 * p.pp)
     # A larger epsilon: Adam then divides no rounding error by a gradient that is nearly 0.
-    return replace(cfg, model=model, batch=batch, optim=replace(cfg.optim, eps=1e-3), dtype="fp32", fp8=Fp8Config())
+    return replace(
+        cfg,
+        model=model,
+        batch=batch,
+        optim=replace(cfg.optim, eps=1e-3),
+        dtype="fp32",
+        fp8=Fp8Config(),
+    )
 
 
 def verify(cfg: PretrainConfig, dp: int, worker: tuple[str, ...] = WORKER) -> list[Row]:
-    """Train the (shrunk) config in its layout and in one process, and compare. `worker` is what torchrun starts."""
+    """Train the (shrunk) config in its layout and in one process, and compare.
+
+    `worker` is what torchrun starts.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         alone = replace(
-            cfg, parallel=ParallelConfig(), batch=replace(cfg.batch, micro=cfg.batch.total // (2 * cfg.parallel.pp))
+            cfg,
+            parallel=ParallelConfig(),
+            batch=replace(cfg.batch, micro=cfg.batch.total // (2 * cfg.parallel.pp)),
         )
         _run(alone, 1, cfg.parallel.cp, Path(scratch) / "alone", WORKER)
         _run(cfg, _processes(cfg.parallel, dp), cfg.parallel.cp, Path(scratch) / "layout", worker)
@@ -109,7 +135,8 @@ def compare(alone: Path, layout: Path) -> list[Row]:
     rows = []
     for name in ("loss", "grad_norm"):
         worst = max(
-            (_far(a, b), f"step {i}") for i, (a, b) in enumerate(zip(ours[name], theirs[name], strict=True), start=1)
+            (_far(a, b), f"step {i}")
+            for i, (a, b) in enumerate(zip(ours[name], theirs[name], strict=True), start=1)
         )
         rows.append(Row(name, *worst))
     kinds: dict[str, tuple[float, str]] = {}
@@ -125,11 +152,13 @@ def compare(alone: Path, layout: Path) -> list[Row]:
             far = (a[name] - b[name]).abs().max().item() / scale
             kind = f"{what} {re.sub(r'^decoder.layers.[0-9]+.', '', name).removesuffix('.weight')}"
             worst_so_far = kinds.get(kind, (-1.0, ""))
-            if not far <= worst_so_far[0]:  # a NaN is the worst
+            # a NaN is the worst
+            if not far <= worst_so_far[0]:
                 kinds[kind] = (far, f"{place.replace('step', 'step ')}, {name}")
     rows += [Row(kind, *worst) for kind, worst in sorted(kinds.items())]
     rows += [
-        Row(f"random numbers {name}", 0.0 if right else float("nan"), "") for name, right in ours["random"].items()
+        Row(f"random numbers {name}", 0.0 if right else float("nan"), "")
+        for name, right in ours["random"].items()
     ]
     return rows
 
@@ -152,17 +181,22 @@ def _processes(layout: ParallelConfig, dp: int) -> int:
     return layout.tp * layout.pp * layout.cp * dp
 
 
-def _run(cfg: PretrainConfig, processes: int, shards: int, out: Path, worker: tuple[str, ...]) -> None:
+def _run(
+    cfg: PretrainConfig, processes: int, shards: int, out: Path, worker: tuple[str, ...]
+) -> None:
     out.mkdir()
     (out / "config.yaml").write_text(to_yaml(cfg))
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, *(launcher if processes > 1 else []), *worker, str(out), str(shards)]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     if done.returncode:
         said = [line for line in done.stdout.splitlines() if line.strip()]
         raise SeedbedError(
-            f"training with {processes} processes ended with code {done.returncode}:\n" + "\n".join(said[-15:]),
+            f"training with {processes} processes ended with code {done.returncode}:\n"
+            + "\n".join(said[-15:]),
             "the layout does not run at all: mend what the last lines name",
         )
 

@@ -1,8 +1,10 @@
-"""What verify_layout starts under torchrun: some steps that try a layout where layouts break; process 0 writes what it saw.
+"""What verify_layout starts under torchrun: some steps that try a layout where layouts break;
+process 0 writes what it saw.
 
     verify_worker FOLDER CP     # reads FOLDER/config.yaml; writes seen.json, gradient-stepN.safetensors, weight-stepN.safetensors
 
-CP is the number of context-parallel processes of the layout under test, which one process alone must know as well.
+CP is the number of context-parallel processes of the layout under test, which one process alone
+must know as well.
 """
 
 from __future__ import annotations
@@ -24,10 +26,19 @@ from conf.schema.pretrain import PretrainConfig
 from megatron_train.checkpoint import sharded
 from megatron_train.model import weights
 from megatron_train.parallel import processes
-from megatron_train.training.step import Batch, TrainState, build, language_model_loss, step_gradients, train_step
+from megatron_train.training.step import (
+    Batch,
+    TrainState,
+    build,
+    language_model_loss,
+    step_gradients,
+    train_step,
+)
 
-VOCAB = 300  # padded to 384: padding must not reach the loss
-# A step each: (a context-parallel shard without a counted token, document borders). A checkpoint is read before step RELOAD.
+# padded to 384: padding must not reach the loss
+VOCAB = 300
+# A step each: (a context-parallel shard without a counted token, document borders). A checkpoint is
+# read before step RELOAD.
 STEPS = ((False, False), (True, False), (True, True), (False, True), (False, False))
 RELOAD = 3
 
@@ -56,10 +67,12 @@ def main(folder: Path, shards: int) -> None:
 
 
 def micro_batches(cfg: PretrainConfig, number: int, shards: int, documents: bool) -> list[Batch]:
-    """This process's share of step `number`, from a generator a sample: the same samples in every layout.
+    """This process's share of step `number`, from a generator a sample: the same samples in every
+    layout.
 
-    Each sample counts another share of its places. With shards > 1 no place counts that the last of `shards` context-parallel
-    processes holds, and the first sample counts none at all. With documents, about every twelfth place begins one.
+    Each sample counts another share of its places. With shards > 1 no place counts that the last of
+    `shards` context-parallel processes holds, and the first sample counts none at all. With
+    documents, about every twelfth place begins one.
     """
     length = cfg.model.seq_length
 
@@ -72,7 +85,12 @@ def micro_batches(cfg: PretrainConfig, number: int, shards: int, documents: bool
             mask[(shards - 1) * chunk : (shards + 1) * chunk] = False
             mask &= torch.tensor(i > 0)
         borders = torch.rand(length, generator=generator) < 1 / 12
-        return {"tokens": ids[:-1], "labels": ids[1:], "loss_mask": mask, "document_ids": borders.cumsum(0)}
+        return {
+            "tokens": ids[:-1],
+            "labels": ids[1:],
+            "loss_mask": mask,
+            "document_ids": borders.cumsum(0),
+        }
 
     micro, dp = cfg.batch.micro, processes.dp_size()
     out = []
@@ -86,10 +104,11 @@ def micro_batches(cfg: PretrainConfig, number: int, shards: int, documents: bool
 
 
 def random_numbers() -> dict[str, bool]:
-    """Does megatron-core's generator for tensor-parallel parts work? Collective; rules by name, True where it holds.
+    """Does megatron-core's generator for tensor-parallel parts work? Collective; rules by name,
+    True where it holds.
 
-    Dropout and its like draw inside a fork: other numbers on each tensor-parallel process, the same on every replica, and the
-    stream outside goes on as if nothing had been drawn.
+    Dropout and its like draw inside a fork: other numbers on each tensor-parallel process, the same
+    on every replica, and the stream outside goes on as if nothing had been drawn.
     """
     device = processes.device()
     processes.seed_step(1, 0)
@@ -102,7 +121,8 @@ def random_numbers() -> dict[str, bool]:
     rank = parallel_state.get_tensor_model_parallel_rank()
     seen: list[Any] = [None] * processes.world()
     dist.all_gather_object(
-        seen, (place, rank, inside.tolist(), outside.tolist(), bool(torch.equal(undisturbed, outside)))
+        seen,
+        (place, rank, inside.tolist(), outside.tolist(), bool(torch.equal(undisturbed, outside))),
     )
     draws: dict[Any, dict[int, list[list[float]]]] = {}
     for where, tensor_rank, drawn, _, _ in seen:
@@ -114,7 +134,8 @@ def random_numbers() -> dict[str, bool]:
             for by_rank in draws.values()
         ),
         "outside a fork agree over tp": all(
-            len({tuple(out) for there, _, _, out, _ in seen if there == where}) == 1 for where in draws
+            len({tuple(out) for there, _, _, out, _ in seen if there == where}) == 1
+            for where in draws
         ),
     }
 
@@ -124,7 +145,9 @@ def _fresh(cfg: PretrainConfig) -> TrainState:
 
 
 def _write(state: TrainState, file: Path, of: Callable[[torch.nn.Parameter], torch.Tensor]) -> None:
-    tensors = {name: tensor.contiguous().clone() for name, tensor in weights.gather(state.chunks, of)}
+    tensors = {
+        name: tensor.contiguous().clone() for name, tensor in weights.gather(state.chunks, of)
+    }
     if processes.is_main():
         save_file(tensors, file)
 

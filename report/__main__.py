@@ -18,7 +18,8 @@ def main(argv: list[str]) -> int:
         return 0
     if len(argv) != 1 or not argv[0].startswith("output=") or argv[0] == "output=":
         raise SeedbedError(
-            f"report takes output=DIR alone, got {' '.join(argv) or 'nothing'}", "python -m report output=runs/demo"
+            f"report takes output=DIR alone, got {' '.join(argv) or 'nothing'}",
+            "python -m report output=runs/demo",
         )
     output = argv[0].removeprefix("output=")
     page = Path(output) / "report.html"

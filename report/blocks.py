@@ -1,5 +1,6 @@
-"""What a section is made of. Plain text everywhere, escaped by the template; only `Markup` fields are HTML, made by
-report/svg.py and report/highlight.py, which escape what they are given."""
+"""What a section is made of. Plain text everywhere, escaped by the template; only `Markup` fields
+are HTML, made by report/svg.py and report/highlight.py, which escape what they are given.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class Bar:
 class Bars:
     title: str
     bars: list[Bar]
-    legend: list[tuple[str, str]] = field(default_factory=list)  # (colour class, name)
+    # (colour class, name)
+    legend: list[tuple[str, str]] = field(default_factory=list)
     caption: str = ""
     kind: str = "bars"
 
@@ -69,7 +71,8 @@ class Code:
     title: str
     html: Markup
     facts: list[str] = field(default_factory=list)
-    tone: str = ""  # good | bad | diff
+    # good | bad | diff
+    tone: str = ""
     kind: str = "code"
 
 
@@ -97,6 +100,8 @@ Block = Facts | Bars | Table | Chart | Code | Note | Row
 class Section:
     id: str
     title: str
-    lead: str  # the finding, in one or two sentences
+    # the finding, in one or two sentences
+    lead: str
     blocks: list[Block]
-    source: str = ""  # tables and files that it was read from
+    # tables and files that it was read from
+    source: str = ""

@@ -1,4 +1,6 @@
-"""Source text from the data as HTML: highlighted and clipped, or as a diff. Escaped, and with nothing in it left invisible."""
+"""Source text from the data as HTML: highlighted and clipped, or as a diff. Escaped, and with
+nothing in it left invisible.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,10 @@ from pygments.token import Comment
 from pygments.util import ClassNotFound
 
 MAX_LINES, MAX_COLUMNS = 24, 140
-HEAD_LINES = 120  # a leading comment is looked for in so many
-# Control characters but newline and tab, and the bidirectional overrides by which source can read otherwise than it runs.
+# a leading comment is looked for in so many
+HEAD_LINES = 120
+# Control characters but newline and tab, and the bidirectional overrides by which source can read
+# otherwise than it runs.
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
@@ -26,7 +30,9 @@ def visible(text: str) -> str:
 
 
 def source(text: str, path: str, max_lines: int = MAX_LINES) -> Markup:
-    """The first lines of a file after its leading comment (mostly a licence), highlighted by its name."""
+    """The first lines of a file after its leading comment (mostly a licence), highlighted by its
+    name.
+    """
     lexer = _lexer(path)
     lines = _lines(text)
     head = _leading_comment("\n".join(lines[:HEAD_LINES]), lexer)
@@ -49,11 +55,14 @@ def python(text: str, max_lines: int = MAX_LINES) -> Markup:
 def unified_diff(a: str, b: str, context: int = 3, max_lines: int = 60) -> Markup:
     """What turns `a` into `b`, line by line, with `context` lines around each change."""
     diff = difflib.unified_diff(_lines(a), _lines(b), n=context, lineterm="")
-    body = list(diff)[2:]  # after the two lines that name the files
+    # after the two lines that name the files
+    body = list(diff)[2:]
     kinds = {"+": "add", "-": "del", "@": "hunk"}
     out = []
     for line in body[:max_lines]:
-        out.append(f'<span class="{kinds.get(line[:1], "same")}">{escape(_cut(line)) or " "}</span>')
+        out.append(
+            f'<span class="{kinds.get(line[:1], "same")}">{escape(_cut(line)) or " "}</span>'
+        )
     out += _left_out(len(body) - max_lines, "more lines")
     return Markup("".join(out))
 
@@ -67,11 +76,17 @@ def _cut(line: str) -> str:
 
 
 def _left_out(lines: int, what: str) -> list[Markup]:
-    return [Markup('<span class="hunk">… {} {}</span>').format(f"{lines:,}", what)] if lines > 0 else []
+    return (
+        [Markup('<span class="hunk">… {} {}</span>').format(f"{lines:,}", what)]
+        if lines > 0
+        else []
+    )
 
 
 def _leading_comment(text: str, lexer: Lexer) -> int:
-    """How many whole lines at the start hold comments and blanks alone; 0 where that is all there is."""
+    """How many whole lines at the start hold comments and blanks alone; 0 where that is all there
+    is.
+    """
     lines = 0
     for token, value in lexer.get_tokens(text):
         if value.strip() and token not in Comment:

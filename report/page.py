@@ -53,7 +53,11 @@ def build(output: str) -> str:
     """
     run = Run(output)
     env = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     sections = [_section(run, *entry) for entry in SECTIONS]
     style = Markup((HERE / "style.css").read_text(encoding="utf-8"))
@@ -66,7 +70,9 @@ def _section(run: Run, name: str, title: str, make: Callable[[Run], Section]) ->
     try:
         return make(run)
     except Missing as missing:
-        return Section(name, title, "", [Note(f"Not there yet: {missing.what}. Make it with", missing.command)])
+        return Section(
+            name, title, "", [Note(f"Not there yet: {missing.what}. Make it with", missing.command)]
+        )
     except SeedbedError as error:
         return Section(name, title, "", [Note(f"{error.problem}. To mend it", error.fix)])
 

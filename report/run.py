@@ -10,7 +10,8 @@ from conf.errors import SeedbedError
 from seedbed.queries.explain import OTHER_TABLE_NAMES, TABLE_NAMES
 from seedbed.tables.reader import DeltaReader
 
-# What makes each thing under DIR that is not a table; tables are made by `spark_jobs run ... until=TABLE`.
+# What makes each thing under DIR that is not a table; tables are made by `spark_jobs run ...
+# until=TABLE`.
 MAKERS = {
     "curate": "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output}",
     "tokens": "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output}",
@@ -42,7 +43,8 @@ class Run:
     def __init__(self, output: str):
         if "://" in output:
             raise SeedbedError(
-                f"output={output} is not a local folder", "copy the run here first; the page is written beside it"
+                f"output={output} is not a local folder",
+                "copy the run here first; the page is written beside it",
             )
         self.output = output.rstrip("/")
         self.root = Path(self.output)
@@ -51,7 +53,8 @@ class Run:
             self.db = DeltaReader(self.output, (*TABLE_NAMES, *OTHER_TABLE_NAMES))
         elif not any((self.root / part).is_dir() for part in ("pretrain", "rl", "scorers")):
             raise SeedbedError(
-                f"nothing of a run under {self.output}", "check output=DIR, or run: python -m spark_jobs run"
+                f"nothing of a run under {self.output}",
+                "check output=DIR, or run: python -m spark_jobs run",
             )
 
     def tables(self, *names: str) -> DeltaReader:
@@ -68,7 +71,10 @@ class Run:
         return self.db is not None and all(name in self.db for name in names)
 
     def lines(self, path: str) -> list[dict[str, Any]]:
-        """The records of a .jsonl file under the run, up to a line that a kill cut short. Missing where there is none."""
+        """The records of a .jsonl file under the run, up to a line that a kill cut short.
+
+        Missing where there is none.
+        """
         file = self.root / path
         records = []
         if file.is_file():

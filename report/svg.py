@@ -1,4 +1,5 @@
-"""Charts as inline SVG: drawn to a fixed grid, coloured by the page's CSS classes, so they follow light and dark.
+"""Charts as inline SVG: drawn to a fixed grid, coloured by the page's CSS classes, so they follow
+light and dark.
 
 Coordinates are rounded to a tenth and nothing else enters, so the same data gives the same bytes.
 """
@@ -13,7 +14,8 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 60, 12, 14, 44
-MAX_POINTS = 600  # a line chart of a longer run shows the mean of equal groups of steps
+# a line chart of a longer run shows the mean of equal groups of steps
+MAX_POINTS = 600
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ def lines(
     y: str,
     y_range: tuple[float | None, float | None] = (None, None),
 ) -> Markup:
-    """Lines over a shared x. A side of `y_range` that is None follows the data. At least one point must be there."""
+    """Lines over a shared x.
+
+    A side of `y_range` that is None follows the data. At least one point must be there.
+    """
     xs = [p[0] for s in series for p in s.points]
     ys = [p[1] for s in series for p in s.points]
     low = min(ys) if y_range[0] is None else y_range[0]
@@ -91,7 +96,9 @@ def lines(
         if s.dots or len(points) == 1:
             for (px, py), (vx, vy) in zip(points, thinned(s.points), strict=True):
                 tip = _tip(f"{s.name}: {vy:.4g} at {vx:g}")
-                parts.append(f'<circle class="dot {s.color}" cx="{px:.1f}" cy="{py:.1f}" r="3.2">{tip}</circle>')
+                parts.append(
+                    f'<circle class="dot {s.color}" cx="{px:.1f}" cy="{py:.1f}" r="3.2">{tip}</circle>'
+                )
     return _svg(title, parts)
 
 
@@ -110,7 +117,9 @@ def histogram(
     y: str,
     marks: Sequence[tuple[float, str]] = (),
 ) -> Markup:
-    """Bars over [edges[i], edges[i+1]), stacked from (name, colour, counts); `marks` are labelled vertical lines."""
+    """Bars over [edges[i], edges[i+1]), stacked from (name, colour, counts); `marks` are labelled
+    vertical lines.
+    """
     totals = [sum(counts) for counts in zip(*(s[2] for s in stacks), strict=True)]
     across = _x_axis(edges[0], edges[-1], x)
     up = _y_axis(0, max(totals) * 1.08 or 1, y)
@@ -127,7 +136,9 @@ def histogram(
     return _svg(title, parts)
 
 
-def columns(title: str, values: Sequence[tuple[str, int]], x: str, y: str, color: str = "c1") -> Markup:
+def columns(
+    title: str, values: Sequence[tuple[str, int]], x: str, y: str, color: str = "c1"
+) -> Markup:
     """One column a category, its count above it."""
     up = _y_axis(0, max(v for _, v in values) * 1.14 or 1, y)
     slot = (WIDTH - LEFT - RIGHT) / len(values)
@@ -135,7 +146,11 @@ def columns(title: str, values: Sequence[tuple[str, int]], x: str, y: str, color
     parts = [_grid(None, up)]
     for i, (label, value) in enumerate(values):
         middle, top = LEFT + slot * (i + 0.5), up.at(value)
-        parts.append(_rect(middle - width / 2, top, width, up.at(0) - top, color, _tip(f"{label}: {value:,}")))
+        parts.append(
+            _rect(
+                middle - width / 2, top, width, up.at(0) - top, color, _tip(f"{label}: {value:,}")
+            )
+        )
         if slot > 44:
             parts.append(_text(middle, top - 5, f"{value:,}", "value"))
         if slot > 34 or i % 2 == 0:
@@ -144,8 +159,12 @@ def columns(title: str, values: Sequence[tuple[str, int]], x: str, y: str, color
     return _svg(title, parts)
 
 
-def bubbles(title: str, cells: Sequence[tuple[float, float, int]], x: str, y: str, diagonal: bool = True) -> Markup:
-    """Counts on a grid over [0, 1] x [0, 1] as discs whose area is the count; the diagonal is agreement."""
+def bubbles(
+    title: str, cells: Sequence[tuple[float, float, int]], x: str, y: str, diagonal: bool = True
+) -> Markup:
+    """Counts on a grid over [0, 1] x [0, 1] as discs whose area is the count; the diagonal is
+    agreement.
+    """
     across, up = _x_axis(-0.03, 1.03, x), _y_axis(-0.05, 1.05, y)
     parts = [_grid(across, up)]
     if diagonal:
@@ -161,7 +180,9 @@ def bubbles(title: str, cells: Sequence[tuple[float, float, int]], x: str, y: st
     return _svg(title, parts)
 
 
-def shares(title: str, xs: Sequence[float], stacks: Sequence[tuple[str, str, Sequence[float]]], x: str) -> Markup:
+def shares(
+    title: str, xs: Sequence[float], stacks: Sequence[tuple[str, str, Sequence[float]]], x: str
+) -> Markup:
     """Stacked areas that fill [0, 1] at every x: (name, colour, share at each x)."""
     across = _x_axis(xs[0], xs[-1] if xs[-1] > xs[0] else xs[0] + 1, x)
     up = _y_axis(0, 1, "share")
@@ -169,10 +190,16 @@ def shares(title: str, xs: Sequence[float], stacks: Sequence[tuple[str, str, Seq
     below = [0.0] * len(spots)
     parts = []
     for name, color, values in stacks:
-        above = [b + v for b, v in zip(below, values if len(xs) > 1 else [values[0]] * 2, strict=True)]
+        above = [
+            b + v for b, v in zip(below, values if len(xs) > 1 else [values[0]] * 2, strict=True)
+        ]
         path = [f"{px:.1f},{up.at(v):.1f}" for px, v in zip(spots, above, strict=True)]
-        path += [f"{px:.1f},{up.at(v):.1f}" for px, v in reversed(list(zip(spots, below, strict=True)))]
-        parts.append(f'<polygon class="fill {color}" points="{" ".join(path)}">{_tip(name)}</polygon>')
+        path += [
+            f"{px:.1f},{up.at(v):.1f}" for px, v in reversed(list(zip(spots, below, strict=True)))
+        ]
+        parts.append(
+            f'<polygon class="fill {color}" points="{" ".join(path)}">{_tip(name)}</polygon>'
+        )
         below = above
     return _svg(title, [*parts, _grid(across, up)])
 
@@ -193,12 +220,16 @@ def _grid(across: Axis | None, up: Axis) -> str:
         )
         parts.append(_text(LEFT - 7, up.at(value) + 4, short(value), "tick end"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(f'<text class="axis" transform="translate(13 {middle:.1f}) rotate(-90)">{escape(up.label)}</text>')
+    parts.append(
+        f'<text class="axis" transform="translate(13 {middle:.1f}) rotate(-90)">{escape(up.label)}</text>'
+    )
     if across is not None:
         for value in across.ticks():
             parts.append(_text(across.at(value), HEIGHT - BOTTOM + 17, short(value), "tick"))
         parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, across.label, "axis"))
-    parts.append(f'<line class="base" x1="{LEFT}" y1="{HEIGHT - BOTTOM}" x2="{WIDTH - RIGHT}" y2="{HEIGHT - BOTTOM}"/>')
+    parts.append(
+        f'<line class="base" x1="{LEFT}" y1="{HEIGHT - BOTTOM}" x2="{WIDTH - RIGHT}" y2="{HEIGHT - BOTTOM}"/>'
+    )
     return "".join(parts)
 
 

@@ -1,12 +1,14 @@
-"""Have a teacher solve problems, and keep the responses whose program the sandbox passes: the LongCoT warm-up's data (Sec 3.2).
+"""Have a teacher solve problems, and keep the responses whose program the sandbox passes: the
+LongCoT warm-up's data (Sec 3.2).
 
     python -m rl.distill --config conf/rl/distill.yaml output=DIR problems=FILE model=HF_FOLDER [key=value]
     python -m rl.distill ... source=endpoint endpoint.url=URL model=NAME     # any OpenAI-compatible server, such as DeepSeek's
     python -m rl.distill ... source=file traces=FILE                        # responses that are there, such as open-r1's
 
-Each problem is asked up to `samples` times, until `per_problem` responses are correct. Writes DIR/tables/demonstrations: a row a
-response, kept where `reason` is null, else why not; and DIR/rl/distill: answers.jsonl (every answer as it arrives) and
-engine.log. Killed anywhere and started again it asks nothing twice and adds no row twice. rl.sft learns the table:
+Each problem is asked up to `samples` times, until `per_problem` responses are correct. Writes
+DIR/tables/demonstrations: a row a response, kept where `reason` is null, else why not; and
+DIR/rl/distill: answers.jsonl (every answer as it arrives) and engine.log. Killed anywhere and
+started again it asks nothing twice and adds no row twice. rl.sft learns the table:
 train_problems=DIR/tables/demonstrations.
 """
 
@@ -40,7 +42,8 @@ from seedbed.tables import writer as table_writer
 from seedbed.tables.writer import Writer, lineage
 
 TABLE = "demonstrations"
-# Why a response is not kept, in the order it is checked. `wrong`: any verdict of the sandbox but pass.
+# Why a response is not kept, in the order it is checked. `wrong`: any verdict of the sandbox but
+# pass.
 REASONS = ("refused", "no_reasoning", "no_program", "too_long", "unfit_problem", "wrong")
 
 Ask = Callable[[Sequence[Problem], int], "list[Answer | None]"]
@@ -54,7 +57,10 @@ def main(argv: list[str]) -> int:
         return 0
     out = Path(cfg.output)
     if not cfg.problems:
-        raise SeedbedError("problems is empty: nothing to ask", "give problems=FILE (.jsonl, or a table of problems)")
+        raise SeedbedError(
+            "problems is empty: nothing to ask",
+            "give problems=FILE (.jsonl, or a table of problems)",
+        )
     given = problem_set.read_with_rows(Path(cfg.problems))
     continued = [problem.task_id for _, problem in given if problem.continues]
     if continued:
@@ -73,10 +79,16 @@ def main(argv: list[str]) -> int:
             identity, ask = {**asker.identity, "prompt": text.version}, asking(asker, text)
         params = parameters(cfg, identity)
         writer.refuse_other_parameters(params)
-        known = table_writer.rows(out / "tables" / TABLE, ["task_id"]) if writer.reached is not None else []
+        known = (
+            table_writer.rows(out / "tables" / TABLE, ["task_id"])
+            if writer.reached is not None
+            else []
+        )
         done = {row["task_id"]: row["prompt"] for row in known}
         changed = [
-            problem.task_id for _, problem in given if done.get(problem.task_id, problem.prompt) != problem.prompt
+            problem.task_id
+            for _, problem in given
+            if done.get(problem.task_id, problem.prompt) != problem.prompt
         ]
         if changed:
             raise SeedbedError(
@@ -96,7 +108,8 @@ def main(argv: list[str]) -> int:
             eta = (time.perf_counter() - began) / so_far * (len(waiting) - so_far)
             kept = sum(row["reason"] is None for row in found)
             print(
-                f"{so_far}/{len(waiting)} problems, {kept} of {len(found)} responses kept, ETA {eta:.0f} s", flush=True
+                f"{so_far}/{len(waiting)} problems, {kept} of {len(found)} responses kept, ETA {eta:.0f} s",
+                flush=True,
             )
     print(summary(table_writer.rows(out / "tables" / TABLE, ["task_id", "place"]), len(given)))
     return 0
@@ -107,17 +120,23 @@ def asking(asker: Asker, text: Prompt) -> Ask:
 
     def ask(some: Sequence[Problem], number: int) -> list[Answer | None]:
         hashed = [hashlib.sha256(problem.prompt.encode()).hexdigest() for problem in some]
-        prompts = [text.fill(sha, prompt=problem.prompt) for sha, problem in zip(hashed, some, strict=True)]
+        prompts = [
+            text.fill(sha, prompt=problem.prompt) for sha, problem in zip(hashed, some, strict=True)
+        ]
         return list(asker.ask(prompts, number=number))
 
     return ask
 
 
 def traces(path: Path, tasks: Sequence[str]) -> tuple[dict[str, Any], Ask]:
-    """What identifies the responses of a file, and how to ask it: by task, in the file's order. Says how many are to tasks that
-    the problems lack. Raises SeedbedError, with the line, for one that cannot be read."""
+    """What identifies the responses of a file, and how to ask it: by task, in the file's order.
+    Says how many are to tasks that the problems lack. Raises SeedbedError, with the line, for one
+    that cannot be read.
+    """
     if not path.is_file():
-        raise SeedbedError(f"traces={path} does not exist", 'give a .jsonl of {"task_id": ..., "response": ...}')
+        raise SeedbedError(
+            f"traces={path} does not exist", 'give a .jsonl of {"task_id": ..., "response": ...}'
+        )
     found: dict[str, list[str]] = defaultdict(list)
     data = path.read_bytes()
     for number, line in enumerate(data.splitlines(), start=1):
@@ -131,7 +150,10 @@ def traces(path: Path, tasks: Sequence[str]) -> tuple[dict[str, Any], Ask]:
             ) from error
     unknown = sum(len(some) for task, some in found.items() if task not in set(tasks))
     if unknown:
-        print(f"{unknown} responses of {path} are to tasks that the problems do not have: left out", flush=True)
+        print(
+            f"{unknown} responses of {path} are to tasks that the problems do not have: left out",
+            flush=True,
+        )
 
     def ask(some: Sequence[Problem], number: int) -> list[Answer | None]:
         texts = [found.get(problem.task_id, [])[number : number + 1] for problem in some]
@@ -149,7 +171,10 @@ def parameters(cfg: DistillConfig, identity: dict[str, Any]) -> dict[str, Any]:
 def distill(
     batch: Sequence[tuple[Row, Problem]], ask: Ask, sandbox: Sandbox, chat: Chat, cfg: DistillConfig
 ) -> list[Row]:
-    """Rows of the table for the problems of a batch. A problem that is never answered has one row, `refused`."""
+    """Rows of the table for the problems of a batch.
+
+    A problem that is never answered has one row, `refused`.
+    """
     rows: dict[str, list[Row]] = {problem.task_id: [] for _, problem in batch}
     for number in range(cfg.samples):
         waiting = [
@@ -159,7 +184,9 @@ def distill(
             and not any(row["reason"] == "unfit_problem" for row in rows[problem.task_id])
         ]
         replies = ask(waiting, number) if waiting else []
-        answered = [(problem, answer) for problem, answer in zip(waiting, replies, strict=True) if answer]
+        answered = [
+            (problem, answer) for problem, answer in zip(waiting, replies, strict=True) if answer
+        ]
         for (problem, _), row in zip(answered, judge(answered, sandbox, chat, cfg), strict=True):
             rows[problem.task_id].append({**row, "task_id": problem.task_id, "place": number})
     found = []
@@ -173,12 +200,21 @@ def distill(
     return found
 
 
-def judge(answered: Sequence[tuple[Problem, Answer]], sandbox: Sandbox, chat: Chat, cfg: DistillConfig) -> list[Row]:
-    """response, program, tokens, verdict, reason and detail of each. Raises SeedbedError where the sandbox has no verdict: then
-    nothing is recorded, and the next run judges anew."""
+def judge(
+    answered: Sequence[tuple[Problem, Answer]], sandbox: Sandbox, chat: Chat, cfg: DistillConfig
+) -> list[Row]:
+    """response, program, tokens, verdict, reason and detail of each. Raises SeedbedError where the
+    sandbox has no verdict: then nothing is recorded, and the next run judges anew.
+    """
     rows = [_read(problem, answer, chat, cfg) for problem, answer in answered]
-    sound = [(row, problem) for row, (problem, _) in zip(rows, answered, strict=True) if row["reason"] is None]
-    judged = rewards.score(sandbox, [problem for _, problem in sound], [row["program"] for row, _ in sound])
+    sound = [
+        (row, problem)
+        for row, (problem, _) in zip(rows, answered, strict=True)
+        if row["reason"] is None
+    ]
+    judged = rewards.score(
+        sandbox, [problem for _, problem in sound], [row["program"] for row, _ in sound]
+    )
     for (row, problem), reward in zip(sound, judged, strict=True):
         row["verdict"], row["detail"] = reward.verdict, reward.reason
         if reward.reason.startswith(UNFIT):
@@ -194,7 +230,14 @@ def judge(answered: Sequence[tuple[Problem, Answer]], sandbox: Sandbox, chat: Ch
 
 
 def _read(problem: Problem, answer: Answer, chat: Chat, cfg: DistillConfig) -> Row:
-    row: Row = {"response": answer.text, "program": "", "tokens": None, "verdict": None, "reason": None, "detail": ""}
+    row: Row = {
+        "response": answer.text,
+        "program": "",
+        "tokens": None,
+        "verdict": None,
+        "reason": None,
+        "detail": "",
+    }
     if answer.failure:
         return {**row, "response": None, "reason": "refused", "detail": answer.failure}
     if cfg.reasoning:
@@ -208,7 +251,11 @@ def _read(problem: Problem, answer: Answer, chat: Chat, cfg: DistillConfig) -> R
     row["program"] = program
     row["tokens"] = len(chat.prompt(problem.prompt)) + len(chat.response(row["response"]))
     if row["tokens"] > cfg.max_length:
-        return {**row, "reason": "too_long", "detail": f"{row['tokens']} tokens, max_length is {cfg.max_length}"}
+        return {
+            **row,
+            "reason": "too_long",
+            "detail": f"{row['tokens']} tokens, max_length is {cfg.max_length}",
+        }
     return row
 
 
@@ -216,8 +263,12 @@ def summary(rows: Sequence[Row], given: int) -> str:
     """Every response with its end."""
     counts = Counter(row["reason"] or "kept" for row in rows)
     solved = len({row["task_id"] for row in rows if row["reason"] is None})
-    lines = [f"  {reason:<16}{counts[reason]:>8}" for reason in ("kept", *REASONS) if counts[reason]]
-    return "\n".join([f"{len(rows)} responses to {given} problems, {solved} of them solved", *lines])
+    lines = [
+        f"  {reason:<16}{counts[reason]:>8}" for reason in ("kept", *REASONS) if counts[reason]
+    ]
+    return "\n".join(
+        [f"{len(rows)} responses to {given} problems, {solved} of them solved", *lines]
+    )
 
 
 if __name__ == "__main__":

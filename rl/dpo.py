@@ -1,12 +1,14 @@
-"""DPO on the model's own samples: the sandbox tells which of them pass, a pass is preferred to a failure of the same problem.
+"""DPO on the model's own samples: the sandbox tells which of them pass, a pass is preferred to a
+failure of the same problem.
 
     torchrun --nproc-per-node 2 -m rl.dpo --config conf/rl/demo_dpo.yaml output=DIR [base=HF_FOLDER] [key=value]
 
-Reads DIR/rl/sft/hf and DIR/rl/problems_train.jsonl. Writes DIR/rl/dpo: samples.jsonl (every sample and its verdict), pairs.jsonl
-(what is preferred to what, and why), reference.jsonl (log-probabilities under the model that training starts from), unfit.json
-(problems that are not sampled, since their own solution fails), checkpoints/, metrics.jsonl and hf/; and the tables problems,
-rollouts and pairs. Killed anywhere and started again it goes on: from the last judged group of problems, then from the newest
-checkpoint. On CPUs set OMP_NUM_THREADS=1.
+Reads DIR/rl/sft/hf and DIR/rl/problems_train.jsonl. Writes DIR/rl/dpo: samples.jsonl (every sample
+and its verdict), pairs.jsonl (what is preferred to what, and why), reference.jsonl
+(log-probabilities under the model that training starts from), unfit.json (problems that are not
+sampled, since their own solution fails), checkpoints/, metrics.jsonl and hf/; and the tables
+problems, rollouts and pairs. Killed anywhere and started again it goes on: from the last judged
+group of problems, then from the newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -69,7 +71,9 @@ def main(argv: list[str]) -> int:
     read = [one for one in read if one[1].task_id not in unfit]
     sampling = (str(base), cfg.samples, cfg.temperature, cfg.max_prompt, cfg.max_response, cfg.seed)
     data = config_hash([problem.task_id for _, problem in read], *sampling, cfg.pairs_per_problem)
-    log = RunLog(cfg.output, "dpo", {"settings": data, "base": str(base), "sandbox": version()}, [file])
+    log = RunLog(
+        cfg.output, "dpo", {"settings": data, "base": str(base), "sandbox": version()}, [file]
+    )
     with PairMaker(cfg, base, chat, read, out, data, log) as maker:
         while on_main(maker.advance):
             pass
@@ -78,7 +82,10 @@ def main(argv: list[str]) -> int:
     references = reference_logprobs(cfg, state, base, chat.end_id, found, out / "reference.jsonl")
     start_or_resume(state, base, out, data, cfg)
     if processes.is_main():
-        print(f"{len(found)} pairs, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}", flush=True)
+        print(
+            f"{len(found)} pairs, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}",
+            flush=True,
+        )
     _train(cfg, state, chat.end_id, found, references, data, out)
     hf.export(state, out / "hf", base)
     processes.stop()
@@ -93,7 +100,8 @@ def _unfit(cfg: DpoConfig, read: Sequence[tuple[Row, Problem]], record: Path) ->
 def reference_logprobs(
     cfg: DpoConfig, state: TrainState, base: Path, pad_id: int, found: Sequence[Row], path: Path
 ) -> list[tuple[float, float]]:
-    """(chosen, rejected) log-probability of each pair under `base`, computed once and kept in `path`; collective.
+    """(chosen, rejected) log-probability of each pair under `base`, computed once and kept in
+    `path`; collective.
 
     Leaves `state` with the weights of `base` when it computes.
     """
@@ -103,11 +111,15 @@ def reference_logprobs(
     batches = _batches(cfg, pad_id, found, [(0.0, 0.0)] * len(found))
     mine: list[tuple[float, float]] = []
     for batch, logprobs in zip(batches, token_logprobs(state, batches), strict=True):
-        chosen, rejected = sequence_logprobs(logprobs, batch["loss_mask"].to(logprobs.device)).chunk(2)
+        chosen, rejected = sequence_logprobs(
+            logprobs, batch["loss_mask"].to(logprobs.device)
+        ).chunk(2)
         mine += zip(chosen.tolist(), rejected.tolist(), strict=True)
     references = from_shares(mine, len(found))
     if processes.is_main():
-        problem_set.save([{"chosen": chosen, "rejected": rejected} for chosen, rejected in references], path)
+        problem_set.save(
+            [{"chosen": chosen, "rejected": rejected} for chosen, rejected in references], path
+        )
     processes.barrier()
     return references
 
@@ -132,19 +144,31 @@ def _train(
         batch = _batches(cfg, pad_id, [found[i] for i in chosen], [references[i] for i in chosen])
         result = train_step(state, batch, loss, lr)
         last = state.step == cfg.schedule.steps
-        row = {"step": state.step, "loss": result.loss, "lr": lr, "grad_norm": result.grad_norm, **result.metrics}
+        row = {
+            "step": state.step,
+            "loss": result.loss,
+            "lr": lr,
+            "grad_norm": result.grad_norm,
+            **result.metrics,
+        }
         row["seconds"] = round(time.perf_counter() - started, 3)
         if processes.is_main():
             metrics_file.append(out / "metrics.jsonl", row)
             if last or state.step == 1 or state.step % 10 == 0:
-                eta = int((time.perf_counter() - began) / (state.step - first) * (cfg.schedule.steps - state.step))
+                eta = int(
+                    (time.perf_counter() - began)
+                    / (state.step - first)
+                    * (cfg.schedule.steps - state.step)
+                )
                 print(_line(row, cfg.schedule.steps, eta), flush=True)
         if last or state.step % cfg.save_every == 0:
             sharded.save(state, out / "checkpoints", {"data": data}, cfg.keep)
 
 
 def _line(row: Row, steps: int, eta: int) -> str:
-    """With the chosen side's reward, whose fall the margin hides: both sides then become unlikely, and samples bad."""
+    """With the chosen side's reward, whose fall the margin hides: both sides then become unlikely,
+    and samples bad.
+    """
     return (
         f"step {row['step']:>{len(str(steps))}}/{steps}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.2f}  "
         f"margin {row['margin']:+.3f}  chosen {row['chosen_reward']:+.3f}  ETA {eta // 60}:{eta % 60:02d}"
@@ -163,5 +187,6 @@ def _read(path: Path) -> list[Row]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file
+# the guard matters: the checkpoint writer may spawn processes that import this file
+if __name__ == "__main__":
     processes.run_ranks(main)

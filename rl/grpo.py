@@ -1,13 +1,16 @@
-"""GRPO: sample groups of programs with vLLM, let the sandbox judge them, train on what differs within a group.
+"""GRPO: sample groups of programs with vLLM, let the sandbox judge them, train on what differs
+within a group.
 
     torchrun --nproc-per-node 2 -m rl.grpo --config conf/rl/demo_grpo.yaml output=DIR [base=HF_FOLDER] [key=value]
 
-Reads DIR/rl/sft/hf and DIR/rl/problems_{train,heldout}.jsonl. Writes DIR/rl/grpo (checkpoints/, metrics.jsonl,
-rollouts.jsonl, hf/, unfit.json: the training problems that are not drawn, since their own solution fails), the tables problems
-and rollouts, at each checkpoint, and the held-out completions before and after, DIR/rl/eval_sft.json and eval_grpo.json. Process
-0 owns the engine and the sandbox; all processes train, in any layout. Prompts and sampling seeds depend on (seed, step, problems
-that are drawn) alone, so a run that was killed and started again repeats no step differently. With rollout_lag=1 the engine draws
-the next step's rollouts while this one trains; a checkpoint holds what was drawn. On CPUs set OMP_NUM_THREADS=1.
+Reads DIR/rl/sft/hf and DIR/rl/problems_{train,heldout}.jsonl. Writes DIR/rl/grpo (checkpoints/,
+metrics.jsonl, rollouts.jsonl, hf/, unfit.json: the training problems that are not drawn, since
+their own solution fails), the tables problems and rollouts, at each checkpoint, and the held-out
+completions before and after, DIR/rl/eval_sft.json and eval_grpo.json. Process 0 owns the engine and
+the sandbox; all processes train, in any layout. Prompts and sampling seeds depend on (seed, step,
+problems that are drawn) alone, so a run that was killed and started again repeats no step
+differently. With rollout_lag=1 the engine draws the next step's rollouts while this one trains; a
+checkpoint holds what was drawn. On CPUs set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -63,7 +66,10 @@ def main(argv: list[str]) -> int:
             f"but {base} was trained on sequences of {model.seq_length}",
             "lower max_prompt or max_response",
         )
-    files = {name: Path(getattr(cfg, f"{name}_problems") or folder / f"problems_{name}.jsonl") for name in SPLITS}
+    files = {
+        name: Path(getattr(cfg, f"{name}_problems") or folder / f"problems_{name}.jsonl")
+        for name in SPLITS
+    }
     read = {name: problem_set.read_with_rows(path) for name, path in files.items()}
     chat = Chat(base)
 
@@ -76,7 +82,15 @@ def main(argv: list[str]) -> int:
         train, heldout = ([problem for _, problem in read[name]] for name in SPLITS)
         state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
         plan = [(stage.steps, stage.samples, stage.max_response) for stage in cfg.plan[:-1]]
-        sampling = (cfg.seed, cfg.prompts, cfg.samples, cfg.temperature, cfg.max_response, plan, cfg.rollout_lag)
+        sampling = (
+            cfg.seed,
+            cfg.prompts,
+            cfg.samples,
+            cfg.temperature,
+            cfg.max_response,
+            plan,
+            cfg.rollout_lag,
+        )
         data = config_hash([p.task_id for p in train], *sampling)
         extra = start_or_resume(state, base, out, data, cfg, logs=("rollouts.jsonl",))
         actor.restore(extra.get("drawn_ahead"))
@@ -100,7 +114,9 @@ def _compare_sandbox(before: str | None, step: int) -> None:
         )
 
 
-def _start_tables(log: RunLog, read: dict[str, list[tuple[problem_set.Row, Problem]]], step: int, out: Path) -> None:
+def _start_tables(
+    log: RunLog, read: dict[str, list[tuple[problem_set.Row, Problem]]], step: int, out: Path
+) -> None:
     """Begin this stage's rows anew where the run does; else add what a kill kept from the tables."""
     if step == 0:
         log.begin("problems", "rollouts")
@@ -125,12 +141,18 @@ def _train(
     schedule = ScheduleConfig(steps=cfg.steps, warmup_steps=cfg.warmup_steps, decay_steps=0)
     clock = Stopwatch(cfg.steps - state.step)
     actor.sync(state)
-    if cfg.engine.transfer == "nccl":  # with safetensors the sync has exported it
+    # with safetensors the sync has exported it
+    if cfg.engine.transfer == "nccl":
         hf.export(state, out / "policy", actor.base)
     _say(actor.contract(state, out / "policy"), out / "policy")
     if state.step == 0:
         before = on_main(lambda: actor.evaluate(heldout, out.parent / "eval_sft.json"))
-        _log({"step": 0, "heldout_reward": before["reward"], "shares": before["shares"]}, cfg, clock, out)
+        _log(
+            {"step": 0, "heldout_reward": before["reward"], "shares": before["shares"]},
+            cfg,
+            clock,
+            out,
+        )
 
     while state.step < cfg.steps:
         with clock.part("rollout"):
@@ -146,8 +168,18 @@ def _train(
             result = policy_step(cfg, state, selection, pad_id, lr)
         with clock.part("sync"):
             difference = actor.sync(state)
-        row: dict[str, Any] = {"step": state.step, **statistics(rollouts, selection), "heldout_reward": None}
-        row |= {"loss": result.loss, "grad_norm": result.grad_norm, "lr": lr, "tokens": result.tokens, **result.metrics}
+        row: dict[str, Any] = {
+            "step": state.step,
+            **statistics(rollouts, selection),
+            "heldout_reward": None,
+        }
+        row |= {
+            "loss": result.loss,
+            "grad_norm": result.grad_norm,
+            "lr": lr,
+            "tokens": result.tokens,
+            **result.metrics,
+        }
         row["engine_difference"] = difference
         last = state.step == cfg.steps
         if last or (cfg.eval_every and state.step % cfg.eval_every == 0):
@@ -165,22 +197,35 @@ def _train(
             on_main(lambda: log.rollouts_of_steps(out / "rollouts.jsonl", state.step))
 
 
-def policy_step(cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id: int, lr: float) -> StepResult:
+def policy_step(
+    cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id: int, lr: float
+) -> StepResult:
     """One optimizer step on the selected samples; without any, the step counts and nothing changes."""
     if not selection.examples:
         state.step += 1
         return StepResult(0.0, 0, 0.0, {})
     multiple = cfg.parallel.sequence_multiple()
     batches = micro_batches(
-        selection.examples, cfg.micro_batch, processes.dp_rank(), processes.dp_size(), pad_id, multiple
+        selection.examples,
+        cfg.micro_batch,
+        processes.dp_rank(),
+        processes.dp_size(),
+        pad_id,
+        multiple,
     )
 
     def loss(logprobs: torch.Tensor, batch: Batch) -> LossSums:
         sampled, mask = batch["old_logprobs"], batch["loss_mask"]
         old, weights = sampled, None
-        if cfg.rollout_lag:  # the policy that the ratio is clipped around is the present one, not the one that sampled
-            old, weights = logprobs.detach(), truncated_importance_weights(logprobs, sampled, mask, cfg.max_importance)
-        return clipped_policy_loss(logprobs, old, batch["advantage"], mask, cfg.clip_low, cfg.clip_high, weights)
+        # the policy that the ratio is clipped around is the present one, not the one that sampled
+        if cfg.rollout_lag:
+            old, weights = (
+                logprobs.detach(),
+                truncated_importance_weights(logprobs, sampled, mask, cfg.max_importance),
+            )
+        return clipped_policy_loss(
+            logprobs, old, batch["advantage"], mask, cfg.clip_low, cfg.clip_high, weights
+        )
 
     return train_step(state, batches, loss, lr, cfg.temperature)
 
@@ -197,5 +242,6 @@ def _log(row: dict[str, Any], cfg: GrpoConfig, clock: Stopwatch, out: Path) -> N
         print(line(row, cfg.steps, clock.eta), flush=True)
 
 
-if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file
+# the guard matters: the checkpoint writer may spawn processes that import this file
+if __name__ == "__main__":
     processes.run_ranks(main)

@@ -2,9 +2,11 @@
 
     python -m rl.rescore --rollouts DIR/tables/rollouts --problems DIR/tables/problems --out F.jsonl [--workers N]
 
-Rollouts are rows with task_id, completion, verdict (and reason): the table, or a file such as GRPO's rollouts.jsonl and DPO's
-samples.jsonl. Problems likewise are a table or a file of the same, or other, tests. F.jsonl gets a row
-for each rollout whose verdict differs: its place, both verdicts and both reasons. Nothing else is written or changed. Exit
+Rollouts are rows with task_id, completion, verdict (and reason): the table, or a file such as
+GRPO's rollouts.jsonl and DPO's samples.jsonl. Problems likewise are a table or a file of the same,
+or other, tests. F.jsonl gets a row
+for each rollout whose verdict differs: its place, both verdicts and both reasons. Nothing else is
+written or changed. Exit
 status 0: what changed is the answer, not a fault.
 """
 
@@ -33,46 +35,65 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--rollouts", type=Path, required=True, metavar="TABLE|FILE.jsonl")
     parser.add_argument(
-        "--problems", type=Path, required=True, metavar="TABLE|FILE.jsonl", help="the tests to judge by"
+        "--problems",
+        type=Path,
+        required=True,
+        metavar="TABLE|FILE.jsonl",
+        help="the tests to judge by",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="the rollouts that change")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.jsonl", help="the rollouts that change"
+    )
     parser.add_argument("--workers", type=int, help="programs in flight (default: the CPUs)")
     args = parser.parse_args(argv)
     rows = read(args.rollouts)
     with Sandbox(args.workers) as sandbox:
         changed = rescore(rows, {p.task_id: p for p in problem_set.read(args.problems)}, sandbox)
     problem_set.save(changed, args.out)
-    for (before, after), count in sorted(Counter((row["before"], row["after"]) for row in changed).items()):
+    for (before, after), count in sorted(
+        Counter((row["before"], row["after"]) for row in changed).items()
+    ):
         print(f"{before:<15} -> {after:<15}{count:>8}")
     flipped = sum(row["reward_before"] != row["reward_after"] for row in changed)
-    print(f"{len(rows)} rollouts, {len(changed)} verdicts and {flipped} rewards change -> {args.out}")
+    print(
+        f"{len(rows)} rollouts, {len(changed)} verdicts and {flipped} rewards change -> {args.out}"
+    )
     return 0
 
 
 def read(path: Path) -> list[Row]:
-    """The rollouts of a table, by stage and step, or of a file. Raises SeedbedError, with the line, for one that cannot be judged
-    again."""
+    """The rollouts of a table, by stage and step, or of a file. Raises SeedbedError, with the line,
+    for one that cannot be judged again.
+    """
     if writer.is_table(path):
         stored = writer.rows(path, writer.TABLES["rollouts"].key)
-        return [{name: row[name] for name in ("task_id", "completion", "verdict", "reason")} for row in stored]
+        return [
+            {name: row[name] for name in ("task_id", "completion", "verdict", "reason")}
+            for row in stored
+        ]
     if not path.is_file():
-        raise SeedbedError(f"{path} does not exist", "give DIR/tables/rollouts, or rollouts.jsonl of a GRPO run")
+        raise SeedbedError(
+            f"{path} does not exist", "give DIR/tables/rollouts, or rollouts.jsonl of a GRPO run"
+        )
     rows = []
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         try:
             row = json.loads(line)
             rows.append(
-                {name: row[name] for name in ("task_id", "completion", "verdict")} | {"reason": row.get("reason", "")}
+                {name: row[name] for name in ("task_id", "completion", "verdict")}
+                | {"reason": row.get("reason", "")}
             )
         except (ValueError, KeyError, TypeError) as error:
             raise SeedbedError(
-                f"{path}:{number}: {type(error).__name__}: {error}", "a rollout has task_id, completion and verdict"
+                f"{path}:{number}: {type(error).__name__}: {error}",
+                "a rollout has task_id, completion and verdict",
             ) from error
     return rows
 
 
 def rescore(rows: Sequence[Row], known: dict[str, Problem], sandbox: Sandbox) -> list[Row]:
-    """The rollouts whose verdict differs now. A verdict `infrastructure`, then or now, is no reward and changes none.
+    """The rollouts whose verdict differs now. A verdict `infrastructure`, then or now, is no reward
+    and changes none.
 
     Raises SeedbedError for a rollout of a problem that is not known.
     """

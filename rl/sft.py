@@ -1,11 +1,14 @@
-"""Supervised fine-tuning on demonstrations, with the loss on responses only: the small warm-up that RL starts from.
+"""Supervised fine-tuning on demonstrations, with the loss on responses only: the small warm-up that
+RL starts from.
 
     torchrun --nproc-per-node 2 -m rl.sft --config conf/rl/demo_sft.yaml output=DIR [base=HF_FOLDER] [key=value]
 
-Demonstrations are the solutions of generated problems, or of those in train_problems=FILE heldout_problems=FILE: their `code`, or
-their `responses` where they have some (a table that rl.distill wrote: chains of thought). Reads DIR/hf. Writes
-DIR/rl/problems_train.jsonl and problems_heldout.jsonl (every reference verified in the sandbox) and DIR/rl/sft (checkpoints/,
-metrics.jsonl, hf/). Started again it goes on from the newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
+Demonstrations are the solutions of generated problems, or of those in train_problems=FILE
+heldout_problems=FILE: their `code`, or their `responses` where they have some (a table that
+rl.distill wrote: chains of thought). Reads DIR/hf. Writes DIR/rl/problems_train.jsonl and
+problems_heldout.jsonl (every reference verified in the sandbox) and DIR/rl/sft (checkpoints/,
+metrics.jsonl, hf/). Started again it goes on from the newest checkpoint. On CPUs set
+OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -60,14 +63,21 @@ def main(argv: list[str]) -> int:
     chosen = problem_set.read(folder / "problems_train.jsonl")[: cfg.demonstrations]
     train = demonstrations(chosen, chat, cfg.max_length)[: cfg.demonstrations]
     weights = difficulties(chosen, cfg.favour_harder)[: cfg.demonstrations]
-    heldout = demonstrations(problem_set.read(folder / "problems_heldout.jsonl"), chat, cfg.max_length)
+    heldout = demonstrations(
+        problem_set.read(folder / "problems_heldout.jsonl"), chat, cfg.max_length
+    )
 
     state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
     sources = cfg.train_problems, cfg.heldout_problems
-    data = config_hash(cfg.problems, *sources, cfg.demonstrations, cfg.batch.total, cfg.seed, cfg.favour_harder)
+    data = config_hash(
+        cfg.problems, *sources, cfg.demonstrations, cfg.batch.total, cfg.seed, cfg.favour_harder
+    )
     start_or_resume(state, base, out, data, cfg)
     if processes.is_main():
-        print(f"{len(train)} demonstrations, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}", flush=True)
+        print(
+            f"{len(train)} demonstrations, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}",
+            flush=True,
+        )
 
     def shard(examples: list[Example]) -> list[Batch]:
         multiple = cfg.parallel.sequence_multiple()
@@ -101,7 +111,11 @@ def main(argv: list[str]) -> int:
         if processes.is_main():
             metrics_file.append(out / "metrics.jsonl", row)
             if last or state.step % 10 == 0:
-                eta = (time.perf_counter() - began) / (state.step - first) * (cfg.schedule.steps - state.step)
+                eta = (
+                    (time.perf_counter() - began)
+                    / (state.step - first)
+                    * (cfg.schedule.steps - state.step)
+                )
                 print(_line(row, cfg.schedule.steps, eta), flush=True)
         if last or state.step % cfg.save_every == 0:
             sharded.save(state, out / "checkpoints", {"data": data}, cfg.keep)
@@ -115,8 +129,10 @@ def loss(logprobs: torch.Tensor, batch: Batch) -> LossSums:
 
 
 def prepare_problems(cfg: SftConfig, folder: Path) -> None:
-    """Generate both problem files, or copy those given: every reference is judged by the sandbox, and a problem whose
-    reference fails its own tests is named and dropped. Does nothing when those of this config are there already."""
+    """Generate both problem files, or copy those given: every reference is judged by the sandbox,
+    and a problem whose reference fails its own tests is named and dropped. Does nothing when those
+    of this config are there already.
+    """
     stamp = folder / "problems.hash"
     given = [Path(path) for path in (cfg.train_problems, cfg.heldout_problems) if path]
     wanted = config_hash(cfg.problems, [_identity(path) for path in given])
@@ -124,9 +140,9 @@ def prepare_problems(cfg: SftConfig, folder: Path) -> None:
         return
     stamp.unlink(missing_ok=True)
     with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
-        both = [[row for row, _ in problem_set.read_with_rows(path)] for path in given] or problem_set.generate(
-            cfg.problems
-        )
+        both = [
+            [row for row, _ in problem_set.read_with_rows(path)] for path in given
+        ] or problem_set.generate(cfg.problems)
         kept: dict[str, list[problem_set.Row]] = {}
         for name, rows in zip(("train", "heldout"), both, strict=True):
             failing = rewards.failing_references(sandbox, [problem_set.parse(row) for row in rows])
@@ -137,12 +153,16 @@ def prepare_problems(cfg: SftConfig, folder: Path) -> None:
             print(f"{len(good)} {name} problems, references verified in the sandbox", flush=True)
     log = RunLog(cfg.output, "sft", {"settings": wanted}, given)
     log.begin("problems")
-    log.problems({name: [(row, problem_set.parse(row)) for row in rows] for name, rows in kept.items()})
+    log.problems(
+        {name: [(row, problem_set.parse(row)) for row in rows] for name, rows in kept.items()}
+    )
     stamp.write_text(wanted)
 
 
 def _identity(path: Path) -> str:
-    """Of a problem file's bytes, or of a table's version; "" where there is neither, which reading will tell."""
+    """Of a problem file's bytes, or of a table's version; "" where there is neither, which reading
+    will tell.
+    """
     table = open_table(path) if is_table(path) else None
     if table is not None:
         return f"{path.resolve()}@{table.version()}"
@@ -150,7 +170,10 @@ def _identity(path: Path) -> str:
 
 
 def demonstrations(some: list[Problem], chat: Chat, max_length: int) -> list[Example]:
-    """Prompt and demonstrations of each problem. Raises SeedbedError for one that is longer than max_length tokens."""
+    """Prompt and demonstrations of each problem.
+
+    Raises SeedbedError for one that is longer than max_length tokens.
+    """
     examples = []
     for problem in some:
         for text in problem.demonstrations:
@@ -166,7 +189,9 @@ def demonstrations(some: list[Problem], chat: Chat, max_length: int) -> list[Exa
 
 
 def difficulties(some: list[Problem], power: float) -> list[float]:
-    """Sampling weights of demonstrations: difficulty ** power. Raises SeedbedError for a problem without a known difficulty."""
+    """Sampling weights of demonstrations: difficulty ** power. Raises SeedbedError for a problem
+    without a known difficulty.
+    """
     unknown = [problem.task_id for problem in some if problem.difficulty <= 0]
     if power and unknown:
         raise SeedbedError(
@@ -184,5 +209,6 @@ def _line(row: dict[str, Any], steps: int, eta: float) -> str:
     )
 
 
-if __name__ == "__main__":  # the guard matters: the checkpoint writer may spawn processes that import this file
+# the guard matters: the checkpoint writer may spawn processes that import this file
+if __name__ == "__main__":
     processes.run_ranks(main)

@@ -1,12 +1,14 @@
-"""Write problems with tests from snippets of the curated documents: a model invents, solves, grades, tests and mends (Sec 3.1).
+"""Write problems with tests from snippets of the curated documents: a model invents, solves,
+grades, tests and mends (Sec 3.1).
 
     python -m rl.synthesize --config conf/rl/synthesis.yaml output=DIR model=HF_FOLDER [key=value]
     python -m rl.synthesize --config conf/rl/synthesis.yaml output=DIR source=endpoint endpoint.url=URL model=NAME [key=value]
 
-Reads DIR/tables/documents and contents. Writes DIR/tables/synthetic: a row a snippet, a problem where `reason` is null, else the
-step where it ended and why; and DIR/rl/synthesis: answers.jsonl (every answer as it arrives) and engine.log. Killed anywhere and
-started again it asks nothing twice and adds no row twice; a larger `snippets=` adds to what is there. The table is read as
-problems by rl.sft and rl.grpo: train_problems=DIR/tables/synthetic.
+Reads DIR/tables/documents and contents. Writes DIR/tables/synthetic: a row a snippet, a problem
+where `reason` is null, else the step where it ended and why; and DIR/rl/synthesis: answers.jsonl
+(every answer as it arrives) and engine.log. Killed anywhere and started again it asks nothing twice
+and adds no row twice; a larger `snippets=` adds to what is there. The table is read as problems by
+rl.sft and rl.grpo: train_problems=DIR/tables/synthetic.
 """
 
 from __future__ import annotations
@@ -46,9 +48,15 @@ def main(argv: list[str]) -> int:
     drawn = snippets.draw(cfg, out / "tables", versions, styles)
     writer = Writer(out, TABLE, "rl.synthesize")
     with Asker(cfg, out / "rl" / "synthesis", answers.forms_version()) as asker:
-        params = parameters(cfg, asker.identity, {step: text.version for step, text in texts.items()}, styles)
+        params = parameters(
+            cfg, asker.identity, {step: text.version for step, text in texts.items()}, styles
+        )
         writer.refuse_other_parameters(params)
-        known = table_writer.rows(out / "tables" / TABLE, ["task_id"]) if writer.reached is not None else []
+        known = (
+            table_writer.rows(out / "tables" / TABLE, ["task_id"])
+            if writer.reached is not None
+            else []
+        )
         done = {row["task_id"] for row in known}
         seen = {task_hash(row["prompt"]) for row in known if row["prompt"]}
         waiting = [snippet for snippet in drawn if snippet.task_id not in done]
@@ -59,7 +67,12 @@ def main(argv: list[str]) -> int:
                 batch = [Draft(snippet) for snippet in waiting[start : start + cfg.commit_every]]
                 began, asked = time.perf_counter(), asker.asked
                 yields = steps.run(batch, lambda step: print(f"  {step} ...", end="", flush=True))
-                record = lineage("rl.synthesize", params, versions, steps={s: asdict(y) for s, y in yields.items()})
+                record = lineage(
+                    "rl.synthesize",
+                    params,
+                    versions,
+                    steps={s: asdict(y) for s, y in yields.items()},
+                )
                 writer.append([draft.row() for draft in batch], record, (writer.reached or 0) + 1)
                 kept = sum(draft.reason is None for draft in batch)
                 print(
@@ -74,7 +87,10 @@ def main(argv: list[str]) -> int:
 
 def read_styles(folder: str) -> list[str]:
     """The meta styles, one a line of styles.txt. Raises SeedbedError for fewer than two."""
-    candidates = [Path(folder) / "styles.txt", Path(conf.__file__).parents[1] / folder / "styles.txt"]
+    candidates = [
+        Path(folder) / "styles.txt",
+        Path(conf.__file__).parents[1] / folder / "styles.txt",
+    ]
     file = next((candidate for candidate in candidates if candidate.is_file()), None)
     lines = [line.strip() for line in file.read_text().splitlines() if line.strip()] if file else []
     if len(set(lines)) < 2:
@@ -88,21 +104,40 @@ def read_styles(folder: str) -> list[str]:
 def parameters(
     cfg: SynthesisConfig, model: dict[str, Any], versions: dict[str, str], styles: Sequence[str]
 ) -> dict[str, Any]:
-    """All that a row depends on besides its snippet. Not how many snippets, nor how fast they are asked."""
-    names = ("languages", "min_quality", "max_lines", "min_correctness", "min_difficulty", "min_tests", "rounds")
+    """All that a row depends on besides its snippet.
+
+    Not how many snippets, nor how fast they are asked.
+    """
+    names = (
+        "languages",
+        "min_quality",
+        "max_lines",
+        "min_correctness",
+        "min_difficulty",
+        "min_tests",
+        "rounds",
+    )
     chosen = {name: getattr(cfg, name) for name in (*names, "benchmarks", "ngram", "seed")}
     told = hashlib.sha256("\n".join(styles).encode()).hexdigest()[:12]
     return {**chosen, "model": model, "prompts": versions, "styles": told}
 
 
 def funnel_text(out: Path, cfg: SynthesisConfig) -> str:
-    """Every snippet of the table, step by step, with what its answers took. Raises SeedbedError where it does not add up."""
+    """Every snippet of the table, step by step, with what its answers took.
+
+    Raises SeedbedError where it does not add up.
+    """
     rows = table_writer.rows(out / "tables" / TABLE, ["task_id"])
     steps = recorded_yields(out)
     alive = len(rows)
-    lines = [f"{'step':<12}{'in':>8}{'dropped':>9}  {'left':>7}{'tokens in':>12}{'out':>10}{'cost':>10}"]
+    lines = [
+        f"{'step':<12}{'in':>8}{'dropped':>9}  {'left':>7}{'tokens in':>12}{'out':>10}{'cost':>10}"
+    ]
     for step, reasons in REASONS.items():
-        counts = {reason: sum(row["step"] == step and row["reason"] == reason for row in rows) for reason in reasons}
+        counts = {
+            reason: sum(row["step"] == step and row["reason"] == reason for row in rows)
+            for reason in reasons
+        }
         meter = Meter(cfg.endpoint)
         meter.add(steps[step]["tokens_in"], steps[step]["tokens_out"])
         before, alive = alive, alive - sum(counts.values())
@@ -120,9 +155,12 @@ def funnel_text(out: Path, cfg: SynthesisConfig) -> str:
     kept = sum(row["reason"] is None for row in rows)
     if kept != alive:
         raise SeedbedError(
-            f"the funnel ends at {alive}, the table holds {kept} problems", "remove the table and run again"
+            f"the funnel ends at {alive}, the table holds {kept} problems",
+            "remove the table and run again",
         )
-    return "\n".join([*lines, f"{len(rows)} snippets -> {kept} problems in {out / 'tables' / TABLE}"])
+    return "\n".join(
+        [*lines, f"{len(rows)} snippets -> {kept} problems in {out / 'tables' / TABLE}"]
+    )
 
 
 def recorded_yields(out: Path) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,5 @@
-"""`make setup`, last step: fetch the Delta jars by Spark's own route and prove them with a write and a read.
+"""`make setup`, last step: fetch the Delta jars by Spark's own route and prove them with a write
+and a read.
 
 Ivy keeps them in its cache, so that every later start works without a network.
 """
@@ -21,7 +22,8 @@ def main(argv: list[str]) -> int:
     spark.stop()
     if rows != 3:
         raise SeedbedError(
-            f"a Delta table of 3 rows was read back with {rows}", "remove the Ivy cache and run make setup again"
+            f"a Delta table of 3 rows was read back with {rows}",
+            "remove the Ivy cache and run make setup again",
         )
     print(f"{session.delta_package()} is in the Ivy cache; write and read work")
     return 0

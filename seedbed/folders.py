@@ -10,26 +10,35 @@ from typing import IO
 
 from conf.errors import SeedbedError
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+)
 
 
 _claimed: dict[Path, IO[str]] = {}
 
 
 def claim(folder: Path) -> None:
-    """Keep `folder` for this process, until it ends in whatever way. Raises SeedbedError where another one has it: two runs in
-    one folder would mix their metrics and take each other's checkpoints."""
+    """Keep `folder` for this process, until it ends in whatever way. Raises SeedbedError where
+    another one has it: two runs in one folder would mix their metrics and take each other's
+    checkpoints.
+    """
     folder = Path(folder).resolve()
     if folder in _claimed:
         return
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / "lock").open("a")
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock, which forked checkpoint writers would hold on to
+        # not flock, which forked checkpoint writers would hold on to
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
         raise SeedbedError(
-            f"another run writes to {folder}", "wait until it has ended, or stop it, or give another output"
+            f"another run writes to {folder}",
+            "wait until it has ended, or stop it, or give another output",
         ) from error
     _claimed[folder] = file
 
@@ -41,7 +50,9 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 
 def fresh_partial(folder: Path) -> Path:
-    """An empty folder.partial to write into, before `replace_folder` puts it in the place of `folder`."""
+    """An empty folder.partial to write into, before `replace_folder` puts it in the place of
+    `folder`.
+    """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -49,7 +60,9 @@ def fresh_partial(folder: Path) -> Path:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put `new` in the place of `target` by two renames; a crash between them leaves `target.old`, never a half."""
+    """Put `new` in the place of `target` by two renames; a crash between them leaves `target.old`,
+    never a half.
+    """
     old = target.with_name(target.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():

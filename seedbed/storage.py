@@ -1,4 +1,6 @@
-"""Plain files beside the tables (config records, metrics, token shards), on a local path or any URI Arrow can open."""
+"""Plain files beside the tables (config records, metrics, token shards), on a local path or any URI
+Arrow can open.
+"""
 
 from __future__ import annotations
 

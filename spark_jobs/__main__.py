@@ -6,7 +6,8 @@ python -m spark_jobs diff     output=DIR [from=VERSION] [to=VERSION]
 python -m spark_jobs audit    output=DIR [sample=1000] [pool=20000]
 python -m spark_jobs whatif  output=DIR --cut 0.2 [--per language] | --threshold 0.3
 
-`run` takes the whole graph through one Spark session and skips what is up to date. The other commands read the tables
+`run` takes the whole graph through one Spark session and skips what is up to date. The other
+commands read the tables
 without Spark: at once, but for `audit`, which compares some millions of pairs.
 """
 
@@ -56,7 +57,9 @@ def _run(argv: list[str]) -> int:
         print(to_yaml(cfg))
         for name in names:
             job = graph.job(name)
-            print(f"# {name}: reads {', '.join(job.reads) or 'input='}; writes {', '.join(job.writes) or 'files'}")
+            print(
+                f"# {name}: reads {', '.join(job.reads) or 'input='}; writes {', '.join(job.writes) or 'files'}"
+            )
         return 0
     storage.write_text(cfg.output, "curate/config.yaml", to_yaml(cfg))
     worked = graph.run(cfg, names)
@@ -69,10 +72,13 @@ def _read(command: str, argv: list[str]) -> int:
     output = options["output"]
     if command == "explain" and len(wanted) != 1:
         raise SeedbedError(
-            f"explain takes one path or SHA-256, got {len(wanted)}", "python -m spark_jobs explain PATH output=DIR"
+            f"explain takes one path or SHA-256, got {len(wanted)}",
+            "python -m spark_jobs explain PATH output=DIR",
         )
     if wanted and command not in ("explain", "certify"):
-        raise SeedbedError(f"{command} does not take {wanted[0]!r}", f"python -m spark_jobs {command} output=DIR")
+        raise SeedbedError(
+            f"{command} does not take {wanted[0]!r}", f"python -m spark_jobs {command} output=DIR"
+        )
     numbers = {name: _number(name, value) for name, value in options.items() if name != "output"}
     from seedbed.queries import explain
 
@@ -96,11 +102,15 @@ def _read(command: str, argv: list[str]) -> int:
     return 0
 
 
-OPTIONS = {"diff": ("from", "to"), "audit": ("sample", "pool")}  # of the reading commands, besides output
+# of the reading commands, besides output
+OPTIONS = {"diff": ("from", "to"), "audit": ("sample", "pool")}
 
 
 def _options(command: str, argv: list[str]) -> tuple[dict[str, str], list[str]]:
-    """(key=value options, other words) of a reading command. Raises SeedbedError where output is not among them."""
+    """(key=value options, other words) of a reading command.
+
+    Raises SeedbedError where output is not among them.
+    """
     known = ("output", *OPTIONS.get(command, ()))
     options, wanted = {}, []
     for item in argv:
@@ -110,7 +120,9 @@ def _options(command: str, argv: list[str]) -> tuple[dict[str, str], list[str]]:
         else:
             wanted.append(item)
     if not options.get("output"):
-        raise SeedbedError(f"{command} needs output=DIR", f"python -m spark_jobs {command} output=runs/demo")
+        raise SeedbedError(
+            f"{command} needs output=DIR", f"python -m spark_jobs {command} output=runs/demo"
+        )
     return options, wanted
 
 

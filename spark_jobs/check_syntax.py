@@ -1,9 +1,10 @@
-"""`contents` -> `syntax`: what tree-sitter makes of every content (Sec 2.2.1 drops files with syntax errors).
+"""`contents` -> `syntax`: what tree-sitter makes of every content (Sec 2.2.1 drops files with
+syntax errors).
 
 spark-submit spark_jobs/check_syntax.py --config conf/curate/local.yaml output=DIR
 
-Records, never drops: which share of error is too much is policy and differs by language (macros make half of all sound C
-files "erroneous").
+Records, never drops: which share of error is too much is policy and differs by language (macros
+make half of all sound C files "erroneous").
 """
 
 from __future__ import annotations
@@ -56,13 +57,23 @@ def transform(due: DataFrame, ctx: Context) -> DataFrame:
                 rows = [_row(guard, **content) for content in batch.to_pylist()]
                 yield pa.RecordBatch.from_pylist(rows, schema=_ARROW)
 
-    return due.select("content_sha256", "text", "language", "shard").mapInArrow(check, TABLES["syntax"].ddl)
+    return due.select("content_sha256", "text", "language", "shard").mapInArrow(
+        check, TABLES["syntax"].ddl
+    )
 
 
-def _row(guard: Guard, content_sha256: str, text: str, language: str | None, shard: int) -> dict[str, Any]:
+def _row(
+    guard: Guard, content_sha256: str, text: str, language: str | None, shard: int
+) -> dict[str, Any]:
     status, facts = guard.facts(text.encode(), GRAMMARS.get(language or "", ()))
     found = asdict(facts) if facts else {}
-    return {"content_sha256": content_sha256, "status": status, **found, **asdict(line_stats(text)), "shard": shard}
+    return {
+        "content_sha256": content_sha256,
+        "status": status,
+        **found,
+        **asdict(line_stats(text)),
+        "shard": shard,
+    }
 
 
 JOB = ShardJob("check_syntax", output="syntax", params=params, transform=transform)

@@ -3,15 +3,20 @@
     spark-submit spark_jobs/cluster_near_dups.py --config conf/curate/local.yaml output=DIR [near.component_cap=10000 ...]
 
 1. Components of the graph of verified edges (spark_jobs/near_dup/components.py).
-2. Rank: in each component by licence known, more stars, newer last commit, smaller content_sha256, each taken at its best
+2. Rank: in each component by licence known, more stars, newer last commit, smaller content_sha256,
+   each taken at its best
    over all files that hold the content.
-3. Guard: similarity is not transitive, so a component may chain together contents that have little in common. Its members
-   pass by, best first, with their texts; each joins the first survivor to which its true Jaccard reaches near.threshold, or
-   survives itself (seedbed/kernels/near_dup/leaders.py). So whatever is dropped is a near duplicate of the very content kept for it, and
-   `clusters.jaccard` says how near. A worker holds the shingles of one component's survivors and a batch. Where edges join all
+3. Guard: similarity is not transitive, so a component may chain together contents that have little
+   in common. Its members
+   pass by, best first, with their texts; each joins the first survivor to which its true Jaccard
+   reaches near.threshold, or survives itself (seedbed/kernels/near_dup/leaders.py). So whatever is
+   dropped is a near duplicate of the very content kept for it, and `clusters.jaccard` says how
+   near. A worker holds the shingles of one component's survivors and a batch. Where edges join all
    members to the best one, as in every pair, the similarities are known and no text is read again.
-4. A component of more than near.component_cap members is cut into pieces of that many, in the order of their signatures, so
-   that most near duplicates stay together; each piece is guarded by itself. It keeps a survivor a piece at the least.
+4. A component of more than near.component_cap members is cut into pieces of that many, in the order
+   of their signatures, so
+   that most near duplicates stay together; each piece is guarded by itself. It keeps a survivor a
+   piece at the least.
 
 Nothing here depends on file order, partitions or executors.
 """
@@ -34,7 +39,8 @@ from seedbed.kernels.near_dup.shingles import Hashes, distinct, select, shingle_
 from spark_jobs.near_dup.components import connected
 from spark_jobs.runtime.job import Context, Summary, TableJob, main
 
-LARGEST = 10  # clusters that the summary names
+# clusters that the summary names
+LARGEST = 10
 GROUP = ["component_id", "piece"]
 _LED = "content_sha256 string, component_id string, keeper string, jaccard double"
 
@@ -47,9 +53,13 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     with ctx.holding(JOB.name) as hold:
         components = hold(connected(ctx.inputs["near_edges"], ctx, "near_edges"), "components")
         members = hold(ranked(in_pieces(components, ctx), ctx), "ranks")
-        settled = hold(settled_by_edges(members, ctx.inputs["near_edges"], ctx.cfg.near), "settled by edges")
+        settled = hold(
+            settled_by_edges(members, ctx.inputs["near_edges"], ctx.cfg.near), "settled by edges"
+        )
         open_ones = hold(members.join(settled, "content_sha256", "left_anti"), "to be guarded")
-        led = hold(settled.unionByName(guarded(open_ones, ctx.inputs["contents"], ctx.cfg.near)), "guard")
+        led = hold(
+            settled.unionByName(guarded(open_ones, ctx.inputs["contents"], ctx.cfg.near)), "guard"
+        )
         yield "clusters", rows_of(led, ctx.inputs["contents"])
 
 
@@ -60,7 +70,9 @@ def in_pieces(components: DataFrame, ctx: Context) -> DataFrame:
     large = sized.filter(F.col("size") > cap)
     if large.isEmpty():
         return components.withColumn("piece", F.lit(0))
-    signed = large.join(ctx.inputs["signatures"].select("content_sha256", "signature"), "content_sha256")
+    signed = large.join(
+        ctx.inputs["signatures"].select("content_sha256", "signature"), "content_sha256"
+    )
     alike = Window.partitionBy("component_id").orderBy("signature", "content_sha256")
     cut = signed.withColumn("piece", F.floor((F.row_number().over(alike) - 1) / cap).cast("int"))
     columns = ["content_sha256", "component_id", "piece"]
@@ -83,14 +95,21 @@ def ranked(members: DataFrame, ctx: Context) -> DataFrame:
         )
     )
     best_first = Window.partitionBy(*GROUP).orderBy(
-        F.desc_nulls_last("licensed"), F.desc_nulls_last("stars"), F.desc_nulls_last("last_commit"), "content_sha256"
+        F.desc_nulls_last("licensed"),
+        F.desc_nulls_last("stars"),
+        F.desc_nulls_last("last_commit"),
+        "content_sha256",
     )
-    placed = members.join(standing, "content_sha256", "left").withColumn("place", F.row_number().over(best_first))
+    placed = members.join(standing, "content_sha256", "left").withColumn(
+        "place", F.row_number().over(best_first)
+    )
     return placed.select("content_sha256", *GROUP, "place")
 
 
 def settled_by_edges(members: DataFrame, edges: DataFrame, near: NearSettings) -> DataFrame:
-    """What `guarded` would say of the groups whose best member has a verified edge to every other: it leads them all."""
+    """What `guarded` would say of the groups whose best member has a verified edge to every other:
+    it leads them all.
+    """
     ends = edges.filter(F.col("jaccard") >= near.threshold).select("a", "b", "jaccard")
     both = ends.unionByName(ends.select(F.col("b").alias("a"), F.col("a").alias("b"), "jaccard"))
     best = members.filter("place = 1").select(*GROUP, F.col("content_sha256").alias("keeper"))
@@ -98,14 +117,21 @@ def settled_by_edges(members: DataFrame, edges: DataFrame, near: NearSettings) -
     known = (
         members.join(best, GROUP)
         .join(near_best, ["keeper", "content_sha256"], "left")
-        .withColumn("jaccard", F.when(F.col("keeper") == F.col("content_sha256"), 1.0).otherwise(F.col("jaccard")))
-        .withColumn("unknown", F.count_if(F.col("jaccard").isNull()).over(Window.partitionBy(*GROUP)))
+        .withColumn(
+            "jaccard",
+            F.when(F.col("keeper") == F.col("content_sha256"), 1.0).otherwise(F.col("jaccard")),
+        )
+        .withColumn(
+            "unknown", F.count_if(F.col("jaccard").isNull()).over(Window.partitionBy(*GROUP))
+        )
     )
     return known.filter("unknown = 0").select("content_sha256", "component_id", "keeper", "jaccard")
 
 
 def guarded(members: DataFrame, contents: DataFrame, near: NearSettings) -> DataFrame:
-    """(content_sha256, component_id, keeper, jaccard): the survivor that each member is a near duplicate of, maybe itself."""
+    """(content_sha256, component_id, keeper, jaccard): the survivor that each member is a near
+    duplicate of, maybe itself.
+    """
     texts = members.join(contents.select("content_sha256", "text"), "content_sha256")
     return (
         texts.repartition(*GROUP)
@@ -117,7 +143,8 @@ def guarded(members: DataFrame, contents: DataFrame, near: NearSettings) -> Data
 
 def _leading(near: NearSettings) -> Callable[[Batches], Batches]:
     def lead_batches(batches: Batches) -> Batches:
-        held: list[pa.RecordBatch] = []  # the survivors so far of the group that the next batch may go on with
+        # the survivors so far of the group that the next batch may go on with
+        held: list[pa.RecordBatch] = []
         held_sets = Hashes(np.zeros(0, np.uint64), np.zeros(1, np.int64))
         for batch in batches:
             sets = held_sets.followed_by(distinct(shingle_hashes(batch["text"], near.shingle)))
@@ -144,7 +171,9 @@ def _group_numbers(rows: pa.RecordBatch) -> np.ndarray:
     """A number a run of rows with the same component and piece."""
     begins = np.zeros(len(rows), bool)
     for column in GROUP:
-        begins[1:] |= pc.not_equal(rows[column][1:], rows[column][:-1]).to_numpy(zero_copy_only=False)
+        begins[1:] |= pc.not_equal(rows[column][1:], rows[column][:-1]).to_numpy(
+            zero_copy_only=False
+        )
     return np.cumsum(begins)
 
 
@@ -152,7 +181,10 @@ def rows_of(led: DataFrame, contents: DataFrame) -> DataFrame:
     """Rows of `clusters` for every content: those of `led`, and all others alone and surviving."""
     cluster = Window.partitionBy("keeper")
     clustered = led.withColumns(
-        {"cluster_id": F.min("content_sha256").over(cluster), "cluster_size": F.count("*").over(cluster)}
+        {
+            "cluster_id": F.min("content_sha256").over(cluster),
+            "cluster_size": F.count("*").over(cluster),
+        }
     )
     return (
         contents.select("content_sha256", "shard")
@@ -170,7 +202,10 @@ def rows_of(led: DataFrame, contents: DataFrame) -> DataFrame:
 
 
 def summarize(ctx: Context) -> Summary:
-    """Contents in, survivors out; the rest are near duplicates. The notes name what the guard did and the largest clusters."""
+    """Contents in, survivors out; the rest are near duplicates.
+
+    The notes name what the guard did and the largest clusters.
+    """
     clusters = ctx.inputs["clusters"]
     row = clusters.agg(
         F.count("*").alias("contents"),
@@ -186,7 +221,11 @@ def summarize(ctx: Context) -> Summary:
     largest = (
         clusters.filter("cluster_size > 1")
         .groupBy("cluster_id")
-        .agg(F.first("cluster_size").alias("size"), F.min("jaccard").alias("lowest"), F.avg("jaccard").alias("mean"))
+        .agg(
+            F.first("cluster_size").alias("size"),
+            F.min("jaccard").alias("lowest"),
+            F.avg("jaccard").alias("mean"),
+        )
     )
     dropped = row["contents"] - row["survivors"]
     return Summary(
@@ -209,7 +248,11 @@ def summarize(ctx: Context) -> Summary:
 
 def parameters(ctx: Context) -> dict[str, Any]:
     near = ctx.cfg.near
-    return {"threshold": near.threshold, "shingle": near.shingle, "component_cap": near.component_cap}
+    return {
+        "threshold": near.threshold,
+        "shingle": near.shingle,
+        "component_cap": near.component_cap,
+    }
 
 
 JOB = TableJob(

@@ -1,23 +1,34 @@
-"""compare_repos: files, repos -> repo_overlaps (the evidence), then repo_clusters, a row per repository and revision.
+"""compare_repos: files, repos -> repo_overlaps (the evidence), then repo_clusters, a row per
+repository and revision.
 
     spark-submit spark_jobs/compare_repos.py --config conf/curate/local.yaml output=DIR [near.repo_threshold=0.7 ...]
 
-A repository is the set of its content hashes, each counted once. Weights by size would let one vendored data file decide, and
-weights by rarity would make a pair's similarity depend on every other repository; so there are none.
+A repository is the set of its content hashes, each counted once. Weights by size would let one
+vendored data file decide, and weights by rarity would make a pair's similarity depend on every
+other repository; so there are none.
 
-1. Sketch: the PROBES smallest content hashes of a repository, its bottom-k sketch (Broder 1997, "On the resemblance and
-   containment of documents": SHA-256 is the permutation). Contents held by more than near.bucket_cap repositories (empty
-   licence files, stock __init__.py) come last.
-2. Candidates: two repositories of which one holds a probe of the other. A repository that lies in another by a share c is
-   found with probability 1 - (1 - c)**PROBES: forks, and what plain MinHash cannot see, small repositories inside large ones.
-   Repositories that share a common content as a probe are linked as a star on the smallest: n - 1 pairs, not n (n - 1) / 2.
-3. Evidence: shared contents counted in full, so that Jaccard and containment are true; kept where the smaller one lies in the
-   larger by near.repo_threshold. `kind`: exact (one root hash), near (Jaccard reaches the threshold), contained (it does
+1. Sketch: the PROBES smallest content hashes of a repository, its bottom-k sketch (Broder 1997, "On
+   the resemblance and
+   containment of documents": SHA-256 is the permutation). Contents held by more than
+   near.bucket_cap repositories (empty licence files, stock __init__.py) come last.
+2. Candidates: two repositories of which one holds a probe of the other. A repository that lies in
+   another by a share c is
+   found with probability 1 - (1 - c)**PROBES: forks, and what plain MinHash cannot see, small
+   repositories inside large ones.
+   Repositories that share a common content as a probe are linked as a star on the smallest: n - 1
+   pairs, not n (n - 1) / 2.
+3. Evidence: shared contents counted in full, so that Jaccard and containment are true; kept where
+   the smaller one lies in the
+   larger by near.repo_threshold. `kind`: exact (one root hash), near (Jaccard reaches the
+   threshold), contained (it does
    not: a vendored copy, or another version).
-4. Clusters of exact and near pairs, best first by: licence known, more stars, newer last commit, more contents, smaller
-   (repo, revision). As for contents, each joins the first survivor that it is similar to, or survives.
+4. Clusters of exact and near pairs, best first by: licence known, more stars, newer last commit,
+   more contents, smaller
+   (repo, revision). As for contents, each joins the first survivor that it is similar to, or
+   survives.
 
-The root hash is the SHA-256 of the sorted content hashes: equal for two copies of a tree, whatever their paths.
+The root hash is the SHA-256 of the sorted content hashes: equal for two copies of a tree, whatever
+their paths.
 """
 
 from __future__ import annotations
@@ -33,7 +44,8 @@ from conf.errors import run_cli
 from spark_jobs.near_dup.components import connected
 from spark_jobs.runtime.job import Context, Summary, TableJob, main
 
-PROBES = 8  # a repository of which 70 % lies in another is missed with probability 0.3**8 < 1e-4
+# a repository of which 70 % lies in another is missed with probability 0.3**8 < 1e-4
+PROBES = 8
 KEY = ["repo", "revision"]
 _LED = "id string, keeper string, jaccard double"
 
@@ -52,7 +64,12 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
 
 def held_contents(ctx: Context) -> DataFrame:
     """(id, repo, revision, content_sha256): each content of a repository once."""
-    kept = ctx.inputs["files"].filter(F.col("drop_reason").isNull()).select(*KEY, "content_sha256").distinct()
+    kept = (
+        ctx.inputs["files"]
+        .filter(F.col("drop_reason").isNull())
+        .select(*KEY, "content_sha256")
+        .distinct()
+    )
     return kept.select(identity(KEY).alias("id"), *KEY, "content_sha256")
 
 
@@ -64,11 +81,15 @@ def identity(key: list[str]) -> Column:
 def roots(holdings: DataFrame) -> DataFrame:
     """(id, repo, revision, contents, root_hash)."""
     tree = F.sha2(F.concat_ws("\n", F.sort_array(F.collect_list("content_sha256"))), 256)
-    return holdings.groupBy("id", *KEY).agg(F.count("*").cast("int").alias("contents"), tree.alias("root_hash"))
+    return holdings.groupBy("id", *KEY).agg(
+        F.count("*").cast("int").alias("contents"), tree.alias("root_hash")
+    )
 
 
 def probes(holdings: DataFrame, cap: int) -> DataFrame:
-    """(id, content_sha256, common): the sketch of every repository; `common` marks contents of more than `cap` repositories."""
+    """(id, content_sha256, common): the sketch of every repository; `common` marks contents of more
+    than `cap` repositories.
+    """
     held = holdings.groupBy("content_sha256").agg((F.count("*") > cap).alias("common"))
     order = Window.partitionBy("id").orderBy("common", "content_sha256")
     placed = holdings.join(held, "content_sha256").withColumn("place", F.row_number().over(order))
@@ -76,21 +97,30 @@ def probes(holdings: DataFrame, cap: int) -> DataFrame:
 
 
 def candidates(sketch: DataFrame, holdings: DataFrame) -> DataFrame:
-    """(a, b), a < b, each once: one of the two holds a rare probe of the other, or both are in the star of a common one."""
+    """(a, b), a < b, each once: one of the two holds a rare probe of the other, or both are in the
+    star of a common one.
+    """
     holders = holdings.select(F.col("id").alias("other"), "content_sha256")
     met = sketch.filter("not common").join(holders, "content_sha256").select("id", "other")
     star = Window.partitionBy("content_sha256")
     stars = sketch.filter("common").select("id", F.min("id").over(star).alias("other"))
     pairs = met.unionByName(stars).filter("id <> other")
-    return pairs.select(F.least("id", "other").alias("a"), F.greatest("id", "other").alias("b")).distinct()
+    return pairs.select(
+        F.least("id", "other").alias("a"), F.greatest("id", "other").alias("b")
+    ).distinct()
 
 
-def overlaps(pairs: DataFrame, holdings: DataFrame, summary: DataFrame, threshold: float) -> DataFrame:
+def overlaps(
+    pairs: DataFrame, holdings: DataFrame, summary: DataFrame, threshold: float
+) -> DataFrame:
     """Rows of repo_overlaps for the candidate pairs that overlap enough."""
     left = holdings.select(F.col("id").alias("a"), "content_sha256")
     right = holdings.select(F.col("id").alias("b"), "content_sha256")
     common = (
-        pairs.join(left, "a").join(right, ["b", "content_sha256"]).groupBy("a", "b").agg(F.count("*").alias("common"))
+        pairs.join(left, "a")
+        .join(right, ["b", "content_sha256"])
+        .groupBy("a", "b")
+        .agg(F.count("*").alias("common"))
     )
     for end in ("a", "b"):
         facts = [F.col(name).alias(f"{name}_{end}") for name in (*KEY, "contents", "root_hash")]
@@ -98,21 +128,30 @@ def overlaps(pairs: DataFrame, holdings: DataFrame, summary: DataFrame, threshol
     smaller = F.least("contents_a", "contents_b")
     measured = common.withColumns(
         {
-            "jaccard": F.col("common") / (F.col("contents_a") + F.col("contents_b") - F.col("common")),
+            "jaccard": F.col("common")
+            / (F.col("contents_a") + F.col("contents_b") - F.col("common")),
             "containment": F.col("common") / smaller,
         }
     )
-    kind = F.when(F.col("root_hash_a") == F.col("root_hash_b"), "exact").when(F.col("jaccard") >= threshold, "near")
-    return measured.filter(F.col("containment") >= threshold).withColumn("kind", kind.otherwise("contained"))
+    kind = F.when(F.col("root_hash_a") == F.col("root_hash_b"), "exact").when(
+        F.col("jaccard") >= threshold, "near"
+    )
+    return measured.filter(F.col("containment") >= threshold).withColumn(
+        "kind", kind.otherwise("contained")
+    )
 
 
 def clusters(evidence: DataFrame, summary: DataFrame, ctx: Context) -> DataFrame:
     """Rows of repo_clusters for every repository."""
     linked = evidence.filter("kind <> 'contained'").select(
-        identity(["repo_a", "revision_a"]).alias("a"), identity(["repo_b", "revision_b"]).alias("b"), "jaccard"
+        identity(["repo_a", "revision_a"]).alias("a"),
+        identity(["repo_b", "revision_b"]).alias("b"),
+        "jaccard",
     )
     components = connected(linked, ctx, "repo_overlaps").withColumnRenamed("content_sha256", "id")
-    standing = ctx.inputs["repos"].select(*KEY, "stars", "last_commit", F.col("license").isNotNull().alias("licensed"))
+    standing = ctx.inputs["repos"].select(
+        *KEY, "stars", "last_commit", F.col("license").isNotNull().alias("licensed")
+    )
     best_first = Window.partitionBy("component_id").orderBy(
         F.desc_nulls_last("licensed"),
         F.desc_nulls_last("stars"),
@@ -121,11 +160,19 @@ def clusters(evidence: DataFrame, summary: DataFrame, ctx: Context) -> DataFrame
         *KEY,
     )
     ranked = (
-        components.join(summary, "id").join(standing, KEY, "left").withColumn("place", F.row_number().over(best_first))
+        components.join(summary, "id")
+        .join(standing, KEY, "left")
+        .withColumn("place", F.row_number().over(best_first))
     )
-    both = linked.unionByName(linked.select(F.col("b").alias("a"), F.col("a").alias("b"), "jaccard"))
+    both = linked.unionByName(
+        linked.select(F.col("b").alias("a"), F.col("a").alias("b"), "jaccard")
+    )
     places = ranked.select(F.col("id").alias("b"), F.col("place").alias("place_b"))
-    links = ranked.select(F.col("id").alias("a"), "component_id", "place").join(both, "a").join(places, "b")
+    links = (
+        ranked.select(F.col("id").alias("a"), "component_id", "place")
+        .join(both, "a")
+        .join(places, "b")
+    )
     led = links.groupBy("component_id").applyInPandas(_lead, _LED)
     cluster = Window.partitionBy("keeper")
     clustered = led.join(summary.select("id", "root_hash"), "id").withColumns(
@@ -143,10 +190,15 @@ def clusters(evidence: DataFrame, summary: DataFrame, ctx: Context) -> DataFrame
 
 
 def _lead(links: pd.DataFrame) -> pd.DataFrame:
-    """Each repository of one component with the first survivor that it is linked to. links: a, place, b, place_b, jaccard."""
+    """Each repository of one component with the first survivor that it is linked to.
+
+    links: a, place, b, place_b, jaccard.
+    """
     rows = []
     leads: set[str] = set()
-    for (_, name), own in links.sort_values(["place", "place_b"]).groupby(["place", "a"], sort=True):
+    for (_, name), own in links.sort_values(["place", "place_b"]).groupby(
+        ["place", "a"], sort=True
+    ):
         better = own[(own.place_b < own.place) & own.b.isin(leads)]
         if len(better):
             rows.append((name, better.iloc[0].b, better.iloc[0].jaccard))
@@ -159,8 +211,13 @@ def _lead(links: pd.DataFrame) -> pd.DataFrame:
 def summarize(ctx: Context) -> Summary:
     """Repositories in, survivors out."""
     rows, kept = ctx.inputs["repo_clusters"].agg(F.count("*"), F.count_if("survivor")).first()
-    kinds = {row["kind"]: row["count"] for row in ctx.inputs["repo_overlaps"].groupBy("kind").count().collect()}
-    return Summary(JOB.name, rows, kept, {"duplicate_repository": rows - kept}, notes={"overlaps": kinds})
+    kinds = {
+        row["kind"]: row["count"]
+        for row in ctx.inputs["repo_overlaps"].groupBy("kind").count().collect()
+    }
+    return Summary(
+        JOB.name, rows, kept, {"duplicate_repository": rows - kept}, notes={"overlaps": kinds}
+    )
 
 
 def parameters(ctx: Context) -> dict[str, Any]:

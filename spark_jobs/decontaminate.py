@@ -1,11 +1,13 @@
 """spark-submit spark_jobs/decontaminate.py --config conf/curate/local.yaml output=DIR [key=value ...]
 
-contents x benchmarks -> contamination: does a content share any run of `ngram` words with a benchmark (Sec 4)? One row for
-each pair looked at; item and ngram are null where it is clean, else the smallest (item, ngram) found. Words and short texts:
-seedbed/kernels/ngrams.py; which fields of a benchmark count: benchmark_items.py.
+contents x benchmarks -> contamination: does a content share any run of `ngram` words with a
+benchmark (Sec 4)? One row for each pair looked at; item and ngram are null where it is clean, else
+the smallest (item, ngram) found. Words and short texts: seedbed/kernels/ngrams.py; which fields of
+a benchmark count: benchmark_items.py.
 
-A benchmark's name holds the hash of its file, so a new or changed benchmark costs only itself and old rows stay true. The
-rule is literal, so a benchmark that spells out `0 1 2 3 4 5 6 7 8 9` (HumanEval/78) catches number tables too.
+A benchmark's name holds the hash of its file, so a new or changed benchmark costs only itself and
+old rows stay true. The rule is literal, so a benchmark that spells out `0 1 2 3 4 5 6 7 8 9`
+(HumanEval/78) catches number tables too.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ def scan_batch(batch: pa.RecordBatch, indexes: dict[str, NgramIndex]) -> Iterato
         )
 
 
-@lru_cache(maxsize=8)  # the job asks once a shard; `identity` makes the key follow the file
+# the job asks once a shard; `identity` makes the key follow the file
+@lru_cache(maxsize=8)
 def _index(source: str, identity: str, ngram: int) -> NgramIndex:
     benchmark = benchmarks.load(source)
     return NgramIndex.build(list(benchmark.texts), ngram)

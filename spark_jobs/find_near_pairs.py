@@ -1,26 +1,36 @@
-"""find_near_pairs: signatures, contents -> near_misses, near_edges: every pair compared, the evidence of near dedup.
+"""find_near_pairs: signatures, contents -> near_misses, near_edges: every pair compared, the
+evidence of near dedup.
 
     spark-submit spark_jobs/find_near_pairs.py --config conf/curate/local.yaml output=DIR [near.threshold=0.8 ...]
 
-1. Bands: each signature lands in near.bands buckets (datasketch-compatible MinHash; seedbed/kernels/near_dup/minhash.py).
-2. Hot buckets: those of more than near.bucket_cap members are counted and reported before anything is shuffled by bucket,
+1. Bands: each signature lands in near.bands buckets (datasketch-compatible MinHash;
+   seedbed/kernels/near_dup/minhash.py).
+2. Hot buckets: those of more than near.bucket_cap members are counted and reported before anything
+   is shuffled by bucket,
    and cut by the members' hashes into pieces of about that many, so that no task meets more.
-3. Stars: in each bucket, or piece, every member is paired with the smallest hash, n - 1 pairs and not n (n - 1) / 2; the
+3. Stars: in each bucket, or piece, every member is paired with the smallest hash, n - 1 pairs and
+   not n (n - 1) / 2; the
    hubs of a bucket's pieces are starred in turn.
-4. Verification: the true Jaccard of every pair, from the texts. Texts are shuffled to their hub and streamed past it, so a
+4. Verification: the true Jaccard of every pair, from the texts. Texts are shuffled to their hub and
+   streamed past it, so a
    worker holds a hub and a batch, never a bucket, and no process holds the corpus.
-5. Second look: a pair that fails says nothing about the failed member and the rest of its bucket. The first REHUBBED
-   failed members of each star become hubs and are paired with all of its other members, and those pairs are verified too.
-   So a star with at most REHUBBED failures yields the very components that comparing all its pairs would yield; only
-   in a star with more can two duplicates that both failed escape, and then only if no other band joins them.
+5. Second look: a pair that fails says nothing about the failed member and the rest of its bucket.
+   The first REHUBBED
+   failed members of each star become hubs and are paired with all of its other members, and those
+   pairs are verified too. So a star with at most REHUBBED failures yields the very components that
+   comparing all its pairs would yield; only in a star with more can two duplicates that both failed
+   escape, and then only if no other band joins them.
 
-Pairs that an earlier run compared are taken over from both tables, whatever the threshold was: a true Jaccard depends on two
-texts and the shingles alone. So new contents cost the pairs that they bring, and the rows are those of a full run.
+Pairs that an earlier run compared are taken over from both tables, whatever the threshold was: a
+true Jaccard depends on two texts and the shingles alone. So new contents cost the pairs that they
+bring, and the rows are those of a full run.
 
-Nor are all stars drawn anew. Where the tables are of a whole run of these very parameters and few contents are new, a bucket
-without a new one has the star that it had. Call those moved that share a bucket with a new content, and the new ones. A pair
-of which one is not moved lies only in buckets without a new one: its row stays as it was. A pair of moved ones is proposed
-again from all of its buckets, whose stars are drawn with all of their members (moved.py).
+Nor are all stars drawn anew. Where the tables are of a whole run of these very parameters and few
+contents are new, a bucket without a new one has the star that it had. Call those moved that share a
+bucket with a new content, and the new ones. A pair
+of which one is not moved lies only in buckets without a new one: its row stays as it was. A pair of
+moved ones is proposed again from all of its buckets, whose stars are drawn with all of their
+members (moved.py).
 
 Nothing here depends on file order, partitions or executors.
 """
@@ -45,10 +55,13 @@ from spark_jobs.near_dup import incremental
 from spark_jobs.runtime.job import Context, Summary, TableJob, main
 from spark_jobs.runtime.store import TABLES
 
-# What names a star: the bucket, and the piece of it (-1: the hubs of the pieces). The key comes first, as sorts go by it fast.
+# What names a star: the bucket, and the piece of it (-1: the hubs of the pieces). The key comes
+# first, as sorts go by it fast.
 STAR = ["key", "band", "chunk"]
-REHUBBED = 32  # failed members of a star that get a second look; bounds its cost at 32 pairs a member
-HUB = -1  # stands for `band` in the row that brings a hub's own text
+# failed members of a star that get a second look; bounds its cost at 32 pairs a member
+REHUBBED = 32
+# stands for `band` in the row that brings a hub's own text
+HUB = -1
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -64,21 +77,38 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
         members = buckets(ctx.inputs["signatures"], near)
         last = incremental.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
         if last is not None:
-            fresh = hold(incremental.places(buckets(last.new_signatures, near)), "buckets of new contents")
-            met = incremental.within(members, fresh).select(_hex("sha").alias("content_sha256")).distinct()
+            fresh = hold(
+                incremental.places(buckets(last.new_signatures, near)), "buckets of new contents"
+            )
+            met = (
+                incremental.within(members, fresh)
+                .select(_hex("sha").alias("content_sha256"))
+                .distinct()
+            )
             met = hold(met, "moved contents")
-            theirs = buckets(ctx.inputs["signatures"].join(met, "content_sha256", "left_semi"), near)
+            theirs = buckets(
+                ctx.inputs["signatures"].join(met, "content_sha256", "left_semi"), near
+            )
             theirs = hold(incremental.places(theirs), "buckets of moved contents")
             members = hold(incremental.within(members, theirs), "members of those")
         hot = hold(hot_buckets(members, near.bucket_cap), "hot buckets")
         report_hot(hot, near.bucket_cap)
         links = hold(star_links(members, hot, near.bucket_cap), "bands and stars")
         pairs = hold(pairs_of(links), "pairs")
-        due = hold(pairs if known is None else pairs.join(known, ["a", "b"], "left_anti"), "pairs to verify")
+        due = hold(
+            pairs if known is None else pairs.join(known, ["a", "b"], "left_anti"),
+            "pairs to verify",
+        )
         first = hold(with_known(verify(due, contents, near), pairs, known), "verification")
         pairs = hold(second_look(links, first, near.threshold), "pairs of the second look")
-        again = hold(pairs if known is None else pairs.join(known, ["a", "b"], "left_anti"), "pairs to verify")
-        second = hold(with_known(verify(again, contents, near), pairs, known), "verification of the second look")
+        again = hold(
+            pairs if known is None else pairs.join(known, ["a", "b"], "left_anti"),
+            "pairs to verify",
+        )
+        second = hold(
+            with_known(verify(again, contents, near), pairs, known),
+            "verification of the second look",
+        )
         ctx.notes["pairs_verified"] = due.count() + again.count()
         rows = first.unionByName(second)
         if last is not None:
@@ -88,7 +118,9 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
 
 
 def judged_before(ctx: Context) -> DataFrame | None:
-    """(a, b, jaccard_estimate, jaccard) of the pairs that earlier runs compared under these parameters; None without any."""
+    """(a, b, jaccard_estimate, jaccard) of the pairs that earlier runs compared under these
+    parameters; None without any.
+    """
     near = ctx.cfg.near
     asked = minhash.parameters(near.num_perm, near.shingle, near.seed)
     found = None
@@ -97,9 +129,12 @@ def judged_before(ctx: Context) -> DataFrame | None:
         if last is None or {key: last.lineage.get("params", {}).get(key) for key in asked} != asked:
             continue
         rows = ctx.store.read(table, last.version)
-        rows = rows.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"), "jaccard_estimate", "jaccard")
+        rows = rows.select(
+            F.unhex("a").alias("a"), F.unhex("b").alias("b"), "jaccard_estimate", "jaccard"
+        )
         found = rows if found is None else found.unionByName(rows)
-    return None if found is None else found.dropDuplicates(["a", "b"])  # a run killed between the tables leaves both
+    # a run killed between the tables leaves both
+    return None if found is None else found.dropDuplicates(["a", "b"])
 
 
 def with_known(verified: DataFrame, pairs: DataFrame, known: DataFrame | None) -> DataFrame:
@@ -111,7 +146,9 @@ def with_known(verified: DataFrame, pairs: DataFrame, known: DataFrame | None) -
 
 
 def require_signatures(ctx: Context) -> None:
-    """Raise SeedbedError unless every content has a signature of the parameters that the config asks for."""
+    """Raise SeedbedError unless every content has a signature of the parameters that the config
+    asks for.
+    """
     near = ctx.cfg.near
     asked = minhash.parameters(near.num_perm, near.shingle, near.seed)
     last = ctx.store.last_commit("signatures")
@@ -122,20 +159,29 @@ def require_signatures(ctx: Context) -> None:
             "restore the old setting, or run sign_contents with rebuild=[signatures] first",
         )
     contents, signatures = ctx.inputs["contents"], ctx.inputs["signatures"]
-    if contents.count() == signatures.count():  # both from the Delta log, unread; keys are unique
+    # both from the Delta log, unread; keys are unique
+    if contents.count() == signatures.count():
         return
     unsigned = contents.join(signatures, "content_sha256", "left_anti").count()
     if unsigned:
-        raise SeedbedError(f"{unsigned:,} contents have no row in signatures", "run sign_contents first")
+        raise SeedbedError(
+            f"{unsigned:,} contents have no row in signatures", "run sign_contents first"
+        )
 
 
 def buckets(signatures: DataFrame, near: NearSettings) -> DataFrame:
-    """(sha binary, band, key): the buckets of every content that has tokens. Contents without any are like nothing."""
-    signed = signatures.filter("shingles > 0").select(F.unhex("content_sha256").alias("sha"), "signature")
+    """(sha binary, band, key): the buckets of every content that has tokens. Contents without any
+    are like nothing.
+    """
+    signed = signatures.filter("shingles > 0").select(
+        F.unhex("content_sha256").alias("sha"), "signature"
+    )
 
     def band_batches(batches: Batches) -> Batches:
         for batch in batches:
-            keys = minhash.band_keys(minhash.from_binary(batch["signature"], near.num_perm), near.bands, near.rows)
+            keys = minhash.band_keys(
+                minhash.from_binary(batch["signature"], near.num_perm), near.bands, near.rows
+            )
             yield pa.RecordBatch.from_pydict(
                 {
                     "sha": batch["sha"].take(pa.array(np.repeat(np.arange(len(keys)), near.bands))),
@@ -148,14 +194,19 @@ def buckets(signatures: DataFrame, near: NearSettings) -> DataFrame:
 
 
 def hot_buckets(members: DataFrame, cap: int) -> DataFrame:
-    """(band, key, size) of the buckets of more than `cap` members. Counts are combined before they are shuffled."""
+    """(band, key, size) of the buckets of more than `cap` members.
+
+    Counts are combined before they are shuffled.
+    """
     sizes = members.groupBy("band", "key").agg(F.count("*").alias("size"))
     return sizes.filter(F.col("size") > cap)
 
 
 def report_hot(hot: DataFrame, cap: int) -> None:
     """A line where there are any: boilerplate that many files share shows here first."""
-    total = hot.agg(F.count("*").alias("n"), F.sum("size").alias("rows"), F.max("size").alias("fullest")).first()
+    total = hot.agg(
+        F.count("*").alias("n"), F.sum("size").alias("rows"), F.max("size").alias("fullest")
+    ).first()
     if total["n"]:
         print(
             f"{JOB.name:<18} {total['n']:,} buckets hold more than near.bucket_cap={cap:,} members, {total['rows']:,} in all, "
@@ -165,10 +216,11 @@ def report_hot(hot: DataFrame, cap: int) -> None:
 
 
 def star_links(members: DataFrame, hot: DataFrame, cap: int) -> DataFrame:
-    """(band, key, chunk, hub, sha): each member of a shared bucket under the smallest member of its star, hub < sha.
+    """(band, key, chunk, hub, sha): each member of a shared bucket under the smallest member of its
+    star, hub < sha.
 
-    One shuffle, of (hash, band, key, chunk). A hot bucket's members are spread by their hash, not by their number, so
-    that its pieces are told apart before the shuffle and lie in as many tasks.
+    One shuffle, of (hash, band, key, chunk). A hot bucket's members are spread by their hash, not
+    by their number, so that its pieces are told apart before the shuffle and lie in as many tasks.
     """
     star = Window.partitionBy(*STAR)
     pieces = F.ceil(F.coalesce("size", F.lit(1)) / cap)
@@ -184,12 +236,16 @@ def star_links(members: DataFrame, hot: DataFrame, cap: int) -> DataFrame:
 
 def pairs_of(links: DataFrame) -> DataFrame:
     """(a, b, band): each linked pair once, a < b, with the smallest band that found it."""
-    return links.groupBy(F.col("hub").alias("a"), F.col("sha").alias("b")).agg(F.min("band").alias("band"))
+    return links.groupBy(F.col("hub").alias("a"), F.col("sha").alias("b")).agg(
+        F.min("band").alias("band")
+    )
 
 
 def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> DataFrame:
     """(a, b, band): the pairs of step 4 that are not in `verified`, each once, a < b."""
-    failed = verified.filter(F.col("jaccard") < threshold).select(F.unhex("a").alias("hub"), F.unhex("b").alias("sha"))
+    failed = verified.filter(F.col("jaccard") < threshold).select(
+        F.unhex("a").alias("hub"), F.unhex("b").alias("sha")
+    )
     order = Window.partitionBy(*STAR).orderBy("sha")
     rehubbed = (
         links.join(failed, ["hub", "sha"])
@@ -198,7 +254,9 @@ def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> Data
         .select(*STAR, F.col("sha").alias("again"))
     )
     pairs = rehubbed.join(links, STAR).filter("again != sha")
-    ordered = pairs.select("band", F.least("again", "sha").alias("hub"), F.greatest("again", "sha").alias("sha"))
+    ordered = pairs.select(
+        "band", F.least("again", "sha").alias("hub"), F.greatest("again", "sha").alias("sha")
+    )
     seen = verified.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
     return pairs_of(ordered).join(seen, ["a", "b"], "left_anti")
 
@@ -206,12 +264,18 @@ def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> Data
 def verify(pairs: DataFrame, contents: DataFrame, near: NearSettings) -> DataFrame:
     """Rows of `near_edges` or `near_misses` for (a, b, band) pairs.
 
-    The estimate is taken from the shingles in hand: the same bits as the stored signatures give, without moving a
-    kilobyte a row.
+    The estimate is taken from the shingles in hand: the same bits as the stored signatures give,
+    without moving a kilobyte a row.
     """
     pairs = pairs.select(_hex("a").alias("hub"), _hex("b").alias("content_sha256"), "band")
-    hubs = pairs.select("hub", F.col("hub").alias("content_sha256"), F.lit(HUB).alias("band")).distinct()
-    texts = pairs.unionByName(hubs).join(contents, "content_sha256").select("hub", "content_sha256", "band", "text")
+    hubs = pairs.select(
+        "hub", F.col("hub").alias("content_sha256"), F.lit(HUB).alias("band")
+    ).distinct()
+    texts = (
+        pairs.unionByName(hubs)
+        .join(contents, "content_sha256")
+        .select("hub", "content_sha256", "band", "text")
+    )
     return (
         texts.repartition("hub")
         .sortWithinPartitions("hub", "band")
@@ -221,7 +285,8 @@ def verify(pairs: DataFrame, contents: DataFrame, near: NearSettings) -> DataFra
 
 def _comparer(near: NearSettings) -> Callable[[Batches], Batches]:
     def compare_batches(batches: Batches) -> Batches:
-        hub_row: list[pa.RecordBatch] = []  # the hub whose members may go on in the next batch
+        # the hub whose members may go on in the next batch
+        hub_row: list[pa.RecordBatch] = []
         for batch in batches:
             batch = pa.concat_batches([*hub_row, batch])
             is_hub = pc.equal(batch["band"], HUB).to_numpy(zero_copy_only=False)
@@ -239,7 +304,9 @@ def _comparer(near: NearSettings) -> Callable[[Batches], Batches]:
                     "a": rows["hub"],
                     "b": rows["content_sha256"],
                     "band": rows["band"],
-                    "jaccard_estimate": pa.array(minhash.estimates(signature, hub_of[members], members)),
+                    "jaccard_estimate": pa.array(
+                        minhash.estimates(signature, hub_of[members], members)
+                    ),
                     "jaccard": pa.array(jaccard(sets, hub_of[members], members)),
                 }
             )
@@ -249,7 +316,10 @@ def _comparer(near: NearSettings) -> Callable[[Batches], Batches]:
 
 
 def summarize(ctx: Context) -> Summary:
-    """Contents in, verified edges out. The notes: pairs that were proposed, and those of them that were not known before."""
+    """Contents in, verified edges out.
+
+    The notes: pairs that were proposed, and those of them that were not known before.
+    """
     edges, misses = ctx.inputs["near_edges"].count(), ctx.inputs["near_misses"].count()
     notes = {"pairs": edges + misses, **ctx.notes}
     return Summary(JOB.name, rows_in=ctx.inputs["contents"].count(), rows_out=edges, notes=notes)

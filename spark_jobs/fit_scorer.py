@@ -1,12 +1,15 @@
-"""fit_scorer: contents + labels -> DIR/scorers/structural-<hash>, the scorer that needs no model and no GPU.
+"""fit_scorer: contents + labels -> DIR/scorers/structural-<hash>, the scorer that needs no model
+and no GPU.
 
     spark-submit spark_jobs/fit_scorer.py --config conf/curate/local.yaml output=DIR
 
-A file that says that a program wrote it gets 0; of the others kernel ridge on structural features learns which the zero
-policy takes, and the score of the rest (spark_jobs/quality/structural_scorer.py). Its settings are chosen, and its error is measured, by
-cross-validation over whole repositories: two versions of one file are never on both sides. An output with too few labels for
-that gets the scorer that ships with Seedbed (conf/oracle/structural_scorer.json, fitted on the shipped labels), and is told
-so. DIR/scorers/structural.json points to the scorer that `score.scorer: structural` means.
+A file that says that a program wrote it gets 0; of the others kernel ridge on structural features
+learns which the zero policy takes, and the score of the rest
+(spark_jobs/quality/structural_scorer.py). Its settings are chosen, and its error is measured, by
+cross-validation over whole repositories: two versions of one file are never on both sides. An
+output with too few labels for that gets the scorer that ships with Seedbed
+(conf/oracle/structural_scorer.json, fitted on the shipped labels), and is told so.
+DIR/scorers/structural.json points to the scorer that `score.scorer: structural` means.
 """
 
 from __future__ import annotations
@@ -34,11 +37,14 @@ SHIPPED = Path(conf.__file__).parent / "oracle/structural_scorer.json"
 MIN_LABELS, MIN_REPOSITORIES = (
     100,
     5,
-)  # of files that are not marked; below, cross-validation over repositories says nothing
+    # of files that are not marked; below, cross-validation over repositories says nothing
+)
 FOLDS = 10
-WIDTHS = (0.25, 0.5, 1.0)  # of the kernel; the error is flat around the best of both grids
+# of the kernel; the error is flat around the best of both grids
+WIDTHS = (0.25, 0.5, 1.0)
 PENALTIES = (0.03, 0.1, 0.3)
-LINEAR_PENALTY = 30.0  # of the linear floor; its error is flat from 3 to 100
+# of the linear floor; its error is flat from 3 to 100
+LINEAR_PENALTY = 30.0
 
 
 def run(ctx: Context) -> Summary | None:
@@ -52,7 +58,11 @@ def run(ctx: Context) -> Summary | None:
     if pointer.get("made_from") == made_from:
         return None
     examples = labelled_features(ctx)
-    learnt = [repo for repo, marked in zip(examples["repo"], examples["generated"], strict=True) if not marked]
+    learnt = [
+        repo
+        for repo, marked in zip(examples["repo"], examples["generated"], strict=True)
+        if not marked
+    ]
     repositories = len(set(examples["repo"]))
     if len(learnt) < MIN_LABELS or len(set(learnt)) < MIN_REPOSITORIES:
         text = SHIPPED.read_text()
@@ -64,23 +74,38 @@ def run(ctx: Context) -> Summary | None:
     else:
         scorer, facts = fit(examples)
         metrics = facts["metrics"]
-        source = {"oracle": ctx.cfg.labels.oracle, "count": len(examples["score"]), "repositories": repositories}
-        text = scorer.card({**facts, "labels": source, "tables": {table: ctx.inputs.version(table) for table in reads}})
+        source = {
+            "oracle": ctx.cfg.labels.oracle,
+            "count": len(examples["score"]),
+            "repositories": repositories,
+        }
+        text = scorer.card(
+            {
+                **facts,
+                "labels": source,
+                "tables": {table: ctx.inputs.version(table) for table in reads},
+            }
+        )
         print(table_of(metrics, repositories))
     version = json.loads(text)["version"]
     storage.write_text(root, f"scorers/{version}/scorer.json", text)
-    storage.write_text(root, scorers.POINTER, json.dumps({"version": version, "made_from": made_from}) + "\n")
+    storage.write_text(
+        root, scorers.POINTER, json.dumps({"version": version, "made_from": made_from}) + "\n"
+    )
     notes = {"scorer": version, "shipped": not metrics, **metrics}
     return Summary("fit_scorer", rows_in=len(examples["score"]), rows_out=1, notes=notes)
 
 
 def labelled_features(ctx: Context) -> dict[str, Any]:
-    """Arrays by name, in order of content hash: features (n x f), generated, score and second_score (0-10), language, repo.
+    """Arrays by name, in order of content hash: features (n x f), generated, score and second_score
+    (0-10), language, repo.
 
     A content in several repositories counts as the first one's by name.
     """
     key = ["content_sha256", "shard"]
-    labels = ctx.inputs["labels"].filter((F.col("oracle") == ctx.cfg.labels.oracle) & F.col("score").isNotNull())
+    labels = ctx.inputs["labels"].filter(
+        (F.col("oracle") == ctx.cfg.labels.oracle) & F.col("score").isNotNull()
+    )
     texts = ctx.inputs["contents"].select(*key, "text", "language")
     rows = texts.join(labels.select(*key, "score", "second_score"), key).mapInArrow(
         _with_features,
@@ -90,7 +115,8 @@ def labelled_features(ctx: Context) -> dict[str, Any]:
     table = rows.join(repos, "content_sha256", "left").toArrow().sort_by("content_sha256")
     examples: dict[str, Any] = {name: table[name].to_pylist() for name in ("language", "repo")}
     for name in ("score", "second_score"):
-        examples[name] = table[name].to_numpy().astype(np.float64)  # a label read once has NaN for its second score
+        # a label read once has NaN for its second score
+        examples[name] = table[name].to_numpy().astype(np.float64)
     examples["generated"] = table["generated"].to_numpy()
     flat = table["features"].combine_chunks().flatten().to_numpy()
     examples["features"] = flat.reshape(-1, len(structure.FEATURES))
@@ -101,7 +127,9 @@ def _with_features(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
     for batch in batches:
         matrix = structure.features(batch["text"], batch["language"].to_pylist())
         offsets = np.arange(0, matrix.size + 1, matrix.shape[1], dtype=np.int32)
-        columns = {name: batch[name] for name in ("content_sha256", "score", "second_score", "language")}
+        columns = {
+            name: batch[name] for name in ("content_sha256", "score", "second_score", "language")
+        }
         columns["features"] = pa.ListArray.from_arrays(offsets, matrix.ravel())
         columns["generated"] = pa.array(generated.is_generated(batch["text"]))
         order = ("content_sha256", "features", "generated", "score", "second_score", "language")
@@ -109,14 +137,20 @@ def _with_features(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
 
 
 def fit(examples: dict[str, Any]) -> tuple[StructuralScorer, dict[str, Any]]:
-    """The scorer fitted on every example, and how its settings were chosen and what cross-validation measured."""
+    """The scorer fitted on every example, and how its settings were chosen and what
+    cross-validation measured.
+    """
     score, repo, marked = examples["score"], np.asarray(examples["repo"]), examples["generated"]
     fold = regression.group_folds(examples["repo"], FOLDS)
     x, y, inner = examples["features"][~marked], score[~marked] / 10, fold[~marked]
     goal = targets(score[~marked])
-    grid = quality_of(regression.out_of_fold(x, goal, inner, WIDTHS, PENALTIES, structure.SCALES, ROBUST))
+    grid = quality_of(
+        regression.out_of_fold(x, goal, inner, WIDTHS, PENALTIES, structure.SCALES, ROBUST)
+    )
     (w, p), honest = regression.choose(grid, y, inner)
-    scorer = StructuralScorer.of(regression.fit(x, goal, WIDTHS[w], PENALTIES[p], structure.SCALES, ROBUST))
+    scorer = StructuralScorer.of(
+        regression.fit(x, goal, WIDTHS[w], PENALTIES[p], structure.SCALES, ROBUST)
+    )
     predicted, linear = np.zeros(len(score)), np.zeros(len(score))
     predicted[~marked] = honest * 10
     linear[~marked] = _on_label_scale(regression.out_of_fold_linear(x, y, inner, LINEAR_PENALTY))
@@ -124,11 +158,13 @@ def fit(examples: dict[str, Any]) -> tuple[StructuralScorer, dict[str, Any]]:
     rows_of = {name: languages == name for name in sorted(set(languages))}
     twice = ~np.isnan(examples["second_score"])
     metrics = {
-        "cross_validated": agreement(score, predicted) | {"intervals": intervals(score, predicted, repo)},
+        "cross_validated": agreement(score, predicted)
+        | {"intervals": intervals(score, predicted, repo)},
         "linear_ridge": agreement(score, linear),
         "mean_of_labels": agreement(score, np.full(len(score), score.mean())),
         "by_language": {
-            name: agreement(score[rows], predicted[rows]) | {"calibration": calibration(score[rows], predicted[rows])}
+            name: agreement(score[rows], predicted[rows])
+            | {"calibration": calibration(score[rows], predicted[rows])}
             for name, rows in rows_of.items()
         },
     }
@@ -158,9 +194,17 @@ def table_of(metrics: dict[str, Any], repositories: int) -> str:
         f"  {'':<20}{'files':>6}{'MAE':>8}{'cMAE':>8}{'Spearman':>10}{'within 1':>10}{'zeros found':>13}",
         *(_line(name, metrics[key]) for key, name in names.items() if key in metrics),
         "  by language",
-        *(_line(name, m) for name, m in sorted(metrics["by_language"].items(), key=lambda item: -item[1]["files"])),
+        *(
+            _line(name, m)
+            for name, m in sorted(
+                metrics["by_language"].items(), key=lambda item: -item[1]["files"]
+            )
+        ),
     ]
-    spans = {name: f"{low:.2f}-{high:.2f}" for name, (low, high) in metrics["cross_validated"]["intervals"].items()}
+    spans = {
+        name: f"{low:.2f}-{high:.2f}"
+        for name, (low, high) in metrics["cross_validated"]["intervals"].items()
+    }
     told = f"MAE {spans['mae']}, cMAE {spans['cmae']}, Spearman {spans['spearman']}"
     return "\n".join([*lines, f"  95% intervals of this scorer, by drawing repositories: {told}"])
 

@@ -1,4 +1,6 @@
-"""The graph: every job in the order a run takes them, named by its module so that a job never has to import another."""
+"""The graph: every job in the order a run takes them, named by its module so that a job never has
+to import another.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig
 from spark_jobs.runtime.job import Job, execute
 
-# Order of the paper: dedup, then rules (syntax), then the quality filter (Sec 2.1), then decontamination (Sec 4).
+# Order of the paper: dedup, then rules (syntax), then the quality filter (Sec 2.1), then
+# decontamination (Sec 4).
 JOBS = (
     "ingest",
     "sign_contents",
@@ -33,12 +36,15 @@ def job(name: str) -> Job:
 
 
 def span(until: str | None, start: str | None) -> tuple[str, ...]:
-    """Names of the jobs to run, from the one that writes table `start` (or is named so) to the one that writes `until`."""
+    """Names of the jobs to run, from the one that writes table `start` (or is named so) to the one
+    that writes `until`.
+    """
     first = _position(start, "from") if start else 0
     last = _position(until, "until") if until else len(JOBS) - 1
     if first > last:
         raise SeedbedError(
-            f"from={start} comes after until={until}: {JOBS[first]} runs after {JOBS[last]}", "swap them"
+            f"from={start} comes after until={until}: {JOBS[first]} runs after {JOBS[last]}",
+            "swap them",
         )
     return JOBS[first : last + 1]
 
@@ -54,5 +60,6 @@ def _position(target: str, option: str) -> int:
             return index
     tables = sorted({table for name in JOBS for table in job(name).writes})
     raise SeedbedError(
-        f"{option}={target} is neither a job nor a table", f"tables: {', '.join(tables)}; jobs: {', '.join(JOBS)}"
+        f"{option}={target} is neither a job nor a table",
+        f"tables: {', '.join(tables)}; jobs: {', '.join(JOBS)}",
     )

@@ -2,10 +2,11 @@
 
 spark-submit spark_jobs/ingest.py --config conf/curate/local.yaml input=PATH output=DIR
 
-Executors identify every unit (hash, name, license, limits), the driver drops those that `repos` has already, and batches
-of repositories are read and committed in this order: contents, files, repos. A row in `repos` says that all rows of that
-repository are in, so a run that was killed repeats at most one batch, and its anti-joins skip what the batch had written.
-The input must not change while a run reads it.
+Executors identify every unit (hash, name, license, limits), the driver drops those that `repos` has
+already, and batches
+of repositories are read and committed in this order: contents, files, repos. A row in `repos` says
+that all rows of that repository are in, so a run that was killed repeats at most one batch, and its
+anti-joins skip what the batch had written. The input must not change while a run reads it.
 """
 
 from __future__ import annotations
@@ -32,9 +33,12 @@ from spark_jobs.sources.members import Member, decode, drop_reason
 from spark_jobs.sources.units import Offer, Unit
 
 NAME = "ingest"
-ARROW_BYTES = 8 << 20  # text in one Arrow batch: bounds a worker's memory
+# text in one Arrow batch: bounds a worker's memory
+ARROW_BYTES = 8 << 20
 _UNIT = "source string, name string, size long"
-_OFFER = f"{_UNIT}, repo string, revision string, license string, origin_sha256 string, refused string"
+_OFFER = (
+    f"{_UNIT}, repo string, revision string, license string, origin_sha256 string, refused string"
+)
 _ROW = f"{TABLES['files'].ddl}, text string"
 
 
@@ -54,12 +58,19 @@ def run(ctx: Context) -> Summary | None:
             totals += _ingest_batch(ctx, root, batch, lineage)
             bar.update(len(batch))
     _require_code(ctx)
-    dropped = {reason.removeprefix("drop:"): count for reason, count in totals.items() if reason.startswith("drop:")}
+    dropped = {
+        reason.removeprefix("drop:"): count
+        for reason, count in totals.items()
+        if reason.startswith("drop:")
+    }
     return Summary(
         NAME,
         rows_in=totals["rows"],
         rows_out=totals["contents"],
-        dropped={**dropped, "duplicate_exact": totals["rows"] - totals["contents"] - sum(dropped.values())},
+        dropped={
+            **dropped,
+            "duplicate_exact": totals["rows"] - totals["contents"] - sum(dropped.values()),
+        },
         bytes_in=sum(offer.size for offer in offers),
         tables={table: ctx.store.last_commit(table).version for table in JOB.writes},  # type: ignore[union-attr]
         notes={"repos": len(offers), "refused": sum(offer.refused is not None for offer in offers)},
@@ -76,7 +87,9 @@ def read_rows(ctx: Context, root: str, offers: list[Offer]) -> DataFrame:
             yield from _arrow_batches(_file_rows(root, offer, limits))
 
     # The largest first, so that none of them is what a finished batch waits for.
-    return _spread(ctx, sorted(taken, key=lambda o: (-o.size, o.name)), _OFFER).mapInArrow(read, _ROW)
+    return _spread(ctx, sorted(taken, key=lambda o: (-o.size, o.name)), _OFFER).mapInArrow(
+        read, _ROW
+    )
 
 
 def _identified(ctx: Context, root: str, units: list[Unit]) -> list[Offer]:
@@ -84,18 +97,28 @@ def _identified(ctx: Context, root: str, units: list[Unit]) -> list[Offer]:
 
     def identify(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for unit in _objects(batches, Unit):
-            yield pa.RecordBatch.from_pylist([asdict(sources.identify(root, unit, limits))], schema=_arrow(_OFFER))
+            yield pa.RecordBatch.from_pylist(
+                [asdict(sources.identify(root, unit, limits))], schema=_arrow(_OFFER)
+            )
 
     ctx.spark.sparkContext.setJobDescription(f"{NAME}: identify {len(units)} repositories")
     rows = _spread(ctx, units, _UNIT).mapInArrow(identify, _OFFER).collect()
-    return sorted((Offer(**row.asDict()) for row in rows), key=lambda offer: (offer.source, offer.name))
+    return sorted(
+        (Offer(**row.asDict()) for row in rows), key=lambda offer: (offer.source, offer.name)
+    )
 
 
 def _new_offers(offers: list[Offer], ctx: Context) -> list[Offer]:
-    """Offers that `repos` lacks. Of several with one (repo, revision) but other bytes, the one already in the table stays,
-    else the first by name; the others are refused by name. A refused archive holds no revision, so it is recorded under
-    `revision@digest` and a mended one can still come in."""
-    rows = ctx.store.read_or_empty("repos").select("repo", "revision", "origin", "origin_sha256").collect()
+    """Offers that `repos` lacks. Of several with one (repo, revision) but other bytes, the one
+    already in the table stays, else the first by name; the others are refused by name. A refused
+    archive holds no revision, so it is recorded under `revision@digest` and a mended one can still
+    come in.
+    """
+    rows = (
+        ctx.store.read_or_empty("repos")
+        .select("repo", "revision", "origin", "origin_sha256")
+        .collect()
+    )
     done = {(row["repo"], row["origin_sha256"]) for row in rows}
     holder = {(row["repo"], row["revision"]): row["origin"] for row in rows}
     fresh = []
@@ -117,7 +140,9 @@ def _new_offers(offers: list[Offer], ctx: Context) -> list[Offer]:
 
 def _ingest_batch(ctx: Context, root: str, batch: list[Offer], lineage: dict) -> Counter[str]:
     """Commit one batch of repositories; returns counts `rows`, `contents` and `drop:<reason>`."""
-    identity = "".join(f"{offer.repo}\0{offer.revision}\0{offer.origin_sha256}\0" for offer in batch)
+    identity = "".join(
+        f"{offer.repo}\0{offer.revision}\0{offer.origin_sha256}\0" for offer in batch
+    )
     step = hashlib.sha256(identity.encode()).hexdigest()[:16]
     ctx.spark.sparkContext.setJobDescription(f"{NAME}: {batch[0].name} and {len(batch) - 1} more")
     rows = read_rows(ctx, root, batch).persist(StorageLevel.DISK_ONLY)
@@ -139,16 +164,26 @@ def _ingest_batch(ctx: Context, root: str, batch: list[Offer], lineage: dict) ->
         if row["drop_reason"]:
             totals[f"drop:{row['drop_reason']}"] += row["count"]
     records = [_repo_record(offer, members[offer.repo, offer.revision]) for offer in batch]
-    ctx.store.append("repos", ctx.spark.createDataFrame(records, TABLES["repos"].schema).coalesce(1), lineage, step)
+    ctx.store.append(
+        "repos",
+        ctx.spark.createDataFrame(records, TABLES["repos"].schema).coalesce(1),
+        lineage,
+        step,
+    )
     return totals
 
 
 def _contents(ctx: Context, rows: DataFrame) -> DataFrame:
-    """Distinct contents that the table lacks. Of several paths the one with the smallest doc_id gives the language."""
+    """Distinct contents that the table lacks.
+
+    Of several paths the one with the smallest doc_id gives the language.
+    """
     kept = rows.filter("content_sha256 is not null")
     have = ctx.store.read_or_empty("contents").select("content_sha256")
     first = (
-        kept.groupBy("content_sha256").agg(F.min("doc_id").alias("doc_id")).join(have, "content_sha256", "left_anti")
+        kept.groupBy("content_sha256")
+        .agg(F.min("doc_id").alias("doc_id"))
+        .join(have, "content_sha256", "left_anti")
     )
     shard = shard_of(F.col("content_sha256"), ctx.cfg.shards)
     pieces = ctx.cfg.files_per_shard
@@ -180,14 +215,17 @@ def _file_rows(root: str, offer: Offer, limits: IngestSettings) -> Iterator[dict
         }
 
 
-def _content(member: Member, language: str | None, max_bytes: int) -> tuple[str | None, str | None, str | None]:
+def _content(
+    member: Member, language: str | None, max_bytes: int
+) -> tuple[str | None, str | None, str | None]:
     """(drop_reason, text, sha256): the first alone, or the other two."""
     reason = drop_reason(member, language, max_bytes)
     if reason:
         return reason, None, None
     try:
         raw = member.read()
-    except Exception:  # whatever a parser of hostile bytes raises: this member cannot be read
+    except Exception:
+        # whatever a parser of hostile bytes raises: this member cannot be read
         return "unreadable", None, None
     text, reason = decode(raw)
     return reason, text, None if reason else hashlib.sha256(raw).hexdigest()
@@ -228,7 +266,11 @@ def _refuse_other_params(ctx: Context, params: dict) -> None:
 def _require_code(ctx: Context) -> None:
     if ctx.store.read("contents").head(1):
         return
-    looked = ctx.store.read("repos").agg(F.sum("files"), F.count("drop_reason"), F.min("drop_reason")).first()
+    looked = (
+        ctx.store.read("repos")
+        .agg(F.sum("files"), F.count("drop_reason"), F.min("drop_reason"))
+        .first()
+    )
     files, refused, example = looked
     raise SeedbedError(
         f"no code in {ctx.cfg.input}: {files:,} files looked at, none is text in a known language; {refused:,} archives refused"
@@ -256,7 +298,8 @@ def _arrow_batches(rows: Iterator[dict]) -> Iterator[pa.RecordBatch]:
     size = 0
     for row in rows:
         waiting.append(row)
-        size += len(row["text"] or "") + 500  # about what the other columns take
+        # about what the other columns take
+        size += len(row["text"] or "") + 500
         if size > ARROW_BYTES:
             yield pa.RecordBatch.from_pylist(waiting, schema=schema)
             waiting, size = [], 0
@@ -267,7 +310,9 @@ def _arrow_batches(rows: Iterator[dict]) -> Iterator[pa.RecordBatch]:
 def _arrow(ddl: str) -> pa.Schema:
     """The Arrow schema of a DDL string that holds strings and longs."""
     columns = [column.split() for column in ddl.split(", ")]
-    return pa.schema([(name, {"string": pa.string(), "long": pa.int64()}[kind]) for name, kind in columns])
+    return pa.schema(
+        [(name, {"string": pa.string(), "long": pa.int64()}[kind]) for name, kind in columns]
+    )
 
 
 JOB = CustomJob(NAME, writes=("contents", "files", "repos"), run=run)

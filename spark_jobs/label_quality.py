@@ -1,17 +1,20 @@
-"""label_quality: contents + an oracle -> labels, one row per content that the oracle has answered about.
+"""label_quality: contents + an oracle -> labels, one row per content that the oracle has answered
+about.
 
     spark-submit spark_jobs/label_quality.py --config conf/curate/local.yaml output=DIR [labels.path=FILE labels.oracle=NAME]
     ... labels.source=endpoint labels.endpoint.url=http://HOST:8000/v1 labels.model=MODEL labels.oracle=NAME
     ... labels.source=vllm labels.model=FOLDER labels.oracle=NAME
 
-`file`: JSON lines with the content's SHA-256, so that the file carries no code; lines whose content is not in `contents` are
-passed over. `endpoint` and `vllm` ask by a rubric prompt about a sample of `labels.per_language` contents of each language,
-those of least hash: a larger sample holds the smaller one. An answer that holds no rating is a row too, with its text and
-the reason in `failure` and no score.
+`file`: JSON lines with the content's SHA-256, so that the file carries no code; lines whose content
+is not in `contents` are passed over. `endpoint` and `vllm` ask by a rubric prompt about a sample of
+`labels.per_language` contents of each language,
+those of least hash: a larger sample holds the smaller one. An answer that holds no rating is a row
+too, with its text and the reason in `failure` and no score.
 
-What a label depends on (file's hash; or prompt, model, sampling, engine) are parameters of the oracle's rows: under one
-name they never mix. A new oracle is first asked about the gold set, contents that the label file knows; what it says
-there is recorded, and nothing else is asked where it is off by more than labels.max_gold_error.
+What a label depends on (file's hash; or prompt, model, sampling, engine) are parameters of the
+oracle's rows: under one name they never mix. A new oracle is first asked about the gold set,
+contents that the label file knows; what it says there is recorded, and nothing else is asked where
+it is off by more than labels.max_gold_error.
 """
 
 from __future__ import annotations
@@ -35,7 +38,8 @@ from spark_jobs.runtime import gpu_stage
 from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
 from spark_jobs.runtime.store import TABLES, shard_of
 
-TEXT = ("content_sha256", "zero_reason")  # columns of a label file's row that are not numbers
+# columns of a label file's row that are not numbers
+TEXT = ("content_sha256", "zero_reason")
 
 
 def part(ctx: Context) -> dict[str, str]:
@@ -50,7 +54,10 @@ def run(ctx: Context) -> Summary | None:
 
 
 def file_parameters(ctx: Context) -> dict[str, Any]:
-    return {"oracle": ctx.cfg.labels.oracle, "labels_sha256": label_file.digest(ctx.cfg.labels.path)}
+    return {
+        "oracle": ctx.cfg.labels.oracle,
+        "labels_sha256": label_file.digest(ctx.cfg.labels.path),
+    }
 
 
 def file_due(ctx: Context) -> DataFrame:
@@ -59,12 +66,16 @@ def file_due(ctx: Context) -> DataFrame:
     types = [(name, pa.string() if name in TEXT else pa.float64()) for name in label_file.COLUMNS]
     frame = ctx.spark.createDataFrame(pa.Table.from_pylist(list(labels), pa.schema(types)))
     contents = ctx.inputs["contents"].select("content_sha256", "bytes", "shard")
-    return contents.join(F.broadcast(frame), "content_sha256").withColumn("oracle", F.lit(ctx.cfg.labels.oracle))
+    return contents.join(F.broadcast(frame), "content_sha256").withColumn(
+        "oracle", F.lit(ctx.cfg.labels.oracle)
+    )
 
 
 def file_labels(due_rows: DataFrame, ctx: Context) -> DataFrame:
     """Rows of `labels` for the due rows of one shard."""
-    return due_rows.withColumns({"answer": F.lit(None), "failure": F.lit(None)}).select(*TABLES["labels"].columns)
+    return due_rows.withColumns({"answer": F.lit(None), "failure": F.lit(None)}).select(
+        *TABLES["labels"].columns
+    )
 
 
 # ---- labels that are asked for
@@ -76,14 +87,20 @@ def parameters(ctx: Context) -> dict[str, Any]:
     names = ("oracle", "source", "model", "max_chars", "max_answer_tokens", "temperature", "seed")
     facts = {name: getattr(labels, name) for name in names}
     if labels.source == "vllm":
-        facts |= {"engine": in_process.version(), "weights": fingerprint.identity(labels.model), "dtype": labels.dtype}
+        facts |= {
+            "engine": in_process.version(),
+            "weights": fingerprint.identity(labels.model),
+            "dtype": labels.dtype,
+        }
     else:
         facts["structured"] = labels.endpoint.structured
     return {**facts, "prompt": prompt.load(labels.prompt).version}
 
 
 def ask(ctx: Context) -> Summary | None:
-    """Ask about what is missing, the gold set first, committing every labels.commit_every answers; None where nothing is."""
+    """Ask about what is missing, the gold set first, committing every labels.commit_every answers;
+    None where nothing is.
+    """
     labels, params = ctx.cfg.labels, parameters(ctx)
     lineage = ctx.lineage("label_quality", params, ("contents",)) | {"part": part(ctx)}
     ctx.refuse_other_params("labels", lineage)
@@ -93,14 +110,18 @@ def ask(ctx: Context) -> Summary | None:
         return None
     meter = endpoint.Meter(labels.endpoint)
     written = {"labels": ctx.inputs.version("labels")}
-    with tqdm(total=len(missing), desc="label_quality", unit=" rows", mininterval=1, leave=False) as bar:
+    with tqdm(
+        total=len(missing), desc="label_quality", unit=" rows", mininterval=1, leave=False
+    ) as bar:
 
         def ask_about(keys: list[str]) -> None:
             for i in range(0, len(keys), labels.commit_every):
                 batch = keys[i : i + labels.commit_every]
                 answers = _ask_batch(ctx, batch, config_hash(params), meter, bar)
                 rows = ctx.spark.createDataFrame(label_rows(answers, labels.oracle, ctx.cfg.shards))
-                written["labels"] = ctx.store.append("labels", rows, lineage, step=f"{labels.oracle}/{batch[0]}")
+                written["labels"] = ctx.store.append(
+                    "labels", rows, lineage, step=f"{labels.oracle}/{batch[0]}"
+                )
                 if meter.cost:
                     bar.set_postfix_str(f"cost {meter.cost:.2f}")
 
@@ -109,43 +130,65 @@ def ask(ctx: Context) -> Summary | None:
         ask_about([key for key in missing if key not in gold])
     mine = ctx.store.read("labels").filter(F.col("oracle") == labels.oracle)
     failures = mine.filter(F.col("failure").isNotNull()).count()
-    notes = {"tokens_in": meter.tokens_in, "tokens_out": meter.tokens_out, "cost": round(meter.cost, 4)}
+    notes = {
+        "tokens_in": meter.tokens_in,
+        "tokens_out": meter.tokens_out,
+        "cost": round(meter.cost, 4),
+    }
     notes |= {"failures": failures, "gold": found}
     return Summary("label_quality", len(missing), len(missing), tables=written, notes=notes)
 
 
 def sample(ctx: Context) -> DataFrame:
-    """content_sha256 of the `labels.per_language` contents of least sha256(seed, content_sha256) in each language."""
+    """content_sha256 of the `labels.per_language` contents of least sha256(seed, content_sha256) in
+    each language.
+    """
     draw = F.sha2(F.concat(F.lit(f"{ctx.cfg.labels.seed}:"), "content_sha256"), 256)
     order = Window.partitionBy(F.coalesce("language", F.lit(""))).orderBy(draw, "content_sha256")
-    ranked = ctx.inputs["contents"].select("content_sha256", F.row_number().over(order).alias("place"))
+    ranked = ctx.inputs["contents"].select(
+        "content_sha256", F.row_number().over(order).alias("place")
+    )
     return ranked.filter(F.col("place") <= ctx.cfg.labels.per_language).select("content_sha256")
 
 
 def gold_set(ctx: Context) -> dict[str, float]:
-    """Content hash -> score in the label file, of the `labels.gold` contents of least hash that both know."""
+    """Content hash -> score in the label file, of the `labels.gold` contents of least hash that
+    both know.
+    """
     if not ctx.cfg.labels.gold:
         return {}
     known = {row["content_sha256"]: row["score"] for row in label_file.read(ctx.cfg.labels.path)}
     frame = ctx.spark.createDataFrame([(key,) for key in known], "content_sha256 string")
-    here = ctx.inputs["contents"].join(F.broadcast(frame), "content_sha256").select("content_sha256")
-    keys = sorted(row[0] for row in here.orderBy("content_sha256").limit(ctx.cfg.labels.gold).collect())
+    here = (
+        ctx.inputs["contents"].join(F.broadcast(frame), "content_sha256").select("content_sha256")
+    )
+    keys = sorted(
+        row[0] for row in here.orderBy("content_sha256").limit(ctx.cfg.labels.gold).collect()
+    )
     return {key: known[key] for key in keys}
 
 
 def check_gold(ctx: Context, gold: dict[str, float], params: dict[str, Any]) -> dict[str, Any]:
-    """How this oracle, and each other that was asked about it, agrees with the label file on the gold set.
+    """How this oracle, and each other that was asked about it, agrees with the label file on the
+    gold set.
 
-    Raises SeedbedError where this oracle is off by more than labels.max_gold_error, or gave no rating for most of it.
+    Raises SeedbedError where this oracle is off by more than labels.max_gold_error, or gave no
+    rating for most of it.
     """
-    rows = ctx.store.read("labels").filter(F.col("content_sha256").isin(list(gold)) & F.col("score").isNotNull())
+    rows = ctx.store.read("labels").filter(
+        F.col("content_sha256").isin(list(gold)) & F.col("score").isNotNull()
+    )
     by_oracle: dict[str, list[tuple[float, float]]] = {}
     for row in rows.select("oracle", "content_sha256", "score").orderBy("content_sha256").collect():
         by_oracle.setdefault(row["oracle"], []).append((gold[row["content_sha256"]], row["score"]))
     found = {
-        name: agreement(*(np.array(side) for side in zip(*pairs, strict=True))) for name, pairs in by_oracle.items()
+        name: agreement(*(np.array(side) for side in zip(*pairs, strict=True)))
+        for name, pairs in by_oracle.items()
     }
-    mine, limit = found.get(ctx.cfg.labels.oracle, {"files": 0, "mae": 10.0}), ctx.cfg.labels.max_gold_error
+    mine, limit = (
+        found.get(ctx.cfg.labels.oracle, {"files": 0, "mae": 10.0}),
+        ctx.cfg.labels.max_gold_error,
+    )
     if mine["files"] < len(gold) / 2 or mine["mae"] > limit:
         raise SeedbedError(
             f"oracle {ctx.cfg.labels.oracle} ({params}) rated {mine['files']} of {len(gold)} gold files, off by "
@@ -160,7 +203,11 @@ def label_rows(answers: list[endpoint.Answer], oracle: str, shards: int) -> pa.T
     rows = []
     for answer in sorted(answers, key=lambda a: a.content_sha256):
         rated = answer.failure or rating.parse(answer.text)
-        row: dict[str, Any] = {"content_sha256": answer.content_sha256, "oracle": oracle, "answer": answer.text}
+        row: dict[str, Any] = {
+            "content_sha256": answer.content_sha256,
+            "oracle": oracle,
+            "answer": answer.text,
+        }
         row["shard"] = int(answer.content_sha256[:4], 16) * shards >> 16
         if isinstance(rated, str):
             row["failure"] = rated
@@ -169,18 +216,26 @@ def label_rows(answers: list[endpoint.Answer], oracle: str, shards: int) -> pa.T
             row |= dict(zip(label_file.ASPECTS, rated.aspects, strict=True))
         rows.append(row)
     text = ("content_sha256", "oracle", "zero_reason", "answer", "failure")
-    kinds = {name: pa.string() if name in text else pa.float64() for name in TABLES["labels"].columns} | {
-        "shard": pa.int32()
-    }
+    kinds = {
+        name: pa.string() if name in text else pa.float64() for name in TABLES["labels"].columns
+    } | {"shard": pa.int32()}
     return pa.Table.from_pylist(rows, pa.schema(list(kinds.items())))
 
 
 def _missing(ctx: Context, gold: dict[str, float]) -> list[str]:
-    """Content hashes still to ask about, in order: gold and sample without those that the oracle has a row for."""
+    """Content hashes still to ask about, in order: gold and sample without those that the oracle
+    has a row for.
+    """
     wanted = sample(ctx)
     if gold:
-        wanted = wanted.union(ctx.spark.createDataFrame([(key,) for key in gold], "content_sha256 string")).distinct()
-    have = ctx.store.read_or_empty("labels").filter(F.col("oracle") == ctx.cfg.labels.oracle).select("content_sha256")
+        wanted = wanted.union(
+            ctx.spark.createDataFrame([(key,) for key in gold], "content_sha256 string")
+        ).distinct()
+    have = (
+        ctx.store.read_or_empty("labels")
+        .filter(F.col("oracle") == ctx.cfg.labels.oracle)
+        .select("content_sha256")
+    )
     return sorted(row[0] for row in wanted.join(have, "content_sha256", "left_anti").collect())
 
 
@@ -192,12 +247,19 @@ def _ask_batch(
     rows = ctx.inputs["contents"].filter(F.col("content_sha256").isin(keys))
     rows = rows.filter(F.col("shard") == shard_of(F.col("content_sha256"), ctx.cfg.shards))
     prompts = [
-        (row["content_sha256"], text.text(row["text"], row["language"], row["content_sha256"], labels.max_chars))
-        for row in rows.select("content_sha256", "text", "language").orderBy("content_sha256").toLocalIterator()
+        (
+            row["content_sha256"],
+            text.text(row["text"], row["language"], row["content_sha256"], labels.max_chars),
+        )
+        for row in rows.select("content_sha256", "text", "language")
+        .orderBy("content_sha256")
+        .toLocalIterator()
     ]
     if labels.source == "vllm":
         frame = ctx.spark.createDataFrame(prompts, "content_sha256 string, prompt string")
-        asked = gpu_stage.map_in_arrow(frame, vllm_oracle.asker(labels), vllm_oracle.ANSWERS, ctx.cfg.spark).collect()
+        asked = gpu_stage.map_in_arrow(
+            frame, vllm_oracle.asker(labels), vllm_oracle.ANSWERS, ctx.cfg.spark
+        ).collect()
         answers = [endpoint.Answer(**row.asDict()) for row in asked]
         for answer in answers:
             meter.add(answer.tokens_in, answer.tokens_out)
@@ -216,20 +278,31 @@ def _ask_batch(
             bar.update()
 
         bar.update(sum(key in journal.answers for key, _ in prompts))
-        endpoint.ask([p for p in prompts if p[0] not in journal.answers], body, labels.endpoint, meter, keep)
+        endpoint.ask(
+            [p for p in prompts if p[0] not in journal.answers], body, labels.endpoint, meter, keep
+        )
         fields = endpoint.Answer.__dataclass_fields__
-        return [endpoint.Answer(**{f: journal.answers[key][f] for f in fields}) for key, _ in prompts]
+        return [
+            endpoint.Answer(**{f: journal.answers[key][f] for f in fields}) for key, _ in prompts
+        ]
 
 
 def _journal_path(ctx: Context) -> Path:
-    """On the driver's disk: DIR/labels/<oracle>.jsonl, or the working directory's seedbed-labels where DIR is a URI."""
+    """On the driver's disk: DIR/labels/<oracle>.jsonl, or the working directory's seedbed-labels
+    where DIR is a URI.
+    """
     root = Path("seedbed-labels") if "://" in ctx.store.root else Path(ctx.store.root) / "labels"
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in ctx.cfg.labels.oracle)
     return root / f"{safe}.jsonl"
 
 
 FROM_FILE = ShardJob(
-    name="label_quality", output="labels", params=file_parameters, transform=file_labels, due=file_due, part=part
+    name="label_quality",
+    output="labels",
+    params=file_parameters,
+    transform=file_labels,
+    due=file_due,
+    part=part,
 )
 JOB = CustomJob(name="label_quality", writes=("labels",), run=run, reads=("contents",))
 

@@ -1,11 +1,14 @@
 """spark-submit spark_jobs/pack_tokens.py --config conf/curate/local.yaml output=DIR [key=value ...]
 
-documents + DIR/tokens/tokenizer -> DIR/tokens/{train,val}-NNNNN.{bin,idx}, table token_index, DIR/tokens/manifest.json.
+documents + DIR/tokens/tokenizer -> DIR/tokens/{train,val}-NNNNN.{bin,idx}, table token_index,
+DIR/tokens/manifest.json.
 
-A sample is a document in one epoch. sha256(seed, document_id, epoch) gives it its shard (leading digits) and its place in
-the shard (order), so neither depends on partitions or machines; fill-in-the-middle hangs on the same three (seedbed/kernels/tokens/fim.py).
-Executors encode and write: a shard is a partition, finished by a record of its own, so a killed run keeps whole shards
-(shard_files.py). The manifest is taken away first and comes back last: where it stands, all that it names does too.
+A sample is a document in one epoch. sha256(seed, document_id, epoch) gives it its shard (leading
+digits) and its place in the shard (order), so neither depends on partitions or machines;
+fill-in-the-middle hangs on the same three (seedbed/kernels/tokens/fim.py).
+Executors encode and write: a shard is a partition, finished by a record of its own, so a killed run
+keeps whole shards (shard_files.py). The manifest is taken away first and comes back last: where it
+stands, all that it names does too.
 """
 
 from __future__ import annotations
@@ -28,7 +31,14 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import config_hash
 from seedbed import storage
 from seedbed.kernels.tokens.indexed_dataset import token_dtype
-from seedbed.kernels.tokens.packing import END_OF_TEXT, PAD, Packer, Sample, shard_count, special_ids
+from seedbed.kernels.tokens.packing import (
+    END_OF_TEXT,
+    PAD,
+    Packer,
+    Sample,
+    shard_count,
+    special_ids,
+)
 from spark_jobs.documents import token_shards
 from spark_jobs.documents.text import with_text
 from spark_jobs.runtime.job import Context, CustomJob, Summary, main
@@ -44,15 +54,21 @@ NO_TRAINING = SeedbedError(
 
 @dataclass(frozen=True)
 class Plan:
-    """Every sample (document_id, split, epoch, parts, bytes, key, number) and, by that number, the shards they fall to."""
+    """Every sample (document_id, split, epoch, parts, bytes, key, number) and, by that number, the
+    shards they fall to.
+    """
 
     samples: DataFrame
-    names: dict[int, str]  # number -> file name; numbers that no sample falls to are left out
-    counts: dict[int, int]  # number -> samples
+    # number -> file name; numbers that no sample falls to are left out
+    names: dict[int, str]
+    # number -> samples
+    counts: dict[int, int]
 
 
 def run(ctx: Context) -> Summary | None:
-    """Write what is missing; None where the manifest and all it names stand, made from these documents and this config."""
+    """Write what is missing; None where the manifest and all it names stand, made from these
+    documents and this config.
+    """
     root, setting = ctx.cfg.output, ctx.cfg.tokens
     tokenizer_json = storage.read_text(root, "tokens/tokenizer/tokenizer.json")
     if tokenizer_json is None:
@@ -61,8 +77,14 @@ def run(ctx: Context) -> Summary | None:
             "run spark_jobs/train_tokenizer.py first (python -m spark_jobs run does all in order)",
         )
     tokenizer = describe(tokenizer_json)
-    params = {"fim_rate": setting.fim_rate, "seed": setting.seed, "shard_tokens": setting.shard_tokens}
-    lineage = ctx.lineage("pack_tokens", {**params, "tokenizer": tokenizer["sha256"]}, ("documents",))
+    params = {
+        "fim_rate": setting.fim_rate,
+        "seed": setting.seed,
+        "shard_tokens": setting.shard_tokens,
+    }
+    lineage = ctx.lineage(
+        "pack_tokens", {**params, "tokenizer": tokenizer["sha256"]}, ("documents",)
+    )
     made_from = config_hash(lineage)
     if _stands(ctx, lineage, made_from):
         return None
@@ -76,7 +98,13 @@ def run(ctx: Context) -> Summary | None:
         due = plan.samples.filter(F.col("number").isin(list(missing)))
         with task_progress(ctx.spark.sparkContext, "pack_tokens"):
             ctx.spark.sparkContext.setJobDescription(f"pack_tokens: {len(missing)} shards")
-            write(encode(due, tokenizer_json, ctx), missing, token_dtype(tokenizer["vocab_size"]), made_from, ctx)
+            write(
+                encode(due, tokenizer_json, ctx),
+                missing,
+                token_dtype(tokenizer["vocab_size"]),
+                made_from,
+                ctx,
+            )
         done = token_shards.finished(root, made_from)
     shards = [_checked(done[name], plan.counts[number]) for number, name in plan.names.items()]
 
@@ -97,30 +125,45 @@ def run(ctx: Context) -> Summary | None:
         bytes_in=plan.samples.agg(F.sum("bytes")).first()[0],
         tables={"token_index": version},
         notes={
-            f"{split}_tokens": sum(s["tokens"] for s in shards if s["split"] == split) for split in ("train", "val")
+            f"{split}_tokens": sum(s["tokens"] for s in shards if s["split"] == split)
+            for split in ("train", "val")
         },
     )
 
 
 def plan_samples(ctx: Context) -> Plan:
-    """Documents x epochs, each with its key and shard. Raises SeedbedError where there is nothing to train on."""
+    """Documents x epochs, each with its key and shard.
+
+    Raises SeedbedError where there is nothing to train on.
+    """
     documents = ctx.inputs["documents"]
-    sums = documents.groupBy("split").agg(F.sum(F.col("bytes") * F.col("epochs")).alias("size")).collect()
+    sums = (
+        documents.groupBy("split")
+        .agg(F.sum(F.col("bytes") * F.col("epochs")).alias("size"))
+        .collect()
+    )
     sizes = {"train": 0, "val": 0} | {row["split"]: row["size"] for row in sums}
     if not sizes["train"]:
         raise NO_TRAINING
-    train, val = (shard_count(sizes[split], ctx.cfg.tokens.shard_tokens) for split in ("train", "val"))
+    train, val = (
+        shard_count(sizes[split], ctx.cfg.tokens.shard_tokens) for split in ("train", "val")
+    )
 
     epoch = F.explode(F.sequence(F.lit(0), F.col("epochs") - 1)).alias("epoch")
     samples = documents.select("document_id", "split", "parts", "bytes", epoch)
     seed = F.lit(str(ctx.cfg.tokens.seed))
-    samples = samples.withColumn("key", F.sha2(F.concat_ws("\0", seed, "document_id", "epoch"), 256))
+    samples = samples.withColumn(
+        "key", F.sha2(F.concat_ws("\0", seed, "document_id", "epoch"), 256)
+    )
     leading = F.conv(F.substring("key", 1, 8), 16, 10).cast("long")
     number = F.when(F.col("split") == "train", F.floor(leading * train / 2**32))
     number = number.otherwise(train + F.floor(leading * val / 2**32)).cast("int")
     samples = samples.withColumn("number", number)
 
-    counts = {row["number"]: row["count"] for row in samples.groupBy("number").count().orderBy("number").collect()}
+    counts = {
+        row["number"]: row["count"]
+        for row in samples.groupBy("number").count().orderBy("number").collect()
+    }
     names = {n: f"train-{n:05d}" if n < train else f"val-{n - train:05d}" for n in counts}
     return Plan(samples, names, counts)
 
@@ -133,9 +176,15 @@ def encode(samples: DataFrame, tokenizer_json: str, ctx: Context) -> DataFrame:
     def encode_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         packer = Packer(shared.value, fim_rate, seed)
         for batch in batches:
-            columns = [batch[name].to_pylist() for name in ("document_id", "epoch", "split", "text")]
+            columns = [
+                batch[name].to_pylist() for name in ("document_id", "epoch", "split", "text")
+            ]
             tokens = packer.encode([Sample(*row) for row in zip(*columns, strict=True)])
-            rows = {"number": batch["number"], "key": batch["key"], "tokens": pa.array(tokens, pa.binary())}
+            rows = {
+                "number": batch["number"],
+                "key": batch["key"],
+                "tokens": pa.array(tokens, pa.binary()),
+            }
             yield pa.RecordBatch.from_pydict(rows)
 
     with_texts = with_text(samples, ctx.inputs["contents"])
@@ -149,9 +198,13 @@ def write(rows: DataFrame, names: dict[int, str], dtype: str, made_from: str, ct
 
     def write_shards(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         attempt = TaskContext.get().taskAttemptId()  # type: ignore[union-attr]
-        pairs = chain.from_iterable(zip(b["number"].to_pylist(), b["tokens"].to_pylist(), strict=True) for b in batches)
+        pairs = chain.from_iterable(
+            zip(b["number"].to_pylist(), b["tokens"].to_pylist(), strict=True) for b in batches
+        )
         for number, group in groupby(pairs, key=itemgetter(0)):
-            token_shards.write_shard(root, names[number], (tokens for _, tokens in group), dtype, made_from, attempt)
+            token_shards.write_shard(
+                root, names[number], (tokens for _, tokens in group), dtype, made_from, attempt
+            )
             yield pa.RecordBatch.from_pydict({"number": pa.array([number], pa.int32())})
 
     written = by_shard(rows, max(names) + 1).mapInArrow(write_shards, "number int").count()
@@ -175,7 +228,8 @@ def index_rows(plan: Plan, root: str) -> DataFrame:
         first, lengths, offsets = 0, np.zeros(0, np.int32), np.zeros(0, np.int64)
         name = ""
         for batch in batches:
-            if not name:  # a partition is a shard
+            # a partition is a shard
+            if not name:
                 name = names[batch["number"][0].as_py()]
                 lengths = token_shards.lengths(root, name)
                 offsets = np.cumsum(lengths, dtype=np.int64) - lengths

@@ -2,11 +2,14 @@
 
     spark-submit spark_jobs/recall_quality.py --config conf/curate/local.yaml output=DIR recall.rounds=2
 
-Off unless recall.rounds is set. Round 1: seeds are well scored, commented contents of the wanted languages that import what is
-wanted, a few of each repository; negatives are as many contents drawn at random from the rest, and as many hard ones, well
-scored but without a comment. A classifier of words and pairs of words (seedbed/kernels/models/recall_model.py) learns them apart and rates every
-content. Each later round adds what the last one found and the scorer agrees with to the seeds, and to the hard negatives what it
-found and the scorer rates low: without hard negatives nearly everything would rate high. `positive` is the column to select by.
+Off unless recall.rounds is set. Round 1: seeds are well scored, commented contents of the wanted
+languages that import what is wanted, a few of each repository; negatives are as many contents drawn
+at random from the rest, and as many hard ones, well scored but without a comment. A classifier of
+words and pairs of words (seedbed/kernels/models/recall_model.py) learns them apart and rates every
+content. Each later round adds what the last one found and the scorer agrees with to the seeds, and
+to the hard negatives what it
+found and the scorer rates low: without hard negatives nearly everything would rate high. `positive`
+is the column to select by.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from spark_jobs.quality.scorers import resolve_version
 from spark_jobs.runtime.job import Context, CustomJob, Summary, TableJob, main
 from spark_jobs.runtime.store import TABLES
 
-MIN_SEEDS = 20  # fewer teach a classifier of words nothing but their own names
+# fewer teach a classifier of words nothing but their own names
+MIN_SEEDS = 20
 SEED, NEGATIVE = 1, 0
 
 
@@ -57,24 +61,39 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
 def candidates(ctx: Context) -> DataFrame:
     """A row a surviving, parsed and scored content: what seeds are picked by, and its text."""
     key = ["content_sha256", "shard"]
-    scores = ctx.inputs["scores"].filter(F.col("scorer") == resolve_version(ctx.cfg, ctx.store)).select(*key, "quality")
+    scores = (
+        ctx.inputs["scores"]
+        .filter(F.col("scorer") == resolve_version(ctx.cfg, ctx.store))
+        .select(*key, "quality")
+    )
     syntax = ctx.inputs["syntax"].select(*key, "comment_share")
     places = ctx.inputs["files"].filter(F.col("drop_reason").isNull()).groupBy("content_sha256")
-    rows = ctx.inputs["contents"].select(*key, "text", F.coalesce("language", F.lit("")).alias("language"))
+    rows = ctx.inputs["contents"].select(
+        *key, "text", F.coalesce("language", F.lit("")).alias("language")
+    )
     rows = rows.join(ctx.inputs["clusters"].filter("survivor").select(*key), key, "left_semi")
-    rows = rows.join(scores, key).join(syntax, key).join(places.agg(F.min("repo").alias("repo")), "content_sha256")
+    rows = (
+        rows.join(scores, key)
+        .join(syntax, key)
+        .join(places.agg(F.min("repo").alias("repo")), "content_sha256")
+    )
     return rows.fillna(0.0, ["comment_share"])
 
 
 def first_examples(rows: DataFrame, settings: RecallSettings) -> dict[str, int]:
-    """content_sha256 -> SEED or NEGATIVE. Raises SeedbedError where the conditions leave fewer than MIN_SEEDS seeds."""
+    """content_sha256 -> SEED or NEGATIVE.
+
+    Raises SeedbedError where the conditions leave fewer than MIN_SEEDS seeds.
+    """
     good = F.col("quality") >= settings.min_quality
     wanted = good & (F.col("comment_share") >= settings.min_comment_share)
     if settings.languages:
         wanted &= F.col("language").isin(settings.languages)
     if settings.imports:
         names = "|".join(settings.imports)
-        wanted &= F.col("text").rlike(rf"(?m)^\s*(import|from|use|using|require|include|#include)\b.*\b({names})\b")
+        wanted &= F.col("text").rlike(
+            rf"(?m)^\s*(import|from|use|using|require|include|#include)\b.*\b({names})\b"
+        )
     draw = _draw(settings.seed)
     spread = Window.partitionBy("repo").orderBy(draw)
     seeds = rows.filter(wanted).withColumn("place", F.row_number().over(spread))
@@ -88,12 +107,22 @@ def first_examples(rows: DataFrame, settings: RecallSettings) -> dict[str, int]:
     hard = _keys(rows.filter(good & (F.col("comment_share") == 0)), draw, len(seeds))
     others = rows.filter(~F.col("content_sha256").isin([*seeds, *hard]))
     chance = _keys(others, draw, len(seeds))
-    return {**dict.fromkeys(chance, NEGATIVE), **dict.fromkeys(hard, NEGATIVE), **dict.fromkeys(seeds, SEED)}
+    return {
+        **dict.fromkeys(chance, NEGATIVE),
+        **dict.fromkeys(hard, NEGATIVE),
+        **dict.fromkeys(seeds, SEED),
+    }
 
 
-def found_examples(rated: DataFrame, examples: dict[str, int], settings: RecallSettings) -> dict[str, int]:
-    """What the classifier found beyond its examples: seeds where the scorer agrees, hard negatives where it rates low."""
-    new = rated.filter((F.col("probability") >= settings.threshold) & ~F.col("content_sha256").isin(list(examples)))
+def found_examples(
+    rated: DataFrame, examples: dict[str, int], settings: RecallSettings
+) -> dict[str, int]:
+    """What the classifier found beyond its examples: seeds where the scorer agrees, hard negatives
+    where it rates low.
+    """
+    new = rated.filter(
+        (F.col("probability") >= settings.threshold) & ~F.col("content_sha256").isin(list(examples))
+    )
     surest = F.struct(-F.col("probability"), "content_sha256")
     agreed = _keys(new.filter(F.col("quality") >= settings.min_quality), surest, settings.seeds)
     hard = _keys(new.filter(F.col("quality") < settings.max_hard_quality), surest, settings.seeds)
@@ -102,7 +131,9 @@ def found_examples(rated: DataFrame, examples: dict[str, int], settings: RecallS
 
 def fit(rows: DataFrame, examples: dict[str, int], seed: int) -> np.ndarray:
     """Weights of the classifier, learnt on the driver from the examples in order of hash."""
-    chosen = rows.filter(F.col("content_sha256").isin(list(examples))).select("content_sha256", "text")
+    chosen = rows.filter(F.col("content_sha256").isin(list(examples))).select(
+        "content_sha256", "text"
+    )
     table = chosen.toArrow().sort_by("content_sha256")
     labels = np.array([examples[key] for key in table["content_sha256"].to_pylist()])
     return recall_model.train(recall_model.bags(table["text"]), labels, seed)
@@ -131,10 +162,17 @@ def _rater(weights: np.ndarray) -> Callable[[Iterator[pa.RecordBatch]], Iterator
 
 
 def _table(rated: DataFrame, seeds: list[str], settings: RecallSettings) -> DataFrame:
-    """Rows of `recall`. A positive is found by the classifier, and the scorer does not rate it low."""
-    found = (F.col("probability") >= settings.threshold) & (F.col("quality") >= settings.max_hard_quality)
+    """Rows of `recall`.
+
+    A positive is found by the classifier, and the scorer does not rate it low.
+    """
+    found = (F.col("probability") >= settings.threshold) & (
+        F.col("quality") >= settings.max_hard_quality
+    )
     seed = F.col("content_sha256").isin(seeds)
-    return rated.withColumns({"seed": seed, "positive": seed | found}).select(*TABLES["recall"].columns)
+    return rated.withColumns({"seed": seed, "positive": seed | found}).select(
+        *TABLES["recall"].columns
+    )
 
 
 def summarize(ctx: Context) -> Summary:
@@ -142,7 +180,9 @@ def summarize(ctx: Context) -> Summary:
         F.count("*").alias("n"), F.count_if("seed").alias("seeds"), F.count_if("positive").alias("positives")
     ).first()  # fmt: skip
     notes = {"seeds": counts["seeds"], "positives": counts["positives"]}
-    print(f"recall_quality: {notes['seeds']:,} seeds found {notes['positives']:,} positives, seeds among them")
+    print(
+        f"recall_quality: {notes['seeds']:,} seeds found {notes['positives']:,} positives, seeds among them"
+    )
     return Summary("recall_quality", counts["n"], counts["n"], notes=notes)
 
 

@@ -2,10 +2,11 @@
 
     spark-submit spark_jobs/score_quality.py --config conf/curate/local.yaml output=DIR [score.scorer=FOLDER score.scope=all]
 
-`score.scorer` is "structural" (the one fit_scorer left in DIR) or a folder with a scorer.json. The version is in the key:
-a second scorer adds its rows beside the first one's, and a killed run scores only what is missing. Quality is rounded to
-1e-4, which is far below any scorer's error and above the noise of batching in float32. A version or an engine that is new
-here scores the gold set first and is refused where it moves that too far (drift.py).
+`score.scorer` is "structural" (the one fit_scorer left in DIR) or a folder with a scorer.json. The
+version is in the key: a second scorer adds its rows beside the first one's, and a killed run scores
+only what is missing. Quality is rounded to 1e-4, which is far below any scorer's error and above
+the noise of batching in float32. A version or an engine that is new here scores the gold set first
+and is refused where it moves that too far (drift.py).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from spark_jobs.runtime import gpu_stage
 from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
 from spark_jobs.runtime.store import TABLES
 
-DECIMALS = 4  # of quality
+# of quality
+DECIMALS = 4
 
 
 def run(ctx: Context) -> Summary | None:
@@ -43,9 +45,13 @@ def run(ctx: Context) -> Summary | None:
 
 
 def parameters(ctx: Context) -> dict[str, Any]:
-    """What a score depends on besides the content and its scorer version: the engine that runs a language model."""
+    """What a score depends on besides the content and its scorer version: the engine that runs a
+    language model.
+    """
     kind = scorers.read_card(scorers.resolve(ctx.cfg.score, ctx.store.root).scorer)["kind"]
-    return {"decimals": DECIMALS} | ({"engine": in_process.version()} if kind == "language_model" else {})
+    return {"decimals": DECIMALS} | (
+        {"engine": in_process.version()} if kind == "language_model" else {}
+    )
 
 
 def due(ctx: Context) -> DataFrame:
@@ -67,10 +73,13 @@ def score(due_rows: DataFrame, ctx: Context) -> DataFrame:
     return gpu_stage.map_in_arrow(rows, _scorer(settings), TABLES["scores"].ddl, ctx.cfg.spark)
 
 
-def _scorer(settings: ScoreSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _scorer(
+    settings: ScoreSettings,
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            if not batch.num_rows:  # an empty partition must not start an engine
+            # an empty partition must not start an engine
+            if not batch.num_rows:
                 continue
             scorer = scorers.load(settings, batch["scorer"][0].as_py())
             quality = np.round(scorer.score(batch["text"], batch["language"].to_pylist()), DECIMALS)

@@ -1,13 +1,15 @@
 """spark-submit spark_jobs/select_documents.py --config conf/curate/local.yaml output=DIR [key=value ...]
 
-Verdicts + policy -> decisions (one row a content: the first reason why not, or null) -> documents (the training corpus).
+Verdicts + policy -> decisions (one row a content: the first reason why not, or null) -> documents
+(the training corpus).
 
 Reasons in the order they are checked; `detail` holds the figures that decided:
   duplicate_near  not the survivor of its cluster (Sec 2.2.1: the file-level variant)
   duplicate_repository  instead, with select.dedup=repository: no surviving repository holds it (the repository-level variant)
   syntax          error_share > select.max_error_share, or the parser gave up; a language without a parser passes
   low_quality     among the `drop_lowest` share with the lowest (quality, content_sha256) of what is left, over all languages
-                  at once as in the paper (Sec 2.2.1) or in each language (`cut_per`), or quality below `min_quality`
+                  at once as in the paper (Sec 2.2.1) or in each language (`cut_per`), or quality
+                  below `min_quality`
   contaminated    shares an n-gram with a benchmark of decontaminate.benchmarks (Sec 4)
   license         some copy of it carries a denied license; unknown licenses pass
   language        denied
@@ -31,14 +33,17 @@ from spark_jobs.documents import validation_split
 from spark_jobs.quality.scorers import resolve_version
 from spark_jobs.runtime.job import Context, Summary, TableJob, main
 
-QUALITY_BUCKETS = 65_536  # of the histogram that finds the cut; the rest is sorted inside one bucket
+# of the histogram that finds the cut; the rest is sorted inside one bucket
+QUALITY_BUCKETS = 65_536
 
 
 def params(ctx: Context) -> dict[str, Any]:
     return {
         **to_dict(ctx.cfg.select),
         "scorer": resolve_version(ctx.cfg, ctx.store),
-        "benchmarks": sorted(benchmarks.identity(source) for source in ctx.cfg.decontaminate.benchmarks),
+        "benchmarks": sorted(
+            benchmarks.identity(source) for source in ctx.cfg.decontaminate.benchmarks
+        ),
     }
 
 
@@ -50,7 +55,8 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
         yield "decisions", decisions(verdicts, ctx.cfg.select)
     finally:
         verdicts.unpersist()
-    copies = kept_copies(ctx).persist()  # the split is drawn from it before the rows are
+    # the split is drawn from it before the rows are
+    copies = kept_copies(ctx).persist()
     try:
         yield "documents", documents(copies, ctx.cfg.select)
     finally:
@@ -58,7 +64,9 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
 
 
 def verdict_rows(ctx: Context) -> DataFrame:
-    """One row a content: its language and bytes, and what each verdict table says of it (nulls where it says nothing)."""
+    """One row a content: its language and bytes, and what each verdict table says of it (nulls
+    where it says nothing).
+    """
     wanted = [benchmarks.identity(source) for source in ctx.cfg.decontaminate.benchmarks]
     key = ["content_sha256", "shard"]
     rows = ctx.inputs["contents"].select(*key, "language", "bytes")
@@ -68,14 +76,18 @@ def verdict_rows(ctx: Context) -> DataFrame:
         )
     else:
         clusters = ctx.inputs["clusters"].select(*key, "cluster_id", "survivor")
-        keepers = clusters.filter("survivor").select("cluster_id", F.col("content_sha256").alias("keeper"))
+        keepers = clusters.filter("survivor").select(
+            "cluster_id", F.col("content_sha256").alias("keeper")
+        )
         rows = rows.join(clusters, key, "left").join(keepers, "cluster_id", "left")
     rows = rows.join(ctx.inputs["syntax"].select(*key, "status", "error_share"), key, "left")
     scores = ctx.inputs["scores"].filter(F.col("scorer") == resolve_version(ctx.cfg, ctx.store))
     rows = rows.join(scores.select(*key, "quality"), key, "left")
     looked_at = ctx.inputs["contamination"].filter(F.col("benchmark").isin(wanted))
     hit = F.when(F.col("item").isNotNull(), F.struct("benchmark", "item", "ngram"))
-    overlap = looked_at.groupBy(*key).agg(F.count("*").alias("benchmarks"), F.min(hit).alias("overlap"))
+    overlap = looked_at.groupBy(*key).agg(
+        F.count("*").alias("benchmarks"), F.min(hit).alias("overlap")
+    )
     rows = rows.join(overlap, key, "left").fillna(0, ["benchmarks"])
     denied = F.lower("license").isin([name.lower() for name in ctx.cfg.select.licenses_denied])
     copies = ctx.inputs["files"].filter(F.col("drop_reason").isNull() & denied)
@@ -84,17 +96,30 @@ def verdict_rows(ctx: Context) -> DataFrame:
 
 
 def in_surviving_repos(ctx: Context) -> DataFrame:
-    """(content_sha256, survivor, keeper): whether a surviving repository holds it; else the kept copy of one that holds it."""
+    """(content_sha256, survivor, keeper): whether a surviving repository holds it; else the kept
+    copy of one that holds it.
+    """
     repo = ["repo", "revision"]
     clusters = ctx.inputs["repo_clusters"]
     names = clusters.filter("survivor").select("cluster_id", F.concat_ws(" ", *repo).alias("name"))
-    held = ctx.inputs["files"].filter(F.col("drop_reason").isNull()).select("content_sha256", *repo).distinct()
-    placed = held.join(clusters.select(*repo, "cluster_id", "survivor"), repo).join(names, "cluster_id")
-    return placed.groupBy("content_sha256").agg(F.max("survivor").alias("survivor"), F.min("name").alias("keeper"))
+    held = (
+        ctx.inputs["files"]
+        .filter(F.col("drop_reason").isNull())
+        .select("content_sha256", *repo)
+        .distinct()
+    )
+    placed = held.join(clusters.select(*repo, "cluster_id", "survivor"), repo).join(
+        names, "cluster_id"
+    )
+    return placed.groupBy("content_sha256").agg(
+        F.max("survivor").alias("survivor"), F.min("name").alias("keeper")
+    )
 
 
 def refuse_missing(verdicts: DataFrame, ctx: Context) -> None:
-    """Raise SeedbedError where a verdict that the policy needs has not been written for some content."""
+    """Raise SeedbedError where a verdict that the policy needs has not been written for some
+    content.
+    """
     unscored = F.col("quality").isNull()
     if ctx.cfg.score.scope != "all":
         unscored &= F.col("survivor")
@@ -102,17 +127,26 @@ def refuse_missing(verdicts: DataFrame, ctx: Context) -> None:
         "clusters": (F.col("survivor").isNull(), "cluster_near_dups"),
         "syntax": (F.col("status").isNull(), "check_syntax"),
         "scores": (unscored, "score_quality"),
-        "contamination": (F.col("benchmarks") < len(ctx.cfg.decontaminate.benchmarks), "decontaminate"),
+        "contamination": (
+            F.col("benchmarks") < len(ctx.cfg.decontaminate.benchmarks),
+            "decontaminate",
+        ),
     }
     totals = [F.count_if(condition).alias(table) for table, (condition, _) in checks.items()]
     found = verdicts.agg(F.count("*").alias("contents"), *totals).first().asDict()
     for table, (_, job) in checks.items():
         if found[table]:
-            needed = f" by scorer {resolve_version(ctx.cfg, ctx.store)}" if table == "scores" else ""
+            needed = (
+                f" by scorer {resolve_version(ctx.cfg, ctx.store)}" if table == "scores" else ""
+            )
             raise SeedbedError(
                 f"{found[table]:,} of {found['contents']:,} contents have no row in table {table}{needed}",
                 f"run spark_jobs/{job}.py with the same config first (python -m spark_jobs run does all in order)"
-                + (", with score.scope=all or survivors" if ctx.cfg.score.scope == "labelled" else ""),
+                + (
+                    ", with score.scope=all or survivors"
+                    if ctx.cfg.score.scope == "labelled"
+                    else ""
+                ),
             )
 
 
@@ -121,7 +155,10 @@ def decisions(verdicts: DataFrame, policy: SelectSettings) -> DataFrame:
     well_formed = F.col("survivor") & ~_bad_syntax(policy)
     cuts = quality_cuts(verdicts.filter(well_formed), policy)
     overlap, copy = F.col("overlap"), F.col("denied_copy")
-    duplicate = ("duplicate_near" if policy.dedup == "file" else "duplicate_repository", ~F.col("survivor"))
+    duplicate = (
+        "duplicate_near" if policy.dedup == "file" else "duplicate_repository",
+        ~F.col("survivor"),
+    )
     rules: list[tuple[str, Column, Column]] = [
         (*duplicate, F.format_string("cluster %s keeps %s", "cluster_id", "keeper")),
         (
@@ -137,8 +174,16 @@ def decisions(verdicts: DataFrame, policy: SelectSettings) -> DataFrame:
             overlap.isNotNull(),
             F.format_string("%s %s: %s", overlap.benchmark, overlap.item, overlap.ngram),
         ),
-        ("license", copy.isNotNull(), F.format_string("%s in %s %s", copy.license, copy.repo, copy.path)),
-        ("language", F.lower("language").isin([x.lower() for x in policy.languages_denied]), F.col("language")),
+        (
+            "license",
+            copy.isNotNull(),
+            F.format_string("%s in %s %s", copy.license, copy.repo, copy.path),
+        ),
+        (
+            "language",
+            F.lower("language").isin([x.lower() for x in policy.languages_denied]),
+            F.col("language"),
+        ),
         (
             "too_short",
             F.col("bytes") < policy.min_bytes,
@@ -147,16 +192,20 @@ def decisions(verdicts: DataFrame, policy: SelectSettings) -> DataFrame:
     ]
     verdict: Column = F.lit(None).cast("struct<reason: string, detail: string>")
     for reason, holds, detail in reversed(rules):
-        verdict = F.when(holds, F.struct(F.lit(reason).alias("reason"), detail.alias("detail"))).otherwise(verdict)
+        verdict = F.when(
+            holds, F.struct(F.lit(reason).alias("reason"), detail.alias("detail"))
+        ).otherwise(verdict)
     chosen = verdicts.select("content_sha256", verdict.alias("verdict"), "shard")
     return chosen.select("content_sha256", "verdict.reason", "verdict.detail", "shard")
 
 
 def quality_cuts(rows: DataFrame, policy: SelectSettings) -> dict[str | None, tuple[float, str]]:
-    """The largest (quality, content_sha256) that is dropped, by language; under None for all languages where cut_per is "all".
+    """The largest (quality, content_sha256) that is dropped, by language; under None for all
+    languages where cut_per is "all".
 
-    floor(drop_lowest * rows) rows are at or below it. Exact, and no row order enters: the hash breaks ties. A histogram
-    finds the bucket that holds a cut, so that only that bucket is sorted. Where nothing is dropped there is no entry.
+    floor(drop_lowest * rows) rows are at or below it. Exact, and no row order enters: the hash
+    breaks ties. A histogram finds the bucket that holds a cut, so that only that bucket is sorted.
+    Where nothing is dropped there is no entry.
     """
     language = F.coalesce("language", F.lit("")) if policy.cut_per == "language" else F.lit("")
     rows = rows.select("quality", "content_sha256", language.alias("language"))
@@ -164,9 +213,11 @@ def quality_cuts(rows: DataFrame, policy: SelectSettings) -> dict[str | None, tu
     histograms: dict[str, list[tuple[int, int]]] = {}
     for row in rows.groupBy("language", bucket).count().orderBy("language", "bucket").collect():
         histograms.setdefault(row["language"], []).append((row["bucket"], row["count"]))
-    spots = []  # language, its cut's bucket, the cut's place among the bucket's rows
+    # language, its cut's bucket, the cut's place among the bucket's rows
+    spots = []
     for name, histogram in histograms.items():
-        rank = int(policy.drop_lowest * sum(count for _, count in histogram) + 1e-9)  # of the last row dropped, from 1
+        # of the last row dropped, from 1
+        rank = int(policy.drop_lowest * sum(count for _, count in histogram) + 1e-9)
         for value, count in histogram:
             if 0 < rank <= count:
                 spots.append((name, value, rank))
@@ -182,21 +233,28 @@ def quality_cuts(rows: DataFrame, policy: SelectSettings) -> dict[str | None, tu
 
 
 def kept_copies(ctx: Context) -> DataFrame:
-    """A row for each occurrence of each content that decisions keep: where it stands, its language, bytes and quality."""
+    """A row for each occurrence of each content that decisions keep: where it stands, its language,
+    bytes and quality.
+    """
     key = ["content_sha256", "shard"]
     kept = ctx.inputs["decisions"].filter(F.col("reason").isNull()).select(*key)
     kept = kept.join(ctx.inputs["contents"].select(*key, "language", "bytes"), key)
     scores = ctx.inputs["scores"].filter(F.col("scorer") == resolve_version(ctx.cfg, ctx.store))
     kept = kept.join(scores.select(*key, "quality"), key, "left")
     copies = ctx.inputs["files"].filter(F.col("drop_reason").isNull())
-    return copies.select("content_sha256", "doc_id", "repo", "path", "license").join(kept, "content_sha256")
+    return copies.select("content_sha256", "doc_id", "repo", "path", "license").join(
+        kept, "content_sha256"
+    )
 
 
 def documents(copies: DataFrame, policy: SelectSettings) -> DataFrame:
-    """Rows of documents: one for each content that was kept, placed at the smallest doc_id among its copies in its split."""
+    """Rows of documents: one for each content that was kept, placed at the smallest doc_id among
+    its copies in its split.
+    """
     copies = validation_split.assign(copies, policy.val_fraction, policy.seed, policy.val_repos)
     placed = copies.groupBy("content_sha256", "language", "bytes", "quality").agg(
-        # "train" < "val": a content with any copy in a training repository is train, and is placed there
+        # "train" < "val": a content with any copy in a training repository is train, and is placed
+        # there
         F.min(F.struct("split", "doc_id", "repo", "path", "license")).alias("at")
     )
     return placed.select(
@@ -214,16 +272,26 @@ def documents(copies: DataFrame, policy: SelectSettings) -> DataFrame:
 
 
 def summarize(ctx: Context) -> Summary:
-    """Count the tables as written; raises AssertionError where rows in are not rows out + rows dropped."""
+    """Count the tables as written; raises AssertionError where rows in are not rows out + rows
+    dropped.
+    """
     contents = ctx.inputs["contents"].agg(F.count("*"), F.sum("bytes")).first()
-    counts = {row["reason"]: row["count"] for row in ctx.inputs["decisions"].groupBy("reason").count().collect()}
+    counts = {
+        row["reason"]: row["count"]
+        for row in ctx.inputs["decisions"].groupBy("reason").count().collect()
+    }
     splits = (
-        ctx.inputs["documents"].groupBy("split").agg(F.count("*").alias("n"), F.sum("bytes").alias("size")).collect()
+        ctx.inputs["documents"]
+        .groupBy("split")
+        .agg(F.count("*").alias("n"), F.sum("bytes").alias("size"))
+        .collect()
     )
     kept = sum(row["n"] for row in splits)
     dropped = {reason: n for reason, n in counts.items() if reason is not None}
     if contents[0] != kept + sum(dropped.values()) or counts.get(None, 0) != kept:
-        raise AssertionError(f"{contents[0]} contents in, but {kept} documents and {dropped} dropped out")
+        raise AssertionError(
+            f"{contents[0]} contents in, but {kept} documents and {dropped} dropped out"
+        )
     notes = {row["split"]: {"documents": row["n"], "bytes": row["size"]} for row in splits}
     return Summary("select_documents", contents[0], kept, dropped, contents[1] or 0, notes=notes)
 
@@ -239,14 +307,25 @@ def _quality_rules(
     """The percentile rule of each cut, then the thresholds."""
     rules = []
     for name, (quality, last) in sorted(cuts.items(), key=lambda item: item[0] or ""):
-        holds = (F.col("quality") < quality) | ((F.col("quality") == quality) & (F.col("content_sha256") <= last))
+        holds = (F.col("quality") < quality) | (
+            (F.col("quality") == quality) & (F.col("content_sha256") <= last)
+        )
         if name is not None:
             holds &= F.coalesce("language", F.lit("")) == name
-        rules.append(("low_quality", holds, F.format_string(f"quality %.4f <= cut {quality:.4f}", "quality")))
+        rules.append(
+            ("low_quality", holds, F.format_string(f"quality %.4f <= cut {quality:.4f}", "quality"))
+        )
     floor: Column = F.lit(policy.min_quality)
     for name, value in sorted(policy.min_quality_of.items()):
         floor = F.when(F.col("language") == name, F.lit(value)).otherwise(floor)
-    return [*rules, ("low_quality", F.col("quality") < floor, F.format_string("quality %.4f < %.4f", "quality", floor))]
+    return [
+        *rules,
+        (
+            "low_quality",
+            F.col("quality") < floor,
+            F.format_string("quality %.4f < %.4f", "quality", floor),
+        ),
+    ]
 
 
 JOB = TableJob(

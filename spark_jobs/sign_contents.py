@@ -2,8 +2,8 @@
 
     spark-submit spark_jobs/sign_contents.py --config conf/curate/local.yaml output=DIR [near.num_perm=256 ...]
 
-Text goes to the kernels as Arrow buffers. `shingles` counts a document's shingles with repeats; 0 marks a document with no
-tokens, whose signature means nothing and joins no bucket.
+Text goes to the kernels as Arrow buffers. `shingles` counts a document's shingles with repeats; 0
+marks a document with no tokens, whose signature means nothing and joins no bucket.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def _signer(near: NearSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator
     return sign_batches
 
 
-JOB = ShardJob(name="sign_contents", output="signatures", params=parameters, transform=sign, at_once=FEW)
+JOB = ShardJob(
+    name="sign_contents", output="signatures", params=parameters, transform=sign, at_once=FEW
+)
 
 if __name__ == "__main__":
     run_cli(lambda argv: main(JOB, argv))

@@ -1,9 +1,11 @@
 """spark-submit spark_jobs/train_tokenizer.py --config conf/curate/local.yaml output=DIR [key=value ...]
 
-documents -> DIR/tokens/tokenizer/: a byte-level BPE trained on a sample of the training documents (seedbed/kernels/tokens/bpe.py), or a
-copy of the folder tokens.tokenizer. lineage.json beside it is written last: it says what the tokenizer was made from.
+documents -> DIR/tokens/tokenizer/: a byte-level BPE trained on a sample of the training documents
+(seedbed/kernels/tokens/bpe.py), or a copy of the folder tokens.tokenizer. lineage.json beside it is
+written last: it says what the tokenizer was made from.
 
-The sample is the documents with the smallest document_id, a hash, up to tokens.train_bytes. Validation takes no part.
+The sample is the documents with the smallest document_id, a hash, up to tokens.train_bytes.
+Validation takes no part.
 """
 
 from __future__ import annotations
@@ -41,7 +43,11 @@ def run(ctx: Context) -> Summary | None:
             return None
         documents = size = 0
     else:
-        params = {"vocab_size": setting.vocab_size, "train_bytes": setting.train_bytes, "words": bpe.WORDS}
+        params = {
+            "vocab_size": setting.vocab_size,
+            "train_bytes": setting.train_bytes,
+            "words": bpe.WORDS,
+        }
         lineage = ctx.lineage("train_tokenizer", params, ("documents",))
         if _stands(ctx, lineage):
             return None
@@ -52,17 +58,26 @@ def run(ctx: Context) -> Summary | None:
                 "set tokens.vocab_size to 4096 or so for a demo, 100,000 and up for a real model",
             )
         last, documents, size = sample_bound(ctx)
-        files = {"tokenizer.json": bpe.train(_texts(ctx, last), setting.vocab_size), **bpe.companion_files()}
+        files = {
+            "tokenizer.json": bpe.train(_texts(ctx, last), setting.vocab_size),
+            **bpe.companion_files(),
+        }
     storage.delete(ctx.cfg.output, f"{FOLDER}/lineage.json")
     for name, text in files.items():
         storage.write_text(ctx.cfg.output, f"{FOLDER}/{name}", text)
-    storage.write_text(ctx.cfg.output, f"{FOLDER}/lineage.json", json.dumps(lineage, sort_keys=True))
+    storage.write_text(
+        ctx.cfg.output, f"{FOLDER}/lineage.json", json.dumps(lineage, sort_keys=True)
+    )
     vocabulary = Tokenizer.from_str(files["tokenizer.json"]).get_vocab_size()
-    return Summary("train_tokenizer", documents, vocabulary, bytes_in=size, notes={"vocab_size": vocabulary})
+    return Summary(
+        "train_tokenizer", documents, vocabulary, bytes_in=size, notes={"vocab_size": vocabulary}
+    )
 
 
 def sample_bound(ctx: Context) -> tuple[str, int, int]:
-    """(largest document_id of the sample, its documents, its bytes): train documents in the order of their ids, a hash."""
+    """(largest document_id of the sample, its documents, its bytes): train documents in the order
+    of their ids, a hash.
+    """
     wanted = ctx.cfg.tokens.train_bytes
     train = ctx.inputs["documents"].filter(F.col("split") == "train").select("document_id", "bytes")
     total = train.agg(F.sum("bytes")).first()[0]
@@ -71,9 +86,12 @@ def sample_bound(ctx: Context) -> tuple[str, int, int]:
             "table documents holds no training document, so there is nothing to learn a tokenizer from",
             "loosen select.* (python -m spark_jobs funnel output=DIR tells what took them) or give more input",
         )
-    # Ids are uniform, so twice the share of the corpus surely holds the sample; the rest never reaches the driver.
+    # Ids are uniform, so twice the share of the corpus surely holds the sample; the rest never
+    # reaches the driver.
     share = min(2 * wanted / total, 1.0)
-    near = train if share == 1 else train.filter(F.col("document_id") < f"{int(share * 2**64):016x}")
+    near = (
+        train if share == 1 else train.filter(F.col("document_id") < f"{int(share * 2**64):016x}")
+    )
     rows = near.orderBy("document_id").collect() or train.orderBy("document_id").limit(1).collect()
     sizes = list(accumulate(row["bytes"] for row in rows))
     taken = max(bisect_right(sizes, wanted), 1)
@@ -81,14 +99,19 @@ def sample_bound(ctx: Context) -> tuple[str, int, int]:
 
 
 def given_files(folder: str) -> dict[str, str]:
-    """The tokenizer files of `folder` by name. Raises SeedbedError where one is missing or a special token is."""
+    """The tokenizer files of `folder` by name.
+
+    Raises SeedbedError where one is missing or a special token is.
+    """
     missing = [name for name in NAMES[:2] if not (Path(folder) / name).is_file()]
     if missing:
         raise SeedbedError(
             f"tokens.tokenizer={folder} lacks {', '.join(missing)}",
             "give a folder that transformers' save_pretrained wrote, or leave tokens.tokenizer empty to train one",
         )
-    files = {name: (Path(folder) / name).read_text() for name in NAMES if (Path(folder) / name).is_file()}
+    files = {
+        name: (Path(folder) / name).read_text() for name in NAMES if (Path(folder) / name).is_file()
+    }
     try:
         special_ids(Tokenizer.from_str(files["tokenizer.json"]))
     except KeyError as error:
@@ -100,8 +123,14 @@ def given_files(folder: str) -> dict[str, str]:
 
 
 def _texts(ctx: Context, last: str) -> Iterator[str]:
-    sample = ctx.inputs["documents"].filter((F.col("split") == "train") & (F.col("document_id") <= last))
-    for row in with_text(sample, ctx.inputs["contents"]).select("text").toLocalIterator(prefetchPartitions=True):
+    sample = ctx.inputs["documents"].filter(
+        (F.col("split") == "train") & (F.col("document_id") <= last)
+    )
+    for row in (
+        with_text(sample, ctx.inputs["contents"])
+        .select("text")
+        .toLocalIterator(prefetchPartitions=True)
+    ):
         yield row["text"]
 
 

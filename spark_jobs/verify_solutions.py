@@ -1,14 +1,16 @@
-"""Problems + samples -> verdicts: the sandbox on Spark executors, for rejection sampling over more rows than one machine judges.
+"""Problems + samples -> verdicts: the sandbox on Spark executors, for rejection sampling over more
+rows than one machine judges.
 
     spark-submit spark_jobs/verify_solutions.py output=DIR verify.problems=P.jsonl verify.samples=S [verify.cpu_seconds=5 ...]
 
-S is a JSONL file, a folder of them or a Delta table; rows have the fields that `python -m seedbed.sandbox run` reads. They go into the
-table `solutions` first, each (task, sample) once, and from there shard by shard into `verdicts`: killed and started again, the
-job judges only what is missing. A sample that got no verdict by a fault of ours (infrastructure) is not written, so that the next
-run judges it; one whose problem has a wrong reference is, with the reason.
+S is a JSONL file, a folder of them or a Delta table; rows have the fields that `python -m
+seedbed.sandbox run` reads. They go into the table `solutions` first, each (task, sample) once, and
+from there shard by shard into `verdicts`: killed and started again, the job judges only what is
+missing. A sample that got no verdict by a fault of ours (infrastructure) is not written, so that
+the next run judges it; one whose problem has a wrong reference is, with the reason.
 
-Not a job of the curation graph: it reads no content. The one job that imports another package, since programs are judged in
-rl/sandbox and nowhere else; that needs the standard library alone.
+Not a job of the curation graph: it reads no content. The one job that imports another package,
+since programs are judged in rl/sandbox and nowhere else; that needs the standard library alone.
 """
 
 from __future__ import annotations
@@ -62,7 +64,10 @@ def _params(ctx: Context) -> dict[str, Any]:
 
 
 def _problems(ctx: Context) -> dict[str, str]:
-    """task_id -> its row as JSON. Raises SeedbedError for bad lines and for a task that comes twice."""
+    """task_id -> its row as JSON.
+
+    Raises SeedbedError for bad lines and for a task that comes twice.
+    """
     settings = ctx.cfg.verify
     for name in ("problems", "samples"):
         if not getattr(settings, name):
@@ -71,7 +76,10 @@ def _problems(ctx: Context) -> dict[str, str]:
     for number, row in jsonl.read(Path(settings.problems)):
         task = str(row["task_id"])
         if task in found:
-            raise SeedbedError(f"{settings.problems}:{number} repeats task_id {task!r}", "keep one problem per task_id")
+            raise SeedbedError(
+                f"{settings.problems}:{number} repeats task_id {task!r}",
+                "keep one problem per task_id",
+            )
         formats.tests(row)
         found[task] = json.dumps(row)
     return found
@@ -82,17 +90,22 @@ def _take_in(ctx: Context, problems: dict[str, str]) -> None:
     path, spark = ctx.cfg.verify.samples, ctx.spark
     if "://" not in path and not os.path.exists(path):
         raise SeedbedError(
-            f"verify.samples={path} does not exist", "give a JSONL file, a folder of them or a Delta table"
+            f"verify.samples={path} does not exist",
+            "give a JSONL file, a folder of them or a Delta table",
         )
     if os.path.isdir(f"{path}/_delta_log"):
-        lines = spark.read.format("delta").load(path).select(F.to_json(F.struct("*")).alias("value"))
+        lines = (
+            spark.read.format("delta").load(path).select(F.to_json(F.struct("*")).alias("value"))
+        )
     else:
         lines = spark.read.text(path)
     known = spark.sparkContext.broadcast(frozenset(problems))
 
     def parse(batches: Batches) -> Batches:
         for batch in batches:
-            rows = [_sample(line, known.value) for line in batch.column(0).to_pylist() if line.strip()]
+            rows = [
+                _sample(line, known.value) for line in batch.column(0).to_pylist() if line.strip()
+            ]
             yield pa.RecordBatch.from_pylist(rows, schema=_arrow(_SAMPLE))
 
     key = list(TABLES["solutions"].key)
@@ -102,32 +115,54 @@ def _take_in(ctx: Context, problems: dict[str, str]) -> None:
     fresh = rows.join(ctx.store.read_or_empty("solutions").select(*key), key, "left_anti").persist()
     try:
         if not fresh.isEmpty() or not ctx.store.exists("solutions"):
-            ctx.store.append("solutions", fresh, ctx.lineage(NAME, {"samples": path}, reads=()), step="samples")
+            ctx.store.append(
+                "solutions", fresh, ctx.lineage(NAME, {"samples": path}, reads=()), step="samples"
+            )
     finally:
         fresh.unpersist()
 
 
 def _sample(line: str, known: frozenset[str]) -> dict[str, str]:
-    """A row of `solutions`. Only what the sandbox reads counts, so that other columns make no second sample of one."""
+    """A row of `solutions`.
+
+    Only what the sandbox reads counts, so that other columns make no second sample of one.
+    """
     try:
         row = json.loads(line)
         task = str(row["task_id"])
     except (ValueError, KeyError, TypeError):
-        raise SeedbedError(f"the sample {line!r:.80} is not JSON with a task_id", "mend or remove that row") from None
+        raise SeedbedError(
+            f"the sample {line!r:.80} is not JSON with a task_id", "mend or remove that row"
+        ) from None
     if task not in known:
-        raise SeedbedError(f"a sample is of task {task!r}, which verify.problems lacks", "give the problems it is for")
-    sample = json.dumps({name: row[name] for name in ("completion", "solution", "files") if row.get(name) is not None})
+        raise SeedbedError(
+            f"a sample is of task {task!r}, which verify.problems lacks",
+            "give the problems it is for",
+        )
+    sample = json.dumps(
+        {
+            name: row[name]
+            for name in ("completion", "solution", "files")
+            if row.get(name) is not None
+        }
+    )
     digest = hashlib.sha256(f"{task}\0{sample}".encode("utf-8", "surrogatepass")).hexdigest()
     return {"task_id": json.dumps(task)[1:-1], "solution_sha256": digest, "sample": sample}
 
 
 def _judged(rows: DataFrame, ctx: Context, problems: dict[str, str]) -> DataFrame:
-    """Verdicts of samples. Those of one task are judged in one place, one after the other: they share a tester."""
+    """Verdicts of samples.
+
+    Those of one task are judged in one place, one after the other: they share a tester.
+    """
     tasks, columns = ctx.spark.sparkContext.broadcast(problems), TABLES["verdicts"].ddl
     settings = ctx.cfg.verify
     limits = Limits(cpu_seconds=settings.cpu_seconds, memory_bytes=settings.memory_mb << 20)
     limits = replace(limits, wall_seconds=max(limits.wall_seconds, 3 * limits.cpu_seconds))
-    isolation, parts = cast(Isolation, settings.isolation), ctx.spark.sparkContext.defaultParallelism
+    isolation, parts = (
+        cast(Isolation, settings.isolation),
+        ctx.spark.sparkContext.defaultParallelism,
+    )
     rows = rows.repartition(parts, "task_id").sortWithinPartitions("task_id", "solution_sha256")
     return rows.select("task_id", "solution_sha256", "sample", "shard").mapInArrow(
         _judge(lambda: Sandbox(1, limits, isolation), lambda: tasks.value, columns), columns
@@ -141,7 +176,10 @@ def _judge(
         with pool() as sandbox:
             for batch in batches:
                 rows = batch.to_pylist()
-                jobs = [formats.job(json.loads(problems()[_name(row)]), json.loads(row["sample"])) for row in rows]
+                jobs = [
+                    formats.job(json.loads(problems()[_name(row)]), json.loads(row["sample"]))
+                    for row in rows
+                ]
                 found = [
                     {**row, **asdict(verdict), "task_id": row["task_id"]}
                     for row, verdict in zip(rows, sandbox.run(jobs), strict=True)
@@ -159,7 +197,9 @@ def _name(row: dict[str, Any]) -> str:
 
 def _arrow(ddl: str) -> pa.Schema:
     kinds = {"string": pa.string(), "int": pa.int32(), "long": pa.int64(), "double": pa.float64()}
-    return pa.schema([(name, kinds[kind]) for name, kind in (part.split() for part in ddl.split(", "))])
+    return pa.schema(
+        [(name, kinds[kind]) for name, kind in (part.split() for part in ddl.split(", "))]
+    )
 
 
 VERIFY = CustomJob(name=NAME, writes=("solutions", "verdicts"), run=run)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from conf.schema.curate import SparkSettings
 from tests import corpus
 from tests.fake_endpoint import Fake
+from tests.tiny_model import write_model, write_tokenizer
 
-# A test's JVM lives for seconds and is cold throughout: the optimizing compiler costs a third more CPU than it ever gives back
-# (measured on 25 small Delta writes and joins: 93 CPU seconds with it, 58 without). Processes that tests start inherit this.
+# A test's JVM lives for seconds and is cold throughout: the optimizing compiler costs a third more
+# CPU than it ever gives back (measured on 25 small Delta writes and joins: 93 CPU seconds with it,
+# 58 without). Processes that tests start inherit this.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 
@@ -37,3 +42,38 @@ def serve():
     for fake in fakes:
         fake.server.shutdown()
         fake.server.server_close()
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    """The one Spark session of the whole test run, since a JVM costs more than most tests.
+
+    It is started as every job starts its own, on two cores and with small shuffles.
+    """
+    from spark_jobs.runtime import session
+
+    scratch = tmp_path_factory.mktemp("spark")
+    settings = SparkSettings(
+        master="local[2]",
+        driver_memory="2g",
+        shuffle_partitions=2,
+        extra={
+            "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+            "spark.local.dir": str(scratch / "local"),
+        },
+    )
+    started = session.start(settings, "seedbed-tests")
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> Path:
+    return write_model(tmp_path_factory.mktemp("tiny") / "hf")
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder)
+    return folder

@@ -1,4 +1,6 @@
-"""A small real corpus for tests of the whole line: files of the standard library and of installed packages, one wheel."""
+"""A small real corpus for tests of the whole line: files of the standard library and of installed
+packages, one wheel.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +13,42 @@ STDLIB = Path(sysconfig.get_path("stdlib"))
 
 
 def build(root: Path) -> Path:
-    """Folders `alpha` (standard library), `beta` (near copies of some of it) and a wheel: about 60 files."""
+    """Folders `alpha` (standard library), `beta` (near copies of some of it) and a wheel: about 60
+    files.
+    """
     alpha, beta = root / "alpha", root / "beta"
     alpha.mkdir(parents=True)
     beta.mkdir()
     names = [p for p in sorted(STDLIB.glob("*.py")) if 2_000 < p.stat().st_size < 20_000][:40]
     for path in names:
         (alpha / path.name).write_bytes(path.read_bytes())
-    for path in names[:8]:  # a near duplicate, an exact one
+    # a near duplicate, an exact one
+    for path in names[:8]:
         (beta / f"near_{path.name}").write_bytes(path.read_bytes() + b"\n# changed at the end\n")
         (beta / f"same_{path.name}").write_bytes(path.read_bytes())
     (beta / "broken.py").write_bytes(b"def f(:\n  return [\n" * 40)
     (beta / "latin.py").write_bytes("name = 'é'\n".encode("latin-1") * 9)
     (beta / "empty.py").write_bytes(b"")
-    packages = [*sorted((STDLIB / "json").glob("*.py")), *sorted((STDLIB / "email").glob("*.py"))][:12]
+    packages = [*sorted((STDLIB / "json").glob("*.py")), *sorted((STDLIB / "email").glob("*.py"))][
+        :12
+    ]
     with zipfile.ZipFile(root / "gamma-1.0-py3-none-any.whl", "w") as wheel:
         for path in packages:
             wheel.write(path, f"gamma/{path.name}")
         wheel.writestr(
-            "gamma-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: gamma\nVersion: 1.0\nLicense: MIT\n"
+            "gamma-1.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: gamma\nVersion: 1.0\nLicense: MIT\n",
         )
     return root
 
 
 def command(source: Path, output: Path) -> list[str]:
     """Curates `source` into `output`, all jobs."""
-    options = ["shards=2", "tokens.vocab_size=600", f"input={source}", f"output={output}", "spark.master=local[2]"]
+    options = [
+        "shards=2",
+        "tokens.vocab_size=600",
+        f"input={source}",
+        f"output={output}",
+        "spark.master=local[2]",
+    ]
     return [sys.executable, "-m", "spark_jobs", "run", *options]

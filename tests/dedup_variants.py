@@ -1,8 +1,10 @@
-"""Near dedup of one run's contents, again and again in one Spark session, each time laid out and planned otherwise.
+"""Near dedup of one run's contents, again and again in one Spark session, each time laid out and
+planned otherwise.
 
     python -m tests.dedup_variants RUN FOLDER MASTER PARTITIONS,AQE,SEED,DRIVER_EDGES ...
 
-Each variant leaves a run of its own in FOLDER/<number>: `contents` and `files` come in an order drawn by SEED.
+Each variant leaves a run of its own in FOLDER/<number>: `contents` and `files` come in an order
+drawn by SEED.
 """
 
 from __future__ import annotations
@@ -31,9 +33,20 @@ def main(run: str, folder: str, master: str, *variants: str) -> None:
         output = f"{folder}/{number}"
         Path(output).mkdir(parents=True)
         for table in ("contents", "files", "repos"):
-            rows = given.read(table).repartition(int(partitions)).sortWithinPartitions(F.rand(int(seed)))
+            rows = (
+                given.read(table)
+                .repartition(int(partitions))
+                .sortWithinPartitions(F.rand(int(seed)))
+            )
             Store(spark, output).overwrite(table, rows, {})
-        graph.run(load(CurateConfig, None, [f"output={output}", f"near.driver_edges={driver_edges}", "shards=2"]), JOBS)
+        graph.run(
+            load(
+                CurateConfig,
+                None,
+                [f"output={output}", f"near.driver_edges={driver_edges}", "shards=2"],
+            ),
+            JOBS,
+        )
 
 
 if __name__ == "__main__":

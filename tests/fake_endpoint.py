@@ -8,7 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Fake:
-    """An OpenAI-compatible server whose `behaviour` maps a request's number (from 0) and prompt to what it does."""
+    """An OpenAI-compatible server whose `behaviour` maps a request's number (from 0) and prompt to
+    what it does.
+    """
 
     def __init__(self, behaviour):
         self.prompts: list[str] = []
@@ -39,7 +41,8 @@ class Fake:
                     self.end_headers()
                     self.wfile.write(data)
                 except (BrokenPipeError, ConnectionResetError):
-                    pass  # the client stopped waiting
+                    # the client stopped waiting
+                    pass
 
             def log_message(self, *_):
                 pass

@@ -1,7 +1,9 @@
-"""Stand-ins for a round's programs that take seconds and not minutes: `NAME FOLDER PREPARED`, each resumes as its model does.
+"""Stand-ins for a round's programs that take seconds and not minutes: `NAME FOLDER PREPARED`, each
+resumes as its model does.
 
-pretrain and score go on where a killed one stopped, a step or a row at a time; the others make their files anew. Figures follow
-from what is on disk, so a step that is lost or done twice changes them.
+pretrain and score go on where a killed one stopped, a step or a row at a time; the others make
+their files anew. Figures follow from what is on disk, so a step that is lost or done twice changes
+them.
 """
 
 from __future__ import annotations
@@ -40,9 +42,14 @@ def main(name: str, folder: Path, prepared: Path) -> None:
         seen = len(steps.read_text().splitlines())
         (folder / "pretrain/holdout.json").write_text(json.dumps({"bits_per_byte": 100 / seen}))
     elif name == "scorer":
-        before = sorted(p.read_text() for p in folder.parent.glob("round-*/scored") if p.parent != folder)
+        before = sorted(
+            p.read_text() for p in folder.parent.glob("round-*/scored") if p.parent != folder
+        )
         card = json.loads((prepared / "scorers/language_model/scorer.json").read_text())
-        card |= {"version": f"language_model-{len(''.join(before))}", "mae": len(steps.read_text()) / 100}
+        card |= {
+            "version": f"language_model-{len(''.join(before))}",
+            "mae": len(steps.read_text()) / 100,
+        }
         (folder / "scorers/language_model").mkdir(parents=True, exist_ok=True)
         (folder / "scorers/language_model/scorer.json").write_text(json.dumps(card))
     elif name == "score":

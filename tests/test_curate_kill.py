@@ -1,4 +1,6 @@
-"""SIGKILL in the middle of a curate run, then the same command again: the same tables, the same token shards."""
+"""SIGKILL in the middle of a curate run, then the same command again: the same tables, the same
+token shards.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,16 @@ from spark_jobs.graph import JOBS
 from tests import corpus
 
 pytestmark = pytest.mark.slow
-# The commit that triggers the kill: in ingest, between two tables of one job, between two jobs, among the last writes.
+# The commit that triggers the kill: in ingest, between two tables of one job, between two jobs,
+# among the last writes.
 KILL_AT = ("contents", "near_edges", "syntax", "decisions")
 
 
 def tokens_hash(output: Path) -> str:
     files = sorted(
-        p for p in (output / "tokens").rglob("*") if p.suffix in (".bin", ".idx") or p.name == "tokenizer.json"
+        p
+        for p in (output / "tokens").rglob("*")
+        if p.suffix in (".bin", ".idx") or p.name == "tokenizer.json"
     )
     return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()
 
@@ -46,7 +51,9 @@ def test_a_run_killed_again_and_again_ends_in_the_same_tables(curated, tmp_path)
 
 def test_a_second_run_does_nothing(curated):
     source, whole = curated
-    result = subprocess.run(corpus.command(source, whole), check=True, capture_output=True, text=True)
+    result = subprocess.run(
+        corpus.command(source, whole), check=True, capture_output=True, text=True
+    )
     assert result.stdout.count("up to date") == len(JOBS)
     assert f"0 of {len(JOBS)} jobs had something to do" in result.stdout
 

@@ -1,4 +1,6 @@
-"""One input, one hash: partitions, AQE, executors, the order of rows and ten SIGKILLs change no row of the near-dedup tables."""
+"""One input, one hash: partitions, AQE, executors, the order of rows and ten SIGKILLs change no row
+of the near-dedup tables.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,14 @@ from tests import corpus
 pytestmark = pytest.mark.slow
 TABLES = ("signatures", "near_misses", "near_edges", "clusters")
 KILLS = 10
-SECONDS = (3.0, 12.0)  # after the first word of the JVM, between which a kill comes: a whole run takes about as long
+# after the first word of the JVM, between which a kill comes: a whole run takes about as long
+SECONDS = (3.0, 12.0)
 
 
 def build(root: Path) -> Path:
-    """Some three hundred files of the standard library; of every third come edited copies of copies, which chain."""
+    """Some three hundred files of the standard library; of every third come edited copies of
+    copies, which chain.
+    """
     draw = random.Random(3)
     paths = [p for p in sorted(corpus.STDLIB.rglob("*.py")) if "site-packages" not in p.parts]
     paths = draw.sample([p for p in paths if 500 < p.stat().st_size < 30_000], 200)
@@ -39,7 +44,13 @@ def build(root: Path) -> Path:
 
 
 def near_dedup(output: Path) -> list[str]:
-    options = [f"output={output}", "shards=2", "spark.master=local[2]", "from=signatures", "until=clusters"]
+    options = [
+        f"output={output}",
+        "shards=2",
+        "spark.master=local[2]",
+        "from=signatures",
+        "until=clusters",
+    ]
     return [sys.executable, "-m", "spark_jobs", "run", *options]
 
 
@@ -48,7 +59,13 @@ def whole(tmp_path_factory):
     """(run, hashes) of one undisturbed run."""
     root = tmp_path_factory.mktemp("determinism")
     source, output = build(root / "source"), root / "whole"
-    ingest = ["shards=2", f"input={source}", f"output={output}", "spark.master=local[2]", "until=clusters"]
+    ingest = [
+        "shards=2",
+        f"input={source}",
+        f"output={output}",
+        "spark.master=local[2]",
+        "until=clusters",
+    ]
     subprocess.run([sys.executable, "-m", "spark_jobs", "run", *ingest], check=True)
     found = hashes(str(output), TABLES)
     assert set(found) == set(TABLES)
@@ -59,13 +76,18 @@ def whole(tmp_path_factory):
     ("master", "variants"),
     [
         ("local[2]", ("1,false,1,1000000", "3,true,2,1000000")),
-        ("local-cluster[2,1,1024]", ("8,false,3,0",)),  # and components in distributed rounds
+        # and components in distributed rounds
+        ("local-cluster[2,1,1024]", ("8,false,3,0",)),
     ],
     ids=["one executor", "two executors"],
 )
-def test_neither_partitions_nor_order_nor_aqe_nor_executors_change_a_row(whole, tmp_path, master, variants):
+def test_neither_partitions_nor_order_nor_aqe_nor_executors_change_a_row(
+    whole, tmp_path, master, variants
+):
     run, want = whole
-    subprocess.run([sys.executable, "-m", "tests.dedup_variants", run, tmp_path, master, *variants], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "tests.dedup_variants", run, tmp_path, master, *variants], check=True
+    )
     for number in range(len(variants)):
         assert hashes(str(tmp_path / str(number)), TABLES) == want, variants[number]
 
@@ -79,7 +101,8 @@ def test_ten_kills_at_random_moments_change_no_row(whole, tmp_path):
     for _ in range(KILLS):
         before = log.stat().st_size if log.exists() else 0
         process = subprocess.Popen(near_dedup(tmp_path), start_new_session=True)
-        while not log.exists() or log.stat().st_size == before:  # the JVM has something to say when it is up
+        # the JVM has something to say when it is up
+        while not log.exists() or log.stat().st_size == before:
             assert process.poll() is None
             time.sleep(0.05)
         time.sleep(draw.uniform(*SECONDS))
@@ -87,7 +110,8 @@ def test_ten_kills_at_random_moments_change_no_row(whole, tmp_path):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         print(
-            "killed" if process.returncode < 0 else "had ended", sorted(p.name for p in (tmp_path / "tables").iterdir())
+            "killed" if process.returncode < 0 else "had ended",
+            sorted(p.name for p in (tmp_path / "tables").iterdir()),
         )
     subprocess.run(near_dedup(tmp_path), check=True)
     assert hashes(str(tmp_path), TABLES) == want

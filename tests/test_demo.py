@@ -23,7 +23,9 @@ def test_every_profile_names_files_that_exist_and_a_duration_for_each_stage():
         cfg = load(DemoConfig, ROOT / f"conf/demo/{profile}.yaml")
         for file in (cfg.sources, cfg.curate, cfg.pretrain, cfg.sft, cfg.grpo, cfg.expected):
             assert (ROOT / file).is_file()
-        assert all(stage.seconds > 0 for stage in stages(cfg, read_expected(ROOT / cfg.expected).seconds))
+        assert all(
+            stage.seconds > 0 for stage in stages(cfg, read_expected(ROOT / cfg.expected).seconds)
+        )
 
 
 def test_the_demo_reads_34_pinned_wheels_and_the_short_profile_six_of_them():
@@ -70,7 +72,9 @@ def test_the_table_marks_what_differs():
 def test_the_short_profile_gives_its_golden_counts():
     output = os.environ.get("SEEDBED_OUTPUT")
     if not output:
-        pytest.skip("SEEDBED_OUTPUT names no run: make demo PROFILE=small OUTPUT=runs/ci, then SEEDBED_OUTPUT=runs/ci")
+        pytest.skip(
+            "SEEDBED_OUTPUT names no run: make demo PROFILE=small OUTPUT=runs/ci, then SEEDBED_OUTPUT=runs/ci"
+        )
     expected = read_expected(ROOT / "conf/demo/expected_small.yaml")
     counted = {name: value for name, value in expected.values.items() if isinstance(value, int)}
     assert counted

@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("conf", "seedbed", "spark_jobs", "megatron_train", "rl", "report", "demo")
 SOURCES = sorted(p for name in PACKAGES for p in (ROOT / name).rglob("*.py"))
 FOLDERS = sorted({p.parent for p in SOURCES})
-MOST_FILES = 20  # of Python in one folder: more is a hall and not a room
+# of Python in one folder: more is a hall and not a room
+MOST_FILES = 20
 
 # package -> the packages of this project that it may import; there is no exception
 ARROWS = {
@@ -52,8 +53,11 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            if node.level:  # the jail's own package is loaded without this project on its path
-                assert path.is_relative_to(ROOT / "seedbed/sandbox/inside"), f"{path}: relative import"
+            # the jail's own package is loaded without this project on its path
+            if node.level:
+                assert path.is_relative_to(ROOT / "seedbed/sandbox/inside"), (
+                    f"{path}: relative import"
+                )
                 continue
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
@@ -76,7 +80,9 @@ def test_imports_run_one_way(path):
 def test_a_room_imports_no_more_than_its_row_says(room):
     for path in sorted((ROOT / room).rglob("*.py")):
         for name in imports(path):
-            assert name.split(".")[0] not in PACKAGES or inside(name, ROOMS[room]), f"{path} imports {name}"
+            assert name.split(".")[0] not in PACKAGES or inside(name, ROOMS[room]), (
+                f"{path} imports {name}"
+            )
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda p: str(p.relative_to(ROOT)))
@@ -85,21 +91,29 @@ def test_a_folder_is_a_package_and_no_hall(folder):
     assert len(list(folder.glob("*.py"))) <= MOST_FILES
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "seedbed/sandbox").rglob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "seedbed/sandbox").rglob("*.py")), ids=lambda p: p.name
+)
 def test_the_sandbox_needs_the_standard_library_and_little_else(path):
     """Spark executors and bare hosts run it too."""
     for name in imports(path):
         assert name.split(".")[0] in sys.stdlib_module_names | {"conf", "tqdm", "seedbed"}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "seedbed/kernels").rglob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "seedbed/kernels").rglob("*.py")), ids=lambda p: p.name
+)
 def test_kernels_know_nothing_of_tables(path):
     for name in imports(path):
         assert name.split(".")[0] not in {"deltalake", "conf"}
 
 
 def job_files() -> list[Path]:
-    return [p for p in sorted((ROOT / "spark_jobs").glob("*.py")) if re.search(r"^JOB\b", p.read_text(), re.M)]
+    return [
+        p
+        for p in sorted((ROOT / "spark_jobs").glob("*.py"))
+        if re.search(r"^JOB\b", p.read_text(), re.M)
+    ]
 
 
 def test_the_graph_names_every_job_file():
@@ -123,7 +137,9 @@ def test_no_module_and_no_folder_is_named_like_one_of_the_standard_library(path)
 def test_nothing_pickled_is_ever_loaded_and_no_shell_is_used():
     for path in SOURCES:
         text = path.read_text()
-        assert not re.search(r"pickle\.loads?\(|marshal\.loads?\(|shell=True|os\.system\(", text), path
+        assert not re.search(r"pickle\.loads?\(|marshal\.loads?\(|shell=True|os\.system\(", text), (
+            path
+        )
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +170,9 @@ def test_no_extra_asks_for_the_unrelated_apex(extras):
 def test_transformer_engine_stands_in_the_gpu_extra_alone(extras):
     for extra, requirements in extras["extras_require"].items():
         assert ("transformer-engine" in names(requirements)) == (extra == "gpu"), extra
-    assert "transformer" not in {line.split("_")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}
+    assert "transformer" not in {
+        line.split("_")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()
+    }
 
 
 def test_the_lock_pins_every_requirement_with_hashes(extras):

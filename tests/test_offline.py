@@ -1,4 +1,6 @@
-"""After `make setup` nothing needs a network: Spark and Delta start and work where there is none but loopback."""
+"""After `make setup` nothing needs a network: Spark and Delta start and work where there is none
+but loopback.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ import pytest
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
-# SIOCSIFFLAGS of netdevice(7): a new namespace's loopback is down. Then the very script that `make setup` ends with.
+# SIOCSIFFLAGS of netdevice(7): a new namespace's loopback is down. Then the very script that `make
+# setup` ends with.
 WITHOUT_NETWORK = """
 import fcntl, runpy, socket, struct, sys
 with socket.socket() as probe:
@@ -27,7 +30,11 @@ def test_spark_and_delta_work_in_a_network_namespace_with_loopback_alone():
     if subprocess.run([*isolate, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this host lets no one make a network namespace: unshare --user --net fails")
     result = subprocess.run(
-        [*isolate, sys.executable, "-c", WITHOUT_NETWORK], cwd=ROOT, capture_output=True, text=True, check=False
+        [*isolate, sys.executable, "-c", WITHOUT_NETWORK],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
     assert "write and read work" in result.stdout

@@ -9,7 +9,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-SOURCES = [p for name in ("spark_jobs", "megatron_train", "rl", "report", "demo") for p in (ROOT / name).rglob("*.py")]
+SOURCES = [
+    p
+    for name in ("spark_jobs", "megatron_train", "rl", "report", "demo")
+    for p in (ROOT / name).rglob("*.py")
+]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ ROOT = Path(__file__).parents[1]
 def words(k, name):
     cfg = load(DemoConfig, ROOT / "conf/demo/small.yaml", ["output=R"])
     folders = [Path("R/round-0"), Path("R/round-1"), Path("R/round-2")]
-    stages = {stage.name: stage.command for stage in rounds.round_stages(cfg, folders, k, ["a", "b-c"])}
+    stages = {
+        stage.name: stage.command for stage in rounds.round_stages(cfg, folders, k, ["a", "b-c"])
+    }
     return " ".join(stages[name])
 
 
@@ -37,9 +39,9 @@ def test_only_the_scorer_that_selects_and_the_folder_differ_from_round_to_round(
     assert "score.scorer=R/round-0/scorers/language_model" in words(1, "curate")
     assert "select.val_repos=[a,b-c] from=decisions" in words(1, "curate")
     for name in ("pretrain", "holdout", "scorer", "score"):
-        assert words(1, name).replace("round-1", "round-2").replace("round-0", "X") == words(2, name).replace(
-            "round-0", "X"
-        )
+        assert words(1, name).replace("round-1", "round-2").replace("round-0", "X") == words(
+            2, name
+        ).replace("round-0", "X")
     assert all(words(k, "holdout").endswith("--holdout R/round-0") for k in (0, 1, 2))
 
 
@@ -55,10 +57,13 @@ def test_a_round_writes_into_tables_of_its_own(tmp_path):
     rows = scores.to_pyarrow_table()
     tiny.write_table(after, "scores", rows.to_pylist()[:1])
     DeltaTable(str(after / "tables/scores")).create_checkpoint()
-    DeltaTable(str(after / "tables/scores")).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    DeltaTable(str(after / "tables/scores")).vacuum(
+        0, dry_run=False, enforce_retention_duration=False
+    )
     assert {path: path.read_bytes() for path in sorted(before.rglob("*")) if path.is_file()} == was
     assert DeltaTable(str(before / "tables/scores")).to_pyarrow_table().num_rows == rows.num_rows
-    rounds.inherit(before, after)  # a second call leaves what the round has written
+    # a second call leaves what the round has written
+    rounds.inherit(before, after)
     assert DeltaTable(str(after / "tables/scores")).to_pyarrow_table().num_rows == 1
     assert not (after / "scorers/language_model").exists()
 
@@ -68,7 +73,11 @@ def test_a_round_is_compared_by_its_selection_its_model_and_its_scorer(tmp_path)
     tiny.write_json(tmp_path / "pretrain/holdout.json", {"bits_per_byte": 2.5})
     found = rounds.outcome(tmp_path)
     assert (found["selected_by"], found["documents"], found["train_tokens"]) == (tiny.SCORER, 3, 8)
-    assert (found["bits_per_byte"], found["scorer"], found["label_mae"]) == (2.5, "language_model-1", 1.4)
+    assert (found["bits_per_byte"], found["scorer"], found["label_mae"]) == (
+        2.5,
+        "language_model-1",
+        1.4,
+    )
     assert sum(found["mix"].values()) == pytest.approx(1, abs=1e-3)
     assert found["licenses"] == {"MIT": 1.0}
     lines = rounds.table([found]).splitlines()
@@ -77,7 +86,9 @@ def test_a_round_is_compared_by_its_selection_its_model_and_its_scorer(tmp_path)
     assert lines[2] == "languages by bytes"
     assert lines[4:] == ["licences by bytes", f"{tmp_path.name:<9}  MIT 100.0%"]
     assert json.loads(json.dumps(found)) == found
-    assert rounds.validation_repos(tmp_path) == ["second"] or rounds.validation_repos(tmp_path) == []
+    assert (
+        rounds.validation_repos(tmp_path) == ["second"] or rounds.validation_repos(tmp_path) == []
+    )
 
 
 def test_one_round_compares_nothing():
@@ -104,7 +115,11 @@ def loop(prepared, output):
 
 def files_of(folder):
     """Content of every file that a round leaves, but its logs and the page."""
-    found = (p for p in sorted(folder.rglob("*")) if p.is_file() and "logs" not in p.parts and p.suffix != ".html")
+    found = (
+        p
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and "logs" not in p.parts and p.suffix != ".html"
+    )
     return {str(p.relative_to(folder)): p.read_bytes() for p in found}
 
 
@@ -118,7 +133,9 @@ def gone(pid):
 
 @pytest.mark.slow
 def test_a_loop_killed_again_and_again_ends_with_the_figures_of_one_that_was_not(tmp_path):
-    """SIGKILL to the loop alone, amid a stage that goes on where it stopped, between two stages, and in the second round."""
+    """SIGKILL to the loop alone, amid a stage that goes on where it stopped, between two stages,
+    and in the second round.
+    """
     prepared, whole, killed = tmp_path / "prepared", tmp_path / "whole", tmp_path / "killed"
     tiny.write_run(prepared)
     subprocess.run(loop(prepared, whole), check=True, cwd=ROOT)
@@ -128,18 +145,28 @@ def test_a_loop_killed_again_and_again_ends_with_the_figures_of_one_that_was_not
         ("round-1/tables", 0),
         ("round-1/scored", 3),
     ):
-        process = subprocess.Popen(loop(prepared, killed), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            loop(prepared, killed), cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
         file = killed / mark
-        while not (file.is_dir() or (file.exists() and len(file.read_text().splitlines()) >= lines)):
+        while not (
+            file.is_dir() or (file.exists() and len(file.read_text().splitlines()) >= lines)
+        ):
             assert process.poll() is None, f"ended before {mark}"
             time.sleep(0.005)
         process.kill()
         printed = process.communicate()[0]
-        stages = [int(line.split()[1]) for line in printed.splitlines() if re.fullmatch(r"\w+ \d+", line)]
+        stages = [
+            int(line.split()[1]) for line in printed.splitlines() if re.fullmatch(r"\w+ \d+", line)
+        ]
         while not all(map(gone, stages)):
             time.sleep(0.01)
-        if lines:  # a stage that outlived the loop would have gone on to its end, and met itself in the next one
+        # a stage that outlived the loop would have gone on to its end, and met itself in the next
+        # one
+        if lines:
             assert len(file.read_text().splitlines()) < round_stage.STEPS, mark
     subprocess.run(loop(prepared, killed), check=True, cwd=ROOT)
-    assert json.loads((killed / "rounds.json").read_text()) == json.loads((whole / "rounds.json").read_text())
+    assert json.loads((killed / "rounds.json").read_text()) == json.loads(
+        (whole / "rounds.json").read_text()
+    )
     assert files_of(killed) == files_of(whole)

@@ -1,4 +1,6 @@
-"""Every job through spark-submit on a real standalone cluster, one master and two workers, gives the tables of a local run."""
+"""Every job through spark-submit on a real standalone cluster, one master and two workers, gives
+the tables of a local run.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def free_port() -> int:
 def wait_for(log: Path, text: str, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while text not in (log.read_text() if log.exists() else ""):
-        assert time.monotonic() < deadline, f"{text!r} did not appear in {log}: {log.read_text()[-2000:]}"
+        assert time.monotonic() < deadline, (
+            f"{text!r} did not appear in {log}: {log.read_text()[-2000:]}"
+        )
         time.sleep(0.2)
 
 
@@ -50,12 +54,21 @@ def cluster(tmp_path_factory):
         log = root / f"{name}.log"
         with log.open("wb") as out:
             daemons.append(
-                subprocess.Popen([SPARK / "spark-class", *arguments], stdout=out, stderr=out, env=environment)
+                subprocess.Popen(
+                    [SPARK / "spark-class", *arguments], stdout=out, stderr=out, env=environment
+                )
             )
         return log
 
     master = daemon(
-        "master", f"{PACKAGE}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"
+        "master",
+        f"{PACKAGE}.master.Master",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--webui-port",
+        "0",
     )
     wait_for(master, "I have been elected leader")
     for number in (1, 2):
@@ -69,15 +82,35 @@ def cluster(tmp_path_factory):
         process.wait()
 
 
-def test_every_job_submitted_to_two_workers_gives_the_tables_of_a_local_run(cluster, curated, tmp_path):
+def test_every_job_submitted_to_two_workers_gives_the_tables_of_a_local_run(
+    cluster, curated, tmp_path
+):
     url, environment, root, _ = cluster
     source, local = curated
     common = ["shards=2", "tokens.vocab_size=600", f"input={source}"]
     for job in JOBS:
-        submit = [SPARK / "spark-submit", "--master", url, "--properties-file", ROOT / "conf/curate/spark.properties"]
-        submit += ["--executor-memory", "1g", "--conf", "spark.driver.host=127.0.0.1", ROOT / f"spark_jobs/{job}.py"]
+        submit = [
+            SPARK / "spark-submit",
+            "--master",
+            url,
+            "--properties-file",
+            ROOT / "conf/curate/spark.properties",
+        ]
+        submit += [
+            "--executor-memory",
+            "1g",
+            "--conf",
+            "spark.driver.host=127.0.0.1",
+            ROOT / f"spark_jobs/{job}.py",
+        ]
         result = subprocess.run(
-            [*submit, "--config", ROOT / "conf/curate/local.yaml", *common, f"output={tmp_path / 'cluster'}"],
+            [
+                *submit,
+                "--config",
+                ROOT / "conf/curate/local.yaml",
+                *common,
+                f"output={tmp_path / 'cluster'}",
+            ],
             env=environment,
             capture_output=True,
             text=True,
@@ -95,20 +128,34 @@ def test_every_job_submitted_to_two_workers_gives_the_tables_of_a_local_run(clus
 
 def finished_tasks(folder: Path) -> int:
     """Tasks that executors say they finished, by the logs that their workers keep."""
-    return sum(log.read_text(errors="replace").count("Finished task") for log in folder.glob("app-*/*/stderr"))
+    return sum(
+        log.read_text(errors="replace").count("Finished task")
+        for log in folder.glob("app-*/*/stderr")
+    )
 
 
 def test_a_worker_killed_in_the_middle_of_near_dedup_changes_no_row(cluster, curated, tmp_path):
-    """Worker 2 and its executor die when find_near_pairs has finished 30 tasks; worker 1 ends the run."""
+    """Worker 2 and its executor die when find_near_pairs has finished 30 tasks; worker 1 ends the
+    run.
+    """
     url, environment, root, daemons = cluster
     source, local = curated
     config = tmp_path / "config.yaml"
     extra = {"spark.driver.host": "127.0.0.1", "spark.executor.memory": "1g"}
-    config.write_text("spark:\n  extra:\n" + "".join(f"    {key}: '{value}'\n" for key, value in extra.items()))
+    config.write_text(
+        "spark:\n  extra:\n" + "".join(f"    {key}: '{value}'\n" for key, value in extra.items())
+    )
     command = [sys.executable, "-m", "spark_jobs", "run"]
     common = [f"input={source}", "shards=2"]
     killed = tmp_path / "killed"
-    on_cluster = [*command, "--config", str(config), *common, f"output={killed}", f"spark.master={url}"]
+    on_cluster = [
+        *command,
+        "--config",
+        str(config),
+        *common,
+        f"output={killed}",
+        f"spark.master={url}",
+    ]
     subprocess.run([*on_cluster, "until=signatures"], env=environment, check=True)
     before = finished_tasks(root / "work")
     run = subprocess.Popen([*on_cluster, "from=near_edges", "until=clusters"], env=environment)
@@ -120,7 +167,8 @@ def test_a_worker_killed_in_the_middle_of_near_dedup_changes_no_row(cluster, cur
     assert executors
     for process in (*executors, worker):
         process.kill()
-    assert not (killed / "tables/near_edges").exists()  # in the middle it was
+    # in the middle it was
+    assert not (killed / "tables/near_edges").exists()
     assert run.wait() == 0
     found = hashes(str(killed))
     assert "clusters" in found

@@ -10,12 +10,16 @@ from conf.errors import SeedbedError
 @dataclass(frozen=True)
 class DemoConfig:
     output: str = "runs/demo"
-    downloads: str = "downloads/demo"  # the wheels, kept between runs
-    sources: str = "conf/curate/demo_sources.txt"  # pinned requirements with hashes
+    # the wheels, kept between runs
+    downloads: str = "downloads/demo"
+    # pinned requirements with hashes
+    sources: str = "conf/curate/demo_sources.txt"
     curate: str = "conf/curate/demo.yaml"
     pretrain: str = "conf/pretrain/demo.yaml"
-    pretrain_ranks: int = 4  # TP=2 x PP=2 over gloo
-    scorer_tokens: int = 128  # leading tokens that the language-model scorer reads
+    # TP=2 x PP=2 over gloo
+    pretrain_ranks: int = 4
+    # leading tokens that the language-model scorer reads
+    scorer_tokens: int = 128
     sft: str = "conf/rl/demo_sft.yaml"
     grpo: str = "conf/rl/demo_grpo.yaml"
     rl_ranks: int = 2

@@ -1,4 +1,7 @@
-"""Settings of pretraining. The released Seed-Coder-8B shape is conf/pretrain/seed_coder_8b.yaml; defaults here are a laptop's."""
+"""Settings of pretraining.
+
+The released Seed-Coder-8B shape is conf/pretrain/seed_coder_8b.yaml; defaults here are a laptop's.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +23,23 @@ class ModelConfig:
     heads: int = 6
     kv_heads: int = 2
     seq_length: int = 256
-    rope_base: int = 500_000  # Llama 3's base, which Seed-Coder's released configuration keeps
+    # Llama 3's base, which Seed-Coder's released configuration keeps
+    rope_base: int = 500_000
     norm_eps: float = 1e-5
-    tie_embeddings: bool = False  # Seed-Coder: untied (paper Sec 2.3)
-    init_std: float = 0.02  # GPT-2's; output projections are scaled by 1/sqrt(2 * layers) as in Megatron-LM
+    # Seed-Coder: untied (paper Sec 2.3)
+    tie_embeddings: bool = False
+    # GPT-2's; output projections are scaled by 1/sqrt(2 * layers) as in Megatron-LM
+    init_std: float = 0.02
 
     def parameters(self, vocab_size: int) -> int:
         """Weights without the vocabulary's padding; each embedding counts."""
         attention = 2 * self.hidden * self.hidden * (self.heads + self.kv_heads) // self.heads
         layer = attention + 3 * self.hidden * self.ffn + 2 * self.hidden
-        return self.layers * layer + self.hidden + vocab_size * self.hidden * (1 if self.tie_embeddings else 2)
+        return (
+            self.layers * layer
+            + self.hidden
+            + vocab_size * self.hidden * (1 if self.tie_embeddings else 2)
+        )
 
     def check(self) -> None:
         if self.hidden % self.heads:
@@ -51,20 +61,33 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ParallelConfig:
-    """How one model is spread over processes. Data parallelism is what remains: world / (tp * pp * cp)."""
+    """How one model is spread over processes.
 
-    tp: int = 1  # tensor parallel: every matrix cut over tp processes
-    pp: int = 1  # pipeline parallel: layers cut into pp stages
+    Data parallelism is what remains: world / (tp * pp * cp).
+    """
+
+    # tensor parallel: every matrix cut over tp processes
+    tp: int = 1
+    # pipeline parallel: layers cut into pp stages
+    pp: int = 1
     vpp: int = (
-        1  # chunks of layers each stage holds: above 1 the pipeline is interleaved and its bubble vpp times smaller
+        # chunks of layers each stage holds: above 1 the pipeline is interleaved and its bubble vpp
+        # times smaller
+        1
     )
-    cp: int = 1  # context parallel: every sequence cut over cp processes
-    sequence_parallel: bool = False  # norms and residuals cut along the sequence over the tp processes
-    distributed_optimizer: bool = False  # Adam's state cut over the data-parallel processes
+    # context parallel: every sequence cut over cp processes
+    cp: int = 1
+    # norms and residuals cut along the sequence over the tp processes
+    sequence_parallel: bool = False
+    # Adam's state cut over the data-parallel processes
+    distributed_optimizer: bool = False
     overlap: bool = (
-        False  # gradients reduced during the backward pass; distributed weights gathered during the forward pass
+        # gradients reduced during the backward pass; distributed weights gathered during the
+        # forward pass
+        False
     )
-    recompute: str = "none"  # of activations in the backward pass: none | selective (attention) | full (whole layers)
+    # of activations in the backward pass: none | selective (attention) | full (whole layers)
+    recompute: str = "none"
 
     def sequence_multiple(self) -> int:
         """What every sequence length must divide by."""
@@ -73,7 +96,9 @@ class ParallelConfig:
     def describe(self, dp: int) -> str:
         """In words, what is 1 or off left out: tp 2 x pp 2 x dp 1, sequence parallel"""
         sizes = {"tp": self.tp, "pp": self.pp, "vpp": self.vpp, "cp": self.cp}
-        cut = " x ".join([f"{name} {size}" for name, size in sizes.items() if size > 1] + [f"dp {dp}"])
+        cut = " x ".join(
+            [f"{name} {size}" for name, size in sizes.items() if size > 1] + [f"dp {dp}"]
+        )
         marks = {
             "sequence parallel": self.sequence_parallel,
             "distributed optimizer": self.distributed_optimizer,
@@ -83,7 +108,10 @@ class ParallelConfig:
         return ", ".join([cut, *(mark for mark, on in marks.items() if on)])
 
     def check(self, model: ModelConfig) -> None:
-        """Every divisibility rule that does not need the number of processes. Raises SeedbedError with the arithmetic."""
+        """Every divisibility rule that does not need the number of processes.
+
+        Raises SeedbedError with the arithmetic.
+        """
         if min(self.tp, self.pp, self.vpp, self.cp) < 1:
             raise SeedbedError(
                 f"parallel sizes must be at least 1: tp={self.tp}, pp={self.pp}, vpp={self.vpp}, cp={self.cp}",
@@ -100,8 +128,14 @@ class ParallelConfig:
                 "set parallel.tp above 1 or parallel.sequence_parallel=false",
             )
         if self.recompute not in ("none", "selective", "full"):
-            raise SeedbedError(f"parallel.recompute={self.recompute!r} is unknown", "use none, selective or full")
-        stages = ("parallel.pp * parallel.vpp", self.pp * self.vpp) if self.vpp > 1 else ("parallel.pp", self.pp)
+            raise SeedbedError(
+                f"parallel.recompute={self.recompute!r} is unknown", "use none, selective or full"
+            )
+        stages = (
+            ("parallel.pp * parallel.vpp", self.pp * self.vpp)
+            if self.vpp > 1
+            else ("parallel.pp", self.pp)
+        )
         rules = [
             ("model.layers", model.layers, *stages),
             ("model.heads", model.heads, "parallel.tp", self.tp),
@@ -110,7 +144,9 @@ class ParallelConfig:
         ]
         cuts = ["2 * parallel.cp"] * (self.cp > 1) + ["parallel.tp"] * self.sequence_parallel
         if cuts:
-            rules.append(("model.seq_length", model.seq_length, " * ".join(cuts), self.sequence_multiple()))
+            rules.append(
+                ("model.seq_length", model.seq_length, " * ".join(cuts), self.sequence_multiple())
+            )
         for name, value, divisor_name, divisor in rules:
             if value % divisor:
                 raise SeedbedError(
@@ -123,50 +159,68 @@ class ParallelConfig:
 class SourceConfig:
     """One source of a blend: the token folder of a curated run."""
 
-    name: str  # in metrics and lineage
-    tokens: str  # folder with manifest.json
-    weight: float = 1.0  # share of the samples, relative to the other sources
+    # in metrics and lineage
+    name: str
+    # folder with manifest.json
+    tokens: str
+    # share of the samples, relative to the other sources
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """What is read. The paper gives no mixture ratios (Sec 2.3)."""
 
-    blend: list[SourceConfig] = field(default_factory=list)  # empty: output/tokens alone
+    # empty: output/tokens alone
+    blend: list[SourceConfig] = field(default_factory=list)
     document_mask: bool = (
-        False  # no token attends to another document of its sequence (Llama 3, arXiv 2407.21783 Sec 3.2)
+        # no token attends to another document of its sequence (Llama 3, arXiv 2407.21783 Sec 3.2)
+        False
     )
 
     def check(self) -> None:
         names = [source.name for source in self.blend]
         if len(set(names)) < len(names) or not all(names):
-            raise SeedbedError(f"data.blend names its sources {names}", "give every source a name of its own")
+            raise SeedbedError(
+                f"data.blend names its sources {names}", "give every source a name of its own"
+            )
         light = [source.name for source in self.blend if not source.weight > 0]
         if light:
             raise SeedbedError(
-                f"data.blend: the weight of {light[0]} must be above 0", "give it a weight, or take the source out"
+                f"data.blend: the weight of {light[0]} must be above 0",
+                "give it a weight, or take the source out",
             )
 
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """In sequences. The gradient of a step is the mean over the tokens of `total` sequences, whatever the layout."""
+    """In sequences.
 
-    micro: int = 4  # one forward pass
-    total: int = 16  # one optimizer step, over all data-parallel processes
+    The gradient of a step is the mean over the tokens of `total` sequences, whatever the layout.
+    """
+
+    # one forward pass
+    micro: int = 4
+    # one optimizer step, over all data-parallel processes
+    total: int = 16
 
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """AdamW with gradient clipping. The paper gives only the learning rates (Sec 2.3); the rest is Llama's usual setting."""
+    """AdamW with gradient clipping.
+
+    The paper gives only the learning rates (Sec 2.3); the rest is Llama's usual setting.
+    """
 
     lr: float = 3e-4
     min_lr: float = 3e-5
     beta1: float = 0.9
     beta2: float = 0.95
     eps: float = 1e-8
-    weight_decay: float = 0.1  # not on norms
-    clip_grad: float = 1.0  # global norm
+    # not on norms
+    weight_decay: float = 0.1
+    # global norm
+    clip_grad: float = 1.0
 
     def check(self) -> None:
         if not 0 <= self.min_lr <= self.lr:
@@ -178,12 +232,17 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Warm-up, stable, decay (WSD, MiniCPM arXiv 2404.06395 Sec 4). Decay is 1 - sqrt (Hägele et al., arXiv 2405.18392 Sec 4)."""
+    """Warm-up, stable, decay (WSD, MiniCPM arXiv 2404.06395 Sec 4).
+
+    Decay is 1 - sqrt (Hägele et al., arXiv 2405.18392 Sec 4).
+    """
 
     steps: int = 300
     warmup_steps: int = 20
-    decay_steps: int = 60  # the last ones; 0 keeps the rate constant after warm-up
-    shape: str = "1-sqrt"  # or "linear"
+    # the last ones; 0 keeps the rate constant after warm-up
+    decay_steps: int = 60
+    # or "linear"
+    shape: str = "1-sqrt"
 
     def check(self) -> None:
         if self.shape not in ("1-sqrt", "linear"):
@@ -199,20 +258,30 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class GuardConfig:
-    """What becomes of a bad step: stop the run, skip its batch, or rewind to the last checkpoint and skip all batches since."""
+    """What becomes of a bad step: stop the run, skip its batch, or rewind to the last checkpoint
+    and skip all batches since.
+    """
 
-    not_finite: str = "stop"  # loss or gradient: stop | skip | rewind
+    # loss or gradient: stop | skip | rewind
+    not_finite: str = "stop"
     spike: str = (
-        "rewind"  # a loss above mean + spike_deviations * standard deviation of the window: stop | skip | rewind
+        # a loss above mean + spike_deviations * standard deviation of the window: stop | skip |
+        # rewind
+        "rewind"
     )
-    spike_deviations: float = 0.0  # 0: no loss is a spike
-    window: int = 64  # steps
-    tries: int = 3  # refused steps in a row before the run stops
+    # 0: no loss is a spike
+    spike_deviations: float = 0.0
+    # steps
+    window: int = 64
+    # refused steps in a row before the run stops
+    tries: int = 3
 
     def check(self) -> None:
         for name in ("not_finite", "spike"):
             if getattr(self, name) not in ("stop", "skip", "rewind"):
-                raise SeedbedError(f"guard.{name}={getattr(self, name)!r} is unknown", "use stop, skip or rewind")
+                raise SeedbedError(
+                    f"guard.{name}={getattr(self, name)!r} is unknown", "use stop, skip or rewind"
+                )
         if self.window < 2 or self.tries < 1 or self.spike_deviations < 0:
             raise SeedbedError(
                 f"guard.window={self.window}, guard.tries={self.tries}, guard.spike_deviations={self.spike_deviations}",
@@ -222,14 +291,23 @@ class GuardConfig:
 
 @dataclass(frozen=True)
 class Fp8Config:
-    """FP8 in the linear layers of the transformer layers. Recipes and defaults are Transformer Engine's (common/recipe, 2.20)."""
+    """FP8 in the linear layers of the transformer layers.
 
-    format: str = "none"  # none | e4m3 | hybrid: e5m2 for gradients
-    recipe: str = "delayed"  # delayed | tensorwise | blockwise | mxfp8 (Blackwell only)
-    emulate: bool = False  # the recipe's rounding in fp32 arithmetic on any device: a study of its numerics, not fast
-    history: int = 1024  # steps whose largest amax scales a delayed recipe
-    bf16_ends: int = 0  # so many first and last layers stay in bf16
-    guard_every: int = 0  # steps between comparisons of each layer's gradient with bf16's; 0 = never
+    Recipes and defaults are Transformer Engine's (common/recipe, 2.20).
+    """
+
+    # none | e4m3 | hybrid: e5m2 for gradients
+    format: str = "none"
+    # delayed | tensorwise | blockwise | mxfp8 (Blackwell only)
+    recipe: str = "delayed"
+    # the recipe's rounding in fp32 arithmetic on any device: a study of its numerics, not fast
+    emulate: bool = False
+    # steps whose largest amax scales a delayed recipe
+    history: int = 1024
+    # so many first and last layers stay in bf16
+    bf16_ends: int = 0
+    # steps between comparisons of each layer's gradient with bf16's; 0 = never
+    guard_every: int = 0
 
     @property
     def on(self) -> bool:
@@ -240,7 +318,10 @@ class Fp8Config:
         if self.format not in ("none", "e4m3", "hybrid"):
             raise SeedbedError(f"fp8.format={self.format!r} is unknown", "use none, e4m3 or hybrid")
         if self.recipe not in ("delayed", "tensorwise", "blockwise", "mxfp8"):
-            raise SeedbedError(f"fp8.recipe={self.recipe!r} is unknown", "use delayed, tensorwise, blockwise or mxfp8")
+            raise SeedbedError(
+                f"fp8.recipe={self.recipe!r} is unknown",
+                "use delayed, tensorwise, blockwise or mxfp8",
+            )
         if self.history < 1 or self.guard_every < 0 or self.bf16_ends < 0:
             raise SeedbedError(
                 f"fp8.history={self.history} must be at least 1, fp8.guard_every={self.guard_every} and "
@@ -250,12 +331,14 @@ class Fp8Config:
         if not self.on:
             if self.emulate or self.guard_every:
                 raise SeedbedError(
-                    "fp8.emulate and fp8.guard_every mean nothing with fp8.format=none", "set fp8.format=hybrid"
+                    "fp8.emulate and fp8.guard_every mean nothing with fp8.format=none",
+                    "set fp8.format=hybrid",
                 )
             return
         if dtype != "bf16":
             raise SeedbedError(
-                f"fp8.format={self.format} needs bf16 around the matrix products: dtype={dtype}", "set dtype=bf16"
+                f"fp8.format={self.format} needs bf16 around the matrix products: dtype={dtype}",
+                "set dtype=bf16",
             )
         if 2 * self.bf16_ends >= model.layers:
             raise SeedbedError(
@@ -272,45 +355,70 @@ class Fp8Config:
 
 @dataclass(frozen=True)
 class ScorerConfig:
-    """A regression head on output/hf. Labels to [0, 1], squared error and one epoch: paper Sec 2.2.1; the rest is ours."""
+    """A regression head on output/hf.
 
-    name: str = "language_model"  # written to output/scorers/<name>
-    base: str = ""  # Llama folder under the head; "" = output/hf
-    oracle: str = "seedbed-labels-v1"  # whose labels to learn
-    max_tokens: int = 256  # leading tokens of a file
-    epochs: int = 1  # 0 = the model stays frozen, the ridge head is all that learns
+    Labels to [0, 1], squared error and one epoch: paper Sec 2.2.1; the rest is ours.
+    """
+
+    # written to output/scorers/<name>
+    name: str = "language_model"
+    # Llama folder under the head; "" = output/hf
+    base: str = ""
+    # whose labels to learn
+    oracle: str = "seedbed-labels-v1"
+    # leading tokens of a file
+    max_tokens: int = 256
+    # 0 = the model stays frozen, the ridge head is all that learns
+    epochs: int = 1
     batch: int = 16
     lr: float = 3e-4
-    ridge: float = 10.0  # the head starts from ridge regression on the model's last hidden states
-    holdout: float = 0.2  # share of the repositories that measure the error
+    # the head starts from ridge regression on the model's last hidden states
+    ridge: float = 10.0
+    # share of the repositories that measure the error
+    holdout: float = 0.2
 
 
 @dataclass(frozen=True)
 class PretrainConfig:
-    output: str = "runs/demo"  # reads output/tokens; writes output/pretrain and output/hf
+    # reads output/tokens; writes output/pretrain and output/hf
+    output: str = "runs/demo"
     model: ModelConfig = field(default_factory=ModelConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    dtype: str = "fp32"  # or bf16: bf16 weights and arithmetic, fp32 master weights, gradients and Adam state
+    # or bf16: bf16 weights and arithmetic, fp32 master weights, gradients and Adam state
+    dtype: str = "fp32"
     fp8: Fp8Config = field(default_factory=Fp8Config)
-    parent: str = ""  # a checkpoint folder: a new run begins with its weights and Adam state (stages.py sets it)
+    # a checkpoint folder: a new run begins with its weights and Adam state (stages.py sets it)
+    parent: str = ""
     seed: int = 1
-    verify_shards: bool = True  # hash every shard at the start (about 1 GB/s); off for sets where that takes too long
-    eval_every: int = 50  # steps; 0 = never
-    eval_batches: int = 4  # of batch.total sequences from the val split
-    save_every: int = 100  # steps; the last step is always saved
-    keep: int = 2  # checkpoints on disk
-    verify_checkpoints: bool = True  # hash their files at saving and loading, as with verify_shards
-    async_save: bool = False  # a forked process writes while training goes on
+    # hash every shard at the start (about 1 GB/s); off for sets where that takes too long
+    verify_shards: bool = True
+    # steps; 0 = never
+    eval_every: int = 50
+    # of batch.total sequences from the val split
+    eval_batches: int = 4
+    # steps; the last step is always saved
+    save_every: int = 100
+    # checkpoints on disk
+    keep: int = 2
+    # hash their files at saving and loading, as with verify_shards
+    verify_checkpoints: bool = True
+    # a forked process writes while training goes on
+    async_save: bool = False
     guard: GuardConfig = field(default_factory=GuardConfig)
-    log_every: int = 1  # steps
-    straggler_every: int = 100  # steps between reports on slow processes; 0 = never
-    tracker: str = "none"  # or tensorboard | mlflow, beside metrics.jsonl
-    profile_step: int = 0  # this step under torch's profiler: pretrain/trace-N.json of every process; 0 = none
-    samples: bool = True  # greedy completions of a few prompts before the first and after the last step
+    # steps
+    log_every: int = 1
+    # steps between reports on slow processes; 0 = never
+    straggler_every: int = 100
+    # or tensorboard | mlflow, beside metrics.jsonl
+    tracker: str = "none"
+    # this step under torch's profiler: pretrain/trace-N.json of every process; 0 = none
+    profile_step: int = 0
+    # greedy completions of a few prompts before the first and after the last step
+    samples: bool = True
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
 
     def check(self) -> None:
@@ -321,7 +429,9 @@ class PretrainConfig:
         self.schedule.check()
         self.guard.check()
         if self.tracker not in ("none", "tensorboard", "mlflow"):
-            raise SeedbedError(f"tracker={self.tracker!r} is unknown", "use none, tensorboard or mlflow")
+            raise SeedbedError(
+                f"tracker={self.tracker!r} is unknown", "use none, tensorboard or mlflow"
+            )
         if self.dtype not in ("fp32", "bf16"):
             raise SeedbedError(f"dtype={self.dtype!r} is unknown", "use fp32 or bf16")
         self.fp8.check(self.model, self.dtype)
@@ -338,7 +448,10 @@ class PretrainConfig:
 
 
 def check_world(parallel: ParallelConfig, batch: BatchConfig | None, world: int) -> int:
-    """The data-parallel size that `world` processes give. Raises SeedbedError with the arithmetic when they do not divide."""
+    """The data-parallel size that `world` processes give.
+
+    Raises SeedbedError with the arithmetic when they do not divide.
+    """
     model_size = parallel.tp * parallel.pp * parallel.cp
     product = f"tp * pp * cp = {parallel.tp} * {parallel.pp} * {parallel.cp} = {model_size}"
     if world % model_size:

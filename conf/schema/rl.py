@@ -1,4 +1,7 @@
-"""Settings of post-training. Paper sections are those of the Seed-Coder report (arXiv 2506.03524)."""
+"""Settings of post-training.
+
+Paper sections are those of the Seed-Coder report (arXiv 2506.03524).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, Sched
 
 @dataclass(frozen=True)
 class ProblemConfig:
-    """The generated problems (rl/problems/toy_functions.py): how many of each, and from which seed. No held-out function is trained on."""
+    """The generated problems (rl/problems/toy_functions.py): how many of each, and from which seed.
+    No held-out function is trained on.
+    """
 
     train: int = 400
     heldout: int = 96
@@ -28,51 +33,74 @@ class SandboxConfig:
 class EngineConfig:
     """vLLM, in a process of its own beside training process 0, or a server that `rl.serve` started."""
 
-    url: str = ""  # http://HOST:PORT of the server, whose own settings then hold for what follows; empty = a process of this run
+    # http://HOST:PORT of the server, whose own settings then hold for what follows; empty = a
+    # process of this run
+    url: str = ""
     # How a server gets new weights: from a folder that both see, or over NCCL from GPU to GPU.
     transfer: str = "safetensors"
-    patience_s: int = 600  # how long a server may not answer, be it gone or starting again, before the run gives up
+    # how long a server may not answer, be it gone or starting again, before the run gives up
+    patience_s: int = 600
 
-    dtype: str = "float32"  # bfloat16 is emulated, and slower, on processors without AVX512-BF16 or AMX
+    # bfloat16 is emulated, and slower, on processors without AVX512-BF16 or AMX
+    dtype: str = "float32"
     kv_cache_gb: int = 1
-    max_sequences: int = 256  # decoded together
-    threads: int = 1  # two on two busy cores are several times slower
+    # decoded together
+    max_sequences: int = 256
+    # two on two busy cores are several times slower
+    threads: int = 1
 
     def check(self) -> None:
         """Rules that span fields; each failure shows its arithmetic."""
         if self.dtype not in ("float32", "bfloat16"):
             raise SeedbedError(f"engine.dtype={self.dtype!r} is unknown", "use float32 or bfloat16")
         if self.transfer not in ("safetensors", "nccl"):
-            raise SeedbedError(f"engine.transfer={self.transfer!r} is unknown", "use safetensors or nccl")
+            raise SeedbedError(
+                f"engine.transfer={self.transfer!r} is unknown", "use safetensors or nccl"
+            )
         positive("engine.patience_s", self.patience_s)
 
 
 @dataclass(frozen=True)
 class SftConfig:
-    output: str = "runs/demo"  # reads output/hf; writes output/rl/problems_*.jsonl and output/rl/sft
-    base: str = ""  # HF folder to start from; empty = output/hf
+    # reads output/hf; writes output/rl/problems_*.jsonl and output/rl/sft
+    output: str = "runs/demo"
+    # HF folder to start from; empty = output/hf
+    base: str = ""
     problems: ProblemConfig = field(default_factory=ProblemConfig)
-    train_problems: str = ""  # .jsonl whose `code` is the demonstration; empty = generated
-    heldout_problems: str = ""  # likewise
-    demonstrations: int = 300  # reference solutions trained on; the paper's warm-up is deliberately small (Sec 3.2)
-    max_length: int = 128  # tokens of prompt and response; longer demonstrations are refused
+    # .jsonl whose `code` is the demonstration; empty = generated
+    train_problems: str = ""
+    # likewise
+    heldout_problems: str = ""
+    # reference solutions trained on; the paper's warm-up is deliberately small (Sec 3.2)
+    demonstrations: int = 300
+    # tokens of prompt and response; longer demonstrations are refused
+    max_length: int = 128
     pack_length: int = (
-        0  # several demonstrations a row of at most so many tokens, each blind to the others (Sec 3.1); 0 = one a row
+        # several demonstrations a row of at most so many tokens, each blind to the others (Sec
+        # 3.1); 0 = one a row
+        0
     )
-    # Demonstrations are drawn in proportion to difficulty ** this (the report favours harder ones, Sec 3.1, and gives no rule);
-    # 0 = each once a pass. `difficulty`, above 0, is a field of the problems.
+    # Demonstrations are drawn in proportion to difficulty ** this (the report favours harder ones,
+    # Sec 3.1, and gives no rule); 0 = each once a pass. `difficulty`, above 0, is a field of the
+    # problems.
     favour_harder: float = 0.0
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=16))
-    # Paper: 2e-5 for 8B (Sec 3.2). A model of a few million parameters, trained for minutes, needs a pretraining rate.
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=2e-3, min_lr=2e-4, weight_decay=0.0))
+    # Paper: 2e-5 for 8B (Sec 3.2). A model of a few million parameters, trained for minutes, needs
+    # a pretraining rate.
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(lr=2e-3, min_lr=2e-4, weight_decay=0.0)
+    )
     schedule: ScheduleConfig = field(
-        default_factory=lambda: ScheduleConfig(steps=110, warmup_steps=10, decay_steps=20, shape="linear")
+        default_factory=lambda: ScheduleConfig(
+            steps=110, warmup_steps=10, decay_steps=20, shape="linear"
+        )
     )
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     dtype: str = "fp32"
     seed: int = 1
-    save_every: int = 1000  # steps; the last step is always saved
+    # steps; the last step is always saved
+    save_every: int = 1000
     keep: int = 1
 
     def check(self) -> None:
@@ -93,7 +121,9 @@ class SftConfig:
                 "raise pack_length to a few times max_length",
             )
         if self.favour_harder < 0:
-            raise SeedbedError(f"favour_harder={self.favour_harder} would favour the easier", "use 0 or more")
+            raise SeedbedError(
+                f"favour_harder={self.favour_harder} would favour the easier", "use 0 or more"
+            )
         if not self.train_problems and not 0 < self.demonstrations <= self.problems.train:
             raise SeedbedError(
                 f"demonstrations={self.demonstrations} must lie between 1 and problems.train={self.problems.train}: "
@@ -105,29 +135,47 @@ class SftConfig:
 
 @dataclass(frozen=True)
 class DpoConfig:
-    output: str = "runs/demo"  # reads output/rl/sft/hf and output/rl/problems_train.jsonl; writes output/rl/dpo
-    base: str = ""  # HF folder to start from, and the reference; empty = output/rl/sft/hf
-    train_problems: str = ""  # .jsonl; empty = output/rl/problems_train.jsonl
-    problems: int = 0  # the first so many of them; 0 = all
-    samples: int = 16  # a problem. Paper: hundreds (Sec 3.1)
-    prompts: int = 32  # problems sampled and judged at a time: what a kill can cost
-    pairs_per_problem: int = 4  # not in the paper, which ends at about 20,000 pairs (Sec 3.1)
-    temperature: float = 1.0  # not in the paper; samples of a problem must differ
-    max_prompt: int = 96  # tokens
-    max_response: int = 32  # tokens
-    beta: float = 0.1  # not in the paper: DPO's own (arXiv 2305.18290 App. B)
+    # reads output/rl/sft/hf and output/rl/problems_train.jsonl; writes output/rl/dpo
+    output: str = "runs/demo"
+    # HF folder to start from, and the reference; empty = output/rl/sft/hf
+    base: str = ""
+    # .jsonl; empty = output/rl/problems_train.jsonl
+    train_problems: str = ""
+    # the first so many of them; 0 = all
+    problems: int = 0
+    # a problem. Paper: hundreds (Sec 3.1)
+    samples: int = 16
+    # problems sampled and judged at a time: what a kill can cost
+    prompts: int = 32
+    # not in the paper, which ends at about 20,000 pairs (Sec 3.1)
+    pairs_per_problem: int = 4
+    # not in the paper; samples of a problem must differ
+    temperature: float = 1.0
+    # tokens
+    max_prompt: int = 96
+    # tokens
+    max_response: int = 32
+    # not in the paper: DPO's own (arXiv 2305.18290 App. B)
+    beta: float = 0.1
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
-    batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=32))  # pairs
-    # Not in the paper: DPO's 1e-6 (arXiv 2305.18290 App. B) is for billions of parameters. 1e-4 ruins the demo's (docs/log.md).
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=3e-5, min_lr=1e-6, weight_decay=0.0))
+    # pairs
+    batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=32))
+    # Not in the paper: DPO's 1e-6 (arXiv 2305.18290 App. B) is for billions of parameters. 1e-4
+    # ruins the demo's (docs/log.md).
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(lr=3e-5, min_lr=1e-6, weight_decay=0.0)
+    )
     schedule: ScheduleConfig = field(
-        default_factory=lambda: ScheduleConfig(steps=40, warmup_steps=4, decay_steps=10, shape="linear")
+        default_factory=lambda: ScheduleConfig(
+            steps=40, warmup_steps=4, decay_steps=10, shape="linear"
+        )
     )
     engine: EngineConfig = field(default_factory=EngineConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     dtype: str = "fp32"
     seed: int = 1
-    save_every: int = 1000  # steps; the last step is always saved
+    # steps; the last step is always saved
+    save_every: int = 1000
     keep: int = 1
 
     @property
@@ -151,7 +199,8 @@ class DpoConfig:
             positive(name, getattr(self, name))
         if self.samples < 2:
             raise SeedbedError(
-                f"samples={self.samples}: a pair is two samples of one problem", "set samples to 16 or more"
+                f"samples={self.samples}: a pair is two samples of one problem",
+                "set samples to 16 or more",
             )
         if self.parallel.cp != 1:
             raise SeedbedError(
@@ -160,7 +209,8 @@ class DpoConfig:
             )
         if self.beta <= 0:
             raise SeedbedError(
-                f"beta={self.beta} must be above 0: it scales the preference, and 0 prefers nothing", "use 0.1"
+                f"beta={self.beta} must be above 0: it scales the preference, and 0 prefers nothing",
+                "use 0.1",
             )
 
 
@@ -175,43 +225,69 @@ class RolloutStage:
 
 @dataclass(frozen=True)
 class GrpoConfig:
-    output: str = "runs/demo"  # reads output/rl/sft/hf and output/rl/problems_*.jsonl; writes output/rl/grpo
-    base: str = ""  # HF folder to start from; empty = output/rl/sft/hf
-    train_problems: str = ""  # .jsonl in MBPP's form; empty = output/rl/problems_train.jsonl
-    heldout_problems: str = ""  # likewise; empty = output/rl/problems_heldout.jsonl
+    # reads output/rl/sft/hf and output/rl/problems_*.jsonl; writes output/rl/grpo
+    output: str = "runs/demo"
+    # HF folder to start from; empty = output/rl/sft/hf
+    base: str = ""
+    # .jsonl in MBPP's form; empty = output/rl/problems_train.jsonl
+    train_problems: str = ""
+    # likewise; empty = output/rl/problems_heldout.jsonl
+    heldout_problems: str = ""
     steps: int = 20
-    prompts: int = 32  # a step. Paper: batch 128 (Sec 3.2)
-    samples: int = 8  # a prompt: the group. Paper: 16, then 32 (Sec 3.2)
-    temperature: float = 0.6  # Sec 3.2
-    max_prompt: int = 96  # tokens
-    max_response: int = 32  # tokens
-    # What comes before the stage that samples and max_response describe, out of `steps`. Paper: 90 steps of 16 samples at 16K,
-    # then 160 of 32 at 32K (Sec 3.2).
+    # a step. Paper: batch 128 (Sec 3.2)
+    prompts: int = 32
+    # a prompt: the group. Paper: 16, then 32 (Sec 3.2)
+    samples: int = 8
+    # Sec 3.2
+    temperature: float = 0.6
+    # tokens
+    max_prompt: int = 96
+    # tokens
+    max_response: int = 32
+    # What comes before the stage that samples and max_response describe, out of `steps`. Paper: 90
+    # steps of 16 samples at 16K, then 160 of 32 at 32K (Sec 3.2).
     earlier_stages: list[RolloutStage] = field(default_factory=list)
-    rollout_lag: int = 0  # 1: rollouts are drawn while the step before them trains, from weights one step behind
-    max_importance: float = 2.0  # with a lag: cap of a token's importance weight (TIS; not in the paper)
-    clip_low: float = 0.2  # not in the paper: DAPO's (arXiv 2503.14476)
-    clip_high: float = 0.28  # Sec 3.2
-    max_correct: float = 0.875  # groups with a larger share correct are dropped (Sec 3.2)
-    drop_malformed_only: bool = True  # drop groups of correct answers and format errors alone (Sec 3.2)
-    mask_overlong: bool = True  # samples cut off by max_response do not train (Sec 3.2)
-    micro_batch: int = 16  # sequences in one forward pass
+    # 1: rollouts are drawn while the step before them trains, from weights one step behind
+    rollout_lag: int = 0
+    # with a lag: cap of a token's importance weight (TIS; not in the paper)
+    max_importance: float = 2.0
+    # not in the paper: DAPO's (arXiv 2503.14476)
+    clip_low: float = 0.2
+    # Sec 3.2
+    clip_high: float = 0.28
+    # groups with a larger share correct are dropped (Sec 3.2)
+    max_correct: float = 0.875
+    # drop groups of correct answers and format errors alone (Sec 3.2)
+    drop_malformed_only: bool = True
+    # samples cut off by max_response do not train (Sec 3.2)
+    mask_overlong: bool = True
+    # sequences in one forward pass
+    micro_batch: int = 16
     eval_every: int = (
-        0  # steps between held-out evaluations; before the first and after the last step there is always one
+        # steps between held-out evaluations; before the first and after the last step there is
+        # always one
+        0
     )
-    eval_samples: int = 4  # a held-out problem, at `temperature`
+    # a held-out problem, at `temperature`
+    eval_samples: int = 4
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
-    # Paper: initial rate 1e-6 for 8B (Sec 3.2), which would not move a model of a few million parameters in 20 steps.
-    optim: OptimConfig = field(default_factory=lambda: OptimConfig(lr=3e-4, min_lr=3e-4, weight_decay=0.0))
+    # Paper: initial rate 1e-6 for 8B (Sec 3.2), which would not move a model of a few million
+    # parameters in 20 steps.
+    optim: OptimConfig = field(
+        default_factory=lambda: OptimConfig(lr=3e-4, min_lr=3e-4, weight_decay=0.0)
+    )
     warmup_steps: int = 2
     engine: EngineConfig = field(default_factory=EngineConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     logprob_limit: float = (
-        1e-3  # largest |engine - trainer| log-probability of a token after a weight sync; bf16 needs about 0.1
+        # largest |engine - trainer| log-probability of a token after a weight sync; bf16 needs
+        # about 0.1
+        1e-3
     )
     dtype: str = "fp32"
     seed: int = 1
-    save_every: int = 10  # steps; the last step is always saved
+    # steps; the last step is always saved
+    save_every: int = 10
     keep: int = 2
 
     @property
@@ -260,7 +336,14 @@ class GrpoConfig:
                 f"max_importance={self.max_importance} must be at least 1, the weight of a token that is on policy",
                 "use 2",
             )
-        for name in ("steps", "prompts", "micro_batch", "max_prompt", "max_response", "eval_samples"):
+        for name in (
+            "steps",
+            "prompts",
+            "micro_batch",
+            "max_prompt",
+            "max_response",
+            "eval_samples",
+        ):
             positive(name, getattr(self, name))
         fewest = min(stage.samples for stage in self.plan)
         if fewest < 2:

@@ -1,7 +1,9 @@
-"""The scales of a delayed FP8 recipe in a checkpoint: plain tensors, the same in every layout, emulated or Transformer Engine's.
+"""The scales of a delayed FP8 recipe in a checkpoint: plain tensors, the same in every layout,
+emulated or Transformer Engine's.
 
-Transformer Engine itself would put them into the model's state as pickled bytes, which it then refuses to load (and rightly:
-a pickle runs code). Its other recipes, like the emulated ones, have nothing to keep.
+Transformer Engine itself would put them into the model's state as pickled bytes, which it then
+refuses to load (and rightly: a pickle runs code). Its other recipes, like the emulated ones, have
+nothing to keep.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ from conf.schema.pretrain import Fp8Config
 from megatron_train.fp8.linear import Fp8Linear
 from megatron_train.model.gpt import unwrap
 
-PICKLED = "_extra_state"  # how the names of Transformer Engine's own entries end
+# how the names of Transformer Engine's own entries end
+PICKLED = "_extra_state"
 
 
 def kept(fp8: Fp8Config) -> str:
-    """What a checkpoint of this recipe keeps, in words that must be equal to be loaded; empty for nothing."""
+    """What a checkpoint of this recipe keeps, in words that must be equal to be loaded; empty for
+    nothing.
+    """
     if not fp8.on or fp8.recipe != "delayed":
         return ""
     return f"{fp8.history} steps, {'emulated' if fp8.emulate else 'Transformer Engine'}"
@@ -29,7 +34,11 @@ def kept(fp8: Fp8Config) -> str:
 
 def sharded(chunks: list[torch.nn.Module], layers: int) -> dict[str, ShardedTensor]:
     """One global tensor [layers, ...] for each kind of state and linear layer, cut by layer."""
-    replica = (0, parallel_state.get_tensor_model_parallel_rank(), parallel_state.get_data_parallel_rank(True))
+    replica = (
+        0,
+        parallel_state.get_tensor_model_parallel_rank(),
+        parallel_state.get_data_parallel_rank(True),
+    )
     return {
         f"{number}.{name}": ShardedTensor.from_rank_offsets(
             f"fp8.{name}", tensor.clone()[None], (0, number, layers), replica_id=replica
@@ -48,17 +57,22 @@ def load(chunks: list[torch.nn.Module], loaded: dict[str, torch.Tensor]) -> None
 
 
 def prepare(chunks: list[torch.nn.Module], config: Any) -> None:
-    """Let Transformer Engine make the tensors that it would make in the first step, so that `load` finds them."""
+    """Let Transformer Engine make the tensors that it would make in the first step, so that `load`
+    finds them.
+    """
     for _, _, module in _linears(chunks):
         if not isinstance(module, Fp8Linear):
             recipe = fp8_utils.get_fp8_recipe(config)
-            module.fp8_meta["num_gemms"] = 1  # set in the forward pass otherwise; ours are single products
+            # set in the forward pass otherwise; ours are single products
+            module.fp8_meta["num_gemms"] = 1
             module.fp8_meta["recipe"] = recipe
             module.init_fp8_meta_tensors(recipe)
 
 
 def _linears(chunks: list[torch.nn.Module]) -> Iterator[tuple[int, str, Any]]:
-    """(layer, name in it, its Fp8Linear or Transformer Engine module) of every linear layer that has FP8 state."""
+    """(layer, name in it, its Fp8Linear or Transformer Engine module) of every linear layer that
+    has FP8 state.
+    """
     for chunk in chunks:
         for layer in unwrap(chunk).decoder.layers:
             for name, module in layer.named_modules():

@@ -1,9 +1,11 @@
-"""Between megatron-core and Hugging Face's LlamaForCausalLM, in any layout: `load_weights` in, `export` out.
+"""Between megatron-core and Hugging Face's LlamaForCausalLM, in any layout: `load_weights` in,
+`export` out.
 
     python -m megatron_train.checkpoint.hf --config conf/pretrain/demo.yaml output=DIR     # newest checkpoint in DIR/pretrain -> DIR/hf
 
-Both are a renaming on top of `weights.scatter` and `weights.gather`, one tensor at a time. The attention matrix of megatron-core
-holds, for each key/value group in turn, the group's query heads, its key head and its value head.
+Both are a renaming on top of `weights.scatter` and `weights.gather`, one tensor at a time. The
+attention matrix of megatron-core holds, for each key/value group in turn, the group's query heads,
+its key head and its value head.
 """
 
 from __future__ import annotations
@@ -28,21 +30,27 @@ from megatron_train.parallel import processes
 from megatron_train.training.step import TrainState, build
 from seedbed.folders import copy_tokenizer, fresh_partial, replace_folder
 
-SHARD_BYTES = 4 << 30  # of one .safetensors file, below which a model is one file
+# of one .safetensors file, below which a model is one file
+SHARD_BYTES = 4 << 30
 
 
 def model_config(folder: Path, seq_length: int | None = None) -> tuple[ModelConfig, int]:
-    """(our model fields, vocabulary size) of a LlamaForCausalLM folder. Raises SeedbedError for another architecture."""
+    """(our model fields, vocabulary size) of a LlamaForCausalLM folder.
+
+    Raises SeedbedError for another architecture.
+    """
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise SeedbedError(
-            f"{folder} holds no config.json", "give a folder that LlamaForCausalLM.save_pretrained or our export wrote"
+            f"{folder} holds no config.json",
+            "give a folder that LlamaForCausalLM.save_pretrained or our export wrote",
         )
     config = json.loads(path.read_text())
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     head = config["hidden_size"] // config["num_attention_heads"]
     unsupported = [
-        f"architectures={config.get('architectures')}" * (config.get("architectures") != ["LlamaForCausalLM"]),
+        f"architectures={config.get('architectures')}"
+        * (config.get("architectures") != ["LlamaForCausalLM"]),
         f"hidden_act={config.get('hidden_act')}" * (config.get("hidden_act", "silu") != "silu"),
         "attention_bias=true" * bool(config.get("attention_bias")),
         "mlp_bias=true" * bool(config.get("mlp_bias")),
@@ -70,7 +78,9 @@ def model_config(folder: Path, seq_length: int | None = None) -> tuple[ModelConf
 
 
 def load_weights(state: TrainState, folder: Path) -> None:
-    """Hugging Face safetensors -> the live weights and the optimizer's master weights; each process reads what it needs."""
+    """Hugging Face safetensors -> the live weights and the optimizer's master weights; each process
+    reads what it needs.
+    """
     found, vocab_size = model_config(folder, state.model.seq_length)
     if (found, vocab_size) != (state.model, state.vocab_size):
         raise SeedbedError(
@@ -83,8 +93,10 @@ def load_weights(state: TrainState, folder: Path) -> None:
 
 
 def tensors(state: TrainState) -> Iterator[tuple[str, torch.Tensor]]:
-    """(name, tensor on the CPU) of every tensor of the live weights under Hugging Face's names, one at a time, on process 0; the
-    others take part and yield nothing. Collective; the same order every time."""
+    """(name, tensor on the CPU) of every tensor of the live weights under Hugging Face's names, one
+    at a time, on process 0; the others take part and yield nothing. Collective; the same order
+    every time.
+    """
     for name, full in weights.gather(state.chunks):
         yield from _to_hf(name, full, state.model, state.vocab_size)
 
@@ -102,9 +114,11 @@ def export(
     tokenizer: Path | None = None,
     watch: Callable[[str, torch.Tensor], None] = lambda name, tensor: None,
 ) -> None:
-    """The live weights as a LlamaForCausalLM folder with the files of `tokenizer` (a folder). Collective; process 0 writes.
+    """The live weights as a LlamaForCausalLM folder with the files of `tokenizer` (a folder).
+    Collective; process 0 writes.
 
-    The folder appears, or is replaced, whole: a reader never sees half of it. `watch` is shown each tensor on process 0.
+    The folder appears, or is replaced, whole: a reader never sees half of it. `watch` is shown each
+    tensor on process 0.
     """
     folder = Path(folder)
     pairs = tensors(state)
@@ -119,7 +133,8 @@ def export(
         )
         replace_folder(partial, folder)
     else:
-        for _ in pairs:  # take part in the gathering
+        # take part in the gathering
+        for _ in pairs:
             pass
     processes.barrier()
 
@@ -167,7 +182,8 @@ def _hf_config(state: TrainState) -> dict[str, Any]:
         "mlp_bias": False,
         "max_position_embeddings": model.seq_length,
         "rms_norm_eps": model.norm_eps,
-        "rope_theta": float(model.rope_base),  # read by transformers 4 and llama.cpp; 5 reads rope_parameters
+        # read by transformers 4 and llama.cpp; 5 reads rope_parameters
+        "rope_theta": float(model.rope_base),
         "rope_parameters": {"rope_type": "default", "rope_theta": float(model.rope_base)},
         "tie_word_embeddings": model.tie_embeddings,
         "initializer_range": model.init_std,
@@ -176,17 +192,23 @@ def _hf_config(state: TrainState) -> dict[str, Any]:
 
 
 def _special_ids(tokenizer: Path | None, folder: Path) -> dict[str, int | None]:
-    """Copy the tokenizer's files into `folder`; ids of its bos, eos and pad tokens, None where it names none."""
+    """Copy the tokenizer's files into `folder`; ids of its bos, eos and pad tokens, None where it
+    names none.
+    """
     ids: dict[str, int | None] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     if tokenizer is None:
         return ids
     tokenizer = Path(tokenizer)
     if not (tokenizer / "tokenizer.json").is_file():
         raise SeedbedError(
-            f"{tokenizer} holds no tokenizer.json", "give the tokenizer's folder, such as DIR/tokens/tokenizer"
+            f"{tokenizer} holds no tokenizer.json",
+            "give the tokenizer's folder, such as DIR/tokens/tokenizer",
         )
     copy_tokenizer(tokenizer, folder)
-    by_content = {t["content"]: t["id"] for t in json.loads((tokenizer / "tokenizer.json").read_text())["added_tokens"]}
+    by_content = {
+        t["content"]: t["id"]
+        for t in json.loads((tokenizer / "tokenizer.json").read_text())["added_tokens"]
+    }
     config_path = tokenizer / "tokenizer_config.json"
     config = json.loads(config_path.read_text()) if config_path.is_file() else {}
     for role in ("bos", "eos", "pad"):
@@ -196,7 +218,9 @@ def _special_ids(tokenizer: Path | None, folder: Path) -> dict[str, int | None]:
     return ids
 
 
-def _to_hf(name: str, full: torch.Tensor, model: ModelConfig, vocab_size: int) -> Iterator[tuple[str, torch.Tensor]]:
+def _to_hf(
+    name: str, full: torch.Tensor, model: ModelConfig, vocab_size: int
+) -> Iterator[tuple[str, torch.Tensor]]:
     """One megatron tensor -> its Hugging Face tensors."""
     simple = {
         weights.EMBEDDING: "model.embed_tokens.weight",
@@ -209,7 +233,11 @@ def _to_hf(name: str, full: torch.Tensor, model: ModelConfig, vocab_size: int) -
     _, _, layer, rest = name.split(".", 3)
     prefix = f"model.layers.{layer}."
     if rest == "self_attention.linear_qkv.weight":
-        groups, per_group, head = model.kv_heads, model.heads // model.kv_heads, model.hidden // model.heads
+        groups, per_group, head = (
+            model.kv_heads,
+            model.heads // model.kv_heads,
+            model.hidden // model.heads,
+        )
         qkv = full.view(groups, per_group + 2, head, model.hidden)
         yield prefix + "self_attn.q_proj.weight", qkv[:, :per_group].reshape(-1, model.hidden)
         yield prefix + "self_attn.k_proj.weight", qkv[:, per_group].reshape(-1, model.hidden)
@@ -225,17 +253,24 @@ def _from_hf(name: str, shape: torch.Size, model: ModelConfig, read: _Reader) ->
     """One megatron tensor <- its Hugging Face tensors; rows of the padded vocabulary are zeros."""
     if name in (weights.EMBEDDING, weights.HEAD):
         rows = read("model.embed_tokens.weight" if name == weights.EMBEDDING else "lm_head.weight")
-        return torch.cat([rows, rows.new_zeros(padded_vocab(rows.size(0)) - rows.size(0), rows.size(1))])
+        return torch.cat(
+            [rows, rows.new_zeros(padded_vocab(rows.size(0)) - rows.size(0), rows.size(1))]
+        )
     if name == "decoder.final_layernorm.weight":
         return read("model.norm.weight")
     _, _, layer, rest = name.split(".", 3)
     prefix = f"model.layers.{layer}."
     if rest == "self_attention.linear_qkv.weight":
         groups, head = model.kv_heads, model.hidden // model.heads
-        parts = [read(f"{prefix}self_attn.{p}_proj.weight").view(groups, -1, head, model.hidden) for p in "qkv"]
+        parts = [
+            read(f"{prefix}self_attn.{p}_proj.weight").view(groups, -1, head, model.hidden)
+            for p in "qkv"
+        ]
         return torch.cat(parts, dim=1).view(shape)
     if rest == "mlp.linear_fc1.weight":
-        return torch.cat([read(prefix + "mlp.gate_proj.weight"), read(prefix + "mlp.up_proj.weight")])
+        return torch.cat(
+            [read(prefix + "mlp.gate_proj.weight"), read(prefix + "mlp.up_proj.weight")]
+        )
     return read(prefix + _LAYER_NAMES[rest])
 
 
@@ -261,7 +296,8 @@ class _Reader:
                 self.files = dict.fromkeys(opened.keys(), single.name)
         else:
             raise SeedbedError(
-                f"{folder} holds no model.safetensors", "export the model again, in the safetensors format"
+                f"{folder} holds no model.safetensors",
+                "export the model again, in the safetensors format",
             )
 
     def __enter__(self) -> _Reader:
@@ -273,7 +309,9 @@ class _Reader:
 
     def __call__(self, name: str) -> torch.Tensor:
         if name not in self.files:
-            raise SeedbedError(f"{self.folder} has no tensor {name}", "the export is incomplete: make it again")
+            raise SeedbedError(
+                f"{self.folder} has no tensor {name}", "the export is incomplete: make it again"
+            )
         file = self.files[name]
         if file not in self.opened:
             self.opened[file] = safe_open(self.folder / file, framework="pt")
@@ -281,7 +319,9 @@ class _Reader:
 
 
 def _write_safetensors(folder: Path, tensors: Iterator[tuple[str, torch.Tensor]]) -> None:
-    """One file, or numbered files with an index once SHARD_BYTES is passed; at most one file's tensors are in memory."""
+    """One file, or numbered files with an index once SHARD_BYTES is passed; at most one file's
+    tensors are in memory.
+    """
     shards: list[Path] = []
     names: dict[str, int] = {}
     total = pending_bytes = 0
@@ -299,7 +339,8 @@ def _write_safetensors(folder: Path, tensors: Iterator[tuple[str, torch.Tensor]]
         size = tensor.numel() * tensor.element_size()
         if pending and pending_bytes + size > SHARD_BYTES:
             flush()
-        pending[name] = tensor.contiguous().clone()  # slices share storage, which safetensors refuses
+        # slices share storage, which safetensors refuses
+        pending[name] = tensor.contiguous().clone()
         names[name] = len(shards)
         pending_bytes += size
         total += size
@@ -310,8 +351,13 @@ def _write_safetensors(folder: Path, tensors: Iterator[tuple[str, torch.Tensor]]
     final = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
     for path, target in zip(shards, final, strict=True):
         path.rename(folder / target)
-    index = {"metadata": {"total_size": total}, "weight_map": {name: final[i] for name, i in names.items()}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+    index = {
+        "metadata": {"total_size": total},
+        "weight_map": {name: final[i] for name, i in names.items()},
+    }
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps(index, indent=2, sort_keys=True) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 root/step_00000100/        megatron-core's torch_dist shards and manifest.json (step, seed, architecture, caller's extra)
 root/latest                the name of the newest complete one, replaced atomically
 
-A save writes into step_N.partial and renames it when every process is done; only then does `latest` move, and only then are
-old ones deleted. Generators are seeded from (seed, step), so no generator state is stored: parallel.seed_step.
+A save writes into step_N.partial and renames it when every process is done; only then does `latest`
+move, and only then are old ones deleted. Generators are seeded from (seed, step), so no generator
+state is stored: parallel.seed_step.
 """
 
 from __future__ import annotations
@@ -41,33 +42,39 @@ from seedbed.processes import die_with_parent
 # It announces at every synchronous save that its asynchronous one is deprecated.
 logging.getLogger("megatron.core.dist_checkpointing.strategies.torch").setLevel(logging.ERROR)
 
-# torch, megatron-core and the file system each have their own family of errors, and torch's is not even an Exception.
+# torch, megatron-core and the file system each have their own family of errors, and torch's is not
+# even an Exception.
 _FAULTS = (Exception, CheckpointException)
 
-# Optimizer state that loads in every layout, and unprefixed keys (megatron-core distrib_optimizer.py).
+# Optimizer state that loads in every layout, and unprefixed keys (megatron-core
+# distrib_optimizer.py).
 _METADATA = {"distrib_optim_sharding_type": "fully_reshardable", "chained_optim_avoid_prefix": True}
 
 
 class Writer:
-    """Saves under one root, and keeps the newest `keep`; `background` leaves the writing to a forked process, and `hashes`
-    records every file's SHA-256, which `load` then checks: torch's own reader does not see a flipped bit.
+    """Saves under one root, and keeps the newest `keep`; `background` leaves the writing to a
+    forked process, and `hashes` records every file's SHA-256, which `load` then checks: torch's own
+    reader does not see a flipped bit.
 
-    All methods are collective. The state is copied, or on a CPU forked, before `save` returns: training may go on at once.
+    All methods are collective. The state is copied, or on a CPU forked, before `save` returns:
+    training may go on at once.
     """
 
     def __init__(self, root: Path, keep: int, background: bool = False, hashes: bool = True):
         self.root, self.keep, self.hashes = root, keep, hashes
         self._queue = AsyncCallsQueue() if background else None
-        # Where the writers leave their results; megatron-core would spawn a process a rank for it that imports the whole program
-        # (seconds, 0.8 GB) and outlives a killed trainer.
+        # Where the writers leave their results; megatron-core would spawn a process a rank for it
+        # that imports the whole program (seconds, 0.8 GB) and outlives a killed trainer.
         filesystem_async._results_queue = _shared_queue() if background else queue.Queue()
         self._publish: Callable[[], None] | None = None
 
     def save(self, state: TrainState, extra: dict[str, Any]) -> Path:
-        """Write root/step_N, N = state.step; a save under way is finished first. `extra` is JSON that `load` gives back.
+        """Write root/step_N, N = state.step; a save under way is finished first. `extra` is JSON
+        that `load` gives back.
 
-        Does nothing when step_N is already the latest, so a complete checkpoint is never taken away to be written again. Raises
-        SeedbedError where there is no room or a write fails; the earlier checkpoints are then as they were.
+        Does nothing when step_N is already the latest, so a complete checkpoint is never taken away
+        to be written again. Raises SeedbedError where there is no room or a write fails; the
+        earlier checkpoints are then as they were.
         """
         self.finish()
         final = self.root / f"step_{state.step:08d}"
@@ -78,7 +85,12 @@ class Writer:
         manifest = _manifest(state, extra)
         with self._failures_named(partial):
             request = dist_checkpointing.save(
-                _sharded(state, loading=False, weights_only=False, history=bool(fp8_scales.kept(state.fp8))),
+                _sharded(
+                    state,
+                    loading=False,
+                    weights_only=False,
+                    history=bool(fp8_scales.kept(state.fp8)),
+                ),
                 str(partial),
                 async_sharded_save=self._queue is not None,
                 async_strategy="mcore",
@@ -147,7 +159,8 @@ def _make_room(root: Path, partial: Path, needed: int) -> None:
 
 def _publish(root: Path, partial: Path, final: Path, manifest: dict[str, Any], keep: int) -> None:
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    shutil.rmtree(final, ignore_errors=True)  # left over where `latest` was set back by hand
+    # left over where `latest` was set back by hand
+    shutil.rmtree(final, ignore_errors=True)
     os.rename(partial, final)
     _replace(root / "latest", final.name + "\n")
     for old in sorted(root.glob("step_*[0-9]"))[:-keep]:
@@ -163,7 +176,9 @@ def _bytes(state: TrainState) -> int:
 def _first_words(error: BaseException) -> str:
     """What failed, in one line: megatron-core wraps the errors of all processes."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "Error" in line or "No space" in line or "too large" in line]
+    telling = [
+        line for line in lines if "Error" in line or "No space" in line or "too large" in line
+    ]
     return f"{type(error).__name__}: {(telling or lines or [''])[-1][:300]}"
 
 
@@ -175,7 +190,8 @@ def latest(root: Path) -> Path | None:
     folder = root / pointer.read_text().strip()
     if not (folder / "manifest.json").is_file():
         raise SeedbedError(
-            f"{pointer} names {folder.name}, which is not there", f"write the name of a step_* folder into {pointer}"
+            f"{pointer} names {folder.name}, which is not there",
+            f"write the name of a step_* folder into {pointer}",
         )
     return folder
 
@@ -185,15 +201,21 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     folder = Path(folder)
     found = folder if (folder / "manifest.json").is_file() else latest(folder)
     if found is None:
-        raise SeedbedError(f"{folder} holds no checkpoint", "train first, or give the folder that holds `latest`")
+        raise SeedbedError(
+            f"{folder} holds no checkpoint", "train first, or give the folder that holds `latest`"
+        )
     return {**json.loads((found / "manifest.json").read_text()), "folder": str(found)}
 
 
-def load(state: TrainState, folder: Path, weights_only: bool = False, begin: bool = False) -> dict[str, Any]:
-    """Fill `state` from one checkpoint folder, or the newest under a root, whatever layout wrote it. Returns its manifest.
+def load(
+    state: TrainState, folder: Path, weights_only: bool = False, begin: bool = False
+) -> dict[str, Any]:
+    """Fill `state` from one checkpoint folder, or the newest under a root, whatever layout wrote
+    it. Returns its manifest.
 
-    With `begin` a new run starts from it, at step 0 and perhaps with another RoPE base. Raises SeedbedError for another
-    architecture, or an optimizer state of the other kind (distributed or not).
+    With `begin` a new run starts from it, at step 0 and perhaps with another RoPE base. Raises
+    SeedbedError for another architecture, or an optimizer state of the other kind (distributed or
+    not).
     """
     manifest = read_manifest(folder)
     wanted = _manifest(state, {})
@@ -243,17 +265,22 @@ def _sharded(state: TrainState, loading: bool, weights_only: bool, history: bool
     out: dict[str, Any] = {}
     for i, chunk in enumerate(state.chunks):
         entries = unwrap(chunk).sharded_state_dict(metadata=_METADATA)
-        out[f"model{i}"] = {name: e for name, e in entries.items() if not name.endswith(fp8_scales.PICKLED)}
+        out[f"model{i}"] = {
+            name: e for name, e in entries.items() if not name.endswith(fp8_scales.PICKLED)
+        }
     if not weights_only:
-        out["optimizer"] = state.optimizer.sharded_state_dict(dict(out), is_loading=loading, metadata=_METADATA)
+        out["optimizer"] = state.optimizer.sharded_state_dict(
+            dict(out), is_loading=loading, metadata=_METADATA
+        )
         if history:
             out["fp8"] = fp8_scales.sharded(state.chunks, state.model.layers)
     return out
 
 
 def _has_our_history(state: TrainState, manifest: dict[str, Any]) -> bool:
-    """Whether to read FP8 scales. Not where the recipe keeps none, nor from a checkpoint of before FP8: then they start at 1,
-    as they do in a new run."""
+    """Whether to read FP8 scales. Not where the recipe keeps none, nor from a checkpoint of before
+    FP8: then they start at 1, as they do in a new run.
+    """
     ours, theirs = fp8_scales.kept(state.fp8), manifest["fp8_history"]
     if ours and theirs and ours != theirs:
         raise SeedbedError(
@@ -265,9 +292,11 @@ def _has_our_history(state: TrainState, manifest: dict[str, Any]) -> bool:
 
 def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
     architecture = dataclasses.asdict(state.model)
-    del architecture["seq_length"], architecture["init_std"]  # neither shapes a tensor
+    # neither shapes a tensor
+    del architecture["seq_length"], architecture["init_std"]
     return {
-        "version": 2,  # 1 named Adam's groups by their learning rate, which then could not change on resuming
+        # 1 named Adam's groups by their learning rate, which then could not change on resuming
+        "version": 2,
         "step": state.step,
         "seed": state.seed,
         "architecture": {**architecture, "vocab_size": state.vocab_size, "dtype": state.dtype},
@@ -294,7 +323,9 @@ def _refuse_differences(where: str, theirs: dict[str, Any], ours: dict[str, Any]
 
 
 def _shared_queue() -> Any:
-    """A queue that a forked writer can fill before it ends, in a process that is forked as well and dies with this one."""
+    """A queue that a forked writer can fill before it ends, in a process that is forked as well and
+    dies with this one.
+    """
     manager = SyncManager(ctx=multiprocessing.get_context("fork"))
     manager.start(initializer=_serve_to_the_end)
     return manager.Queue()
@@ -302,7 +333,8 @@ def _shared_queue() -> Any:
 
 def _serve_to_the_end() -> None:
     die_with_parent()
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # torchrun's, for the trainer: it saves, and needs the queue
+    # torchrun's, for the trainer: it saves, and needs the queue
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _replace(path: Path, text: str) -> None:

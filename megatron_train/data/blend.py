@@ -1,9 +1,10 @@
 """Token shards -> micro-batches, through megatron-core's GPTDataset and its C++ indices.
 
-Sample i of a split is a pure function of (shards, seed, sequence length, i): each pass over the split is a dataset of its own,
-shuffled by seed + pass. Several sources are blended by weight, sample by sample, each with passes of its own. So the order does
-not depend on how long the run is, a run can be extended, and the data cursor of a checkpoint is one number: the samples consumed.
-Indices are cached under a name that carries the shards' identity.
+Sample i of a split is a pure function of (shards, seed, sequence length, i): each pass over the
+split is a dataset of its own, shuffled by seed + pass. Several sources are blended by weight,
+sample by sample, each with passes of its own. So the order does
+not depend on how long the run is, a run can be extended, and the data cursor of a checkpoint is one
+number: the samples consumed. Indices are cached under a name that carries the shards' identity.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from megatron_train.training.step import Batch, LossFunction, language_model_los
 class _Ids:
     """What GPTDatasetConfig asks of a tokenizer.
 
-    pad is no id, for nothing here is padded, and GPTDataset masks and zeroes every token that equals it.
+    pad is no id, for nothing here is padded, and GPTDataset masks and zeroes every token that
+    equals it.
     """
 
     vocab_size: int
@@ -63,7 +65,10 @@ class Corpus:
         self.per_pass = len(self._pass(0))
 
     def ensure(self, start: int, count: int) -> None:
-        """Build the passes that samples [start, start + count) lie in. Collective: megatron-core builds on process 0 first."""
+        """Build the passes that samples [start, start + count) lie in.
+
+        Collective: megatron-core builds on process 0 first.
+        """
         for number in range(start // self.per_pass, (start + count - 1) // self.per_pass + 1):
             self._pass(number)
 
@@ -71,13 +76,18 @@ class Corpus:
         return self.passes[i // self.per_pass][i % self.per_pass]
 
     def _pass(self, number: int) -> Any:
-        """megatron-core's dataset of one pass: a GPTDataset, or a BlendedDataset over one GPTDataset a shard."""
+        """megatron-core's dataset of one pass: a GPTDataset, or a BlendedDataset over one
+        GPTDataset a shard.
+        """
         if number in self.passes:
             return self.passes[number]
         folder = (
-            self.cache / self.manifest.identity / f"{self.split}-pass{number:04d}-seq{self.seq_length}-seed{self.seed}"
+            self.cache
+            / self.manifest.identity
+            / f"{self.split}-pass{number:04d}-seq{self.seq_length}-seed{self.seed}"
         )
-        done = folder / "complete"  # megatron-core takes whatever files it finds for whole, a killed run's halves too
+        # megatron-core takes whatever files it finds for whole, a killed run's halves too
+        done = folder / "complete"
         if processes.is_main() and not done.is_file():
             shutil.rmtree(folder, ignore_errors=True)
         processes.barrier()
@@ -86,13 +96,17 @@ class Corpus:
             sequence_length=self.seq_length,
             blend_per_split=[(self.prefixes, None), None, None],
             path_to_cache=str(folder),
-            tokenizer=_Ids(self.manifest.vocab_size, self.manifest.eod, {"tokens": self.manifest.identity}),
+            tokenizer=_Ids(
+                self.manifest.vocab_size, self.manifest.eod, {"tokens": self.manifest.identity}
+            ),
             reset_position_ids=False,
             reset_attention_mask=False,
             eod_mask_loss=False,
             create_attention_mask=False,
         )
-        built = BlendedMegatronDatasetBuilder(GPTDataset, [None, None, None], lambda: True, config).build()[0]
+        built = BlendedMegatronDatasetBuilder(
+            GPTDataset, [None, None, None], lambda: True, config
+        ).build()[0]
         processes.barrier()
         if processes.is_main():
             done.touch()
@@ -107,10 +121,11 @@ _PERIOD = 1 << 16
 
 @dataclass
 class Blend:
-    """Several corpora mixed by weight, or one alone: sample i is a pure function of what they are, their weights and i.
+    """Several corpora mixed by weight, or one alone: sample i is a pure function of what they are,
+    their weights and i.
 
-    The order of sources is megatron-core's (its C++ build_blending_indices, which keeps every prefix as close to the weights as
-    whole samples can be), over _PERIOD samples and then again.
+    The order of sources is megatron-core's (its C++ build_blending_indices, which keeps every
+    prefix as close to the weights as whole samples can be), over _PERIOD samples and then again.
     """
 
     names: list[str]
@@ -121,28 +136,46 @@ class Blend:
         self.source = np.zeros(_PERIOD, dtype=np.int16)
         self.place = np.zeros(_PERIOD, dtype=np.int64)
         shares = [weight / sum(self.weights) for weight in self.weights]
-        helpers_cpp.build_blending_indices(self.source, self.place, shares, len(shares), _PERIOD, False)
+        helpers_cpp.build_blending_indices(
+            self.source, self.place, shares, len(shares), _PERIOD, False
+        )
         self.period_counts = np.bincount(self.source, minlength=len(shares))
 
     @property
     def identity(self) -> Any:
-        """What the order of samples depends on, as JSON: of one source its own identity, of several with names and weights."""
+        """What the order of samples depends on, as JSON: of one source its own identity, of several
+        with names and weights.
+        """
         found = [corpus.manifest.identity for corpus in self.corpora]
-        return found[0] if len(found) == 1 else [list(one) for one in zip(self.names, found, self.weights, strict=True)]
+        return (
+            found[0]
+            if len(found) == 1
+            else [list(one) for one in zip(self.names, found, self.weights, strict=True)]
+        )
 
     @property
     def tokens(self) -> int:
         """Distinct ones, of all sources."""
-        return sum(shard.tokens for corpus in self.corpora for shard in corpus.manifest.of(corpus.split))
+        return sum(
+            shard.tokens for corpus in self.corpora for shard in corpus.manifest.of(corpus.split)
+        )
 
     def passes(self, samples: int) -> str:
         """How often each source is read by `samples` samples, in words."""
         shares = [weight / sum(self.weights) for weight in self.weights]
-        read = [f"{samples * s / c.per_pass:.2f}" for s, c in zip(shares, self.corpora, strict=True)]
-        return read[0] if len(read) == 1 else ", ".join(f"{n} {r}" for n, r in zip(self.names, read, strict=True))
+        read = [
+            f"{samples * s / c.per_pass:.2f}" for s, c in zip(shares, self.corpora, strict=True)
+        ]
+        return (
+            read[0]
+            if len(read) == 1
+            else ", ".join(f"{n} {r}" for n, r in zip(self.names, read, strict=True))
+        )
 
     def weighted_mean(self, by_name: dict[str, float]) -> float:
-        return sum(w * by_name[name] for name, w in zip(self.names, self.weights, strict=True)) / sum(self.weights)
+        return sum(
+            w * by_name[name] for name, w in zip(self.names, self.weights, strict=True)
+        ) / sum(self.weights)
 
     def locate(self, i: int) -> tuple[int, int]:
         """(which corpus, which of its samples) sample i is."""
@@ -171,10 +204,14 @@ class Blend:
 
 @dataclass
 class Cursor:
-    """Where in the order of samples a run is: a function of its step, of what its parent read and of what rewinding left out."""
+    """Where in the order of samples a run is: a function of its step, of what its parent read and
+    of what rewinding left out.
+    """
 
-    batch: int  # samples a step
-    before: int = 0  # read by the runs that this one goes on with
+    # samples a step
+    batch: int
+    # read by the runs that this one goes on with
+    before: int = 0
     skipped: int = 0
 
     def first_sample(self, step: int) -> int:
@@ -183,26 +220,38 @@ class Cursor:
 
 
 def open_blend(sources: dict[str, Manifest], cfg: PretrainConfig, split: str, cache: Path) -> Blend:
-    """The blend of `sources` (some of tokens.read_sources) under cfg's weights, sequence length and seed."""
+    """The blend of `sources` (some of tokens.read_sources) under cfg's weights, sequence length and
+    seed.
+    """
     weights = {source.name: source.weight for source in cfg.data.blend}
-    corpora = [Corpus(manifest, split, cfg.model.seq_length, cfg.seed, cache) for manifest in sources.values()]
+    corpora = [
+        Corpus(manifest, split, cfg.model.seq_length, cfg.seed, cache)
+        for manifest in sources.values()
+    ]
     return Blend(list(sources), [weights.get(name, 1.0) for name in sources], corpora)
 
 
-def micro_batches(data: Blend, start: int, count: int, batch: BatchConfig, document_mask: bool = False) -> list[Batch]:
-    """This process's share of samples [start, start + count), which is the same set of samples in every layout.
+def micro_batches(
+    data: Blend, start: int, count: int, batch: BatchConfig, document_mask: bool = False
+) -> list[Batch]:
+    """This process's share of samples [start, start + count), which is the same set of samples in
+    every layout.
 
-    Each holds tokens, labels, loss_mask [b, s] and source [b]; with document_mask, document_ids [b, s] as well: a document's end
-    token is its last. count must divide by batch.micro * dp. Raises SeedbedError for an id outside the vocabulary, which the
-    vocabulary-parallel embedding would turn into zeros without a word.
+    Each holds tokens, labels, loss_mask [b, s] and source [b]; with document_mask, document_ids [b,
+    s] as well: a document's end token is its last. count must divide by batch.micro * dp. Raises
+    SeedbedError for an id outside the vocabulary, which the vocabulary-parallel embedding would
+    turn into zeros without a word.
     """
     data.ensure(start, count)
     dp, mine = processes.dp_size(), processes.dp_rank()
-    manifest = data.corpora[0].manifest  # read_sources made sure that all have one tokenizer
+    # read_sources made sure that all have one tokenizer
+    manifest = data.corpora[0].manifest
     out = []
     for first in range(start + mine * batch.micro, start + count, batch.micro * dp):
         sources, samples = zip(*(data[i] for i in range(first, first + batch.micro)), strict=True)
-        one = {key: torch.stack([s[key] for s in samples]) for key in ("tokens", "labels", "loss_mask")}
+        one = {
+            key: torch.stack([s[key] for s in samples]) for key in ("tokens", "labels", "loss_mask")
+        }
         largest = int(max(one["tokens"].max(), one["labels"].max()))
         if largest >= manifest.vocab_size:
             raise SeedbedError(
@@ -219,15 +268,21 @@ def micro_batches(data: Blend, start: int, count: int, batch: BatchConfig, docum
 
 
 def bytes_of_labels(batches: list[Batch], manifest: Manifest) -> float:
-    """Text bytes that the counted labels of these micro-batches stand for; special tokens stand for none."""
+    """Text bytes that the counted labels of these micro-batches stand for; special tokens stand for
+    none.
+    """
     lengths = torch.from_numpy(byte_lengths(manifest))
     return float(sum((lengths[batch["labels"]] * batch["loss_mask"]).sum() for batch in batches))
 
 
 def loss_by_source(names: list[str]) -> LossFunction:
-    """language_model_loss with metrics loss/NAME and share/NAME for every source: its part of the mean loss and of the tokens."""
+    """language_model_loss with metrics loss/NAME and share/NAME for every source: its part of the
+    mean loss and of the tokens.
+    """
 
-    def loss(logprobs: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    def loss(
+        logprobs: torch.Tensor, batch: Batch
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         total, count, sums = language_model_loss(logprobs, batch)
         mask = batch["loss_mask"].to(logprobs.dtype)
         for source, name in enumerate(names):
@@ -239,8 +294,16 @@ def loss_by_source(names: list[str]) -> LossFunction:
 
 
 def means_by_source(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
-    """StepResult.metrics of loss_by_source -> {source: {loss, share}}, for the sources that the step held."""
-    shares = {key.removeprefix("share/"): value for key, value in metrics.items() if key.startswith("share/")}
+    """StepResult.metrics of loss_by_source -> {source: {loss, share}}, for the sources that the
+    step held.
+    """
+    shares = {
+        key.removeprefix("share/"): value
+        for key, value in metrics.items()
+        if key.startswith("share/")
+    }
     return {
-        name: {"loss": metrics[f"loss/{name}"] / share, "share": share} for name, share in shares.items() if share > 0
+        name: {"loss": metrics[f"loss/{name}"] / share, "share": share}
+        for name, share in shares.items()
+        if share > 0
     }

@@ -1,4 +1,6 @@
-"""DIR/tokens/manifest.json: what the packer promises about the shards, and the checks that hold it to that."""
+"""DIR/tokens/manifest.json: what the packer promises about the shards, and the checks that hold it
+to that.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from conf.errors import SeedbedError
 from conf.schema.pretrain import DataConfig
 
 REPACK = "pack the tokens again: python -m spark_jobs run ... from=documents"
-# The header of a Megatron .idx file: magic, version, dtype code, sequences, documents (megatron-core indexed_dataset.py).
+# The header of a Megatron .idx file: magic, version, dtype code, sequences, documents
+# (megatron-core indexed_dataset.py).
 _IDX_HEADER = struct.Struct("<9sQBQQ")
 _IDX_MAGIC = b"MMIDIDX\x00\x00"
 _CHUNK = 1 << 24
@@ -22,8 +25,10 @@ _CHUNK = 1 << 24
 
 @dataclass(frozen=True)
 class Shard:
-    split: str  # train | val
-    prefix: Path  # without .bin / .idx
+    # train | val
+    split: str
+    # without .bin / .idx
+    prefix: Path
     tokens: int
     documents: int
     bin_bytes: int
@@ -34,29 +39,38 @@ class Shard:
 @dataclass(frozen=True)
 class Manifest:
     folder: Path
-    tokenizer: Path  # folder with tokenizer.json
+    # folder with tokenizer.json
+    tokenizer: Path
     tokenizer_sha256: str
     vocab_size: int
     eod: int
     dtype: str
     shards: list[Shard]
-    tables: dict[str, int]  # versions of the tables it was packed from
-    identity: str  # 16 hex digits over tokenizer and shard contents: what the model was trained on
+    # versions of the tables it was packed from
+    tables: dict[str, int]
+    # 16 hex digits over tokenizer and shard contents: what the model was trained on
+    identity: str
 
     def of(self, split: str) -> list[Shard]:
         return [shard for shard in self.shards if shard.split == split]
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of DIR/tokens, the tokenizer's hash checked. Raises SeedbedError where it is missing or does not match."""
+    """The manifest of DIR/tokens, the tokenizer's hash checked.
+
+    Raises SeedbedError where it is missing or does not match.
+    """
     path = folder / "manifest.json"
     if not path.is_file():
         raise SeedbedError(
-            f"{path} does not exist", "give output=DIR of a run whose tokens are packed, or pack them first"
+            f"{path} does not exist",
+            "give output=DIR of a run whose tokens are packed, or pack them first",
         )
     raw = json.loads(path.read_text())
     if raw.get("version") != 1:
-        raise SeedbedError(f"{path} has version {raw.get('version')}; this code reads version 1", REPACK)
+        raise SeedbedError(
+            f"{path} has version {raw.get('version')}; this code reads version 1", REPACK
+        )
     tokenizer = folder / raw["tokenizer"]["path"]
     file = tokenizer / "tokenizer.json"
     found = _sha256(file) if file.is_file() else "no file"
@@ -78,7 +92,10 @@ def read_manifest(folder: Path) -> Manifest:
         )
         for one in raw["shards"]
     ]
-    content = [raw["tokenizer"]["sha256"], *([s.split, s.prefix.name, s.bin_sha256, s.idx_sha256] for s in shards)]
+    content = [
+        raw["tokenizer"]["sha256"],
+        *([s.split, s.prefix.name, s.bin_sha256, s.idx_sha256] for s in shards),
+    ]
     return Manifest(
         folder=folder,
         tokenizer=tokenizer,
@@ -93,7 +110,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_sources(data: DataConfig, output: Path) -> dict[str, Manifest]:
-    """name -> manifest of every source of the blend, or of output/tokens alone. Raises SeedbedError where tokenizers differ."""
+    """name -> manifest of every source of the blend, or of output/tokens alone.
+
+    Raises SeedbedError where tokenizers differ.
+    """
     if not data.blend:
         return {"tokens": read_manifest(output / "tokens")}
     found = {source.name: read_manifest(Path(source.tokens)) for source in data.blend}
@@ -123,9 +143,11 @@ def byte_lengths(manifest: Manifest) -> np.ndarray:
 
 
 def verify_shards(manifest: Manifest, contents: bool) -> None:
-    """Every shard is there with the promised size; with `contents`, also its hashes and that every id lies in the vocabulary.
+    """Every shard is there with the promised size; with `contents`, also its hashes and that every
+    id lies in the vocabulary.
 
-    Raises SeedbedError naming the first shard that fails. `contents` reads everything once, at about 1 GB/s.
+    Raises SeedbedError naming the first shard that fails. `contents` reads everything once, at
+    about 1 GB/s.
     """
     for shard in manifest.shards:
         binary, index = shard.prefix.with_suffix(".bin"), shard.prefix.with_suffix(".idx")
@@ -134,7 +156,10 @@ def verify_shards(manifest: Manifest, contents: bool) -> None:
                 raise SeedbedError(f"token shard {file} is missing", REPACK)
         size = binary.stat().st_size
         if size != shard.bin_bytes:
-            raise SeedbedError(f"token shard {binary} has {size} bytes; the manifest says {shard.bin_bytes}", REPACK)
+            raise SeedbedError(
+                f"token shard {binary} has {size} bytes; the manifest says {shard.bin_bytes}",
+                REPACK,
+            )
         width = np.dtype(manifest.dtype).itemsize
         if size != shard.tokens * width:
             raise SeedbedError(
@@ -146,7 +171,9 @@ def verify_shards(manifest: Manifest, contents: bool) -> None:
             raise SeedbedError(f"{index} is not a Megatron index (or is cut short)", REPACK)
         sequences = _IDX_HEADER.unpack(header)[3]
         if sequences != shard.documents:
-            raise SeedbedError(f"{index} holds {sequences} documents; the manifest says {shard.documents}", REPACK)
+            raise SeedbedError(
+                f"{index} holds {sequences} documents; the manifest says {shard.documents}", REPACK
+            )
         if contents:
             _verify_contents(manifest, shard, binary, index)
 
@@ -160,7 +187,9 @@ def _verify_contents(manifest: Manifest, shard: Shard, binary: Path, index: Path
             digest.update(block)
             largest = max(largest, int(np.frombuffer(block, dtype=manifest.dtype).max()))
     if digest.hexdigest() != shard.bin_sha256:
-        raise SeedbedError(f"token shard {binary} differs from what the packer wrote (sha256)", REPACK)
+        raise SeedbedError(
+            f"token shard {binary} differs from what the packer wrote (sha256)", REPACK
+        )
     if largest >= manifest.vocab_size:
         raise SeedbedError(
             f"token shard {binary} holds id {largest}; the tokenizer's ids end at {manifest.vocab_size - 1}",

@@ -1,15 +1,16 @@
 """FP8 as arithmetic: tensors rounded to FP8 and back, and products of them. No modules, no state.
 
-A tensor core multiplies FP8 values exactly and adds in fp32, so rounding the operands and multiplying in fp32 gives what it
-gives, up to the order of the sums. Recipes and their scales follow Transformer Engine (common/recipe/__init__.py, 2.20):
+A tensor core multiplies FP8 values exactly and adds in fp32, so rounding the operands and
+multiplying in fp32 gives what it gives, up to the order of the sums. Recipes and their scales
+follow Transformer Engine (common/recipe/__init__.py, 2.20):
 
     tensorwise  one scale a tensor: largest / amax                                             (Float8CurrentScaling)
     delayed     the same from the amaxes of earlier steps, 1 before there are any              (DelayedScaling)
     blockwise   a power of two for each 128 values along the product's inner axis; weights 128 x 128   (Float8BlockScaling)
     mxfp8       a power of two for each 32 values along the inner axis                         (MXFP8BlockScaling, OCP MX v1.0)
 
-Block scales lie along the inner axis of each product, so forward and backward read differently rounded tensors, each rounded
-from the original.
+Block scales lie along the inner axis of each product, so forward and backward read differently
+rounded tensors, each rounded from the original.
 """
 
 from __future__ import annotations
@@ -32,12 +33,17 @@ PER_TENSOR = ("tensorwise", "delayed")
 
 def kind(fp8_format: str, role: Role) -> torch.dtype:
     """e4m3 throughout; hybrid takes e5m2, with more range and less precision, for gradients."""
-    return torch.float8_e5m2 if fp8_format == "hybrid" and role == "gradient" else torch.float8_e4m3fn
+    return (
+        torch.float8_e5m2 if fp8_format == "hybrid" and role == "gradient" else torch.float8_e4m3fn
+    )
 
 
 @dataclass(frozen=True)
 class Rounded:
-    """A matrix as FP8 holds it. values: fp32, exact, with scales of blocks undone; factor: fp32 scalar that undoes a tensor's."""
+    """A matrix as FP8 holds it.
+
+    values: fp32, exact, with scales of blocks undone; factor: fp32 scalar that undoes a tensor's.
+    """
 
     values: Tensor
     factor: Tensor
@@ -67,13 +73,16 @@ def round_per_tensor(x: Tensor, to: torch.dtype, scale: Tensor | None = None) ->
 
 
 def round_in_blocks(x: Tensor, to: torch.dtype, rows: int, columns: int) -> Rounded:
-    """x [m, k] with a power-of-two scale for each block of rows x columns; the last blocks may be smaller."""
+    """x [m, k] with a power-of-two scale for each block of rows x columns; the last blocks may be
+    smaller.
+    """
     m, k = x.shape
     x = torch.nn.functional.pad(x.float(), (0, -k % columns, 0, -m % rows))
     blocks = x.view(x.size(0) // rows, rows, x.size(1) // columns, columns)
     amax = blocks.abs().amax((1, 3), keepdim=True)
     quotient = per_tensor_scale(amax, to, torch.ones((), device=x.device))
-    scale = torch.ldexp(torch.ones_like(quotient), torch.frexp(quotient).exponent - 1)  # rounded down to a power of two
+    # rounded down to a power of two
+    scale = torch.ldexp(torch.ones_like(quotient), torch.frexp(quotient).exponent - 1)
     values = (_cast(blocks * scale, to) / scale).view_as(x)[:m, :k]
     return Rounded(values, torch.ones((), device=x.device))
 
@@ -81,12 +90,19 @@ def round_in_blocks(x: Tensor, to: torch.dtype, rows: int, columns: int) -> Roun
 def round_for_product(
     x: Tensor, role: Role, inner: int, recipe: str, fp8_format: str, scale: Tensor | None = None
 ) -> Rounded:
-    """x [m, k] as the operand of a product that sums over axis `inner`. scale: of a delayed recipe."""
+    """x [m, k] as the operand of a product that sums over axis `inner`.
+
+    scale: of a delayed recipe.
+    """
     to = kind(fp8_format, role)
     if recipe in PER_TENSOR:
         return round_per_tensor(x, to, scale)
     rows, columns = _BLOCKS[recipe][role]
-    return round_in_blocks(x, to, rows, columns) if inner == 1 else round_in_blocks(x.T, to, rows, columns).T
+    return (
+        round_in_blocks(x, to, rows, columns)
+        if inner == 1
+        else round_in_blocks(x.T, to, rows, columns).T
+    )
 
 
 def _cast(x: Tensor, to: torch.dtype) -> Tensor:

@@ -1,7 +1,8 @@
-"""FP8 and fused kernels: what megatron-core is told, and refusal of what it would ignore in silence.
+"""FP8 and fused kernels: what megatron-core is told, and refusal of what it would ignore in
+silence.
 
-megatron-core accepts `fp8=...` without Transformer Engine and then computes in bf16; and it takes any importable module named
-`apex` for NVIDIA's. Both are refused here, before a model is built.
+megatron-core accepts `fp8=...` without Transformer Engine and then computes in bf16; and it takes
+any importable module named `apex` for NVIDIA's. Both are refused here, before a model is built.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _CAPABILITY = {"delayed": (8, 9), "tensorwise": (8, 9), "blockwise": (9, 0), "mx
 
 
 def have_transformer_engine() -> bool:
-    """Transformer Engine can be imported without a GPU but not used: the device decides, then the package."""
+    """Transformer Engine can be imported without a GPU but not used: the device decides, then the
+    package.
+    """
     return torch.cuda.is_available() and importlib.util.find_spec("transformer_engine") is not None
 
 
@@ -30,7 +33,9 @@ def uses_transformer_engine(fp8: Fp8Config) -> bool:
 
 
 def megatron_fields(fp8: Fp8Config) -> dict[str, Any]:
-    """The fields of TransformerConfig that make Transformer Engine compute in FP8; none where it is off or emulated."""
+    """The fields of TransformerConfig that make Transformer Engine compute in FP8; none where it is
+    off or emulated.
+    """
     if not fp8.on or fp8.emulate:
         return {}
     return {
@@ -48,7 +53,10 @@ def refuse_unusable(fp8: Fp8Config) -> None:
     """Raises SeedbedError for FP8 that this process cannot compute, and for a foreign `apex`."""
     if fp8.on and not fp8.emulate:
         _refuse_without_hardware(fp8)
-    if importlib.util.find_spec("apex") is not None and importlib.util.find_spec("apex.optimizers") is None:
+    if (
+        importlib.util.find_spec("apex") is not None
+        and importlib.util.find_spec("apex.optimizers") is None
+    ):
         raise SeedbedError(
             "the package `apex` in this environment is not NVIDIA apex (it has no apex.optimizers), "
             "and megatron-core would take it for that",

@@ -1,8 +1,10 @@
-"""Greedy completions of a few prompts from an HF folder, kept beside the metrics: what the model writes before and after.
+"""Greedy completions of a few prompts from an HF folder, kept beside the metrics: what the model
+writes before and after.
 
     python -m megatron_train.metrics.completions --config conf/pretrain/demo.yaml output=DIR      # DIR/hf -> DIR/pretrain/samples.json
 
-samples.json: [{"step": N, "completions": [{"prompt": ..., "completion": ...}, ...]}, ...], one entry a step, in order of steps.
+samples.json: [{"step": N, "completions": [{"prompt": ..., "completion": ...}, ...]}, ...], one
+entry a step, in order of steps.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def complete(
     model_folder: Path, prompts: tuple[str, ...] = PROMPTS, new_tokens: int = NEW_TOKENS
 ) -> list[dict[str, str]]:
     """[{prompt, completion}] by greedy decoding with transformers on the CPU."""
-    from transformers import (  # slow to import, and only one process needs it
+    # slow to import, and only one process needs it
+    from transformers import (
         AutoModelForCausalLM,
         PreTrainedTokenizerFast,
     )
@@ -42,10 +45,16 @@ def complete(
         room = max(model.config.max_position_embeddings - ids.size(1), 0)
         with torch.no_grad():
             written = model.generate(
-                ids, attention_mask=torch.ones_like(ids), max_new_tokens=min(new_tokens, room), do_sample=False
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=min(new_tokens, room),
+                do_sample=False,
             )
         out.append(
-            {"prompt": prompt, "completion": tokenizer.decode(written[0, ids.size(1) :], skip_special_tokens=True)}
+            {
+                "prompt": prompt,
+                "completion": tokenizer.decode(written[0, ids.size(1) :], skip_special_tokens=True),
+            }
         )
     return out
 
@@ -53,9 +62,13 @@ def complete(
 def record(samples: Path, step: int, completions: list[dict[str, str]]) -> None:
     """Add, or replace, the completions of `step` in samples.json."""
     entries = json.loads(samples.read_text()) if samples.is_file() else []
-    entries = [entry for entry in entries if entry["step"] != step] + [{"step": step, "completions": completions}]
+    entries = [entry for entry in entries if entry["step"] != step] + [
+        {"step": step, "completions": completions}
+    ]
     samples.parent.mkdir(parents=True, exist_ok=True)
-    samples.write_text(json.dumps(sorted(entries, key=lambda entry: entry["step"]), indent=1) + "\n")
+    samples.write_text(
+        json.dumps(sorted(entries, key=lambda entry: entry["step"]), indent=1) + "\n"
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -67,7 +80,8 @@ def main(argv: list[str]) -> int:
     run = Path(cfg.output)
     if not (run / "hf" / "config.json").is_file():
         raise SeedbedError(
-            f"{run / 'hf'} holds no model", "pretrain first, or export with python -m megatron_train.checkpoint.hf"
+            f"{run / 'hf'} holds no model",
+            "pretrain first, or export with python -m megatron_train.checkpoint.hf",
         )
     completions = complete(run / "hf")
     record(run / "pretrain" / "samples.json", cfg.schedule.steps, completions)

@@ -1,4 +1,6 @@
-"""What a run says while it runs: a line and a row of metrics.jsonl a step, validation, trackers, and who is slow."""
+"""What a run says while it runs: a line and a row of metrics.jsonl a step, validation, trackers,
+and who is slow.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,37 @@ from megatron_train.data.blend import Blend, bytes_of_labels, means_by_source
 from megatron_train.metrics import metrics_file
 from megatron_train.metrics.trackers import open_tracker
 from megatron_train.parallel import costs, processes
-from megatron_train.training.step import BadStep, Batch, StepResult, TrainState, eval_loss, language_model_loss
+from megatron_train.training.step import (
+    BadStep,
+    Batch,
+    StepResult,
+    TrainState,
+    eval_loss,
+    language_model_loss,
+)
 
 
 class RunLog:
-    """Every process calls every method; process 0 writes. validation: micro-batches of every source's val split, or {}."""
+    """Every process calls every method; process 0 writes.
+
+    validation: micro-batches of every source's val split, or {}.
+    """
 
     def __init__(
-        self, cfg: PretrainConfig, out: Path, train: Blend, state: TrainState, validation: dict[str, list[Batch]]
+        self,
+        cfg: PretrainConfig,
+        out: Path,
+        train: Blend,
+        state: TrainState,
+        validation: dict[str, list[Batch]],
     ):
-        self._cfg, self._out, self._train, self._state, self._validation = cfg, out, train, state, validation
+        self._cfg, self._out, self._train, self._state, self._validation = (
+            cfg,
+            out,
+            train,
+            state,
+            validation,
+        )
         self._tracker = open_tracker(cfg.tracker, out, processes.is_main())
         self._flops = sum(costs.flops_per_token(cfg.model, state.vocab_size))
         self._batch_tokens = cfg.batch.total * cfg.model.seq_length
@@ -40,15 +63,26 @@ class RunLog:
         self._there = time.perf_counter()
 
     def step(
-        self, result: StepResult, lr: float, first_sample: int, cosines: dict[str, float] | None, evaluate: bool
+        self,
+        result: StepResult,
+        lr: float,
+        first_sample: int,
+        cosines: dict[str, float] | None,
+        evaluate: bool,
     ) -> None:
-        """A step has just been taken; cosines are the FP8 guard's. Collective where it evaluates or reports stragglers."""
+        """A step has just been taken; cosines are the FP8 guard's.
+
+        Collective where it evaluates or reports stragglers.
+        """
         ended = time.perf_counter()
         step, cfg = self._state.step, self._cfg
         val_losses = {}
         if evaluate:
             held = self._validation.items()
-            val_losses = {name: eval_loss(self._state, batches, language_model_loss).loss for name, batches in held}
+            val_losses = {
+                name: eval_loss(self._state, batches, language_model_loss).loss
+                for name, batches in held
+            }
         if self._state.reduction.exact:
             self._report_stragglers(self._state.reduction.began - self._there)
         if not processes.is_main():
@@ -75,15 +109,27 @@ class RunLog:
         self._write(row)
         if step % cfg.log_every == 0 or val_loss is not None:
             each = (time.perf_counter() - self._began) / (step - self._first)
-            print(metrics_file.line_of(row, cfg.schedule.steps, each * (cfg.schedule.steps - step)), flush=True)
+            print(
+                metrics_file.line_of(row, cfg.schedule.steps, each * (cfg.schedule.steps - step)),
+                flush=True,
+            )
 
     def refused(self, bad: BadStep, lr: float, first_sample: int) -> None:
         """The step was skipped: its number and its samples count, its update does not."""
         if processes.is_main():
             value = bad.value if math.isfinite(bad.value) else None
-            row = {"step": self._state.step, "loss": value, "val_loss": None, "lr": lr, "refused": bad.problem}
+            row = {
+                "step": self._state.step,
+                "loss": value,
+                "val_loss": None,
+                "lr": lr,
+                "refused": bad.problem,
+            }
             self._write({**row, "first_sample": first_sample})
-            print(f"step {self._state.step}/{self._cfg.schedule.steps}  SKIPPED: {bad.problem}", flush=True)
+            print(
+                f"step {self._state.step}/{self._cfg.schedule.steps}  SKIPPED: {bad.problem}",
+                flush=True,
+            )
 
     def rewound(self, bad: BadStep, at: int, skipped: int) -> None:
         """The run went back from step `at` to the state's step."""
@@ -104,9 +150,13 @@ class RunLog:
         self._tracker.log(row)
 
     def _bits_per_byte(self, losses: dict[str, float]) -> float:
-        """Of all sources' validation text, each token's loss over its bytes: comparable between tokenizers."""
+        """Of all sources' validation text, each token's loss over its bytes: comparable between
+        tokenizers.
+        """
         nats = size = 0.0
-        for (name, batches), corpus in zip(self._validation.items(), self._train.corpora, strict=True):
+        for (name, batches), corpus in zip(
+            self._validation.items(), self._train.corpora, strict=True
+        ):
             nats += losses[name] * float(sum(batch["loss_mask"].sum() for batch in batches))
             size += bytes_of_labels(batches, corpus.manifest)
         return nats / math.log(2) / size
@@ -117,7 +167,9 @@ class RunLog:
             return
         seconds, hosts = [one for one, _ in seen], [host for _, host in seen]
         with (self._out / "stragglers.jsonl").open("a") as file:
-            file.write(json.dumps({"step": self._state.step, "seconds": seconds, "hosts": hosts}) + "\n")
+            file.write(
+                json.dumps({"step": self._state.step, "seconds": seconds, "hosts": hosts}) + "\n"
+            )
         said = metrics_file.straggler_report(seconds, hosts)
         if said:
             print(said, flush=True)

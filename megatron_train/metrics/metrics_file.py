@@ -13,11 +13,14 @@ import torch
 
 from megatron_train.training.step import StepResult
 
-SLOW = 1.15  # times the median
+# times the median
+SLOW = 1.15
 
 
 def keep_up_to(path: Path, step: int) -> None:
-    """Drop the rows after `step`, which a resumed run writes again, and a last row that a kill cut short."""
+    """Drop the rows after `step`, which a resumed run writes again, and a last row that a kill cut
+    short.
+    """
     if not path.is_file():
         return
     kept = []
@@ -45,7 +48,9 @@ def append(path: Path, row: dict[str, Any]) -> None:
 
 def losses_before(path: Path, step: int, count: int) -> list[float]:
     """The losses of the last `count` accepted steps up to `step`."""
-    return [row["loss"] for row in rows(path) if row["step"] <= step and not row.get("refused")][-count:]
+    return [row["loss"] for row in rows(path) if row["step"] <= step and not row.get("refused")][
+        -count:
+    ]
 
 
 def row_of(
@@ -61,9 +66,11 @@ def row_of(
     flops_per_token: float,
     world: int,
 ) -> dict[str, Any]:
-    """step counts from 1; tokens are those of all steps so far; seconds are this step's, validation and saving apart, and wait
-    those of them that went by until its data was there. model_tflops is of one process, without recomputation; cosines are the
-    FP8 guard's, where it looked at this step."""
+    """step counts from 1; tokens are those of all steps so far; seconds are this step's, validation
+    and saving apart, and wait those of them that went by until its data was there. model_tflops is
+    of one process, without recomputation; cosines are the FP8 guard's, where it looked at this
+    step.
+    """
     return {
         "step": step,
         "loss": result.loss,
@@ -104,12 +111,19 @@ def line_of(row: dict[str, Any], steps: int, eta: float) -> str:
 def straggler_report(seconds: list[float], hosts: list[str]) -> str | None:
     """seconds each process took until its gradients were ready: who is slow, or None when none is.
 
-    Slow is more than SLOW times the median. Processes of one tensor- or pipeline-parallel group wait for each other, so a slow
-    one shows with its group.
+    Slow is more than SLOW times the median. Processes of one tensor- or pipeline-parallel group
+    wait for each other, so a slow one shows with its group.
     """
     middle = statistics.median(seconds)
-    slow = [(took / middle, rank) for rank, took in enumerate(seconds) if middle > 0 and took > SLOW * middle]
+    slow = [
+        (took / middle, rank)
+        for rank, took in enumerate(seconds)
+        if middle > 0 and took > SLOW * middle
+    ]
     if not slow:
         return None
-    worst = ", ".join(f"process {rank} on {hosts[rank]} {ratio:.2f}x" for ratio, rank in sorted(slow, reverse=True)[:4])
+    worst = ", ".join(
+        f"process {rank} on {hosts[rank]} {ratio:.2f}x"
+        for ratio, rank in sorted(slow, reverse=True)[:4]
+    )
     return f"slow: {worst} the median of {middle:.3f} s until gradients are ready ({len(slow)} of {len(seconds)} processes)"

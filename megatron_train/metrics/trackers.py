@@ -1,4 +1,6 @@
-"""Where metrics go beside metrics.jsonl: TensorBoard, MLflow or nowhere. One that is asked for must be there."""
+"""Where metrics go beside metrics.jsonl: TensorBoard, MLflow or nowhere. One that is asked for must
+be there.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Nothing:
 
 class TensorBoard:
     def __init__(self, folder: Path):
-        self._writer = _need("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder / "tensorboard"))
+        self._writer = _need("torch.utils.tensorboard", "tensorboard").SummaryWriter(
+            str(folder / "tensorboard")
+        )
 
     def log(self, row: dict[str, Any]) -> None:
         for name, value in numbers(row).items():
@@ -45,7 +49,8 @@ class MLflow:
         try:
             self._mlflow.set_experiment("seedbed")
             self._mlflow.start_run(run_name=str(folder))
-        except Exception as error:  # a server that is away or a store that is refused: every client raises its own kind
+        except Exception as error:
+            # a server that is away or a store that is refused: every client raises its own kind
             uri = self._mlflow.get_tracking_uri()
             raise SeedbedError(
                 f"MLflow cannot begin a run at {uri}: {error}",
@@ -63,7 +68,10 @@ KINDS = {"none": lambda folder: Nothing(), "tensorboard": TensorBoard, "mlflow":
 
 
 def open_tracker(kind: str, folder: Path, main: bool) -> Tracker:
-    """The tracker of this process. Raises SeedbedError where its package is missing, on the first process alone."""
+    """The tracker of this process.
+
+    Raises SeedbedError where its package is missing, on the first process alone.
+    """
     return KINDS[kind](folder) if main else Nothing()
 
 

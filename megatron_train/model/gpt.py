@@ -1,8 +1,9 @@
 """Our few model fields -> megatron-core's TransformerConfig and GPTModel.
 
-With CUDA and Transformer Engine the layers are Transformer Engine's; everywhere else megatron-core's own linear layers
-with torch's scaled-dot-product attention and RMSNorm (the shipped local attention is slower, and the shipped torch norm
-refuses sequence parallelism). Both keep the same checkpoint keys. Dropout is 0 throughout, as in Llama.
+With CUDA and Transformer Engine the layers are Transformer Engine's; everywhere else
+megatron-core's own linear layers with torch's scaled-dot-product attention and RMSNorm (the shipped
+local attention is slower, and the shipped torch norm refuses sequence parallelism). Both keep the
+same checkpoint keys. Dropout is 0 throughout, as in Llama.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from megatron.core.models.gpt.gpt_layer_specs import (
 )
 from megatron.core.transformer.module import Float16Module
 from megatron.core.transformer.spec_utils import ModuleSpec
-from megatron.core.transformer.transformer_block import TransformerBlockSubmodules, get_num_layers_to_build
+from megatron.core.transformer.transformer_block import (
+    TransformerBlockSubmodules,
+    get_num_layers_to_build,
+)
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from conf.errors import SeedbedError
@@ -32,9 +36,9 @@ from megatron_train.fp8 import support as fp8_support
 from megatron_train.model.packed_sequences import borders
 from megatron_train.parallel import context_parallel, processes
 
-# Megatron-LM's --make-vocab-size-divisible-by: the embedding's rows are padded to this, so that every tp up to 128 that is
-# a power of two cuts them evenly. The padding does not depend on tp, so a checkpoint has one shape in every layout, and
-# padded logits never reach the softmax.
+# Megatron-LM's --make-vocab-size-divisible-by: the embedding's rows are padded to this, so that
+# every tp up to 128 that is a power of two cuts them evenly. The padding does not depend on tp, so
+# a checkpoint has one shape in every layout, and padded logits never reach the softmax.
 VOCAB_MULTIPLE = 128
 TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -43,8 +47,13 @@ def padded_vocab(vocab_size: int) -> int:
     return math.ceil(vocab_size / VOCAB_MULTIPLE) * VOCAB_MULTIPLE
 
 
-def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, fp8: Fp8Config) -> TransformerConfig:
-    """megatron-core's config. Fusions need Apex or Transformer Engine kernels and stay off without them."""
+def transformer_config(
+    model: ModelConfig, layout: ParallelConfig, dtype: str, fp8: Fp8Config
+) -> TransformerConfig:
+    """megatron-core's config.
+
+    Fusions need Apex or Transformer Engine kernels and stay off without them.
+    """
     on_gpu = torch.cuda.is_available()
     return TransformerConfig(
         num_layers=model.layers,
@@ -60,12 +69,14 @@ def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, f
         hidden_dropout=0.0,
         attention_dropout=0.0,
         init_method_std=model.init_std,
-        perform_initialization=False,  # weights.initialize draws them, the same in every layout
+        # weights.initialize draws them, the same in every layout
+        perform_initialization=False,
         use_cpu_initialization=not on_gpu,
         tensor_model_parallel_size=layout.tp,
         pipeline_model_parallel_size=layout.pp,
         virtual_pipeline_model_parallel_size=layout.vpp if layout.vpp > 1 else None,
-        # Batched sends mix up the chunks of an interleaved pipeline: it then trains wrong with no error (docs/training.md).
+        # Batched sends mix up the chunks of an interleaved pipeline: it then trains wrong with no
+        # error (docs/training.md).
         overlap_p2p_comm=layout.vpp > 1,
         batch_p2p_comm=layout.vpp == 1,
         context_parallel_size=layout.cp,
@@ -77,7 +88,8 @@ def transformer_config(model: ModelConfig, layout: ParallelConfig, dtype: str, f
         pipeline_dtype=TORCH_DTYPE[dtype],
         bf16=dtype == "bf16",
         **fp8_support.megatron_fields(fp8),
-        calculate_per_token_loss=True,  # gradients are sums over tokens / tokens of the whole step, exact under uneven masks
+        # gradients are sums over tokens / tokens of the whole step, exact under uneven masks
+        calculate_per_token_loss=True,
         attention_softmax_in_fp32=True,
         bias_activation_fusion=False,
         bias_dropout_fusion=False,
@@ -95,10 +107,11 @@ def build_chunks(
     fp8: Fp8Config,
     device: str | torch.device | None = None,
 ) -> list[torch.nn.Module]:
-    """This process's part of the model: one GPTModel a pipeline stage, or vpp of them where the pipeline is interleaved.
+    """This process's part of the model: one GPTModel a pipeline stage, or vpp of them where the
+    pipeline is interleaved.
 
-    Weights are uninitialised, on this process's device unless another is named ("meta": without memory). Raises SeedbedError
-    when the padded vocabulary does not divide by tp.
+    Weights are uninitialised, on this process's device unless another is named ("meta": without
+    memory). Raises SeedbedError when the padded vocabulary does not divide by tp.
     """
     padded = padded_vocab(vocab_size)
     tp = config.tensor_model_parallel_size
@@ -110,7 +123,8 @@ def build_chunks(
         )
     logging.getLogger("megatron.core.models.gpt.gpt_model").setLevel(
         logging.ERROR
-    )  # announces its successor at every build
+        # announces its successor at every build
+    )
 
     where = device or processes.device()
 
@@ -146,7 +160,9 @@ def unwrap(module: torch.nn.Module) -> GPTModel:
 
 
 class RMSNorm(torch.nn.RMSNorm):
-    """torch's RMSNorm, with the mark that makes megatron-core sum its gradient over the sequence-parallel processes."""
+    """torch's RMSNorm, with the mark that makes megatron-core sum its gradient over the
+    sequence-parallel processes.
+    """
 
     def __init__(self, config: TransformerConfig, hidden_size: int, eps: float = 1e-5, **_: Any):
         super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)
@@ -154,14 +170,20 @@ class RMSNorm(torch.nn.RMSNorm):
 
 
 class SDPACoreAttention(torch.nn.Module):
-    """softmax(q k^T / sqrt(d)) v through torch's scaled_dot_product_attention, causal, and within documents where they are given.
+    """softmax(q k^T / sqrt(d)) v through torch's scaled_dot_product_attention, causal, and within
+    documents where they are given.
 
-    Each document is a call of its own: what it costs is what the documents cost, not the row. Under context parallelism s below
-    is this process's share of the places, those of context.chunks_of.
+    Each document is a call of its own: what it costs is what the documents cost, not the row. Under
+    context parallelism s below is this process's share of the places, those of context.chunks_of.
     """
 
     def __init__(
-        self, config: TransformerConfig, layer_number: int, attn_mask_type: Any, attention_type: str, **_: Any
+        self,
+        config: TransformerConfig,
+        layer_number: int,
+        attn_mask_type: Any,
+        attention_type: str,
+        **_: Any,
     ):
         super().__init__()
 
@@ -173,20 +195,33 @@ class SDPACoreAttention(torch.nn.Module):
         attention_mask: torch.Tensor | None,
         **_: Any,
     ) -> torch.Tensor:
-        """query [s, b, heads, d], key and value [s, b, kv_heads, d]; attention_mask, which megatron-core hands through as it is:
-        documents.beginnings of the rows, or None for one document a row. Returns [s, b, heads * d]."""
+        """query [s, b, heads, d], key and value [s, b, kv_heads, d]; attention_mask, which
+        megatron-core hands through as it is: documents.beginnings of the rows, or None for one
+        document a row. Returns [s, b, heads * d].
+        """
         if context_parallel.size() == 1:
             return _attend(query, key, value, 0, attention_mask)
         key, value = context_parallel.gather_keys(key), context_parallel.gather_keys(value)
         length = query.size(0) // 2
-        halves = zip(query.split(length), context_parallel.chunks_of(context_parallel.rank()), strict=True)
-        return torch.cat([_attend(half, key, value, chunk * length, attention_mask) for half, chunk in halves])
+        halves = zip(
+            query.split(length), context_parallel.chunks_of(context_parallel.rank()), strict=True
+        )
+        return torch.cat(
+            [_attend(half, key, value, chunk * length, attention_mask) for half, chunk in halves]
+        )
 
 
 def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, first: int, starts: torch.Tensor | None
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    first: int,
+    starts: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Queries of places first ... first + s over keys and values of all places; [s, b, heads * d]."""
+    """Queries of places first ...
+
+    first + s over keys and values of all places; [s, b, heads * d].
+    """
     stop = first + query.size(0)
     if starts is None:
         return _causal(query, key[:stop], value[:stop])
@@ -198,20 +233,29 @@ def _attend(
 def _row(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, places: list[int], first: int
 ) -> list[torch.Tensor]:
-    """One row, [s, heads, d], of documents between `places`, the first of which may begin before the queries do. Cut by
-    `split`, whose gradient is one copy: that of a slice fills a tensor as large as the whole, for each."""
+    """One row, [s, heads, d], of documents between `places`, the first of which may begin before
+    the queries do. Cut by `split`, whose gradient is one copy: that of a slice fills a tensor as
+    large as the whole, for each.
+    """
     asked = [min(end - first, end - begin) for begin, end in itertools.pairwise(places)]
-    seen = [places[0], *(end - begin for begin, end in itertools.pairwise(places)), key.size(0) - places[-1]]
+    seen = [
+        places[0],
+        *(end - begin for begin, end in itertools.pairwise(places)),
+        key.size(0) - places[-1],
+    ]
     parts = zip(query.split(asked), key.split(seen)[1:-1], value.split(seen)[1:-1], strict=True)
     return [_causal(*(part[:, None] for part in one))[:, 0] for one in parts]
 
 
 def _causal(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """query [q, b, heads, d] are the last q places of key and value [k, b, kv_heads, d] -> [q, b, heads * d]."""
+    """query [q, b, heads, d] are the last q places of key and value [k, b, kv_heads, d] -> [q, b,
+    heads * d].
+    """
     q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
     asked, seen = query.size(0), key.size(0)
     mask = None
-    if asked < seen:  # torch's own causal mask would take them for the first
+    # torch's own causal mask would take them for the first
+    if asked < seen:
         mask = torch.ones(asked, seen, dtype=torch.bool, device=query.device).tril(seen - asked)
     out = F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=q.size(1) != k.size(1)

@@ -1,8 +1,9 @@
-"""The whole model seen through one process's part of it: names, initial values, scatter from and gather to full tensors.
+"""The whole model seen through one process's part of it: names, initial values, scatter from and
+gather to full tensors.
 
-Every parameter has one global name (layer numbers counted over all pipeline stages) and one full shape. Initial values are
-drawn by name, so the same seed is the same model in every layout; HF import and export are a renaming on top of `scatter`
-and `gather`.
+Every parameter has one global name (layer numbers counted over all pipeline stages) and one full
+shape. Initial values are drawn by name, so the same seed is the same model in every layout; HF
+import and export are a renaming on top of `scatter` and `gather`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from conf.schema.pretrain import ModelConfig
 from megatron_train.model.gpt import unwrap
 from megatron_train.parallel import processes
 
-# Local layers keep norms apart, Transformer Engine's fold them into the next linear; checkpoints always use the latter names.
+# Local layers keep norms apart, Transformer Engine's fold them into the next linear; checkpoints
+# always use the latter names.
 _TE_NAMES = (
     ("input_layernorm.weight", "self_attention.linear_qkv.layer_norm_weight"),
     ("pre_mlp_layernorm.weight", "mlp.linear_fc1.layer_norm_weight"),
@@ -29,7 +31,10 @@ HEAD = "output_layer.weight"
 
 
 def local_parameters(chunks: list[torch.nn.Module]) -> dict[str, torch.nn.Parameter]:
-    """Global name -> this process's slice. A tied output layer on the last stage bears the embedding's name."""
+    """Global name -> this process's slice.
+
+    A tied output layer on the last stage bears the embedding's name.
+    """
     found: dict[str, torch.nn.Parameter] = {}
     for chunk in chunks:
         model = unwrap(chunk)
@@ -39,7 +44,8 @@ def local_parameters(chunks: list[torch.nn.Module]) -> dict[str, torch.nn.Parame
 
 
 def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> None:
-    """Norms 1; matrices N(0, init_std), but those that write into the residual stream N(0, init_std / sqrt(2 layers)).
+    """Norms 1; matrices N(0, init_std), but those that write into the residual stream N(0, init_std
+    / sqrt(2 layers)).
 
     The scaling is Megatron-LM's (and GPT-2's, Sec 2.3).
     """
@@ -57,7 +63,9 @@ def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> 
 
 
 def finish_weights(chunks: list[torch.nn.Module]) -> None:
-    """Bring in the weights that parallel.overlap leaves to the next forward pass; before anything else reads them. Collective."""
+    """Bring in the weights that parallel.overlap leaves to the next forward pass; before anything
+    else reads them. Collective.
+    """
     for chunk in chunks:
         if chunk.ddp_config.overlap_param_gather:
             chunk.start_param_sync(force_sync=True)
@@ -65,7 +73,10 @@ def finish_weights(chunks: list[torch.nn.Module]) -> None:
 
 @torch.no_grad()
 def finish_gradients(chunks: list[torch.nn.Module]) -> None:
-    """Complete every main_grad where the distributed optimizer left each process a slice. Collective."""
+    """Complete every main_grad where the distributed optimizer left each process a slice.
+
+    Collective.
+    """
     for chunk in chunks:
         if not chunk.ddp_config.use_distributed_optimizer:
             continue
@@ -78,35 +89,45 @@ def finish_gradients(chunks: list[torch.nn.Module]) -> None:
 
 @torch.no_grad()
 def scatter(chunks: list[torch.nn.Module], full: Callable[[str, torch.Size], torch.Tensor]) -> None:
-    """Fill every local parameter with its slice of `full(global name, full shape)`, called once a name and process."""
+    """Fill every local parameter with its slice of `full(global name, full shape)`, called once a
+    name and process.
+    """
     for name, parameter in local_parameters(chunks).items():
         parameter.copy_(_slice(name, full(name, _full_shape(parameter)), parameter))
 
 
 @torch.no_grad()
 def gather(
-    chunks: list[torch.nn.Module], of: Callable[[torch.nn.Parameter], torch.Tensor] = torch.nn.Parameter.detach
+    chunks: list[torch.nn.Module],
+    of: Callable[[torch.nn.Parameter], torch.Tensor] = torch.nn.Parameter.detach,
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """(global name, full tensor on the CPU) one at a time on process 0; the others take part and yield nothing. Collective.
+    """(global name, full tensor on the CPU) one at a time on process 0; the others take part and
+    yield nothing. Collective.
 
-    `of` gives what to gather for a parameter, in the parameter's shape: its gradient, say. Only data-parallel replica 0 sends.
-    The order is by stage, then by the stage's own order: the same for a given layout.
+    `of` gives what to gather for a parameter, in the parameter's shape: its gradient, say. Only
+    data-parallel replica 0 sends. The order is by stage, then by the stage's own order: the same
+    for a given layout.
     """
     finish_weights(chunks)
     mine = local_parameters(chunks)
-    stages: list[list[str]] = [[] for _ in range(parallel_state.get_pipeline_model_parallel_world_size())]
+    stages: list[list[str]] = [
+        [] for _ in range(parallel_state.get_pipeline_model_parallel_world_size())
+    ]
     replica = processes.dp_rank() == 0 and parallel_state.get_context_parallel_rank() == 0
     first_of_stage = replica and parallel_state.get_tensor_model_parallel_rank() == 0
     gathered: list[tuple[int, int, list[str]]] = [None] * processes.world()  # type: ignore[list-item]
     stage = parallel_state.get_pipeline_model_parallel_rank()
-    dist.all_gather_object(gathered, (stage, processes.rank() if first_of_stage else -1, list(mine)))
+    dist.all_gather_object(
+        gathered, (stage, processes.rank() if first_of_stage else -1, list(mine))
+    )
     leaders = {s: leader for s, leader, _ in gathered if leader >= 0}
     for s, _, names in gathered:
         stages[s] = names
     sent: set[str] = set()
     for s, names in enumerate(stages):
         for name in names:
-            if name in sent:  # the tied copy on the last stage
+            # the tied copy on the last stage
+            if name in sent:
                 continue
             sent.add(name)
             full = _join(name, mine[name], of(mine[name])) if s == stage and replica else None
@@ -118,7 +139,8 @@ def gather(
 def _global_name(model: torch.nn.Module, name: str) -> str:
     match = re.match(r"decoder\.layers\.(\d+)\.(.*)", name)
     if match:
-        layer = model.decoder.layers[int(match[1])].layer_number - 1  # megatron counts from 1 over all stages
+        # megatron counts from 1 over all stages
+        layer = model.decoder.layers[int(match[1])].layer_number - 1
         rest = match[2]
         for local, te in _TE_NAMES:
             rest = te if rest == local else rest
@@ -160,7 +182,9 @@ def _join(name: str, parameter: torch.nn.Parameter, part: torch.Tensor) -> torch
     dim = parameter.partition_dim
     tp = parallel_state.get_tensor_model_parallel_world_size()
     parts = [torch.empty_like(part) for _ in range(tp)]
-    dist.all_gather(parts, part.contiguous(), group=parallel_state.get_tensor_model_parallel_group())
+    dist.all_gather(
+        parts, part.contiguous(), group=parallel_state.get_tensor_model_parallel_group()
+    )
     if name.endswith("linear_fc1.weight"):
         halves = [part.chunk(2, dim) for part in parts]
         return torch.cat([half[0] for half in halves] + [half[1] for half in halves], dim)

@@ -1,8 +1,9 @@
 """Context parallelism: one sequence spread over cp processes, each with two of its 2 * cp chunks.
 
-Process r holds chunks r and 2 cp - 1 - r, as megatron-core's get_batch_on_this_cp_rank and its rotary positions have it. Under a
-causal mask the two see (r + 1) + (2 cp - r) = 2 cp + 1 chunks of keys together: the same work for every process. Keys and values
-are gathered; queries stay where they are.
+Process r holds chunks r and 2 cp - 1 - r, as megatron-core's get_batch_on_this_cp_rank and its
+rotary positions have it. Under a causal mask the two see (r + 1) + (2 cp - r) = 2 cp + 1 chunks of
+keys together: the same work for every process. Keys and values are gathered; queries stay where
+they are.
 """
 
 from __future__ import annotations
@@ -27,15 +28,22 @@ def chunks_of(process: int) -> tuple[int, int]:
 
 
 def cut(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """This process's part of a micro-batch: columns of every [b, s] tensor, the rest whole. s must divide by 2 * cp."""
+    """This process's part of a micro-batch: columns of every [b, s] tensor, the rest whole. s must
+    divide by 2 * cp.
+    """
     if size() == 1:
         return batch
     whole = batch["tokens"].shape
-    return {name: _take(value, dim=1) if value.shape[:2] == whole else value for name, value in batch.items()}
+    return {
+        name: _take(value, dim=1) if value.shape[:2] == whole else value
+        for name, value in batch.items()
+    }
 
 
 def join(part: torch.Tensor) -> torch.Tensor:
-    """[b, s / cp] of every process -> [b, s] in the order of the sequence, on every process; no gradient. Collective."""
+    """[b, s / cp] of every process -> [b, s] in the order of the sequence, on every process; no
+    gradient. Collective.
+    """
     if size() == 1:
         return part
     parts = [torch.empty_like(part) for _ in range(size())]
@@ -44,7 +52,9 @@ def join(part: torch.Tensor) -> torch.Tensor:
 
 
 def gather_keys(part: torch.Tensor) -> torch.Tensor:
-    """Keys or values [s / cp, ...] of this process -> [s, ...] in the order of the sequence; the gradient is summed back."""
+    """Keys or values [s / cp, ...] of this process -> [s, ...] in the order of the sequence; the
+    gradient is summed back.
+    """
     gathered = gather_from_sequence_parallel_region(
         part, tensor_parallel_output_grad=True, group=parallel_state.get_context_parallel_group()
     )

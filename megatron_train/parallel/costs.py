@@ -1,7 +1,9 @@
-"""What a layout costs, by arithmetic alone: memory by part, pipeline bubble, bytes on the wire, time and money.
+"""What a layout costs, by arithmetic alone: memory by part, pipeline bubble, bytes on the wire,
+time and money.
 
-Bytes and seconds are of one GPU, the busiest one: the first pipeline stage for memory (it holds most micro-batches), the last for
-the head. Nothing here touches torch; tests/megatron_train/test_plan.py compares it with measured allocations.
+Bytes and seconds are of one GPU, the busiest one: the first pipeline stage for memory (it holds
+most micro-batches), the last for the head. Nothing here touches torch;
+tests/megatron_train/test_plan.py compares it with measured allocations.
 """
 
 from __future__ import annotations
@@ -13,15 +15,23 @@ from conf.schema.pretrain import BatchConfig, ModelConfig, ParallelConfig
 
 @dataclass(frozen=True)
 class Gpu:
-    """Data-sheet figures (dense, without sparsity); dollars are an assumption of ours, to be overridden."""
+    """Data-sheet figures (dense, without sparsity); dollars are an assumption of ours, to be
+    overridden.
+    """
 
-    memory: float  # bytes
-    bf16: float  # FLOP/s
+    # bytes
+    memory: float
+    # FLOP/s
+    bf16: float
     fp8: float
-    bandwidth: float  # bytes/s of memory
-    nvlink: float  # bytes/s one way, within a node
-    network: float  # bytes/s one way, between nodes
-    dollars: float  # an hour
+    # bytes/s of memory
+    bandwidth: float
+    # bytes/s one way, within a node
+    nvlink: float
+    # bytes/s one way, between nodes
+    network: float
+    # an hour
+    dollars: float
 
 
 GPUS = {
@@ -30,14 +40,18 @@ GPUS = {
     "h200": Gpu(141e9, 989e12, 1979e12, 4.8e12, 450e9, 50e9, 3.0),
     "b200": Gpu(180e9, 2250e12, 4500e12, 8.0e12, 900e9, 50e9, 5.0),
 }
-NODE = 8  # GPUs that NVLink joins
-# Assumptions about what good kernels reach. The FP8 figure is fitted to one published row (docs/training.md, with the error at
-# another one); the rest are ours.
+# GPUs that NVLink joins
+NODE = 8
+# Assumptions about what good kernels reach. The FP8 figure is fitted to one published row
+# (docs/training.md, with the error at another one); the rest are ours.
 MATMUL_EFFICIENCY = {"bf16": 0.65, "fp8": 0.50, "fp32": 0.65}
-ATTENTION_EFFICIENCY = 0.50  # of the bf16 rate: flash attention with causal mask, forward and backward
+# of the bf16 rate: flash attention with causal mask, forward and backward
+ATTENTION_EFFICIENCY = 0.50
 LINK_EFFICIENCY = 0.75
-ELEMENTWISE_EFFICIENCY = 0.80  # of the memory bandwidth
-USABLE_MEMORY = 0.92  # the rest: CUDA context, NCCL buffers, fragmentation
+# of the memory bandwidth
+ELEMENTWISE_EFFICIENCY = 0.80
+# the rest: CUDA context, NCCL buffers, fragmentation
+USABLE_MEMORY = 0.92
 
 
 @dataclass(frozen=True)
@@ -68,12 +82,17 @@ class Traffic:
 @dataclass(frozen=True)
 class Speed:
     step_seconds: float
-    tokens_per_gpu: float  # a second
-    model_flops_per_gpu: float  # a second: without recomputation
-    parts: dict[str, float]  # seconds of a step by cause; they add up
+    # a second
+    tokens_per_gpu: float
+    # a second: without recomputation
+    model_flops_per_gpu: float
+    # seconds of a step by cause; they add up
+    parts: dict[str, float]
 
 
-def stage_parameters(model: ModelConfig, layout: ParallelConfig, padded_vocab: int, stage: int) -> int:
+def stage_parameters(
+    model: ModelConfig, layout: ParallelConfig, padded_vocab: int, stage: int
+) -> int:
     """Weights of one GPU of pipeline stage `stage`."""
     head = model.hidden // model.heads
     keys = model.kv_heads * head
@@ -86,19 +105,24 @@ def stage_parameters(model: ModelConfig, layout: ParallelConfig, padded_vocab: i
         count += embedding
     if last:
         count += model.hidden
-        if not model.tie_embeddings or layout.pp > 1:  # a tied head on another stage is a copy
+        # a tied head on another stage is a copy
+        if not model.tie_embeddings or layout.pp > 1:
             count += embedding
     return count
 
 
 def layer_activations(model: ModelConfig, layout: ParallelConfig, width: int, fused: bool) -> float:
-    """Bytes that one layer keeps for the backward pass, for each token of a micro-batch on one context-parallel process.
+    """Bytes that one layer keeps for the backward pass, for each token of a micro-batch on one
+    context-parallel process.
 
-    width: bytes of a value. Korthikanti et al. (arXiv 2205.05198 Sec 4) with grouped queries, SwiGLU and no dropout. Kept are:
-    both norms' inputs and outputs (4 h, cut over tp under sequence parallelism); query, key and value (h + 2 k), cut over tp, and
-    the attention's output (h), likewise; the gated pair (2 f) and its product (f). Without Transformer Engine (fused=False) torch
-    keeps in addition: the norms' input and normalised value in fp32 (4 h); the storage that the value shares with query and key
-    before rotation (h + k); the attention's output a second time (h); silu(gate) and the up-projection again (2 f); statistics.
+    width: bytes of a value. Korthikanti et al. (arXiv 2205.05198 Sec 4) with grouped queries,
+    SwiGLU and no dropout. Kept are: both norms' inputs and outputs (4 h, cut over tp under sequence
+    parallelism); query, key and value (h + 2 k), cut over tp, and the attention's output (h),
+    likewise; the gated pair (2 f) and its product (f). Without Transformer Engine (fused=False)
+    torch
+    keeps in addition: the norms' input and normalised value in fp32 (4 h); the storage that the
+    value shares with query and key before rotation (h + k); the attention's output a second time
+    (h); silu(gate) and the up-projection again (2 f); statistics.
     """
     h, k, f = model.hidden, model.hidden // model.heads * model.kv_heads, model.ffn
     cut = layout.tp if layout.sequence_parallel else 1
@@ -111,7 +135,9 @@ def layer_activations(model: ModelConfig, layout: ParallelConfig, width: int, fu
 
 
 def _norm(model: ModelConfig, layout: ParallelConfig, width: int, fused: bool) -> float:
-    """Bytes that one norm keeps for each token: its input and its output; torch's own an fp32 input and normalised value."""
+    """Bytes that one norm keeps for each token: its input and its output; torch's own an fp32 input
+    and normalised value.
+    """
     kept = 2 * width if fused else 8 + width
     return model.hidden * kept / (layout.tp if layout.sequence_parallel else 1)
 
@@ -127,23 +153,29 @@ def memory(
     stage: int,
     fused: bool = True,
 ) -> Memory:
-    """Bytes on one GPU of `stage`. Gradients are fp32, Adam's two moments too, and under bf16 there are fp32 master weights."""
+    """Bytes on one GPU of `stage`.
+
+    Gradients are fp32, Adam's two moments too, and under bf16 there are fp32 master weights.
+    """
     width = 4 if dtype == "fp32" else 2
     parameters = stage_parameters(model, layout, padded_vocab, stage)
     states = 8 + (4 if dtype != "fp32" else 0)
     tokens = micro * model.seq_length / layout.cp
     layers = model.layers / layout.pp
     whole = layer_activations(model, layout, width, fused)
-    # What selective recomputation lets go: the attention's statistics and, without Transformer Engine, its output's first copy.
+    # What selective recomputation lets go: the attention's statistics and, without Transformer
+    # Engine, its output's first copy.
     attention = 4 * model.heads / layout.tp + (0 if fused else model.hidden / layout.tp * width)
     entry = model.hidden / (layout.tp if layout.sequence_parallel else 1) * width
     kept = {"none": whole, "selective": whole - attention, "full": entry}
     in_flight = min(layout.pp - stage, micro_batches)
-    if layout.vpp > 1:  # Narayanan et al. (arXiv 2104.04473 Sec 2.2): the warm-up of an interleaved pipeline is longer
+    # Narayanan et al. (arXiv 2104.04473 Sec 2.2): the warm-up of an interleaved pipeline is longer
+    if layout.vpp > 1:
         in_flight = min(layout.pp * (1 + (layout.pp - 1) / (layout.pp * layout.vpp)), micro_batches)
     activations = tokens * layers * kept[layout.recompute] * in_flight
     if layout.recompute == "full":
-        activations += tokens * whole  # of the layer at work
+        # of the layer at work
+        activations += tokens * whole
     logits = 0.0
     if stage == layout.pp - 1:
         activations += tokens * _norm(model, layout, width, fused)
@@ -159,20 +191,33 @@ def memory(
 
 
 def flops_per_token(model: ModelConfig, vocab: int) -> tuple[float, float]:
-    """(matrix products, attention) of forward and backward for one token: 6 a weight, and 12 L h s / 2 under a causal mask."""
+    """(matrix products, attention) of forward and backward for one token: 6 a weight, and 12 L h s
+    / 2 under a causal mask.
+    """
     matrices = model.parameters(vocab) - vocab * model.hidden * (0 if model.tie_embeddings else 1)
     return 6.0 * matrices, 6.0 * model.layers * model.hidden * model.seq_length
 
 
 def bubble(layout: ParallelConfig, micro_batches: int) -> float:
-    """Idle share of a step: (pp - 1) / (vpp * m + pp - 1), Narayanan et al. (arXiv 2104.04473 Sec 2.2)."""
+    """Idle share of a step: (pp - 1) / (vpp * m + pp - 1), Narayanan et al. (arXiv 2104.04473 Sec
+    2.2).
+    """
     return (layout.pp - 1) / (layout.vpp * micro_batches + layout.pp - 1)
 
 
 def traffic(
-    model: ModelConfig, layout: ParallelConfig, micro: int, micro_batches: int, dp: int, padded_vocab: int, dtype: str
+    model: ModelConfig,
+    layout: ParallelConfig,
+    micro: int,
+    micro_batches: int,
+    dp: int,
+    padded_vocab: int,
+    dtype: str,
 ) -> Traffic:
-    """Bytes sent by one GPU of the first stage in a step. A ring all-reduce of n bytes over p sends 2 n (p - 1) / p."""
+    """Bytes sent by one GPU of the first stage in a step.
+
+    A ring all-reduce of n bytes over p sends 2 n (p - 1) / p.
+    """
     width = 4 if dtype == "fp32" else 2
     tp, cp = layout.tp, layout.cp
     layers = model.layers / layout.pp
@@ -180,7 +225,8 @@ def traffic(
     again = 1 if layout.recompute == "full" else 0
     reductions = (
         4 + 2 * again + (1 if layout.sequence_parallel else 0)
-    )  # two forward, two backward; inputs gathered once more
+        # two forward, two backward; inputs gathered once more
+    )
     tensor = micro_batches * layers * reductions * 2 * hidden * (tp - 1) / tp
     boundary = hidden / (tp if layout.sequence_parallel else 1)
     pipeline = micro_batches * 2 * boundary * layout.vpp if layout.pp > 1 else 0.0
@@ -188,7 +234,12 @@ def traffic(
     context = micro_batches * layers * (2 + again) * keys * (cp - 1) / cp
     replicas = dp * cp
     parameters = stage_parameters(model, layout, padded_vocab, 0)
-    data = parameters * (4 + (width if layout.distributed_optimizer else 4)) * (replicas - 1) / replicas
+    data = (
+        parameters
+        * (4 + (width if layout.distributed_optimizer else 4))
+        * (replicas - 1)
+        / replicas
+    )
     return Traffic(tensor, pipeline, context, data)
 
 
@@ -202,24 +253,38 @@ def speed(
     fp8: bool,
     gpu: Gpu,
 ) -> Speed:
-    """Seconds of one step: compute, attention and memory-bound work, what communication does not hide, and the bubble."""
+    """Seconds of one step: compute, attention and memory-bound work, what communication does not
+    hide, and the bubble.
+    """
     dp = gpus // (layout.tp * layout.pp * layout.cp)
     micro_batches = batch.total // (batch.micro * dp)
     tokens = batch.total * model.seq_length
     matrices, attention = flops_per_token(model, vocab)
-    again = {"none": (0.0, 0.0), "selective": (0.0, 1 / 3), "full": (1 / 3, 1 / 3)}[layout.recompute]
+    again = {"none": (0.0, 0.0), "selective": (0.0, 1 / 3), "full": (1 / 3, 1 / 3)}[
+        layout.recompute
+    ]
     kind = "fp8" if fp8 else dtype
     rate = gpu.fp8 if fp8 else gpu.bf16
     each = tokens / gpus
-    head = 6.0 * vocab * model.hidden  # stays in bf16
+    # stays in bf16
+    head = 6.0 * vocab * model.hidden
     matmul = each * (1 + again[0]) * (matrices - head) / (rate * MATMUL_EFFICIENCY[kind])
     matmul += each * head / (gpu.bf16 * MATMUL_EFFICIENCY["bf16"])
     flash = each * (1 + again[1]) * attention / (gpu.bf16 * ATTENTION_EFFICIENCY)
     # Each kept value is written and read in the forward pass and twice more in the backward pass.
     width = 4 if dtype == "fp32" else 2
-    kept = layer_activations(model, layout, width, fused=True) * model.layers / layout.pp * tokens / dp / layout.cp
+    kept = (
+        layer_activations(model, layout, width, fused=True)
+        * model.layers
+        / layout.pp
+        * tokens
+        / dp
+        / layout.cp
+    )
     elementwise = 4 * kept / (gpu.bandwidth * ELEMENTWISE_EFFICIENCY)
-    update = stage_parameters(model, layout, vocab, 0) / (dp * layout.cp if layout.distributed_optimizer else 1)
+    update = stage_parameters(model, layout, vocab, 0) / (
+        dp * layout.cp if layout.distributed_optimizer else 1
+    )
     optimizer = update * 28 / (gpu.bandwidth * ELEMENTWISE_EFFICIENCY)
     sent = traffic(model, layout, batch.micro, micro_batches, dp, vocab, dtype)
     inner = gpu.nvlink * LINK_EFFICIENCY
@@ -229,14 +294,16 @@ def speed(
     data = sent.data / (inner if gpus <= NODE else outer)
     pipeline = sent.pipeline / (inner if gpus <= NODE else outer)
     busy = matmul + flash + elementwise
-    hidden = 0.8 * (2 / 3) * busy if layout.overlap else 0.0  # of the backward pass
+    # of the backward pass
+    hidden = 0.8 * (2 / 3) * busy if layout.overlap else 0.0
     exposed = max(data - hidden, 0.1 * data)
     parts = {
         "matrix products": matmul,
         "attention": flash,
         "memory-bound": elementwise,
         "tensor parallel": tensor,
-        "context parallel": max(context - flash / 2, 0.1 * context),  # overlaps with attention
+        # overlaps with attention
+        "context parallel": max(context - flash / 2, 0.1 * context),
         "pipeline sends": pipeline,
     }
     idle = bubble(layout, micro_batches)
@@ -247,12 +314,19 @@ def speed(
 
 
 def fits(
-    model: ModelConfig, layout: ParallelConfig, batch: BatchConfig, gpus: int, vocab: int, dtype: str, gpu: Gpu
+    model: ModelConfig,
+    layout: ParallelConfig,
+    batch: BatchConfig,
+    gpus: int,
+    vocab: int,
+    dtype: str,
+    gpu: Gpu,
 ) -> bool:
     """Do the first and the last stage stay below USABLE_MEMORY?"""
     dp = gpus // (layout.tp * layout.pp * layout.cp)
     number = batch.total // (batch.micro * dp)
     return all(
-        memory(model, layout, batch.micro, number, dp, vocab, dtype, stage).total <= USABLE_MEMORY * gpu.memory
+        memory(model, layout, batch.micro, number, dp, vocab, dtype, stage).total
+        <= USABLE_MEMORY * gpu.memory
         for stage in {0, layout.pp - 1}
     )

@@ -1,4 +1,6 @@
-"""Processes and groups: start, stop, who am I, and random numbers that depend on the step and not on history."""
+"""Processes and groups: start, stop, who am I, and random numbers that depend on the step and not
+on history.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ TIMEOUT = datetime.timedelta(minutes=30)
 
 
 def start(parallel: ParallelConfig, seed: int) -> None:
-    """Join the processes that torchrun started (or be the only one), build megatron's groups and seed.
+    """Join the processes that torchrun started (or be the only one), build megatron's groups and
+    seed.
 
     Raises SeedbedError, before any group exists, when the processes do not divide by the layout.
     """
@@ -36,15 +39,21 @@ def start(parallel: ParallelConfig, seed: int) -> None:
     cpu_backend.install()
     if world == 1 and "MASTER_ADDR" not in os.environ:
         os.environ.update(
-            MASTER_ADDR="127.0.0.1", MASTER_PORT=str(_free_port()), RANK="0", WORLD_SIZE="1", LOCAL_RANK="0"
+            MASTER_ADDR="127.0.0.1",
+            MASTER_PORT=str(_free_port()),
+            RANK="0",
+            WORLD_SIZE="1",
+            LOCAL_RANK="0",
         )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     else:
         torch.set_num_threads(
             int(os.environ.get("OMP_NUM_THREADS", "1"))
-        )  # two threads a rank on two cores are 3x slower
-    if dist.is_initialized():  # a stage plan: the next run may have another layout
+            # two threads a rank on two cores are 3x slower
+        )
+    # a stage plan: the next run may have another layout
+    if dist.is_initialized():
         parallel_state.destroy_model_parallel()
     else:
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
@@ -58,7 +67,9 @@ def start(parallel: ParallelConfig, seed: int) -> None:
 
 
 def pretend(parallel: ParallelConfig, rank: int, world: int) -> None:
-    """Be process `rank` of `world` that are not there: groups can be asked, communication does nothing. For plans."""
+    """Be process `rank` of `world` that are not there: groups can be asked, communication does
+    nothing. For plans.
+    """
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
     check_world(parallel, None, world)
@@ -75,10 +86,11 @@ def pretend(parallel: ParallelConfig, rank: int, world: int) -> None:
 
 
 def run_ranks(main: Callable[[list[str]], int | None]) -> None:
-    """`run_cli` for an entry point that torchrun starts several times: an error that all processes share is printed once.
+    """`run_cli` for an entry point that torchrun starts several times: an error that all processes
+    share is printed once.
 
-    The others wait before they speak; torchrun ends them when process 0 has said it. If torchrun itself is killed they end too: a
-    run that is started again must not write beside them.
+    The others wait before they speak; torchrun ends them when process 0 has said it. If torchrun
+    itself is killed they end too: a run that is started again must not write beside them.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         die_with_parent()
@@ -122,12 +134,19 @@ def dp_size() -> int:
 
 
 def device() -> torch.device:
-    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
 
 
 def barrier() -> None:
-    if dist.is_initialized():  # NCCL would guess the device from the rank
-        dist.barrier(device_ids=[torch.cuda.current_device()] if torch.cuda.is_available() else None)
+    # NCCL would guess the device from the rank
+    if dist.is_initialized():
+        dist.barrier(
+            device_ids=[torch.cuda.current_device()] if torch.cuda.is_available() else None
+        )
 
 
 def broadcast_object(value: Any, src: int = 0) -> Any:
@@ -138,8 +157,9 @@ def broadcast_object(value: Any, src: int = 0) -> Any:
 
 
 def on_main(work: Callable[[], T]) -> T:
-    """`work()` of process 0, on every process; collective. The result is plain data. A SeedbedError is raised on all of them,
-    so that none waits for a process that gave up."""
+    """`work()` of process 0, on every process; collective. The result is plain data. A SeedbedError
+    is raised on all of them, so that none waits for a process that gave up.
+    """
     outcome: tuple[str, object] = ("", None)
     if is_main():
         try:
@@ -153,8 +173,10 @@ def on_main(work: Callable[[], T]) -> T:
 
 
 def from_shares(mine: Sequence[T], total: int) -> list[T]:
-    """All `total` results, on every process, where item i was the work of data-parallel process i % dp (as rl/training/batches.py
-    shares examples out) and `mine` are this one's in order; collective."""
+    """All `total` results, on every process, where item i was the work of data-parallel process i %
+    dp (as rl/training/batches.py shares examples out) and `mine` are this one's in order;
+    collective.
+    """
     dp = dp_size()
     shares: list[Sequence[T]] = [()] * dp
     dist.all_gather_object(shares, list(mine), group=parallel_state.get_data_parallel_group())
@@ -190,12 +212,15 @@ def is_lost_peer(error: BaseException) -> bool:
 
 
 def seed_step(seed: int, step: int) -> None:
-    """Set every generator from (seed, step, data-parallel rank), so that no generator state has to be saved.
+    """Set every generator from (seed, step, data-parallel rank), so that no generator state has to
+    be saved.
 
-    A resumed run draws what the first run drew. megatron-core itself offsets the tensor-parallel generators.
+    A resumed run draws what the first run drew. megatron-core itself offsets the tensor-parallel
+    generators.
     """
     digest = hashlib.sha256(f"{seed}:{step}:{dp_rank()}".encode()).digest()
-    number = int.from_bytes(digest[:4], "little") >> 1  # megatron-core adds offsets of a few thousand: stay below 2^31
+    # megatron-core adds offsets of a few thousand: stay below 2^31
+    number = int.from_bytes(digest[:4], "little") >> 1
     torch.manual_seed(number)
     model_parallel_cuda_manual_seed(number, force_reset_rng=True)
 

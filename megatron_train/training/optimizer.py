@@ -5,7 +5,12 @@ from __future__ import annotations
 import math
 
 import torch
-from megatron.core.optimizer import MegatronOptimizer, OptimizerConfig, distrib_optimizer, get_megatron_optimizer
+from megatron.core.optimizer import (
+    MegatronOptimizer,
+    OptimizerConfig,
+    distrib_optimizer,
+    get_megatron_optimizer,
+)
 
 from conf.schema.pretrain import OptimConfig, ParallelConfig
 from megatron_train.model.gpt import TORCH_DTYPE
@@ -18,7 +23,8 @@ def build_optimizer(
     _mend_distributed_adam()
     config = OptimizerConfig(
         optimizer="adam",
-        # Never used, set_rates sets them; but checkpoints know parameter groups by them, and a rate may change on resuming.
+        # Never used, set_rates sets them; but checkpoints know parameter groups by them, and a rate
+        # may change on resuming.
         lr=1.0,
         min_lr=0.0,
         weight_decay=optim.weight_decay,
@@ -45,7 +51,9 @@ class NotFinite(Exception):
 
 
 def _check_norm(optimizer: MegatronOptimizer) -> None:
-    """Let optimizer.step() stop between its norm, which is the same on every process, and clipping by it."""
+    """Let optimizer.step() stop between its norm, which is the same on every process, and clipping
+    by it.
+    """
     original = optimizer.get_grad_norm
 
     def get_grad_norm() -> float:
@@ -58,17 +66,22 @@ def _check_norm(optimizer: MegatronOptimizer) -> None:
 
 
 def set_rates(optimizer: MegatronOptimizer, lr: float, weight_decay: float) -> None:
-    """Set both for the next step, in the place of megatron-core's scheduler object. Norms have wd_mult 0."""
+    """Set both for the next step, in the place of megatron-core's scheduler object.
+
+    Norms have wd_mult 0.
+    """
     for group in optimizer.param_groups:
         group["lr"] = lr
         group["weight_decay"] = weight_decay * group["wd_mult"]
 
 
 def _mend_distributed_adam() -> None:
-    """Let megatron-core 0.19.2's DistributedOptimizer, made for the Adam of Transformer Engine or apex, take torch's AdamW.
+    """Let megatron-core 0.19.2's DistributedOptimizer, made for the Adam of Transformer Engine or
+    apex, take torch's AdamW.
 
-    Without this, on any device, loading its own checkpoint asserts before the first step, fails on the per-parameter
-    'step', and leaves all parameters sharing one 'step' tensor, which shifts the loss without a word.
+    Without this, on any device, loading its own checkpoint asserts before the first step, fails on
+    the per-parameter 'step', and leaves all parameters sharing one 'step' tensor, which shifts the
+    loss without a word.
     """
     cls = distrib_optimizer.DistributedOptimizer
     if distrib_optimizer.HAVE_APEX_OR_TE or getattr(cls, "_seedbed_mended", False):
@@ -89,7 +102,9 @@ def _mend_distributed_adam() -> None:
             for p in group["params"]:
                 if not self.optimizer.state[p]:
                     self.optimizer.state[p].update(
-                        step=torch.tensor(0.0), exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p)
+                        step=torch.tensor(0.0),
+                        exp_avg=torch.zeros_like(p),
+                        exp_avg_sq=torch.zeros_like(p),
                     )
         return original_state_dict(self)
 

@@ -1,7 +1,9 @@
-"""One training state and one step of it, for any loss over per-token log-probabilities and any layout.
+"""One training state and one step of it, for any loss over per-token log-probabilities and any
+layout.
 
-Pretraining, SFT and GRPO differ only in the loss they hand to `train_step`: a function from log p(labels[t] | tokens[..t])
-to a sum over tokens. Logits never leave the process that computed their slice of the vocabulary.
+Pretraining, SFT and GRPO differ only in the loss they hand to `train_step`: a function from log
+p(labels[t] | tokens[..t]) to a sum over tokens. Logits never leave the process that computed their
+slice of the vocabulary.
 """
 
 from __future__ import annotations
@@ -16,7 +18,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state, tensor_parallel
-from megatron.core.distributed import DistributedDataParallel, DistributedDataParallelConfig, finalize_model_grads
+from megatron.core.distributed import (
+    DistributedDataParallel,
+    DistributedDataParallelConfig,
+    finalize_model_grads,
+)
 from megatron.core.optimizer import MegatronOptimizer
 from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 from megatron.core.transformer.transformer_config import TransformerConfig
@@ -31,25 +37,34 @@ from megatron_train.model.packed_sequences import beginnings, packed
 from megatron_train.parallel import context_parallel, processes
 from megatron_train.training.optimizer import NotFinite, build_optimizer, set_rates
 
-# One micro-batch of b sequences of s tokens. Required: tokens, labels int64 [b, s] (labels[t] follows tokens[t]). Optional:
-# document_ids int [b, s], the same number within a document: no token then sees another document. Whatever else is there reaches
-# the loss function; under context parallelism, of every [b, s] tensor this process's places alone.
+# One micro-batch of b sequences of s tokens. Required: tokens, labels int64 [b, s] (labels[t]
+# follows tokens[t]). Optional: document_ids int [b, s], the same number within a document: no token
+# then sees another document. Whatever else is there reaches the loss function; under context
+# parallelism, of every [b, s] tensor this process's places alone.
 Batch = dict[str, torch.Tensor]
 
-# (log-probabilities fp32 [b, s] with gradient, batch) -> (sum of the loss over the counted tokens, how many tokens counted,
-# {name: sum of a metric over the same tokens}). Called on the last pipeline stage.
-LossFunction = Callable[[torch.Tensor, Batch], tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]]
+# (log-probabilities fp32 [b, s] with gradient, batch) -> (sum of the loss over the counted tokens,
+# how many tokens counted, {name: sum of a metric over the same tokens}). Called on the last
+# pipeline stage.
+LossFunction = Callable[
+    [torch.Tensor, Batch], tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]
+]
 
 
-BF16 = Fp8Config()  # no FP8: what post-training builds with
+# no FP8: what post-training builds with
+BF16 = Fp8Config()
 
 
 @dataclass
 class Reduction:
-    """When this process had the gradients of its last step: what tells a slow process from those that wait for it."""
+    """When this process had the gradients of its last step: what tells a slow process from those
+    that wait for it.
+    """
 
-    exact: bool = False  # wait for the GPU before looking at the clock
-    began: float = 0.0  # perf_counter
+    # wait for the GPU before looking at the clock
+    exact: bool = False
+    # perf_counter
+    began: float = 0.0
 
 
 @dataclass
@@ -57,7 +72,8 @@ class TrainState:
     """What a step changes, and what it was built from."""
 
     model: ModelConfig
-    vocab_size: int  # of the tokenizer; the embedding is padded beyond it
+    # of the tokenizer; the embedding is padded beyond it
+    vocab_size: int
     layout: ParallelConfig
     optim: OptimConfig
     dtype: str
@@ -66,7 +82,8 @@ class TrainState:
     config: TransformerConfig
     chunks: list[torch.nn.Module]
     optimizer: MegatronOptimizer
-    step: int = 0  # optimizer steps taken
+    # optimizer steps taken
+    step: int = 0
     reduction: Reduction = field(default_factory=Reduction)
 
 
@@ -84,7 +101,10 @@ class BadStep(SeedbedError):
 
 @dataclass(frozen=True)
 class StepResult:
-    """The same on every process. loss and metrics are means over the counted tokens of the whole step."""
+    """The same on every process.
+
+    loss and metrics are means over the counted tokens of the whole step.
+    """
 
     loss: float
     tokens: int
@@ -101,7 +121,10 @@ def build(
     seed: int,
     fp8: Fp8Config = BF16,
 ) -> TrainState:
-    """A freshly initialised state; `parallel.start` came before. Raises SeedbedError where the model cannot be cut as asked."""
+    """A freshly initialised state; `parallel.start` came before.
+
+    Raises SeedbedError where the model cannot be cut as asked.
+    """
     fp8_support.refuse_unusable(fp8)
     model.check()
     layout.check(model)
@@ -119,7 +142,8 @@ def build(
         overlap_param_gather=layout.overlap and layout.distributed_optimizer,
     )
     chunks = [DistributedDataParallel(config, ddp, chunk) for chunk in chunks]
-    if layout.overlap:  # the schedule holds reductions back until a chunk's last micro-batch
+    # the schedule holds reductions back until a chunk's last micro-batch
+    if layout.overlap:
         config.no_sync_func = _each(chunks, "no_sync")
         config.grad_sync_func = _each(chunks, "start_grad_sync") if layout.pp > 1 else None
     optimizer = build_optimizer(chunks, optim, layout, dtype)
@@ -127,7 +151,17 @@ def build(
     config.finalize_model_grads_func = _timed(finalize_model_grads, reduction)
     config.grad_scale_func = optimizer.scale_loss
     return TrainState(
-        model, vocab_size, layout, optim, dtype, fp8, seed, config, chunks, optimizer, reduction=reduction
+        model,
+        vocab_size,
+        layout,
+        optim,
+        dtype,
+        fp8,
+        seed,
+        config,
+        chunks,
+        optimizer,
+        reduction=reduction,
     )
 
 
@@ -139,18 +173,21 @@ def train_step(
     temperature: float = 1.0,
     limit: float = math.inf,
 ) -> StepResult:
-    """Forward, backward, clip and Adam over all micro-batches of all data-parallel processes; collective.
+    """Forward, backward, clip and Adam over all micro-batches of all data-parallel processes;
+    collective.
 
-    micro_batches: this process's share, all of one shape; the same for every process of a data-parallel replica, and the
-    same number on every replica. temperature divides the logits. The gradient is that of sum(loss) / sum(counted tokens)
-    over the whole step. Raises BadStep on every process, and changes nothing, when loss or gradient is not finite or the loss is
-    above `limit`.
+    micro_batches: this process's share, all of one shape; the same for every process of a
+    data-parallel replica, and the same number on every replica. temperature divides the logits. The
+    gradient is that of sum(loss) / sum(counted tokens) over the whole step. Raises BadStep on every
+    process, and changes nothing, when loss or gradient is not finite or the loss is above `limit`.
     """
     loss, tokens, metrics = step_gradients(state, micro_batches, loss_fn, temperature)
     if not math.isfinite(loss) or loss > limit:
         linear.forget_step(state.chunks)
         spike = f"loss (limit {limit:.4f})"
-        raise BadStep(spike if math.isfinite(loss) else "loss", loss, state.step, is_spike=math.isfinite(loss))
+        raise BadStep(
+            spike if math.isfinite(loss) else "loss", loss, state.step, is_spike=math.isfinite(loss)
+        )
     set_rates(state.optimizer, lr, state.optim.weight_decay)
     try:
         _, grad_norm, _ = state.optimizer.step()
@@ -163,10 +200,15 @@ def train_step(
 
 
 def step_gradients(
-    state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction, temperature: float = 1.0
+    state: TrainState,
+    micro_batches: Sequence[Batch],
+    loss_fn: LossFunction,
+    temperature: float = 1.0,
 ) -> tuple[float, int, dict[str, float]]:
-    """train_step's first half: the step's gradient in every parameter's main_grad (under the distributed optimizer, in the slice
-    of this process), and (mean loss, tokens, mean metrics); collective."""
+    """train_step's first half: the step's gradient in every parameter's main_grad (under the
+    distributed optimizer, in the slice of this process), and (mean loss, tokens, mean metrics);
+    collective.
+    """
     processes.seed_step(state.seed, state.step)
     for chunk in state.chunks:
         chunk.zero_grad_buffer()
@@ -175,8 +217,10 @@ def step_gradients(
 
 
 def gradients(state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction) -> None:
-    """Leave in every parameter's main_grad the gradient of the summed loss of this process's micro-batches, as it is: not
-    divided by tokens, not reduced over the data-parallel processes. Same rules for micro_batches as train_step."""
+    """Leave in every parameter's main_grad the gradient of the summed loss of this process's
+    micro-batches, as it is: not divided by tokens, not reduced over the data-parallel processes.
+    Same rules for micro_batches as train_step.
+    """
     processes.seed_step(state.seed, state.step)
     finalize = state.config.finalize_model_grads_func
     with contextlib.ExitStack() as unsynced:
@@ -191,23 +235,39 @@ def gradients(state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFu
 
 
 @torch.no_grad()
-def eval_loss(state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction) -> StepResult:
+def eval_loss(
+    state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction
+) -> StepResult:
     """The loss without a step; collective. Same rules for micro_batches as train_step."""
     loss, tokens, metrics = _mean(_run(state, micro_batches, loss_fn, 1.0, forward_only=True))
     return StepResult(loss, tokens, 0.0, metrics)
 
 
 @torch.no_grad()
-def token_logprobs(state: TrainState, micro_batches: Sequence[Batch], temperature: float = 1.0) -> list[torch.Tensor]:
-    """log p(labels[t] | tokens[..t]), fp32 [b, s] for each micro-batch, on every process of the replica; collective."""
+def token_logprobs(
+    state: TrainState, micro_batches: Sequence[Batch], temperature: float = 1.0
+) -> list[torch.Tensor]:
+    """log p(labels[t] | tokens[..t]), fp32 [b, s] for each micro-batch, on every process of the
+    replica; collective.
+    """
 
-    def keep(logprobs: torch.Tensor, _: Batch) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    def keep(
+        logprobs: torch.Tensor, _: Batch
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
         return logprobs.sum(), torch.tensor(0, dtype=torch.int), {"logprobs": logprobs.detach()}
 
-    kept = [sums["logprobs"] for sums in _run(state, micro_batches, keep, temperature, forward_only=True)]
-    if not kept:  # an earlier pipeline stage
+    kept = [
+        sums["logprobs"]
+        for sums in _run(state, micro_batches, keep, temperature, forward_only=True)
+    ]
+    # an earlier pipeline stage
+    if not kept:
         kept = [
-            torch.empty(context_parallel.cut(batch)["labels"].shape, dtype=torch.float32, device=processes.device())
+            torch.empty(
+                context_parallel.cut(batch)["labels"].shape,
+                dtype=torch.float32,
+                device=processes.device(),
+            )
             for batch in micro_batches
         ]
     if parallel_state.get_pipeline_model_parallel_world_size() > 1:
@@ -236,15 +296,23 @@ def _timed(finalize: Callable[..., None], reduction: Reduction) -> Callable[...,
 
 
 def _each(chunks: list[torch.nn.Module], method: str) -> Any:
-    """What megatron-core's schedules want of a method: bound to the only chunk, or a list for an interleaved pipeline."""
+    """What megatron-core's schedules want of a method: bound to the only chunk, or a list for an
+    interleaved pipeline.
+    """
     bound = [getattr(chunk, method) for chunk in chunks]
     return bound[0] if len(bound) == 1 else bound
 
 
 def _run(
-    state: TrainState, micro_batches: Sequence[Batch], loss_fn: LossFunction, temperature: float, forward_only: bool
+    state: TrainState,
+    micro_batches: Sequence[Batch],
+    loss_fn: LossFunction,
+    temperature: float,
+    forward_only: bool,
 ) -> list[dict[str, torch.Tensor]]:
-    """megatron-core's schedule over the micro-batches; each one's sums on the last stage, [] on the others."""
+    """megatron-core's schedule over the micro-batches; each one's sums on the last stage, [] on the
+    others.
+    """
     size, length = micro_batches[0]["tokens"].shape
     multiple = state.layout.sequence_multiple()
     if length % multiple:
@@ -259,7 +327,8 @@ def _run(
             f"{len(micro_batches) % state.layout.pp}",
             "change the number of micro-batches, or set parallel.vpp=1",
         )
-    # Transformer Engine keeps documents apart in rows laid end to end: one long sequence for the schedule.
+    # Transformer Engine keeps documents apart in rows laid end to end: one long sequence for the
+    # schedule.
     packing = "document_ids" in micro_batches[0] and fp8_support.uses_transformer_engine(state.fp8)
     if packing and state.layout.cp > 1:
         raise SeedbedError(
@@ -268,7 +337,9 @@ def _run(
             "leave data.document_mask and packing off, or set parallel.cp=1",
         )
 
-    def forward_step(batches: Any, chunk: torch.nn.Module) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
+    def forward_step(
+        batches: Any, chunk: torch.nn.Module
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
         batch = dict(next(batches))
         ids = batch.pop("document_ids", None)
         starts = None if ids is None else beginnings(ids)
@@ -278,15 +349,19 @@ def _run(
         rows = (1, -1) if packing else batch["tokens"].shape
         output = chunk(
             batch["tokens"].reshape(rows),
-            None,  # position ids: rotary positions come from the place in the sequence, or in the document
-            None if packing else starts,  # "attention_mask": what our attention takes for it
+            # position ids: rotary positions come from the place in the sequence, or in the document
+            None,
+            # "attention_mask": what our attention takes for it
+            None if packing else starts,
             labels=batch["labels"].reshape(rows),
             packed_seq_params=layout,
             output_processor=_logprobs_of_labels,
             output_processor_context=(state.vocab_size, temperature),
         )
 
-        def loss(logprobs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+        def loss(
+            logprobs: torch.Tensor,
+        ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
             total, count, sums = loss_fn(logprobs.view(batch["labels"].shape), batch)
             return total, count, {"loss": total.detach(), "tokens": count, **sums}
 
@@ -312,14 +387,18 @@ def _logprobs_of_labels(
     context: tuple[int, float],
     **_: Any,
 ) -> torch.Tensor:
-    """GPTModel's output hook: hidden states [s, b, h] -> log-probabilities of labels, fp32 [b, s], reduced over tp."""
+    """GPTModel's output hook: hidden states [s, b, h] -> log-probabilities of labels, fp32 [b, s],
+    reduced over tp.
+    """
     vocab_size, temperature = context
-    logits, _ = output_layer(hidden_states, weight=output_weight)  # [s, b, padded vocab / tp]
+    # [s, b, padded vocab / tp]
+    logits, _ = output_layer(hidden_states, weight=output_weight)
     logits = logits.float() / temperature if temperature != 1.0 else logits.float()
     mine = logits.size(-1)
     real = vocab_size - parallel_state.get_tensor_model_parallel_rank() * mine
     if real < mine:
-        logits[..., max(real, 0) :] = torch.finfo(logits.dtype).min  # padding is no token
+        # padding is no token
+        logits[..., max(real, 0) :] = torch.finfo(logits.dtype).min
     loss = tensor_parallel.vocab_parallel_cross_entropy(logits, labels.t().contiguous())
     return -loss.t().contiguous()
 
@@ -330,12 +409,16 @@ def _mean(sums: list[dict[str, torch.Tensor]]) -> tuple[float, int, dict[str, fl
     if parallel_state.is_pipeline_last_stage():
         names = sorted(sums[0])
         values = torch.stack([sum(one[name].double() for one in sums) for name in names])  # type: ignore[misc]
-        dist.all_reduce(values, group=parallel_state.get_data_parallel_group(with_context_parallel=True))
+        dist.all_reduce(
+            values, group=parallel_state.get_data_parallel_group(with_context_parallel=True)
+        )
         totals = dict(zip(names, values.tolist(), strict=True))
     if parallel_state.get_pipeline_model_parallel_world_size() > 1:
         box = [totals]
         last = parallel_state.get_pipeline_model_parallel_last_rank()
-        dist.broadcast_object_list(box, last, group=parallel_state.get_pipeline_model_parallel_group())
+        dist.broadcast_object_list(
+            box, last, group=parallel_state.get_pipeline_model_parallel_group()
+        )
         totals = box[0]
     tokens = totals.pop("tokens")
     means = {name: total / max(tokens, 1) for name, total in totals.items()}

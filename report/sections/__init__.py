@@ -1,1 +1,3 @@
-"""One file a section: `section(run) -> Section`, which raises `Missing` where its data is not there."""
+"""One file a section: `section(run) -> Section`, which raises `Missing` where its data is not
+there.
+"""

@@ -20,7 +20,12 @@ def section(run: Run) -> Section:
     pair = pairs[0]
     blocks: list[Block] = [
         Facts(facts),
-        Row([losses(rows, [], "", "nats a pair"), single(rows, "margin", "Margin", "chosen - rejected", zero=True)]),
+        Row(
+            [
+                losses(rows, [], "", "nats a pair"),
+                single(rows, "margin", "Margin", "chosen - rejected", zero=True),
+            ]
+        ),
         Row(
             [
                 Code(pair["prompt"], python(pair["chosen"], 14), ["chosen"], "good"),

@@ -1,4 +1,6 @@
-"""Near duplicates: sizes of the clusters, the largest of them, the evidence of the edges, the audit and one pair as a diff."""
+"""Near duplicates: sizes of the clusters, the largest of them, the evidence of the edges, the audit
+and one pair as a diff.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from seedbed.tables.reader import DeltaReader
 
 LARGEST = 8
 AUDIT = "python -m spark_jobs audit output="
-# A pair that a person can read: short, and changed in a few places. J near 0.85 is neither a copy nor a coincidence.
+# A pair that a person can read: short, and changed in a few places. J near 0.85 is neither a copy
+# nor a coincidence.
 _EXAMPLE = """
 SELECT e.a, e.b, e.band, e.jaccard, e.jaccard_estimate
 FROM near_edges e JOIN contents x ON x.content_sha256 = e.a JOIN contents y ON y.content_sha256 = e.b
@@ -37,7 +40,9 @@ def section(run: Run) -> Section:
         "count(*) FILTER (cluster_size > 1) AS inside, count(*) FILTER (NOT survivor) AS dropped, "
         "coalesce(max(cluster_size), 0) AS largest FROM clusters"
     )
-    copies = db.one("SELECT count(*) - count(DISTINCT content_sha256) AS n FROM files WHERE drop_reason IS NULL")["n"]
+    copies = db.one(
+        "SELECT count(*) - count(DISTINCT content_sha256) AS n FROM files WHERE drop_reason IS NULL"
+    )["n"]
     blocks: list[Block] = [
         Facts(
             [
@@ -49,13 +54,27 @@ def section(run: Run) -> Section:
         )
     ]
     if not total["clusters"]:
-        return Section("duplicates", "Duplicates", "No two contents are near duplicates.", blocks, "files, clusters")
-    blocks += [Row([_sizes(db), _evidence(db)]), *_audit(run), _largest(db), _guard(db), _example(db)]
+        return Section(
+            "duplicates",
+            "Duplicates",
+            "No two contents are near duplicates.",
+            blocks,
+            "files, clusters",
+        )
+    blocks += [
+        Row([_sizes(db), _evidence(db)]),
+        *_audit(run),
+        _largest(db),
+        _guard(db),
+        _example(db),
+    ]
     lead = (
         f"{total['dropped'] / total['contents']:.0%} of the distinct contents nearly repeat another; "
         f"the largest cluster holds {total['largest']:,}."
     )
-    return Section("duplicates", "Duplicates", lead, blocks, "files, contents, near_edges, clusters")
+    return Section(
+        "duplicates", "Duplicates", lead, blocks, "files, contents, near_edges, clusters"
+    )
 
 
 def _sizes(db: DeltaReader) -> Chart:
@@ -69,11 +88,15 @@ def _sizes(db: DeltaReader) -> Chart:
         values.append((label, sum(r["n"] for r in rows if low <= r["size"] <= high)))
     while len(values) > 1 and not values[-1][1]:
         values.pop()
-    return Chart("Cluster sizes", svg.columns("Cluster sizes", values, "contents in the cluster", "clusters"))
+    return Chart(
+        "Cluster sizes", svg.columns("Cluster sizes", values, "contents in the cluster", "clusters")
+    )
 
 
 def _evidence(db: DeltaReader) -> Chart:
-    rows = db.sql("SELECT least(floor(jaccard * 50), 49)::INT AS bin, count(*) AS n FROM near_edges GROUP BY 1")
+    rows = db.sql(
+        "SELECT least(floor(jaccard * 50), 49)::INT AS bin, count(*) AS n FROM near_edges GROUP BY 1"
+    )
     counts = {row["bin"]: row["n"] for row in rows}
     first = min(counts)
     bins = range(first, 50)
@@ -87,7 +110,9 @@ def _evidence(db: DeltaReader) -> Chart:
         "edges",
         marks,
     )
-    error = db.one("SELECT sqrt(avg((jaccard - jaccard_estimate) ** 2)) AS rmse FROM near_edges")["rmse"]
+    error = db.one("SELECT sqrt(avg((jaccard - jaccard_estimate) ** 2)) AS rmse FROM near_edges")[
+        "rmse"
+    ]
     caption = f"MinHash proposes, the true similarity decides; the estimate is off by {error:.3f} (root mean square)."
     return Chart("True Jaccard of the edges", drawing, caption=caption)
 
@@ -98,9 +123,20 @@ def _largest(db: DeltaReader) -> Table:
         place = db.one(_PLACE, [row["survivor"]])
         where = f"{place['repo']} {place['revision']}"
         lowest = f"{row['lowest']:.3f}"
-        rows.append([f"{row['size']:,}", lowest, place["path"], where, f"{row['repos']:,}", row["languages"] or ""])
+        rows.append(
+            [
+                f"{row['size']:,}",
+                lowest,
+                place["path"],
+                where,
+                f"{row['repos']:,}",
+                row["languages"] or "",
+            ]
+        )
     head = ["size", "lowest Jaccard", "survivor", "kept from", "repositories", "languages"]
-    caption = "The lowest true Jaccard similarity of a member to the survivor; never below the threshold."
+    caption = (
+        "The lowest true Jaccard similarity of a member to the survivor; never below the threshold."
+    )
     return Table(head, rows, frozenset({0, 1, 4}), "Largest clusters", caption)
 
 
@@ -120,28 +156,56 @@ def _audit(run: Run) -> list[Block]:
     try:
         result = run.document("curate/audit.json")
     except Missing:
-        return [Note("Precision and recall have not been measured. Measure them with", f"{AUDIT}{run.output}")]
+        return [
+            Note(
+                "Precision and recall have not been measured. Measure them with",
+                f"{AUDIT}{run.output}",
+            )
+        ]
     if result["clusters_version"] != run.tables("clusters").version("clusters"):
-        return [Note("The clusters have changed since they were audited. Audit them with", f"{AUDIT}{run.output}")]
+        return [
+            Note(
+                "The clusters have changed since they were audited. Audit them with",
+                f"{AUDIT}{run.output}",
+            )
+        ]
     found = result["recall"]
     rows = [
         ["precision", name if name != "all" else "all dropped contents", *_interval(value)]
         for name, value in result["precision"]["dropped"].items()
     ]
-    rows.append(["within a cluster", "any two members", *_interval(result["precision"]["same cluster"]["all"])])
+    rows.append(
+        [
+            "within a cluster",
+            "any two members",
+            *_interval(result["precision"]["same cluster"]["all"]),
+        ]
+    )
     rows.append(["recall", "near duplicates resolved", *_interval(found["resolved"])])
     rows.append(["recall", "in one cluster", *_interval(found["together"])])
     caption = (
         f"True Jaccard by brute force: dropped contents against what was kept for them, and {found['drawn']:,} contents "
         f"against {found['pool']:,}. Intervals are Wilson's at Kish's effective sample size."
     )
-    return [Table(["", "of", "share", "95 % interval", "sampled"], rows, frozenset({2, 4}), "Audit", caption)]
+    return [
+        Table(
+            ["", "of", "share", "95 % interval", "sampled"],
+            rows,
+            frozenset({2, 4}),
+            "Audit",
+            caption,
+        )
+    ]
 
 
 def _interval(found: dict[str, Any] | None) -> list[str]:
     if found is None:
         return ["", "", "0"]
-    return [f"{found['value']:.2%}", f"{found['low']:.2%} to {found['high']:.2%}", f"{found['n']:,}"]
+    return [
+        f"{found['value']:.2%}",
+        f"{found['low']:.2%} to {found['high']:.2%}",
+        f"{found['n']:,}",
+    ]
 
 
 def _example(db: DeltaReader) -> Code:

@@ -31,7 +31,9 @@ def section(run: Run) -> Section:
     db = run.tables("files", "contents")
     steps = funnel_so_far(db)
     seen = steps[0].kept
-    bars = [Bar("seen", [(1.0, "c1", f"{seen:,} files")], f"{seen:,}", "every file of every source")]
+    bars = [
+        Bar("seen", [(1.0, "c1", f"{seen:,} files")], f"{seen:,}", "every file of every source")
+    ]
     for step in steps[1:]:
         parts = [
             (step.kept / seen, "c1", f"{step.kept:,} {step.unit} left"),
@@ -40,12 +42,18 @@ def section(run: Run) -> Section:
         bars.append(Bar(step.reason, parts, f"−{step.dropped:,}", MEANING.get(step.reason, "")))
     whole = run.has("decisions", "documents")
     last, dropped = steps[-1].kept, sum(step.dropped for step in steps)
-    bars.append(Bar("documents" if whole else "so far", [(last / seen, "c3", f"{last:,}")], f"{last:,}", ""))
+    bars.append(
+        Bar("documents" if whole else "so far", [(last / seen, "c3", f"{last:,}")], f"{last:,}", "")
+    )
     blocks: list[Block] = [
         Bars(
             "From files seen to documents",
             bars,
-            [("c1", "left after this step"), ("c2", "dropped by it"), ("c3", "in the corpus" if whole else "left")],
+            [
+                ("c1", "left after this step"),
+                ("c2", "dropped by it"),
+                ("c3", "in the corpus" if whole else "left"),
+            ],
             f"It adds up: {seen:,} seen − {dropped:,} dropped = {last:,}. Each file has one first reason, in this order.",
         )
     ]
@@ -59,5 +67,9 @@ def section(run: Run) -> Section:
         )
     lead = f"Of {seen:,} files seen, {last:,} ({last / seen:.0%}) {'became documents' if whole else 'are left so far'}."
     return Section(
-        "funnel", "Funnel", lead, blocks, "files, contents, decisions, documents" if whole else "files, contents"
+        "funnel",
+        "Funnel",
+        lead,
+        blocks,
+        "files, contents, decisions, documents" if whole else "files, contents",
     )

@@ -1,4 +1,6 @@
-"""GRPO: reward on training and held-out problems, verdicts of the sandbox, and completions before and after."""
+"""GRPO: reward on training and held-out problems, verdicts of the sandbox, and completions before
+and after.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ from report.highlight import python
 from report.run import Run
 from report.sections.pretrain import curve, single
 
-VERDICTS = (("pass", "c1"), ("wrong", "c3"), ("error", "c2"), ("timeout", "c4"), ("infrastructure", "c5"))
+VERDICTS = (
+    ("pass", "c1"),
+    ("wrong", "c3"),
+    ("error", "c2"),
+    ("timeout", "c4"),
+    ("infrastructure", "c5"),
+)
 BEFORE, AFTER = "rl/eval_sft.json", "rl/eval_grpo.json"
 EXAMPLES = 4
 
@@ -27,7 +35,10 @@ def section(run: Run) -> Section:
         lead += f" On problems that were not trained on: {held[0][1]:.2f} → {held[-1][1]:.2f}."
         facts.append(Fact(f"{held[-1][1] - held[0][1]:+.3f}", "held-out reward gained"))
     blocks: list[Block] = [Facts(facts)]
-    series = [svg.Series("training problems", "c4", trained), svg.Series("held-out problems", "c1", held, dots=True)]
+    series = [
+        svg.Series("training problems", "c4", trained),
+        svg.Series("held-out problems", "c1", held, dots=True),
+    ]
     series = [s for s in series if s.points]
     drawing = svg.lines("Reward", series, "step", "share of samples that pass", (0.0, 1.0))
     reward = Chart("Reward", drawing, [(s.color, s.name) for s in series])
@@ -35,7 +46,12 @@ def section(run: Run) -> Section:
     if steps:
         blocks += [
             Row([reward, _verdicts(steps)]),
-            Row([_signal(steps), single(steps, "response_tokens", "Length", "tokens a response", zero=True)]),
+            Row(
+                [
+                    _signal(steps),
+                    single(steps, "response_tokens", "Length", "tokens a response", zero=True),
+                ]
+            ),
         ]
     else:
         blocks.append(Row([reward]))
@@ -50,14 +66,22 @@ def section(run: Run) -> Section:
 def _verdicts(rows: list[dict[str, Any]]) -> Chart:
     stacks = [(name, color, [row["shares"][name] for row in rows]) for name, color in VERDICTS]
     drawing = svg.shares("Verdicts of the sandbox", [row["step"] for row in rows], stacks, "step")
-    return Chart("Verdicts on training samples", drawing, [(color, name) for name, color in VERDICTS])
+    return Chart(
+        "Verdicts on training samples", drawing, [(color, name) for name, color in VERDICTS]
+    )
 
 
 def _signal(rows: list[dict[str, Any]]) -> Chart:
     points = [(row["step"], row["groups_with_signal"] / row["groups"]) for row in rows]
     title = "Groups with signal"
-    drawing = svg.lines(title, [svg.Series(title, "c1", points)], "step", "share of groups", (0.0, 1.0))
-    return Chart(title, drawing, caption="A group trains only where some of its samples pass and some do not.")
+    drawing = svg.lines(
+        title, [svg.Series(title, "c1", points)], "step", "share of groups", (0.0, 1.0)
+    )
+    return Chart(
+        title,
+        drawing,
+        caption="A group trains only where some of its samples pass and some do not.",
+    )
 
 
 def _evaluations(results: dict[str, dict[str, Any]]) -> Table:
@@ -66,9 +90,13 @@ def _evaluations(results: dict[str, dict[str, Any]]) -> Table:
         result = results[path]
         benchmark = PurePosixPath(result.get("benchmark", "held-out problems")).stem
         passed = ", ".join(f"{name} {value:.3f}" for name, value in result["pass_at"].items())
-        shares = ", ".join(f"{name} {result['shares'][name]:.0%}" for name, _ in VERDICTS if result["shares"][name])
+        shares = ", ".join(
+            f"{name} {result['shares'][name]:.0%}" for name, _ in VERDICTS if result["shares"][name]
+        )
         items = f"{len(result['items'])} x {result['samples']}"
-        cells.append([PurePosixPath(path).stem.removeprefix("eval_"), benchmark, items, passed, shares])
+        cells.append(
+            [PurePosixPath(path).stem.removeprefix("eval_"), benchmark, items, passed, shares]
+        )
     head = ["model", "benchmark", "problems x samples", "pass@k", "verdicts"]
     return Table(head, cells, title="Evaluations")
 
@@ -80,7 +108,14 @@ def _examples(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list
     both.sort(key=lambda pair: (_passed(pair[0]) - _passed(pair[1]), pair[1]["task_id"]))
     rows: list[Block] = [Note("The problems that gained most, before and after.")]
     for old, new in both[:EXAMPLES]:
-        rows.append(Row([_completion("before", old, want_pass=False), _completion("after", new, want_pass=True)]))
+        rows.append(
+            Row(
+                [
+                    _completion("before", old, want_pass=False),
+                    _completion("after", new, want_pass=True),
+                ]
+            )
+        )
     return rows
 
 
@@ -97,5 +132,8 @@ def _completion(when: str, item: dict[str, Any], want_pass: bool) -> Code:
     if sample["reason"]:
         facts.append(sample["reason"])
     return Code(
-        item["prompt"], python(sample["completion"], 14), facts, "good" if sample["verdict"] == "pass" else "bad"
+        item["prompt"],
+        python(sample["completion"], 14),
+        facts,
+        "good" if sample["verdict"] == "pass" else "bad",
     )

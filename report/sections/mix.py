@@ -33,9 +33,7 @@ def section(run: Run) -> Section:
     languages, licences = (_counts(db, column, chosen) for column in ("language", "license"))
     first = languages[0]
     whole = sum(row["seen"] for row in languages)
-    lead = (
-        f"{len(languages)} languages; {first['name']} is {first['seen'] / whole:.0%} of {whole:,} distinct files seen."
-    )
+    lead = f"{len(languages)} languages; {first['name']} is {first['seen'] / whole:.0%} of {whole:,} distinct files seen."
     unknown = next((row for row in licences if row["name"] == "unknown"), None)
     if unknown:
         lead += f" The licence of {unknown['seen'] / whole:.0%} is unknown."
@@ -59,7 +57,10 @@ def _bars(title: str, rows: list[dict[str, Any]], chosen: bool) -> Bars:
         rest = rows[SHOWN:]
         shown = [
             *shown,
-            {"name": f"{len(rest)} more", **{k: sum(r[k] for r in rest) for k in ("seen", "kept", "bytes")}},
+            {
+                "name": f"{len(rest)} more",
+                **{k: sum(r[k] for r in rest) for k in ("seen", "kept", "bytes")},
+            },
         ]
     widest = max(row["seen"] for row in shown)
     bars = []
@@ -75,7 +76,10 @@ def _bars(title: str, rows: list[dict[str, Any]], chosen: bool) -> Bars:
                 f"{row['bytes'] / 1e6:.1f} MB, {row['kept'] / row['seen']:.0%} kept",
             )
         else:
-            parts, value = [(row["seen"] / widest, "c1 pale", f"{row['seen']:,} seen")], f"{row['seen']:,}"
+            parts, value = (
+                [(row["seen"] / widest, "c1 pale", f"{row['seen']:,} seen")],
+                f"{row['seen']:,}",
+            )
             note = f"{row['bytes'] / 1e6:.1f} MB"
         bars.append(Bar(row["name"], parts, value, note))
     legend = [("c1", "kept"), ("c1 pale", "seen, not kept")] if chosen else [("c1 pale", "seen")]

@@ -27,7 +27,10 @@ def section(run: Run) -> Section:
     if speeds:
         facts.append(Fact(f"{sorted(speeds)[len(speeds) // 2]:,.0f}", "tokens a second, median"))
     loss = losses(rows, val, "validation", "nats a token")
-    blocks: list[Block] = [Facts(facts), Row([loss, single(rows, "lr", "Learning rate", "learning rate", zero=True)])]
+    blocks: list[Block] = [
+        Facts(facts),
+        Row([loss, single(rows, "lr", "Learning rate", "learning rate", zero=True)]),
+    ]
     blocks.append(
         Row(
             [
@@ -40,7 +43,9 @@ def section(run: Run) -> Section:
     lead = f"Training loss {rows[0]['loss']:.2f} → {last['loss']:.2f} in {last['step']:,} steps."
     if val:
         lead += f" On repositories it never saw: {val[-1][1]:.2f}."
-    return Section("pretrain", "Pretraining", lead, blocks, "pretrain/metrics.jsonl, pretrain/samples.json")
+    return Section(
+        "pretrain", "Pretraining", lead, blocks, "pretrain/metrics.jsonl, pretrain/samples.json"
+    )
 
 
 def curve(rows: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
@@ -54,7 +59,9 @@ def single(rows: list[dict[str, Any]], key: str, title: str, y: str, zero: bool 
     return Chart(title, svg.lines(title, series, "step", y, (0.0 if zero else None, None)))
 
 
-def losses(rows: list[dict[str, Any]], held_out: list[tuple[float, float]], name: str, y: str) -> Chart:
+def losses(
+    rows: list[dict[str, Any]], held_out: list[tuple[float, float]], name: str, y: str
+) -> Chart:
     """Training loss as a line, held-out loss as dots where there is any."""
     series = [svg.Series("train", "c4", curve(rows, "loss"))]
     if held_out:
@@ -71,9 +78,16 @@ def _samples(run: Run) -> list[Row]:
         return []
     before, after = entries[0], entries[-1]
     rows = []
-    for first, then in list(zip(before["completions"], after["completions"], strict=False))[:SAMPLES]:
+    for first, then in list(zip(before["completions"], after["completions"], strict=False))[
+        :SAMPLES
+    ]:
         pair: list[Any] = [
-            Code(f"step {step:,}", python(one["prompt"] + "▸" + one["completion"], 14), ["greedy, from ▸"], tone)
+            Code(
+                f"step {step:,}",
+                python(one["prompt"] + "▸" + one["completion"], 14),
+                ["greedy, from ▸"],
+                tone,
+            )
             for step, one, tone in ((before["step"], first, "bad"), (after["step"], then, "good"))
         ]
         rows.append(Row(pair if before is not after else pair[1:]))

@@ -1,4 +1,6 @@
-"""Scores: their histogram with the cut, agreement with the oracle's labels, and the best and worst snippets."""
+"""Scores: their histogram with the cut, agreement with the oracle's labels, and the best and worst
+snippets.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,12 @@ from report.run import Missing, Run
 from seedbed.tables.reader import DeltaReader
 
 BINS = 40
-SNIPPETS = 3  # best, and as many worst
-CALIBRATED = 20  # labelled files that a language's curve needs
-CHARTS = 4  # languages with a curve, those with most labels
+# best, and as many worst
+SNIPPETS = 3
+# labelled files that a language's curve needs
+CALIBRATED = 20
+# languages with a curve, those with most labels
+CHARTS = 4
 MEASURES = (
     ("files", "files", ",d"),
     ("mae", "MAE", ".2f"),
@@ -22,7 +27,8 @@ MEASURES = (
     ("within_1", "within 1", ".0%"),
     ("zero_recall", "zeros found", ".0%"),
 )
-# Short enough to show, long enough to judge; one of each repository, so that the ends are not one package alone.
+# Short enough to show, long enough to judge; one of each repository, so that the ends are not one
+# package alone.
 _SNIPPETS = """
 SELECT content_sha256, quality, text, spot.repo, spot.revision, spot.path FROM (
   SELECT s.content_sha256, s.quality, c.text, p.spot,
@@ -44,7 +50,8 @@ def section(run: Run) -> Section:
     scorers = [row["scorer"] for row in db.sql("SELECT DISTINCT scorer FROM scores ORDER BY 1")]
     if not scorers:
         raise Missing(
-            "a row in table scores", "python -m spark_jobs run ... (the table is there, with nothing scored yet)"
+            "a row in table scores",
+            "python -m spark_jobs run ... (the table is there, with nothing scored yet)",
         )
     used = db.lineage("decisions").get("params", {}).get("scorer") if run.has("decisions") else None
     cut = (
@@ -76,7 +83,9 @@ def section(run: Run) -> Section:
     if cut is not None:
         dropped = db.one("SELECT count(*) AS n FROM decisions WHERE reason = 'low_quality'")["n"]
         lead += f" The policy cuts at {cut:.3f} and drops {dropped:,}."
-    tables = [name for name in ("scores", "labels", "decisions", "contents", "files") if run.has(name)]
+    tables = [
+        name for name in ("scores", "labels", "decisions", "contents", "files") if run.has(name)
+    ]
     return Section("quality", "Quality", lead, blocks, ", ".join(tables))
 
 
@@ -98,11 +107,22 @@ def _histogram(run: Run, db: DeltaReader, scorer: str, cut: float | None) -> Cha
         ("other", "dropped before, for another reason", "c5"),
     ]
     counts = {(row["verdict"], row["bin"]): row["n"] for row in rows}
-    present = [(verdict, name, color) for verdict, name, color in names if any(v == verdict for v, _ in counts)]
-    stacks = [(name, color, [counts.get((v, b), 0) for b in range(BINS)]) for v, name, color in present]
+    present = [
+        (verdict, name, color)
+        for verdict, name, color in names
+        if any(v == verdict for v, _ in counts)
+    ]
+    stacks = [
+        (name, color, [counts.get((v, b), 0) for b in range(BINS)]) for v, name, color in present
+    ]
     marks = [(cut, f"cut {cut:.3f}")] if cut is not None else []
     drawing = svg.histogram(
-        f"Scores by {scorer}", [b / BINS for b in range(BINS + 1)], stacks, "quality", "contents", marks
+        f"Scores by {scorer}",
+        [b / BINS for b in range(BINS + 1)],
+        stacks,
+        "quality",
+        "contents",
+        marks,
     )
     return Chart(f"Scores by {scorer}", drawing, [(color, name) for _, name, color in present])
 
@@ -115,9 +135,7 @@ def _agreement(scorer: str, pairs: list[dict[str, Any]]) -> Chart:
     labels, scores = [p["label"] for p in pairs], [p["quality"] for p in pairs]
     error = sum(abs(x - y) for x, y in zip(labels, scores, strict=True)) / len(pairs)
     rank = _spearman(labels, scores)
-    caption = (
-        f"{len(pairs):,} labelled contents: mean absolute error {error * 10:.2f} of 10, rank correlation {rank:.2f}."
-    )
+    caption = f"{len(pairs):,} labelled contents: mean absolute error {error * 10:.2f} of 10, rank correlation {rank:.2f}."
     drawing = svg.bubbles(
         f"Label against score, {scorer}",
         [(x, y, n) for (x, y), n in sorted(cells.items())],
@@ -127,12 +145,15 @@ def _agreement(scorer: str, pairs: list[dict[str, Any]]) -> Chart:
     return Chart(
         f"Label against score, {scorer}",
         drawing,
-        caption=caption + " Area is the number of contents; it includes those the scorer was fitted on.",
+        caption=caption
+        + " Area is the number of contents; it includes those the scorer was fitted on.",
     )
 
 
 def _spearman(xs: list[float], ys: list[float]) -> float:
-    """Spearman's rank correlation: Pearson's of the ranks, ties at their mean rank; 0 where one side is constant."""
+    """Spearman's rank correlation: Pearson's of the ranks, ties at their mean rank; 0 where one
+    side is constant.
+    """
     a, b = _ranks(xs), _ranks(ys)
     mean = (len(a) + 1) / 2
     top = sum((x - mean) * (y - mean) for x, y in zip(a, b, strict=True))
@@ -155,33 +176,42 @@ def _ranks(values: list[float]) -> list[float]:
 
 
 def _scorer_cards(run: Run) -> Table | None:
-    """What each fitted scorer measured of itself, beside the floor (the labels' mean) and the oracle's own repeatability."""
+    """What each fitted scorer measured of itself, beside the floor (the labels' mean) and the
+    oracle's own repeatability.
+    """
     rows = []
     for path in run.files("scorers/*/scorer.json"):
         card = run.document(path)
         if card["kind"] == "structural":
             measured = {name: m for name, m in card.get("metrics", {}).items() if "mae" in m}
         else:
-            measured = {"held-out repositories": card, "mean of labels": {"mae": card["mae_of_the_mean"]}}
+            measured = {
+                "held-out repositories": card,
+                "mean of labels": {"mae": card["mae_of_the_mean"]},
+            }
         for name, m in measured.items():
             cells = [f"{m[key]:{style}}" if key in m else "" for key, _, style in MEASURES]
             rows.append([card["version"], name.replace("_", " "), *cells])
     if not rows:
         return None
     head = ["scorer", "measured as", *[title for _, title, _ in MEASURES]]
-    caption = (
-        "On the 0-10 scale of the labels. cMAE is the mean over the eleven label classes, so that rare ones count."
-    )
+    caption = "On the 0-10 scale of the labels. cMAE is the mean over the eleven label classes, so that rare ones count."
     return Table(head, rows, frozenset(range(2, len(head))), "Errors of the scorers", caption)
 
 
 def _calibration(run: Run, scorer: str) -> list[Chart]:
-    """Mean label against mean prediction by language, of files whose repository the prediction had not seen."""
+    """Mean label against mean prediction by language, of files whose repository the prediction had
+    not seen.
+    """
     path = f"scorers/{scorer}/scorer.json"
     if not run.files(path):
         return []
     languages = run.document(path).get("metrics", {}).get("by_language", {})
-    measured = [(name, m) for name, m in languages.items() if "calibration" in m and m["files"] >= CALIBRATED]
+    measured = [
+        (name, m)
+        for name, m in languages.items()
+        if "calibration" in m and m["files"] >= CALIBRATED
+    ]
     measured.sort(key=lambda item: (-item[1]["files"], item[0]))
     perfect = svg.Series("perfect", "c5", [(0, 0), (10, 10)])
     charts = []
@@ -200,7 +230,10 @@ def _snippets(run: Run, db: DeltaReader, scorer: str) -> list[Block]:
     if not run.has("contents", "files"):
         return []
     ends = [
-        [_snippet(run, db, hit, tone) for hit in db.sql(_SNIPPETS.format(order=order), [scorer, SNIPPETS])]
+        [
+            _snippet(run, db, hit, tone)
+            for hit in db.sql(_SNIPPETS.format(order=order), [scorer, SNIPPETS])
+        ]
         for order, tone in (("DESC", "good"), ("ASC", "bad"))
     ]
     note = Note(f"The best and the worst by {scorer}, at most one file of a repository.")

@@ -1,4 +1,6 @@
-"""Rounds of the self-scoring loop: what selected, what was kept, and how well the model trained on it predicts the hold-out."""
+"""Rounds of the self-scoring loop: what selected, what was kept, and how well the model trained on
+it predicts the hold-out.
+"""
 
 from __future__ import annotations
 
@@ -29,4 +31,10 @@ def section(run: Run) -> Section:
     change = rows[-1]["bits_per_byte"] - rows[0]["bits_per_byte"]
     lead = f"{len(rows)} rounds; bits per byte on the fixed hold-out changed by {change:+.4f}."
     caption = "The hold-out is the validation documents of round 0; its repositories validate in every round."
-    return Section("rounds", "Rounds", lead, [Table(head, cells, frozenset({2, 3, 4, 5}), "", caption)], "rounds.json")
+    return Section(
+        "rounds",
+        "Rounds",
+        lead,
+        [Table(head, cells, frozenset({2, 3, 4, 5}), "", caption)],
+        "rounds.json",
+    )

@@ -47,10 +47,15 @@ def section(run: Run) -> Section:
                 *([f"{dropped.get(row['language'], 0):,}"] if chosen else []),
             ]
         )
-    head = ["language", "contents", "with any error", "bytes in error", "gave up", *(["dropped"] if chosen else [])]
-    caption = (
-        "Any error at all is common in real C, C++ and templates, so the rule looks at the share of bytes in error."
-    )
+    head = [
+        "language",
+        "contents",
+        "with any error",
+        "bytes in error",
+        "gave up",
+        *(["dropped"] if chosen else []),
+    ]
+    caption = "Any error at all is common in real C, C++ and templates, so the rule looks at the share of bytes in error."
     if len(rows) > SHOWN:
         caption = (
             f"{len(rows) - SHOWN} more languages with {sum(r['files'] for r in rows[SHOWN:]):,} contents are not shown. "
@@ -60,4 +65,10 @@ def section(run: Run) -> Section:
     lead = f"{wrong / max(parsed, 1):.1%} of the parsed contents hold some syntax error."
     if chosen:
         lead += f" {sum(dropped.values()):,} hold too much and were dropped for it."
-    return Section("syntax", "Syntax", lead, [facts, table], "syntax, contents" + (", decisions" if chosen else ""))
+    return Section(
+        "syntax",
+        "Syntax",
+        lead,
+        [facts, table],
+        "syntax, contents" + (", decisions" if chosen else ""),
+    )

@@ -15,11 +15,20 @@ def section(run: Run) -> Section:
         written = f"{db.committed_at(state.name):%Y-%m-%d %H:%M:%S}"
         inputs = ", ".join(f"{table}@{version}" for table, version in reads.items())
         rows.append(
-            [f"{state.name}@{state.version}", f"{state.rows:,}", f"{state.bytes / 1e6:.1f}", state.job, inputs, written]
+            [
+                f"{state.name}@{state.version}",
+                f"{state.rows:,}",
+                f"{state.bytes / 1e6:.1f}",
+                state.job,
+                inputs,
+                written,
+            ]
         )
     head = ["table@version", "rows", "MB", "written by", "from", "UTC"]
     stale = [f"{state.name}: {text}" for state in table_states(db) for text in state.stale]
     lead = "Every commit records its job, parameters and the versions it read." + (
         f" Out of date: {'; '.join(stale)}." if stale else ""
     )
-    return Section("tables", "Tables", lead, [Table(head, rows, frozenset({1, 2}))], "the Delta logs")
+    return Section(
+        "tables", "Tables", lead, [Table(head, rows, frozenset({1, 2}))], "the Delta logs"
+    )

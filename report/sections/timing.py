@@ -35,10 +35,15 @@ def section(run: Run) -> Section:
 
 
 def _outcome(rows: list[dict[str, Any]]) -> tuple[Table, str]:
-    cells = [[r["what"], str(r["expected"]), str(r["obtained"]), "✓" if r["ok"] else "✗ differs"] for r in rows]
+    cells = [
+        [r["what"], str(r["expected"]), str(r["obtained"]), "✓" if r["ok"] else "✗ differs"]
+        for r in rows
+    ]
     good = sum(bool(row["ok"]) for row in rows)
     lead = f"{good} of {len(rows)} figures are as the demo expects."
-    return Table(["figure", "expected", "obtained", ""], cells, frozenset({1, 2}), "Expected and obtained"), lead
+    return Table(
+        ["figure", "expected", "obtained", ""], cells, frozenset({1, 2}), "Expected and obtained"
+    ), lead
 
 
 def _stages(stages: list[dict[str, Any]]) -> tuple[Bars, str]:
@@ -52,7 +57,9 @@ def _stages(stages: list[dict[str, Any]]) -> tuple[Bars, str]:
         )
         for stage in stages
     ]
-    return Bars("Stages", bars), f"{clock(sum(stage['seconds'] for stage in stages))} minutes in {len(stages)} stages."
+    return Bars(
+        "Stages", bars
+    ), f"{clock(sum(stage['seconds'] for stage in stages))} minutes in {len(stages)} stages."
 
 
 def _jobs(records: list[dict[str, Any]]) -> tuple[Bars, str]:

@@ -11,7 +11,8 @@ from seedbed.tables.reader import DeltaReader
 
 SHOWN = 10
 FIM_MIDDLE = "<[fim-middle]>"
-COUNTED_TOKENS = 8_000_000  # enough for the share of fill-in-the-middle to a percent
+# enough for the share of fill-in-the-middle to a percent
+COUNTED_TOKENS = 8_000_000
 
 
 def section(run: Run) -> Section:
@@ -24,11 +25,12 @@ def section(run: Run) -> Section:
     }
     if not splits:
         raise Missing(
-            "a row in table token_index", "python -m spark_jobs run ... (the table is there, with no document in it)"
+            "a row in table token_index",
+            "python -m spark_jobs run ... (the table is there, with no document in it)",
         )
-    size = db.one("SELECT sum(d.bytes)::BIGINT AS bytes FROM token_index t JOIN documents d USING (document_id)")[
-        "bytes"
-    ]
+    size = db.one(
+        "SELECT sum(d.bytes)::BIGINT AS bytes FROM token_index t JOIN documents d USING (document_id)"
+    )["bytes"]
     tokens = sum(row["tokens"] for row in splits.values())
     items = [
         Fact(f"{row['tokens'] / 1e6:.2f} M", f"{split} tokens in {row['documents']:,} documents")
@@ -42,7 +44,9 @@ def section(run: Run) -> Section:
 
 
 def _from_manifest(run: Run) -> list[Fact]:
-    """Vocabulary, and the share of documents in fill-in-the-middle form as counted in the first training shard."""
+    """Vocabulary, and the share of documents in fill-in-the-middle form as counted in the first
+    training shard.
+    """
     try:
         manifest = run.document("tokens/manifest.json")
     except Missing:
@@ -56,18 +60,27 @@ def _from_manifest(run: Run) -> list[Fact]:
         documents = int((tokens == manifest["tokenizer"]["eod"]).sum())
         middles = int((tokens == ids[FIM_MIDDLE]).sum())
         facts.append(
-            Fact(f"{middles / max(documents, 1):.0%}", f"of {documents:,} counted documents fill in the middle")
+            Fact(
+                f"{middles / max(documents, 1):.0%}",
+                f"of {documents:,} counted documents fill in the middle",
+            )
         )
     return facts
 
 
 def _lengths(db: DeltaReader) -> Chart:
-    rows = db.sql("SELECT floor(log2(greatest(tokens, 1)))::INT AS power, count(*) AS n FROM token_index GROUP BY 1")
+    rows = db.sql(
+        "SELECT floor(log2(greatest(tokens, 1)))::INT AS power, count(*) AS n FROM token_index GROUP BY 1"
+    )
     counts = {row["power"]: row["n"] for row in rows}
     powers = range(min(counts), max(counts) + 1)
     values = [(str(2**p) if p < 10 else f"{2 ** (p - 10)}k", counts.get(p, 0)) for p in powers]
     caption = "Each column holds lengths from its label up to the next."
-    return Chart("Document lengths", svg.columns("Document lengths", values, "tokens", "documents"), caption=caption)
+    return Chart(
+        "Document lengths",
+        svg.columns("Document lengths", values, "tokens", "documents"),
+        caption=caption,
+    )
 
 
 def _languages(db: DeltaReader) -> Bars:

@@ -1,4 +1,6 @@
-"""python -m rl.evaluate compare A.json B.json: does B differ from A on the problems that both answered?"""
+"""python -m rl.evaluate compare A.json B.json: does B differ from A on the problems that both
+answered?
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,14 @@ def main(argv: list[str]) -> int:
     found = scores.paired(first, second)
     if not found["items"]:
         raise SeedbedError(
-            f"{args.first} and {args.second} have no problem in common", "compare evaluations of one benchmark"
+            f"{args.first} and {args.second} have no problem in common",
+            "compare evaluations of one benchmark",
         )
     apart = len(first) + len(second) - 2 * found["items"]
     if apart:
-        print(f"note: {apart} problems stand in one file only, or have no verdict, and are left out")
+        print(
+            f"note: {apart} problems stand in one file only, or have no verdict, and are left out"
+        )
     low, high = found["interval"]
     print(
         f"pass@1 {found['first']:.4f} -> {found['second']:.4f} on {found['items']} problems: {found['difference']:+.4f} "
@@ -39,5 +44,6 @@ def _items(path: Path) -> list[dict[str, Any]]:
         return json.loads(path.read_text())["items"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SeedbedError(
-            f"{path} is not an evaluation ({type(error).__name__}: {error})", "give JSON that rl.evaluate wrote"
+            f"{path} is not an evaluation ({type(error).__name__}: {error})",
+            "give JSON that rl.evaluate wrote",
         ) from error

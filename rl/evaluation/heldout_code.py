@@ -1,7 +1,8 @@
-"""Code that a model was not trained on, from a run's tables: fill-in-the-middle items, bits per byte, and benchmark overlap.
+"""Code that a model was not trained on, from a run's tables: fill-in-the-middle items, bits per
+byte, and benchmark overlap.
 
-Held out are the documents of split `val`: whole repositories. They are drawn in the order of a hash of (seed, document), so the
-same tables and seed give the same items whatever the machine.
+Held out are the documents of split `val`: whole repositories. They are drawn in the order of a hash
+of (seed, document), so the same tables and seed give the same items whatever the machine.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from seedbed.inference.engine import Engine, Sampling
 
 # Names of the report (Sec 2.2.6), in its order: suffix, prefix, middle.
 SUFFIX, PREFIX, MIDDLE = "<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>"
-SHORTEST_LINE = 6  # characters without the margin; shorter lines such as `else:` say little
-SPAN = (10, 60)  # characters
-LINE_TOKENS, SPAN_TOKENS = 64, 64  # of a completion
+# characters without the margin; shorter lines such as `else:` say little
+SHORTEST_LINE = 6
+# characters
+SPAN = (10, 60)
+# of a completion
+LINE_TOKENS, SPAN_TOKENS = 64, 64
 
 
 @dataclass(frozen=True)
@@ -45,24 +49,38 @@ class Gap:
 
 
 def documents(tables: Path, limit: int, seed: int) -> list[Document]:
-    """At most `limit` held-out documents of one file each. Raises SeedbedError where there is no table or no such document."""
+    """At most `limit` held-out documents of one file each.
+
+    Raises SeedbedError where there is no table or no such document.
+    """
     columns = ["document_id", "language", "parts"]
-    rows = _table(tables, "documents").to_table(columns=columns, filter=_equals("split", "val")).to_pylist()
+    rows = (
+        _table(tables, "documents")
+        .to_table(columns=columns, filter=_equals("split", "val"))
+        .to_pylist()
+    )
     rows = [row for row in rows if len(row["parts"]) == 1]
     rows.sort(key=lambda row: hashlib.sha256(f"{seed}:{row['document_id']}".encode()).digest())
     chosen = {row["parts"][0]["content_sha256"]: row for row in rows[:limit]}
     if not chosen:
-        raise SeedbedError(f"{tables}/documents holds no document of split val", "curate with a validation split")
+        raise SeedbedError(
+            f"{tables}/documents holds no document of split val", "curate with a validation split"
+        )
     wanted = _table(tables, "contents").to_table(
         columns=["content_sha256", "text"], filter=_field("content_sha256").isin(list(chosen))
     )
     texts = {row["content_sha256"]: row["text"] for row in wanted.to_pylist()}
-    return [Document(row["document_id"], row["language"], texts[sha]) for sha, row in chosen.items()]
+    return [
+        Document(row["document_id"], row["language"], texts[sha]) for sha, row in chosen.items()
+    ]
 
 
 def overlapping_items(tables: Path, benchmark: str) -> set[str]:
-    """Items of a benchmark (`humaneval`, or a file's name without its ending) that share an n-gram with any content ingested,
-    kept or not: the table `contamination`. Raises SeedbedError for a benchmark that the contents were never compared with."""
+    """Items of a benchmark (`humaneval`, or a file's name without its ending) that share an n-gram
+    with any content ingested,
+    kept or not: the table `contamination`. Raises SeedbedError for a benchmark that the contents
+    were never compared with.
+    """
     rows = _table(tables, "contamination").to_table(columns=["benchmark", "item"])
     compared = sorted(rows["benchmark"].unique().to_pylist())
     mine = [name for name in compared if name.split("@")[0].lower() == benchmark.lower()]
@@ -71,11 +89,17 @@ def overlapping_items(tables: Path, benchmark: str) -> set[str]:
             f"the contents of {tables} were not compared with {benchmark}, but with {', '.join(compared) or 'nothing'}",
             "curate with decontaminate.benchmarks=[..., FILE], or leave --tables out",
         )
-    return {row["item"] for row in rows.to_pylist() if row["benchmark"] in mine and row["item"] is not None}
+    return {
+        row["item"]
+        for row in rows.to_pylist()
+        if row["benchmark"] in mine and row["item"] is not None
+    }
 
 
 def gaps(some: Sequence[Document], kind: str, seed: int) -> Iterator[Gap]:
-    """One gap a document that has room for one: a whole line (`line`) or a run of characters (`span`)."""
+    """One gap a document that has room for one: a whole line (`line`) or a run of characters
+    (`span`).
+    """
     for document in some:
         rng, text = Random(f"{seed}:{kind}:{document.document_id}"), document.text
         if kind == "line":
@@ -97,7 +121,9 @@ def gaps(some: Sequence[Document], kind: str, seed: int) -> Iterator[Gap]:
 
 
 class Infilling:
-    """Asks a model to fill gaps, in the form it was trained on: suffix, prefix, then the middle (SPM)."""
+    """Asks a model to fill gaps, in the form it was trained on: suffix, prefix, then the middle
+    (SPM).
+    """
 
     def __init__(self, folder: Path, max_length: int):
         self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
@@ -113,17 +139,27 @@ class Infilling:
         self._max_length = max_length
 
     def prompt(self, gap: Gap, room: int) -> list[int]:
-        """Ids of the prompt, prefix and suffix cut to what lies nearest the gap, so that `room` tokens are left."""
+        """Ids of the prompt, prefix and suffix cut to what lies nearest the gap, so that `room`
+        tokens are left.
+        """
         budget = self._max_length - room - len(self._marks)
         prefix, suffix = self._ids(gap.prefix[-8 * budget :]), self._ids(gap.suffix[: 8 * budget])
         near = max(budget // 2, budget - len(suffix))
         prefix = prefix[-near:] if near else []
-        return [self._marks[0], *suffix[: budget - len(prefix)], self._marks[1], *prefix, self._marks[2]]
+        return [
+            self._marks[0],
+            *suffix[: budget - len(prefix)],
+            self._marks[1],
+            *prefix,
+            self._marks[2],
+        ]
 
     def items(self, engine: Engine, chosen: Sequence[Gap], kind: str) -> list[dict[str, Any]]:
-        """Items as rl/evaluation/scores.py takes them: greedy, one sample each, `pass` for an exact match.
+        """Items as rl/evaluation/scores.py takes them: greedy, one sample each, `pass` for an exact
+        match.
 
-        line: the completion's first line, without the margins. span: as many characters as are missing.
+        line: the completion's first line, without the margins. span: as many characters as are
+        missing.
         """
         room = LINE_TOKENS if kind == "line" else SPAN_TOKENS
         prompts = [self.prompt(gap, room) for gap in chosen]
@@ -131,7 +167,9 @@ class Infilling:
         drawn = engine.generate(prompts, [0] * len(prompts), Sampling(0.0, room, stop))
         items = []
         for gap, sample in zip(chosen, drawn, strict=True):
-            text = self._tokenizer.decode(sample.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            text = self._tokenizer.decode(
+                sample.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
             if kind == "line":
                 lines = text.splitlines()
                 same = bool(lines) and lines[0].strip() == gap.middle.strip()
@@ -150,33 +188,45 @@ class Infilling:
         return items
 
     def bits_per_byte(self, engine: Engine, some: Sequence[Document]) -> dict[str, Any]:
-        """-log2 p a byte over the documents, in windows of the model's length, each but for its first token. Bytes are the
-        tokens' own: a byte-level token has one character for each."""
+        """-log2 p a byte over the documents, in windows of the model's length, each but for its
+        first token. Bytes are the tokens' own: a byte-level token has one character for each.
+        """
         windows: list[tuple[str, list[int]]] = []
         for document in some:
             ids = self._ids(document.text)
-            size = self._max_length - 1  # the engine adds a token
+            # the engine adds a token
+            size = self._max_length - 1
             windows += [(document.language, ids[i : i + size]) for i in range(0, len(ids), size)]
         windows = [window for window in windows if len(window[1]) > 1]
         totals: dict[str, list[float]] = {}
-        for (language, ids), logprobs in zip(windows, engine.score([ids for _, ids in windows]), strict=True):
+        for (language, ids), logprobs in zip(
+            windows, engine.score([ids for _, ids in windows]), strict=True
+        ):
             tokens = self._tokenizer.convert_ids_to_tokens(ids[1:])
             total = totals.setdefault(language, [0.0, 0.0])
             total[0] -= sum(logprobs) / math.log(2)
             total[1] += sum(map(len, tokens))
         bits, size = (sum(values) for values in zip(*totals.values(), strict=True))
         by_language = {name: each[0] / each[1] for name, each in sorted(totals.items())}
-        return {"bits_per_byte": bits / size, "bytes": int(size), "documents": len(some), "by_language": by_language}
+        return {
+            "bits_per_byte": bits / size,
+            "bytes": int(size),
+            "documents": len(some),
+            "by_language": by_language,
+        }
 
     def _ids(self, text: str) -> list[int]:
         """Text that spells a special token stays text, as in training."""
-        return self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
+            "input_ids"
+        ]
 
 
 def _table(tables: Path, name: str) -> Any:
     try:
         return DeltaTable(str(tables / name)).to_pyarrow_dataset()
-    except Exception as error:  # deltalake has no common base of its errors
+    except Exception as error:
+        # deltalake has no common base of its errors
         raise SeedbedError(
             f"{tables / name} is not a Delta table ({str(error).splitlines()[0]})",
             "give --tables DIR/tables of a curated run",

@@ -1,4 +1,6 @@
-"""An evaluation as one HTML file: a row for each problem, a cell for each sample, and what the failing ones wrote."""
+"""An evaluation as one HTML file: a row for each problem, a cell for each sample, and what the
+failing ones wrote.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,17 @@ pre{background:#f5f5f5;padding:.5em;overflow:auto;max-height:24em}summary{cursor
 def page(result: dict[str, Any]) -> str:
     """The page of an evaluation as rl.evaluate saves it."""
     title = f"{result['benchmark']}: {result.get('model', '')}"
-    facts = [f"{len(result['items'])} problems x {result['samples']} samples at temperature {result['temperature']}"]
+    facts = [
+        f"{len(result['items'])} problems x {result['samples']} samples at temperature {result['temperature']}"
+    ]
     for name, value in result["pass_at"].items():
         low, high = result["intervals"][name]
         facts.append(f"{name} {value:.4f} (95 %: {low:.4f} to {high:.4f})")
     free = result.get("free_of_overlap")
     if free:
         facts += [
-            f"{name} {value:.4f} on the {free['items']} free of overlap" for name, value in free["pass_at"].items()
+            f"{name} {value:.4f} on the {free['items']} free of overlap"
+            for name, value in free["pass_at"].items()
         ]
     rows = "".join(map(_row, result["items"]))
     return (
@@ -36,17 +41,25 @@ def page(result: dict[str, Any]) -> str:
 
 
 def _row(item: dict[str, Any]) -> str:
-    cells = "".join(f'<i class="{escape(s["verdict"])}" title="{escape(s["verdict"])}"></i>' for s in item["samples"])
+    cells = "".join(
+        f'<i class="{escape(s["verdict"])}" title="{escape(s["verdict"])}"></i>'
+        for s in item["samples"]
+    )
     failing = [sample for sample in item["samples"] if sample["verdict"] != "pass"]
     shown = "".join(
-        f"<p>{escape(s['verdict'])}: {escape(s['reason'])}</p><pre>{_text(s['completion'])}</pre>" for s in failing
+        f"<p>{escape(s['verdict'])}: {escape(s['reason'])}</p><pre>{_text(s['completion'])}</pre>"
+        for s in failing
     )
     details = f"<details><summary>{len(failing)} failing</summary><pre>{_text(item['prompt'])}</pre>{shown}</details>"
     task = escape(str(item["task_id"]))
-    return f'<tr><td class="t">{task}</td><td>{cells}</td><td>{details if failing else ""}</td></tr>'
+    return (
+        f'<tr><td class="t">{task}</td><td>{cells}</td><td>{details if failing else ""}</td></tr>'
+    )
 
 
 def _text(text: str) -> str:
     """Safe for HTML and for UTF-8: a completion may hold lone surrogates and control characters."""
     shown = text.encode("utf-8", "backslashreplace").decode()
-    return escape("".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in shown))
+    return escape(
+        "".join(c if c.isprintable() or c in "\n\t" else f"\\x{ord(c):02x}" for c in shown)
+    )

@@ -1,6 +1,7 @@
 """From verdicts to figures: pass@k, intervals by bootstrap, and whether two models differ. Pure.
 
-An item is {"task_id", "samples": [{"verdict"}, ...]}. Samples without a verdict (infrastructure) count nowhere.
+An item is {"task_id", "samples": [{"verdict"}, ...]}. Samples without a verdict (infrastructure)
+count nowhere.
 """
 
 from __future__ import annotations
@@ -15,39 +16,54 @@ Item = dict[str, Any]
 
 DRAWS = 10_000
 LEVEL = 0.95
-EXACT = 14  # items that differ, up to which all 2^n sign patterns are tried
+# items that differ, up to which all 2^n sign patterns are tried
+EXACT = 14
 
 
 def pass_at(items: Sequence[Item]) -> dict[str, float]:
-    """Mean pass@k over the items that have a verdict, for k = 1, 2, 4 ... up to the samples that each of them has one on."""
+    """Mean pass@k over the items that have a verdict, for k = 1, 2, 4 ...
+
+    up to the samples that each of them has one on.
+    """
     counts = _with_verdict(items)
-    return {f"pass@{k}": sum(unbiased_pass_at_k(n, c, k) for n, c in counts) / len(counts) for k in _ks(counts)}
+    return {
+        f"pass@{k}": sum(unbiased_pass_at_k(n, c, k) for n, c in counts) / len(counts)
+        for k in _ks(counts)
+    }
 
 
 def intervals(items: Sequence[Item], seed: int = 1) -> dict[str, tuple[float, float]]:
-    """The 95 % percentile interval of each pass@k over resampled items: how much depends on which problems were asked."""
+    """The 95 % percentile interval of each pass@k over resampled items: how much depends on which
+    problems were asked.
+    """
     counts = _with_verdict(items)
     return {
-        f"pass@{k}": _interval(np.array([unbiased_pass_at_k(n, c, k) for n, c in counts]), seed) for k in _ks(counts)
+        f"pass@{k}": _interval(np.array([unbiased_pass_at_k(n, c, k) for n, c in counts]), seed)
+        for k in _ks(counts)
     }
 
 
 def unbiased_pass_at_k(n: int, c: int, k: int) -> float:
-    """1 - C(n - c, k) / C(n, k): the chance that k of n samples, c of them correct, hold a correct one (arXiv
-    2107.03374 eq. 1)."""
+    """1 - C(n - c, k) / C(n, k): the chance that k of n samples, c of them correct, hold a correct
+    one (arXiv 2107.03374 eq. 1).
+    """
     return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
 def paired(first: Sequence[Item], second: Sequence[Item], seed: int = 1) -> dict[str, Any]:
-    """The second model against the first on the items of both: pass@1 of each, the difference with its 95 % interval (items
-    resampled, pairs kept), and the two-sided p-value of a sign-flip permutation test.
+    """The second model against the first on the items of both: pass@1 of each, the difference with
+    its 95 % interval (items resampled, pairs kept), and the two-sided p-value of a sign-flip
+    permutation test.
 
-    The null hypothesis is that an item's difference is as likely to have the other sign. With one sample an item this is
-    McNemar's exact test. Up to EXACT items that differ all sign patterns are counted, above that DRAWS random ones.
+    The null hypothesis is that an item's difference is as likely to have the other sign. With one
+    sample an item this is McNemar's exact test. Up to EXACT items that differ all sign patterns are
+    counted, above that DRAWS random ones.
     """
     theirs = {item["task_id"]: item for item in first}
     both = [(theirs[item["task_id"]], item) for item in second if item["task_id"] in theirs]
-    shares = np.array([[_share(old), _share(new)] for old, new in both if _counts(old)[0] and _counts(new)[0]])
+    shares = np.array(
+        [[_share(old), _share(new)] for old, new in both if _counts(old)[0] and _counts(new)[0]]
+    )
     if not len(shares):
         return {"items": 0}
     difference = shares[:, 1] - shares[:, 0]
@@ -68,7 +84,8 @@ def _sign_flip(difference: np.ndarray, seed: int) -> float:
     if count <= EXACT:
         patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
         signs, extra = 1 - 2 * patterns, 0
-    else:  # the observed pattern is counted as one of the draws: a p-value of 0 would claim too much
+    else:
+        # the observed pattern is counted as one of the draws: a p-value of 0 would claim too much
         signs, extra = 1 - 2 * np.random.default_rng(seed).integers(0, 2, (DRAWS, count)), 1
     sums = np.abs(signs @ difference)
     beyond = (sums >= abs(difference.sum()) - 1e-9).sum()
@@ -77,14 +94,18 @@ def _sign_flip(difference: np.ndarray, seed: int) -> float:
 
 def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
     rng, tail = np.random.default_rng(seed), 100 * (1 - LEVEL) / 2
-    means = np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(DRAWS // 5)])
+    means = np.array(
+        [values[rng.integers(0, len(values), len(values))].mean() for _ in range(DRAWS // 5)]
+    )
     low, high = np.percentile(means, [tail, 100 - tail])
     return float(low), float(high)
 
 
 def _counts(item: Item) -> tuple[int, int]:
     """(samples with a verdict, those that pass)."""
-    verdicts = [sample["verdict"] for sample in item["samples"] if sample["verdict"] != "infrastructure"]
+    verdicts = [
+        sample["verdict"] for sample in item["samples"] if sample["verdict"] != "infrastructure"
+    ]
     return len(verdicts), verdicts.count("pass")
 
 

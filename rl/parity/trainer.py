@@ -1,4 +1,6 @@
-"""What megatron-core's model, cut as it is over its processes, says of token sequences: log-probabilities and layers' outputs."""
+"""What megatron-core's model, cut as it is over its processes, says of token sequences:
+log-probabilities and layers' outputs.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,22 @@ from rl.training.batches import Batch, Example, micro_batches
 from seedbed.inference import layer_outputs as residual_stream
 
 
-def logprobs(state: TrainState, sequences: Sequence[Sequence[int]], temperature: float = 1.0) -> list[list[float]]:
+def logprobs(
+    state: TrainState, sequences: Sequence[Sequence[int]], temperature: float = 1.0
+) -> list[list[float]]:
     """log p of each token but the first of each sequence, on every process; collective."""
     found = []
-    for ids in sequences:  # one at a time: a pipeline takes micro-batches of one shape
+    # one at a time: a pipeline takes micro-batches of one shape
+    for ids in sequences:
         [scores] = token_logprobs(state, [_batch(state, ids)], temperature)
         found.append(scores[0, : len(ids) - 1].tolist())
     return found
 
 
 def layer_outputs(state: TrainState, sequence: Sequence[int]) -> dict[str, Tensor]:
-    """seedbed/inference/layer_outputs.py's view of all tokens but the last, on every process; collective. Not under context parallelism."""
+    """seedbed/inference/layer_outputs.py's view of all tokens but the last, on every process;
+    collective. Not under context parallelism.
+    """
     with residual_stream.recorded(_modules(state), _rows) as found:
         token_logprobs(state, [_batch(state, sequence)])
     mine = {name: _whole(rows, state)[: len(sequence) - 1] for name, rows in found.items()}
@@ -39,7 +46,9 @@ def layer_outputs(state: TrainState, sequence: Sequence[int]) -> dict[str, Tenso
 
 
 def _batch(state: TrainState, ids: Sequence[int]) -> Batch:
-    return micro_batches([Example(ids[:1], ids[1:], {}, {})], 1, 0, 1, 0, state.layout.sequence_multiple())[0]
+    return micro_batches(
+        [Example(ids[:1], ids[1:], {}, {})], 1, 0, 1, 0, state.layout.sequence_multiple()
+    )[0]
 
 
 def _modules(state: TrainState) -> dict[str, torch.nn.Module]:
@@ -57,7 +66,9 @@ def _rows(output: Any) -> Tensor:
 
 
 def _whole(rows: Tensor, state: TrainState) -> Tensor:
-    """The rows of all tokens, where sequence parallelism has cut them over the tensor-parallel processes."""
+    """The rows of all tokens, where sequence parallelism has cut them over the tensor-parallel
+    processes.
+    """
     if not state.layout.sequence_parallel:
         return rows
     group = parallel_state.get_tensor_model_parallel_group()

@@ -1,7 +1,8 @@
-"""megatron-core's side of rl.check_parity, one process of its layout: torchrun -m rl.parity.worker REQUEST.json
+"""megatron-core's side of rl.check_parity, one process of its layout: torchrun -m rl.parity.worker
+REQUEST.json
 
-Writes, beside the request, logprobs.json and megatron.safetensors: the layers' outputs for the first sequence (seedbed/inference/layer_outputs.py names
-them).
+Writes, beside the request, logprobs.json and megatron.safetensors: the layers' outputs for the
+first sequence (seedbed/inference/layer_outputs.py names them).
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
-"""Problems with unit tests: generated from rl/problems/toy_functions.py, or read from a file or a table.
+"""Problems with unit tests: generated from rl/problems/toy_functions.py, or read from a file or a
+table.
 
-A file holds one JSON object a line, in any form that the sandbox reads (seedbed/sandbox/formats.py). HumanEval's rows ask
-for a continuation of their prompt; all others ask in words: `prompt`, or MBPP's `text`, to which the tests are appended
-because only they name the function wanted. `code` is a solution known to pass. Instead of a file a Delta table may be given:
-`synthetic` (rl/synthesize.py) or `demonstrations` (rl/distill.py), whose rows with a reason are passed over, or `problems`
-(rl/training/run_tables.py).
+A file holds one JSON object a line, in any form that the sandbox reads
+(seedbed/sandbox/formats.py). HumanEval's rows ask for a continuation of their prompt; all others
+ask in words: `prompt`, or MBPP's `text`, to which the tests are appended because only they name the
+function wanted. `code` is a solution known to pass. Instead of a file a Delta table may be given:
+`synthetic` (rl/synthesize.py) or `demonstrations` (rl/distill.py), whose rows with a reason are
+passed over, or `problems` (rl/training/run_tables.py).
 
-Generated problems are a pure function of the seed. Train and held-out are split by the function asked for: a held-out one never
-occurs in training under any wording.
+Generated problems are a pure function of the seed. Train and held-out are split by the function
+asked for: a held-out one never occurs in training under any wording.
 """
 
 from __future__ import annotations
@@ -30,26 +32,31 @@ from seedbed.tables import writer
 
 Row = dict[str, Any]
 
-HELDOUT_SHARE = 0.2  # of the functions
+# of the functions
+HELDOUT_SHARE = 0.2
 FRAMES = (
     "Write a function f(xs) that returns {}.",
     "Define f(xs) to return {}.",
     "Implement f(xs), which gives {}.",
 )
-INPUTS_TRIED = 60  # a problem: functions that differ on none of these are taken to be the same
+# a problem: functions that differ on none of these are taken to be the same
+INPUTS_TRIED = 60
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem. code: a program that passes, empty where none is known. continues: the answer is the rest of the prompt itself
-    (HumanEval), not a reply to it. responses: whole answers that hold such programs, with what was thought before."""
+    """One problem. code: a program that passes, empty where none is known. continues: the answer is
+    the rest of the prompt itself (HumanEval), not a reply to it. responses: whole answers that hold
+    such programs, with what was thought before.
+    """
 
     task_id: str
     prompt: str
     code: str
     tests: CallTests | StdioTests
     continues: bool = False
-    difficulty: float = 0.0  # 0: not known
+    # 0: not known
+    difficulty: float = 0.0
     responses: tuple[str, ...] = ()
 
     @property
@@ -59,13 +66,19 @@ class Problem:
 
 
 def generate(cfg: ProblemConfig) -> tuple[list[Row], list[Row]]:
-    """Rows of (train, held-out), in a fixed shuffled order. Raises SeedbedError when the families do not give that many."""
+    """Rows of (train, held-out), in a fixed shuffled order.
+
+    Raises SeedbedError when the families do not give that many.
+    """
     chosen = []
     for heldout, wanted in ((False, cfg.train), (True, cfg.heldout)):
         pool = [function for function in functions() if is_heldout(function, cfg.seed) == heldout]
         name = "problems.heldout" if heldout else "problems.train"
         if wanted > len(pool):
-            raise SeedbedError(f"{name}={wanted}, but there are {len(pool)} functions", f"set {name} to that or less")
+            raise SeedbedError(
+                f"{name}={wanted}, but there are {len(pool)} functions",
+                f"set {name} to that or less",
+            )
         Random(f"{cfg.seed}:{heldout}").shuffle(pool)
         chosen.append([_row(function, cfg.seed) for function in pool[:wanted]])
     return chosen[0], chosen[1]
@@ -86,7 +99,10 @@ def save(rows: Iterable[Row], path: Path) -> None:
 
 
 def read(path: Path) -> list[Problem]:
-    """The problems of a file. Raises SeedbedError, with the line, for what cannot be used and for a task_id that comes twice."""
+    """The problems of a file.
+
+    Raises SeedbedError, with the line, for what cannot be used and for a task_id that comes twice.
+    """
     return [problem for _, problem in read_with_rows(path)]
 
 
@@ -96,7 +112,8 @@ def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
         return _from_table(path)
     if not path.is_file():
         raise SeedbedError(
-            f"{path} does not exist", "run rl.sft first, which writes the problems, or give another path"
+            f"{path} does not exist",
+            "run rl.sft first, which writes the problems, or give another path",
         )
     found: dict[str, tuple[Row, Problem]] = {}
     for number, line in enumerate(_text(path).splitlines(), start=1):
@@ -110,7 +127,8 @@ def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
             ) from error
         if problem.task_id in found:
             raise SeedbedError(
-                f"{path}:{number}: task_id {problem.task_id!r} occurs twice", "give every problem its own"
+                f"{path}:{number}: task_id {problem.task_id!r} occurs twice",
+                "give every problem its own",
             )
         found[problem.task_id] = row, problem
     if not found:
@@ -125,7 +143,11 @@ def _from_table(path: Path) -> list[tuple[Row, Problem]]:
         if stored.get("reason") is not None:
             continue
         names = ("task_id", "prompt", "code", "test_list", "difficulty")
-        row = json.loads(stored["problem"]) if "problem" in stored else {name: stored[name] for name in names}
+        row = (
+            json.loads(stored["problem"])
+            if "problem" in stored
+            else {name: stored[name] for name in names}
+        )
         _, earlier = found.get(stored["task_id"], (None, None))
         if stored.get("response") is not None:
             row["responses"] = [*(earlier.responses if earlier else ()), stored["response"]]
@@ -138,7 +160,9 @@ def _from_table(path: Path) -> list[tuple[Row, Problem]]:
             )
         found[problem.task_id] = row, problem
     if not found:
-        raise SeedbedError(f"{path} holds no problem", "the table's `reason` tells where its rows ended")
+        raise SeedbedError(
+            f"{path} holds no problem", "the table's `reason` tells where its rows ended"
+        )
     return list(found.values())
 
 
@@ -148,12 +172,16 @@ def _text(path: Path) -> str:
         return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise SeedbedError(
-            f"{path} cannot be read ({type(error).__name__}: {error})", "give UTF-8 text, or a whole .gz"
+            f"{path} cannot be read ({type(error).__name__}: {error})",
+            "give UTF-8 text, or a whole .gz",
         ) from error
 
 
 def parse(row: Row) -> Problem:
-    """One row of a file. Raises KeyError for a missing field, SeedbedError for tests in no known form."""
+    """One row of a file.
+
+    Raises KeyError for a missing field, SeedbedError for tests in no known form.
+    """
     tests = formats.tests(row)
     difficulty, responses = float(row.get("difficulty", 0.0)), tuple(row.get("responses", ()))
     solution = formats.reference(row)
@@ -162,8 +190,14 @@ def parse(row: Row) -> Problem:
     if "entry_point" in row:
         return Problem(str(row["task_id"]), row["prompt"], code, tests, True, difficulty, responses)
     # MBPP's authors put the tests under the text as well (arXiv 2108.07732 Sec 4.1).
-    prompt = row["prompt"] if "prompt" in row else "\n".join([row["text"], "It must satisfy:", *row["test_list"]])
-    return Problem(str(row["task_id"]), prompt, code, tests, difficulty=difficulty, responses=responses)
+    prompt = (
+        row["prompt"]
+        if "prompt" in row
+        else "\n".join([row["text"], "It must satisfy:", *row["test_list"]])
+    )
+    return Problem(
+        str(row["task_id"]), prompt, code, tests, difficulty=difficulty, responses=responses
+    )
 
 
 def _row(function: Function, seed: int) -> Row:
@@ -172,7 +206,9 @@ def _row(function: Function, seed: int) -> Row:
         "task_id": function.name,
         "prompt": rng.choice(FRAMES).format(function.wording(rng)),
         "code": f"def f(xs):\n    return {function.code}",
-        "test_list": [f"assert f({xs!r}) == {function.reference(xs)!r}" for xs in _inputs(function, rng)],
+        "test_list": [
+            f"assert f({xs!r}) == {function.reference(xs)!r}" for xs in _inputs(function, rng)
+        ],
     }
 
 

@@ -1,8 +1,9 @@
-"""Problems that a model of a few million parameters can learn: the laptop's stand-in for contest problems.
+"""Problems that a model of a few million parameters can learn: the laptop's stand-in for contest
+problems.
 
-Each asks for a function f(xs) that filters a list of integers, maps what is left and reduces it: "the sum of the
-squares of the even numbers in xs". A problem is a triple of parts, so whether a model learnt to read the parts shows on
-triples it never saw.
+Each asks for a function f(xs) that filters a list of integers, maps what is left and reduces it:
+"the sum of the squares of the even numbers in xs". A problem is a triple of parts, so whether a
+model learnt to read the parts shows on triples it never saw.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Part:
-    """One choice for a place in the sentence: its wordings, its code, and the same in Python for the expected values."""
+    """One choice for a place in the sentence: its wordings, its code, and the same in Python for
+    the expected values.
+    """
 
     name: str
     wordings: tuple[str, ...]
@@ -41,15 +44,24 @@ class Function:
         return self.reduce.code.format(f"{self.map.code} for x in xs if {self.filter.code}")
 
     def wording(self, rng: Random) -> str:
-        reduce, mapping, kept = (rng.choice(part.wordings) for part in (self.reduce, self.map, self.filter))
+        reduce, mapping, kept = (
+            rng.choice(part.wordings) for part in (self.reduce, self.map, self.filter)
+        )
         return f"{reduce} {mapping} {kept}".replace("  ", " ")
 
     def reference(self, xs: list[int]) -> Any:
-        """The expected value. Raises ValueError where the function has none (the largest of nothing)."""
-        return self.reduce.reference([self.map.reference(x) for x in xs if self.filter.reference(x)])
+        """The expected value.
+
+        Raises ValueError where the function has none (the largest of nothing).
+        """
+        return self.reduce.reference(
+            [self.map.reference(x) for x in xs if self.filter.reference(x)]
+        )
 
     def neighbours(self) -> Iterator[Function]:
-        """Every function that differs in exactly one part: what a model that misreads one word would write."""
+        """Every function that differs in exactly one part: what a model that misreads one word
+        would write.
+        """
         yield from (replace(self, reduce=part) for part in REDUCES if part is not self.reduce)
         yield from (replace(self, map=part) for part in MAPS if part is not self.map)
         yield from (replace(self, filter=part) for part in FILTERS if part is not self.filter)
@@ -62,7 +74,12 @@ REDUCES = (
     Part("largest", ("the largest of", "the maximum of"), "max({})", max),
     Part("smallest", ("the smallest of", "the minimum of"), "min({})", min),
     Part("ascending", ("the sorted list of", "the list in rising order of"), "sorted({})", sorted),
-    Part("reversed", ("the reversed list of", "the list back to front of"), "[{}][::-1]", lambda v: v[::-1]),
+    Part(
+        "reversed",
+        ("the reversed list of", "the list back to front of"),
+        "[{}][::-1]",
+        lambda v: v[::-1],
+    ),
 )
 PLAIN = Part("itself", ("",), "x", lambda x: x)
 MAPS = (
@@ -93,12 +110,17 @@ FILTERS = (
 
 
 def functions() -> Iterator[Function]:
-    """All of them, in a fixed order. Counting maps nothing: how many squares there are is how many numbers there are."""
+    """All of them, in a fixed order.
+
+    Counting maps nothing: how many squares there are is how many numbers there are.
+    """
     for reduce, mapping, kept in product(REDUCES, MAPS, FILTERS):
         if reduce.name != "count" or mapping is PLAIN:
             yield Function(reduce, mapping, kept)
 
 
 def draw_input(rng: Random) -> list[int]:
-    """A list that is dense around the constants of the filters, with negatives, zeros and repetitions."""
+    """A list that is dense around the constants of the filters, with negatives, zeros and
+    repetitions.
+    """
     return [rng.randint(-6, 14) for _ in range(rng.randint(6, 12))]

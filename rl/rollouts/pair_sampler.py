@@ -1,4 +1,6 @@
-"""On-policy preference pairs: sample the model, judge in the sandbox, keep every sample and every pair on disk."""
+"""On-policy preference pairs: sample the model, judge in the sandbox, keep every sample and every
+pair on disk.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,12 @@ Row = dict[str, Any]
 
 
 class PairMaker:
-    """Writes samples.jsonl, a group of problems at a time, and at the end pairs.jsonl, and lets the run's tables follow. Process
-    0's work, done by `advance`.
+    """Writes samples.jsonl, a group of problems at a time, and at the end pairs.jsonl, and lets the
+    run's tables follow. Process 0's work, done by `advance`.
 
-    In groups, because the other processes wait meanwhile, and no longer than a collective's timeout. Samples depend on (seed,
-    task, number) alone, so what a kill lost comes again. `data` is the identity of all settings that decide the pairs.
+    In groups, because the other processes wait meanwhile, and no longer than a collective's
+    timeout. Samples depend on (seed, task, number) alone, so what a kill lost comes again. `data`
+    is the identity of all settings that decide the pairs.
     """
 
     def __init__(
@@ -42,7 +45,14 @@ class PairMaker:
         data: str,
         log: RunLog,
     ):
-        self._cfg, self._base, self._chat, self._out, self._data, self._log = cfg, base, chat, out, data, log
+        self._cfg, self._base, self._chat, self._out, self._data, self._log = (
+            cfg,
+            base,
+            chat,
+            out,
+            data,
+            log,
+        )
         self._read, self._train = train, [problem for _, problem in train]
         self._rows: list[Row] | None = None
         self._owned = ExitStack()
@@ -51,31 +61,40 @@ class PairMaker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._owned.close()
 
     def advance(self) -> bool:
         """Do one part of the work; False when pairs.jsonl is there.
 
-        Raises SeedbedError for a folder that holds another run's samples, for a prompt that is too long, and when no problem
-        has both a passing and a failing sample.
+        Raises SeedbedError for a folder that holds another run's samples, for a prompt that is too
+        long, and when no problem has both a passing and a failing sample.
         """
         if self._rows is None:
             self._claim_folder()
             self._rows = self._whole_groups()
-            self._log.samples(self._rows)  # what a kill kept from the table
+            # what a kill kept from the table
+            self._log.samples(self._rows)
             if (self._out / "pairs.jsonl").is_file():
                 self._log.pairs(metrics_file.rows(self._out / "pairs.jsonl"))
                 return False
             if len(self._rows) < len(self._train) * self._cfg.samples:
                 cfg = self._cfg
-                engine = sync.open_engine(self._base, cfg.max_length, cfg.engine, self._out / "engine.log")
+                engine = sync.open_engine(
+                    self._base, cfg.max_length, cfg.engine, self._out / "engine.log"
+                )
                 self._engine = self._owned.enter_context(engine)
-                if cfg.engine.url:  # whatever a server holds, it is to sample the model that training starts from
+                # whatever a server holds, it is to sample the model that training starts from
+                if cfg.engine.url:
                     sums = sync.sums_of_folder(self._base, cfg.engine.dtype)
                     sync.give_folder(engine, self._base, sums)
-                self._sandbox = self._owned.enter_context(Sandbox(workers=self._cfg.sandbox.workers or None))
+                self._sandbox = self._owned.enter_context(
+                    Sandbox(workers=self._cfg.sandbox.workers or None)
+                )
         done = len(self._rows) // self._cfg.samples
         if done == len(self._train):
             self._save_pairs()
@@ -87,7 +106,8 @@ class PairMaker:
         self._log.samples(self._rows)
         share = sum(row["verdict"] == "pass" for row in self._rows) / len(self._rows)
         print(
-            f"{len(self._rows) // self._cfg.samples}/{len(self._train)} problems sampled, {share:.0%} pass", flush=True
+            f"{len(self._rows) // self._cfg.samples}/{len(self._train)} problems sampled, {share:.0%} pass",
+            flush=True,
         )
         return True
 
@@ -105,7 +125,9 @@ class PairMaker:
         stamp.write_text(self._data)
 
     def _whole_groups(self) -> list[Row]:
-        """The rows of whole groups that an earlier run left; a kill may have cut the last group, or the last line."""
+        """The rows of whole groups that an earlier run left; a kill may have cut the last group, or
+        the last line.
+        """
         path, samples = self._out / "samples.jsonl", self._cfg.samples
         rows: list[Row] = []
         for line in path.read_text().splitlines() if path.is_file() else ():
@@ -130,7 +152,9 @@ class PairMaker:
                 )
         seeds = [sample_seed(cfg.seed, problem.task_id, number) for problem, number in each]
         asked = [prompts[problem.task_id] for problem, _ in each]
-        drawn = self._engine.generate(asked, seeds, Sampling(cfg.temperature, cfg.max_response, [self._chat.end_id]))
+        drawn = self._engine.generate(
+            asked, seeds, Sampling(cfg.temperature, cfg.max_response, [self._chat.end_id])
+        )
         texts = [self._chat.decode(sample.tokens) for sample in drawn]
         programs = [rewards.extract_program(text) for text in texts]
         judged = rewards.score(self._sandbox, [problem for problem, _ in each], programs)
@@ -152,7 +176,11 @@ class PairMaker:
     def _save_pairs(self) -> None:
         rows, samples = self._rows or [], self._cfg.samples
         groups = [rows[i : i + samples] for i in range(0, len(rows), samples)]
-        chosen = [pair for g in groups for pair in pairs.choose(g, self._cfg.pairs_per_problem, self._cfg.seed)]
+        chosen = [
+            pair
+            for g in groups
+            for pair in pairs.choose(g, self._cfg.pairs_per_problem, self._cfg.seed)
+        ]
         if not chosen:
             passing = sum(row["verdict"] == "pass" for row in rows)
             raise SeedbedError(

@@ -1,4 +1,6 @@
-"""Preference pairs from judged samples of one policy: each a program that passes and one that does not, and why. Pure."""
+"""Preference pairs from judged samples of one policy: each a program that passes and one that does
+not, and why. Pure.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ Row = dict[str, Any]
 def choose(samples: Sequence[Row], limit: int, seed: int) -> list[Row]:
     """At most `limit` pairs of the judged samples of one problem, as rows of pairs.jsonl.
 
-    A sample without a verdict (infrastructure) or cut off by the length limit is on neither side: the first says nothing of
-    the program, the second would teach length. Samples of one text count once. Both sides are shuffled by (seed, task_id) and
-    used about equally often; no pair comes twice.
+    A sample without a verdict (infrastructure) or cut off by the length limit is on neither side:
+    the first says nothing of the program, the second would teach length. Samples of one text count
+    once. Both sides are shuffled by (seed, task_id) and used about equally often; no pair comes
+    twice.
     """
-    usable = {s["completion"]: s for s in samples if s["finished"] and s["verdict"] != "infrastructure"}
+    usable = {
+        s["completion"]: s for s in samples if s["finished"] and s["verdict"] != "infrastructure"
+    }
     passing = [s for s in usable.values() if s["verdict"] == "pass"]
     failing = [s for s in usable.values() if s["verdict"] != "pass"]
     if not passing or not failing:
@@ -28,7 +33,8 @@ def choose(samples: Sequence[Row], limit: int, seed: int) -> list[Row]:
     rng = Random(f"{seed}:{samples[0]['task_id']}")
     rng.shuffle(passing)
     rng.shuffle(failing)
-    count = min(limit, max(len(passing), len(failing)))  # up to here the walk below repeats no pair
+    # up to here the walk below repeats no pair
+    count = min(limit, max(len(passing), len(failing)))
     return [_pair(passing[i % len(passing)], failing[i % len(failing)]) for i in range(count)]
 
 
@@ -56,18 +62,25 @@ def batches(
     multiple: int,
     length: int,
 ) -> list[Batch]:
-    """Micro-batches of `size` pairs for rl.training.objective.preference_loss: the chosen responses, then the rejected ones.
+    """Micro-batches of `size` pairs for rl.training.objective.preference_loss: the chosen
+    responses, then the rejected ones.
 
-    references: log-probabilities (chosen, rejected) of each pair under the reference. All are padded to `length` tokens, so
-    that a response is computed by the same kernels whatever stands beside it.
+    references: log-probabilities (chosen, rejected) of each pair under the reference. All are
+    padded to `length` tokens, so that a response is computed by the same kernels whatever stands
+    beside it.
     """
 
     def side(name: str, place: int) -> list[Batch]:
         examples = [
-            Example(pair["prompt_tokens"], pair[f"{name}_tokens"], {"reference": reference[place]}, {})
+            Example(
+                pair["prompt_tokens"], pair[f"{name}_tokens"], {"reference": reference[place]}, {}
+            )
             for pair, reference in zip(pairs, references, strict=True)
         ]
         return micro_batches(examples, size, dp_rank, dp_size, pad_id, multiple, least=length - 1)
 
     both = zip(side("chosen", 0), side("rejected", 1), strict=True)
-    return [{name: torch.cat([chosen[name], rejected[name]]) for name in chosen} for chosen, rejected in both]
+    return [
+        {name: torch.cat([chosen[name], rejected[name]]) for name in chosen}
+        for chosen, rejected in both
+    ]

@@ -1,5 +1,6 @@
-"""Completions -> rewards: 1 when the sandbox says pass, 0 when it says anything else about the program, none when it
-cannot say."""
+"""Completions -> rewards: 1 when the sandbox says pass, 0 when it says anything else about the
+program, none when it cannot say.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from seedbed.sandbox import Job, Limits, Sandbox
 from seedbed.sandbox.reference import UNFIT
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
-# The margin takes no line breaks: a completion of many empty lines would cost the square of their number.
+# The margin takes no line breaks: a completion of many empty lines would cost the square of their
+# number.
 _DEFINITION = re.compile(r"^[^\S\n]*(?:async\s+)?(?:def|class)\s|\blambda\b", re.MULTILINE)
 
 # How the seven verdicts on a program are shown; infrastructure is not one of them.
@@ -25,8 +27,10 @@ SHARES = {"pass": "pass", "fail": "wrong", "timeout": "timeout", "infrastructure
 
 @dataclass(frozen=True)
 class Reward:
-    """value: 1.0 or 0.0. counted: False when the sandbox has no verdict (infrastructure): such a sample must not train.
-    malformed: the completion holds no program to run."""
+    """value: 1.0 or 0.0. counted: False when the sandbox has no verdict (infrastructure): such a
+    sample must not train.
+    malformed: the completion holds no program to run.
+    """
 
     value: float
     counted: bool
@@ -36,22 +40,27 @@ class Reward:
 
 
 def extract_program(completion: str) -> str:
-    """The last fenced block, closed or cut off, of what follows the chain of thought; without a fence, all of it."""
+    """The last fenced block, closed or cut off, of what follows the chain of thought; without a
+    fence, all of it.
+    """
     answer = answer_of(completion)
     blocks = _FENCE.findall(answer)
     return blocks[-1] if blocks else answer
 
 
 def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]) -> list[Reward]:
-    """Rewards of programs[i] for problems[i], in order. The same program for the same problem is judged once.
+    """Rewards of programs[i] for problems[i], in order. The same program for the same problem is
+    judged once.
 
-    A problem's own solution is judged first and stretches the limits where it is slow. A problem whose solution fails is named on
-    stderr; its programs are not counted.
+    A problem's own solution is judged first and stretches the limits where it is slow. A problem
+    whose solution fails is named on stderr; its programs are not counted.
     """
     distinct = list(dict.fromkeys(zip(problems, programs, strict=True)))
     jobs = (Job(p.task_id, program, p.tests, reference=p.code) for p, program in distinct)
     verdicts = dict(zip(distinct, sandbox.run(jobs), strict=True))
-    for task, reason in {v.task_id: v.reason for v in verdicts.values() if v.reason.startswith(UNFIT)}.items():
+    for task, reason in {
+        v.task_id: v.reason for v in verdicts.values() if v.reason.startswith(UNFIT)
+    }.items():
         print(f"dropped: task {task!r}: {reason}", file=sys.stderr)
     rewards = []
     for pair in zip(problems, programs, strict=True):
@@ -60,7 +69,8 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
             Reward(
                 value=float(verdict.verdict == "pass"),
                 counted=verdict.verdict != "infrastructure",
-                malformed=_DEFINITION.search(pair[1], 0, Limits.program_bytes) is None,  # longer ones never run
+                # longer ones never run
+                malformed=_DEFINITION.search(pair[1], 0, Limits.program_bytes) is None,
                 verdict=verdict.verdict,
                 reason=verdict.reason,
             )
@@ -69,8 +79,10 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
 
 
 def failing_references(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[str, str]:
-    """task_id -> reason, for every problem whose own solution does not pass its tests. Raises SeedbedError where the sandbox has
-    no verdict on one: an outage must not drop a problem for good."""
+    """task_id -> reason, for every problem whose own solution does not pass its tests. Raises
+    SeedbedError where the sandbox has
+    no verdict on one: an outage must not drop a problem for good.
+    """
     judged = list(zip(problems, score(sandbox, problems, [p.code for p in problems]), strict=True))
     for problem, reward in judged:
         if not reward.counted:
@@ -82,10 +94,15 @@ def failing_references(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[st
 
 
 def shares(rewards: Iterable[Reward]) -> dict[str, float]:
-    """Shares of pass, wrong, error (every other way to fail), timeout and infrastructure; they sum to 1."""
+    """Shares of pass, wrong, error (every other way to fail), timeout and infrastructure; they sum
+    to 1.
+    """
     counts = Counter(SHARES.get(reward.verdict, "error") for reward in rewards)
     total = max(counts.total(), 1)
-    return {name: counts[name] / total for name in ("pass", "wrong", "error", "timeout", "infrastructure")}
+    return {
+        name: counts[name] / total
+        for name in ("pass", "wrong", "error", "timeout", "infrastructure")
+    }
 
 
 def mean_reward(rewards: Iterable[Reward]) -> float:

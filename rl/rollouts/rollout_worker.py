@@ -1,4 +1,6 @@
-"""What process 0 does beside training: sample with the engine, judge in the sandbox, hand the engine new weights."""
+"""What process 0 does beside training: sample with the engine, judge in the sandbox, hand the
+engine new weights.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,11 @@ from seedbed.inference.chat import Chat
 from seedbed.inference.engine import Sample, Sampling, sample_seed
 from seedbed.sandbox import Sandbox
 
-PROBES = 8  # prompts that the engine continues after every sync; the trainer must agree on what that was worth
+# prompts that the engine continues after every sync; the trainer must agree on what that was worth
+PROBES = 8
 PROBE_TOKENS = 16
-CONTRACT_PROMPTS = 3  # transformers scores one at a time
+# transformers scores one at a time
+CONTRACT_PROMPTS = 3
 
 
 class Actor:
@@ -37,10 +41,13 @@ class Actor:
     The engine starts loading `base` at once, so that its start and the trainer's overlap.
     """
 
-    def __init__(self, cfg: GrpoConfig, base: Path, chat: Chat, probes: Sequence[Problem], out: Path):
+    def __init__(
+        self, cfg: GrpoConfig, base: Path, chat: Chat, probes: Sequence[Problem], out: Path
+    ):
         self._cfg, self.base, self._chat, self._out = cfg, base, chat, out
         self._probes = [self._prompt(problem) for problem in probes[:PROBES]]
-        self._ahead: tuple[int, Future[list[Sample]]] | None = None  # (step, samples) that are being drawn
+        # (step, samples) that are being drawn
+        self._ahead: tuple[int, Future[list[Sample]]] | None = None
         self._owned = ExitStack()
         if processes.is_main():
             # Left last: the engine's end is what ends a thread that waits for samples.
@@ -56,26 +63,39 @@ class Actor:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._owned.close()
 
-    def sample(self, chosen: Sequence[Problem], step: int) -> list[tuple[Problem, list[int], Sample]]:
-        """The responses that step + 1 trains on, a group for each problem, from seeds of (cfg.seed, step, task, number): those
-        that were drawn ahead, else drawn now. Process 0 only."""
+    def sample(
+        self, chosen: Sequence[Problem], step: int
+    ) -> list[tuple[Problem, list[int], Sample]]:
+        """The responses that step + 1 trains on, a group for each problem, from seeds of (cfg.seed,
+        step, task, number): those that were drawn ahead, else drawn now. Process 0 only.
+        """
         ahead = self._ahead is not None and self._ahead[0] == step
         samples = self._ahead[1].result() if ahead else self._draw(chosen, step)  # type: ignore[index]
         self._ahead = None
         number = self._cfg.stage(step).samples
         each = [(problem, self._prompt(problem)) for problem in chosen for _ in range(number)]
-        return [(problem, prompt, sample) for (problem, prompt), sample in zip(each, samples, strict=True)]
+        return [
+            (problem, prompt, sample)
+            for (problem, prompt), sample in zip(each, samples, strict=True)
+        ]
 
     def sample_ahead(self, chosen: Sequence[Problem], step: int) -> None:
-        """Begin to draw those of a later step, from the weights that the engine has now, while this process trains."""
+        """Begin to draw those of a later step, from the weights that the engine has now, while this
+        process trains.
+        """
         self._ahead = step, self._thread.submit(self._draw, chosen, step)
 
     def drawn_ahead(self) -> dict[str, Any] | None:
-        """What sample_ahead drew, as JSON for a checkpoint: the weights that drew it are gone when a run is continued."""
+        """What sample_ahead drew, as JSON for a checkpoint: the weights that drew it are gone when
+        a run is continued.
+        """
         if self._ahead is None:
             return None
         step, samples = self._ahead
@@ -91,13 +111,17 @@ class Actor:
     def _draw(self, chosen: Sequence[Problem], step: int) -> list[Sample]:
         stage = self._cfg.stage(step)
         each = [(problem, number) for problem in chosen for number in range(stage.samples)]
-        seeds = [sample_seed(self._cfg.seed, step, problem.task_id, number) for problem, number in each]
+        seeds = [
+            sample_seed(self._cfg.seed, step, problem.task_id, number) for problem, number in each
+        ]
         prompts = [self._prompt(problem) for problem, _ in each]
         sampling = Sampling(self._cfg.temperature, stage.max_response, [self._chat.end_id])
         return self._engine.generate(prompts, seeds, sampling)
 
     def unfit(self, read: Sequence[tuple[Row, Problem]], record: Path) -> dict[str, str]:
-        """rl/rollouts/reference_check.py's, in this sandbox, which keeps what it measures of the solutions. Process 0 only."""
+        """rl/rollouts/reference_check.py's, in this sandbox, which keeps what it measures of the
+        solutions. Process 0 only.
+        """
         return reference_check.unfit(read, self._sandbox, record)
 
     def judge(self, sampled: Sequence[tuple[Problem, list[int], Sample]]) -> list[Rollout]:
@@ -105,10 +129,15 @@ class Actor:
         texts = [self._chat.decode(sample.tokens) for *_, sample in sampled]
         programs = [rewards.extract_program(text) for text in texts]
         judged = rewards.score(self._sandbox, [problem for problem, *_ in sampled], programs)
-        return [Rollout(*s, text, reward) for s, text, reward in zip(sampled, texts, judged, strict=True)]
+        return [
+            Rollout(*s, text, reward)
+            for s, text, reward in zip(sampled, texts, judged, strict=True)
+        ]
 
     def evaluate(self, heldout: Sequence[Problem], path: Path) -> dict[str, Any]:
-        """Held-out problems at the training temperature, with the same seeds every time; written to `path`. Process 0 only."""
+        """Held-out problems at the training temperature, with the same seeds every time; written to
+        `path`. Process 0 only.
+        """
         cfg = self._cfg
         result = evaluate.assess(
             engine=self._engine,
@@ -125,26 +154,36 @@ class Actor:
         return {name: result[name] for name in ("reward", "shares", "pass_at")}
 
     def sync(self, state: TrainState) -> float:
-        """Give the engine the trainer's weights and prove it: by a checksum a tensor, and by the largest difference between what
-        the engine says of tokens that it samples and what the trainer says of them.
+        """Give the engine the trainer's weights and prove it: by a checksum a tensor, and by the
+        largest difference between what the engine says of tokens that it samples and what the
+        trainer says of them.
 
-        Collective. Raises SeedbedError on every process when a tensor is another or the difference is above cfg.logprob_limit:
-        samples would come from another policy than the one that trains on them.
+        Collective. Raises SeedbedError on every process when a tensor is another or the difference
+        is above cfg.logprob_limit: samples would come from another policy than the one that trains
+        on them.
         """
         if self._ahead is not None:
             self._ahead[
                 1
-            ].exception()  # the engine answers one request at a time; a fault is raised by who asks for the samples
+                # the engine answers one request at a time; a fault is raised by who asks for the
+                # samples
+            ].exception()
         self._sync.give(state)
         return self._agreement(state)
 
     def contract(self, state: TrainState, folder: Path) -> dict[str, float]:
-        """rl/parity/in_run.py for the weights in `folder`, which trainer and engine have; collective."""
+        """rl/parity/in_run.py for the weights in `folder`, which trainer and engine have;
+        collective.
+        """
         engine = self._engine if processes.is_main() else None
-        return in_run.hold(state, engine, folder, self._probes[:CONTRACT_PROMPTS], self._cfg.logprob_limit)
+        return in_run.hold(
+            state, engine, folder, self._probes[:CONTRACT_PROMPTS], self._cfg.logprob_limit
+        )
 
     def _agreement(self, state: TrainState) -> float:
-        """Of sampled tokens, since sampling, unlike scoring, reads the cache of prefixes that older weights may have filled."""
+        """Of sampled tokens, since sampling, unlike scoring, reads the cache of prefixes that older
+        weights may have filled.
+        """
         cfg = self._cfg
         length = min(PROBE_TOKENS, cfg.max_response)
 
@@ -157,8 +196,11 @@ class Actor:
             Example(prompt, sample.tokens, {}, {"theirs": sample.logprobs})
             for prompt, sample in zip(self._probes, samples, strict=True)
         ]
-        # Every data-parallel process scores the same probes: process 0 then has them whichever share it trains on.
-        [batch] = micro_batches(examples, len(examples), 0, 1, self._chat.end_id, cfg.parallel.sequence_multiple())
+        # Every data-parallel process scores the same probes: process 0 then has them whichever
+        # share it trains on.
+        [batch] = micro_batches(
+            examples, len(examples), 0, 1, self._chat.end_id, cfg.parallel.sequence_multiple()
+        )
         [ours] = token_logprobs(state, [batch], cfg.temperature)
         difference = ((ours.cpu() - batch["theirs"]) * batch["loss_mask"]).abs().max().item()
         if not difference <= cfg.logprob_limit:

@@ -29,7 +29,9 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Selection:
-    """advantages and trains: one each rollout; signal: one each group; examples: the rollouts that train."""
+    """advantages and trains: one each rollout; signal: one each group; examples: the rollouts that
+    train.
+    """
 
     advantages: list[float]
     trains: list[bool]
@@ -38,23 +40,32 @@ class Selection:
 
 
 def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, samples: int) -> Selection:
-    """Advantages within groups of `samples`, and which rollouts train: those of groups with signal that have a
-    verdict and, with cfg.mask_overlong, ended by themselves."""
+    """Advantages within groups of `samples`, and which rollouts train: those of groups with signal
+    that have a verdict and, with cfg.mask_overlong, ended by themselves.
+    """
     shape = (-1, samples)
     rewards = torch.tensor([r.reward.value for r in rollouts]).view(shape)
     counted = torch.tensor([r.reward.counted for r in rollouts]).view(shape)
     malformed = torch.tensor([r.reward.malformed for r in rollouts]).view(shape)
     finished = torch.tensor([r.sample.finished for r in rollouts]).view(shape)
     advantages = group_advantages(rewards, counted)
-    signal = groups_with_signal(rewards, counted, malformed, cfg.max_correct, cfg.drop_malformed_only)
+    signal = groups_with_signal(
+        rewards, counted, malformed, cfg.max_correct, cfg.drop_malformed_only
+    )
     trains = samples_that_train(signal, counted, finished, cfg.mask_overlong)
-    flat = list(zip(rollouts, advantages.flatten().tolist(), trains.flatten().tolist(), strict=True))
+    flat = list(
+        zip(rollouts, advantages.flatten().tolist(), trains.flatten().tolist(), strict=True)
+    )
     examples = [
-        Example(r.prompt, r.sample.tokens, {"advantage": advantage}, {"old_logprobs": r.sample.logprobs})
+        Example(
+            r.prompt, r.sample.tokens, {"advantage": advantage}, {"old_logprobs": r.sample.logprobs}
+        )
         for r, advantage, used in flat
         if used
     ]
-    return Selection([a for _, a, _ in flat], [used for *_, used in flat], signal.tolist(), examples)
+    return Selection(
+        [a for _, a, _ in flat], [used for *_, used in flat], signal.tolist(), examples
+    )
 
 
 def statistics(rollouts: Sequence[Rollout], selection: Selection) -> dict[str, Any]:
@@ -70,10 +81,14 @@ def statistics(rollouts: Sequence[Rollout], selection: Selection) -> dict[str, A
     }
 
 
-def log_rows(rollouts: Sequence[Rollout], selection: Selection, step: int, policy: int) -> list[dict[str, Any]]:
-    """Rows of rollouts.jsonl: everything that is needed to judge the samples again or to train on them.
+def log_rows(
+    rollouts: Sequence[Rollout], selection: Selection, step: int, policy: int
+) -> list[dict[str, Any]]:
+    """Rows of rollouts.jsonl: everything that is needed to judge the samples again or to train on
+    them.
 
-    step: the step that trains on them, from 1; policy: how many steps the weights that drew them had taken.
+    step: the step that trains on them, from 1; policy: how many steps the weights that drew them
+    had taken.
     """
     return [
         {
@@ -92,5 +107,7 @@ def log_rows(rollouts: Sequence[Rollout], selection: Selection, step: int, polic
             "tokens": r.sample.tokens,
             "logprobs": [round(value, 6) for value in r.sample.logprobs],
         }
-        for r, advantage, trains in zip(rollouts, selection.advantages, selection.trains, strict=True)
+        for r, advantage, trains in zip(
+            rollouts, selection.advantages, selection.trains, strict=True
+        )
     ]

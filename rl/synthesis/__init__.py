@@ -1,4 +1,5 @@
-"""Problems with tests, written by a model from snippets of the curated documents (Seed-Coder Sec 3.1); rl/synthesize.py runs it.
+"""Problems with tests, written by a model from snippets of the curated documents (Seed-Coder Sec
+3.1); rl/synthesize.py runs it.
 
 snippets.py   which piece of which document a problem starts from, and in which styles it is told
 asker.py      prompts -> answers, from an endpoint or from vLLM, each asked once however often a run is killed

@@ -1,7 +1,9 @@
-"""A step's answer -> what it holds. Pure. A `Fault` says why it holds nothing: no answer is guessed at.
+"""A step's answer -> what it holds. Pure. A `Fault` says why it holds nothing: no answer is guessed
+at.
 
-Grades stand in the answer's last line that is not blank, and must be the whole of it, as in spark_jobs/quality/rating.py: text
-that a program quotes, or that talked the judge into writing another line, gives a fault.
+Grades stand in the answer's last line that is not blank, and must be the whole of it, as in
+spark_jobs/quality/rating.py: text that a program quotes, or that talked the judge into writing
+another line, gives a fault.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ _FENCED = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 _CORRECTNESS = r"CORRECTNESS (10|[0-9])"
 _DIFFICULTY = r"DIFFICULTY (10|[1-9]) TOPIC ([a-zA-Z0-9+#./ -]{1,60})"
 _NAME = "[A-Za-z_][A-Za-z0-9_]{0,60}"
-# Held from within: what may hold any character runs on to the next bracket that closes, through comments and further comparisons.
+# Held from within: what may hold any character runs on to the next bracket that closes, through
+# comments and further comparisons.
 _LITERAL = "|".join(
     (
         r"None|True|False|set\(\)|-?[0-9]{1,20}(\.[0-9]{1,10})?(e-?[0-9]{1,3})?",
@@ -26,19 +29,23 @@ _LITERAL = "|".join(
 )
 _ARGUMENT = rf"([a-z_]{{1,30}}=)?({_LITERAL})"
 _CALL = rf"\(({_ARGUMENT}(, {_ARGUMENT}){{0,5}})?\)"
-# As the prompts ask: assert FUNCTION(ARGUMENTS) == RESULT, FUNCTION being one of the program's, the others literals.
+# As the prompts ask: assert FUNCTION(ARGUMENTS) == RESULT, FUNCTION being one of the program's, the
+# others literals.
 _TESTS = rf"```python\n(assert (NAMES){_CALL}(\.{_NAME}{_CALL})? == ({_LITERAL})\n){{5,MOST}}```"
-# Steps whose answers a server with structured output can hold to their form: one paragraph and the line, or blocks of code.
+# Steps whose answers a server with structured output can hold to their form: one paragraph and the
+# line, or blocks of code.
 _FORMS = {
     "judge": rf"[^\n]{{1,600}}\n{_CORRECTNESS}",
     "difficulty": rf"[^\n]{{1,600}}\n{_DIFFICULTY}",
     "tests": _TESTS,
     "repair": rf"```python\n([^`\n]{{0,100}}\n){{1,LINES}}```\n{_TESTS}",
 }
-# A line of code and a test, in tokens: a form ends before the answer is cut off, which would leave nothing of it. What is left of
-# it when a model writes to the form's end was measured with SmolLM2's tokenizer (12 a line), with room for longer ones.
+# A line of code and a test, in tokens: a form ends before the answer is cut off, which would leave
+# nothing of it. What is left of it when a model writes to the form's end was measured with
+# SmolLM2's tokenizer (12 a line), with room for longer ones.
 _LINE_TOKENS, _TEST_TOKENS = 16, 48
-TASK_CHARACTERS = (40, 6_000)  # shorter says nothing, longer is a model that does not stop
+# shorter says nothing, longer is a model that does not stop
+TASK_CHARACTERS = (40, 6_000)
 PROGRAM_CHARACTERS = 40_000
 
 
@@ -48,8 +55,10 @@ class Fault:
 
 
 def form(step: str, code: str, tokens: int) -> str:
-    """A regular expression for the whole answer of a step; "" where any text will do. code: the program that is asked about;
-    tokens: what an answer may take."""
+    """A regular expression for the whole answer of a step; "" where any text will do. code: the
+    program that is asked about;
+    tokens: what an answer may take.
+    """
     most = min(10, max(5, tokens // _TEST_TOKENS))
     names = "|".join(_names(code)) or _NAME
     found = _FORMS.get(step, "").replace("NAMES", names).replace("MOST", str(most))
@@ -76,7 +85,9 @@ def program(answer: str) -> str | Fault:
 
 
 def tests(answer: str, least: int) -> tuple[str, ...] | Fault:
-    """The assert statements of the last fenced block, which must hold nothing else but `least` or more of them."""
+    """The assert statements of the last fenced block, which must hold nothing else but `least` or
+    more of them.
+    """
     blocks = _blocks(answer)
     return asserts(blocks[-1], least) if blocks else Fault("no closed block of code")
 
@@ -99,7 +110,8 @@ def asserts(code: str, least: int) -> tuple[str, ...] | Fault:
         ValueError,
         RecursionError,
         MemoryError,
-    ) as error:  # the last two: brackets too deep for the parser
+        # the last two: brackets too deep for the parser
+    ) as error:
         return Fault(f"tests that are no Python: {type(error).__name__}")
     if not all(isinstance(node, ast.Assert) for node in body):
         return Fault("statements among the tests that are no asserts")
@@ -116,11 +128,17 @@ def correctness(answer: str) -> int | Fault:
 def difficulty(answer: str) -> tuple[int, str] | Fault:
     """(1 to 10, the topic in lower case)."""
     found = re.fullmatch(_DIFFICULTY, _last_line(answer))
-    return (int(found[1]), found[2].strip().lower()) if found else Fault("the last line is no difficulty with a topic")
+    return (
+        (int(found[1]), found[2].strip().lower())
+        if found
+        else Fault("the last line is no difficulty with a topic")
+    )
 
 
 def stub(code: str) -> str:
-    """A program with the functions and classes of `code` that do nothing: tests that it passes prove nothing."""
+    """A program with the functions and classes of `code` that do nothing: tests that it passes
+    prove nothing.
+    """
     return "".join(f"def {name}(*values, **named):\n    return None\n\n" for name in _names(code))
 
 
@@ -128,7 +146,8 @@ def _names(code: str) -> list[str]:
     """Of the functions and classes that `code` defines, each once."""
     try:
         body = ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # a mended program may be no Python
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        # a mended program may be no Python
         return []
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     return list(dict.fromkeys(node.name for node in body if isinstance(node, kinds)))

@@ -1,6 +1,7 @@
 """The seeds: one piece of each chosen document, and the styles that its problem is told in.
 
-All draws come from (seed, document), so the same tables give the same seeds on any machine, and a larger draw holds the smaller.
+All draws come from (seed, document), so the same tables give the same seeds on any machine, and a
+larger draw holds the smaller.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ READS = ("documents", "contents")
 
 @dataclass(frozen=True)
 class Snippet:
-    """Lines first_line to last_line (from 1, both inside) of a content, and two styles. task_id is made from all that."""
+    """Lines first_line to last_line (from 1, both inside) of a content, and two styles.
+
+    task_id is made from all that.
+    """
 
     task_id: str
     document_id: str
@@ -35,19 +39,28 @@ class Snippet:
 
 
 def pinned(tables: Path) -> dict[str, int]:
-    """The versions of the tables read, as they are now. Raises SeedbedError where one is missing."""
+    """The versions of the tables read, as they are now.
+
+    Raises SeedbedError where one is missing.
+    """
     versions = {}
     for name in READS:
         table = open_table(tables / name)
         if table is None:
-            raise SeedbedError(f"there is no table {tables / name}", "give output=DIR of a curated run")
+            raise SeedbedError(
+                f"there is no table {tables / name}", "give output=DIR of a curated run"
+            )
         versions[name] = table.version()
     return versions
 
 
-def draw(cfg: SynthesisConfig, tables: Path, versions: dict[str, int], styles: Sequence[str]) -> list[Snippet]:
-    """At most cfg.snippets of them: of training documents of one file, in the wanted languages and of enough quality, in the
-    order of a hash of (seed, document). Raises SeedbedError where there is no such document."""
+def draw(
+    cfg: SynthesisConfig, tables: Path, versions: dict[str, int], styles: Sequence[str]
+) -> list[Snippet]:
+    """At most cfg.snippets of them: of training documents of one file, in the wanted languages and
+    of enough quality, in the order of a hash of (seed, document). Raises SeedbedError where there
+    is no such document.
+    """
     chosen = _documents(cfg, tables, versions)
     texts = _texts(tables, versions, [row["content_sha256"] for row in chosen])
     found = []
@@ -55,23 +68,40 @@ def draw(cfg: SynthesisConfig, tables: Path, versions: dict[str, int], styles: S
         rng = Random(f"{cfg.seed}:{row['document_id']}")
         lines = texts[row["content_sha256"]].split("\n")
         full = [
-            number for number, line in enumerate(lines, 1) if line.strip()
-        ]  # a snippet starts and ends in one of these
+            number
+            for number, line in enumerate(lines, 1)
+            if line.strip()
+            # a snippet starts and ends in one of these
+        ]
         if not full:
             continue
         first = rng.choice(full)
         last = max(n for n in full if first <= n < first + rng.randint(1, cfg.max_lines))
-        task_id = hashlib.sha256(f"{cfg.seed}:{row['document_id']}:{first}:{last}".encode()).hexdigest()[:16]
+        task_id = hashlib.sha256(
+            f"{cfg.seed}:{row['document_id']}:{first}:{last}".encode()
+        ).hexdigest()[:16]
         text = "\n".join(lines[first - 1 : last])
         pair = tuple(rng.sample(styles, 2))
-        found.append(Snippet(f"synthetic/{task_id}", **row, first_line=first, last_line=last, text=text, styles=pair))
+        found.append(
+            Snippet(
+                f"synthetic/{task_id}",
+                **row,
+                first_line=first,
+                last_line=last,
+                text=text,
+                styles=pair,
+            )
+        )
     return found
 
 
-def _documents(cfg: SynthesisConfig, tables: Path, versions: dict[str, int]) -> list[dict[str, str]]:
+def _documents(
+    cfg: SynthesisConfig, tables: Path, versions: dict[str, int]
+) -> list[dict[str, str]]:
     table = open_table(tables / "documents", versions["documents"])
     where = (ds.field("split") == "train") & ds.field("language").isin(cfg.languages)
-    if cfg.min_quality > 0:  # a null is no quality
+    # a null is no quality
+    if cfg.min_quality > 0:
         where &= ds.field("quality") >= cfg.min_quality
     columns = ["document_id", "language", "parts"]
     rows = table.to_pyarrow_dataset().to_table(columns=columns, filter=where).to_pylist()  # type: ignore[union-attr]

@@ -1,6 +1,6 @@
-"""A snippet's way through the steps, in the report's order (Sec 3.1): task, style, solution, syntax filter, the model's own
-judgement, difficulty, tests, and the sandbox with rounds of self-correction. Each snippet ends as a problem, or with the first
-reason why not.
+"""A snippet's way through the steps, in the report's order (Sec 3.1): task, style, solution, syntax
+filter, the model's own judgement, difficulty, tests, and the sandbox with rounds of
+self-correction. Each snippet ends as a problem, or with the first reason why not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from seedbed.kernels.source_code.grammars import GRAMMARS
 from seedbed.kernels.source_code.parse_guard import Guard
 from seedbed.sandbox import Job, Sandbox, Verdict, formats
 
-# Step -> the reasons why a snippet may end there, in the order they are checked. `refused`: by the server, or too long.
+# Step -> the reasons why a snippet may end there, in the order they are checked. `refused`: by the
+# server, or too long.
 REASONS: dict[str, tuple[str, ...]] = {
     "task": ("refused", "no_task"),
     "restyle": ("refused", "no_task", "duplicate", "contaminated"),
@@ -47,12 +48,19 @@ _PLACES = {
     "tests": {"prompt", "code"},
     "repair": {"prompt", "code", "tests", "verdict"},
 }
-SYNTAX_SECONDS = 5.0  # of CPU: some grammars loop for ever on tiny inputs
+# of CPU: some grammars loop for ever on tiny inputs
+SYNTAX_SECONDS = 5.0
 
 
 def prompts(folder: str) -> dict[str, Prompt]:
-    """The prompt of each step that asks. Raises SeedbedError for a file that is missing or has other places."""
-    return {step: prompt.load(f"{folder}/{step}.txt", frozenset(places)) for step, places in _PLACES.items()}
+    """The prompt of each step that asks.
+
+    Raises SeedbedError for a file that is missing or has other places.
+    """
+    return {
+        step: prompt.load(f"{folder}/{step}.txt", frozenset(places))
+        for step, places in _PLACES.items()
+    }
 
 
 @dataclass
@@ -79,15 +87,32 @@ class Draft:
 
     def row(self) -> dict[str, Any]:
         """Of table `synthetic`."""
-        names = ("task", "prompt", "code", "topic", "correctness", "difficulty", "rounds", "step", "reason", "detail")
+        names = (
+            "task",
+            "prompt",
+            "code",
+            "topic",
+            "correctness",
+            "difficulty",
+            "rounds",
+            "step",
+            "reason",
+            "detail",
+        )
         kept = {name: getattr(self, name) for name in (*names, "tokens_in", "tokens_out")}
-        seed = {name: value for name, value in vars(self.snippet).items() if name not in ("text", "styles")}
+        seed = {
+            name: value
+            for name, value in vars(self.snippet).items()
+            if name not in ("text", "styles")
+        }
         return {**seed, **kept, "styles": list(self.snippet.styles), "test_list": list(self.tests)}
 
 
 @dataclass
 class Yield:
-    """What went into a step, what came out, and the tokens of its answers, whether asked now or kept from before."""
+    """What went into a step, what came out, and the tokens of its answers, whether asked now or
+    kept from before.
+    """
 
     entered: int = 0
     left: int = 0
@@ -97,12 +122,30 @@ class Yield:
 
 
 class Steps:
-    """The steps over one batch of drafts at a time. `seen`: hashes of the tasks that earlier batches kept."""
+    """The steps over one batch of drafts at a time.
 
-    def __init__(self, cfg: SynthesisConfig, asker: Asker, sandbox: Sandbox, texts: dict[str, Prompt], seen: set[str]):
-        self._cfg, self._asker, self._pool, self._texts, self._seen = cfg, asker, sandbox, texts, seen
+    `seen`: hashes of the tasks that earlier batches kept.
+    """
 
-    def run(self, drafts: Sequence[Draft], show: Callable[[str], None] = lambda step: None) -> dict[str, Yield]:
+    def __init__(
+        self,
+        cfg: SynthesisConfig,
+        asker: Asker,
+        sandbox: Sandbox,
+        texts: dict[str, Prompt],
+        seen: set[str],
+    ):
+        self._cfg, self._asker, self._pool, self._texts, self._seen = (
+            cfg,
+            asker,
+            sandbox,
+            texts,
+            seen,
+        )
+
+    def run(
+        self, drafts: Sequence[Draft], show: Callable[[str], None] = lambda step: None
+    ) -> dict[str, Yield]:
         """Take all drafts to their end; what each step yielded."""
         found = {}
         for step in REASONS:
@@ -168,14 +211,18 @@ class Steps:
                     draft.drop("syntax_error", share)
 
     def _judge(self, drafts: Sequence[Draft]) -> None:
-        for draft, answer in self._ask("judge", drafts, lambda d: {"prompt": d.prompt, "code": d.code}):
+        for draft, answer in self._ask(
+            "judge", drafts, lambda d: {"prompt": d.prompt, "code": d.code}
+        ):
             grade = answers.correctness(answer)
             if isinstance(grade, Fault):
                 draft.drop("no_grade", grade.why)
                 continue
             draft.correctness = grade
             if grade < self._cfg.min_correctness:
-                draft.drop("judged_wrong", f"{grade} of 10, min_correctness is {self._cfg.min_correctness}")
+                draft.drop(
+                    "judged_wrong", f"{grade} of 10, min_correctness is {self._cfg.min_correctness}"
+                )
 
     def _difficulty(self, drafts: Sequence[Draft]) -> None:
         for draft, answer in self._ask("difficulty", drafts, lambda d: {"prompt": d.prompt}):
@@ -185,10 +232,15 @@ class Steps:
                 continue
             draft.difficulty, draft.topic = found
             if draft.difficulty < self._cfg.min_difficulty:
-                draft.drop("too_easy", f"{draft.difficulty} of 10, min_difficulty is {self._cfg.min_difficulty}")
+                draft.drop(
+                    "too_easy",
+                    f"{draft.difficulty} of 10, min_difficulty is {self._cfg.min_difficulty}",
+                )
 
     def _tests(self, drafts: Sequence[Draft]) -> None:
-        for draft, answer in self._ask("tests", drafts, lambda d: {"prompt": d.prompt, "code": d.code}):
+        for draft, answer in self._ask(
+            "tests", drafts, lambda d: {"prompt": d.prompt, "code": d.code}
+        ):
             found = answers.tests(answer, self._cfg.min_tests)
             if isinstance(found, Fault):
                 draft.drop("no_tests", found.why)
@@ -199,7 +251,9 @@ class Steps:
         waiting = list(drafts)
         for number in range(self._cfg.rounds + 1):
             verdicts = self._verdicts([(draft, draft.code) for draft in waiting])
-            failing = [(d, v) for d, v in zip(waiting, verdicts, strict=True) if v.verdict != "pass"]
+            failing = [
+                (d, v) for d, v in zip(waiting, verdicts, strict=True) if v.verdict != "pass"
+            ]
             if number == self._cfg.rounds:
                 for draft, verdict in failing:
                     draft.drop("fails_its_tests", f"{verdict.verdict}: {verdict.reason}")
@@ -224,11 +278,19 @@ class Steps:
 
     def _mend(self, failing: Sequence[tuple[Draft, Verdict]]) -> list[Draft]:
         """Show each its verdict and take the new program and tests; those that have both."""
-        reasons = {draft.snippet.task_id: f"{verdict.verdict}: {verdict.reason}" for draft, verdict in failing}
+        reasons = {
+            draft.snippet.task_id: f"{verdict.verdict}: {verdict.reason}"
+            for draft, verdict in failing
+        }
 
         def places(draft: Draft) -> dict[str, str]:
             verdict = reasons[draft.snippet.task_id]
-            return {"prompt": draft.prompt, "code": draft.code, "tests": "\n".join(draft.tests), "verdict": verdict}
+            return {
+                "prompt": draft.prompt,
+                "code": draft.code,
+                "tests": "\n".join(draft.tests),
+                "verdict": verdict,
+            }
 
         mended = []
         for draft, answer in self._ask("repair", [draft for draft, _ in failing], places):
@@ -241,11 +303,16 @@ class Steps:
         return mended
 
     def _verdicts(self, programs: Sequence[tuple[Draft, str]]) -> list[Verdict]:
-        """The sandbox's verdict on each program under its draft's tests. Raises SeedbedError where it has none: then nothing is
-        recorded, and the next run judges anew."""
+        """The sandbox's verdict on each program under its draft's tests. Raises SeedbedError where
+        it has none: then nothing is recorded, and the next run judges anew.
+        """
         jobs = []
         for draft, program in programs:
-            problem = {"task_id": draft.snippet.task_id, "test_list": list(draft.tests), "code": draft.code}
+            problem = {
+                "task_id": draft.snippet.task_id,
+                "test_list": list(draft.tests),
+                "code": draft.code,
+            }
             jobs.append(Job(draft.snippet.task_id, program, formats.tests(problem)))
         found = self._pool.run(jobs)
         lost = [verdict for verdict in found if verdict.verdict == "infrastructure"]
@@ -264,7 +331,9 @@ class Steps:
         texts, forms = [], []
         for draft in drafts:
             values = places(draft)
-            enclosed = hashlib.sha256("\0".join(values[name] for name in sorted(values)).encode()).hexdigest()
+            enclosed = hashlib.sha256(
+                "\0".join(values[name] for name in sorted(values)).encode()
+            ).hexdigest()
             texts.append(self._texts[step].fill(enclosed, **values))
             forms.append(answers.form(step, draft.code, self._cfg.max_answer_tokens))
         for draft, answer in zip(drafts, self._asker.ask(texts, forms), strict=True):

@@ -1,7 +1,7 @@
 """Prompts -> answers, from any OpenAI-compatible server or from vLLM beside this process.
 
-An answer is kept on disk as it arrives, under (hash of the prompt, hash of model and sampling): whoever asks again, after a
-kill or in a later run, gets the same answer and pays nothing.
+An answer is kept on disk as it arrives, under (hash of the prompt, hash of model and sampling):
+whoever asks again, after a kill or in a later run, gets the same answer and pays nothing.
 """
 
 from __future__ import annotations
@@ -30,37 +30,63 @@ def prompt_hash(prompt: str, number: int = 0) -> str:
 
 
 class Asker:
-    """`ask` answers prompts; `meter` counts the tokens of those that were really asked, `asked` how many these were.
+    """`ask` answers prompts; `meter` counts the tokens of those that were really asked, `asked` how
+    many these were.
 
     Raises SeedbedError for a model folder that cannot be asked.
     """
 
     def __init__(self, cfg: AskConfig, folder: Path, forms: str = "", reasoning: bool = False):
-        """folder: for the journal and the engine's log. forms: version of the regular expressions that `ask` will be given.
-        reasoning: an endpoint's chain of thought, which servers tell apart from the answer, is put in front of it."""
+        """folder: for the journal and the engine's log. forms: version of the regular expressions
+        that `ask` will be given.
+        reasoning: an endpoint's chain of thought, which servers tell apart from the answer, is put
+        in front of it.
+        """
         self._cfg, self._folder, self._reasoning = cfg, folder, reasoning
         self.identity = _identity(cfg, forms) | ({"reasoning": True} if reasoning else {})
         self.meter, self.asked = endpoint.Meter(cfg.endpoint), 0
         self._owned = ExitStack()
         self._engine: Engine | None = None
-        self._journal = self._owned.enter_context(Journal(folder / "answers.jsonl", config_hash(self.identity)))
+        self._journal = self._owned.enter_context(
+            Journal(folder / "answers.jsonl", config_hash(self.identity))
+        )
 
-    def ask(self, prompts: Sequence[str], forms: Sequence[str] = (), number: int = 0) -> list[Answer]:
-        """An answer a prompt, in order; equal prompts have one. A prompt that the server refuses, or that is too long for the
-        model, has a `failure`. forms: a regular expression a prompt, the same for the same prompt, to which endpoint.structured
-        holds its answer; "" and none at all leave it free. number: which of several answers to the same prompts is wanted; each
-        has a seed of its own. Raises SeedbedError where the server is down: what was answered is kept."""
+    def ask(
+        self, prompts: Sequence[str], forms: Sequence[str] = (), number: int = 0
+    ) -> list[Answer]:
+        """An answer a prompt, in order; equal prompts have one. A prompt that the server refuses,
+        or that is too long for the model, has a `failure`. forms: a regular expression a prompt,
+        the same for the same prompt, to which endpoint.structured holds its answer; "" and none at
+        all leave it free. number: which of several answers to the same prompts is wanted; each has
+        a seed of its own. Raises SeedbedError where the server is down: what was answered is kept.
+        """
         keys = [prompt_hash(prompt, number) for prompt in prompts]
         known = self._journal.answers
-        missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
+        missing = {
+            key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known
+        }
         if missing and self._cfg.source == "vllm":
             self._ask_engine(list(missing.items()))
         elif missing:
-            body: dict[str, Any] = {name: self.identity[name] for name in ("model", "temperature", "max_tokens")}
+            body: dict[str, Any] = {
+                name: self.identity[name] for name in ("model", "temperature", "max_tokens")
+            }
             body["seed"] = self._cfg.seed + number
             held = zip(keys, forms, strict=True) if forms and self._cfg.endpoint.structured else ()
-            own = {key: {"extra_body": {"structured_outputs": {"regex": form}}} for key, form in held if form}
-            endpoint.ask(list(missing.items()), body, self._cfg.endpoint, self.meter, self._keep, own, self._reasoning)
+            own = {
+                key: {"extra_body": {"structured_outputs": {"regex": form}}}
+                for key, form in held
+                if form
+            }
+            endpoint.ask(
+                list(missing.items()),
+                body,
+                self._cfg.endpoint,
+                self.meter,
+                self._keep,
+                own,
+                self._reasoning,
+            )
         return [_answer(known[key]) for key in keys]
 
     def _keep(self, answer: Answer) -> None:
@@ -68,40 +94,58 @@ class Asker:
         self.asked += 1
 
     def _ask_engine(self, prompts: list[tuple[str, str]]) -> None:
-        if self._engine is None:  # not before there is something to ask
+        # not before there is something to ask
+        if self._engine is None:
             model = Path(self._cfg.model)
             self._length = min(self._cfg.max_tokens, hf.model_config(model)[0].seq_length)
             self._chat = Chat(model)
             log = self._folder / "engine.log"
-            self._engine = self._owned.enter_context(Engine(model, self._length, self._cfg.engine, log))
+            self._engine = self._owned.enter_context(
+                Engine(model, self._length, self._cfg.engine, log)
+            )
         room = self._length - self._cfg.max_answer_tokens
-        size = self._cfg.engine.max_sequences  # what is decoded together is what a kill can cost
+        # what is decoded together is what a kill can cost
+        size = self._cfg.engine.max_sequences
         for start in range(0, len(prompts), size):
-            asked = [(key, self._chat.prompt(prompt)) for key, prompt in prompts[start : start + size]]
+            asked = [
+                (key, self._chat.prompt(prompt)) for key, prompt in prompts[start : start + size]
+            ]
             fitting = [(key, ids) for key, ids in asked if len(ids) <= room]
             for key, ids in asked:
                 if len(ids) > room:
-                    self._keep(Answer(key, "", f"prompt of {len(ids)} tokens, room for {room}", 0, 0))
+                    self._keep(
+                        Answer(key, "", f"prompt of {len(ids)} tokens, room for {room}", 0, 0)
+                    )
             if not fitting:
                 continue
             seeds = [sample_seed(self._cfg.seed, key) for key, _ in fitting]
-            sampling = Sampling(self._cfg.temperature, self._cfg.max_answer_tokens, [self._chat.end_id])
+            sampling = Sampling(
+                self._cfg.temperature, self._cfg.max_answer_tokens, [self._chat.end_id]
+            )
             samples = self._engine.generate([ids for _, ids in fitting], seeds, sampling)
             for (key, ids), sample in zip(fitting, samples, strict=True):
                 self.meter.add(len(ids), len(sample.tokens))
-                self._keep(Answer(key, self._chat.decode(sample.tokens), "", len(ids), len(sample.tokens)))
+                self._keep(
+                    Answer(key, self._chat.decode(sample.tokens), "", len(ids), len(sample.tokens))
+                )
 
     def __enter__(self) -> Asker:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._owned.close()
 
 
 def _answer(record: dict[str, Any]) -> Answer:
-    """A record of the journal. A server's JSON may hold lone surrogates, which no file and no hash takes: they become '?'."""
+    """A record of the journal.
+
+    A server's JSON may hold lone surrogates, which no file and no hash takes: they become '?'.
+    """
     kept = {name: record[name] for name in Answer.__dataclass_fields__}
     return Answer(**{**kept, "text": kept["text"].encode("utf-8", "replace").decode()})
 
@@ -113,10 +157,18 @@ def _identity(cfg: AskConfig, forms: str) -> dict[str, Any]:
             f"model is empty: source={cfg.source} has nobody to ask",
             "set model to a Hugging Face folder with a chat template, or for source=endpoint to the model's name there",
         )
-    sampling = {"temperature": cfg.temperature, "seed": cfg.seed, "max_tokens": cfg.max_answer_tokens}
+    sampling = {
+        "temperature": cfg.temperature,
+        "seed": cfg.seed,
+        "max_tokens": cfg.max_answer_tokens,
+    }
     if cfg.source == "endpoint":
         held = forms if cfg.endpoint.structured else ""
         return {"source": cfg.source, "model": cfg.model, "structured": held, **sampling}
     # The folder's place does not matter, what it holds does.
-    folder = {"weights": fingerprint.identity(cfg.model), "length": cfg.max_tokens, "dtype": cfg.engine.dtype}
+    folder = {
+        "weights": fingerprint.identity(cfg.model),
+        "length": cfg.max_tokens,
+        "dtype": cfg.engine.dtype,
+    }
     return {"source": cfg.source, **folder, **sampling}

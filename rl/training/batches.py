@@ -1,4 +1,6 @@
-"""Token sequences -> the micro-batches that megatron_train's step takes, each data-parallel process its share."""
+"""Token sequences -> the micro-batches that megatron_train's step takes, each data-parallel process
+its share.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ Batch = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt, its response, and what the loss needs to know of it: numbers of the sequence and of each response token."""
+    """A prompt, its response, and what the loss needs to know of it: numbers of the sequence and of
+    each response token.
+    """
 
     prompt: Sequence[int]
     response: Sequence[int]
@@ -24,8 +28,9 @@ class Example:
 
 
 def places(size: int, start: int, count: int, seed: int) -> list[int]:
-    """Places start ... start + count of the endless order of `size` items: a permutation for each pass, drawn from
-    (seed, pass)."""
+    """Places start ... start + count of the endless order of `size` items: a permutation for each
+    pass, drawn from (seed, pass).
+    """
     found: list[int] = []
     while len(found) < count:
         epoch, offset = divmod(start + len(found), size)
@@ -36,15 +41,23 @@ def places(size: int, start: int, count: int, seed: int) -> list[int]:
 
 
 def micro_batches(
-    examples: Sequence[Example], size: int, dp_rank: int, dp_size: int, pad_id: int, multiple: int, least: int = 0
+    examples: Sequence[Example],
+    size: int,
+    dp_rank: int,
+    dp_size: int,
+    pad_id: int,
+    multiple: int,
+    least: int = 0,
 ) -> list[Batch]:
-    """Process dp_rank's share of `examples`, in micro-batches of `size` sequences of one common length.
+    """Process dp_rank's share of `examples`, in micro-batches of `size` sequences of one common
+    length.
 
-    Each holds tokens, labels int64 [size, s] (labels[t] follows tokens[t]); loss_mask float [size, s], 1 where the label is a
-    response token; per_sequence values [size]; per_token values [size, s] at the response's labels, 0 elsewhere. s is the
-    longest sequence of all examples, `least` if that is more, rounded up to `multiple` (sequence parallelism cuts it). Short
-    shares are filled with rows whose loss_mask is 0, so that every process has the same number of micro-batches. Example i goes
-    to process i % dp_size.
+    Each holds tokens, labels int64 [size, s] (labels[t] follows tokens[t]); loss_mask float [size,
+    s], 1 where the label is a response token; per_sequence values [size]; per_token values [size,
+    s] at the response's labels, 0 elsewhere. s is the longest sequence of all examples, `least` if
+    that is more, rounded up to `multiple` (sequence parallelism cuts it). Short shares are filled
+    with rows whose loss_mask is 0, so that every process has the same number of micro-batches.
+    Example i goes to process i % dp_size.
     """
     longest = max(least, max(len(e.prompt) + len(e.response) for e in examples) - 1)
     length = -(-longest // multiple) * multiple
@@ -59,22 +72,34 @@ def micro_batches(
 
 
 def weighted_places(weights: Sequence[float], start: int, count: int, seed: int) -> list[int]:
-    """Draws start ... start + count of an endless series with replacement: item i comes in proportion to weights[i], each draw
-    from (seed, its number) alone."""
+    """Draws start ... start + count of an endless series with replacement: item i comes in
+    proportion to weights[i], each draw from (seed, its number) alone.
+    """
     everything, sums = range(len(weights)), list(accumulate(weights))
-    return [Random(f"{seed}:draw:{n}").choices(everything, cum_weights=sums)[0] for n in range(start, start + count)]
+    return [
+        Random(f"{seed}:draw:{n}").choices(everything, cum_weights=sums)[0]
+        for n in range(start, start + count)
+    ]
 
 
 def packed_batches(
-    examples: Sequence[Example], size: int, dp_rank: int, dp_size: int, pad_id: int, length: int, multiple: int
+    examples: Sequence[Example],
+    size: int,
+    dp_rank: int,
+    dp_size: int,
+    pad_id: int,
+    length: int,
+    multiple: int,
 ) -> list[Batch]:
-    """The examples, several to a row of at most `length` places, in micro-batches of `size` rows; tokens, labels, loss_mask as in
-    micro_batches, and document_ids int64 [size, s], by which the step keeps a token from seeing another example.
+    """The examples, several to a row of at most `length` places, in micro-batches of `size` rows;
+    tokens, labels, loss_mask as in micro_batches, and document_ids int64 [size, s], by which the
+    step keeps a token from seeing another example.
 
-    No token sees another example, so sums of losses are those of the examples alone, to rounding. There are as many rows as
-    `length`, a multiple of `multiple`, asks for and as micro-batches and processes can share; s is then the least multiple that
-    so many rows can do with, since a place without an example costs as much as another. Row i goes to process i % dp_size. No
-    example may have more than length + 1 tokens.
+    No token sees another example, so sums of losses are those of the examples alone, to rounding.
+    There are as many rows as `length`, a multiple of `multiple`, asks for and as micro-batches and
+    processes can share; s is then the least multiple that so many rows can do with, since a place
+    without an example costs as much as another. Row i goes to process i % dp_size. No example may
+    have more than length + 1 tokens.
     """
     lengths = sorted((_places(example) for example in examples), reverse=True)
     together = size * dp_size
@@ -116,14 +141,20 @@ def _packed_row(examples: Sequence[Example], length: int, pad_id: int) -> Batch:
         "labels": torch.full((length,), pad_id),
         "loss_mask": torch.zeros(length),
         "document_ids": torch.full(
-            (length,), -1
-        ),  # padding is a document too: a token that may attend to nothing has no softmax
+            (length,),
+            -1,
+            # padding is a document too: a token that may attend to nothing has no softmax
+        ),
     }
     at = 0
     for number, example in enumerate(examples):
         ids = torch.tensor([*example.prompt, *example.response])
         place = slice(at, at + len(ids) - 1)
-        row["tokens"][place], row["labels"][place], row["document_ids"][place] = ids[:-1], ids[1:], number
+        row["tokens"][place], row["labels"][place], row["document_ids"][place] = (
+            ids[:-1],
+            ids[1:],
+            number,
+        )
         row["loss_mask"][at + len(example.prompt) - 1 : place.stop] = 1.0
         at = place.stop
     return row
@@ -132,7 +163,8 @@ def _packed_row(examples: Sequence[Example], length: int, pad_id: int) -> Batch:
 def _row(example: Example, length: int, pad_id: int) -> Batch:
     ids = [*example.prompt, *example.response]
     ids += [pad_id] * (length + 1 - len(ids))
-    first = len(example.prompt) - 1  # the place whose label is the first response token
+    # the place whose label is the first response token
+    first = len(example.prompt) - 1
 
     def spread(values: Sequence[float]) -> torch.Tensor:
         row = torch.zeros(length)
@@ -144,13 +176,18 @@ def _row(example: Example, length: int, pad_id: int) -> Batch:
         "labels": torch.tensor(ids[1:]),
         "loss_mask": spread([1.0] * len(example.response)),
     }
-    row |= {name: torch.tensor(value, dtype=torch.float32) for name, value in example.per_sequence.items()}
+    row |= {
+        name: torch.tensor(value, dtype=torch.float32)
+        for name, value in example.per_sequence.items()
+    }
     return row | {name: spread(values) for name, values in example.per_token.items()}
 
 
 def _empty(like: Example, length: int, pad_id: int) -> Batch:
     row = _row(like, length, pad_id)
     return {
-        name: torch.full_like(value, pad_id) if value.dtype == torch.int64 else torch.zeros_like(value)
+        name: torch.full_like(value, pad_id)
+        if value.dtype == torch.int64
+        else torch.zeros_like(value)
         for name, value in row.items()
     }

@@ -1,8 +1,11 @@
-"""What a run's journals hold, as Delta tables: problems, rollouts and pairs, no row lost or doubled by a kill.
+"""What a run's journals hold, as Delta tables: problems, rollouts and pairs, no row lost or doubled
+by a kill.
 
-The journals (rollouts.jsonl, samples.jsonl) are written line by line as the run goes, and are the log that survives anything. The
-tables follow them: whatever a journal holds beyond the table's mark is appended with the next mark in one commit, at each
-checkpoint, and once more when a run is started again. A run that begins anew first takes its stage's rows out. Process 0 only.
+The journals (rollouts.jsonl, samples.jsonl) are written line by line as the run goes, and are the
+log that survives anything. The
+tables follow them: whatever a journal holds beyond the table's mark is appended with the next mark
+in one commit, at each checkpoint, and once more when a run is started again. A run that begins anew
+first takes its stage's rows out. Process 0 only.
 """
 
 from __future__ import annotations
@@ -18,19 +21,27 @@ from seedbed.tables.writer import Writer, is_table, lineage, open_table
 
 
 class RunLog:
-    """The tables of one stage (sft, dpo or grpo) of the run in `output`. settings: what its rows depend on, for the lineage.
-    sources: where its problems came from; versions of those that are tables are recorded."""
+    """The tables of one stage (sft, dpo or grpo) of the run in `output`. settings: what its rows
+    depend on, for the lineage.
+    sources: where its problems came from; versions of those that are tables are recorded.
+    """
 
-    def __init__(self, output: str, stage: str, settings: dict[str, Any], sources: Sequence[Path] = ()):
+    def __init__(
+        self, output: str, stage: str, settings: dict[str, Any], sources: Sequence[Path] = ()
+    ):
         self._stage = stage
         inputs = {path.name: _version(path) for path in sources if is_table(path)}
         self._lineage = lineage(f"rl.{stage}", settings, inputs)
-        self._writers = {name: Writer(Path(output), name, f"rl.{stage}") for name in ("problems", "rollouts", "pairs")}
+        self._writers = {
+            name: Writer(Path(output), name, f"rl.{stage}")
+            for name in ("problems", "rollouts", "pairs")
+        }
 
     def begin(self, *names: str) -> None:
         """Take this stage's rows out of the tables `names`."""
         for name in names:
-            part = {} if name == "pairs" else {"stage": self._stage}  # only one stage makes pairs
+            # only one stage makes pairs
+            part = {} if name == "pairs" else {"stage": self._stage}
             self._writers[name].begin(self._lineage, **part)
 
     def problems(self, splits: dict[str, Sequence[tuple[Row, Problem]]]) -> None:
@@ -51,7 +62,10 @@ class RunLog:
         self._writers["problems"].append(rows, self._lineage, 1)
 
     def rollouts_of_steps(self, journal: Path, step: int) -> None:
-        """The journal's rollouts up to `step` that the table does not have yet. Rows of a step stand together, in order."""
+        """The journal's rollouts up to `step` that the table does not have yet.
+
+        Rows of a step stand together, in order.
+        """
         reached = self._writers["rollouts"].reached or 0
         fresh, place, before = [], 0, -1
         for row in metrics_file.rows(journal):
@@ -61,15 +75,21 @@ class RunLog:
         self._writers["rollouts"].append(fresh, self._lineage, step)
 
     def samples(self, rows: Sequence[Row]) -> None:
-        """Judged samples of weights that do not change, all so far: those that the table does not have yet are added."""
+        """Judged samples of weights that do not change, all so far: those that the table does not
+        have yet are added.
+        """
         reached = self._writers["rollouts"].reached or 0
         told = {"stage": self._stage, "step": 0, "policy": 0}
-        fresh = [{**row, **told, "place": place} for place, row in enumerate(rows) if place >= reached]
+        fresh = [
+            {**row, **told, "place": place} for place, row in enumerate(rows) if place >= reached
+        ]
         self._writers["rollouts"].append(fresh, self._lineage, len(rows))
 
     def pairs(self, rows: Sequence[Row]) -> None:
         """The preference pairs, written once."""
-        self._writers["pairs"].append([{**row, "place": place} for place, row in enumerate(rows)], self._lineage, 1)
+        self._writers["pairs"].append(
+            [{**row, "place": place} for place, row in enumerate(rows)], self._lineage, 1
+        )
 
 
 def _version(path: Path) -> int:

@@ -41,7 +41,11 @@ def line(row: dict[str, Any], steps: int, eta: float) -> str:
     if "reward" not in row:
         return f"before training: held-out reward {row['heldout_reward']:.3f}  {verdicts}"
     seconds = " ".join(f"{name} {value:.1f}" for name, value in row["seconds"].items())
-    heldout = "" if row["heldout_reward"] is None else f"\n    held-out reward {row['heldout_reward']:.3f}"
+    heldout = (
+        ""
+        if row["heldout_reward"] is None
+        else f"\n    held-out reward {row['heldout_reward']:.3f}"
+    )
     return (
         f"step {row['step']:>{len(str(steps))}}/{steps}  reward {row['reward']:.3f}  "
         f"signal {row['groups_with_signal']}/{row['groups']} groups  {verdicts}  {row['response_tokens']:.0f} tokens  "

@@ -1,7 +1,9 @@
-"""Weights from the trainer's GPUs to a vLLM server's over NCCL, through vLLM's own weight-transfer engines.
+"""Weights from the trainer's GPUs to a vLLM server's over NCCL, through vLLM's own weight-transfer
+engines.
 
-Never run by us: it needs one GPU for the trainer and another for the server. What the CPU tests hold is that it is built on the
-names, shapes and calls of the pinned vLLM, and that without CUDA it refuses.
+Never run by us: it needs one GPU for the trainer and another for the server. What the CPU tests
+hold is that it is built on the names, shapes and calls of the pinned vLLM, and that without CUDA it
+refuses.
 """
 
 from __future__ import annotations
@@ -33,10 +35,15 @@ def require_cuda() -> None:
 
 
 class NcclTransfer:
-    """One group of trainer process 0 and the server's workers. All methods collective over the trainer's processes."""
+    """One group of trainer process 0 and the server's workers.
+
+    All methods collective over the trainer's processes.
+    """
 
     def __init__(self, state: TrainState, engine: HttpEngine | None, url: str, port: int):
-        """engine: on process 0, the server at `url`, whose workers reach process 0 at its own address and `port`."""
+        """engine: on process 0, the server at `url`, whose workers reach process 0 at its own
+        address and `port`.
+        """
         require_cuda()
         from vllm.distributed.weight_transfer.clients import HTTPVLLMWeightSyncClient
         from vllm.distributed.weight_transfer.factory import WeightTransferTrainerFactory
@@ -45,13 +52,20 @@ class NcclTransfer:
         workers = engine.get("get_world_size")["world_size"] if engine else 0
         self._source = source_of(state, processes.device())
         info = NCCLTrainerInitInfo(
-            master_address=own_address(url), master_port=port, world_size=1 + workers, rank=processes.rank()
+            master_address=own_address(url),
+            master_port=port,
+            world_size=1 + workers,
+            rank=processes.rank(),
         )
         client = HTTPVLLMWeightSyncClient(url)
-        self._engine = WeightTransferTrainerFactory.trainer_init(info, client=client, source=self._source)
+        self._engine = WeightTransferTrainerFactory.trainer_init(
+            info, client=client, source=self._source
+        )
 
     def send(self, dtype: str) -> Sums:
-        """Give the server the weights as they are now; on process 0 their sums (seedbed/inference/checksums.py)."""
+        """Give the server the weights as they are now; on process 0 their sums
+        (seedbed/inference/checksums.py).
+        """
         self._source.sums = Sums(dtype)
         self._engine.send_weights()
         return self._source.sums
@@ -65,13 +79,16 @@ def own_address(url: str) -> str:
     import socket
 
     host, port = urlsplit(url).hostname, urlsplit(url).port or 80
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # sends nothing: it only chooses a route
+    # sends nothing: it only chooses a route
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((host, port))
         return probe.getsockname()[0]
 
 
 def source_of(state: TrainState, device: torch.device) -> Any:
-    """The trainer's weights as vLLM's WeightSource: Hugging Face's names, whole tensors, gathered one at a time."""
+    """The trainer's weights as vLLM's WeightSource: Hugging Face's names, whole tensors, gathered
+    one at a time.
+    """
     from vllm.distributed.weight_transfer.base import ParamMeta, WeightSource
 
     class Source(WeightSource):
@@ -79,9 +96,13 @@ def source_of(state: TrainState, device: torch.device) -> Any:
         _metadata: list[ParamMeta] | None = None
 
         def metadata(self) -> list[ParamMeta]:
-            """Collective at the first call: the shapes of whole tensors are known once they are gathered."""
+            """Collective at the first call: the shapes of whole tensors are known once they are
+            gathered.
+            """
             if self._metadata is None:
-                self._metadata = [ParamMeta(n, t.dtype, tuple(t.shape)) for n, t in hf.tensors(state)]
+                self._metadata = [
+                    ParamMeta(n, t.dtype, tuple(t.shape)) for n, t in hf.tensors(state)
+                ]
             return self._metadata
 
         def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:

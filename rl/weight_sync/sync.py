@@ -15,7 +15,8 @@ from seedbed.inference.checksums import Sums
 from seedbed.inference.engine import AnyEngine, Engine
 from seedbed.inference.http_engine import HttpEngine
 
-NCCL_PORT = 29511  # where trainer process 0 waits for the server's workers
+# where trainer process 0 waits for the server's workers
+NCCL_PORT = 29511
 
 
 def open_engine(model: Path, max_length: int, cfg: EngineConfig, log: Path) -> AnyEngine:
@@ -24,7 +25,8 @@ def open_engine(model: Path, max_length: int, cfg: EngineConfig, log: Path) -> A
 
 
 def give_folder(engine: AnyEngine, folder: Path, sums: Sums) -> None:
-    """The weights of an HF folder, whose checksums are `sums`, to an engine that sees it, and again to a server that loses them.
+    """The weights of an HF folder, whose checksums are `sums`, to an engine that sees it, and again
+    to a server that loses them.
 
     Raises SeedbedError, naming a tensor, when the engine computes with another weight.
     """
@@ -55,7 +57,11 @@ class WeightSync:
         self._nccl: NcclTransfer | None = None
 
     def give(self, state: TrainState) -> None:
-        """Collective. Raises SeedbedError on every process, naming a tensor, when the engine computes with another weight."""
+        """Collective.
+
+        Raises SeedbedError on every process, naming a tensor, when the engine computes with another
+        weight.
+        """
         if self._cfg.transfer == "nccl":
             server = self._engine if isinstance(self._engine, HttpEngine) else None
             self._nccl = self._nccl or NcclTransfer(state, server, self._cfg.url, NCCL_PORT)

@@ -1,6 +1,8 @@
-"""Checksums of weights, a tensor at a time: what the trainer gave away against what the engine computes with.
+"""Checksums of weights, a tensor at a time: what the trainer gave away against what the engine
+computes with.
 
-Both sides round a tensor to the engine's dtype first, so that equal sums mean equal weights, bit for bit.
+Both sides round a tensor to the engine's dtype first, so that equal sums mean equal weights, bit
+for bit.
 """
 
 from __future__ import annotations
@@ -14,11 +16,15 @@ from torch import Tensor
 from conf.errors import SeedbedError
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-DTYPE = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # by the engine's names
+# by the engine's names
+DTYPE = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def of_tensor(tensor: Tensor, dtype: torch.dtype) -> str:
-    """64 bits of the SHA-256 of the values, row by row, as 16 hex digits. -0 counts as 0, which is what a product makes of it."""
+    """64 bits of the SHA-256 of the values, row by row, as 16 hex digits.
+
+    -0 counts as 0, which is what a product makes of it.
+    """
     values = (tensor.detach().to(dtype) + 0.0).contiguous().cpu()
     return hashlib.sha256(values.view(-1).view(torch.uint8).numpy()).hexdigest()[:16]
 
@@ -40,9 +46,11 @@ def version(sums: Mapping[str, str]) -> str:
 
 
 def check(ours: Mapping[str, str], theirs: Mapping[str, str]) -> None:
-    """Raises SeedbedError that names the first tensor of the engine (theirs) that is not the trainer's (ours), with both sums.
+    """Raises SeedbedError that names the first tensor of the engine (theirs) that is not the
+    trainer's (ours), with both sums.
 
-    A tied model has one matrix for two places: the trainer gives it once, the engine holds it twice.
+    A tied model has one matrix for two places: the trainer gives it once, the engine holds it
+    twice.
     """
     expected = dict(ours) if HEAD in ours else {**ours, HEAD: ours[EMBEDDING]}
     wrong = [name for name in expected if theirs.get(name) != expected[name]]

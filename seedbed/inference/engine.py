@@ -1,4 +1,6 @@
-"""The trainer's side of the engine: start it, sample from it, give it new weights and prove that it holds them."""
+"""The trainer's side of the engine: start it, sample from it, give it new weights and prove that it
+holds them.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ COMMAND = (sys.executable, "-m", "seedbed.inference.engine_process")
 
 @dataclass(frozen=True)
 class Sampling:
-    """How every prompt of one request is answered. stop_ids end a response and belong to it; stop strings end it and do not."""
+    """How every prompt of one request is answered.
+
+    stop_ids end a response and belong to it; stop strings end it and do not.
+    """
 
     temperature: float
     max_tokens: int
@@ -50,8 +55,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Sample:
-    """One response: token ids, their log-probabilities under the distribution sampled from, whether it ended by itself within the
-    length limit, and its text where stop strings were given (else empty)."""
+    """One response: token ids, their log-probabilities under the distribution sampled from, whether
+    it ended by itself within the length limit, and its text where stop strings were given (else
+    empty).
+    """
 
     tokens: list[int]
     logprobs: list[float]
@@ -63,7 +70,9 @@ class AnyEngine(ABC):
     """What samples a policy and takes new weights, wherever it runs."""
 
     @abstractmethod
-    def generate(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> list[Sample]:
+    def generate(
+        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
+    ) -> list[Sample]:
         """One sample for each prompt, from its own seed."""
 
     @abstractmethod
@@ -79,7 +88,9 @@ class AnyEngine(ABC):
         """Drop every cached prefix."""
 
     def load(self, folder: Path) -> None:
-        """Take the weights of an HF folder of the same architecture, and forget every cached prefix."""
+        """Take the weights of an HF folder of the same architecture, and forget every cached
+        prefix.
+        """
         self.call("seedbed_load", str(Path(folder).resolve()))
         self.forget()
 
@@ -88,7 +99,9 @@ class AnyEngine(ABC):
         return self.call("seedbed_sums")
 
     def layers(self, sequence: Sequence[int], file: Path) -> dict[str, Tensor]:
-        """What each layer puts into the residual stream for all tokens but the last (seedbed/inference/layer_outputs.py), by way of `file`."""
+        """What each layer puts into the residual stream for all tokens but the last
+        (seedbed/inference/layer_outputs.py), by way of `file`.
+        """
         self.forget()
         self.call("seedbed_record")
         self.score([sequence])
@@ -102,13 +115,17 @@ class AnyEngine(ABC):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
 
 class Engine(AnyEngine):
-    """A vLLM process. The constructor returns at once; the first request waits until the model is loaded (13 s on a quiet CPU).
+    """A vLLM process. The constructor returns at once; the first request waits until the model is
+    loaded (13 s on a quiet CPU).
 
     Raises SeedbedError, with the end of its log, when the process dies or refuses a request.
     """
@@ -128,10 +145,18 @@ class Engine(AnyEngine):
             )
         self._ready = False
 
-    def generate(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> list[Sample]:
-        """The cache is emptied first, so that the same request gives the same samples, whatever was asked before."""
+    def generate(
+        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
+    ) -> list[Sample]:
+        """The cache is emptied first, so that the same request gives the same samples, whatever was
+        asked before.
+        """
         self.forget()
-        asked = {"prompts": [list(p) for p in prompts], "seeds": list(seeds), "sampling": asdict(sampling)}
+        asked = {
+            "prompts": [list(p) for p in prompts],
+            "seeds": list(seeds),
+            "sampling": asdict(sampling),
+        }
         reply = self._ask("generate", **asked)
         return [Sample(**sample) for sample in reply["samples"]]
 
@@ -161,17 +186,22 @@ class Engine(AnyEngine):
             self._process.stdin.write(json.dumps({"do": what, **arguments}) + "\n")  # type: ignore[union-attr]
             self._process.stdin.flush()  # type: ignore[union-attr]
         except BrokenPipeError:
-            pass  # the read below says why
+            # the read below says why
+            pass
         reply = self._receive()
         if "error" in reply:
-            raise SeedbedError(f"the engine could not {what}: {reply['error']}", f"read {self._log}")
+            raise SeedbedError(
+                f"the engine could not {what}: {reply['error']}", f"read {self._log}"
+            )
         return reply
 
     def _receive(self) -> dict[str, Any]:
         line = self._process.stdout.readline()  # type: ignore[union-attr]
         if not line:
             code = self._process.wait()
-            last = [text for text in self._log.read_text(errors="replace").splitlines() if text.strip()][-1:]
+            last = [
+                text for text in self._log.read_text(errors="replace").splitlines() if text.strip()
+            ][-1:]
             raise SeedbedError(
                 f"the engine ended with exit code {code}: {''.join(last)}",
                 f"read {self._log}; a run that is started again goes on from its last checkpoint",
@@ -180,12 +210,17 @@ class Engine(AnyEngine):
 
 
 def sample_seed(seed: int, *parts: Any) -> int:
-    """A sampling seed that depends on what is sampled alone (such as step, task and number), so a resumed run samples
-    the same."""
+    """A sampling seed that depends on what is sampled alone (such as step, task and number), so a
+    resumed run samples the same.
+    """
     digest = hashlib.sha256(":".join(map(str, (seed, *parts))).encode()).digest()
     return int.from_bytes(digest[:7], "big")
 
 
 def _environment(cfg: EngineConfig) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _TORCHRUN and "TORCHELASTIC" not in name}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _TORCHRUN and "TORCHELASTIC" not in name
+    }
     return kept | vllm_settings.environment(cfg)

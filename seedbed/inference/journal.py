@@ -1,7 +1,8 @@
-"""Answers on the driver's disk before they are rows of `labels`: one JSON line each, flushed to the disk as it arrives.
+"""Answers on the driver's disk before they are rows of `labels`: one JSON line each, flushed to the
+disk as it arrives.
 
-A run that is killed between two commits takes them up again and asks nothing twice. A line that a kill cut short is
-dropped; lines of other parameters are passed over.
+A run that is killed between two commits takes them up again and asks nothing twice. A line that a
+kill cut short is dropped; lines of other parameters are passed over.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from conf.errors import SeedbedError
 
 
 class Journal:
-    """Append-only; `answers` are those of `params_hash` by content hash, the old ones and those added since."""
+    """Append-only; `answers` are those of `params_hash` by content hash, the old ones and those
+    added since.
+    """
 
     def __init__(self, path: Path, params_hash: str):
         self.path, self._params = path, params_hash
@@ -24,7 +27,8 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file():
             lines = path.read_bytes().split(b"\n")
-            for line in lines[:-1]:  # what follows the last newline was cut short
+            # what follows the last newline was cut short
+            for line in lines[:-1]:
                 record = json.loads(line)
                 if record["params_hash"] == params_hash:
                     self.answers[record["content_sha256"]] = record
@@ -33,7 +37,10 @@ class Journal:
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by __exit__)
 
     def add(self, content_sha256: str, **answer: Any) -> None:
-        """Keep an answer. Raises SeedbedError where the disk is full: the answer is then not counted as given."""
+        """Keep an answer.
+
+        Raises SeedbedError where the disk is full: the answer is then not counted as given.
+        """
         record = {"content_sha256": content_sha256, "params_hash": self._params, **answer}
         line = json.dumps(record, ensure_ascii=True).encode() + b"\n"
         end = os.fstat(self._file.fileno()).st_size
@@ -42,7 +49,8 @@ class Journal:
                 raise OSError("No space left on device")
             os.fsync(self._file.fileno())
         except OSError as error:
-            os.ftruncate(self._file.fileno(), end)  # no half line for the next one to be glued to
+            # no half line for the next one to be glued to
+            os.ftruncate(self._file.fileno(), end)
             raise SeedbedError(
                 f"the answer for {content_sha256[:12]} cannot be written to {self.path}: {error}",
                 "free space and run again: what was answered before is kept",
@@ -53,6 +61,9 @@ class Journal:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._file.close()

@@ -12,13 +12,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# |a - b| / |b| of a layer's output, by the arithmetic: about twenty times what rounding alone was seen to do.
+# |a - b| / |b| of a layer's output, by the arithmetic: about twenty times what rounding alone was
+# seen to do.
 TOLERANCE = {"fp32": 1e-3, "bf16": 1e-1}
 
 
 @contextmanager
-def recorded(modules: Mapping[str, torch.nn.Module], as_rows: Callable[[Any], Tensor]) -> Iterator[dict[str, Tensor]]:
-    """Within it, each forward pass leaves the output of every module in the dictionary: as_rows(output) -> [tokens, hidden]."""
+def recorded(
+    modules: Mapping[str, torch.nn.Module], as_rows: Callable[[Any], Tensor]
+) -> Iterator[dict[str, Tensor]]:
+    """Within it, each forward pass leaves the output of every module in the dictionary:
+    as_rows(output) -> [tokens, hidden].
+    """
     found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:
@@ -43,9 +48,12 @@ def llama_modules(model: Any) -> dict[str, torch.nn.Module]:
     }
 
 
-def first_difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolerance: float) -> str:
-    """The first layer whose outputs differ by more than `tolerance`, with the difference; else the output layer, which is
-    all that is left when the log-probabilities differ and no layer does."""
+def first_difference(
+    ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolerance: float
+) -> str:
+    """The first layer whose outputs differ by more than `tolerance`, with the difference; else the
+    output layer, which is all that is left when the log-probabilities differ and no layer does.
+    """
     for name, expected in theirs.items():
         if name not in ours or ours[name].shape != expected.shape:
             return f"{name} (missing, or of another shape)"

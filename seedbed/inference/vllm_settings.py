@@ -1,4 +1,6 @@
-"""How vLLM is started, in this project's own process and as a server alike, so that both sample the same."""
+"""How vLLM is started, in this project's own process and as a server alike, so that both sample the
+same.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,22 @@ def arguments(model: Path, max_length: int, cfg: EngineConfig) -> dict[str, Any]
         "dtype": cfg.dtype,
         "max_model_len": max_length,
         "max_num_seqs": cfg.max_sequences,
-        # A prompt cut over two passes makes vLLM turn back its seeded generator, which CPU generators cannot do.
+        # A prompt cut over two passes makes vLLM turn back its seeded generator, which CPU
+        # generators cannot do.
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(max_length, 8192),
         "enforce_eager": True,
         "enable_prefix_caching": True,
-        "logprobs_mode": "processed_logprobs",  # of the distribution sampled from: temperature and top-p included
-        "generation_config": "vllm",  # nothing is sampled otherwise than a request says
+        # of the distribution sampled from: temperature and top-p included
+        "logprobs_mode": "processed_logprobs",
+        # nothing is sampled otherwise than a request says
+        "generation_config": "vllm",
         "worker_extension_cls": "seedbed.inference.worker_extension.Extension",
         "seed": 0,
     }
-    return found | ({"weight_transfer_config": {"backend": "nccl"}} if cfg.transfer == "nccl" else {})
+    return found | (
+        {"weight_transfer_config": {"backend": "nccl"}} if cfg.transfer == "nccl" else {}
+    )
 
 
 def environment(cfg: EngineConfig) -> dict[str, str]:
@@ -34,6 +41,7 @@ def environment(cfg: EngineConfig) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_KVCACHE_SPACE": str(cfg.kv_cache_gb),
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # binding fights the trainer over the same cores
+        # binding fights the trainer over the same cores
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(cfg.threads),
     }

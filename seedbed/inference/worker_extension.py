@@ -1,7 +1,8 @@
-"""What this project adds to vLLM's workers: loading that is whole, sums of the weights in use, and a look into the layers.
+"""What this project adds to vLLM's workers: loading that is whole, sums of the weights in use, and
+a look into the layers.
 
-vLLM mixes `Extension` into its worker class (`worker_extension_cls`). Its methods are called by name, in this process or over
-HTTP (`/collective_rpc`), so no code crosses a process boundary.
+vLLM mixes `Extension` into its worker class (`worker_extension_cls`). Its methods are called by
+name, in this process or over HTTP (`/collective_rpc`), so no code crosses a process boundary.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from seedbed.inference import checksums, layer_outputs
 
-ROWS = 256  # of the identity matrix, at a time
+# of the identity matrix, at a time
+ROWS = 256
 
 
 class Extension:
@@ -24,18 +26,24 @@ class Extension:
     parallel_config: Any
 
     def seedbed_load(self, folder: str) -> None:
-        """The weights of an HF folder of the same architecture, in every place where the old ones were."""
+        """The weights of an HF folder of the same architecture, in every place where the old ones
+        were.
+        """
         self.reload_weights(weights_path=folder)  # type: ignore[attr-defined]
         self.seedbed_repack()
 
     def seedbed_repack(self) -> None:
-        """On CPUs vLLM keeps a repacked copy of lm_head, which an update of tied embeddings leaves as it was, with no error."""
+        """On CPUs vLLM keeps a repacked copy of lm_head, which an update of tied embeddings leaves
+        as it was, with no error.
+        """
         model = self.model_runner.get_model()
         if model.config.tie_word_embeddings:
             model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
 
     def seedbed_sums(self) -> dict[str, str]:
-        """seedbed/inference/checksums.py's sum of each tensor that the model computes with, under Hugging Face's names."""
+        """seedbed/inference/checksums.py's sum of each tensor that the model computes with, under
+        Hugging Face's names.
+        """
         if self.parallel_config.world_size != 1:
             raise ValueError(
                 f"weights cut over {self.parallel_config.world_size} workers have no sums of whole tensors"
@@ -48,23 +56,32 @@ class Extension:
 
         def rows(
             output: Any,
-        ) -> Tensor:  # a layer gives the change of the residual stream and the stream before it apart
+            # a layer gives the change of the residual stream and the stream before it apart
+        ) -> Tensor:
             return sum(output) if isinstance(output, tuple) else output  # type: ignore[return-value]
 
-        self._recording = layer_outputs.recorded(layer_outputs.llama_modules(self.model_runner.get_model()), rows)
+        self._recording = layer_outputs.recorded(
+            layer_outputs.llama_modules(self.model_runner.get_model()), rows
+        )
         self._recorded = self._recording.__enter__()
 
     def seedbed_layers(self, file: str, count: str) -> None:
-        """Write the first `count` tokens' outputs of each layer (seedbed/inference/layer_outputs.py), as safetensors."""
+        """Write the first `count` tokens' outputs of each layer
+        (seedbed/inference/layer_outputs.py), as safetensors.
+        """
         from safetensors.torch import save_file
 
         self._recording.__exit__(None, None, None)
-        save_file({name: value[: int(count)].contiguous() for name, value in self._recorded.items()}, file)
+        save_file(
+            {name: value[: int(count)].contiguous() for name, value in self._recorded.items()}, file
+        )
 
 
 @torch.no_grad()
 def tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
-    """Hugging Face's names and tensors of vLLM's LlamaForCausalLM: fused matrices apart, without the vocabulary's padding."""
+    """Hugging Face's names and tensors of vLLM's LlamaForCausalLM: fused matrices apart, without
+    the vocabulary's padding.
+    """
     config = model.config
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     queries, keys = config.num_attention_heads * head, config.num_key_value_heads * head
@@ -88,7 +105,8 @@ def tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
 def in_use(layer: Any, inputs: int) -> Tensor:
     """The matrix [outputs, inputs] that a layer multiplies by.
 
-    On CPUs vLLM packs a matrix out of sight, and may drop the parameter or leave an old one in its place. The product with the
+    On CPUs vLLM packs a matrix out of sight, and may drop the parameter or leave an old one in its
+    place. The product with the
     identity gives it back exactly: one term of each sum is the weight, all others are zeros.
     """
     if not hasattr(layer, "cpu_linear"):

@@ -1,11 +1,13 @@
-"""Which documents share a run of n words with a benchmark: hashed scan of Arrow string buffers, exact answer.
+"""Which documents share a run of n words with a benchmark: hashed scan of Arrow string buffers,
+exact answer.
 
-A word is a maximal run of the bytes [A-Za-z0-9_] or of any byte >= 0x80 (as in shingles.py), ASCII letters lower-cased;
-spacing, punctuation and layout between words do not count. The paper asks for "10-gram word overlap" and defines neither
-words nor normalisation (Sec 4): this is ours. A text of fewer than n words has no n-gram: it can neither hit nor be hit.
+A word is a maximal run of the bytes [A-Za-z0-9_] or of any byte >= 0x80 (as in shingles.py), ASCII
+letters lower-cased; spacing, punctuation and layout between words do not count. The paper asks for
+"10-gram word overlap" and defines neither words nor normalisation (Sec 4): this is ours. A text of
+fewer than n words has no n-gram: it can neither hit nor be hit.
 
-The scan rolls a 64-bit hash over the words and looks it up among the benchmark's hashes; the words themselves are compared
-before a hit is believed, so a collision costs time and never an answer.
+The scan rolls a 64-bit hash over the words and looks it up among the benchmark's hashes; the words
+themselves are compared before a hit is believed, so a collision costs time and never an answer.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ from seedbed.kernels.native import native
 from seedbed.kernels.near_dup.shingles import fmix64, string_buffers
 
 WORD = re.compile(rb"[a-z0-9_\x80-\xff]+")
-FNV_BASIS, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a (draft-eastlake-fnv, section 5)
-BASE = np.uint64(0x9E3779B97F4A7C15)  # the n-gram polynomial's variable: 2**64 / golden ratio, odd
+# FNV-1a (draft-eastlake-fnv, section 5)
+FNV_BASIS, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+# the n-gram polynomial's variable: 2**64 / golden ratio, odd
+BASE = np.uint64(0x9E3779B97F4A7C15)
 NO_HIT = np.int64(2**62)
 # byte -> the byte that is hashed; 0 ends a word
 FOLDED = np.array([ord(chr(b).lower()) if b < 0x80 else b for b in range(256)], np.uint8)
@@ -30,13 +34,19 @@ FOLDED[[b for b in range(256) if not WORD.fullmatch(bytes([FOLDED[b]]))]] = 0
 
 @dataclass(frozen=True)
 class NgramIndex:
-    """The distinct n-grams of a benchmark, `entries` ascending by (item, ngram), and the tables that find them."""
+    """The distinct n-grams of a benchmark, `entries` ascending by (item, ngram), and the tables
+    that find them.
+    """
 
     n: int
-    entries: list[tuple[str, str]]  # (smallest item that holds it, the words joined by one space)
-    hashes: np.ndarray  # uint64, ascending, distinct
-    ranks: np.ndarray  # int64: smallest index into `entries` with that hash
-    filter: np.ndarray  # uint8, a power of two long: 1 where some hash has these leading bits
+    # (smallest item that holds it, the words joined by one space)
+    entries: list[tuple[str, str]]
+    # uint64, ascending, distinct
+    hashes: np.ndarray
+    # int64: smallest index into `entries` with that hash
+    ranks: np.ndarray
+    # uint8, a power of two long: 1 where some hash has these leading bits
+    filter: np.ndarray
 
     @classmethod
     def build(cls, texts: list[tuple[str, str]], n: int) -> NgramIndex:
@@ -48,7 +58,8 @@ class NgramIndex:
         entries = sorted((item, ngram) for ngram, item in smallest.items())
         column = pa.array([ngram for _, ngram in entries], pa.string())
         every = _hash_all(*string_buffers(column), n, FOLDED)
-        hashes, ranks = np.unique(every, return_index=True)  # return_index gives the first, so the smallest rank
+        # return_index gives the first, so the smallest rank
+        hashes, ranks = np.unique(every, return_index=True)
         bits = max(16, (16 * len(entries)).bit_length())
         present = np.zeros(1 << bits, np.uint8)
         present[(hashes >> np.uint64(64 - bits)).astype(np.int64)] = 1
@@ -57,7 +68,8 @@ class NgramIndex:
 
 def words(text: str) -> list[bytes]:
     """The words of `text`, lower-cased, in order."""
-    return WORD.findall(text.encode().lower())  # bytes.lower folds ASCII only, as FOLDED does
+    # bytes.lower folds ASCII only, as FOLDED does
+    return WORD.findall(text.encode().lower())
 
 
 def word_ngrams(text: str, n: int) -> list[str]:
@@ -66,12 +78,18 @@ def word_ngrams(text: str, n: int) -> list[str]:
     return [b" ".join(found[i : i + n]).decode() for i in range(len(found) - n + 1)]
 
 
-def smallest_hits(texts: pa.Array | pa.ChunkedArray, index: NgramIndex) -> list[tuple[str, str] | None]:
-    """For each text the smallest (item, ngram) of the benchmark that it contains, or None where it contains none."""
+def smallest_hits(
+    texts: pa.Array | pa.ChunkedArray, index: NgramIndex
+) -> list[tuple[str, str] | None]:
+    """For each text the smallest (item, ngram) of the benchmark that it contains, or None where it
+    contains none.
+    """
     if not index.entries:
         return [None] * len(texts)
     data, offsets = string_buffers(texts)
-    rank, start, end = _scan(data, offsets, index.n, index.hashes, index.ranks, index.filter, FOLDED)
+    rank, start, end = _scan(
+        data, offsets, index.n, index.hashes, index.ranks, index.filter, FOLDED
+    )
     hits: list[tuple[str, str] | None] = [None] * len(texts)
     for row in np.flatnonzero(rank != NO_HIT):
         entry = index.entries[rank[row]]
@@ -83,7 +101,9 @@ def smallest_hits(texts: pa.Array | pa.ChunkedArray, index: NgramIndex) -> list[
 def _search(text: str, index: NgramIndex) -> tuple[str, str] | None:
     """The answer without hashes, for a text in which one collided."""
     by_ngram = {ngram: (item, ngram) for item, ngram in index.entries}
-    return min((by_ngram[ngram] for ngram in word_ngrams(text, index.n) if ngram in by_ngram), default=None)
+    return min(
+        (by_ngram[ngram] for ngram in word_ngrams(text, index.n) if ngram in by_ngram), default=None
+    )
 
 
 @native
@@ -99,7 +119,9 @@ def _hash_all(data, offsets, n, folded):  # type: ignore[no-untyped-def]
 
 @native
 def _scan(data, offsets, n, hashes, ranks, present, folded):  # type: ignore[no-untyped-def]
-    """Per document: the smallest rank found (NO_HIT for none), and the first and end byte of the words it was found at."""
+    """Per document: the smallest rank found (NO_HIT for none), and the first and end byte of the
+    words it was found at.
+    """
     documents = offsets.shape[0] - 1
     rank = np.full(documents, NO_HIT)
     start = np.zeros(documents, np.int64)
@@ -128,9 +150,11 @@ def _scan(data, offsets, n, hashes, ranks, present, folded):  # type: ignore[no-
 def _ngrams(data, first, last, n, folded, found, starts, ends):  # type: ignore[no-untyped-def]
     """Hash, first byte and end byte of each n-gram of data[first:last]; returns how many.
 
-    A word is hashed by FNV-1a, an n-gram by a polynomial in its words modulo 2**64, which rolls, mixed at the end.
+    A word is hashed by FNV-1a, an n-gram by a polynomial in its words modulo 2**64, which rolls,
+    mixed at the end.
     """
-    leading = np.uint64(1)  # BASE ** n: what the oldest word of a full window has been multiplied by
+    # BASE ** n: what the oldest word of a full window has been multiplied by
+    leading = np.uint64(1)
     for _ in range(n):
         leading *= BASE
     window = np.zeros(n, np.uint64)

@@ -1,17 +1,21 @@
-"""Can the near duplicates of a run be trusted? True Jaccard by brute force on samples; no Spark, no LSH, no signatures.
+"""Can the near duplicates of a run be trusted? True Jaccard by brute force on samples; no Spark, no
+LSH, no signatures.
 
     python -m spark_jobs audit output=DIR [sample=1000] [pool=20000]
 
-Precision: of the contents that were dropped, `sample` are drawn, stratified by size of the cluster, similarity to the
-survivor and language. Each is compared with the content kept for it (`dropped`), and with another member of its cluster
-(`same cluster`), by plain Python sets of token tuples: nothing of the kernels but where a licence head ends.
-Recall: of the `pool` contents with the smallest salted hashes (all, where the run has no more) `sample` are drawn, stratified
-by size of their cluster and language, and compared with every content of the pool. A drawn content that has a near duplicate
-there is a unit; it counts by the share of its near duplicates of which no more than one of the two survives (`resolved`),
-and by the share that lies in its own cluster (`together`: contents that chain lie apart on purpose, so it is lower).
-Strata are drawn in proportion, small ones with LEAST at least; every figure weighs a unit by the inverse of its chance.
-Interval: seedbed/queries/intervals.py. Samples are drawn by hash: the same tables give the same audit. The result is kept in
-DIR/curate/audit.json.
+Precision: of the contents that were dropped, `sample` are drawn, stratified by size of the cluster,
+similarity to the survivor and language. Each is compared with the content kept for it (`dropped`),
+and with another member of its cluster (`same cluster`), by plain Python sets of token tuples:
+nothing of the kernels but where a licence head ends.
+Recall: of the `pool` contents with the smallest salted hashes (all, where the run has no more)
+`sample` are drawn, stratified by size of their cluster and language, and compared with every
+content of the pool. A drawn content that has a near duplicate there is a unit; it counts by the
+share of its near duplicates of which no more than one of the two survives (`resolved`), and by the
+share that lies in its own cluster (`together`: contents that chain lie apart on purpose, so it is
+lower). Strata are drawn in proportion, small ones with LEAST at least; every figure weighs a unit
+by the inverse of its chance.
+Interval: seedbed/queries/intervals.py. Samples are drawn by hash: the same tables give the same
+audit. The result is kept in DIR/curate/audit.json.
 """
 
 from __future__ import annotations
@@ -35,8 +39,10 @@ from seedbed.tables.reader import DeltaReader
 
 RESULT = "curate/audit.json"
 TOKEN = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
-LANGUAGES = 5  # strata of their own; the rest is one
-LEAST = 5  # sampled of a stratum, however small its part of the whole
+# strata of their own; the rest is one
+LANGUAGES = 5
+# sampled of a stratum, however small its part of the whole
+LEAST = 5
 _CLASSED = """
 WITH common AS (SELECT language FROM contents GROUP BY language ORDER BY count(*) DESC, language LIMIT $languages)
 SELECT c.content_sha256 AS sha, c.cluster_id, c.survivor, c.jaccard, x.language,
@@ -62,12 +68,14 @@ def audit(output: str, sample: int, pool: int) -> str:
     for table in ("contents", "clusters"):
         if table not in db:
             raise SeedbedError(
-                f"the audit needs table {table}, which is not there", "python -m spark_jobs run ... until=clusters"
+                f"the audit needs table {table}, which is not there",
+                "python -m spark_jobs run ... until=clusters",
             )
     params = db.lineage("clusters").get("params", {})
     if "threshold" not in params or "shingle" not in params:
         raise SeedbedError(
-            "the newest commit of clusters does not say with which threshold it was made", "run cluster_near_dups again"
+            "the newest commit of clusters does not say with which threshold it was made",
+            "run cluster_near_dups again",
         )
     result = {
         "clusters_version": db.version("clusters"),
@@ -81,7 +89,9 @@ def audit(output: str, sample: int, pool: int) -> str:
 
 def precision(db: DeltaReader, sample: int, params: dict[str, Any]) -> dict[str, Any]:
     """`dropped` and `same cluster`, in all and by stratum, each a Share as a dict or None."""
-    drawn = _draw(db, f"{_CLASSED} WHERE NOT c.survivor", "size, similarity, tongue", sample, "precision")
+    drawn = _draw(
+        db, f"{_CLASSED} WHERE NOT c.survivor", "size, similarity, tongue", sample, "precision"
+    )
     members: dict[str, list[str]] = {}
     kept: dict[str, str] = {}
     query = "SELECT cluster_id, content_sha256 AS sha, survivor FROM clusters WHERE cluster_id IN (SELECT unnest(?))"
@@ -90,7 +100,11 @@ def precision(db: DeltaReader, sample: int, params: dict[str, Any]) -> dict[str,
         if row["survivor"]:
             kept[row["cluster_id"]] = row["sha"]
     others = {row["sha"]: _another(members[row["cluster_id"]], row["sha"]) for row in drawn}
-    wanted = {row["sha"] for row in drawn} | {kept[row["cluster_id"]] for row in drawn} | set(others.values())
+    wanted = (
+        {row["sha"] for row in drawn}
+        | {kept[row["cluster_id"]] for row in drawn}
+        | set(others.values())
+    )
     sets = {sha: _plain_set(text, params["shingle"]) for sha, text in _texts(db, sorted(wanted))}
     for row in drawn:
         pairs = {"dropped": kept[row["cluster_id"]], "same cluster": others[row["sha"]]}
@@ -126,7 +140,9 @@ def recall(db: DeltaReader, sample: int, pool: int, params: dict[str, Any]) -> d
         if partners:
             resolved = [not (row["survivor"] and p["survivor"]) for p in partners]
             together = [row["cluster_id"] == p["cluster_id"] for p in partners]
-            units.append({**row, "resolved": float(np.mean(resolved)), "together": float(np.mean(together))})
+            units.append(
+                {**row, "resolved": float(np.mean(resolved)), "together": float(np.mean(together))}
+            )
     return {
         "resolved": _share(units, "resolved"),
         "together": _share(units, "together"),
@@ -138,13 +154,21 @@ def recall(db: DeltaReader, sample: int, pool: int, params: dict[str, Any]) -> d
 
 def text_of(result: dict[str, Any]) -> str:
     """The result as lines: share, 95 % interval, units."""
-    lines = [f"near duplicates at Jaccard >= {result['threshold']:g}, clusters@{result['clusters_version']}", ""]
+    lines = [
+        f"near duplicates at Jaccard >= {result['threshold']:g}, clusters@{result['clusters_version']}",
+        "",
+    ]
     for kind, what in (
-        ("dropped", "precision: dropped contents that are near duplicates of the content kept for them"),
+        (
+            "dropped",
+            "precision: dropped contents that are near duplicates of the content kept for them",
+        ),
         ("same cluster", "two members of one cluster that are near duplicates of each other"),
     ):
         lines.append(what)
-        lines += [f"  {name:<22}{_line(found)}" for name, found in result["precision"][kind].items()]
+        lines += [
+            f"  {name:<22}{_line(found)}" for name, found in result["precision"][kind].items()
+        ]
     found = result["recall"]
     lines.append(
         f"recall: {found['drawn']:,} contents against {found['pool']:,}, {found['near_duplicate_pairs']:,} near duplicates met"
@@ -162,27 +186,38 @@ def _line(found: dict[str, Any] | None) -> str:
 
 
 def _draw(db: DeltaReader, rows: str, strata: str, sample: int, salt: str) -> list[dict[str, Any]]:
-    """About `sample` rows with their `weight`: a stratum gives its part of them, but LEAST if it holds as many."""
+    """About `sample` rows with their `weight`: a stratum gives its part of them, but LEAST if it
+    holds as many.
+    """
     given = {"languages": LANGUAGES, "salt": salt, "least": LEAST, "sample": sample}
     return db.sql(_DRAWN.format(strata=strata, rows=rows), given)
 
 
 def _another(members: list[str], sha: str) -> str:
     """A member that is not `sha`, drawn by hash."""
-    return min((m for m in members if m != sha), key=lambda m: hashlib.md5((sha + m).encode()).digest())
+    return min(
+        (m for m in members if m != sha), key=lambda m: hashlib.md5((sha + m).encode()).digest()
+    )
 
 
 def _texts(db: DeltaReader, shas: list[str]) -> list[tuple[str, str]]:
-    rows = db.sql("SELECT content_sha256 AS sha, text FROM contents WHERE content_sha256 IN (SELECT unnest(?))", [shas])
+    rows = db.sql(
+        "SELECT content_sha256 AS sha, text FROM contents WHERE content_sha256 IN (SELECT unnest(?))",
+        [shas],
+    )
     return [(row["sha"], row["text"]) for row in rows]
 
 
 def _plain_set(text: str, size: int) -> set[tuple[bytes, ...]]:
-    """The shingles of a text as tuples of tokens, by definition (seedbed/kernels/near_dup/shingles.py)."""
+    """The shingles of a text as tuples of tokens, by definition
+    (seedbed/kernels/near_dup/shingles.py).
+    """
     data = text.encode()
     head = license_end(np.frombuffer(data, np.uint8), 0, len(data))
     tokens = TOKEN.findall(data[head:]) or TOKEN.findall(data)
-    return {tuple(tokens[i : i + size]) for i in range(max(len(tokens) - size + 1, min(len(tokens), 1)))}
+    return {
+        tuple(tokens[i : i + size]) for i in range(max(len(tokens) - size + 1, min(len(tokens), 1)))
+    }
 
 
 def _similarity(a: set[Any], b: set[Any]) -> float:

@@ -1,8 +1,10 @@
-"""The determinism certificate: an order-free hash a table version. Two runs agree if and only if their lines agree.
+"""The determinism certificate: an order-free hash a table version. Two runs agree if and only if
+their lines agree.
 
-The hash of a table is the sum of its rows' SHA-256 (first 128 bits, two halves modulo 2**64) together with their number: the
-same for the same rows however they are split over files or ordered, another if a row is doubled, lost or changed. A row
-enters as JSON with its columns in the order of their names. Bytes on disk, commit times and versions do not enter.
+The hash of a table is the sum of its rows' SHA-256 (first 128 bits, two halves modulo 2**64)
+together with their number: the same for the same rows however they are split over files or ordered,
+another if a row is doubled, lost or changed. A row enters as JSON with its columns in the order of
+their names. Bytes on disk, commit times and versions do not enter.
 """
 
 from __future__ import annotations
@@ -15,12 +17,18 @@ from seedbed.tables.reader import DeltaReader
 
 
 def certify(output: str, wanted: list[str]) -> str:
-    """A line a table: name, version, rows, hash; then the hash of them all. `wanted`: TABLE or TABLE@VERSION, none: all."""
+    """A line a table: name, version, rows, hash; then the hash of them all. `wanted`: TABLE or
+    TABLE@VERSION, none: all.
+    """
     db = DeltaReader(output, (*TABLE_NAMES, *OTHER_TABLE_NAMES))
     lines, whole = [], hashlib.sha256()
-    for name, version in [_parse(item, db) for item in wanted] or [(name, None) for name in db.names]:
+    for name, version in [_parse(item, db) for item in wanted] or [
+        (name, None) for name in db.names
+    ]:
         rows, digest = table_hash(db, name, version)
-        lines.append(f"{name:<15}{f'@{db.version(name) if version is None else version}':>6}{rows:>14,}  {digest}")
+        lines.append(
+            f"{name:<15}{f'@{db.version(name) if version is None else version}':>6}{rows:>14,}  {digest}"
+        )
         whole.update(f"{name} {digest}\n".encode())
     return "\n".join([*lines, f"{'all':<15}{'':>6}{'':>14}  {whole.hexdigest()[:32]}"])
 
@@ -32,10 +40,14 @@ def hashes(output: str, tables: tuple[str, ...] = TABLE_NAMES) -> dict[str, str]
 
 
 def table_hash(db: DeltaReader, name: str, version: int | None = None) -> tuple[int, str]:
-    """(rows, 32 hex digits) of a table at `version` (None: the newest). DuckDB streams it: no memory to speak of."""
+    """(rows, 32 hex digits) of a table at `version` (None: the newest). DuckDB streams it: no
+    memory to speak of.
+    """
     view = name if version is None else db.at(name, version)
     columns = sorted(row["column_name"] for row in db.sql(f"DESCRIBE {view}"))
-    row_hash = f"sha256(to_json(struct_pack({', '.join(f'"{c}" := "{c}"' for c in columns)}))::VARCHAR)"
+    row_hash = (
+        f"sha256(to_json(struct_pack({', '.join(f'"{c}" := "{c}"' for c in columns)}))::VARCHAR)"
+    )
     halves = [f"sum(('0x' || substr(h, {first}, 16))::UBIGINT)" for first in (1, 17)]
     total = db.one(
         f"SELECT count(*) AS n, {halves[0]} AS a, {halves[1]} AS b FROM (SELECT {row_hash} AS h FROM {view})"
@@ -49,6 +61,7 @@ def _parse(item: str, db: DeltaReader) -> tuple[str, int | None]:
     name, _, version = item.partition("@")
     if name not in db or (version and not version.isdigit()):
         raise SeedbedError(
-            f"{item!r} is not a table of this run", f"give TABLE or TABLE@VERSION: {', '.join(db.names)}"
+            f"{item!r} is not a table of this run",
+            f"give TABLE or TABLE@VERSION: {', '.join(db.names)}",
         )
     return name, int(version) if version else None

@@ -1,8 +1,10 @@
-"""What a newer version of `clusters` changed: contents that came, survivors that gave way, and copies that survive now.
+"""What a newer version of `clusters` changed: contents that came, survivors that gave way, and
+copies that survive now.
 
     python -m spark_jobs diff output=DIR [from=VERSION] [to=VERSION]        (default: the newest version against the one before)
 
-New files can flip a survivor: they bring a better ranked content (a licence, more stars), or a link between clusters.
+New files can flip a survivor: they bring a better ranked content (a licence, more stars), or a link
+between clusters.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from typing import Any
 from conf.errors import SeedbedError
 from seedbed.tables.reader import DeltaReader
 
-SHOWN = 20  # flips listed one by one
+# flips listed one by one
+SHOWN = 20
 _FLIPS = """
 SELECT n.content_sha256 AS sha, n.survivor, n.cluster_id, n.jaccard,
        (SELECT min(path) FROM files f WHERE f.content_sha256 = n.content_sha256) AS path,
@@ -33,10 +36,15 @@ def diff(output: str, old: int | None = None, new: int | None = None) -> str:
     old = new - 1 if old is None else old
     names = {"old": db.at("clusters", old), "new": db.at("clusters", new)}
     came, left = (
-        db.one("SELECT count(*) AS n FROM {} a ANTI JOIN {} b USING (content_sha256)".format(*pair))["n"]
+        db.one(
+            "SELECT count(*) AS n FROM {} a ANTI JOIN {} b USING (content_sha256)".format(*pair)
+        )["n"]
         for pair in ((names["new"], names["old"]), (names["old"], names["new"]))
     )
-    counts = {name: db.one(f"SELECT count_if(survivor) AS n FROM {view}")["n"] for name, view in names.items()}
+    counts = {
+        name: db.one(f"SELECT count_if(survivor) AS n FROM {view}")["n"]
+        for name, view in names.items()
+    }
     flips = db.sql(_FLIPS.format(**names))
     gave_way = [row for row in flips if not row["survivor"]]
     revived = [row for row in flips if row["survivor"]]
@@ -46,7 +54,9 @@ def diff(output: str, old: int | None = None, new: int | None = None) -> str:
         f"{len(gave_way):,} survivors gave way, {len(revived):,} dropped contents survive now",
         *_listed(
             gave_way,
-            lambda row: f"- {row['sha'][:12]} {row['path']}  now a copy of {row['keeper'][:12]} ({row['jaccard']:.3f})",
+            lambda row: (
+                f"- {row['sha'][:12]} {row['path']}  now a copy of {row['keeper'][:12]} ({row['jaccard']:.3f})"
+            ),
         ),
         *_listed(revived, lambda row: f"+ {row['sha'][:12]} {row['path']}"),
     ]

@@ -1,4 +1,6 @@
-"""Questions to a finished or half-finished run: what is there (status), where did the rows go (funnel), why (explain)."""
+"""Questions to a finished or half-finished run: what is there (status), where did the rows go
+(funnel), why (explain).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import Any
 from conf.errors import SeedbedError
 from seedbed.tables.reader import DeltaReader
 
-# In the order of the graph; kept here as names so that reading needs no pyspark (tests hold it equal to tables.TABLES).
+# In the order of the graph; kept here as names so that reading needs no pyspark (tests hold it
+# equal to tables.TABLES).
 TABLE_NAMES = (
     "files",
     "repos",
@@ -29,8 +32,17 @@ TABLE_NAMES = (
     "documents",
     "token_index",
 )
-# What is written beside the graph: by verify_solutions, and by post-training (seedbed/tables/writer.py). Tests hold these equal too.
-OTHER_TABLE_NAMES = ("solutions", "verdicts", "problems", "rollouts", "pairs", "synthetic", "demonstrations")
+# What is written beside the graph: by verify_solutions, and by post-training
+# (seedbed/tables/writer.py). Tests hold these equal too.
+OTHER_TABLE_NAMES = (
+    "solutions",
+    "verdicts",
+    "problems",
+    "rollouts",
+    "pairs",
+    "synthetic",
+    "demonstrations",
+)
 # First reason of select_documents, in the order it checks them.
 REASONS = (
     "duplicate_near",
@@ -46,7 +58,10 @@ REASONS = (
 
 @dataclass(frozen=True)
 class FunnelStep:
-    """`reason` took `dropped` rows; `kept` are left. Units are files down to `duplicate_exact`, contents after it."""
+    """`reason` took `dropped` rows; `kept` are left.
+
+    Units are files down to `duplicate_exact`, contents after it.
+    """
 
     reason: str
     dropped: int
@@ -55,28 +70,31 @@ class FunnelStep:
 
 
 def funnel(output: str) -> list[FunnelStep]:
-    """Every file seen, step by step down to the documents. Raises SeedbedError where the steps do not add up."""
+    """Every file seen, step by step down to the documents.
+
+    Raises SeedbedError where the steps do not add up.
+    """
     db = DeltaReader(output, TABLE_NAMES)
     for table in ("files", "contents", "decisions", "documents"):
         if table not in db:
             raise SeedbedError(
-                f"the funnel needs table {table}, which is not there yet", "python -m spark_jobs run ... first"
+                f"the funnel needs table {table}, which is not there yet",
+                "python -m spark_jobs run ... first",
             )
     return funnel_so_far(db)
 
 
 def funnel_so_far(db: DeltaReader) -> list[FunnelStep]:
-    """The funnel as far as the tables of an unfinished run reach; `files` and `contents` must be there.
+    """The funnel as far as the tables of an unfinished run reach; `files` and `contents` must be
+    there.
 
-    Without decisions it ends at near duplicates, the first reason that is checked, or at exact ones.
-    Raises SeedbedError where the steps do not add up.
+    Without decisions it ends at near duplicates, the first reason that is checked, or at exact
+    ones. Raises SeedbedError where the steps do not add up.
     """
     steps: list[FunnelStep] = []
     kept = db.one("SELECT count(*) AS n FROM files")["n"]
     steps.append(FunnelStep("seen", 0, kept, "files"))
-    dropped = (
-        "SELECT drop_reason AS r, count(*) AS n FROM files WHERE drop_reason IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
-    )
+    dropped = "SELECT drop_reason AS r, count(*) AS n FROM files WHERE drop_reason IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1"
     for row in db.sql(dropped):
         kept -= row["n"]
         steps.append(FunnelStep(row["r"], row["n"], kept, "files"))
@@ -92,7 +110,10 @@ def funnel_so_far(db: DeltaReader) -> list[FunnelStep]:
 
 def _decision_steps(db: DeltaReader, contents: int) -> list[FunnelStep]:
     steps = []
-    counts = {r["r"]: r["n"] for r in db.sql("SELECT reason AS r, count(*) AS n FROM decisions GROUP BY 1")}
+    counts = {
+        r["r"]: r["n"]
+        for r in db.sql("SELECT reason AS r, count(*) AS n FROM decisions GROUP BY 1")
+    }
     kept, documents = contents, db.one("SELECT count(*) AS n FROM documents")["n"]
     for reason in [*REASONS, *sorted(set(counts) - {None, *REASONS})]:
         if counts.get(reason):
@@ -120,7 +141,10 @@ def funnel_text(output: str) -> str:
 
 @dataclass(frozen=True)
 class TableState:
-    """A table as it stands. `stale` says which of its inputs have moved on since its newest commit."""
+    """A table as it stands.
+
+    `stale` says which of its inputs have moved on since its newest commit.
+    """
 
     name: str
     rows: int
@@ -147,8 +171,13 @@ def table_states(db: DeltaReader) -> list[TableState]:
 
 
 def status(output: str) -> str:
-    """A line a table: rows, version, size, the job that wrote it, and whether its inputs have moved on since."""
-    states = {state.name: state for state in table_states(DeltaReader(output, (*TABLE_NAMES, *OTHER_TABLE_NAMES)))}
+    """A line a table: rows, version, size, the job that wrote it, and whether its inputs have moved
+    on since.
+    """
+    states = {
+        state.name: state
+        for state in table_states(DeltaReader(output, (*TABLE_NAMES, *OTHER_TABLE_NAMES)))
+    }
     lines = [f"{'table':<15}{'rows':>12}{'version':>9}{'MB':>9}  written by"]
     for name in (*TABLE_NAMES, *(name for name in OTHER_TABLE_NAMES if name in states)):
         if name not in states:
@@ -156,12 +185,16 @@ def status(output: str) -> str:
             continue
         state = states[name]
         note = f"  ({'; '.join(state.stale)})" if state.stale else ""
-        lines.append(f"{name:<15}{state.rows:>12,}{state.version:>9}{state.bytes / 1e6:>9.1f}  {state.job}{note}")
+        lines.append(
+            f"{name:<15}{state.rows:>12,}{state.version:>9}{state.bytes / 1e6:>9.1f}  {state.job}{note}"
+        )
     return "\n".join(lines)
 
 
 def explain(output: str, target: str) -> str:
-    """One file's whole story, by path (or its end) or by SHA-256 (or its start of 8 or more digits)."""
+    """One file's whole story, by path (or its end) or by SHA-256 (or its start of 8 or more
+    digits).
+    """
     db = DeltaReader(output, TABLE_NAMES)
     found = _find(db, target)
     blocks = [_story(db, sha) for sha in found["contents"][:5]]
@@ -171,7 +204,9 @@ def explain(output: str, target: str) -> str:
     ]
     if len(found["contents"]) > 5:
         others = ", ".join(sha[:12] for sha in found["contents"][5:15])
-        blocks.append(f"... and {len(found['contents']) - 5} more contents match {target!r}: {others}")
+        blocks.append(
+            f"... and {len(found['contents']) - 5} more contents match {target!r}: {others}"
+        )
     return "\n\n".join(blocks)
 
 
@@ -186,17 +221,23 @@ def _find(db: DeltaReader, target: str) -> dict[str, Any]:
     rows = db.sql(f"SELECT * FROM files WHERE {where} ORDER BY repo, revision, path", params)
     if not rows:
         raise SeedbedError(
-            f"no file of this run matches {target!r}", "give a path as in table files, its end, or a SHA-256"
+            f"no file of this run matches {target!r}",
+            "give a path as in table files, its end, or a SHA-256",
         )
     return {
-        "contents": list(dict.fromkeys(r["content_sha256"] for r in rows if r["drop_reason"] is None)),
+        "contents": list(
+            dict.fromkeys(r["content_sha256"] for r in rows if r["drop_reason"] is None)
+        ),
         "dropped": [r for r in rows if r["drop_reason"] is not None],
     }
 
 
 def _story(db: DeltaReader, sha: str) -> str:
     lines: list[str] = []
-    places = db.sql("SELECT * FROM files WHERE content_sha256 = ? AND drop_reason IS NULL ORDER BY doc_id", [sha])
+    places = db.sql(
+        "SELECT * FROM files WHERE content_sha256 = ? AND drop_reason IS NULL ORDER BY doc_id",
+        [sha],
+    )
     first = places[0]
     lines.append(f"{first['path']}  ({first['repo']} {first['revision']})")
     lines.append(f"  content      {sha}")
@@ -215,11 +256,15 @@ def _story(db: DeltaReader, sha: str) -> str:
             lines += tell(db, sha)
     if "contamination" in db:
         hits = db.sql(
-            "SELECT * FROM contamination WHERE content_sha256 = ? AND item IS NOT NULL ORDER BY benchmark", [sha]
+            "SELECT * FROM contamination WHERE content_sha256 = ? AND item IS NOT NULL ORDER BY benchmark",
+            [sha],
         )
         lines.append(
             "  overlap      "
-            + ("; ".join(f"{h['benchmark']} {h['item']}: {h['ngram']!r}" for h in hits) or "none found")
+            + (
+                "; ".join(f"{h['benchmark']} {h['item']}: {h['ngram']!r}" for h in hits)
+                or "none found"
+            )
         )
     if "decisions" in db:
         row = db.first("SELECT * FROM decisions WHERE content_sha256 = ?", [sha])
@@ -227,7 +272,8 @@ def _story(db: DeltaReader, sha: str) -> str:
             lines.append("  decision     not made yet")
         else:
             lines.append(
-                "  decision     " + (f"dropped: {row['reason']} ({row['detail']})" if row["reason"] else "kept")
+                "  decision     "
+                + (f"dropped: {row['reason']} ({row['detail']})" if row["reason"] else "kept")
             )
     if "documents" in db:
         lines += _tell_document(db, sha)
@@ -239,14 +285,23 @@ def _tell_cluster(db: DeltaReader, sha: str) -> list[str]:
     if row is None:
         return ["  near dups    not compared yet"]
     if row["cluster_size"] == 1:
-        linked = db.one("SELECT count(*) AS n FROM clusters WHERE component_id = ?", [row["component_id"]])["n"]
-        return [f"  near dups    none of {linked - 1} that are linked to it" if linked > 1 else "  near dups    none"]
-    keeper = db.one("SELECT content_sha256 AS s FROM clusters WHERE cluster_id = ? AND survivor", [row["cluster_id"]])[
-        "s"
-    ]
+        linked = db.one(
+            "SELECT count(*) AS n FROM clusters WHERE component_id = ?", [row["component_id"]]
+        )["n"]
+        return [
+            f"  near dups    none of {linked - 1} that are linked to it"
+            if linked > 1
+            else "  near dups    none"
+        ]
+    keeper = db.one(
+        "SELECT content_sha256 AS s FROM clusters WHERE cluster_id = ? AND survivor",
+        [row["cluster_id"]],
+    )["s"]
     path = db.one("SELECT min(path) AS p FROM files WHERE content_sha256 = ?", [keeper])["p"]
     role = (
-        "is the survivor" if row["survivor"] else f"Jaccard {row['jaccard']:.3f} to the survivor {keeper[:12]} {path}"
+        "is the survivor"
+        if row["survivor"]
+        else f"Jaccard {row['jaccard']:.3f} to the survivor {keeper[:12]} {path}"
     )
     lines = [f"  near dups    cluster {row['cluster_id'][:12]} of {row['cluster_size']}; {role}"]
     edges = db.sql(
@@ -255,7 +310,9 @@ def _tell_cluster(db: DeltaReader, sha: str) -> list[str]:
         [sha, sha, sha],
     )
     for e in edges:
-        evidence = f"Jaccard {e['jaccard']:.3f} (estimated {e['jaccard_estimate']:.3f}, band {e['band']})"
+        evidence = (
+            f"Jaccard {e['jaccard']:.3f} (estimated {e['jaccard_estimate']:.3f}, band {e['band']})"
+        )
         lines.append(f"               edge to {e['other'][:12]}: {evidence}")
     return lines
 
@@ -296,10 +353,17 @@ def _tell_document(db: DeltaReader, sha: str) -> list[str]:
     )
     lines = []
     for row in rows:
-        lines.append(f"  document     {row['document_id'][:16]}, split {row['split']}, {row['epochs']} epoch(s)")
+        lines.append(
+            f"  document     {row['document_id'][:16]}, split {row['split']}, {row['epochs']} epoch(s)"
+        )
         if "token_index" in db:
-            spots = db.sql("SELECT * FROM token_index WHERE document_id = ? ORDER BY epoch", [row["document_id"]])
+            spots = db.sql(
+                "SELECT * FROM token_index WHERE document_id = ? ORDER BY epoch",
+                [row["document_id"]],
+            )
             for s in spots:
                 place = f"document {s['document_number']:,}, epoch {s['epoch']}"
-                lines.append(f"  tokens       {s['tokens']:,} in {s['shard_file']} at offset {s['offset']:,} ({place})")
+                lines.append(
+                    f"  tokens       {s['tokens']:,} in {s['shard_file']} at offset {s['offset']:,} ({place})"
+                )
     return lines

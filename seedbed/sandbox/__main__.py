@@ -4,9 +4,10 @@
                            [--isolation rlimits-only]
     python -m rl.sandbox check
 
-Problems and samples are JSON lines, plain or .gz (formats.py names the fields). V.jsonl has one row per sample, in the samples'
-order: the fields of verdict.Verdict. It appears when all verdicts are in. A problem whose own reference fails its
-tests is named, and its samples have no verdict (infrastructure).
+Problems and samples are JSON lines, plain or .gz (formats.py names the fields). V.jsonl has one row
+per sample, in the samples'
+order: the fields of verdict.Verdict. It appears when all verdicts are in. A problem whose own
+reference fails its tests is named, and its samples have no verdict (infrastructure).
 """
 
 from __future__ import annotations
@@ -29,15 +30,25 @@ from seedbed.sandbox.verdict import Isolation
 
 def main(argv: list[str]) -> int:
     """Exit status 0; 1 when `check` finds the sandbox impossible here."""
-    parser = argparse.ArgumentParser(prog="python -m rl.sandbox", description="Sealed verdicts on untrusted programs.")
+    parser = argparse.ArgumentParser(
+        prog="python -m rl.sandbox", description="Sealed verdicts on untrusted programs."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="judge samples")
     for name in ("problems", "samples", "out"):
         run.add_argument(f"--{name}", type=Path, required=True, metavar="FILE.jsonl")
     run.add_argument("--workers", type=int, help="programs in flight (default: the CPUs)")
-    run.add_argument("--cpu-seconds", type=float, default=Limits.cpu_seconds, help="per program (default: %(default)s)")
     run.add_argument(
-        "--memory-mb", type=int, default=Limits.memory_bytes >> 20, help="per program (default: %(default)s)"
+        "--cpu-seconds",
+        type=float,
+        default=Limits.cpu_seconds,
+        help="per program (default: %(default)s)",
+    )
+    run.add_argument(
+        "--memory-mb",
+        type=int,
+        default=Limits.memory_bytes >> 20,
+        help="per program (default: %(default)s)",
     )
     run.add_argument(
         "--isolation",
@@ -52,7 +63,9 @@ def main(argv: list[str]) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.workers is not None and arguments.workers < 1:
-        raise SeedbedError(f"--workers {arguments.workers} must be at least 1.", "Give --workers 1 or more.")
+        raise SeedbedError(
+            f"--workers {arguments.workers} must be at least 1.", "Give --workers 1 or more."
+        )
     limits = Limits(cpu_seconds=arguments.cpu_seconds, memory_bytes=arguments.memory_mb << 20)
     limits = replace(limits, wall_seconds=max(limits.wall_seconds, 3 * limits.cpu_seconds))
     jobs = list(read_jobs(arguments.problems, arguments.samples))
@@ -60,7 +73,9 @@ def _run(arguments: argparse.Namespace) -> int:
     with pool as sandbox, tqdm(total=len(jobs), unit="program", mininterval=1) as bar:
         verdicts = sandbox.run(jobs, on_verdict=lambda verdict: bar.update())
     jsonl.write(arguments.out, map(asdict, verdicts))
-    for task, reason in {v.task_id: v.reason for v in verdicts if v.reason.startswith(UNFIT)}.items():
+    for task, reason in {
+        v.task_id: v.reason for v in verdicts if v.reason.startswith(UNFIT)
+    }.items():
         print(f"dropped: task {task!r}: {reason}", file=sys.stderr)
     counts = Counter(verdict.verdict for verdict in verdicts)
     for outcome in OUTCOMES:
@@ -71,7 +86,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def read_jobs(problems: Path, samples: Path) -> Iterator[Job]:
-    """Jobs of a samples file, in its order. Raises SeedbedError for bad lines, duplicate problems and unknown tasks."""
+    """Jobs of a samples file, in its order.
+
+    Raises SeedbedError for bad lines, duplicate problems and unknown tasks.
+    """
     known: dict[str, tuple[int, formats.Row]] = {}
     for number, row in jsonl.read(problems):
         first = known.setdefault(str(row["task_id"]), (number, row))

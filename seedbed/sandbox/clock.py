@@ -1,4 +1,6 @@
-"""Time limits of a run, watched by the supervisor: CPU seconds decide, the wall clock is the backstop."""
+"""Time limits of a run, watched by the supervisor: CPU seconds decide, the wall clock is the
+backstop.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,16 @@ from pathlib import Path
 
 from seedbed.sandbox.verdict import Limits
 
-_STARVED = 10  # the wall backstop stretches at most this far for time without a CPU
+# the wall backstop stretches at most this far for time without a CPU
+_STARVED = 10
 
 
 class Clock:
     """The time limits of one run: CPU of each process, and a wall-clock backstop.
 
-    pids: the jail's, then the tester's where there is one. The kernel's own RLIMIT_CPU counts whole seconds by sampling, so it
-    is set at twice the limit and left as a second net.
-    Seconds in which the processes waited for a CPU do not count on the wall clock.
+    pids: the jail's, then the tester's where there is one. The kernel's own RLIMIT_CPU counts whole
+    seconds by sampling, so it is set at twice the limit and left as a second net. Seconds in which
+    the processes waited for a CPU do not count on the wall clock.
     """
 
     def __init__(self, limits: Limits, pids: list[int]):
@@ -25,10 +28,13 @@ class Clock:
         # What a tester used for the programs before this one. A jail is new.
         self._cpu_before = sum(map(_cpu_seconds, pids[1:]))
         self._starved_before = sum(map(_run_queue_seconds, pids[1:]))
-        self.expired = ""  # why, once a limit is passed
+        # why, once a limit is passed
+        self.expired = ""
 
     def wait(self, descriptors: list[int]) -> list[int]:
-        """The descriptors that can be read or are closed, as soon as there is one; none when a limit is passed."""
+        """The descriptors that can be read or are closed, as soon as there is one; none when a
+        limit is passed.
+        """
         poll = select.poll()
         for descriptor in descriptors:
             poll.register(descriptor, select.POLLIN)
@@ -43,7 +49,8 @@ class Clock:
         """Seconds until a limit can be passed at the soonest, 5 ms at least."""
         spent = time.monotonic() - self._start
         soonest = min(self._limits.cpu_seconds, self._limits.wall_seconds) - spent
-        if soonest > 0:  # most runs: no need to ask the kernel
+        # most runs: no need to ask the kernel
+        if soonest > 0:
             return soonest
         cpu = max(self._cpu())
         wall = spent - self._starved()
@@ -59,7 +66,9 @@ class Clock:
 
     def _cpu(self) -> list[float]:
         """CPU seconds of the jail and of the tester, if there is one, in this run."""
-        return [_cpu_seconds(pid) - (place and self._cpu_before) for place, pid in enumerate(self._pids)]
+        return [
+            _cpu_seconds(pid) - (place and self._cpu_before) for place, pid in enumerate(self._pids)
+        ]
 
     def _starved(self) -> float:
         starved = sum(map(_run_queue_seconds, self._pids)) - self._starved_before
@@ -67,7 +76,9 @@ class Clock:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """CPU time of a process and its threads, by its own clock (clock_getcpuclockid(3)); 0 once it is gone."""
+    """CPU time of a process and its threads, by its own clock (clock_getcpuclockid(3)); 0 once it
+    is gone.
+    """
     try:
         return time.clock_gettime(~pid << 3 | 2)
     except OSError:
@@ -75,7 +86,9 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _run_queue_seconds(pid: int) -> float:
-    """Time a process has been ready to run but had no CPU: second field of /proc/PID/schedstat, nanoseconds."""
+    """Time a process has been ready to run but had no CPU: second field of /proc/PID/schedstat,
+    nanoseconds.
+    """
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):

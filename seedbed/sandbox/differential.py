@@ -1,7 +1,8 @@
-"""Tests that run a reference program beside the one to judge: EvalPlus' stored inputs, or inputs from a seeded generator.
+"""Tests that run a reference program beside the one to judge: EvalPlus' stored inputs, or inputs
+from a seeded generator.
 
-The reference and the generator run in the tester, which is confined like a jail; the program gets the inputs alone, and answers
-are compared in the tester.
+The reference and the generator run in the tester, which is confined like a jail; the program gets
+the inputs alone, and answers are compared in the tester.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Any
 
 from seedbed.sandbox.verdict import CallTests
 
-# EvalPlus' own rule (evalplus/eval/__init__.py): equal, or close where floats are expected. Expected is what the reference gives.
+# EvalPlus' own rule (evalplus/eval/__init__.py): equal, or close where floats are expected.
+# Expected is what the reference gives.
 _EVALPLUS = """
 import copy as _copy
 import math as _math
@@ -39,8 +41,8 @@ for _given in {inputs!r}:
     assert _got == _want or (_atol and type(_got) is type(_want) and _close(_got, _want, _atol)), (_given, _got, _want)
 """
 
-# codeio's answers are JSON values (its input_output_spec), so a tuple is a list here. Numbers may differ by rounding, as another
-# order of the same arithmetic does; a bool is no number.
+# codeio's answers are JSON values (its input_output_spec), so a tuple is a list here. Numbers may
+# differ by rounding, as another order of the same arithmetic does; a bool is no number.
 _GENERATED = """
 import copy as _copy
 import math as _math
@@ -89,12 +91,17 @@ for _given, _want in _cases({cases!r}, {seed!r}):
 
 
 def evalplus(reference: str, entry: str, inputs: list[list[Any]], atol: float) -> CallTests:
-    """Tests on stored argument lists. atol: absolute tolerance on floats; 0: EvalPlus' default for float answers."""
+    """Tests on stored argument lists.
+
+    atol: absolute tolerance on floats; 0: EvalPlus' default for float answers.
+    """
     cases = _EVALPLUS_CASES.format(inputs=inputs, entry=entry, atol=atol)
     return CallTests(cases, _EVALPLUS.format(reference=reference, entry=entry))
 
 
 def generated(reference: str, generator: str, entry: str, cases: int, seed: int) -> CallTests:
-    """Tests on `cases` keyword inputs from the generator's `generate_inputs(rng: Random) -> dict`, a function of the seed."""
+    """Tests on `cases` keyword inputs from the generator's `generate_inputs(rng: Random) -> dict`,
+    a function of the seed.
+    """
     setup = _GENERATED.format(reference=reference, generator=generator, entry=entry)
     return CallTests(_GENERATED_CASES.format(entry=entry, cases=cases, seed=seed), setup)

@@ -1,5 +1,6 @@
-"""Benchmark rows to jobs, told apart by their fields: HumanEval, EvalPlus, MBPP, stdin/stdout cases, codeio's generators, and
-projects of several files."""
+"""Benchmark rows to jobs, told apart by their fields: HumanEval, EvalPlus, MBPP, stdin/stdout
+cases, codeio's generators, and projects of several files.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +11,27 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from seedbed.sandbox import differential
-from seedbed.sandbox.verdict import CallTests, Files, Job, ProjectTests, StdioTests, Tests, is_plain_path
+from seedbed.sandbox.verdict import (
+    CallTests,
+    Files,
+    Job,
+    ProjectTests,
+    StdioTests,
+    Tests,
+    is_plain_path,
+)
 
 Row = dict[str, Any]
-GENERATED_CASES = 16  # inputs drawn from a generator, where a row does not say
+# inputs drawn from a generator, where a row does not say
+GENERATED_CASES = 16
 
 
 def job(problem: Row, sample: Row) -> Job:
-    """The job of one sample of a problem. Raises SeedbedError for rows that lack a field or hold another type.
+    """The job of one sample of a problem. Raises SeedbedError for rows that lack a field or hold
+    another type.
 
-    A sample has `completion` (HumanEval: what follows the prompt; elsewhere the program), `solution` (always a whole program) or,
-    for a project, `files`.
+    A sample has `completion` (HumanEval: what follows the prompt; elsewhere the program),
+    `solution` (always a whole program) or, for a project, `files`.
     """
     task = problem["task_id"]
     continues_prompt = "prompt" in problem and "entry_point" in problem
@@ -72,7 +83,8 @@ def tests(problem: Row) -> Tests:
         inputs, outputs = _texts(problem, "inputs", task), _texts(problem, "outputs", task)
         if len(inputs) != len(outputs):
             raise SeedbedError(
-                f"Problem {task!r} has {len(inputs)} inputs but {len(outputs)} outputs.", "Give one output per input."
+                f"Problem {task!r} has {len(inputs)} inputs but {len(outputs)} outputs.",
+                "Give one output per input.",
             )
         return StdioTests(inputs, outputs)
     raise SeedbedError(
@@ -84,28 +96,41 @@ def tests(problem: Row) -> Tests:
 
 
 def _evalplus(problem: Row, task: Any) -> CallTests:
-    """Base and plus inputs, each given to the program and to the reference. Both run on the trusted side's terms: the reference
-    in the tester. The few tasks for which EvalPlus has a rule of its own in code are judged by equality."""
+    """Base and plus inputs, each given to the program and to the reference. Both run on the trusted
+    side's terms: the reference in the tester. The few tasks for which EvalPlus has a rule of its
+    own in code are judged by equality.
+    """
     entry = _text(problem, "entry_point", "problem", task)
     if not entry.isidentifier():
-        raise SeedbedError(f"Problem {task!r} has entry_point = {entry!r:.80}.", "Give the name of a function.")
-    reference = _text(problem, "prompt", "problem", task) + _text(problem, "canonical_solution", "problem", task)
+        raise SeedbedError(
+            f"Problem {task!r} has entry_point = {entry!r:.80}.", "Give the name of a function."
+        )
+    reference = _text(problem, "prompt", "problem", task) + _text(
+        problem, "canonical_solution", "problem", task
+    )
     inputs = [*problem["base_input"], *(problem.get("plus_input") or [])]
     return differential.evalplus(reference, entry, inputs, float(problem.get("atol") or 0))
 
 
 def _generated(problem: Row, task: Any) -> CallTests:
-    """A row of codeio (reasoning-gym's data/codeio.jsonl.gz): `code_sample` defines the function, `input_generator` defines
-    generate_inputs(rng). `entry_point`, `cases` and `seed` are ours and may be left out."""
+    """A row of codeio (reasoning-gym's data/codeio.jsonl.gz): `code_sample` defines the function,
+    `input_generator` defines generate_inputs(rng). `entry_point`, `cases` and `seed` are ours and
+    may be left out.
+    """
     entry = problem.get("entry_point", "main_solution")
     if not isinstance(entry, str) or not entry.isidentifier():
-        raise SeedbedError(f"Problem {task!r} has entry_point = {entry!r:.80}.", "Give the name of a function.")
+        raise SeedbedError(
+            f"Problem {task!r} has entry_point = {entry!r:.80}.", "Give the name of a function."
+        )
     cases, seed = problem.get("cases", GENERATED_CASES), problem.get("seed", 0)
     if type(cases) is not int or type(seed) is not int or cases < 1:
         raise SeedbedError(
-            f"Problem {task!r} has cases = {cases!r:.40} and seed = {seed!r:.40}.", "Give whole numbers, cases above 0."
+            f"Problem {task!r} has cases = {cases!r:.40} and seed = {seed!r:.40}.",
+            "Give whole numbers, cases above 0.",
         )
-    reference, generator = (_text(problem, name, "problem", task) for name in ("code_sample", "input_generator"))
+    reference, generator = (
+        _text(problem, name, "problem", task) for name in ("code_sample", "input_generator")
+    )
     return differential.generated(reference, generator, entry, cases, seed)
 
 
@@ -122,7 +147,8 @@ def _project(problem: Row, task: Any) -> ProjectTests:
     for path in (path for path, _ in (*files, *given, *([(target, "")] if target else []))):
         if not is_plain_path(path):
             raise SeedbedError(
-                f"Problem {task!r} names the file {path!r:.80}.", "Give relative paths like `package/module.py`."
+                f"Problem {task!r} names the file {path!r:.80}.",
+                "Give relative paths like `package/module.py`.",
             )
     names = {path for path, _ in files}
     unittest = command[:3] == ("python", "-m", "unittest") and all(
@@ -150,39 +176,58 @@ def _files(row: Row, field: str, task: Any) -> Files:
 
 
 def _helpers(prompt: str, entry: str) -> str:
-    """What a HumanEval prompt defines besides the function asked for: some tests call it (tasks 32, 38, 50)."""
+    """What a HumanEval prompt defines besides the function asked for: some tests call it (tasks 32,
+    38, 50).
+    """
     try:
         tree = ast.parse(prompt)
-    except (SyntaxError, ValueError):  # a prompt that ends inside a statement brings no helpers
+    except (SyntaxError, ValueError):
+        # a prompt that ends inside a statement brings no helpers
         return ""
-    tree.body = [node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == entry)]
+    tree.body = [
+        node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == entry)
+    ]
     return ast.unparse(tree)
 
 
 def _imports(code: str) -> str:
-    """Imports for the standard modules whose attributes MBPP's tests read, trusting the program to have imported them (596)."""
+    """Imports for the standard modules whose attributes MBPP's tests read, trusting the program to
+    have imported them (596).
+    """
     try:
         nodes = list(ast.walk(ast.parse(code)))
     except (SyntaxError, ValueError):
-        return ""  # the tester reports it
-    bases = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+        # the tester reports it
+        return ""
+    bases = {
+        node.value.id
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
     return "".join(f"import {name}\n" for name in sorted(bases & sys.stdlib_module_names))
 
 
 def _shadowed(reference: str) -> tuple[str, ...]:
-    """Built-in names that the reference solution defines as its own functions (MBPP 126 asks for a `sum`)."""
+    """Built-in names that the reference solution defines as its own functions (MBPP 126 asks for a
+    `sum`).
+    """
     try:
         body = ast.parse(reference).body
     except (SyntaxError, ValueError):
         return ()
-    return tuple(node.name for node in body if isinstance(node, ast.FunctionDef) and hasattr(builtins, node.name))
+    return tuple(
+        node.name
+        for node in body
+        if isinstance(node, ast.FunctionDef) and hasattr(builtins, node.name)
+    )
 
 
 def _text(row: Row, field: str, kind: str, task: Any) -> str:
     value = row.get(field)
     if not isinstance(value, str):
         raise SeedbedError(
-            f"A {kind} of task {task!r} has {field} = {value!r:.80}, not a text.", f"Give each {kind} a text `{field}`."
+            f"A {kind} of task {task!r} has {field} = {value!r:.80}, not a text.",
+            f"Give each {kind} a text `{field}`.",
         )
     return value
 
@@ -191,6 +236,7 @@ def _texts(row: Row, field: str, task: Any) -> tuple[str, ...]:
     value = row[field]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise SeedbedError(
-            f"Problem {task!r} has a {field} that is not a list of texts.", f"Make {field} a list of texts."
+            f"Problem {task!r} has a {field} that is not a list of texts.",
+            f"Make {field} a list of texts.",
         )
     return tuple(value)

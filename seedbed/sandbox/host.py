@@ -15,7 +15,10 @@ from seedbed.sandbox.verdict import Isolation
 
 
 def primitives() -> dict[str, tuple[bool, str]]:
-    """Name -> (given, detail), in the order of need. All but Landlock are required for the whole sandbox."""
+    """Name -> (given, detail), in the order of need.
+
+    All but Landlock are required for the whole sandbox.
+    """
     found: dict[str, tuple[bool, str]] = {}
     here = f"{sys.platform} {platform.machine()}, kernel {platform.release()}"
     right = sys.platform == "linux" and platform.machine() == syscalls.MACHINE
@@ -28,7 +31,10 @@ def primitives() -> dict[str, tuple[bool, str]]:
     found["seccomp filter"] = _try(_filter)
     found["pidfd"] = _try(lambda: os.close(os.pidfd_open(os.getpid())))
     version = landlock.abi()
-    found["Landlock"] = (version > 0, f"ABI {version}" if version else "absent: namespaces and seccomp stand alone")
+    found["Landlock"] = (
+        version > 0,
+        f"ABI {version}" if version else "absent: namespaces and seccomp stand alone",
+    )
     found["the whole sandbox"] = _start("full")
     found["rlimits-only"] = _start("rlimits-only")
     return found

@@ -1,4 +1,6 @@
-"""JSON lines in and out: plain or .gz, faults named as file:line, output that appears whole or not at all."""
+"""JSON lines in and out: plain or .gz, faults named as file:line, output that appears whole or not
+at all.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +38,14 @@ def read(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _row(line: bytes, where: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:  # also bad UTF-8
+    except ValueError as error:
+        # also bad UTF-8
         raise SeedbedError(f"{where} is not JSON ({error}).", "Mend or remove that line.") from None
     if not isinstance(row, dict) or not isinstance(row.get("task_id"), str | int):
-        raise SeedbedError(f"{where} has no `task_id`.", "Give each line an object with a task_id, a text or a number.")
+        raise SeedbedError(
+            f"{where} has no `task_id`.",
+            "Give each line an object with a task_id, a text or a number.",
+        )
     return row
 
 
@@ -55,7 +61,11 @@ def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     try:
         with open(handle, "wb") as raw:
             # mtime 0: the same rows give the same bytes
-            packed = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) if path.suffix == ".gz" else raw
+            packed = (
+                gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0)
+                if path.suffix == ".gz"
+                else raw
+            )
             with io.TextIOWrapper(packed, encoding="utf-8", newline="\n") as file:  # type: ignore[type-var]
                 for row in rows:
                     file.write(json.dumps(row) + "\n")
@@ -64,7 +74,8 @@ def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     except OSError as error:
         os.unlink(name)
         raise SeedbedError(
-            f"{path} cannot be written ({error.strerror}).", "Free some space, or choose another disk."
+            f"{path} cannot be written ({error.strerror}).",
+            "Free some space, or choose another disk.",
         ) from None
     except BaseException:
         os.unlink(name)

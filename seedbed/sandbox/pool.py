@@ -16,12 +16,16 @@ from seedbed.sandbox.worker import Worker
 
 
 class _Queue:
-    """Jobs drawn `ahead` at most, handed out so that a worker stays with the tests it has, and no two share tests needlessly."""
+    """Jobs drawn `ahead` at most, handed out so that a worker stays with the tests it has, and no
+    two share tests needlessly.
+    """
 
     def __init__(self, jobs: Iterable[Job], ahead: int):
         self._feed, self._ahead, self._drawn = enumerate(jobs), ahead, 0
-        self._groups: dict[object, deque[tuple[int, Job]]] = {}  # by tests, in the order of their first job
-        self._at: dict[Worker, object] = {}  # the tests that each worker was given last
+        # by tests, in the order of their first job
+        self._groups: dict[object, deque[tuple[int, Job]]] = {}
+        # the tests that each worker was given last
+        self._at: dict[Worker, object] = {}
 
     def take(self, worker: Worker) -> tuple[int, Job] | None:
         """(place, job) of the next job for this worker; None at the end."""
@@ -46,16 +50,24 @@ class _Queue:
 class Sandbox:
     """A pool of fork servers, each judging one program at a time.
 
-    Servers start by exec, never by fork: safe in a process with threads, CUDA or an engine in it. Threads here only wait.
+    Servers start by exec, never by fork: safe in a process with threads, CUDA or an engine in it.
+    Threads here only wait.
 
     workers: programs in flight; default the CPUs this process may use.
     limits: of jobs that bring none of their own.
-    isolation: "full", or "rlimits-only" for hosts without namespaces (inside/fork_server.py says what is left): weaker, for programs
+    isolation: "full", or "rlimits-only" for hosts without namespaces (inside/fork_server.py says
+    what is left): weaker, for programs
         that are wrong rather than hostile, and each verdict says so.
-    Raises SeedbedError where the host cannot give that isolation; it never falls back to the weaker one.
+    Raises SeedbedError where the host cannot give that isolation; it never falls back to the weaker
+    one.
     """
 
-    def __init__(self, workers: int | None = None, limits: Limits | None = None, isolation: Isolation = "full"):
+    def __init__(
+        self,
+        workers: int | None = None,
+        limits: Limits | None = None,
+        isolation: Isolation = "full",
+    ):
         limits, references = limits or Limits(), References()
         limits.check()
         self._workers: list[Worker] = []
@@ -67,11 +79,15 @@ class Sandbox:
             self.close()
             raise
 
-    def run(self, jobs: Iterable[Job], on_verdict: Callable[[Verdict], None] | None = None) -> list[Verdict]:
-        """Judge all jobs; verdicts in the jobs' order. on_verdict sees each as it falls, in any order, one at a time.
+    def run(
+        self, jobs: Iterable[Job], on_verdict: Callable[[Verdict], None] | None = None
+    ) -> list[Verdict]:
+        """Judge all jobs; verdicts in the jobs' order. on_verdict sees each as it falls, in any
+        order, one at a time.
 
-        Calls from several threads take turns. Jobs are drawn as workers come free, a few ahead, so an endless or costly iterable
-        is fine. Jobs with the same tests cost less when they are near each other, as a GRPO group's are.
+        Calls from several threads take turns. Jobs are drawn as workers come free, a few ahead, so
+        an endless or costly iterable is fine. Jobs with the same tests cost less when they are near
+        each other, as a GRPO group's are.
         """
         with self._turn:
             queue, guard = _Queue(jobs, len(self._workers) * CHANNELS), threading.Lock()
@@ -95,7 +111,8 @@ class Sandbox:
                 try:
                     drain(worker)
                 except BaseException:
-                    stopped.set()  # a fault of the jobs' iterable or of on_verdict ends the run for all
+                    # a fault of the jobs' iterable or of on_verdict ends the run for all
+                    stopped.set()
                     raise
 
             with ThreadPoolExecutor(len(self._workers), "sandbox") as threads:
@@ -116,6 +133,9 @@ class Sandbox:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()

@@ -1,4 +1,6 @@
-"""Limits scaled by what a problem's own solution needs on this machine, measured in the same sandbox."""
+"""Limits scaled by what a problem's own solution needs on this machine, measured in the same
+sandbox.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from dataclasses import replace
 
 from seedbed.sandbox.verdict import Job, Limits, Verdict
 
-_KEPT = 1 << 16  # problems whose measurement is remembered
+# problems whose measurement is remembered
+_KEPT = 1 << 16
 UNFIT = "the problem's reference does not pass its tests"
 
 
@@ -22,8 +25,13 @@ class References:
         self._found: dict[bytes, Future[Verdict]] = {}
 
     def verdict(self, job: Job, limits: Limits, judge: Callable[[Job, Limits], Verdict]) -> Verdict:
-        """The verdict on the job's reference, by `judge` if none has been reached before. Another worker's is waited for."""
-        key = hashlib.sha256(repr((job.reference, job.tests, limits)).encode("utf-8", "backslashreplace")).digest()
+        """The verdict on the job's reference, by `judge` if none has been reached before.
+
+        Another worker's is waited for.
+        """
+        key = hashlib.sha256(
+            repr((job.reference, job.tests, limits)).encode("utf-8", "backslashreplace")
+        ).digest()
         with self._lock:
             known = self._found.get(key)
             if known is None:
@@ -35,7 +43,9 @@ class References:
             return known.result()
         factor = limits.reference_factor
         ample = replace(
-            limits, cpu_seconds=factor * limits.cpu_seconds, wall_seconds=max(1.0, factor) * limits.wall_seconds
+            limits,
+            cpu_seconds=factor * limits.cpu_seconds,
+            wall_seconds=max(1.0, factor) * limits.wall_seconds,
         )
         try:
             verdict = judge(replace(job, program=job.reference), ample)
@@ -54,7 +64,8 @@ class References:
 
 
 def scaled(limits: Limits, reference: Verdict) -> Limits:
-    """Limits of programs whose reference passed: CPU the greater of the limit and factor x what the reference used, the wall
-    clock at least three times that."""
+    """Limits of programs whose reference passed: CPU the greater of the limit and factor x what the
+    reference used, the wall clock at least three times that.
+    """
     cpu = max(limits.cpu_seconds, limits.reference_factor * reference.cpu_seconds)
     return replace(limits, cpu_seconds=cpu, wall_seconds=max(limits.wall_seconds, 3 * cpu))

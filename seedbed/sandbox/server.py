@@ -1,4 +1,6 @@
-"""The supervisor's handle on one fork server: start it by exec, ask it for children, learn how they ended."""
+"""The supervisor's handle on one fork server: start it by exec, ask it for children, learn how they
+ended.
+"""
 
 from __future__ import annotations
 
@@ -48,10 +50,17 @@ class Server:
             )
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            # Not -I: it would ignore PYTHONHASHSEED, and set order, so verdicts, would differ from server to server.
+            # Not -I: it would ignore PYTHONHASHSEED, and set order, so verdicts, would differ from
+            # server to server.
             options = ["-s", "-P", "-S", "-B", "-W", "ignore", "-c", _BOOT]
             self._process = subprocess.Popen(
-                [sys.executable, *options, str(Path(__file__).parent), str(theirs.fileno()), isolation],
+                [
+                    sys.executable,
+                    *options,
+                    str(Path(__file__).parent),
+                    str(theirs.fileno()),
+                    isolation,
+                ],
                 env={"PYTHONHASHSEED": "0"},
                 cwd="/",
                 pass_fds=[theirs.fileno()],
@@ -82,7 +91,9 @@ class Server:
         self._link.settimeout(30)
 
     def _write_maps(self) -> None:
-        """Map ids in the server's user namespace: 0 to ourselves and, where we may, 1 to an unprivileged user for the jails."""
+        """Map ids in the server's user namespace: 0 to ourselves and, where we may, 1 to an
+        unprivileged user for the jails.
+        """
         folder = Path(f"/proc/{self._process.pid}")
         try:
             (folder / "gid_map").write_text(f"0 {os.getegid()} 1\n1 {JAIL_ID} 1")
@@ -90,7 +101,9 @@ class Server:
             drop = True
         except (
             OSError
-        ):  # not root, or root of a container with no other ids: the jails stay ourselves, without capabilities
+            # not root, or root of a container with no other ids: the jails stay ourselves, without
+            # capabilities
+        ):
             (folder / "setgroups").write_text("deny")
             (folder / "gid_map").write_text(f"0 {os.getegid()} 1")
             (folder / "uid_map").write_text(f"0 {os.geteuid()} 1")
@@ -106,24 +119,33 @@ class Server:
             self._process.kill()
             assert self._process.stderr is not None
             said = self._process.stderr.read().decode("utf-8", "replace").strip()
-            raise ServerLost(f"the fork server ended ({said.splitlines()[-1] if said else 'silently'})")
+            raise ServerLost(
+                f"the fork server ended ({said.splitlines()[-1] if said else 'silently'})"
+            )
         return json.loads(data)
 
     def spawn(self, descriptors: list[int], **request: Any) -> dict[str, int]:
-        """Ask for a child; the process ids of the present jail and tester (0: none). Raises ServerLost."""
+        """Ask for a child; the process ids of the present jail and tester (0: none). Raises
+        ServerLost.
+        """
         answer = self._ask(request, descriptors)
         if "error" in answer:
             raise ServerLost(f"no child process ({answer['error']})")
         return answer
 
     def reap(self, grace: float, tester: bool) -> list[Ended]:
-        """End the jail, after `grace` seconds in which it may end by itself, and the tester if asked: how they ended, the
-        jail first. Raises ServerLost."""
+        """End the jail, after `grace` seconds in which it may end by itself, and the tester if
+        asked: how they ended, the jail first. Raises ServerLost.
+        """
         answer = self._ask({"op": "reap", "grace": grace, "tester": tester}, [])
         return [Ended(**ended) for ended in answer["ended"]]
 
     def _ask(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        ancillary = (
+            [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+            if descriptors
+            else []
+        )
         try:
             self._link.sendmsg([json.dumps(request).encode()], ancillary)
         except OSError as error:
@@ -150,9 +172,13 @@ def _refusal(message: dict[str, Any]) -> SeedbedError:
     step = message.get("refused", "the start of the fork server")
     problem = f"This host does not allow the sandbox: {step} ({message.get('detail', message)})."
     if step == "Landlock":
-        return SeedbedError(problem, "Use a kernel with Landlock (5.13 or later, `landlock` among the `lsm=`).")
+        return SeedbedError(
+            problem, "Use a kernel with Landlock (5.13 or later, `landlock` among the `lsm=`)."
+        )
     if "standard library" in step:
-        return SeedbedError(problem, f"Let other users read it: chmod -R o+rX {Path(os.__file__).parent}")
+        return SeedbedError(
+            problem, f"Let other users read it: chmod -R o+rX {Path(os.__file__).parent}"
+        )
     return SeedbedError(
         problem,
         "Allow user namespaces: `sysctl user.max_user_namespaces=15000`, on Ubuntu also `sysctl "

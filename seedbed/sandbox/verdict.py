@@ -8,37 +8,59 @@ from typing import Literal
 from conf.errors import SeedbedError
 
 Isolation = Literal["full", "rlimits-only"]
-Outcome = Literal["pass", "fail", "error", "timeout", "memory", "output", "forbidden", "infrastructure"]
-OUTCOMES: tuple[Outcome, ...] = ("pass", "fail", "error", "timeout", "memory", "output", "forbidden", "infrastructure")
+Outcome = Literal[
+    "pass", "fail", "error", "timeout", "memory", "output", "forbidden", "infrastructure"
+]
+OUTCOMES: tuple[Outcome, ...] = (
+    "pass",
+    "fail",
+    "error",
+    "timeout",
+    "memory",
+    "output",
+    "forbidden",
+    "infrastructure",
+)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one program may use; its tester has the same limits. Defaults fit HumanEval and MBPP with ample room."""
+    """What one program may use; its tester has the same limits.
 
-    cpu_seconds: float = 5.0  # the limit that decides: it does not depend on the machine's load
-    wall_seconds: float = 15.0  # backstop for programs that sleep; time spent waiting for a CPU does not count
-    memory_bytes: int = 512 << 20  # address space beyond the bare interpreter's
-    output_bytes: int = 8 << 20  # stdout of a script, or one returned value
+    Defaults fit HumanEval and MBPP with ample room.
+    """
+
+    # the limit that decides: it does not depend on the machine's load
+    cpu_seconds: float = 5.0
+    # backstop for programs that sleep; time spent waiting for a CPU does not count
+    wall_seconds: float = 15.0
+    # address space beyond the bare interpreter's
+    memory_bytes: int = 512 << 20
+    # stdout of a script, or one returned value
+    output_bytes: int = 8 << 20
     program_bytes: int = 1 << 20
     threads: int = 32
-    reference_factor: float = 10.0  # a problem whose reference needs long allows its programs this many times as long
+    # a problem whose reference needs long allows its programs this many times as long
+    reference_factor: float = 10.0
 
     def check(self) -> None:
         """Raise SeedbedError for a limit that is not positive."""
         for name, value in vars(self).items():
             if not value > 0:
                 raise SeedbedError(
-                    f"Sandbox limit {name} = {value} must be above 0.", f"Set {name} to a positive number."
+                    f"Sandbox limit {name} = {value} must be above 0.",
+                    f"Set {name} to a positive number.",
                 )
 
 
 @dataclass(frozen=True)
 class CallTests:
-    """Test code that calls the program's functions. Names it does not define itself are the program's.
+    """Test code that calls the program's functions. Names it does not define itself are the
+    program's.
 
     setup: trusted helpers and imports, run before the tests on the trusted side.
-    names: built-in names that mean the program's function all the same (a task that asks for its own `sum`).
+    names: built-in names that mean the program's function all the same (a task that asks for its
+    own `sum`).
     """
 
     code: str
@@ -46,19 +68,22 @@ class CallTests:
     names: tuple[str, ...] = ()
 
 
-Files = tuple[tuple[str, str], ...]  # (relative path, text)
+# (relative path, text)
+Files = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class ProjectTests:
     """Test files with the command that runs them, for a program of several files.
 
-    The command is `python -m unittest [module ...]` or `python FILE [argument ...]`. The test files stay in the tester; what they
-    import from the program are stand-ins for what lives in the jail (inside/project.py).
+    The command is `python -m unittest [module ...]` or `python FILE [argument ...]`. The test files
+    stay in the tester; what they import from the program are stand-ins for what lives in the jail
+    (inside/project.py).
 
     given: files that every program gets; a program's own replace them.
     target: the file that a program given as one text is; empty where it must bring files.
-    in_process: run the tests in the program's own process instead, and believe its exit status. For commands that sealed tests
+    in_process: run the tests in the program's own process instead, and believe its exit status. For
+    commands that sealed tests
         cannot serve. A program can forge this verdict, which is stamped so (Verdict.weakened).
     """
 
@@ -71,7 +96,8 @@ class ProjectTests:
 
 @dataclass(frozen=True)
 class StdioTests:
-    """Cases for a program that reads stdin and writes stdout. Output matches when all lines do, trailing blanks aside.
+    """Cases for a program that reads stdin and writes stdout. Output matches when all lines do,
+    trailing blanks aside.
 
     Each case is a run of its own: limits are per case, cpu_seconds of the verdict is their sum.
     """
@@ -87,14 +113,17 @@ Tests = CallTests | StdioTests | ProjectTests
 class Job:
     """One program to judge.
 
-    reference: a program known to solve the problem. It is judged first, once per sandbox, and the CPU limit of the programs is
-        the greater of their own and Limits.reference_factor times what it used. Where it does not pass, no program can be judged.
+    reference: a program known to solve the problem. It is judged first, once per sandbox, and the
+    CPU limit of the programs is
+        the greater of their own and Limits.reference_factor times what it used. Where it does not
+        pass, no program can be judged.
     """
 
     task_id: str | int
     program: str | Files
     tests: Tests
-    limits: Limits | None = None  # None: the sandbox's own
+    # None: the sandbox's own
+    limits: Limits | None = None
     reference: str | Files = ""
 
 
@@ -102,22 +131,32 @@ class Job:
 class Verdict:
     """The outcome of one job.
 
-    pass: every test held. fail: a wrong answer. error: the program raised, exited or crashed. timeout, memory, output: over that
-    limit. forbidden: ended by something that no program may do. infrastructure: our fault, after retries: no verdict on the
-    program, never to be counted as a wrong answer.
+    pass: every test held. fail: a wrong answer. error: the program raised, exited or crashed.
+    timeout, memory, output: over that limit. forbidden: ended by something that no program may do.
+    infrastructure: our fault, after retries: no verdict on the program, never to be counted as a
+    wrong answer.
     """
 
     task_id: str | int
     verdict: Outcome
-    reason: str  # printable text, at most 500 characters; empty for a pass
-    cpu_seconds: float  # of the program, not of its tests
+    # printable text, at most 500 characters; empty for a pass
+    reason: str
+    # of the program, not of its tests
+    cpu_seconds: float
     wall_seconds: float
-    max_rss_bytes: int  # peak resident size of the program's process, ~25 MB of it the shared interpreter
-    cpu_limit_seconds: float = 0.0  # that it was held to
-    weakened: str = ""  # "" or, joined by "+", what makes this verdict weaker: "rlimits-only", "in-process-tests"
+    # peak resident size of the program's process, ~25 MB of it the shared interpreter
+    max_rss_bytes: int
+    # that it was held to
+    cpu_limit_seconds: float = 0.0
+    # "" or, joined by "+", what makes this verdict weaker: "rlimits-only", "in-process-tests"
+    weakened: str = ""
 
 
 def is_plain_path(path: str) -> bool:
     """Whether a path is relative, of ordinary parts and printable: one that a jail may create."""
     parts = path.split("/")
-    return path.isprintable() and len(path) <= 200 and all(part not in ("", ".", "..") for part in parts)
+    return (
+        path.isprintable()
+        and len(path) <= 200
+        and all(part not in ("", ".", "..") for part in parts)
+    )

@@ -10,8 +10,12 @@ from pathlib import Path
 
 @cache
 def version(folder: Path = Path(__file__).parent) -> str:
-    """12 hex digits of the hash of the sandbox's own sources, in `folder`, and of the interpreter that programs run in."""
+    """12 hex digits of the hash of the sandbox's own sources, in `folder`, and of the interpreter
+    that programs run in.
+    """
     digest = hashlib.sha256(platform.python_version().encode())
     for file in sorted(folder.rglob("*.py")):
-        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+        digest.update(
+            file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes() + b"\0"
+        )
     return digest.hexdigest()[:12]

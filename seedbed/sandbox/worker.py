@@ -1,4 +1,7 @@
-"""One fork server and the run of one job at a time on it. Turns what happened into a verdict; retries what was our fault."""
+"""One fork server and the run of one job at a time on it.
+
+Turns what happened into a verdict; retries what was our fault.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,11 @@ from seedbed.sandbox.verdict import (
 )
 
 _ATTEMPTS = 3
-_GRACE = 1.0  # seconds between a jail's closed channel and its end as a process
+# seconds between a jail's closed channel and its end as a process
+_GRACE = 1.0
 _REPORT_BYTES = 1 << 14
-_PATH_PARTS = 1000  # of all a program's files: each may be an inode
+# of all a program's files: each may be an inode
+_PATH_PARTS = 1000
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,15 @@ class _Finding:
     reason: str
     cpu: float = 0.0
     rss: int = 0
-    retry: bool = True  # for infrastructure: whether another attempt may help
+    # for infrastructure: whether another attempt may help
+    retry: bool = True
 
 
 @dataclass
 class _Tester:
-    """A running tester: what it was made for, our end of its channel, and how many programs it has judged."""
+    """A running tester: what it was made for, our end of its channel, and how many programs it has
+    judged.
+    """
 
     tests: CallTests | ProjectTests
     limits: Limits
@@ -58,10 +66,13 @@ class _Tester:
     judged: int = 0
 
     def serves(self, tests: CallTests | ProjectTests, limits: Limits) -> bool:
-        """Whether it may judge under these limits too. Time is watched run by run: what it was allowed when it judged the
-        reference does for the programs."""
+        """Whether it may judge under these limits too. Time is watched run by run: what it was
+        allowed when it judged the reference does for the programs.
+        """
         own = self.limits
-        same = replace(own, cpu_seconds=limits.cpu_seconds, wall_seconds=limits.wall_seconds) == limits
+        same = (
+            replace(own, cpu_seconds=limits.cpu_seconds, wall_seconds=limits.wall_seconds) == limits
+        )
         return self.tests == tests and same and own.cpu_seconds >= limits.cpu_seconds
 
 
@@ -80,14 +91,18 @@ class Worker:
             self.server = None
 
     def run(self, job: Job) -> Verdict:
-        """The verdict on a job. Never raises for anything that a program, or the loss of a process, can cause."""
+        """The verdict on a job.
+
+        Never raises for anything that a program, or the loss of a process, can cause.
+        """
         limits = job.limits or self._limits
         if not job.reference:
             return self._judge(job, limits)
         reference = self._references.verdict(job, limits, self._judge)
         if (
             job.program == job.reference or reference.verdict == "infrastructure"
-        ):  # an outage says nothing of the problem
+            # an outage says nothing of the problem
+        ):
             return replace(reference, task_id=job.task_id)
         if reference.verdict != "pass":
             reason = f"{UNFIT}: {reference.verdict}: {reference.reason}"[:500]
@@ -100,10 +115,14 @@ class Worker:
             finding = self._attempt(job, limits)
             if finding.outcome != "infrastructure" or not finding.retry:
                 break
-        reason = finding.reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:500]
+        reason = (
+            finding.reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:500]
+        )
         wall = time.monotonic() - started
         in_process = isinstance(job.tests, ProjectTests) and job.tests.in_process
-        weakened = [self._isolation] * (self._isolation != "full") + ["in-process-tests"] * in_process
+        weakened = [self._isolation] * (self._isolation != "full") + [
+            "in-process-tests"
+        ] * in_process
         return Verdict(
             job.task_id,
             finding.outcome,
@@ -119,7 +138,9 @@ class Worker:
         texts = [job.program] if isinstance(job.program, str) else [text for _, text in job.program]
         size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
         if size > limits.program_bytes:
-            return _Finding("error", f"the program has {size:,} bytes; the limit is {limits.program_bytes:,}")
+            return _Finding(
+                "error", f"the program has {size:,} bytes; the limit is {limits.program_bytes:,}"
+            )
         program = _whole(job)
         if isinstance(program, _Finding):
             return program
@@ -128,7 +149,11 @@ class Worker:
             if isinstance(job.tests, StdioTests):
                 return self._cases(self.server, str(program), job.tests, limits)
             if isinstance(job.tests, ProjectTests) and self._isolation != "full":
-                return _Finding("infrastructure", "a project needs a file system of its own: namespaces", retry=False)
+                return _Finding(
+                    "infrastructure",
+                    "a project needs a file system of its own: namespaces",
+                    retry=False,
+                )
             if isinstance(job.tests, ProjectTests) and job.tests.in_process:
                 program = (*program, *job.tests.files)  # type: ignore[assignment]
                 return self._script(self.server, (program, job.tests.command), "", None, limits)
@@ -137,8 +162,13 @@ class Worker:
             self.close()
             return _Finding("infrastructure", str(error))
 
-    def _calls(self, server: Server, program: str | Files, tests: CallTests | ProjectTests, limits: Limits) -> _Finding:
-        """Jail and tester; the tester reports. The tester stays for the next program that has the same tests."""
+    def _calls(
+        self, server: Server, program: str | Files, tests: CallTests | ProjectTests, limits: Limits
+    ) -> _Finding:
+        """Jail and tester; the tester reports.
+
+        The tester stays for the next program that has the same tests.
+        """
         tester = self._tester_for(server, tests, limits)
         used = tester.judged > 0
         tester.judged += 1
@@ -150,19 +180,25 @@ class Worker:
             if clock.wait([tester.channel.fileno()]):
                 report = _report(tester.channel.fileno())
         except BrokenPipeError:
-            pass  # it has ended: the reaping says how
+            # it has ended: the reaping says how
+            pass
         fit = report is not None and report[0] != "memory"
-        jail, *ended = server.reap(_GRACE if report is not None and report[0] == "gone" else 0, tester=not fit)
+        jail, *ended = server.reap(
+            _GRACE if report is not None and report[0] == "gone" else 0, tester=not fit
+        )
         if not fit:
             self._forget_tester()
             if used and not clock.expired.startswith("the program"):
-                return self._calls(server, program, tests, limits)  # never blame a program for what others have left
+                # never blame a program for what others have left
+                return self._calls(server, program, tests, limits)
         outcome, reason = _judge_calls(jail, ended, report, limits, clock)
         if outcome == "unsupported":
             return _Finding("infrastructure", reason, jail.cpu, jail.rss, retry=False)
         return _Finding(outcome, reason, jail.cpu, jail.rss)
 
-    def _tester_for(self, server: Server, tests: CallTests | ProjectTests, limits: Limits) -> _Tester:
+    def _tester_for(
+        self, server: Server, tests: CallTests | ProjectTests, limits: Limits
+    ) -> _Tester:
         old = self._tester
         if old is not None and old.judged < CHANNELS and old.serves(tests, limits):
             return old
@@ -172,8 +208,13 @@ class Worker:
         ours, theirs = socket.socketpair()
         self._tester = _Tester(tests, limits, ours)
         with theirs:
-            allowed = {**_for_child(limits), "cpu_seconds": CHANNELS * math.ceil(2 * limits.cpu_seconds)}
-            server.spawn([theirs.fileno()], op="tester", output_bytes=limits.output_bytes, **allowed)
+            allowed = {
+                **_for_child(limits),
+                "cpu_seconds": CHANNELS * math.ceil(2 * limits.cpu_seconds),
+            }
+            server.spawn(
+                [theirs.fileno()], op="tester", output_bytes=limits.output_bytes, **allowed
+            )
         if isinstance(tests, CallTests):
             parts: tuple[Any, ...] = ("calls", tests.setup, tests.code, tests.names)
         else:
@@ -198,14 +239,21 @@ class Worker:
             return _Finding("fail", "the problem has no cases")
         return _Finding("pass", "", cpu, rss)
 
-    def _script(self, server: Server, program: Any, given: str, expected: str | None, limits: Limits) -> _Finding:
-        """One run of a script. expected: what it must print; None: its exit status is all that counts."""
+    def _script(
+        self, server: Server, program: Any, given: str, expected: str | None, limits: Limits
+    ) -> _Finding:
+        """One run of a script.
+
+        expected: what it must print; None: its exit status is all that counts.
+        """
         channel, theirs = socket.socketpair()
         stdout, writer = os.pipe()
         try:
             with channel:
                 with theirs:
-                    pids = server.spawn([theirs.fileno(), writer], op="script", **_for_child(limits))
+                    pids = server.spawn(
+                        [theirs.fileno(), writer], op="script", **_for_child(limits)
+                    )
                 os.close(writer)
                 writer = -1
                 clock = Clock(limits, [pids["jail"]])
@@ -225,14 +273,20 @@ class Worker:
 def _whole(job: Job) -> str | Files | _Finding:
     """What the jail gets: a text, or for a project all files of which none is a folder of another."""
     if not isinstance(job.tests, ProjectTests):
-        return job.program if isinstance(job.program, str) else _Finding("error", "files where a text is asked for")
+        return (
+            job.program
+            if isinstance(job.program, str)
+            else _Finding("error", "files where a text is asked for")
+        )
     own = job.program
     if isinstance(own, str):
         own = ((job.tests.target, own),)
     files = {**dict(job.tests.given), **dict(own)}
     for path in files:
         if not is_plain_path(path):
-            return _Finding("error", f"the program has a file {path!r:.100}, not a plain relative path")
+            return _Finding(
+                "error", f"the program has a file {path!r:.100}, not a plain relative path"
+            )
         if any(parent in files for parent in _parents(path)):
             return _Finding("error", f"the program has a file {path!r:.100} below another file")
     if sum(path.count("/") + 1 for path in files) > _PATH_PARTS:
@@ -266,7 +320,10 @@ def _report(descriptor: int) -> tuple[str, str] | None:
 def _judge_calls(
     jail: Ended, tester: list[Ended], report: tuple[str, str] | None, limits: Limits, clock: Clock
 ) -> tuple[Any, str]:
-    """Verdict on a call program. The tester's word stands, unless a limit or a death says otherwise."""
+    """Verdict on a call program.
+
+    The tester's word stands, unless a limit or a death says otherwise.
+    """
     if clock.expired:
         return "timeout", clock.expired
     if report is None:
@@ -293,11 +350,16 @@ def _death(end: Ended, limits: Limits, who: str) -> tuple[Outcome, str]:
         return "error", f"{who} crashed with {signal.Signals(number).name}"
     if end.cpu > limits.cpu_seconds:
         return "timeout", over_cpu(limits, who)
-    return "infrastructure", f"{who} was killed from outside (the host's out-of-memory killer, or by hand)"
+    return (
+        "infrastructure",
+        f"{who} was killed from outside (the host's out-of-memory killer, or by hand)",
+    )
 
 
 def _drain(clock: Clock, stdout: int, channel: int, cap: int) -> tuple[bytes, bytes]:
-    """Read stdout and the jail's reports until both close, stdout passes `cap` bytes or the time is up."""
+    """Read stdout and the jail's reports until both close, stdout passes `cap` bytes or the time is
+    up.
+    """
     got = {stdout: bytearray(), channel: bytearray()}
     open_ends = [stdout, channel]
     while open_ends and len(got[stdout]) <= cap:
@@ -318,7 +380,10 @@ def _drain(clock: Clock, stdout: int, channel: int, cap: int) -> tuple[bytes, by
 def _judge_script(
     jail: Ended, printed: bytes, said: bytes, expected: str | None, limits: Limits, clock: Clock
 ) -> tuple[Outcome, str]:
-    """Verdict on one case. `said` is the jail's word on why it ended: it can colour a failure, never make a pass."""
+    """Verdict on one case.
+
+    `said` is the jail's word on why it ended: it can colour a failure, never make a pass.
+    """
     if said[:4] != b"\0\0\0\0":
         return "infrastructure", "the jail could not be set up"
     if len(printed) > limits.output_bytes:
@@ -336,7 +401,10 @@ def _judge_script(
     want, have = _lines(expected), _lines(printed.decode("utf-8", "replace"))
     if want == have:
         return "pass", ""
-    at = next((i for i, (a, b) in enumerate(zip(want, have, strict=False)) if a != b), min(len(want), len(have)))
+    at = next(
+        (i for i, (a, b) in enumerate(zip(want, have, strict=False)) if a != b),
+        min(len(want), len(have)),
+    )
     shown = [repr(lines[at][:100]) if at < len(lines) else "nothing" for lines in (want, have)]
     return "fail", f"line {at + 1}: expected {shown[0]}, got {shown[1]}"
 
@@ -349,7 +417,9 @@ def _script_failure(jail: Ended, said: bytes, limits: Limits) -> tuple[Outcome, 
         return _death(jail, limits, "the program")
     if kind != "raise" or not os.WIFEXITED(jail.status):
         return _death(jail, limits, "the program")
-    outcome: Outcome = "memory" if name == "MemoryError" else "forbidden" if name == "PermissionError" else "error"
+    outcome: Outcome = (
+        "memory" if name == "MemoryError" else "forbidden" if name == "PermissionError" else "error"
+    )
     return outcome, f"{name}: {message} (program line {line})"
 
 

@@ -29,7 +29,8 @@ class DeltaReader:
             self._db.register(name, table.to_pyarrow_dataset())
         if not self._tables:
             raise SeedbedError(
-                f"no tables under {self.root}/tables", "check output=DIR, or run: python -m spark_jobs run"
+                f"no tables under {self.root}/tables",
+                "check output=DIR, or run: python -m spark_jobs run",
             )
 
     def __contains__(self, name: str) -> bool:
@@ -41,16 +42,26 @@ class DeltaReader:
         return tuple(self._tables)
 
     def at(self, name: str, version: int) -> str:
-        """The name under which `sql` sees a table as it was at `version`. Raises SeedbedError where there is no such."""
+        """The name under which `sql` sees a table as it was at `version`.
+
+        Raises SeedbedError where there is no such.
+        """
         newest = self._tables[name].version()
         if not 0 <= version <= newest:
             raise SeedbedError(f"{name} has no version {version}", f"give one from 0 to {newest}")
         view = f"{name}_at_{version}"
-        self._db.register(view, DeltaTable(f"{self.root}/tables/{name}", version=version).to_pyarrow_dataset())
+        self._db.register(
+            view, DeltaTable(f"{self.root}/tables/{name}", version=version).to_pyarrow_dataset()
+        )
         return view
 
-    def sql(self, query: str, params: list[Any] | dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Rows as dicts. Values travel as bound `params` (of ? or $name), never inside the query text."""
+    def sql(
+        self, query: str, params: list[Any] | dict[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Rows as dicts.
+
+        Values travel as bound `params` (of ? or $name), never inside the query text.
+        """
         cursor = self._db.execute(query, params or [])
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -72,7 +83,9 @@ class DeltaReader:
         return int(sum(actions.column("size_bytes").to_pylist()))
 
     def lineage(self, name: str) -> dict[str, Any]:
-        """What the job that wrote the newest commit recorded in userMetadata; empty for a foreign commit."""
+        """What the job that wrote the newest commit recorded in userMetadata; empty for a foreign
+        commit.
+        """
         text = self._newest_commit(name).get("userMetadata")
         return json.loads(text) if text else {}
 

@@ -1,4 +1,6 @@
-"""Token shards as files: NAME.bin, NAME.idx and NAME.json, the record of the two, which comes last and marks them whole."""
+"""Token shards as files: NAME.bin, NAME.idx and NAME.json, the record of the two, which comes last
+and marks them whole.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,14 @@ FOLDER = "tokens"
 OURS = re.compile(r"(train|val)-\d{5}\.(bin|idx|json)(\..*)?")
 
 
-def write_shard(root: str, name: str, documents: Iterable[bytes], dtype: str, made_from: str, attempt: int) -> None:
+def write_shard(
+    root: str, name: str, documents: Iterable[bytes], dtype: str, made_from: str, attempt: int
+) -> None:
     """Write one shard from the token bytes of its documents, in order.
 
-    made_from: what its content depends on, for `finished`. attempt: sets temporary files of concurrent attempts apart; which
-    of them is moved into place last does not matter, they are equal.
+    made_from: what its content depends on, for `finished`. attempt: sets temporary files of
+    concurrent attempts apart; which of them is moved into place last does not matter, they are
+    equal.
     """
     system, base = storage.open_root(root)
     system.create_dir(f"{base}/{FOLDER}", recursive=True)
@@ -45,7 +50,9 @@ def write_shard(root: str, name: str, documents: Iterable[bytes], dtype: str, ma
         "bin_sha256": writer.bin_sha256,
         "idx_sha256": sha256(index),
     }
-    storage.write_text(root, f"{FOLDER}/{name}.json", json.dumps({**record, "made_from": made_from}))
+    storage.write_text(
+        root, f"{FOLDER}/{name}.json", json.dumps({**record, "made_from": made_from})
+    )
 
 
 def finished(root: str, made_from: str) -> dict[str, dict[str, Any]]:

@@ -1,14 +1,18 @@
-"""Connected components of the graph of near-duplicate edges: a label per content, the smallest hash of its component.
+"""Connected components of the graph of near-duplicate edges: a label per content, the smallest hash
+of its component.
 
-Up to near.driver_edges edges by union-find on the driver; above, by alternating large stars and small stars (Kiveris,
-Lattanzi, Mirrokni, Rastogi, Vassilvitskii 2014, "Connected Components in MapReduce and Beyond", algorithms 1 and 2):
+Up to near.driver_edges edges by union-find on the driver; above, by alternating large stars and
+small stars (Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii 2014, "Connected Components in
+MapReduce and Beyond", algorithms 1 and 2):
 
-  large star: every node hands its larger neighbours to the smallest node of its neighbourhood (itself included)
+  large star: every node hands its larger neighbours to the smallest node of its neighbourhood
+  (itself included)
   small star: every node hands its smaller neighbours, and itself, to the smallest of them
 
-until no edge changes; then each node hangs on the smallest of its component. Each round is one Delta commit under
-DIR/curate/components/<table>, which is the next round's input: a plan never grows, and a killed run goes on after its last whole
-round. Labels are the same either way: both are the minimum of a component.
+until no edge changes; then each node hangs on the smallest of its component. Each round is one
+Delta commit under DIR/curate/components/<table>, which is the next round's input: a plan never
+grows, and a killed run goes on after its last whole round. Labels are the same either way: both are
+the minimum of a component.
 """
 
 from __future__ import annotations
@@ -28,7 +32,9 @@ from spark_jobs.runtime.job import Context
 
 
 def connected(edges: DataFrame, ctx: Context, table: str) -> DataFrame:
-    """(content_sha256, component_id) of the contents that have an edge in `edges` (a, b; hex), made from `table`."""
+    """(content_sha256, component_id) of the contents that have an edge in `edges` (a, b; hex), made
+    from `table`.
+    """
     ends = edges.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
     count = edges.count()
     if count <= ctx.cfg.near.driver_edges:
@@ -36,7 +42,9 @@ def connected(edges: DataFrame, ctx: Context, table: str) -> DataFrame:
     else:
         key = config_hash({table: ctx.inputs.version(table), "edges": count})
         labels = by_stars(ends, f"{ctx.store.root}/curate/components/{table}", key)
-    return labels.select(_hex("node").alias("content_sha256"), _hex("component").alias("component_id"))
+    return labels.select(
+        _hex("node").alias("content_sha256"), _hex("component").alias("component_id")
+    )
 
 
 def on_driver(edges: DataFrame, ctx: Context) -> DataFrame:
@@ -46,43 +54,68 @@ def on_driver(edges: DataFrame, ctx: Context) -> DataFrame:
     """
     table = edges.toArrow()
     nodes = pc.unique(pa.chunked_array([*table["a"].chunks, *table["b"].chunks], pa.binary()))
-    nodes = nodes.take(pc.sort_indices(nodes))  # so that the smallest node is the smallest hash
+    # so that the smallest node is the smallest hash
+    nodes = nodes.take(pc.sort_indices(nodes))
     left, right = (pc.index_in(table[end], value_set=nodes).to_numpy() for end in ("a", "b"))
     label = components(len(nodes), left, right)
-    return ctx.spark.createDataFrame(pa.table({"node": nodes, "component": nodes.take(pa.array(label))}))
+    return ctx.spark.createDataFrame(
+        pa.table({"node": nodes, "component": nodes.take(pa.array(label))})
+    )
 
 
 def by_stars(edges: DataFrame, folder: str, key: str) -> DataFrame:
-    """(node, component) by alternating stars. `key` names the graph: rounds of another one in `folder` are not gone on with."""
+    """(node, component) by alternating stars.
+
+    `key` names the graph: rounds of another one in `folder` are not gone on with.
+    """
     spark = edges.sparkSession
     found = _last_round(spark, folder, key)
     if found is None:
-        upwards = edges.filter("a <> b").select(F.greatest("a", "b").alias("a"), F.least("a", "b").alias("b"))
+        upwards = edges.filter("a <> b").select(
+            F.greatest("a", "b").alias("a"), F.least("a", "b").alias("b")
+        )
         found = _write_round(upwards.distinct(), folder, key, 0, None)
     while not found["done"]:
         stars = small_star(large_star(_read(spark, folder, found["version"])))
         found = _write_round(stars, folder, key, found["round"] + 1, found["edges"])
     stars = _read(spark, folder, found["version"])
-    centres = stars.select("b").distinct().select(F.col("b").alias("node"), F.col("b").alias("component"))
-    return stars.select(F.col("a").alias("node"), F.col("b").alias("component")).unionByName(centres)
+    centres = (
+        stars.select("b").distinct().select(F.col("b").alias("node"), F.col("b").alias("component"))
+    )
+    return stars.select(F.col("a").alias("node"), F.col("b").alias("component")).unionByName(
+        centres
+    )
 
 
 def large_star(edges: DataFrame) -> DataFrame:
     """One large star over (a, b), a > b; so is what it gives."""
     both = edges.unionByName(edges.select(F.col("b").alias("a"), F.col("a").alias("b")))
     smallest = both.groupBy("a").agg(F.least("a", F.min("b")).alias("m"))
-    return both.join(smallest, "a").filter("b > a").select(F.col("b").alias("a"), F.col("m").alias("b")).distinct()
+    return (
+        both.join(smallest, "a")
+        .filter("b > a")
+        .select(F.col("b").alias("a"), F.col("m").alias("b"))
+        .distinct()
+    )
 
 
 def small_star(edges: DataFrame) -> DataFrame:
     """One small star over (a, b), a > b; so is what it gives."""
     smallest = edges.groupBy("a").agg(F.min("b").alias("m"))
-    handed = edges.join(smallest, "a").filter("b <> m").select(F.col("b").alias("a"), F.col("m").alias("b"))
+    handed = (
+        edges.join(smallest, "a")
+        .filter("b <> m")
+        .select(F.col("b").alias("a"), F.col("m").alias("b"))
+    )
     return handed.unionByName(smallest.select("a", F.col("m").alias("b"))).distinct()
 
 
-def _write_round(edges: DataFrame, folder: str, key: str, number: int, before: str | None) -> dict[str, Any]:
-    """Commit the edges of one round; `before` is the hash of the round before, by which the end is known."""
+def _write_round(
+    edges: DataFrame, folder: str, key: str, number: int, before: str | None
+) -> dict[str, Any]:
+    """Commit the edges of one round; `before` is the hash of the round before, by which the end is
+    known.
+    """
     spark = edges.sparkSession
     spark.sparkContext.setJobDescription(f"components: round {number}")
     record = json.dumps({"key": key, "round": number, "before": before})
@@ -91,13 +124,17 @@ def _write_round(edges: DataFrame, folder: str, key: str, number: int, before: s
 
 
 def _last_round(spark: Any, folder: str, key: str) -> dict[str, Any] | None:
-    """The newest whole round of graph `key`: its number, version, a hash of its edges, and whether it changed nothing."""
+    """The newest whole round of graph `key`: its number, version, a hash of its edges, and whether
+    it changed nothing.
+    """
     for version, info in commits(spark, folder):
         record = json.loads(info.get("userMetadata") or "{}")
         if record.get("key") != key:
             return None
         total, count = (
-            _read(spark, folder, version).agg(F.sum(F.xxhash64("a", "b").cast("decimal(38,0)")), F.count("*")).first()
+            _read(spark, folder, version)
+            .agg(F.sum(F.xxhash64("a", "b").cast("decimal(38,0)")), F.count("*"))
+            .first()
         )
         edges = f"{count}:{total}"
         return {

@@ -1,4 +1,6 @@
-"""What new contents can change in the pairs of an earlier run, and what stays; how and why is told in find_near_pairs.py."""
+"""What new contents can change in the pairs of an earlier run, and what stays; how and why is told
+in find_near_pairs.py.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from pyspark.sql import functions as F
 
 from spark_jobs.runtime.job import Context
 
-FEW = 0.1  # of the contents: where more are new, most stars are drawn anyway
+# of the contents: where more are new, most stars are drawn anyway
+FEW = 0.1
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,17 @@ def last_run(
 ) -> LastRun | None:
     """The last run of `job`, which wrote `tables`; None where all stars are to be drawn anew.
 
-    That is so where a table is missing or of another run (killed between the two), parameters or code differ, contents of
-    then are gone, more than FEW are new, or the version of `signatures` that was read then has been cleaned up.
+    That is so where a table is missing or of another run (killed between the two), parameters or
+    code differ, contents of then are gone, more than FEW are new, or the version of `signatures`
+    that was read then has been cleaned up.
     """
     commits = [ctx.store.last_commit(table) for table in tables]
     lineages = [commit.lineage if commit else {} for commit in commits]
     asked = ctx.lineage(job, params, reads)
-    if any(lineage | {"inputs": asked["inputs"]} != asked or lineage != lineages[0] for lineage in lineages):
+    if any(
+        lineage | {"inputs": asked["inputs"]} != asked or lineage != lineages[0]
+        for lineage in lineages
+    ):
         return None
     now = ctx.inputs["signatures"]
     try:
@@ -45,7 +52,9 @@ def last_run(
     count, came = now.count(), new.count()
     if came > FEW * count or count - came != then.count():
         return None
-    rows = [ctx.store.read(table, commit.version) for table, commit in zip(tables, commits, strict=True)]
+    rows = [
+        ctx.store.read(table, commit.version) for table, commit in zip(tables, commits, strict=True)
+    ]
     return LastRun(reduce(DataFrame.unionByName, rows), new)
 
 
@@ -60,14 +69,22 @@ def within(members: DataFrame, places: DataFrame) -> DataFrame:
 
 
 def merged(rows: DataFrame, before: DataFrame, contents: DataFrame) -> DataFrame:
-    """Pairs (a, b, ...) of which both are in `contents` (content_sha256) as in `rows`, all others as in `before`."""
+    """Pairs (a, b, ...) of which both are in `contents` (content_sha256) as in `rows`, all others
+    as in `before`.
+    """
 
     def flagged(frame: DataFrame) -> DataFrame:
         for end in ("a", "b"):
             frame = frame.join(
-                contents.select(F.col("content_sha256").alias(end), F.lit(True).alias(f"{end}_moved")), end, "left"
+                contents.select(
+                    F.col("content_sha256").alias(end), F.lit(True).alias(f"{end}_moved")
+                ),
+                end,
+                "left",
             )
-        return frame.withColumn("both", F.coalesce(F.col("a_moved") & F.col("b_moved"), F.lit(False)))
+        return frame.withColumn(
+            "both", F.coalesce(F.col("a_moved") & F.col("b_moved"), F.lit(False))
+        )
 
     columns = before.columns
     anew = flagged(rows).filter("both").select(*columns)

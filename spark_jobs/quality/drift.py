@@ -1,8 +1,10 @@
-"""The drift guard of scorers: a new version, or a known one on another engine, scores the gold set before it scores a corpus.
+"""The drift guard of scorers: a new version, or a known one on another engine, scores the gold set
+before it scores a corpus.
 
-The gold set are `score.gold` contents with a rating by `labels.oracle`, those of least hash. What a version says of them stands
-in table `gold_scores`, beside what the version before it said: the newest of its name that has scored contents. A version that
-moves them by more than the limits is refused, however often it is asked; its rows stay, so that one can look.
+The gold set are `score.gold` contents with a rating by `labels.oracle`, those of least hash. What a
+version says of them stands in table `gold_scores`, beside what the version before it said: the
+newest of its name that has scored contents. A version that moves them by more than the limits is
+refused, however often it is asked; its rows stay, so that one can look.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from spark_jobs.runtime.job import Context
 from spark_jobs.runtime.store import Store
 
 TABLE = "gold_scores"
-BUILT_IN = "built in"  # the engine of a scorer that is all ours
+# the engine of a scorer that is all ours
+BUILT_IN = "built in"
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,14 @@ class Version:
         return f"{self.scorer} on {self.engine}"
 
 
-def guard(ctx: Context, version: Version, score: Callable[[DataFrame, Context], DataFrame]) -> dict[str, Any]:
-    """Score the gold set with `version` unless that was done before, and compare; what was found, {} without a gold set.
+def guard(
+    ctx: Context, version: Version, score: Callable[[DataFrame, Context], DataFrame]
+) -> dict[str, Any]:
+    """Score the gold set with `version` unless that was done before, and compare; what was found,
+    {} without a gold set.
 
-    score: due rows of `contents` with a column `scorer` -> rows of `scores`. Raises SeedbedError past the limits.
+    score: due rows of `contents` with a column `scorer` -> rows of `scores`. Raises SeedbedError
+    past the limits.
     """
     mine = (F.col("scorer") == version.scorer) & (F.col("engine") == version.engine)
     if ctx.store.last_commit(TABLE, version.part) is None:
@@ -67,29 +74,44 @@ def guard(ctx: Context, version: Version, score: Callable[[DataFrame, Context], 
         .asDict()
     )
     refuse(found, version, ctx)
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()}
+    return {
+        key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()
+    }
 
 
-def gold_rows(ctx: Context, version: Version, score: Callable[[DataFrame, Context], DataFrame]) -> DataFrame | None:
+def gold_rows(
+    ctx: Context, version: Version, score: Callable[[DataFrame, Context], DataFrame]
+) -> DataFrame | None:
     """Rows of `gold_scores` for `version`; None where no content has a rating."""
-    rated = ctx.inputs.get("labels").filter((F.col("oracle") == ctx.cfg.labels.oracle) & F.col("score").isNotNull())
+    rated = ctx.inputs.get("labels").filter(
+        (F.col("oracle") == ctx.cfg.labels.oracle) & F.col("score").isNotNull()
+    )
     gold = rated.select("content_sha256", "shard", F.col("score").alias("label"))
     gold = gold.orderBy("content_sha256").limit(ctx.cfg.score.gold)
     if gold.isEmpty():
         return None
-    due = ctx.inputs["contents"].join(gold.select("content_sha256", "shard"), ["content_sha256", "shard"], "left_semi")
-    scored = score(due.withColumn("scorer", F.lit(version.scorer)).coalesce(1), ctx)  # one task: one engine starts
-    rows = scored.join(gold, ["content_sha256", "shard"]).withColumn("engine", F.lit(version.engine))
+    due = ctx.inputs["contents"].join(
+        gold.select("content_sha256", "shard"), ["content_sha256", "shard"], "left_semi"
+    )
+    # one task: one engine starts
+    scored = score(due.withColumn("scorer", F.lit(version.scorer)).coalesce(1), ctx)
+    rows = scored.join(gold, ["content_sha256", "shard"]).withColumn(
+        "engine", F.lit(version.engine)
+    )
     before = previous(ctx.store, version)
     if before is None:
         return rows.withColumns({"previous": F.lit(None), "previous_quality": F.lit(None)})
-    theirs = ctx.store.read(TABLE).filter((F.col("scorer") == before.scorer) & (F.col("engine") == before.engine))
+    theirs = ctx.store.read(TABLE).filter(
+        (F.col("scorer") == before.scorer) & (F.col("engine") == before.engine)
+    )
     theirs = theirs.select("content_sha256", F.col("quality").alias("previous_quality"))
     return rows.join(theirs, "content_sha256", "left").withColumn("previous", F.lit(str(before)))
 
 
 def previous(store: Store, version: Version) -> Version | None:
-    """The version of the same name that scored the gold set last, of those that then scored contents too."""
+    """The version of the same name that scored the gold set last, of those that then scored
+    contents too.
+    """
     used = {
         (made.get("part", {}).get("scorer"), made.get("params", {}).get("engine", BUILT_IN))
         for made in _lineages(store, "scores")
@@ -102,7 +124,9 @@ def previous(store: Store, version: Version) -> Version | None:
 
 
 def refuse(found: dict[str, Any], version: Version, ctx: Context) -> None:
-    """Same scorer, other engine: no file may move far. Another scorer of that name: not all may move on the mean."""
+    """Same scorer, other engine: no file may move far. Another scorer of that name: not all may
+    move on the mean.
+    """
     if found["mean_shift"] is None:
         return
     settings = ctx.cfg.score

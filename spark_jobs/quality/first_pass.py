@@ -1,4 +1,6 @@
-"""A cheap student before a language model: what the student finds clearly worthless is not read by the model."""
+"""A cheap student before a language model: what the student finds clearly worthless is not read by
+the model.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ class _Scores(Protocol):
 class FirstPass:
     """Scores by `student` where it gives less than `below`, by `teacher` everywhere else.
 
-    Only the low side is decided: a cut drops from below, and the student's low scores are its sure ones (rule and zero stage).
+    Only the low side is decided: a cut drops from below, and the student's low scores are its sure
+    ones (rule and zero stage).
     """
 
     def __init__(self, version: str, student: _Scores, teacher: _Scores, below: float):
@@ -26,5 +29,7 @@ class FirstPass:
         quality = self._student.score(texts, languages)
         open_ = np.flatnonzero(quality >= self._below)
         if len(open_):
-            quality[open_] = self._teacher.score(texts.take(pa.array(open_)), [languages[i] for i in open_])
+            quality[open_] = self._teacher.score(
+                texts.take(pa.array(open_)), [languages[i] for i in open_]
+            )
         return quality

@@ -1,10 +1,12 @@
-"""The language-model scorer: a LlamaForSequenceClassification folder with one label, served by vLLM's pooling runner.
+"""The language-model scorer: a LlamaForSequenceClassification folder with one label, served by
+vLLM's pooling runner.
 
-A file is judged by windows of tokens, no special tokens added: by the leading one, exactly as megatron_train/train_scorer.py
-taught it, or with score.windows = N by up to N, spread evenly from its first to its last token; the mean of them counts. One
-engine lives in each Python worker (vllm_start.py). The raw regression value is asked for (no sigmoid) and clipped.
-A score moves in its last bits with the batch that carries it; score_quality's rounding hides that in float32. bfloat16
-does not agree to that precision, so the data type is part of the version.
+A file is judged by windows of tokens, no special tokens added: by the leading one, exactly as
+megatron_train/train_scorer.py taught it, or with score.windows = N by up to N, spread evenly from
+its first to its last token; the mean of them counts. One engine lives in each Python worker
+(vllm_start.py). The raw regression value is asked for (no sigmoid) and clipped. A score moves in
+its last bits with the batch that carries it; score_quality's rounding hides that in float32.
+bfloat16 does not agree to that precision, so the data type is part of the version.
 """
 
 from __future__ import annotations
@@ -22,9 +24,13 @@ from conf.errors import SeedbedError
 from conf.schema.curate import ScoreSettings
 from seedbed.inference import in_process
 
-HEAD_CHARS = 5  # characters a token that are tokenized first; the demo's code has 3.5, files of blanks need another try
-GROWTH = 4  # times as many characters at each further try
-CUT_WORDS = 8  # pre-tokens before a cut that it may change: the one it splits, the parts of an added token
+# characters a token that are tokenized first; the demo's code has 3.5, files of blanks need another
+# try
+HEAD_CHARS = 5
+# times as many characters at each further try
+GROWTH = 4
+# pre-tokens before a cut that it may change: the one it splits, the parts of an added token
+CUT_WORDS = 8
 
 
 def version_of(card: dict[str, Any], settings: ScoreSettings) -> str:
@@ -40,7 +46,10 @@ def _max_tokens(card: dict[str, Any], settings: ScoreSettings) -> int:
 
 class LanguageModelScorer:
     def __init__(self, folder: str, card: dict[str, Any], settings: ScoreSettings):
-        """Start the engine. Raises SeedbedError where `folder` is not a local model folder that vLLM can serve."""
+        """Start the engine.
+
+        Raises SeedbedError where `folder` is not a local model folder that vLLM can serve.
+        """
         self.version = version_of(card, settings)
         self.max_tokens, self.windows = _max_tokens(card, settings), settings.windows
         _check_folder(Path(folder), self.max_tokens)
@@ -62,13 +71,16 @@ class LanguageModelScorer:
         from vllm import PoolingParams
         from vllm.inputs import TokensPrompt
 
-        readers: dict[tuple[int, ...], list[int]] = {}  # window -> texts that have it: files of one head share theirs
+        # window -> texts that have it: files of one head share theirs
+        readers: dict[tuple[int, ...], list[int]] = {}
         for i, text in enumerate(texts.to_pylist()):
             for window in self.windows_of(text):
                 readers.setdefault(tuple(window), []).append(i)
-        windows = sorted(readers, key=len)  # like lengths share a batch
+        # like lengths share a batch
+        windows = sorted(readers, key=len)
         sums, counts = np.zeros(len(texts)), np.zeros(len(texts))
-        if windows:  # vLLM refuses an empty list
+        # vLLM refuses an empty list
+        if windows:
             outputs = self._engine().classify(
                 [TokensPrompt(prompt_token_ids=list(window)) for window in windows],
                 pooling_params=PoolingParams(use_activation=False),
@@ -79,12 +91,18 @@ class LanguageModelScorer:
                     sums[i] += output.outputs.probs[0]
                     counts[i] += 1
         if not np.isfinite(sums).all():
-            raise SeedbedError(f"scorer {self.version} gave a value that is not finite", "train the scorer again")
+            raise SeedbedError(
+                f"scorer {self.version} gave a value that is not finite", "train the scorer again"
+            )
         return np.clip(sums / np.maximum(counts, 1), 0.0, 1.0)
 
     def windows_of(self, text: str) -> list[list[int]]:
         """Up to `windows` runs of at most max_tokens token ids; none for a text without tokens."""
-        ids = leading_tokens(self._tokenizer, text, self.max_tokens) if self.windows == 1 else self._encode(text)
+        ids = (
+            leading_tokens(self._tokenizer, text, self.max_tokens)
+            if self.windows == 1
+            else self._encode(text)
+        )
         return spread(ids, self.max_tokens, self.windows)
 
     def _encode(self, text: str) -> list[int]:
@@ -105,7 +123,9 @@ def leading_tokens(tokenizer: Tokenizer, text: str, count: int) -> list[int]:
 
 
 def spread(ids: list[int], width: int, windows: int) -> list[list[int]]:
-    """At most `windows` runs of `width` ids, evenly from start to end: no more than cover the whole, so a short text has one."""
+    """At most `windows` runs of `width` ids, evenly from start to end: no more than cover the
+    whole, so a short text has one.
+    """
     if not ids:
         return []
     count = min(windows, -(-len(ids) // width))
@@ -122,7 +142,8 @@ def _check_folder(folder: Path, max_tokens: int) -> None:
     config = json.loads((folder / "config.json").read_text())
     if config.get("architectures") != ["LlamaForSequenceClassification"]:
         raise SeedbedError(
-            f"scorer {folder} is a {config.get('architectures')}, not LlamaForSequenceClassification", fix
+            f"scorer {folder} is a {config.get('architectures')}, not LlamaForSequenceClassification",
+            fix,
         )
     if max_tokens > config["max_position_embeddings"]:
         raise SeedbedError(

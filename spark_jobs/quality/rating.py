@@ -1,7 +1,9 @@
 """An oracle's answer -> its rating, or the reason why it is none.
 
-The rating is the answer's last line that is not blank, and it must be the whole of it. Nothing else in the answer is looked
-at: an explanation that quotes a rating line, or a file that talked the oracle into writing another, gives a failure.
+The rating is the answer's last line that is not blank, and it must be the whole of it. Nothing else
+in the answer is looked
+at: an explanation that quotes a rating line, or a file that talked the oracle into writing another,
+gives a failure.
 """
 
 from __future__ import annotations
@@ -11,10 +13,16 @@ from dataclasses import dataclass
 
 from spark_jobs.quality.label_file import ASPECTS, ZERO_REASONS
 
-GRADE = r"(?:10|[0-9](?:\.5)?)"  # whole or half points, 0-10
+# whole or half points, 0-10
+GRADE = r"(?:10|[0-9](?:\.5)?)"
 ZERO = "|".join(("none", *filter(None, ZERO_REASONS)))
-LINE = "RATING " + " ".join(f"{name}={GRADE}" for name in ASPECTS) + f" zero=(?:{ZERO}) overall={GRADE}"
-# What an engine with structured output may write: one paragraph, then the line (no groups that a grammar engine lacks).
+LINE = (
+    "RATING "
+    + " ".join(f"{name}={GRADE}" for name in ASPECTS)
+    + f" zero=(?:{ZERO}) overall={GRADE}"
+)
+# What an engine with structured output may write: one paragraph, then the line (no groups that a
+# grammar engine lacks).
 ANSWER = r"[^\n]{1,800}\n" + LINE.replace("(?:", "(")
 _PARSED = re.compile(
     "RATING "
@@ -25,7 +33,9 @@ _PARSED = re.compile(
 
 @dataclass(frozen=True)
 class Rating:
-    """Grades 0-10, in the order of label_file.ASPECTS; `zero_reason` "" where the zero policy does not hold."""
+    """Grades 0-10, in the order of label_file.ASPECTS; `zero_reason` "" where the zero policy does
+    not hold.
+    """
 
     score: float
     aspects: tuple[float, float, float, float]

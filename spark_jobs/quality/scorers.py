@@ -1,12 +1,14 @@
-"""Scorers: what turns contents into quality on [0, 1]. A scorer is a folder with a scorer.json that says its kind.
+"""Scorers: what turns contents into quality on [0, 1]. A scorer is a folder with a scorer.json that
+says its kind.
 
     structural      kernel ridge on structural features, all of it in scorer.json       (spark_jobs/quality/structural_scorer.py)
     language_model  LlamaForSequenceClassification with one label, served by vLLM       (spark_jobs/quality/language_model_scorer.py)
 
-With score.student a structural scorer decides the clear cases before a language model is asked (spark_jobs/quality/first_pass.py).
+With score.student a structural scorer decides the clear cases before a language model is asked
+(spark_jobs/quality/first_pass.py).
 
-A scorer's version stands in the key of `scores` and names everything a score depends on, so two scorers, or two settings
-of one, lie side by side and never mix.
+A scorer's version stands in the key of `scores` and names everything a score depends on, so two
+scorers, or two settings of one, lie side by side and never mix.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from spark_jobs.quality.first_pass import FirstPass
 from spark_jobs.quality.structural_scorer import StructuralScorer
 from spark_jobs.runtime.store import Store
 
-POINTER = "scorers/structural.json"  # DIR/...: which structural scorer this output uses
+# DIR/...: which structural scorer this output uses
+POINTER = "scorers/structural.json"
 
 
 class Scorer(Protocol):
@@ -37,12 +40,17 @@ class Scorer(Protocol):
 
 
 def resolve_version(cfg: CurateConfig, store: Store) -> str:
-    """The value of scores.scorer that `cfg` asks for. Raises SeedbedError where there is no such scorer."""
+    """The value of scores.scorer that `cfg` asks for.
+
+    Raises SeedbedError where there is no such scorer.
+    """
     return version_of(resolve(cfg.score, store.root))
 
 
 def resolve(settings: ScoreSettings, root: str) -> ScoreSettings:
-    """`settings` with folders for names: "structural" is the scorer that fit_scorer left under `root`."""
+    """`settings` with folders for names: "structural" is the scorer that fit_scorer left under
+    `root`.
+    """
     student = _folder(settings.student, root) if settings.student else ""
     return replace(settings, scorer=_folder(settings.scorer, root), student=student)
 
@@ -76,12 +84,14 @@ def version_of(settings: ScoreSettings) -> str:
 def load(settings: ScoreSettings, version: str) -> Scorer:
     """The scorer of resolved `settings`, loaded once in a process.
 
-    Raises SeedbedError where the folder holds no working scorer, or another than `version` (of `version_of`) by now.
+    Raises SeedbedError where the folder holds no working scorer, or another than `version` (of
+    `version_of`) by now.
     """
     card = read_card(settings.scorer)
     if version_of(settings) != version:
         raise SeedbedError(
-            f"{settings.scorer} holds scorer {card['version']} by now, no longer {version}", "run the job again"
+            f"{settings.scorer} holds scorer {card['version']} by now, no longer {version}",
+            "run the job again",
         )
     if card["kind"] == "structural":
         return StructuralScorer.from_card(card)
@@ -106,5 +116,7 @@ def read_card(folder: str) -> dict[str, Any]:
         raise SeedbedError(f"{folder}/scorer.json is not valid JSON: {error}", fix) from error
     kind = card.get("kind") if isinstance(card, dict) else None
     if kind not in ("structural", "language_model") or not card.get("version"):
-        raise SeedbedError(f"{folder}/scorer.json has kind={kind!r} or no version: not a scorer of ours", fix)
+        raise SeedbedError(
+            f"{folder}/scorer.json has kind={kind!r} or no version: not a scorer of ours", fix
+        )
     return dict(card)

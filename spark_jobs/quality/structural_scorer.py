@@ -1,9 +1,11 @@
-"""The structural scorer: a rule, then two stages of kernel ridge on `seedbed/kernels/source_code/structure.py`'s features.
+"""The structural scorer: a rule, then two stages of kernel ridge on
+`seedbed/kernels/source_code/structure.py`'s features.
 
-A file that says that a program wrote it is 0. Of any other, the first output tells how surely the zero policy holds, the second
-what the score is where it does not. Labels lie in two heaps, at 0 and around 6; a single regression answers with their mean,
-which is no score that a file ever gets. Below the likelier half the answer is near 0 instead, and still in order of certainty,
-so that a cut among such files is no lottery. scorer.json is the whole model.
+A file that says that a program wrote it is 0. Of any other, the first output tells how surely the
+zero policy holds, the second what the score is where it does not. Labels lie in two heaps, at 0 and
+around 6; a single regression answers with their mean, which is no score that a file ever gets.
+Below the likelier half the answer is near 0 instead, and still in order of certainty, so that a cut
+among such files is no lottery. scorer.json is the whole model.
 """
 
 from __future__ import annotations
@@ -20,16 +22,23 @@ from conf.errors import SeedbedError
 from seedbed.kernels.models.regression import Model
 from seedbed.kernels.source_code import generated, structure
 
-_READS = f"{structure.VERSION}+{generated.VERSION}+two-stages-2"  # what a card's model was fitted beside
+# what a card's model was fitted beside
+_READS = f"{structure.VERSION}+{generated.VERSION}+two-stages-2"
 
 
-ROBUST = (1,)  # of the two outputs: scores are judged by absolute error; certainty of zero keeps its squares
-ZERO_SPAN = 0.1  # files taken for zero get [0, ZERO_SPAN / 2]: half a point of ten at most
+# of the two outputs: scores are judged by absolute error; certainty of zero keeps its squares
+ROBUST = (1,)
+# files taken for zero get [0, ZERO_SPAN / 2]: half a point of ten at most
+ZERO_SPAN = 0.1
 
 
 def targets(score: np.ndarray) -> np.ndarray:
-    """Labels (0-10) -> what the two outputs learn (n x 2): is it zero; label / 10 where it is not, else NaN."""
-    return np.stack([score == 0, np.where(score == 0, np.nan, score / 10)], axis=1).astype(np.float64)
+    """Labels (0-10) -> what the two outputs learn (n x 2): is it zero; label / 10 where it is not,
+    else NaN.
+    """
+    return np.stack([score == 0, np.where(score == 0, np.nan, score / 10)], axis=1).astype(
+        np.float64
+    )
 
 
 def quality_of(outputs: np.ndarray) -> np.ndarray:
@@ -41,7 +50,8 @@ def quality_of(outputs: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class StructuralScorer:
     version: str
-    model: Model  # outputs: certainty of zero, quality of what is not
+    # outputs: certainty of zero, quality of what is not
+    model: Model
 
     @classmethod
     def of(cls, model: Model) -> StructuralScorer:
@@ -53,7 +63,10 @@ class StructuralScorer:
     def from_card(cls, card: dict[str, Any]) -> StructuralScorer:
         """Raises SeedbedError for a card that is cut short or was fitted on other features."""
         features = card.get("features", {})
-        if (features.get("version"), tuple(features.get("names", ()))) != (_READS, structure.FEATURES):
+        if (features.get("version"), tuple(features.get("names", ()))) != (
+            _READS,
+            structure.FEATURES,
+        ):
             raise SeedbedError(
                 f"scorer {card['version']} was fitted on features {features.get('version')}, this code computes {_READS}",
                 "fit it again: run spark_jobs/fit_scorer.py",
@@ -66,7 +79,9 @@ class StructuralScorer:
             }
             model = Model(**arrays, width=float(fields["width"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise SeedbedError(f"scorer {card['version']}: its model is damaged ({error})", "fit it again") from error
+            raise SeedbedError(
+                f"scorer {card['version']}: its model is damaged ({error})", "fit it again"
+            ) from error
         return cls(card["version"], model)
 
     def card(self, facts: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
-"""vLLM in the executors as the oracle: a local model folder asked by `mapInArrow`, its answers held to the format.
+"""vLLM in the executors as the oracle: a local model folder asked by `mapInArrow`, its answers held
+to the format.
 
-The rating line is a regular expression of the sampler, so that nothing a file says can change the format. One engine lives
-in each Python worker (vllm_start.py). A folder with a chat template is asked through it; a base model as it is.
+The rating line is a regular expression of the sampler, so that nothing a file says can change the
+format. One engine lives in each Python worker (vllm_start.py). A folder with a chat template is
+asked through it; a base model as it is.
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ from spark_jobs.quality.rating import ANSWER
 ANSWERS = "content_sha256 string, text string, failure string, tokens_in long, tokens_out long"
 
 
-def asker(settings: LabelSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def asker(
+    settings: LabelSettings,
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """A function for mapInArrow: rows of (content_sha256, prompt) -> rows of ANSWERS."""
 
     def ask_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            if batch.num_rows:  # an empty partition must not start an engine
+            # an empty partition must not start an engine
+            if batch.num_rows:
                 yield _ask(batch, settings)
 
     return ask_batches
@@ -46,7 +51,9 @@ def _ask(batch: pa.RecordBatch, settings: LabelSettings) -> pa.RecordBatch:
         structured_outputs=StructuredOutputsParams(regex=ANSWER),
     )
     outputs = (
-        engine.generate([TokensPrompt(prompt_token_ids=prompts[i]) for i in fitting], sampling, use_tqdm=False)
+        engine.generate(
+            [TokensPrompt(prompt_token_ids=prompts[i]) for i in fitting], sampling, use_tqdm=False
+        )
         if fitting
         else []
     )
@@ -54,11 +61,23 @@ def _ask(batch: pa.RecordBatch, settings: LabelSettings) -> pa.RecordBatch:
     failures = [f"prompt of {len(ids)} tokens, room for {room}" for ids in prompts]
     produced = [0] * len(prompts)
     for i, output in zip(fitting, outputs, strict=True):
-        texts[i], failures[i], produced[i] = output.outputs[0].text, "", len(output.outputs[0].token_ids)
-    columns = [batch["content_sha256"].to_pylist(), texts, failures, [len(ids) for ids in prompts], produced]
+        texts[i], failures[i], produced[i] = (
+            output.outputs[0].text,
+            "",
+            len(output.outputs[0].token_ids),
+        )
+    columns = [
+        batch["content_sha256"].to_pylist(),
+        texts,
+        failures,
+        [len(ids) for ids in prompts],
+        produced,
+    ]
     names = ("content_sha256", "text", "failure", "tokens_in", "tokens_out")
     kinds = (pa.string(), pa.string(), pa.string(), pa.int64(), pa.int64())
-    return pa.RecordBatch.from_arrays([pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], names=list(names))
+    return pa.RecordBatch.from_arrays(
+        [pa.array(c, k) for c, k in zip(columns, kinds, strict=True)], names=list(names)
+    )
 
 
 def _token_ids(tokenizer: Any, prompt: str) -> list[int]:

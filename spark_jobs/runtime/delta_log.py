@@ -1,7 +1,8 @@
 """The commits of a Delta table, read straight from its log through Hadoop's file system.
 
-`DeltaTable.history` answers the same question with a Spark job; a pipeline asks it some hundred times. The log's format is
-the Delta protocol's: `_delta_log/<20-digit version>.json`, one action a line, `commitInfo` among them.
+`DeltaTable.history` answers the same question with a Spark job; a pipeline asks it some hundred
+times. The log's format is the Delta protocol's: `_delta_log/<20-digit version>.json`, one action a
+line, `commitInfo` among them.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ COMMIT_FILE = re.compile(r"(\d{20})\.json$")
 
 
 def commits(spark: SparkSession, table_path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(version, commitInfo) of the commits of the table at `table_path`, newest first; nothing where there is no table."""
+    """(version, commitInfo) of the commits of the table at `table_path`, newest first; nothing
+    where there is no table.
+    """
     jvm: Any = spark._jvm
     folder = jvm.org.apache.hadoop.fs.Path(f"{table_path}/_delta_log")
     system = folder.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
     if not system.exists(folder):
         return
-    names = (COMMIT_FILE.search(status.getPath().toString()) for status in system.listStatus(folder))
+    names = (
+        COMMIT_FILE.search(status.getPath().toString()) for status in system.listStatus(folder)
+    )
     for version in sorted((match.group(1) for match in names if match), reverse=True):
         stream = system.open(jvm.org.apache.hadoop.fs.Path(folder, f"{version}.json"))
         try:
@@ -31,4 +36,7 @@ def commits(spark: SparkSession, table_path: str) -> Iterator[tuple[int, dict[st
         finally:
             stream.close()
         actions = [json.loads(line) for line in text.splitlines() if line]
-        yield int(version), next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        yield (
+            int(version),
+            next((action["commitInfo"] for action in actions if "commitInfo" in action), {}),
+        )

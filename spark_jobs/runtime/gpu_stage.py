@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
+from pyspark import TaskContext
 from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
 from pyspark.sql import DataFrame
 
@@ -17,10 +19,20 @@ def map_in_arrow(
     ddl: str,
     settings: SparkSettings,
 ) -> DataFrame:
-    """`rows` through `function`, a model's. With spark.gpus_per_task every task of this stage, and of no other, holds that
-    share of a GPU (stage-level scheduling: YARN, Kubernetes or standalone, executors started with
-    spark.executor.resource.gpu.amount)."""
+    """`rows` through `function`, a model's. With spark.gpus_per_task every task of this stage, and
+    of no other, holds that share of a GPU (stage-level scheduling: YARN, Kubernetes or standalone,
+    executors started with spark.executor.resource.gpu.amount).
+    """
     if not settings.gpus_per_task:
         return rows.mapInArrow(function, ddl)
+
+    def on_assigned_gpu(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(
+            TaskContext.get().resources()["gpu"].addresses
+        )
+        yield from function(batches)
+
     requests = TaskResourceRequests().cpus(1).resource("gpu", settings.gpus_per_task)
-    return rows.mapInArrow(function, ddl, profile=ResourceProfileBuilder().require(requests).build)
+    return rows.mapInArrow(
+        on_assigned_gpu, ddl, profile=ResourceProfileBuilder().require(requests).build
+    )

@@ -1,8 +1,10 @@
-"""What every job shares: the command line, pinned reads, writes with lineage, resume, progress and the summary line.
+"""What every job shares: the command line, pinned reads, writes with lineage, resume, progress and
+the summary line.
 
-A job is a value: `ShardJob` (one narrow row per content, committed shard by shard), `TableJob` (whole tables rewritten when
-an input changed) or a `CustomJob` (its own `run`). The file that defines one ends with `run_cli(lambda argv: main(JOB, argv))`,
-so it runs under `spark-submit spark_jobs/<job>.py --config ... [key=value]` and inside `python -m spark_jobs run`.
+A job is a value: `ShardJob` (one narrow row per content, committed shard by shard), `TableJob`
+(whole tables rewritten when an input changed) or a `CustomJob` (its own `run`). The file that
+defines one ends with `run_cli(lambda argv: main(JOB, argv))`, so it runs under `spark-submit
+spark_jobs/<job>.py --config ... [key=value]` and inside `python -m spark_jobs run`.
 """
 
 from __future__ import annotations
@@ -31,22 +33,30 @@ from seedbed import storage
 from spark_jobs.runtime import session
 from spark_jobs.runtime.store import TABLES, Store
 
-FEW = 50_000  # keys that every task may hold
-TEXT_A_PARTITION = 128 << 20  # bytes
-MOST_PARTITIONS = 32_768  # the driver keeps a record of each; above 4 TB of text they grow instead
+# keys that every task may hold
+FEW = 50_000
+# bytes
+TEXT_A_PARTITION = 128 << 20
+# the driver keeps a record of each; above 4 TB of text they grow instead
+MOST_PARTITIONS = 32_768
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run of a job did. `rows_out` + the values of `dropped` account for `rows_in`, where the job drops rows."""
+    """What a run of a job did.
+
+    `rows_out` + the values of `dropped` account for `rows_in`, where the job drops rows.
+    """
 
     job: str
     rows_in: int
     rows_out: int
     dropped: dict[str, int] = field(default_factory=dict)
     bytes_in: int = 0
-    tables: dict[str, int] = field(default_factory=dict)  # table -> version written
-    notes: dict[str, Any] = field(default_factory=dict)  # figures of this job's own, kept in metrics.jsonl
+    # table -> version written
+    tables: dict[str, int] = field(default_factory=dict)
+    # figures of this job's own, kept in metrics.jsonl
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def line(self, seconds: float) -> str:
         """`job  in -> out  dropped by reason  seconds  MB/s  table@version`."""
@@ -92,16 +102,19 @@ class Context:
     cfg: CurateConfig
     store: Store
     inputs: Inputs
-    notes: dict[str, Any] = field(default_factory=dict)  # figures that a transform leaves for the summary
+    # figures that a transform leaves for the summary
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def spark(self) -> Any:
         return self.store.spark
 
     def size_shuffles(self) -> None:
-        """Raise the session's shuffle partitions to one for each TEXT_A_PARTITION of `contents`, at most MOST_PARTITIONS.
+        """Raise the session's shuffle partitions to one for each TEXT_A_PARTITION of `contents`, at
+        most MOST_PARTITIONS.
 
-        So a task's share of the text fits its memory, whatever the corpus; where less is moved, Spark joins partitions (AQE).
+        So a task's share of the text fits its memory, whatever the corpus; where less is moved,
+        Spark joins partitions (AQE).
         """
         size = self.inputs["contents"].agg(F.sum("bytes")).first()[0] or 0
         wanted = min(-(-size // TEXT_A_PARTITION), MOST_PARTITIONS)
@@ -110,12 +123,13 @@ class Context:
 
     @contextmanager
     def holding(self, job: str) -> Iterator[Callable[[DataFrame, str], DataFrame]]:
-        """`hold(frame, step)`: `frame`, computed once, as files under DIR/curate/held/<job> that go with the block; where it was
-        killed, with the job's next.
+        """`hold(frame, step)`: `frame`, computed once, as files under DIR/curate/held/<job> that go
+        with the block; where it was killed, with the job's next.
 
-        Their size known, Spark broadcasts a small one and leaves texts unshuffled. A cached frame would do that too, but its
-        plan is part of each plan made from it, at every level twice (before and after AQE): ten levels made 173 MB of text a
-        plan, and the driver ran out of memory. The plan of a file is a leaf. Nor does it end with the executor that held it.
+        Their size known, Spark broadcasts a small one and leaves texts unshuffled. A cached frame
+        would do that too, but its plan is part of each plan made from it, at every level twice
+        (before and after AQE): ten levels made 173 MB of text a plan, and the driver ran out of
+        memory. The plan of a file is a leaf. Nor does it end with the executor that held it.
         """
         folder = f"curate/held/{job}"
         storage.delete_folder(self.store.root, folder)
@@ -133,11 +147,16 @@ class Context:
             storage.delete_folder(self.store.root, folder)
 
     def lineage(
-        self, job: str, params: dict[str, Any], reads: tuple[str, ...], parts: dict[str, dict[str, str]] | None = None
+        self,
+        job: str,
+        params: dict[str, Any],
+        reads: tuple[str, ...],
+        parts: dict[str, dict[str, str]] | None = None,
     ) -> dict[str, Any]:
         """The record that travels in each commit's userMetadata.
 
-        parts: of these inputs only a declared part is read, so that only the newest commit of that part counts.
+        parts: of these inputs only a declared part is read, so that only the newest commit of that
+        part counts.
         """
         inputs = {table: self.inputs.version(table) for table in reads}
         for table, part in (parts or {}).items():
@@ -153,13 +172,17 @@ class Context:
         }
 
     def refuse_other_params(self, table: str, lineage: dict[str, Any]) -> None:
-        """Two parameter sets never mix in a table, or in a part of it: refuse with both named, or start anew if asked by name."""
+        """Two parameter sets never mix in a table, or in a part of it: refuse with both named, or
+        start anew if asked by name.
+        """
         part = lineage.get("part")
         last = self.store.last_commit(table, part)
         if last is None or last.lineage.get("params_hash") == lineage["params_hash"]:
             return
         if table not in self.cfg.rebuild:
-            where = f" ({', '.join(f'{name} {value}' for name, value in part.items())})" if part else ""
+            where = (
+                f" ({', '.join(f'{name} {value}' for name, value in part.items())})" if part else ""
+            )
             raise SeedbedError(
                 f"table {table}{where} was written with {last.lineage.get('params')}, the config asks for {lineage['params']}: "
                 "rows of two parameter sets must not mix",
@@ -167,24 +190,35 @@ class Context:
                 + ("these rows anew" if part else "the table anew"),
             )
         rows = self.store.read_or_empty(table)
-        others = rows.filter(~reduce(and_, [F.col(k) == v for k, v in part.items()])) if part else rows.limit(0)
+        others = (
+            rows.filter(~reduce(and_, [F.col(k) == v for k, v in part.items()]))
+            if part
+            else rows.limit(0)
+        )
         self.store.overwrite(table, others, lineage)
 
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One row per due content, appended shard by shard: killed and started again it does only what is missing."""
+    """One row per due content, appended shard by shard: killed and started again it does only what
+    is missing.
+    """
 
     name: str
     output: str
-    params: Callable[[Context], dict[str, Any]]  # what the rows depend on besides the content
-    transform: Callable[[DataFrame, Context], DataFrame]  # due rows of some shards -> rows of `output`
+    # what the rows depend on besides the content
+    params: Callable[[Context], dict[str, Any]]
+    # due rows of some shards -> rows of `output`
+    transform: Callable[[DataFrame, Context], DataFrame]
     reads: tuple[str, ...] = ("contents",)
     due: Callable[[Context], DataFrame] = lambda ctx: ctx.inputs[
         "contents"
-    ]  # has the output's key columns, shard, bytes
-    part: Callable[[Context], dict[str, str]] | None = None  # key columns all rows of a run share
-    at_once: int = 0  # missing rows up to which all shards are one commit: where a row costs less than a commit does
+        # has the output's key columns, shard, bytes
+    ]
+    # key columns all rows of a run share
+    part: Callable[[Context], dict[str, str]] | None = None
+    # missing rows up to which all shards are one commit: where a row costs less than a commit does
+    at_once: int = 0
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -193,7 +227,9 @@ class ShardJob:
     def run(self, ctx: Context) -> Summary | None:
         """Process what `output` lacks; None where it lacks nothing."""
         params = self.params(ctx)
-        lineage = ctx.lineage(self.name, params, self.reads) | ({"part": self.part(ctx)} if self.part else {})
+        lineage = ctx.lineage(self.name, params, self.reads) | (
+            {"part": self.part(ctx)} if self.part else {}
+        )
         ctx.refuse_other_params(self.output, lineage)
         missing = self._missing(ctx)
         plan = (
@@ -203,7 +239,8 @@ class ShardJob:
             .collect()
         )
         if not plan:
-            if not ctx.store.exists(self.output):  # nothing due at all: the table still exists, with no rows
+            # nothing due at all: the table still exists, with no rows
+            if not ctx.store.exists(self.output):
                 ctx.store.overwrite(self.output, ctx.store.read_or_empty(self.output), lineage)
             return None
         each = [[part["shard"]] for part in plan]
@@ -211,12 +248,21 @@ class ShardJob:
             each = [[part["shard"] for part in plan]]
         rows_in = {part["shard"]: part["n"] for part in plan}
         rows_out, version = 0, -1
-        with tqdm(total=sum(p["n"] for p in plan), desc=self.name, unit=" rows", mininterval=1, leave=False) as bar:
+        with tqdm(
+            total=sum(p["n"] for p in plan),
+            desc=self.name,
+            unit=" rows",
+            mininterval=1,
+            leave=False,
+        ) as bar:
             for shards in each:
-                ctx.spark.sparkContext.setJobDescription(f"{self.name}: shard {', '.join(map(str, shards[:5]))}")
+                ctx.spark.sparkContext.setJobDescription(
+                    f"{self.name}: shard {', '.join(map(str, shards[:5]))}"
+                )
                 with self._missing_of(ctx, shards) as due:
                     rows = self.transform(due, ctx)
-                    # One name for all shards where a commit may hold them all: two writers meet, whoever has fewer rows.
+                    # One name for all shards where a commit may hold them all: two writers meet,
+                    # whoever has fewer rows.
                     step = "rows" if self.at_once else f"shard-{shards[0]}"
                     version = ctx.store.append(self.output, rows, lineage, step)
                 rows_out += ctx.store.last_commit(self.output).rows_added
@@ -231,21 +277,27 @@ class ShardJob:
 
     def _missing(self, ctx: Context) -> DataFrame:
         """The due rows that `output` lacks, of all shards."""
-        if not ctx.store.exists(self.output):  # nothing to be joined with, so no text is shuffled for it
+        # nothing to be joined with, so no text is shuffled for it
+        if not ctx.store.exists(self.output):
             return self.due(ctx)
         have = ctx.store.read_or_empty(self.output).select(*self._key, "shard")
         return self.due(ctx).join(have, [*self._key, "shard"], "left_anti")
 
     @contextmanager
     def _missing_of(self, ctx: Context, shards: list[int]) -> Iterator[DataFrame]:
-        """Those of some shards. Where they are few their keys are found first, and go to the texts; else all texts of a shard
-        would be shuffled to meet the keys that `output` has."""
+        """Those of some shards. Where they are few their keys are found first, and go to the texts;
+        else all texts of a shard would be shuffled to meet the keys that `output` has.
+        """
         here = F.col("shard").isin(shards)
         missing = self._missing(ctx).filter(here)
         keys = missing.select(*self._key, "shard").persist()
         try:
             if ctx.store.exists(self.output) and keys.count() <= FEW:
-                yield self.due(ctx).filter(here).join(F.broadcast(keys), [*self._key, "shard"], "left_semi")
+                yield (
+                    self.due(ctx)
+                    .filter(here)
+                    .join(F.broadcast(keys), [*self._key, "shard"], "left_semi")
+                )
             else:
                 yield missing
         finally:
@@ -258,17 +310,22 @@ class ShardJob:
 
 @dataclass(frozen=True)
 class TableJob:
-    """Whole tables, rewritten when an input version or a parameter changed. The last table written marks completion."""
+    """Whole tables, rewritten when an input version or a parameter changed.
+
+    The last table written marks completion.
+    """
 
     name: str
     writes: tuple[str, ...]
     params: Callable[[Context], dict[str, Any]]
     transform: Callable[
         [Context], Iterator[tuple[str, DataFrame]]
-    ]  # yields (table, rows); each is written before the next
+        # yields (table, rows); each is written before the next
+    ]
     reads: tuple[str, ...]
     summarize: Callable[[Context], Summary]
-    parts: Callable[[Context], dict[str, dict[str, str]]] = lambda ctx: {}  # input -> the only part of it that is read
+    # input -> the only part of it that is read
+    parts: Callable[[Context], dict[str, dict[str, str]]] = lambda ctx: {}
 
     def run(self, ctx: Context) -> Summary | None:
         """Rewrite the tables; None where nothing they depend on changed."""
@@ -281,15 +338,20 @@ class TableJob:
             ctx.store.overwrite(table, rows, lineage)
             ctx.inputs.repin(table)
         summary = self.summarize(ctx)
-        return Summary(**{**summary.__dict__, "tables": {t: ctx.inputs.version(t) for t in self.writes}})
+        return Summary(
+            **{**summary.__dict__, "tables": {t: ctx.inputs.version(t) for t in self.writes}}
+        )
 
 
 @dataclass(frozen=True)
 class CustomJob:
-    """A job that writes more than a verdict table (ingest, tokenizer, token shards) and decides itself what is missing."""
+    """A job that writes more than a verdict table (ingest, tokenizer, token shards) and decides
+    itself what is missing.
+    """
 
     name: str
-    writes: tuple[str, ...]  # tables
+    # tables
+    writes: tuple[str, ...]
     run: Callable[[Context], Summary | None]
     reads: tuple[str, ...] = ()
 
@@ -298,14 +360,17 @@ Job = ShardJob | TableJob | CustomJob
 
 
 def execute(job: Job, cfg: CurateConfig) -> Summary | None:
-    """Run one job in the active or a new session; print its summary line and keep it in DIR/curate/metrics.jsonl."""
+    """Run one job in the active or a new session; print its summary line and keep it in
+    DIR/curate/metrics.jsonl.
+    """
     log_file = "" if "://" in cfg.output else f"{cfg.output}/curate/spark.log"
     spark = session.start(cfg.spark, app=f"seedbed {job.name}", log_file=log_file)
     store = Store(spark, cfg.output)
     started = time.monotonic()
     try:
         summary = job.run(Context(cfg, store, Inputs(store)))
-    except (PySparkException, Py4JError, ConnectionRefusedError) as error:  # refused: by a JVM that has ended
+    except (PySparkException, Py4JError, ConnectionRefusedError) as error:
+        # refused: by a JVM that has ended
         raise _plain_error(job.name, error) from error
     seconds = time.monotonic() - started
     if summary is None:
@@ -324,7 +389,10 @@ def main(job: Job, argv: list[str]) -> int:
     cfg = load(CurateConfig, args.config, args.overrides)
     require_output(cfg)
     if args.dry_run:
-        print(to_yaml(cfg) + f"# {job.name}: reads {', '.join(job.reads) or 'input='}; writes {', '.join(job.writes)}")
+        print(
+            to_yaml(cfg)
+            + f"# {job.name}: reads {', '.join(job.reads) or 'input='}; writes {', '.join(job.writes)}"
+        )
         return 0
     execute(job, cfg)
     return 0
@@ -333,22 +401,28 @@ def main(job: Job, argv: list[str]) -> int:
 def require_output(cfg: CurateConfig) -> None:
     if not cfg.output:
         raise SeedbedError(
-            "output is empty: no place to write the tables", "add output=DIR (a path, or a URI such as s3a://...)"
+            "output is empty: no place to write the tables",
+            "add output=DIR (a path, or a URI such as s3a://...)",
         )
 
 
 def _plain_error(job: str, error: Exception) -> SeedbedError:
-    """One readable line out of a Spark failure; an error of ours that was raised inside a worker comes out whole."""
+    """One readable line out of a Spark failure; an error of ours that was raised inside a worker
+    comes out whole.
+    """
     text = str(error)
     if "No space left on device" in text:
-        return SeedbedError(f"{job}: the disk is full", "free space or choose another output=; what is committed stays")
+        return SeedbedError(
+            f"{job}: the disk is full",
+            "free space or choose another output=; what is committed stays",
+        )
     if "java.lang.OutOfMemoryError" in text:
         raised = "spark.driver_memory (a local run), or --executor-memory and --driver-memory of spark-submit"
-        return SeedbedError(f"{job}: a JVM ran out of memory", f"raise {raised}; what is committed stays")
-    if isinstance(error, Py4JNetworkError | ConnectionRefusedError):
-        seen = (
-            "read DIR/curate/spark.log, raise spark.driver_memory if it tells of memory, and run the same command again"
+        return SeedbedError(
+            f"{job}: a JVM ran out of memory", f"raise {raised}; what is committed stays"
         )
+    if isinstance(error, Py4JNetworkError | ConnectionRefusedError):
+        seen = "read DIR/curate/spark.log, raise spark.driver_memory if it tells of memory, and run the same command again"
         return SeedbedError(f"{job}: Spark's JVM has ended", f"{seen}; what is committed stays")
     marker = "conf.errors.SeedbedError: "
     if marker in text:
@@ -356,7 +430,15 @@ def _plain_error(job: str, error: Exception) -> SeedbedError:
         return SeedbedError(f"{job}: {problem}", rest.splitlines()[0] if rest else "see above")
     cause = [line for line in text.splitlines() if line.startswith("Caused by: ")]
     said = [
-        line for line in text.splitlines() if line.strip() and not line.startswith("An error occurred while calling")
+        line
+        for line in text.splitlines()
+        if line.strip() and not line.startswith("An error occurred while calling")
     ]
-    first = (cause[-1].removeprefix("Caused by: ") if cause else (said or [type(error).__name__])[0].lstrip(": "))[:500]
-    return SeedbedError(f"{job} failed in Spark: {first}", "run again with SEEDBED_TRACEBACK=1 for the whole trace")
+    first = (
+        cause[-1].removeprefix("Caused by: ")
+        if cause
+        else (said or [type(error).__name__])[0].lstrip(": ")
+    )[:500]
+    return SeedbedError(
+        f"{job} failed in Spark: {first}", "run again with SEEDBED_TRACEBACK=1 for the whole trace"
+    )

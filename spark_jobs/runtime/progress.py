@@ -1,4 +1,6 @@
-"""A bar for one long Spark action: its tasks done, polled from the status tracker while the action holds the main thread."""
+"""A bar for one long Spark action: its tasks done, polled from the status tracker while the action
+holds the main thread.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from tqdm import tqdm
 
 @contextmanager
 def task_progress(context: SparkContext, title: str) -> Iterator[None]:
-    """Show tasks done / tasks known of the stages that run inside the block, with the time left, once a second."""
+    """Show tasks done / tasks known of the stages that run inside the block, with the time left,
+    once a second.
+    """
     stop = threading.Event()
     tracker = context.statusTracker()
     seen: dict[int, tuple[int, int]] = {}

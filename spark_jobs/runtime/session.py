@@ -1,4 +1,6 @@
-"""The Spark session: Delta wired in by the standard route, with what makes small tables fast and answers repeatable."""
+"""The Spark session: Delta wired in by the standard route, with what makes small tables fast and
+answers repeatable.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from pyspark.sql import SparkSession
 from conf.errors import SeedbedError
 from conf.schema.curate import SparkSettings
 
-# Jars that the Delta artifact pulls in although pyspark already ships them: on a cluster each would travel to every executor.
+# Jars that the Delta artifact pulls in although pyspark already ships them: on a cluster each would
+# travel to every executor.
 ALREADY_IN_SPARK = (
     "org.apache.hadoop:*,org.apache.logging.log4j:*,org.slf4j:*,org.apache.parquet:*,io.unitycatalog:*,"
     "com.fasterxml.jackson.core:*,org.xerial.snappy:*"
@@ -29,23 +32,28 @@ SETTINGS = {
     "spark.jars.excludes": ALREADY_IN_SPARK,
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
-    "spark.sql.execution.arrow.maxBytesPerBatch": "16777216",  # of whole files; a kernel may need 20 times that
-    "spark.sql.parquet.columnarReaderBatchSize": "512",  # rows; 4,096 whole files at once broke a heap of 1.5 GB
-    # Small tables in many partitions: a file for each pair of tasks took 67 core seconds for as many MB.
+    # of whole files; a kernel may need 20 times that
+    "spark.sql.execution.arrow.maxBytesPerBatch": "16777216",
+    # rows; 4,096 whole files at once broke a heap of 1.5 GB
+    "spark.sql.parquet.columnarReaderBatchSize": "512",
+    # Small tables in many partitions: a file for each pair of tasks took 67 core seconds for as
+    # many MB.
     "spark.shuffle.sort.bypassMergeThreshold": "8",
     "spark.sql.session.timeZone": "UTC",
-    "spark.databricks.delta.snapshotPartitions": "2",  # the default of 50 makes every small table slow
+    # the default of 50 makes every small table slow
+    "spark.databricks.delta.snapshotPartitions": "2",
     "spark.databricks.delta.schema.autoMerge.enabled": "false",
     "spark.ui.enabled": "false",
 }
 
 
 def start(settings: SparkSettings, app: str, log_file: str = "") -> SparkSession:
-    """The running session, or a new one. Under spark-submit the submitted master and conf win over `settings`.
+    """The running session, or a new one. Under spark-submit the submitted master and conf win over
+    `settings`.
 
-    log_file: takes what the JVM of a new local session writes to stderr (default: a file in the temporary folder), so
-    that the terminal keeps the summary lines and the progress.
-    Raises SeedbedError where no Java 17 or later is found, or the JVM does not come up.
+    log_file: takes what the JVM of a new local session writes to stderr (default: a file in the
+    temporary folder), so that the terminal keeps the summary lines and the progress. Raises
+    SeedbedError where no Java 17 or later is found, or the JVM does not come up.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
@@ -53,13 +61,22 @@ def start(settings: SparkSettings, app: str, log_file: str = "") -> SparkSession
     check_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     # One thread a Python worker: Spark already runs one worker a core.
-    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS", "TOKENIZERS_PARALLELISM"):
+    for name in (
+        "OMP_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+        "TOKENIZERS_PARALLELISM",
+    ):
         os.environ.setdefault(name, "false" if name == "TOKENIZERS_PARALLELISM" else "1")
     builder = SparkSession.builder.appName(app)
-    submitted = "PYSPARK_GATEWAY_PORT" in os.environ  # set by spark-submit, which has parsed --master already
+    # set by spark-submit, which has parsed --master already
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
-        builder = builder.master(settings.master).config("spark.driver.memory", settings.driver_memory)
-        if settings.master.startswith("local"):  # needs no name resolution and no interface but loopback
+        builder = builder.master(settings.master).config(
+            "spark.driver.memory", settings.driver_memory
+        )
+        # needs no name resolution and no interface but loopback
+        if settings.master.startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             builder = builder.config("spark.driver.host", "127.0.0.1")
     for key, value in {
@@ -72,7 +89,9 @@ def start(settings: SparkSettings, app: str, log_file: str = "") -> SparkSession
     if submitted:
         spark = builder.getOrCreate()
     else:
-        log_file = log_file or os.path.join(tempfile.gettempdir(), f"seedbed-spark-{os.getpid()}.log")
+        log_file = log_file or os.path.join(
+            tempfile.gettempdir(), f"seedbed-spark-{os.getpid()}.log"
+        )
         try:
             with _child_stderr(log_file):
                 spark = builder.getOrCreate()
@@ -86,7 +105,9 @@ def start(settings: SparkSettings, app: str, log_file: str = "") -> SparkSession
 
 
 def delta_package() -> str:
-    """The Maven coordinate that `configure_spark_with_delta_pip` resolves, for spark-submit --packages and docs."""
+    """The Maven coordinate that `configure_spark_with_delta_pip` resolves, for spark-submit
+    --packages and docs.
+    """
     conf = configure_spark_with_delta_pip(SparkSession.builder)._options
     return str(conf["spark.jars.packages"])
 
@@ -98,7 +119,8 @@ def check_java() -> None:
     fix = "install a JRE 17 or later (Debian/Ubuntu: sudo apt-get install -y openjdk-17-jre-headless), or set JAVA_HOME"
     if not java or not os.path.exists(java):
         raise SeedbedError(
-            f"no Java found ({'JAVA_HOME=' + home if home else 'no java on PATH'}); Spark 4 needs Java 17+", fix
+            f"no Java found ({'JAVA_HOME=' + home if home else 'no java on PATH'}); Spark 4 needs Java 17+",
+            fix,
         )
     text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = text.split('"')[1] if '"' in text else ""
@@ -109,7 +131,9 @@ def check_java() -> None:
 
 @contextmanager
 def _child_stderr(log_file: str) -> Iterator[None]:
-    """Processes started inside the block (the JVM) write their stderr to `log_file`; this process gets its own back."""
+    """Processes started inside the block (the JVM) write their stderr to `log_file`; this process
+    gets its own back.
+    """
     os.makedirs(os.path.dirname(os.path.abspath(log_file)), exist_ok=True)
     sys.stderr.flush()
     kept = os.dup(2)

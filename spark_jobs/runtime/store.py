@@ -1,7 +1,9 @@
-"""The tables: one declaration each of columns, key and partitioning, and the store that reads and writes them.
+"""The tables: one declaration each of columns, key and partitioning, and the store that reads and
+writes them.
 
-Content is stored once; what the pipeline learns about it are narrow rows keyed by its hash. Reads pin a version. Writes
-carry lineage in Delta's `userMetadata` and are idempotent: an append is skipped when the same step was committed before.
+Content is stored once; what the pipeline learns about it are narrow rows keyed by its hash. Reads
+pin a version. Writes carry lineage in Delta's `userMetadata` and are idempotent: an append is
+skipped when the same step was committed before.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from spark_jobs.runtime.delta_log import commits
 
 @dataclass(frozen=True)
 class Table:
-    """A table's columns as a DDL string, the key that is unique in it, and whether it is partitioned by `shard`.
+    """A table's columns as a DDL string, the key that is unique in it, and whether it is
+    partitioned by `shard`.
 
-    added: columns that tables of earlier versions lack; they read as null there, and the next append adds them.
+    added: columns that tables of earlier versions lack; they read as null there, and the next
+    append adds them.
     """
 
     ddl: str
@@ -53,14 +57,21 @@ TABLES: dict[str, Table] = {
         sharded=False,
     ),
     "contents": Table(
-        "content_sha256 string, text string, bytes long, language string, shard int", ("content_sha256",)
+        "content_sha256 string, text string, bytes long, language string, shard int",
+        ("content_sha256",),
     ),
-    "signatures": Table("content_sha256 string, signature binary, shingles int, shard int", ("content_sha256",)),
+    "signatures": Table(
+        "content_sha256 string, signature binary, shingles int, shard int", ("content_sha256",)
+    ),
     "near_misses": Table(
-        "a string, b string, band int, jaccard_estimate double, jaccard double", key=("a", "b"), sharded=False
+        "a string, b string, band int, jaccard_estimate double, jaccard double",
+        key=("a", "b"),
+        sharded=False,
     ),
     "near_edges": Table(
-        "a string, b string, band int, jaccard_estimate double, jaccard double", key=("a", "b"), sharded=False
+        "a string, b string, band int, jaccard_estimate double, jaccard double",
+        key=("a", "b"),
+        sharded=False,
     ),
     "clusters": Table(
         "content_sha256 string, cluster_id string, cluster_size int, survivor boolean, jaccard double, component_id string, "
@@ -95,14 +106,21 @@ TABLES: dict[str, Table] = {
         "previous_quality double, shard int",
         ("content_sha256", "scorer", "engine"),
     ),
-    "scores": Table("content_sha256 string, scorer string, quality double, shard int", ("content_sha256", "scorer")),
+    "scores": Table(
+        "content_sha256 string, scorer string, quality double, shard int",
+        ("content_sha256", "scorer"),
+    ),
     "recall": Table(
-        "content_sha256 string, probability double, seed boolean, positive boolean, shard int", ("content_sha256",)
+        "content_sha256 string, probability double, seed boolean, positive boolean, shard int",
+        ("content_sha256",),
     ),
     "contamination": Table(
-        "content_sha256 string, benchmark string, item string, ngram string, shard int", ("content_sha256", "benchmark")
+        "content_sha256 string, benchmark string, item string, ngram string, shard int",
+        ("content_sha256", "benchmark"),
     ),
-    "decisions": Table("content_sha256 string, reason string, detail string, shard int", ("content_sha256",)),
+    "decisions": Table(
+        "content_sha256 string, reason string, detail string, shard int", ("content_sha256",)
+    ),
     "documents": Table(
         "document_id string, category string, parts array<struct<path: string, content_sha256: string>>, "
         "language string, license string, repo string, split string, epochs int, bytes long, quality double",
@@ -115,7 +133,8 @@ TABLES: dict[str, Table] = {
         sharded=False,
     ),
     "solutions": Table(
-        "task_id string, solution_sha256 string, sample string, shard int", ("task_id", "solution_sha256")
+        "task_id string, solution_sha256 string, sample string, shard int",
+        ("task_id", "solution_sha256"),
     ),
     "verdicts": Table(
         "task_id string, solution_sha256 string, verdict string, reason string, cpu_seconds double, wall_seconds double, "
@@ -127,7 +146,9 @@ TABLES: dict[str, Table] = {
 
 @dataclass(frozen=True)
 class Commit:
-    """A table's newest commit: version, the lineage written with it (empty for a foreign commit), rows it added."""
+    """A table's newest commit: version, the lineage written with it (empty for a foreign commit),
+    rows it added.
+    """
 
     version: int
     lineage: dict[str, Any]
@@ -150,11 +171,15 @@ class Store:
         return next(commits(self.spark, self.path(table)), None) is not None
 
     def last_commit(self, table: str, part: dict[str, str] | None = None) -> Commit | None:
-        """The newest commit, of `part` alone where a writer declared its rows to be one (scores of one scorer); else None."""
+        """The newest commit, of `part` alone where a writer declared its rows to be one (scores of
+        one scorer); else None.
+        """
         for version, info in commits(self.spark, self.path(table)):
             lineage = json.loads(info.get("userMetadata") or "{}")
             if part is None or lineage.get("part") == part:
-                return Commit(version, lineage, int(info.get("operationMetrics", {}).get("numOutputRows", 0)))
+                return Commit(
+                    version, lineage, int(info.get("operationMetrics", {}).get("numOutputRows", 0))
+                )
         return None
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
@@ -186,25 +211,40 @@ class Store:
     def append(self, table: str, rows: DataFrame, lineage: dict[str, Any], step: str) -> int:
         """Append `rows` in one atomic commit; returns the new version.
 
-        `step` names what is appended (a shard, a batch). Of two runs that append the same step onto the same version only
-        one commits: Delta skips a (txnAppId, txnVersion) it has seen. Callers keep keys unique by anti-joining first.
+        `step` names what is appended (a shard, a batch). Of two runs that append the same step onto
+        the same version only
+        one commits: Delta skips a (txnAppId, txnVersion) it has seen. Callers keep keys unique by
+        anti-joining first.
         """
         last = self.last_commit(table)
-        writer = self._writer(table, rows, lineage).mode("append").option("mergeSchema", str(bool(TABLES[table].added)))
-        writer.option("txnAppId", f"{table}/{step}").option("txnVersion", (last.version if last else -1) + 1).save(
+        writer = (
+            self._writer(table, rows, lineage)
+            .mode("append")
+            .option("mergeSchema", str(bool(TABLES[table].added)))
+        )
+        writer.option("txnAppId", f"{table}/{step}").option(
+            "txnVersion", (last.version if last else -1) + 1
+        ).save(self.path(table))
+        return self.last_commit(table).version  # type: ignore[union-attr]
+
+    def overwrite(self, table: str, rows: DataFrame, lineage: dict[str, Any]) -> int:
+        """Replace the whole table in one atomic commit; returns the new version.
+
+        Older versions stay readable.
+        """
+        self._writer(table, rows, lineage).mode("overwrite").option("overwriteSchema", "true").save(
             self.path(table)
         )
         return self.last_commit(table).version  # type: ignore[union-attr]
 
-    def overwrite(self, table: str, rows: DataFrame, lineage: dict[str, Any]) -> int:
-        """Replace the whole table in one atomic commit; returns the new version. Older versions stay readable."""
-        self._writer(table, rows, lineage).mode("overwrite").option("overwriteSchema", "true").save(self.path(table))
-        return self.last_commit(table).version  # type: ignore[union-attr]
-
     def _writer(self, table: str, rows: DataFrame, lineage: dict[str, Any]) -> Any:
         declared = TABLES[table]
-        frame = rows.select(*[F.col(f.name).cast(f.dataType).alias(f.name) for f in declared.schema.fields])
-        writer = frame.write.format("delta").option("userMetadata", json.dumps(lineage, sort_keys=True))
+        frame = rows.select(
+            *[F.col(f.name).cast(f.dataType).alias(f.name) for f in declared.schema.fields]
+        )
+        writer = frame.write.format("delta").option(
+            "userMetadata", json.dumps(lineage, sort_keys=True)
+        )
         return writer.partitionBy("shard") if declared.sharded else writer
 
     def _check_schema(self, table: str, frame: DataFrame) -> None:
@@ -224,5 +264,9 @@ class Store:
 
 
 def shard_of(content_sha256: Any, shards: int) -> Any:
-    """Column: the leading log2(shards) bits of the hex SHA-256 `content_sha256`, as int. `shards` <= 65536."""
-    return F.floor(F.conv(F.substring(content_sha256, 1, 4), 16, 10).cast("int") * shards / 65536).cast("int")
+    """Column: the leading log2(shards) bits of the hex SHA-256 `content_sha256`, as int. `shards`
+    <= 65536.
+    """
+    return F.floor(
+        F.conv(F.substring(content_sha256, 1, 4), 16, 10).cast("int") * shards / 65536
+    ).cast("int")

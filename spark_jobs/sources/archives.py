@@ -1,4 +1,6 @@
-"""Archives as repositories: one archive file is one repository at one revision. Nothing is ever unpacked to disk."""
+"""Archives as repositories: one archive file is one repository at one revision. Nothing is ever
+unpacked to disk.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 
 @dataclass(frozen=True)
 class Checked:
-    """What one reading of an archive tells before any row is made of it. refused: why none may be, or None."""
+    """What one reading of an archive tells before any row is made of it.
+
+    refused: why none may be, or None.
+    """
 
     digest: str
     identity: Identity
@@ -29,7 +34,9 @@ def is_archive(path: str) -> bool:
 
 
 def check(root: str, path: str, size: int, limits: IngestSettings) -> Checked:
-    """Hash the archive `root`/`path` (`size` bytes), hold it against the limits and find out what it is."""
+    """Hash the archive `root`/`path` (`size` bytes), hold it against the limits and find out what
+    it is.
+    """
     with listing.open_file(root, path) as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     name = path.rsplit("/", 1)[-1]
@@ -45,9 +52,15 @@ def check(root: str, path: str, size: int, limits: IngestSettings) -> Checked:
 
 
 def read(root: str, path: str, size: int, limits: IngestSettings) -> Iterator[Member]:
-    """The archive's members. Raises RefusedError before the first of them where the archive must not be read."""
+    """The archive's members.
+
+    Raises RefusedError before the first of them where the archive must not be read.
+    """
     if path.lower().endswith(ZIP_SUFFIXES):
-        with listing.open_file(root, path) as stream, zips.open_zip(stream, size, limits) as archive:
+        with (
+            listing.open_file(root, path) as stream,
+            zips.open_zip(stream, size, limits) as archive,
+        ):
             yield from zips.members(archive)
         return
     with listing.open_file(root, path) as stream:

@@ -1,7 +1,9 @@
-"""Loose source files as repositories: each folder directly below the input is one, the input's own files are another.
+"""Loose source files as repositories: each folder directly below the input is one, the input's own
+files are another.
 
-Paths are relative to the input, so they stay unique where a project's folder holds a package of its own name. The revision
-is a hash over what the repository's rows are made of, so it changes exactly when they do.
+Paths are relative to the input, so they stay unique where a project's folder holds a package of its
+own name. The revision is a hash over what the repository's rows are made of, so it changes exactly
+when they do.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ def repo_of(root: str, path: str) -> str:
 
 
 def check(root: str, repo: str, limits: IngestSettings) -> tuple[str, Identity]:
-    """(SHA-256 over the repository's files, its identity). Files that give no content count by path and size."""
+    """(SHA-256 over the repository's files, its identity).
+
+    Files that give no content count by path and size.
+    """
     digest = hashlib.sha256()
     about: dict[str, str] = {}
     for member in read(root, repo):
@@ -47,7 +52,9 @@ def check(root: str, repo: str, limits: IngestSettings) -> tuple[str, Identity]:
 
 
 def read(root: str, repo: str) -> Iterator[Member]:
-    """The loose files of `repo` in path order; archives among them are repositories of their own and are left out."""
+    """The loose files of `repo` in path order; archives among them are repositories of their own
+    and are left out.
+    """
     own_files = listing.walk(root, recurse=False) if repo == _own_name(root) else []
     for entry in own_files + listing.walk(root, repo):
         if entry.kind == "file" and is_archive(entry.path):
@@ -66,4 +73,6 @@ def _read(root: str, entry: listing.Entry) -> bytes:
 
 
 def _own_name(root: str) -> str:
-    return os.path.basename((root if "://" in root else os.path.abspath(root)).rstrip("/")) or "root"
+    return (
+        os.path.basename((root if "://" in root else os.path.abspath(root)).rstrip("/")) or "root"
+    )

@@ -1,9 +1,11 @@
 """The language of a file, from its name alone.
 
-The paper infers it from the extension (App A.2.1) and lists 89 languages (App A.1): all are here, under the paper's names,
-with the extensions of GitHub Linguist's languages.yml, plus a few of their close relatives (Cython, Jinja, SCSS ...).
-An extension that several languages claim goes to the one that owns most files under it on GitHub, because the same path
-must always give the same answer: .h is C, .m MATLAB, .v Verilog, .cls TeX, .scm Scheme, .pl Perl, .r R.
+The paper infers it from the extension (App A.2.1) and lists 89 languages (App A.1): all are here,
+under the paper's names, with the extensions of GitHub Linguist's languages.yml, plus a few of their
+close relatives (Cython, Jinja, SCSS ...). An extension that several languages claim goes to the one
+that owns most files under it on GitHub, because the same path
+must always give the same answer: .h is C, .m MATLAB, .v Verilog, .cls TeX, .scm Scheme, .pl Perl,
+.r R.
 """
 
 from __future__ import annotations
@@ -140,13 +142,16 @@ _BY_NAME = _inverted(FILE_NAMES)
 
 
 def language_of(path: str) -> str | None:
-    """The language of the file at `path` ('/' separated): by its whole name, else by its extension in lower case; else None."""
+    """The language of the file at `path` ('/' separated): by its whole name, else by its extension
+    in lower case; else None.
+    """
     name = path.rsplit("/", 1)[-1]
     if name in _BY_NAME:
         return _BY_NAME[name]
     stem, dot, extension = name.rpartition(".")
     if not dot:
         return None
-    if stem == "" or stem.lower() == "dockerfile":  # ".py" has no extension; "Dockerfile.gpu" is a Dockerfile
+    # ".py" has no extension; "Dockerfile.gpu" is a Dockerfile
+    if stem == "" or stem.lower() == "dockerfile":
         return "Dockerfile" if stem else None
     return _BY_EXTENSION.get(extension.lower())

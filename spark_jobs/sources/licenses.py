@@ -1,6 +1,8 @@
-"""SPDX identifiers from what a project says about its license: package metadata, or the text of its LICENSE file.
+"""SPDX identifiers from what a project says about its license: package metadata, or the text of its
+LICENSE file.
 
-A claim that fits no single identifier gives None, never a guess: `licenses_denied` must be able to rely on the column.
+A claim that fits no single identifier gives None, never a guess: `licenses_denied` must be able to
+rely on the column.
 """
 
 from __future__ import annotations
@@ -8,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Values seen in the free-text License field of PyPI packages, lower case, punctuation and the word "license" removed.
+# Values seen in the free-text License field of PyPI packages, lower case, punctuation and the word
+# "license" removed.
 _NAMES: dict[str, str] = {
     "apache": "Apache-2.0",
     "apache 2": "Apache-2.0",
@@ -45,7 +48,8 @@ _NAMES: dict[str, str] = {
     "public domain": "LicenseRef-Public-Domain",
 }
 
-# Trove classifiers that name one license. "BSD License" is not among them: it may be any of the BSD texts.
+# Trove classifiers that name one license. "BSD License" is not among them: it may be any of the BSD
+# texts.
 _CLASSIFIERS: dict[str, str] = {
     "Apache Software License": "Apache-2.0",
     "MIT License": "MIT",
@@ -66,8 +70,8 @@ _CLASSIFIERS: dict[str, str] = {
     "GNU Affero General Public License v3 or later (AGPLv3+)": "AGPL-3.0-or-later",
 }
 
-# (phrases that must all occur in the text, identifier); the first that fits wins, so narrower texts come first. A bare
-# GPL text does not say "or later", hence "-only".
+# (phrases that must all occur in the text, identifier); the first that fits wins, so narrower texts
+# come first. A bare GPL text does not say "or later", hence "-only".
 _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("gnu affero general public license version 3,",), "AGPL-3.0-only"),
     (("gnu lesser general public license version 3,",), "LGPL-3.0-only"),
@@ -82,22 +86,39 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("python software foundation license version 2",), "PSF-2.0"),
     (("this is free and unencumbered software released into the public domain",), "Unlicense"),
     (("cc0 1.0 universal",), "CC0-1.0"),
-    (("redistribution and use in source and binary forms", "all advertising materials"), "BSD-4-Clause"),
-    (("redistribution and use in source and binary forms", "endorse or promote products"), "BSD-3-Clause"),
+    (
+        ("redistribution and use in source and binary forms", "all advertising materials"),
+        "BSD-4-Clause",
+    ),
+    (
+        ("redistribution and use in source and binary forms", "endorse or promote products"),
+        "BSD-3-Clause",
+    ),
     (("redistribution and use in source and binary forms",), "BSD-2-Clause"),
-    (("permission is hereby granted, free of charge, to any person obtaining", 'provided "as is"'), "MIT"),
+    (
+        (
+            "permission is hereby granted, free of charge, to any person obtaining",
+            'provided "as is"',
+        ),
+        "MIT",
+    ),
     (("permission to use, copy, modify, and/or distribute this software for any purpose",), "ISC"),
     (("permission to use, copy, modify, and distribute this software for any purpose",), "ISC"),
     (("this software is provided 'as-is', without any express or implied warranty",), "Zlib"),
 )
 
 _EXPRESSION = re.compile(r"\(*[A-Za-z0-9.+-]+\)*( (AND|OR|WITH) \(*[A-Za-z0-9.+-]+\)*)*")
-_LICENSE_LINE = re.compile(r"License :: (?!OSI Approved$)")  # the bare "OSI Approved" names no license
-_HEAD = 3_000  # characters read of a LICENSE text: later ones may be the licenses of bundled parts
+# the bare "OSI Approved" names no license
+_LICENSE_LINE = re.compile(r"License :: (?!OSI Approved$)")
+# characters read of a LICENSE text: later ones may be the licenses of bundled parts
+_HEAD = 3_000
 
 
-def from_metadata(expression: str | None, field: str | None, classifiers: Sequence[str]) -> str | None:
-    """SPDX expression from core metadata: License-Expression, the free License field, then `License ::` classifiers.
+def from_metadata(
+    expression: str | None, field: str | None, classifiers: Sequence[str]
+) -> str | None:
+    """SPDX expression from core metadata: License-Expression, the free License field, then `License
+    ::` classifiers.
 
     Two classifiers that disagree give None.
     """
@@ -111,12 +132,18 @@ def from_metadata(expression: str | None, field: str | None, classifiers: Sequen
         )
         if named:
             return named
-    found = {_CLASSIFIERS.get(line.rsplit(" :: ", 1)[-1]) for line in classifiers if _LICENSE_LINE.match(line)}
+    found = {
+        _CLASSIFIERS.get(line.rsplit(" :: ", 1)[-1])
+        for line in classifiers
+        if _LICENSE_LINE.match(line)
+    }
     return found.pop() if len(found) == 1 else None
 
 
 def from_text(text: str) -> str | None:
-    """SPDX identifier of a license text by phrases that only that license has; None where none is known."""
+    """SPDX identifier of a license text by phrases that only that license has; None where none is
+    known.
+    """
     head = " ".join(text[:_HEAD].lower().split())
     for phrases, identifier in _TEXTS:
         if all(phrase in head for phrase in phrases):

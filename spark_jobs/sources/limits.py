@@ -1,4 +1,7 @@
-"""Limits on what an archive may claim or deliver. Checked against headers first and again on the bytes themselves."""
+"""Limits on what an archive may claim or deliver.
+
+Checked against headers first and again on the bytes themselves.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,19 @@ RATIO_FROM_BYTES = 10_000_000
 
 def check_members(count: int, limits: IngestSettings) -> None:
     if count > limits.max_archive_members:
-        raise RefusedError(f"refused: {count:,} members > max_archive_members {limits.max_archive_members:,}")
+        raise RefusedError(
+            f"refused: {count:,} members > max_archive_members {limits.max_archive_members:,}"
+        )
 
 
 def check_unpacked(unpacked: int, packed: int, limits: IngestSettings) -> None:
-    """Raise RefusedError where `unpacked` bytes (claimed or delivered so far) break the size or ratio limit."""
+    """Raise RefusedError where `unpacked` bytes (claimed or delivered so far) break the size or
+    ratio limit.
+    """
     if unpacked > limits.max_archive_bytes:
-        raise RefusedError(f"refused: unpacked size {unpacked:,} > max_archive_bytes {limits.max_archive_bytes:,}")
+        raise RefusedError(
+            f"refused: unpacked size {unpacked:,} > max_archive_bytes {limits.max_archive_bytes:,}"
+        )
     if unpacked > RATIO_FROM_BYTES and unpacked > limits.max_compression_ratio * packed:
         ratio = unpacked // max(packed, 1)
         raise RefusedError(
@@ -29,8 +38,9 @@ def check_unpacked(unpacked: int, packed: int, limits: IngestSettings) -> None:
 
 
 class LimitedReader:
-    """A seekable binary file that refuses one read of more than `largest` bytes, which is what `rule` allows: no header can ask
-    for the whole memory."""
+    """A seekable binary file that refuses one read of more than `largest` bytes, which is what
+    `rule` allows: no header can ask for the whole memory.
+    """
 
     def __init__(self, stream: BinaryIO, largest: int, rule: str):
         self._stream = stream
@@ -44,7 +54,9 @@ class LimitedReader:
             size = self._stream.seek(0, 2) - position
             self._stream.seek(position)
         if size > self._largest:
-            raise RefusedError(f"refused: a header asks for {size:,} bytes at once > {self._largest:,}, {self._rule}")
+            raise RefusedError(
+                f"refused: a header asks for {size:,} bytes at once > {self._largest:,}, {self._rule}"
+            )
         return self._stream.read(size)
 
     def seekable(self) -> bool:

@@ -1,4 +1,7 @@
-"""Walk and open what lies under an input folder, on a local disk or any URI that Arrow can open. Links are never followed."""
+"""Walk and open what lies under an input folder, on a local disk or any URI that Arrow can open.
+
+Links are never followed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,10 @@ from spark_jobs.sources.members import is_vcs
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing below the root. path: relative to the root, '/' separated. kind: file | link | special."""
+    """One thing below the root.
+
+    path: relative to the root, '/' separated. kind: file | link | special.
+    """
 
     path: str
     size: int
@@ -25,26 +31,41 @@ class Entry:
 
 
 def walk(root: str, under: str = "", recurse: bool = True) -> list[Entry]:
-    """Entries below `root`/`under`, sorted by path; none where that is no folder. Version-control folders are left out.
+    """Entries below `root`/`under`, sorted by path; none where that is no folder. Version-control
+    folders are left out.
 
-    A link to a folder is one entry of kind link. Raises SeedbedError for a folder that cannot be read.
+    A link to a folder is one entry of kind link. Raises SeedbedError for a folder that cannot be
+    read.
     """
-    entries = _walk_uri(root, under, recurse) if "://" in root else _walk_local(root, under, recurse)
+    entries = (
+        _walk_uri(root, under, recurse) if "://" in root else _walk_local(root, under, recurse)
+    )
     return sorted(entries, key=lambda entry: entry.path)
 
 
 def open_file(root: str, path: str) -> BinaryIO:
-    """A seekable reader of the file `root`/`path`. Raises OSError; a link put in the file's place is refused."""
+    """A seekable reader of the file `root`/`path`.
+
+    Raises OSError; a link put in the file's place is refused.
+    """
     if "://" in root:
         system, base = storage.open_root(root)
         return system.open_input_file(f"{base}/{path}")  # type: ignore[no-any-return]
-    return os.fdopen(os.open(os.path.join(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+    return os.fdopen(
+        os.open(os.path.join(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb"
+    )
 
 
 def split_input(path: str) -> tuple[str, str]:
-    """(root, '') for a folder, (parent, name) for a single file. Raises SeedbedError where there is nothing to read."""
+    """(root, '') for a folder, (parent, name) for a single file.
+
+    Raises SeedbedError where there is nothing to read.
+    """
     if not path:
-        raise SeedbedError("input is empty: nothing to ingest", "add input=PATH, a folder of source files or archives")
+        raise SeedbedError(
+            "input is empty: nothing to ingest",
+            "add input=PATH, a folder of source files or archives",
+        )
     if "://" in path:
         system, base = storage.open_root(path)
         kind = system.get_file_info(base).type
@@ -52,10 +73,14 @@ def split_input(path: str) -> tuple[str, str]:
     else:
         found, is_file = os.path.exists(path), os.path.isfile(path)
     if not found:
-        raise SeedbedError(f"input {path} does not exist", "give the path of a folder of source files or archives")
+        raise SeedbedError(
+            f"input {path} does not exist", "give the path of a folder of source files or archives"
+        )
     if not is_file:
         if "://" not in path and not os.access(path, os.R_OK | os.X_OK):
-            raise SeedbedError(f"input {path} cannot be read: permission denied", f"chmod -R u+rX {path}")
+            raise SeedbedError(
+                f"input {path} cannot be read: permission denied", f"chmod -R u+rX {path}"
+            )
         return path.rstrip("/") or "/", ""
     parent, _, name = path.rpartition("/")
     return parent or ".", name
@@ -69,7 +94,8 @@ def _walk_local(root: str, under: str, recurse: bool) -> Iterator[Entry]:
         found = list(os.scandir(folder))
     except OSError as error:
         raise SeedbedError(
-            f"folder {folder} cannot be read: {error.strerror}", f"chmod -R u+rX {folder}, or move it away"
+            f"folder {folder} cannot be read: {error.strerror}",
+            f"chmod -R u+rX {folder}, or move it away",
         ) from error
     for item in found:
         path = f"{under}/{item.name}" if under else item.name
@@ -89,7 +115,9 @@ def _walk_local(root: str, under: str, recurse: bool) -> Iterator[Entry]:
 
 def _walk_uri(root: str, under: str, recurse: bool) -> Iterator[Entry]:
     system, base = storage.open_root(root)
-    selector = fs.FileSelector(f"{base}/{under}" if under else base, recursive=recurse, allow_not_found=True)
+    selector = fs.FileSelector(
+        f"{base}/{under}" if under else base, recursive=recurse, allow_not_found=True
+    )
     for info in system.get_file_info(selector):
         path = info.path[len(base.rstrip("/")) + 1 :]
         if info.type == fs.FileType.File and not is_vcs(path):

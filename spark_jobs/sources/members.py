@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-_VCS = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "_darcs"})  # a repository's machinery, not its source
+# a repository's machinery, not its source
+_VCS = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "_darcs"})
 READ_BYTES = 1 << 20
 
 
@@ -19,10 +20,12 @@ class RefusedError(Exception):
 class Member:
     """One entry of a repository, not yet read.
 
-    path: '/' separated, no leading './'; where `fault` is unsafe_path, the name as given, escaped to printable UTF-8.
+    path: '/' separated, no leading './'; where `fault` is unsafe_path, the name as given, escaped
+    to printable UTF-8.
     size: bytes that the container claims.
     fault: drop_reason that is known without reading (unsafe_path, link, unreadable), else None.
-    read: gives the member's bytes; raises where they cannot be had. May be called once, before the next member is asked for.
+    read: gives the member's bytes; raises where they cannot be had. May be called once, before the
+    next member is asked for.
     """
 
     path: str
@@ -34,9 +37,16 @@ class Member:
 def safe_path(name: str) -> str | None:
     """`name` without './' and doubled '/', or None where it is not a plain relative path.
 
-    Refused: absolute names, drive letters, backslashes, '..', NUL and other control characters, names that are not UTF-8.
+    Refused: absolute names, drive letters, backslashes, '..', NUL and other control characters,
+    names that are not UTF-8.
     """
-    if not name or name.startswith("/") or "\\" in name or _DRIVE.match(name) or not name.isprintable():
+    if (
+        not name
+        or name.startswith("/")
+        or "\\" in name
+        or _DRIVE.match(name)
+        or not name.isprintable()
+    ):
         return None
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if not parts or ".." in parts:
@@ -54,7 +64,9 @@ def is_vcs(path: str) -> bool:
 
 
 class PathLedger:
-    """Names of one repository: which are safe, and which occur twice (then no reader can tell the real one)."""
+    """Names of one repository: which are safe, and which occur twice (then no reader can tell the
+    real one).
+    """
 
     def __init__(self, names: Iterator[str]):
         seen: set[str] = set()
@@ -65,7 +77,9 @@ class PathLedger:
             (self._twice if path in seen else seen).add(path)
 
     def admit(self, name: str) -> tuple[str, bool] | None:
-        """(path to record, whether it is safe); None for a further entry of a path that has been recorded already."""
+        """(path to record, whether it is safe); None for a further entry of a path that has been
+        recorded already.
+        """
         safe = safe_path(name)
         path = safe or shown(name)
         if path in self._told:
@@ -88,7 +102,10 @@ def drop_reason(member: Member, language: str | None, max_bytes: int) -> str | N
 
 
 def decode(raw: bytes) -> tuple[str | None, str | None]:
-    """(text, None) or (None, drop_reason). Strict UTF-8; a byte-order mark stays, so `text` encodes back to the hashed bytes."""
+    """(text, None) or (None, drop_reason).
+
+    Strict UTF-8; a byte-order mark stays, so `text` encodes back to the hashed bytes.
+    """
     if b"\0" in raw:
         return None, "nul"
     try:

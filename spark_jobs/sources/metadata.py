@@ -1,4 +1,6 @@
-"""Which repository, revision and license an archive is: from its package metadata, else from its file name and LICENSE."""
+"""Which repository, revision and license an archive is: from its package metadata, else from its
+file name and LICENSE.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ from spark_jobs.sources import licenses
 
 _ABOUT = re.compile(r"([^/]+\.dist-info/METADATA|([^/]+/)?PKG-INFO|EGG-INFO/PKG-INFO)")
 _LICENSE = re.compile(r"([^/]+/){0,3}(LICEN[CS]E|COPYING)(\.(txt|md|rst))?", re.IGNORECASE)
-_VERSIONED = re.compile(r"(.+?)-v?([0-9][^-]*)(-.*)?")  # name-version, then what a wheel's name adds
-ABOUT_BYTES = 1_000_000  # of one metadata or license file; larger ones are not read
+# name-version, then what a wheel's name adds
+_VERSIONED = re.compile(r"(.+?)-v?([0-9][^-]*)(-.*)?")
+# of one metadata or license file; larger ones are not read
+ABOUT_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -31,20 +35,26 @@ def is_license(path: str) -> bool:
 
 
 def identify(file_name: str, stem: str, digest: str, about: dict[str, str]) -> Identity:
-    """file_name without folders, `stem` without its archive suffix, hex `digest` of the archive, texts of `is_about` members.
+    """file_name without folders, `stem` without its archive suffix, hex `digest` of the archive,
+    texts of `is_about` members.
 
-    The name in package metadata is normalised as PEP 503 does, so that Jinja2 and jinja2 are one repository. An archive
-    with no version anywhere gets the first 12 digits of its digest as its revision.
+    The name in package metadata is normalised as PEP 503 does, so that Jinja2 and jinja2 are one
+    repository. An archive with no version anywhere gets the first 12 digits of its digest as its
+    revision.
     """
     said = next((about[path] for path in sorted(about, key=_depth) if _ABOUT.fullmatch(path)), "")
     headers = email.parser.HeaderParser().parsestr(said)
     text_license = license_of(about)
     license_name = (
-        licenses.from_metadata(headers["License-Expression"], headers["License"], headers.get_all("Classifier") or [])
+        licenses.from_metadata(
+            headers["License-Expression"], headers["License"], headers.get_all("Classifier") or []
+        )
         or text_license
     )
     if headers["Name"] and headers["Version"]:
-        return Identity(re.sub(r"[-_.]+", "-", headers["Name"]).lower(), headers["Version"], license_name)
+        return Identity(
+            re.sub(r"[-_.]+", "-", headers["Name"]).lower(), headers["Version"], license_name
+        )
     named = _VERSIONED.fullmatch(stem)
     if named:
         return Identity(named[1], named[2], license_name)

@@ -1,8 +1,8 @@
 """Members of a tar file, plain or compressed, read as a stream under limits.
 
-A tar has no directory, so its sizes are known only at its end: `scan` reads it through once, counting what is delivered,
-and `members` reads it a second time knowing that it is sound. Header data (long names, pax records) is limited too, because
-tarfile reads it into memory in one piece.
+A tar has no directory, so its sizes are known only at its end: `scan` reads it through once,
+counting what is delivered, and `members` reads it a second time knowing that it is sound. Header
+data (long names, pax records) is limited too, because tarfile reads it into memory in one piece.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from conf.schema.curate import IngestSettings
 from spark_jobs.sources.limits import check_members, check_unpacked
 from spark_jobs.sources.members import READ_BYTES, Member, PathLedger, RefusedError, is_vcs
 
-_BLOCK = 512  # POSIX ustar record
-_HEADER_BYTES = 1 << 20  # what one member's headers may take; a path of 4 KB with pax records takes under 10 KB
-_XZ_MEMORY = 256 << 20  # bytes; xz -9 needs 65 MiB to decompress, a hostile header may ask for 4 GiB
+# POSIX ustar record
+_BLOCK = 512
+# what one member's headers may take; a path of 4 KB with pax records takes under 10 KB
+_HEADER_BYTES = 1 << 20
+# bytes; xz -9 needs 65 MiB to decompress, a hostile header may ask for 4 GiB
+_XZ_MEMORY = 256 << 20
 
 
 class TarStream:
-    """The unpacked bytes of a tar: forward only but for one block, counted against the limits as they are delivered."""
+    """The unpacked bytes of a tar: forward only but for one block, counted against the limits as
+    they are delivered.
+    """
 
     def __init__(self, stream: BinaryIO, name: str, packed: int, limits: IngestSettings):
         self._raw = _decompressed(stream, name)
@@ -32,7 +37,8 @@ class TarStream:
         self._limits = limits
         self._position = 0
         self._delivered = 0
-        self._tail = b""  # the last block delivered: tarfile steps back one byte between members
+        # the last block delivered: tarfile steps back one byte between members
+        self._tail = b""
         self._header_left = _HEADER_BYTES
 
     def begin_header(self) -> None:
@@ -53,7 +59,9 @@ class TarStream:
         """At most `size` bytes for a header."""
         self._header_left -= size
         if self._header_left < 0:
-            raise RefusedError(f"refused: the headers of one member take more than {_HEADER_BYTES:,} bytes")
+            raise RefusedError(
+                f"refused: the headers of one member take more than {_HEADER_BYTES:,} bytes"
+            )
         return self._take(size)
 
     def read_data(self, offset: int, size: int) -> bytes:
@@ -104,14 +112,17 @@ def scan(stream: BinaryIO, name: str, packed: int, limits: IngestSettings) -> li
                 names.append(entry.name)
     except RefusedError:
         raise
-    except Exception as error:  # a parser fed hostile bytes: whatever it raises means the same
+    except Exception as error:
+        # a parser fed hostile bytes: whatever it raises means the same
         raise RefusedError(f"refused: broken or truncated tar file: {error}") from error
     if not source.ended_properly():
         raise RefusedError("refused: broken or truncated tar file: no end-of-archive block")
     return names
 
 
-def members(stream: BinaryIO, name: str, packed: int, limits: IngestSettings, names: list[str]) -> Iterator[Member]:
+def members(
+    stream: BinaryIO, name: str, packed: int, limits: IngestSettings, names: list[str]
+) -> Iterator[Member]:
     """Every entry that is not a folder; `names` is what `scan` gave for the same bytes."""
     source = TarStream(stream, name, packed, limits)
     ledger = PathLedger(iter(names))
@@ -133,7 +144,8 @@ def _entries(source: TarStream) -> Iterator[tarfile.TarInfo]:
     while True:
         source.begin_header()
         entry = archive.next()
-        archive.members.clear()  # tarfile keeps them all
+        # tarfile keeps them all
+        archive.members.clear()
         if entry is None:
             return
         yield entry

@@ -1,6 +1,8 @@
-"""Where code comes from. A source lists units (one repository at one revision each), identifies them and reads their members.
+"""Where code comes from. A source lists units (one repository at one revision each), identifies
+them and reads their members.
 
-`find_units` runs on the driver and only lists; `identify` and `members` run in executors, one unit at a time.
+`find_units` runs on the driver and only lists; `identify` and `members` run in executors, one unit
+at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ from spark_jobs.sources.members import Member
 
 @dataclass(frozen=True)
 class Unit:
-    """One repository to read. source: archives | folder. name: the archive's path below the input, or the repository's name."""
+    """One repository to read.
+
+    source: archives | folder. name: the archive's path below the input, or the repository's name.
+    """
 
     source: str
     name: str
@@ -38,19 +43,24 @@ class Offer:
 
 
 def find_units(path: str) -> tuple[str, list[Unit]]:
-    """(root folder or URI, units below it in order of source and name). Raises SeedbedError where there are none."""
+    """(root folder or URI, units below it in order of source and name).
+
+    Raises SeedbedError where there are none.
+    """
     root, single = listing.split_input(path)
     if single:
         if not archives.is_archive(single):
             raise SeedbedError(
-                f"input {path} is neither a folder nor an archive", f"give a folder, or one of {_SUFFIXES}"
+                f"input {path} is neither a folder nor an archive",
+                f"give a folder, or one of {_SUFFIXES}",
             )
         entries = [entry for entry in listing.walk(root, recurse=False) if entry.path == single]
     else:
         entries = listing.walk(root)
     if not entries:
         raise SeedbedError(
-            f"input {path} is empty", f"put source files or archives ({_SUFFIXES}) there, or give another path"
+            f"input {path} is empty",
+            f"put source files or archives ({_SUFFIXES}) there, or give another path",
         )
     units, loose = [], {}
     for entry in entries:
@@ -71,7 +81,16 @@ def identify(root: str, unit: Unit, limits: IngestSettings) -> Offer:
     else:
         checked = archives.check(root, unit.name, unit.size, limits)
         digest, identity, refused = checked.digest, checked.identity, checked.refused
-    return Offer(unit.source, unit.name, unit.size, identity.repo, identity.revision, identity.license, digest, refused)
+    return Offer(
+        unit.source,
+        unit.name,
+        unit.size,
+        identity.repo,
+        identity.revision,
+        identity.license,
+        digest,
+        refused,
+    )
 
 
 def members(root: str, offer: Offer, limits: IngestSettings) -> Iterator[Member]:

@@ -1,10 +1,10 @@
 """Members of a zip file (wheels and eggs are zips), read by its central directory under limits.
 
-Sizes come from the directory, but nothing trusts them: a member gives at most what it claims, the sum of all claims is
-limited before anything is unpacked, and a member that lies fails its CRC and is
-`unreadable`, as an encrypted one is. Entries that share bytes
-(the "better zip bomb") refuse the archive. Only stored and deflated members are read: zipfile unpacks the other methods
-without a bound on memory.
+Sizes come from the directory, but nothing trusts them: a member gives at most what it claims, the
+sum of all claims is limited before anything is unpacked, and a member that lies fails its CRC and
+is `unreadable`, as an encrypted one is. Entries that share bytes (the "better zip bomb") refuse the
+archive. Only stored and deflated members are read: zipfile unpacks the other methods without a
+bound on memory.
 """
 
 from __future__ import annotations
@@ -18,21 +18,28 @@ from conf.schema.curate import IngestSettings
 from spark_jobs.sources.limits import LimitedReader, check_members, check_unpacked
 from spark_jobs.sources.members import Member, PathLedger, RefusedError, is_vcs
 
-_LOCAL_HEADER = 30  # bytes before a member's name, APPNOTE.TXT 4.3.7
-_DIRECTORY_ENTRY = 200  # bytes an entry of the central directory may take on average; real ones take 50 to 150
-_UNIX = 3  # "version made by" host whose external attributes hold a file mode
+# bytes before a member's name, APPNOTE.TXT 4.3.7
+_LOCAL_HEADER = 30
+# bytes an entry of the central directory may take on average; real ones take 50 to 150
+_DIRECTORY_ENTRY = 200
+# "version made by" host whose external attributes hold a file mode
+_UNIX = 3
 _SAFE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def open_zip(stream: BinaryIO, packed: int, limits: IngestSettings) -> zipfile.ZipFile:
-    """The archive with its directory read and checked. Raises RefusedError where it is broken or over a limit."""
+    """The archive with its directory read and checked.
+
+    Raises RefusedError where it is broken or over a limit.
+    """
     directory_bytes = max(1 << 20, limits.max_archive_members * _DIRECTORY_ENTRY)
     rule = f"what a directory of max_archive_members {limits.max_archive_members:,} may take"
     try:
         archive = zipfile.ZipFile(LimitedReader(stream, directory_bytes, rule))  # type: ignore[arg-type]
     except RefusedError:
         raise
-    except Exception as error:  # a parser fed hostile bytes: whatever it raises means the same
+    except Exception as error:
+        # a parser fed hostile bytes: whatever it raises means the same
         raise RefusedError(f"refused: not a readable zip file: {error}") from error
     entries = archive.infolist()
     check_members(len(entries), limits)
@@ -50,7 +57,12 @@ def members(archive: zipfile.ZipFile) -> Iterator[Member]:
         if admitted is None or is_vcs(admitted[0]):
             continue
         path, safe = admitted
-        yield Member(path, entry.file_size, _fault(entry) if safe else "unsafe_path", lambda e=entry: _read(archive, e))  # type: ignore[misc]
+        yield Member(
+            path,
+            entry.file_size,
+            _fault(entry) if safe else "unsafe_path",
+            lambda e=entry: _read(archive, e),
+        )  # type: ignore[misc]
 
 
 def _fault(entry: zipfile.ZipInfo) -> str | None:
@@ -63,9 +75,12 @@ def _fault(entry: zipfile.ZipInfo) -> str | None:
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     with archive.open(entry) as member:
-        raw = member.read(entry.file_size + 1)  # one more than claimed makes zipfile reach the end and check the CRC
+        # one more than claimed makes zipfile reach the end and check the CRC
+        raw = member.read(entry.file_size + 1)
     if len(raw) != entry.file_size:
-        raise RefusedError(f"{entry.filename}: {len(raw)} bytes, the directory says {entry.file_size}")
+        raise RefusedError(
+            f"{entry.filename}: {len(raw)} bytes, the directory says {entry.file_size}"
+        )
     return raw
 
 
@@ -73,7 +88,9 @@ def _check_overlap(entries: list[zipfile.ZipInfo], directory_start: int) -> None
     end = 0
     for entry in sorted(entries, key=lambda e: e.header_offset):
         if entry.header_offset < end:
-            raise RefusedError(f"refused: entries overlap in the file at byte {entry.header_offset} ({entry.filename})")
+            raise RefusedError(
+                f"refused: entries overlap in the file at byte {entry.header_offset} ({entry.filename})"
+            )
         end = entry.header_offset + _LOCAL_HEADER + len(entry.orig_filename) + entry.compress_size
     if end > directory_start:
         raise RefusedError("refused: entries overlap the central directory")

@@ -1,4 +1,6 @@
-"""What a user reads when something of theirs is in the way: one message with the fix, and exit code 2."""
+"""What a user reads when something of theirs is in the way: one message with the fix, and exit code
+2.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ def test_a_full_disk_is_one_clear_error(capsys):
     with pytest.raises(SystemExit) as ended:
         run_cli(lambda argv: Path("/dev/full").write_text("x") and 0, [])
     assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("error: No space left on device\n  fix: free space there")
+    assert capsys.readouterr().err.startswith(
+        "error: No space left on device\n  fix: free space there"
+    )
 
 
 def test_a_place_without_the_right_to_it_is_named(capsys):

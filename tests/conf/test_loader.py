@@ -1,4 +1,6 @@
-"""The loader accepts what the schemas declare and refuses everything else with the value, the rule and the fix."""
+"""The loader accepts what the schemas declare and refuses everything else with the value, the rule
+and the fix.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def test_bands_rule_shows_its_arithmetic():
     assert "26*10=260, num_perm=256" in error.problem
 
 
-@pytest.mark.parametrize("override", ["shards=3", "near.threshold=0", "select.drop_lowest=1.5", "score.scope=some"])
+@pytest.mark.parametrize(
+    "override", ["shards=3", "near.threshold=0", "select.drop_lowest=1.5", "score.scope=some"]
+)
 def test_rules_across_fields_refuse(override):
     refusal(overrides=[override])
 

@@ -12,7 +12,12 @@ from conf.loader import load, to_dict
 from conf.schema import ask, rl
 
 ROOT = Path(__file__).parents[2] / "conf"
-SCHEMAS = {"curate": "CurateConfig", "pretrain": "PretrainConfig", "stages": "StagesConfig", "demo": "DemoConfig"}
+SCHEMAS = {
+    "curate": "CurateConfig",
+    "pretrain": "PretrainConfig",
+    "stages": "StagesConfig",
+    "demo": "DemoConfig",
+}
 
 
 # Of a YAML under conf/rl, by a part of its file name.

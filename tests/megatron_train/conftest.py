@@ -1,4 +1,6 @@
-"""Launch the workers once for many assertions: starting processes costs more than the steps they take."""
+"""Launch the workers once for many assertions: starting processes costs more than the steps they
+take.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,12 @@ def run_steps(tmp_path_factory):
 
     def run(processes: int, **options):
         out = root / f"{len(list(root.iterdir()))}.json"
-        tiny.launch(processes, str(Path(__file__).with_name("steps_worker.py")), str(out), json.dumps(options))
+        tiny.launch(
+            processes,
+            str(Path(__file__).with_name("steps_worker.py")),
+            str(out),
+            json.dumps(options),
+        )
         return json.loads(out.read_text())
 
     return run

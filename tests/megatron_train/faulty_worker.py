@@ -15,7 +15,9 @@ from megatron_train.training import optimizer, step
 
 
 def batched_sends() -> None:
-    """What a config of megatron-core says unless told otherwise, which an interleaved pipeline of two stages cannot take."""
+    """What a config of megatron-core says unless told otherwise, which an interleaved pipeline of
+    two stages cannot take.
+    """
     original = step.transformer_config
 
     def config(*args):

@@ -1,4 +1,6 @@
-"""Bytes that a small model really takes, by part, beside what costs.memory says: memory_worker.py OUT.json CASES"""
+"""Bytes that a small model really takes, by part, beside what costs.memory says: memory_worker.py
+OUT.json CASES
+"""
 
 from __future__ import annotations
 
@@ -27,21 +29,38 @@ def main(out: str, cases: list[dict[str, Any]]) -> None:
         state = step.build(model, VOCAB, layout, OptimConfig(), case["dtype"], seed=1)
         kept = activations(state, case["micro"])
         planned = costs.memory(
-            model, layout, case["micro"], 1, 1, padded_vocab(VOCAB), case["dtype"], stage=0, fused=False
+            model,
+            layout,
+            case["micro"],
+            1,
+            1,
+            padded_vocab(VOCAB),
+            case["dtype"],
+            stage=0,
+            fused=False,
         )
-        if case["recompute"] == "full":  # the layer at work, in the backward pass
+        # the layer at work, in the backward pass
+        if case["recompute"] == "full":
             tokens, width = case["micro"] * model.seq_length, 4 if case["dtype"] == "fp32" else 2
             at_work = tokens * costs.layer_activations(model, layout, width, fused=False)
             planned = dataclasses.replace(planned, activations=planned.activations - at_work)
-        one = {"case": case, "planned": dataclasses.asdict(planned), "measured": resident(state) | kept}
+        one = {
+            "case": case,
+            "planned": dataclasses.asdict(planned),
+            "measured": resident(state) | kept,
+        }
         seen.append(one)
     Path(out).write_text(json.dumps(seen))
     processes.stop()
 
 
 def activations(state: step.TrainState, micro: int) -> dict[str, float]:
-    """Bytes of the distinct storages that one forward pass keeps for the backward pass: of the logits, and of the rest."""
-    ids = torch.randint(0, VOCAB, (micro, state.model.seq_length + 1), generator=torch.Generator().manual_seed(1))
+    """Bytes of the distinct storages that one forward pass keeps for the backward pass: of the
+    logits, and of the rest.
+    """
+    ids = torch.randint(
+        0, VOCAB, (micro, state.model.seq_length + 1), generator=torch.Generator().manual_seed(1)
+    )
     batch = {
         "tokens": ids[:, :-1].contiguous(),
         "labels": ids[:, 1:].contiguous(),
@@ -54,14 +73,16 @@ def activations(state: step.TrainState, micro: int) -> dict[str, float]:
 
     def loss(logprobs: torch.Tensor, batch: step.Batch):
         nonlocal backward
-        backward = True  # what is kept from here on is recomputed
+        # what is kept from here on is recomputed
+        backward = True
         return step.language_model_loss(logprobs, batch)
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if not backward and storage.data_ptr() not in weights and tensor.dtype.is_floating_point:
             storages[storage.data_ptr()] = storage.nbytes()
-            held.append(tensor)  # so that no address is used twice
+            # so that no address is used twice
+            held.append(tensor)
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -82,11 +103,18 @@ def resident(state: step.TrainState) -> dict[str, float]:
         if key != "step"
     )
     masters = sum(
-        p.numel() * 4 for one in optimizer for group in getattr(one, "fp32_from_float16_groups", []) for p in group
+        p.numel() * 4
+        for one in optimizer
+        for group in getattr(one, "fp32_from_float16_groups", [])
+        for p in group
     )
     return {
-        "weights": sum(p.numel() * p.element_size() for chunk in state.chunks for p in chunk.parameters()),
-        "gradients": sum(buffer.grad_data.nbytes for chunk in state.chunks for buffer in chunk.buffers),
+        "weights": sum(
+            p.numel() * p.element_size() for chunk in state.chunks for p in chunk.parameters()
+        ),
+        "gradients": sum(
+            buffer.grad_data.nbytes for chunk in state.chunks for buffer in chunk.buffers
+        ),
         "optimizer": moments + masters,
     }
 

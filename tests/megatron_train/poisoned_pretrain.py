@@ -1,4 +1,6 @@
-"""megatron_train.pretrain with samples whose loss is not finite: poisoned_pretrain.py 51,60 key=value ..."""
+"""megatron_train.pretrain with samples whose loss is not finite: poisoned_pretrain.py 51,60
+key=value ...
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ def main(argv: list[str]) -> int:
         out = micro_batches(blend, start, count, batch, document_mask)
         first = start + processes.dp_rank() * batch.micro
         for number, one in enumerate(out):
-            mine = range(first + number * batch.micro * processes.dp_size(), start + count)[: batch.micro]
+            mine = range(first + number * batch.micro * processes.dp_size(), start + count)[
+                : batch.micro
+            ]
             one["poison"] = torch.tensor([sample in poisoned for sample in mine])
         return out
 

@@ -1,4 +1,5 @@
-"""SmolLM2 in a layout: log-probabilities as imported, some steps of training, log-probabilities again, and an export.
+"""SmolLM2 in a layout: log-probabilities as imported, some steps of training, log-probabilities
+again, and an export.
 
 smollm2_worker.py HF_FOLDER OUT_FOLDER '[[token ids], ...]'     under torchrun; layout from the number of processes
 """
@@ -32,7 +33,9 @@ def main(folder: Path, out: Path, ids: list[list[int]]) -> None:
         "loss_mask": torch.ones(tokens.size(0), tokens.size(1) - 1),
     }
     [imported] = step.token_logprobs(state, [batch])
-    losses = [step.train_step(state, [batch], step.language_model_loss, 1e-5).loss for _ in range(3)]
+    losses = [
+        step.train_step(state, [batch], step.language_model_loss, 1e-5).loss for _ in range(3)
+    ]
     [trained] = step.token_logprobs(state, [batch])
     hf.export(state, out / "hf", folder)
     if processes.is_main():

@@ -1,4 +1,5 @@
-"""Run under torchrun: a few steps on random tokens in one layout, with uneven loss masks; process 0 writes what it saw as JSON.
+"""Run under torchrun: a few steps on random tokens in one layout, with uneven loss masks; process 0
+writes what it saw as JSON.
 
 steps_worker.py OUT.json '{"tp": 2, "pp": 2, "steps": 4, ...}'
 """
@@ -23,7 +24,8 @@ from megatron_train.model import weights
 from megatron_train.parallel import processes
 from megatron_train.training import fp8_guard, step
 
-VOCAB, SEQ, BATCH = 500, 32, 8  # 500 is padded to 512: padding must not reach the loss
+# 500 is padded to 512: padding must not reach the loss
+VOCAB, SEQ, BATCH = 500, 32, 8
 
 
 def micro_batches(number: int, size: int, documents: bool = False) -> list[step.Batch]:
@@ -46,13 +48,17 @@ def micro_batches(number: int, size: int, documents: bool = False) -> list[step.
 
 
 def in_company_and_alone(state: step.TrainState) -> list[list[float]]:
-    """Log-probabilities of three documents packed into one sequence, and of each in a sequence of its own."""
+    """Log-probabilities of three documents packed into one sequence, and of each in a sequence of
+    its own.
+    """
     generator = torch.Generator().manual_seed(3)
     ids = torch.randint(0, VOCAB, (1, SEQ + 1), generator=generator)
     tokens, labels = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
     lengths = [7, SEQ - 16, 9]
     owner = torch.repeat_interleave(torch.arange(3), torch.tensor(lengths))[None]
-    [company] = step.token_logprobs(state, [{"tokens": tokens, "labels": labels, "document_ids": owner}])
+    [company] = step.token_logprobs(
+        state, [{"tokens": tokens, "labels": labels, "document_ids": owner}]
+    )
     alone = []
     for document in range(3):
         mine = owner[0] == document
@@ -62,7 +68,9 @@ def in_company_and_alone(state: step.TrainState) -> list[list[float]]:
 
 
 class PackedAttention(model_of_ours.SDPACoreAttention):
-    """What Transformer Engine's attention does with rows laid end to end, from the definition: for machines without it."""
+    """What Transformer Engine's attention does with rows laid end to end, from the definition: for
+    machines without it.
+    """
 
     def forward(self, query, key, value, attention_mask, packed_seq_params=None, **rest):
         if packed_seq_params is None:
@@ -80,7 +88,9 @@ def save(state: step.TrainState, options: dict) -> str | None:
     """What the save complained of, if it did."""
     if "file_limit" in options:
         resource.setrlimit(resource.RLIMIT_FSIZE, (options["file_limit"], resource.RLIM_INFINITY))
-    writer = sharded.Writer(Path(options["save"]), options.get("keep", 2), options.get("background", False))
+    writer = sharded.Writer(
+        Path(options["save"]), options.get("keep", 2), options.get("background", False)
+    )
     try:
         writer.save(state, {"note": "kept"})
         writer.finish()
@@ -92,7 +102,9 @@ def save(state: step.TrainState, options: dict) -> str | None:
 
 
 def main(out: str, options: dict) -> None:
-    shape = {"layers": 4, "hidden": 32, "ffn": 80, "heads": 4, "kv_heads": 2} | options.get("model", {})
+    shape = {"layers": 4, "hidden": 32, "ffn": 80, "heads": 4, "kv_heads": 2} | options.get(
+        "model", {}
+    )
     model = ModelConfig(**shape, seq_length=SEQ, tie_embeddings=options.get("tie", False))
     layout = ParallelConfig(
         tp=options.get("tp", 1),
@@ -112,7 +124,9 @@ def main(out: str, options: dict) -> None:
         )
     processes.start(layout, seed=1)
     fp8 = Fp8Config(**options.get("fp8", {}))
-    state = step.build(model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1, fp8=fp8)
+    state = step.build(
+        model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1, fp8=fp8
+    )
     refused = None
     if "import" in options:
         hf.load_weights(state, Path(options["import"]))
@@ -126,16 +140,23 @@ def main(out: str, options: dict) -> None:
     seen = {"losses": [], "grad_norms": [], "first": state.step, "refused": refused}
     for number in range(state.step, state.step + options.get("steps", 0)):
         if options.get("guard"):
-            seen["cosines"] = fp8_guard.cosines(state, micro_batches(number, 2)[0], step.language_model_loss)
+            seen["cosines"] = fp8_guard.cosines(
+                state, micro_batches(number, 2)[0], step.language_model_loss
+            )
         batches = micro_batches(number, 2, options.get("blocked", False))
-        result = step.train_step(state, batches, step.language_model_loss, lr=options.get("lr", 1e-2))
+        result = step.train_step(
+            state, batches, step.language_model_loss, lr=options.get("lr", 1e-2)
+        )
         seen["losses"].append(result.loss)
         seen["grad_norms"].append(result.grad_norm)
         if number == 0 and "gradients" in options:
             weights.finish_gradients(state.chunks)
             gradients = dict(weights.gather(state.chunks, lambda p: p.main_grad))
             if processes.is_main():
-                save_file({name: value.contiguous() for name, value in gradients.items()}, options["gradients"])
+                save_file(
+                    {name: value.contiguous() for name, value in gradients.items()},
+                    options["gradients"],
+                )
     if "save" in options:
         seen["problem"] = save(state, options)
     if "export" in options:

@@ -18,7 +18,9 @@ from tests.report import tiny
 def folder(tmp_path):
     """A random model over bytes, with a context of 16."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE(vocab={char: i + 1 for i, char in enumerate(alphabet)} | {"<end>": 0}, merges=[]))
+    tokenizer = Tokenizer(
+        models.BPE(vocab={char: i + 1 for i, char in enumerate(alphabet)} | {"<end>": 0}, merges=[])
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     torch.manual_seed(0)
@@ -54,7 +56,11 @@ def test_the_holdout_is_the_val_split_in_order_up_to_its_limit(tmp_path, monkeyp
     with pytest.raises(SeedbedError, match="does not exist"):
         bits_per_byte.validation_texts(tmp_path)
     texts = [f"text {i}\n" for i in range(4)]
-    tiny.write_table(tmp_path, "contents", [{"content_sha256": tiny.sha(t), "text": t, "shard": 0} for t in texts])
+    tiny.write_table(
+        tmp_path,
+        "contents",
+        [{"content_sha256": tiny.sha(t), "text": t, "shard": 0} for t in texts],
+    )
     rows = [
         {
             "document_id": f"{9 - i}", "parts": [{"path": "p", "content_sha256": tiny.sha(t)}], "bytes": len(t),

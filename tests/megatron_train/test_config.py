@@ -32,11 +32,19 @@ from conf.schema.pretrain import (
         (["parallel.sequence_parallel=true"], "parallel.tp=1"),
         (["parallel.cp=3"], "model.seq_length must divide by 2 * parallel.cp: 256 % 6 = 4"),
         (
-            ["parallel.cp=2", "parallel.tp=2", "parallel.sequence_parallel=true", "model.seq_length=252"],
+            [
+                "parallel.cp=2",
+                "parallel.tp=2",
+                "parallel.sequence_parallel=true",
+                "model.seq_length=252",
+            ],
             "model.seq_length must divide by 2 * parallel.cp * parallel.tp: 252 % 8 = 4",
         ),
         (["parallel.vpp=2"], "parallel.pp=1 has none"),
-        (["parallel.vpp=4", "parallel.pp=2"], "model.layers must divide by parallel.pp * parallel.vpp: 4 % 8 = 4"),
+        (
+            ["parallel.vpp=4", "parallel.pp=2"],
+            "model.layers must divide by parallel.pp * parallel.vpp: 4 % 8 = 4",
+        ),
         (["parallel.recompute=some"], "'some'"),
         (["data.blend=[{name: a, tokens: x}, {name: a, tokens: y}]"], "['a', 'a']"),
         (["data.blend=[{name: a, tokens: x, weight: 0}]"], "the weight of a must be above 0"),
@@ -68,7 +76,9 @@ def test_the_number_of_processes_must_divide_by_the_layout():
 
 def test_an_interleaved_pipeline_needs_micro_batches_in_groups_of_its_stages():
     layout = ParallelConfig(pp=4, vpp=2)
-    with pytest.raises(SeedbedError, match=r"batch.total / \(batch.micro \* dp\) = 12 / \(2 \* 1\) = 6, 6 % 4 = 2"):
+    with pytest.raises(
+        SeedbedError, match=r"batch.total / \(batch.micro \* dp\) = 12 / \(2 \* 1\) = 6, 6 % 4 = 2"
+    ):
         check_world(layout, BatchConfig(micro=2, total=12), 4)
     assert check_world(layout, BatchConfig(micro=2, total=16), 4) == 1
 

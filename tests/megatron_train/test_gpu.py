@@ -1,4 +1,5 @@
-"""On a CUDA device: the losses of the CPU through NCCL, FP8 against the tensor cores, Transformer Engine against the emulation.
+"""On a CUDA device: the losses of the CPU through NCCL, FP8 against the tensor cores, Transformer
+Engine against the emulation.
 
 `make test-gpu`; on a machine without CUDA every test here is skipped.
 """
@@ -21,16 +22,18 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 needs_te = pytest.mark.skipif(
-    importlib.util.find_spec("transformer_engine") is None, reason="needs Transformer Engine (the gpu extra)"
+    importlib.util.find_spec("transformer_engine") is None,
+    reason="needs Transformer Engine (the gpu extra)",
 )
 # Transformer Engine, once imported, is asked for kernels on the CPU as well, where it has none.
 without_te = pytest.mark.skipif(
-    importlib.util.find_spec("transformer_engine") is not None, reason="the CPU half needs an environment without it"
+    importlib.util.find_spec("transformer_engine") is not None,
+    reason="the CPU half needs an environment without it",
 )
 # Dimensions that the FP8 tensor cores and the 128-blocks take.
 WIDE = {"layers": 4, "hidden": 256, "ffn": 512, "heads": 4, "kv_heads": 2}
-# Losses of steps_worker.py on a CPU: bf16; of the WIDE model at learning rate 1e-3, bf16 with documents that do not see each
-# other, and emulated FP8 (hybrid, history 4).
+# Losses of steps_worker.py on a CPU: bf16; of the WIDE model at learning rate 1e-3, bf16 with
+# documents that do not see each other, and emulated FP8 (hybrid, history 4).
 GOLDEN_BF16 = [6.226913, 6.209766, 6.226835, 6.224200]
 GOLDEN_BLOCKED = [6.252667, 6.235263, 6.255749, 6.242795]
 GOLDEN_FP8 = {
@@ -69,7 +72,8 @@ def test_documents_do_not_see_each_other_on_the_gpu_either(steps):
     seen = steps(steps=4, dtype="bf16", model=WIDE, lr=1e-3, blocked=True, documents=True)
     assert_close(seen["losses"], GOLDEN_BLOCKED, 5e-3)
     company, by_itself = seen["documents"]
-    assert company == pytest.approx(by_itself, abs=3e-2)  # bf16; 4e-3 on a CPU
+    # bf16; 4e-3 on a CPU
+    assert company == pytest.approx(by_itself, abs=3e-2)
 
 
 @without_te
@@ -112,11 +116,14 @@ def test_one_scale_a_tensor_multiplies_as_torchs_tensor_cores_do(role, fp8_forma
         scale_b=right.factor,
         out_dtype=torch.bfloat16,
     )
-    assert relative(product(left, right.T), theirs) < 4e-3  # bf16 rounds the result to 2**-9
+    # bf16 rounds the result to 2**-9
+    assert relative(product(left, right.T), theirs) < 4e-3
 
 
 def test_scales_in_blocks_multiply_as_torchs_tensor_cores_do():
-    """1 x 128 against 128 x 128, DeepSeek-V3's and Transformer Engine's blockwise recipe: Hopper's own kernel in torch."""
+    """1 x 128 against 128 x 128, DeepSeek-V3's and Transformer Engine's blockwise recipe: Hopper's
+    own kernel in torch.
+    """
     if torch.cuda.get_device_capability() < (9, 0):
         pytest.skip("needs Hopper")
     a, b = operands()
@@ -129,11 +136,14 @@ def test_scales_in_blocks_multiply_as_torchs_tensor_cores_do():
 
     up_a, up_b = scales(a, 1), scales(b, 128)
     qa = (left.values * up_a.repeat_interleave(128, 1)).to(torch.float8_e4m3fn)
-    qb = (right.values * up_b.repeat_interleave(128, 0).repeat_interleave(128, 1)).to(torch.float8_e4m3fn)
+    qb = (right.values * up_b.repeat_interleave(128, 0).repeat_interleave(128, 1)).to(
+        torch.float8_e4m3fn
+    )
     theirs = torch._scaled_mm(
         qa,
         qb.T,
-        scale_a=(1 / up_a).T.contiguous().T,  # the kernel takes it with the rows innermost
+        # the kernel takes it with the rows innermost
+        scale_a=(1 / up_a).T.contiguous().T,
         scale_b=(1 / up_b).T,
         out_dtype=torch.bfloat16,
     )

@@ -1,4 +1,6 @@
-"""One run with everything on: two sources, document masks, saves in the background, and samples that break a step."""
+"""One run with everything on: two sources, document masks, saves in the background, and samples
+that break a step.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ from megatron_train.training.step import BadStep
 from tests.megatron_train import tiny
 from tests.megatron_train.test_pretrain import OPTIONS, STEPS, rows
 
-POISONED = 7 * 8 + 3  # in the eighth step, of 8 samples; the last checkpoint before it is of step 6
+# in the eighth step, of 8 samples; the last checkpoint before it is of step 6
+POISONED = 7 * 8 + 3
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,13 @@ def run(token_folder, tmp_path_factory):
     tiny_other = run / "more"
     shutil.copytree(token_folder / "tokens", tiny_other)
     blend = f"data.blend=[{{name: code, tokens: {run}/tokens, weight: 3}}, {{name: web, tokens: {tiny_other}}}]"
-    options = [*OPTIONS, blend, "data.document_mask=true", "async_save=true", "guard.not_finite=rewind"]
+    options = [
+        *OPTIONS,
+        blend,
+        "data.document_mask=true",
+        "async_save=true",
+        "guard.not_finite=rewind",
+    ]
     options += ["straggler_every=7", "profile_step=2", f"output={run}"]
     script = str(Path(__file__).with_name("poisoned_pretrain.py"))
     run.joinpath("said.txt").write_text(tiny.launch(1, script, str(POISONED), *options))
@@ -66,9 +75,14 @@ def test_the_loss_is_told_by_source_and_the_shares_follow_the_weights(run):
     assert sum(shares) / STEPS == pytest.approx(0.75, abs=0.02)
     for row in written:
         parts = row["sources"].values()
-        assert sum(part["loss"] * part["share"] for part in parts) == pytest.approx(row["loss"], rel=1e-5)
+        assert sum(part["loss"] * part["share"] for part in parts) == pytest.approx(
+            row["loss"], rel=1e-5
+        )
     last = written[-1]
-    assert last["val_losses"]["code"] == last["val_losses"]["web"] == pytest.approx(last["val_loss"])  # the same text
+    # the same text
+    assert (
+        last["val_losses"]["code"] == last["val_losses"]["web"] == pytest.approx(last["val_loss"])
+    )
     assert 0 < last["val_bits_per_byte"] < 8
 
 
@@ -78,7 +92,10 @@ def test_the_line_and_the_row_say_speed_waiting_and_memory(run):
     assert 0 <= row["wait_share"] < 1
     assert row["memory_gb"] > 0.1
     assert "TFLOP/s  wait" in (run[0] / "said.txt").read_text()
-    assert json.loads((run[0] / "pretrain" / "stragglers.jsonl").read_text().splitlines()[0])["step"] == 7
+    assert (
+        json.loads((run[0] / "pretrain" / "stragglers.jsonl").read_text().splitlines()[0])["step"]
+        == 7
+    )
     assert (run[0] / "pretrain" / "trace-0.json").stat().st_size > 1000
 
 
@@ -104,10 +121,15 @@ def test_a_bad_step_stops_skips_or_rewinds_as_configured_and_not_for_ever():
 def test_slow_processes_are_named_and_even_ones_are_not():
     assert metrics_file.straggler_report([1.0, 1.05, 0.98, 1.0], ["a", "a", "b", "b"]) is None
     said = metrics_file.straggler_report([1.0, 1.0, 1.0, 1.5], ["a", "a", "b", "b"])
-    assert said == "slow: process 3 on b 1.50x the median of 1.000 s until gradients are ready (1 of 4 processes)"
+    assert (
+        said
+        == "slow: process 3 on b 1.50x the median of 1.000 s until gradients are ready (1 of 4 processes)"
+    )
 
 
-def test_a_tracker_that_is_not_installed_is_refused_and_one_that_is_gets_every_number(monkeypatch, tmp_path):
+def test_a_tracker_that_is_not_installed_is_refused_and_one_that_is_gets_every_number(
+    monkeypatch, tmp_path
+):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(SeedbedError, match="tracker=mlflow needs the package mlflow"):
         trackers.open_tracker("mlflow", tmp_path, main=True)
@@ -133,7 +155,9 @@ def test_a_tracking_server_that_is_away_is_named(monkeypatch, tmp_path):
 
     fake = types.SimpleNamespace(set_experiment=away, get_tracking_uri=lambda: "http://mlflow:5000")
     monkeypatch.setitem(sys.modules, "mlflow", fake)
-    with pytest.raises(SeedbedError, match="MLflow cannot begin a run at http://mlflow:5000: no route"):
+    with pytest.raises(
+        SeedbedError, match="MLflow cannot begin a run at http://mlflow:5000: no route"
+    ):
         trackers.open_tracker("mlflow", tmp_path, main=True)
 
 

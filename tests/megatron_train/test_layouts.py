@@ -1,4 +1,6 @@
-"""One model, many layouts: the same losses, log-probabilities and files, whatever processes hold it."""
+"""One model, many layouts: the same losses, log-probabilities and files, whatever processes hold
+it.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,11 @@ from safetensors.torch import load_file
 
 from tests.megatron_train.steps_worker import BATCH, SEQ, VOCAB
 
-# Losses of steps_worker.py in one process, fp32. Another processor sums in another order: equal to 1e-5, not to the bit.
+# Losses of steps_worker.py in one process, fp32. Another processor sums in another order: equal to
+# 1e-5, not to the bit.
 GOLDEN = [6.226828, 6.210737, 6.226427, 6.220450, 6.216082, 6.250936]
-# Of one process against several. Single steps differ by the order of sums; Adam's division spreads it.
+# Of one process against several. Single steps differ by the order of sums; Adam's division spreads
+# it.
 TOLERANCE = 1e-5
 
 
@@ -24,12 +28,16 @@ def assert_close(ours: list[float], theirs: list[float], tolerance: float = TOLE
 
 
 def assert_gradients_agree(ours: str, theirs: str) -> None:
-    """Those of the first step, which no optimizer has touched, each against the largest value of its tensor."""
+    """Those of the first step, which no optimizer has touched, each against the largest value of
+    its tensor.
+    """
     ours, theirs = load_file(ours), load_file(theirs)
     assert ours.keys() == theirs.keys()
     for name, gradient in theirs.items():
         assert gradient.abs().max() > 0
-        torch.testing.assert_close(ours[name], gradient, rtol=0, atol=1e-5 * gradient.abs().max().item(), msg=name)
+        torch.testing.assert_close(
+            ours[name], gradient, rtol=0, atol=1e-5 * gradient.abs().max().item(), msg=name
+        )
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +66,9 @@ def test_losses_are_the_golden_ones(alone):
 
 
 def test_a_document_in_a_masked_sequence_reads_as_it_does_alone(alone):
-    """No token sees another document, and rotary positions are relative: nothing is left to reset at a border."""
+    """No token sees another document, and rotary positions are relative: nothing is left to reset
+    at a border.
+    """
     company, by_itself = alone["documents"]
     assert company == pytest.approx(by_itself, abs=2e-5)
 
@@ -77,7 +87,9 @@ def masked(run_steps, gradients):
 def test_documents_are_told_apart_in_layers_that_compute_twice_or_elsewhere(
     masked, run_steps, gradients, processes, options
 ):
-    """Where they begin is found once a micro-batch, and several micro-batches are under way at a time."""
+    """Where they begin is found once a micro-batch, and several micro-batches are under way at a
+    time.
+    """
     seen = run_steps(processes, steps=3, blocked=True, gradients=gradients("told"), **options)
     assert_close(seen["losses"], masked["losses"])
     assert_gradients_agree(gradients("told"), gradients("masked"))
@@ -85,31 +97,42 @@ def test_documents_are_told_apart_in_layers_that_compute_twice_or_elsewhere(
 
 @pytest.mark.slow
 def test_rows_laid_end_to_end_are_the_masked_rows(masked, run_steps, gradients):
-    """Transformer Engine's form, in two pipeline stages, with an attention that follows its definition."""
-    packed = run_steps(2, steps=3, blocked=True, documents=True, packed=True, pp=2, gradients=gradients("packed"))
+    """Transformer Engine's form, in two pipeline stages, with an attention that follows its
+    definition.
+    """
+    packed = run_steps(
+        2, steps=3, blocked=True, documents=True, packed=True, pp=2, gradients=gradients("packed")
+    )
     assert_close(packed["losses"], masked["losses"])
     assert_gradients_agree(gradients("packed"), gradients("masked"))
     company, by_itself = packed["documents"]
     assert company == pytest.approx(by_itself, abs=2e-5)
 
 
-def test_tensor_and_pipeline_parallel_losses_and_gradients_are_those_of_one_process(alone, four, gradients):
+def test_tensor_and_pipeline_parallel_losses_and_gradients_are_those_of_one_process(
+    alone, four, gradients
+):
     assert_close(four[0]["losses"], alone["losses"][:4])
     assert four[0]["grad_norms"] == pytest.approx(alone["grad_norms"][:4], rel=1e-4)
     assert_gradients_agree(gradients("four"), gradients("alone"))
 
 
 @pytest.mark.slow
-def test_context_parallel_interleaved_overlapped_and_recomputed_it_is_still_one_process(alone, run_steps, gradients):
+def test_context_parallel_interleaved_overlapped_and_recomputed_it_is_still_one_process(
+    alone, run_steps, gradients
+):
     """Everything at once: what is wrong by itself is wrong here too; the slow matrix tells which."""
     layout = {"cp": 2, "pp": 2, "vpp": 2, "overlap": True, "distopt": True, "recompute": "full"}
     seen = run_steps(4, steps=3, gradients=gradients("at_once"), logprobs=True, **layout)
     assert_close(seen["losses"], alone["losses"][:3])
     assert_gradients_agree(gradients("at_once"), gradients("alone"))
-    assert torch.tensor(seen["logprobs"]).shape == (BATCH // 2, 2, SEQ)  # whole sequences again
+    # whole sequences again
+    assert torch.tensor(seen["logprobs"]).shape == (BATCH // 2, 2, SEQ)
 
 
-def test_a_checkpoint_of_four_processes_goes_on_in_one_and_not_with_a_flipped_bit(alone, four, run_steps, tmp_path):
+def test_a_checkpoint_of_four_processes_goes_on_in_one_and_not_with_a_flipped_bit(
+    alone, four, run_steps, tmp_path
+):
     flipped = tmp_path / "step_00000004"
     shutil.copytree(four[1] / "checkpoints" / "step_00000004", flipped)
     shard = sorted(flipped.glob("*.distcp"))[0]
@@ -143,7 +166,8 @@ def test_transformers_reads_the_export_and_agrees_on_every_log_probability(four)
     tokens, labels = worker_batch()
     with torch.no_grad():
         logits = model(tokens).logits
-    assert logits.shape == (BATCH, SEQ, VOCAB)  # the padding of the vocabulary is not exported
+    # the padding of the vocabulary is not exported
+    assert logits.shape == (BATCH, SEQ, VOCAB)
     theirs = logits.log_softmax(-1).gather(-1, labels[..., None])[..., 0]
     ours = torch.tensor(four[0]["logprobs"]).flatten(0, 1)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
@@ -152,7 +176,9 @@ def test_transformers_reads_the_export_and_agrees_on_every_log_probability(four)
 @pytest.mark.slow
 def test_an_export_comes_back_through_another_layout(four, run_steps):
     back = run_steps(2, tp=2, **{"import": str(four[1] / "hf")}, logprobs=True)
-    torch.testing.assert_close(torch.tensor(back["logprobs"]), torch.tensor(four[0]["logprobs"]), rtol=0, atol=2e-5)
+    torch.testing.assert_close(
+        torch.tensor(back["logprobs"]), torch.tensor(four[0]["logprobs"]), rtol=0, atol=2e-5
+    )
 
 
 @pytest.mark.slow
@@ -176,12 +202,18 @@ def test_an_export_comes_back_through_another_layout(four, run_steps):
         (8, {"tp": 2, "pp": 2, "cp": 2, "sp": True, "distopt": True}),
     ],
     ids=lambda value: (
-        ",".join(f"{k}{'' if v is True else v}" for k, v in value.items()) if isinstance(value, dict) else ""
+        ",".join(f"{k}{'' if v is True else v}" for k, v in value.items())
+        if isinstance(value, dict)
+        else ""
     ),
 )
-def test_every_layout_has_the_losses_and_gradients_of_one_process(alone, run_steps, gradients, processes, options):
+def test_every_layout_has_the_losses_and_gradients_of_one_process(
+    alone, run_steps, gradients, processes, options
+):
     file = gradients("-".join(f"{key}{value}" for key, value in options.items()))
-    assert_close(run_steps(processes, steps=6, gradients=file, **options)["losses"], alone["losses"])
+    assert_close(
+        run_steps(processes, steps=6, gradients=file, **options)["losses"], alone["losses"]
+    )
     assert_gradients_agree(file, gradients("alone"))
 
 
@@ -195,24 +227,38 @@ def test_tied_embeddings_on_two_stages_train_as_one(run_steps, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_distributed_optimizer_goes_on_from_its_own_checkpoint_and_in_another_layout(alone, run_steps, tmp_path):
-    """Adam's step counters: one tensor shared by all parameters after a load is a silent fault of megatron-core 0.19.2."""
+def test_the_distributed_optimizer_goes_on_from_its_own_checkpoint_and_in_another_layout(
+    alone, run_steps, tmp_path
+):
+    """Adam's step counters: one tensor shared by all parameters after a load is a silent fault of
+    megatron-core 0.19.2.
+    """
     run_steps(2, distopt=True, steps=4, save=str(tmp_path))
-    layouts = [(2, {}), (4, {"tp": 2, "pp": 2}), (4, {"pp": 2, "vpp": 2, "cp": 2}), (2, {"tp": 2, "sp": True})]
+    layouts = [
+        (2, {}),
+        (4, {"tp": 2, "pp": 2}),
+        (4, {"pp": 2, "vpp": 2, "cp": 2}),
+        (2, {"tp": 2, "sp": True}),
+    ]
     for processes, layout in layouts:
         resumed = run_steps(processes, distopt=True, steps=2, load=str(tmp_path), **layout)
         assert_close(resumed["losses"], alone["losses"][4:])
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_a_context_parallel_interleaved_layout_goes_on_in_others(alone, run_steps, tmp_path):
+def test_a_checkpoint_of_a_context_parallel_interleaved_layout_goes_on_in_others(
+    alone, run_steps, tmp_path
+):
     run_steps(4, cp=2, pp=2, vpp=2, steps=4, save=str(tmp_path))
     for processes, layout in [
         (1, {}),
         (4, {"tp": 2, "cp": 2, "sp": True}),
         (2, {"overlap": True, "recompute": "full"}),
     ]:
-        assert_close(run_steps(processes, steps=2, load=str(tmp_path), **layout)["losses"], alone["losses"][4:])
+        assert_close(
+            run_steps(processes, steps=2, load=str(tmp_path), **layout)["losses"],
+            alone["losses"][4:],
+        )
 
 
 @pytest.mark.slow
@@ -221,18 +267,32 @@ def test_a_write_that_fails_loses_no_earlier_checkpoint(alone, run_steps, tmp_pa
     """A file may not grow past 20 kB: what a full disk is to a writer."""
     run_steps(2, pp=2, steps=4, save=str(tmp_path))
     failed = run_steps(
-        2, pp=2, steps=1, load=str(tmp_path), save=str(tmp_path), file_limit=20_000, background=background
+        2,
+        pp=2,
+        steps=1,
+        load=str(tmp_path),
+        save=str(tmp_path),
+        file_limit=20_000,
+        background=background,
     )
     assert "could not be written" in failed["problem"]
     assert "step_00000004, which is whole" in failed["problem"]
     assert (tmp_path / "latest").read_text() == "step_00000004\n"
-    resumed = run_steps(2, pp=2, steps=2, load=str(tmp_path), save=str(tmp_path), background=background)
+    resumed = run_steps(
+        2, pp=2, steps=2, load=str(tmp_path), save=str(tmp_path), background=background
+    )
     assert_close(resumed["losses"], alone["losses"][4:])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["latest", "step_00000004", "step_00000006"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "latest",
+        "step_00000004",
+        "step_00000006",
+    ]
 
 
 @pytest.mark.slow
 def test_bf16_layouts_agree_to_bf16(run_steps):
     assert_close(
-        run_steps(2, tp=2, steps=4, dtype="bf16")["losses"], run_steps(1, steps=4, dtype="bf16")["losses"], 2e-3
+        run_steps(2, tp=2, steps=4, dtype="bf16")["losses"],
+        run_steps(1, steps=4, dtype="bf16")["losses"],
+        2e-3,
     )

@@ -19,8 +19,8 @@ TRAINER = """
 import os, signal, sys
 from pathlib import Path
 from megatron.core.dist_checkpointing.strategies import filesystem_async
-from megatron_train import checkpoint
-writer = checkpoint.Writer(Path("nowhere"), keep=1, background=True)
+from megatron_train.checkpoint import sharded
+writer = sharded.Writer(Path("nowhere"), keep=1, background=True)
 queue = filesystem_async._results_queue
 if os.fork() == 0:
     queue.put("written")
@@ -33,8 +33,8 @@ signal.pause()
 
 RANK = """
 import time
-from megatron_train import parallel
-parallel.run_ranks(lambda argv: print("up", flush=True) or time.sleep(600))
+from megatron_train.parallel import processes
+processes.run_ranks(lambda argv: print("up", flush=True) or time.sleep(600))
 """
 LAUNCHER = f"""
 import subprocess, sys
@@ -59,11 +59,16 @@ def ends(pid: int) -> bool:
 @pytest.mark.slow
 def test_a_forked_writer_is_heard_and_the_queue_s_process_dies_with_a_killed_trainer():
     trainer = subprocess.Popen(
-        [sys.executable, "-c", TRAINER], stdout=subprocess.PIPE, text=True, cwd=tiny.ROOT, env=tiny.environment()
+        [sys.executable, "-c", TRAINER],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tiny.ROOT,
+        env=tiny.environment(),
     )
     heard, pid = trainer.stdout.readline().split()
     assert heard == "written"
-    os.kill(int(pid), signal.SIGTERM)  # what a scheduler sends to all: the trainer saves, and needs the queue
+    # what a scheduler sends to all: the trainer saves, and needs the queue
+    os.kill(int(pid), signal.SIGTERM)
     time.sleep(0.2)
     assert alive(int(pid))
     trainer.kill()
@@ -75,7 +80,11 @@ def test_a_forked_writer_is_heard_and_the_queue_s_process_dies_with_a_killed_tra
 def test_a_process_that_torchrun_started_dies_with_it():
     environment = tiny.environment() | {"TORCHELASTIC_RUN_ID": "none"}
     launcher = subprocess.Popen(
-        [sys.executable, "-c", LAUNCHER], stdout=subprocess.PIPE, text=True, cwd=tiny.ROOT, env=environment
+        [sys.executable, "-c", LAUNCHER],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tiny.ROOT,
+        env=environment,
     )
     heard, pid = launcher.stdout.readline().split()
     assert heard == "up"
@@ -87,7 +96,7 @@ def test_a_process_that_torchrun_started_dies_with_it():
 HOLDER = """
 import sys, time
 from pathlib import Path
-from megatron_train.folders import claim
+from seedbed.folders import claim
 claim(Path(sys.argv[1])), claim(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(600)
@@ -96,7 +105,10 @@ time.sleep(600)
 
 def test_a_folder_is_one_run_s_until_that_is_killed(tmp_path):
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=tiny.ROOT
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tiny.ROOT,
     )
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(SeedbedError, match="another run writes to"):

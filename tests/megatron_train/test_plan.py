@@ -17,7 +17,15 @@ from tests.megatron_train import tiny
 LLAMA_3_8B = ModelConfig(layers=32, hidden=4096, ffn=14336, heads=32, kv_heads=8, seq_length=8192)
 LLAMA_VOCAB = 128_256
 SMALL = {"layers": 3, "hidden": 64, "ffn": 160, "heads": 4, "kv_heads": 2, "seq_length": 128}
-WIDE = {"layers": 2, "hidden": 96, "ffn": 256, "heads": 6, "kv_heads": 6, "seq_length": 64, "tie_embeddings": True}
+WIDE = {
+    "layers": 2,
+    "hidden": 96,
+    "ffn": 256,
+    "heads": 6,
+    "kv_heads": 6,
+    "seq_length": 64,
+    "tie_embeddings": True,
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +49,16 @@ def test_planned_memory_is_what_small_models_take(measured):
     for one in measured:
         planned, real = one["planned"], one["measured"]
         assert planned["weights"] == real["weights"]
-        assert planned["gradients"] == pytest.approx(real["gradients"], rel=0.01)  # buffers are padded
+        # buffers are padded
+        assert planned["gradients"] == pytest.approx(real["gradients"], rel=0.01)
         assert planned["optimizer"] == pytest.approx(real["optimizer"], rel=0.01)
         assert planned["activations"] == pytest.approx(real["activations"], rel=0.03), one
 
 
 def test_published_speeds_are_met_as_docs_training_says():
-    """NVIDIA's own row was used to fit the FP8 efficiency; torchtitan's shows what the estimate, an upper bound, is worth."""
+    """NVIDIA's own row was used to fit the FP8 efficiency; torchtitan's shows what the estimate, an
+    upper bound, is worth.
+    """
     h100 = costs.GPUS["h100"]
     nemo = ParallelConfig(cp=2, distributed_optimizer=True, overlap=True)
     titan = ParallelConfig(distributed_optimizer=True, overlap=True, recompute="selective")
@@ -79,7 +90,8 @@ def test_bubble_and_traffic_follow_their_formulas():
     alone = costs.traffic(model, ParallelConfig(), 1, 1, 1, 128, "bf16")
     assert (alone.tensor, alone.pipeline, alone.context, alone.data) == (0, 0, 0, 0)
     two = costs.traffic(model, ParallelConfig(tp=2), 1, 1, 1, 128, "bf16")
-    assert two.tensor == 2 * 4 * 2 * (10 * 8 * 2) / 2  # layers, all-reduces, both ways of a ring, bytes, (tp - 1) / tp
+    # layers, all-reduces, both ways of a ring, bytes, (tp - 1) / tp
+    assert two.tensor == 2 * 4 * 2 * (10 * 8 * 2) / 2
 
 
 def test_suggested_layouts_fit_and_divide():

@@ -17,21 +17,45 @@ from tests.megatron_train import tiny
 
 STEPS = 14
 OPTIONS = [
-    *("model.layers=2", "model.hidden=32", "model.ffn=64", "model.heads=2", "model.kv_heads=1", "model.seq_length=64"),
-    *("batch.micro=2", "batch.total=8", "optim.lr=0.01", f"schedule.steps={STEPS}", "schedule.warmup_steps=2"),
+    *(
+        "model.layers=2",
+        "model.hidden=32",
+        "model.ffn=64",
+        "model.heads=2",
+        "model.kv_heads=1",
+        "model.seq_length=64",
+    ),
+    *(
+        "batch.micro=2",
+        "batch.total=8",
+        "optim.lr=0.01",
+        f"schedule.steps={STEPS}",
+        "schedule.warmup_steps=2",
+    ),
     *("schedule.decay_steps=4", "eval_every=7", "eval_batches=2", "save_every=3", "samples=false"),
 ]
 
 
 def start(run: Path, *more: str, processes: int = 1) -> subprocess.Popen[str]:
-    command = [*tiny.launcher(processes), "-m", "megatron_train.pretrain", f"output={run}", *OPTIONS, *more]
+    command = [
+        *tiny.launcher(processes),
+        "-m",
+        "megatron_train.pretrain",
+        f"output={run}",
+        *OPTIONS,
+        *more,
+    ]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=tiny.ROOT, env=tiny.environment(), text=True, start_new_session=True, **pipes)
+    return subprocess.Popen(
+        command, cwd=tiny.ROOT, env=tiny.environment(), text=True, start_new_session=True, **pipes
+    )
 
 
 def finish(process: subprocess.Popen[str], code: int | None = 0) -> str:
     out, err = process.communicate(timeout=240)
-    assert code is None or process.returncode == code, f"exit {process.returncode}\n{out[-2000:]}\n{err[-4000:]}"
+    assert code is None or process.returncode == code, (
+        f"exit {process.returncode}\n{out[-2000:]}\n{err[-4000:]}"
+    )
     return out + err
 
 
@@ -68,25 +92,37 @@ def test_it_learns_and_leaves_checkpoints_metrics_samples_and_an_export(undistur
     assert [row["step"] for row in written if row["val_loss"] is not None] == [7, 14]
     assert written[-1]["tokens"] == STEPS * 8 * 64
     checkpoints = undisturbed / "pretrain" / "checkpoints"
-    assert sorted(p.name for p in checkpoints.iterdir()) == ["latest", "step_00000012", "step_00000014"]
+    assert sorted(p.name for p in checkpoints.iterdir()) == [
+        "latest",
+        "step_00000012",
+        "step_00000014",
+    ]
     samples = json.loads((undisturbed / "pretrain" / "samples.json").read_text())
     assert [entry["step"] for entry in samples] == [0, STEPS]
     assert samples[0]["completions"][0].keys() == {"prompt", "completion"}
     config = json.loads((undisturbed / "hf" / "config.json").read_text())
-    assert (config["eos_token_id"], config["pad_token_id"], config["vocab_size"]) == (0, 1, tiny.VOCAB)
+    assert (config["eos_token_id"], config["pad_token_id"], config["vocab_size"]) == (
+        0,
+        1,
+        tiny.VOCAB,
+    )
     assert (undisturbed / "hf" / "tokenizer.json").is_file()
 
 
 @pytest.mark.slow
-def test_killed_in_the_middle_and_stopped_by_sigterm_it_ends_with_the_same_losses(token_folder, undisturbed, tmp_path):
+def test_killed_in_the_middle_and_stopped_by_sigterm_it_ends_with_the_same_losses(
+    token_folder, undisturbed, tmp_path
+):
     run = copy_of(token_folder, tmp_path / "run")
     killed = start(run)
     wait_for_step(run, 5, killed)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     with (run / "pretrain" / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 6, "lo')  # a row that the kill cut short
-    (run / "pretrain" / "checkpoints" / "step_00000099.partial").mkdir()  # a save that it cut short
+        # a row that the kill cut short
+        file.write('{"step": 6, "lo')
+    # a save that it cut short
+    (run / "pretrain" / "checkpoints" / "step_00000099.partial").mkdir()
 
     stopped = start(run)
     wait_for_step(run, 8, stopped)
@@ -111,7 +147,9 @@ def test_a_resume_with_another_batch_is_refused_with_both_values(undisturbed):
 def test_a_checkpoint_of_another_architecture_is_refused_with_both_values():
     from megatron_train.checkpoint import sharded
 
-    with pytest.raises(SeedbedError, match=r"step_7 holds another architecture .ffn: 64 there, 96 here."):
+    with pytest.raises(
+        SeedbedError, match=r"step_7 holds another architecture .ffn: 64 there, 96 here."
+    ):
         sharded._refuse_differences("step_7", {"ffn": 64, "layers": 2}, {"ffn": 96, "layers": 2})
     sharded._refuse_differences("step_7", {"ffn": 64}, {"ffn": 64})
 
@@ -126,7 +164,9 @@ def test_latest_naming_a_folder_that_is_gone_is_an_error(tmp_path):
 
 
 @pytest.mark.slow
-def test_four_processes_killed_and_resumed_have_the_losses_of_one_process(token_folder, undisturbed, tmp_path):
+def test_four_processes_killed_and_resumed_have_the_losses_of_one_process(
+    token_folder, undisturbed, tmp_path
+):
     run = copy_of(token_folder, tmp_path / "run")
     layout = ["parallel.tp=2", "parallel.pp=2", "model.kv_heads=2"]
     whole = copy_of(token_folder, tmp_path / "whole")
@@ -134,16 +174,21 @@ def test_four_processes_killed_and_resumed_have_the_losses_of_one_process(token_
     killed = start(run, *layout, processes=4)
     wait_for_step(run, 5, killed)
     for child in subprocess.check_output(["pgrep", "-P", str(killed.pid)], text=True).split():
-        os.killpg(os.getpgid(int(child)), signal.SIGKILL)  # with the processes that write its checkpoints
+        # with the processes that write its checkpoints
+        os.killpg(os.getpgid(int(child)), signal.SIGKILL)
     finish(killed, None)
     finish(start(run, *layout, processes=4))
-    assert [row["loss"] for row in rows(run)] == pytest.approx([row["loss"] for row in rows(whole)], abs=1e-4)
+    assert [row["loss"] for row in rows(run)] == pytest.approx(
+        [row["loss"] for row in rows(whole)], abs=1e-4
+    )
 
 
 @pytest.mark.slow
 def test_when_one_process_dies_the_others_say_so_within_a_minute(token_folder, tmp_path):
     run = copy_of(token_folder, tmp_path / "run")
-    process = start(run, "parallel.pp=2", "schedule.steps=5000", "eval_every=0", "save_every=5000", processes=2)
+    process = start(
+        run, "parallel.pp=2", "schedule.steps=5000", "eval_every=0", "save_every=5000", processes=2
+    )
     wait_for_step(run, 3, process)
     children = subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split()
     os.kill(int(children[-1]), signal.SIGKILL)

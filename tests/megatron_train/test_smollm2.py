@@ -1,4 +1,5 @@
-"""Real weights (SmolLM2-135M: tied embeddings, grouped queries) in, trained on in TP 3 x PP 2, out; three programs agree.
+"""Real weights (SmolLM2-135M: tied embeddings, grouped queries) in, trained on in TP 3 x PP 2, out;
+three programs agree.
 
 python scripts/fetch_smollm2.py fetches them; without them these tests are skipped.
 """
@@ -22,12 +23,14 @@ TEXTS = (
     "The quick brown fox jumps over the lazy dog, and 1234 other animals watched it from the far side of the river.",
 )
 LENGTH = 25
-TOLERANCE = 1e-4  # log-probabilities of three fp32 programs over 30 layers; seen: 2.6e-5
+# log-probabilities of three fp32 programs over 30 layers; seen: 2.6e-5
+TOLERANCE = 1e-4
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
-        not (FOLDER / "model.safetensors").is_file(), reason="python scripts/fetch_smollm2.py has not been run"
+        not (FOLDER / "model.safetensors").is_file(),
+        reason="python scripts/fetch_smollm2.py has not been run",
     ),
 ]
 
@@ -67,7 +70,8 @@ def test_training_goes_on_and_the_export_has_the_trained_model_s_log_probabiliti
     seen, folder = trained
     assert seen["losses"][2] < seen["losses"][0]
     ours = torch.tensor(seen["trained"])
-    assert (ours - torch.tensor(seen["imported"])).abs().max() > 10 * TOLERANCE  # three steps are seen
+    # three steps are seen
+    assert (ours - torch.tensor(seen["imported"])).abs().max() > 10 * TOLERANCE
     torch.testing.assert_close(ours, transformers_logprobs(folder, ids), rtol=0, atol=TOLERANCE)
 
 
@@ -89,8 +93,13 @@ json.dump(rows, open({str(out)!r}, "w"))
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "VLLM_NO_USAGE_STATS": "1",
     }
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=900
+    )
     assert out.is_file(), done.stderr[-3000:]
     torch.testing.assert_close(
-        torch.tensor(json.loads(out.read_text())), torch.tensor(seen["trained"]), rtol=0, atol=TOLERANCE
+        torch.tensor(json.loads(out.read_text())),
+        torch.tensor(seen["trained"]),
+        rtol=0,
+        atol=TOLERANCE,
     )

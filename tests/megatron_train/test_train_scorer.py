@@ -1,4 +1,6 @@
-"""The scorer: learns a label that the text shows, measures on repositories it has not seen, writes what vLLM can load."""
+"""The scorer: learns a label that the text shows, measures on repositories it has not seen, writes
+what vLLM can load.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +33,24 @@ def labelled_run(token_folder, tmp_path_factory):
     for i in range(60):
         good = i % 2 == 0
         text = "".join((GOOD if good else BAD) + f"# {i // 2} {j}\n" for j in range(1 + i // 2 % 3))
-        rows.append((hashlib.sha256(text.encode()).hexdigest(), text, 8.0 if good else 2.0, f"repo{i // 2 % 6}"))
+        rows.append(
+            (
+                hashlib.sha256(text.encode()).hexdigest(),
+                text,
+                8.0 if good else 2.0,
+                f"repo{i // 2 % 6}",
+            )
+        )
     sha, texts, scores, repos = (list(column) for column in zip(*rows, strict=True))
     tables = run / "tables"
     write_deltalake(
-        tables / "labels", pa.table({"content_sha256": sha, "oracle": ["seedbed-labels-v1"] * 60, "score": scores})
+        tables / "labels",
+        pa.table({"content_sha256": sha, "oracle": ["seedbed-labels-v1"] * 60, "score": scores}),
     )
     languages = ["Python" if i % 3 else "C" for i in range(60)]
-    write_deltalake(tables / "contents", pa.table({"content_sha256": sha, "text": texts, "language": languages}))
+    write_deltalake(
+        tables / "contents", pa.table({"content_sha256": sha, "text": texts, "language": languages})
+    )
     write_deltalake(tables / "files", pa.table({"content_sha256": sha, "repo": repos}))
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -75,7 +87,9 @@ def test_it_writes_a_scorer_that_separates_the_labels(labelled_run, capsys):
     assert good > bad + 0.3
 
 
-def test_a_frozen_base_from_any_folder_gets_a_ridge_head_and_every_repository_is_held_out_once(labelled_run, tmp_path):
+def test_a_frozen_base_from_any_folder_gets_a_ridge_head_and_every_repository_is_held_out_once(
+    labelled_run, tmp_path
+):
     from transformers import LlamaForCausalLM, LlamaForSequenceClassification
 
     base = tmp_path / "base"
@@ -93,9 +107,13 @@ def test_a_frozen_base_from_any_folder_gets_a_ridge_head_and_every_repository_is
     assert card["measured"] == "60 files, 5 folds over 6 repositories"
     assert card["mae"] < 1.5 < card["mae_of_the_mean"]
     assert {name: m["files"] for name, m in card["by_language"].items()} == {"C": 20, "Python": 40}
-    model = LlamaForSequenceClassification.from_pretrained(labelled_run / "scorers/frozen", dtype=torch.float32)
+    model = LlamaForSequenceClassification.from_pretrained(
+        labelled_run / "scorers/frozen", dtype=torch.float32
+    )
     untouched = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
-    for (name, mine), theirs in zip(model.model.named_parameters(), untouched.model.parameters(), strict=True):
+    for (name, mine), theirs in zip(
+        model.model.named_parameters(), untouched.model.parameters(), strict=True
+    ):
         assert torch.equal(mine, theirs), name
 
 
@@ -103,17 +121,25 @@ def test_folds_keep_repositories_whole_and_are_of_like_size():
     repos = [f"r{i % 7}" for i in range(70)]
     found = train_scorer.folds(repos, seed=1)
     assert sorted(np.bincount(found)) == [10, 10, 10, 20, 20]
-    assert all(len({f for f, r in zip(found, repos, strict=True) if r == repo}) == 1 for repo in set(repos))
+    assert all(
+        len({f for f, r in zip(found, repos, strict=True) if r == repo}) == 1 for repo in set(repos)
+    )
 
 
 def test_the_errors_are_on_the_scale_of_labels_and_classes_weigh_the_same():
     truth, predicted = np.array([0.0, 0.0, 0.0, 0.55]), np.array([0.1, 0.1, 0.1, 0.5])
     places = [("a", "C"), ("a", "C"), ("b", "C"), ("b", "Go")]
-    examples = [train_scorer.Example([1], label, *place) for label, place in zip(truth, places, strict=True)]
+    examples = [
+        train_scorer.Example([1], label, *place) for label, place in zip(truth, places, strict=True)
+    ]
     found = train_scorer.errors(examples, predicted, np.full(4, 0.2))
     assert (found["mae"], found["cmae"], found["mae_of_the_mean"]) == (0.875, 1.0, 2.375)
-    assert {name: (m["files"], m["mae"]) for name, m in found["by_language"].items()} == {"C": (3, 1.0), "Go": (1, 0.5)}
-    assert found["intervals"]["mae"] == [0.75, 1.0]  # two repositories: of two draws, one of them twice at either end
+    assert {name: (m["files"], m["mae"]) for name, m in found["by_language"].items()} == {
+        "C": (3, 1.0),
+        "Go": (1, 0.5),
+    }
+    # two repositories: of two draws, one of them twice at either end
+    assert found["intervals"]["mae"] == [0.75, 1.0]
 
 
 def test_a_base_that_is_no_llama_is_refused(tmp_path):
@@ -128,7 +154,9 @@ def test_padding_does_not_change_a_score(labelled_run):
     model = LlamaForSequenceClassification.from_pretrained(
         labelled_run / "hf", num_labels=1, dtype=torch.float32
     ).eval()
-    short, long = (train_scorer.Example(ids, 0.0, "", "C") for ids in ([5, 6, 7], list(range(2, 30))))
+    short, long = (
+        train_scorer.Example(ids, 0.0, "", "C") for ids in ([5, 6, 7], list(range(2, 30)))
+    )
     together = train_scorer._scores(model, [short, long])
     alone = torch.cat([train_scorer._scores(model, [one]) for one in (short, long)])
     torch.testing.assert_close(together, alone)

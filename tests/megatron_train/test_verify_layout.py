@@ -43,7 +43,8 @@ def test_the_shrunk_config_fits_its_layout_and_keeps_the_model_s_kind(config, si
 
 def test_a_layout_that_the_config_s_own_model_cannot_take_is_refused():
     with pytest.raises(
-        SeedbedError, match=r"does not take this layout: model.heads must divide by parallel.tp: 6 % 4 = 2"
+        SeedbedError,
+        match=r"does not take this layout: model.heads must divide by parallel.tp: 6 % 4 = 2",
     ):
         verify_layout.main(["--tp", "4"])
 
@@ -58,8 +59,13 @@ def test_the_table_names_the_worst_value_and_where_it_is(tmp_path):
             "output_layer.weight": torch.ones(3),
         }
         save_file(gradients, tmp_path / name / "gradient-step2.safetensors")
-    save_file({"output_layer.weight": torch.tensor([float("nan")])}, tmp_path / "layout" / "weight-step2.safetensors")
-    save_file({"output_layer.weight": torch.ones(1)}, tmp_path / "alone" / "weight-step2.safetensors")
+    save_file(
+        {"output_layer.weight": torch.tensor([float("nan")])},
+        tmp_path / "layout" / "weight-step2.safetensors",
+    )
+    save_file(
+        {"output_layer.weight": torch.ones(1)}, tmp_path / "alone" / "weight-step2.safetensors"
+    )
     rows = verify_layout.compare(tmp_path / "alone", tmp_path / "layout")
     assert [(row.what, row.agrees) for row in rows] == [
         ("loss", False),
@@ -76,13 +82,18 @@ def test_the_table_names_the_worst_value_and_where_it_is(tmp_path):
 
 
 def small(**layout) -> PretrainConfig:
-    cfg = PretrainConfig(model=ModelConfig(tie_embeddings=layout.pop("tie", False)), parallel=ParallelConfig(**layout))
+    cfg = PretrainConfig(
+        model=ModelConfig(tie_embeddings=layout.pop("tie", False)),
+        parallel=ParallelConfig(**layout),
+    )
     return verify_layout.shrink(cfg, dp=1)
 
 
 @pytest.mark.slow
 def test_the_command_passes_a_sound_layout(capsys):
-    code = verify_layout.main(["--config", "conf/pretrain/demo.yaml", "--tp", "2", "--pp", "2", "--cp", "2"])
+    code = verify_layout.main(
+        ["--config", "conf/pretrain/demo.yaml", "--tp", "2", "--pp", "2", "--cp", "2"]
+    )
     said = capsys.readouterr().out
     assert code == 0, said
     assert "tp 2 x pp 2 x cp 2 x dp 1: 8 processes against 1" in said

@@ -1,4 +1,6 @@
-"""A token set as the packer writes it, made with megatron-core's own IndexedDatasetBuilder, and ways to start processes."""
+"""A token set as the packer writes it, made with megatron-core's own IndexedDatasetBuilder, and
+ways to start processes.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-VOCAB = 384  # 256 bytes, <|endoftext|>, <|pad|> and merges: small and padded (to 384 = 3 * 128)
+# 256 bytes, <|endoftext|>, <|pad|> and merges: small and padded (to 384 = 3 * 128)
+VOCAB = 384
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_tokens(
-    folder: Path, train_documents: list[str], val_documents: list[str], vocab_size: int = VOCAB, shards: int = 2
+    folder: Path,
+    train_documents: list[str],
+    val_documents: list[str],
+    vocab_size: int = VOCAB,
+    shards: int = 2,
 ) -> None:
     """folder/tokens-like directory: tokenizer/, shards and manifest.json."""
     from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder
@@ -36,7 +43,13 @@ def write_tokens(
     (folder / "tokenizer").mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
     (folder / "tokenizer" / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>", "pad_token": "<|pad|>"})
+        json.dumps(
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "eos_token": "<|endoftext|>",
+                "pad_token": "<|pad|>",
+            }
+        )
     )
     entries = []
     for split, documents in (("train", train_documents), ("val", val_documents)):
@@ -81,13 +94,18 @@ def write_tokens(
 
 
 def documents(count: int, seed: int = 0) -> list[str]:
-    """Small functions with names and numbers that differ: enough structure to be learnt in a few steps."""
+    """Small functions with names and numbers that differ: enough structure to be learnt in a few
+    steps.
+    """
     rng = np.random.default_rng(seed)
     verbs, nouns = ["add", "take", "scale", "find", "join"], ["item", "row", "node", "word", "edge"]
     out = []
     for _ in range(count):
         verb, noun = (words[rng.integers(5)] for words in (verbs, nouns))
-        lines = [f"    {noun}_{i} = {verb}({noun}, {rng.integers(100)})" for i in range(rng.integers(3, 12))]
+        lines = [
+            f"    {noun}_{i} = {verb}({noun}, {rng.integers(100)})"
+            for i in range(rng.integers(3, 12))
+        ]
         out.append(f"def {verb}_{noun}({noun}):\n" + "\n".join(lines) + f"\n    return {noun}\n")
     return out
 
@@ -96,14 +114,28 @@ def launcher(processes: int) -> list[str]:
     """The command up to the program: one process starts as itself, which is faster."""
     if processes == 1:
         return [sys.executable]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(processes),
+    ]
 
 
 def launch(processes: int, *args: str, timeout: float = 240, gpu: bool = False) -> str:
-    """Run a program on `processes` processes, from the repository; what it said. Raises with that when it fails or hangs."""
+    """Run a program on `processes` processes, from the repository; what it said.
+
+    Raises with that when it fails or hangs.
+    """
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(
-        [*launcher(processes), *args], cwd=ROOT, env=environment(gpu), start_new_session=True, **pipes
+        [*launcher(processes), *args],
+        cwd=ROOT,
+        env=environment(gpu),
+        start_new_session=True,
+        **pipes,
     )
     try:
         said, _ = process.communicate(timeout=timeout)
@@ -115,7 +147,9 @@ def launch(processes: int, *args: str, timeout: float = 240, gpu: bool = False) 
 
 
 def environment(gpu: bool = False) -> dict[str, str]:
-    """Of a program under test; without `gpu` it sees no CUDA device, so that one machine's golden losses are another's."""
+    """Of a program under test; without `gpu` it sees no CUDA device, so that one machine's golden
+    losses are another's.
+    """
     kept = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     kept["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return kept if gpu else kept | {"CUDA_VISIBLE_DEVICES": ""}

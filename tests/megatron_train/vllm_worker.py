@@ -22,7 +22,9 @@ def main(folder: str, ids_file: str, out: str) -> None:
 
     prompts = [{"prompt_token_ids": ids} for ids in json.loads(Path(ids_file).read_text())]
     model = LLM(folder, runner="pooling", dtype="float32", enforce_eager=True)
-    Path(out).write_text(json.dumps([o.outputs.probs[0] for o in model.classify(prompts, use_tqdm=False)]))
+    Path(out).write_text(
+        json.dumps([o.outputs.probs[0] for o in model.classify(prompts, use_tqdm=False)])
+    )
 
 
 if __name__ == "__main__":

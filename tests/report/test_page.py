@@ -1,4 +1,6 @@
-"""The page as its readers get it: complete, escaped, honest about what is missing, and the same each time."""
+"""The page as its readers get it: complete, escaped, honest about what is missing, and the same
+each time.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def page(run):
 class Tags(HTMLParser):
     """Every start tag with its attributes, and whether tags are balanced."""
 
-    VOID = frozenset({"meta", "link", "br", "img", "hr", "circle", "rect", "line", "polyline", "polygon"})
+    VOID = frozenset(
+        {"meta", "link", "br", "img", "hr", "circle", "rect", "line", "polyline", "polygon"}
+    )
 
     def __init__(self, text: str):
         super().__init__()
@@ -69,8 +73,10 @@ def test_the_funnel_adds_up_on_the_page(page):
 
 def test_hostile_names_and_contents_stay_text(page):
     assert "<script" not in page
-    assert "&lt;script&gt;alert(" in page  # and the name is there to be seen
-    assert "\u202e" not in page  # nor can text be reordered
+    # and the name is there to be seen
+    assert "&lt;script&gt;alert(" in page
+    # nor can text be reordered
+    assert "\u202e" not in page
     assert "<b>noise</b>" not in page
     tags = Tags(page)
     assert not tags.open
@@ -97,7 +103,11 @@ def test_a_run_that_stopped_after_clusters_says_what_is_missing_and_what_makes_i
     page = build(str(tmp_path))
     assert "Of 8 files seen, 5 (62%) are left so far." in text(section(page, "funnel"))
     assert "Jaccard 0.820" in section(page, "duplicates")
-    for name, what in (("syntax", "table syntax"), ("quality", "table scores"), ("tokens", "table documents")):
+    for name, what in (
+        ("syntax", "table syntax"),
+        ("quality", "table scores"),
+        ("tokens", "table documents"),
+    ):
         missing = text(section(page, name))
         assert f"Not there yet: {what}. Make it with: python -m spark_jobs run" in missing
         assert f"output={tmp_path} until={what.removeprefix('table ')}" in missing
@@ -116,7 +126,11 @@ def test_a_funnel_that_does_not_add_up_is_said_and_the_rest_still_shown(tmp_path
     tiny.write_ingested(tmp_path)
     tiny.write_clusters(tmp_path)
     tiny.write_verdicts(tmp_path)
-    tiny.write_table(tmp_path, "decisions", [{"content_sha256": "0" * 64, "reason": None, "detail": None, "shard": 0}])
+    tiny.write_table(
+        tmp_path,
+        "decisions",
+        [{"content_sha256": "0" * 64, "reason": None, "detail": None, "shard": 0}],
+    )
     page = build(str(tmp_path))
     assert "the funnel does not add up: 6 contents, 1 decisions" in text(section(page, "funnel"))
     assert "Jaccard 0.820" in section(page, "duplicates")
@@ -131,9 +145,13 @@ def test_the_audit_is_shown_while_it_speaks_of_the_present_clusters(tmp_path):
     audit(str(tmp_path), sample=10, pool=10)
     found = text(section(build(str(tmp_path)), "duplicates"))
     assert measure not in found
-    assert "precision all dropped contents 100.00% 20.65% to 100.00% 1" in found  # one copy: Wilson at n = 1
-    tiny.write_clusters(tmp_path)  # another version
-    assert "have changed since they were audited" in text(section(build(str(tmp_path)), "duplicates"))
+    # one copy: Wilson at n = 1
+    assert "precision all dropped contents 100.00% 20.65% to 100.00% 1" in found
+    # another version
+    tiny.write_clusters(tmp_path)
+    assert "have changed since they were audited" in text(
+        section(build(str(tmp_path)), "duplicates")
+    )
 
 
 def test_the_cut_is_the_highest_score_that_was_dropped(page):
@@ -145,9 +163,12 @@ def test_scorers_are_shown_with_the_errors_they_measured(page):
     assert f"{tiny.SCORER} cross validated 6 1.25 1.50 0.80 50% 0%" in quality
     assert "language_model-1 held-out repositories 1.40 0.50" in quality
     assert "language_model-1 mean of labels 2.00" in quality
-    assert "2 rounds; bits per byte on the fixed hold-out changed by -0.1000" in text(section(page, "rounds"))
+    assert "2 rounds; bits per byte on the fixed hold-out changed by -0.1000" in text(
+        section(page, "rounds")
+    )
     assert "Calibration: Python" in quality
-    assert "Calibration: C" not in quality  # six files make no curve
+    # six files make no curve
+    assert "Calibration: C" not in quality
 
 
 def test_completions_before_and_after_stand_side_by_side_with_their_verdicts(page):
@@ -163,12 +184,23 @@ def test_fill_in_the_middle_is_counted_in_the_shard_itself(page):
 
 def test_a_metrics_file_that_a_kill_cut_short_is_read_up_to_the_cut(tmp_path):
     rows = [
-        json.dumps({"step": i, "loss": 4.0 - i, "tokens": i, "lr": 0.1, "grad_norm": 1.0, "tokens_per_s": 1.0})
+        json.dumps(
+            {
+                "step": i,
+                "loss": 4.0 - i,
+                "tokens": i,
+                "lr": 0.1,
+                "grad_norm": 1.0,
+                "tokens_per_s": 1.0,
+            }
+        )
         for i in (1, 2)
     ]
     (tmp_path / "pretrain").mkdir()
     (tmp_path / "pretrain/metrics.jsonl").write_text("\n".join(rows) + '\n{"step": 3, "lo')
-    assert "Training loss 3.00 → 2.00 in 2 steps." in text(section(build(str(tmp_path)), "pretrain"))
+    assert "Training loss 3.00 → 2.00 in 2 steps." in text(
+        section(build(str(tmp_path)), "pretrain")
+    )
 
 
 def test_the_command_writes_the_page_beside_the_run(run, page, capsys):

@@ -22,7 +22,8 @@ def test_ticks_are_round_and_inside(low, high, ticks):
 
 
 @pytest.mark.parametrize(
-    ("value", "label"), [(0, "0"), (0.25, "0.25"), (3e-4, "3e-4"), (1500, "1.5k"), (2_000_000, "2M"), (-0.5, "-0.5")]
+    ("value", "label"),
+    [(0, "0"), (0.25, "0.25"), (3e-4, "3e-4"), (1500, "1.5k"), (2_000_000, "2M"), (-0.5, "-0.5")],
 )
 def test_tick_labels_are_short(value, label):
     assert svg.short(value) == label
@@ -46,7 +47,9 @@ def test_labels_are_escaped():
     "drawing",
     [
         lambda: svg.lines("one point", [svg.Series("s", "c1", [(1, 2.0)])], "x", "y"),
-        lambda: svg.lines("flat", [svg.Series("s", "c1", [(1, 0.0), (2, 0.0)])], "x", "y", (0.0, None)),
+        lambda: svg.lines(
+            "flat", [svg.Series("s", "c1", [(1, 0.0), (2, 0.0)])], "x", "y", (0.0, None)
+        ),
         lambda: svg.histogram("empty bins", [0, 0.5, 1], [("a", "c1", [0, 0])], "x", "y"),
         lambda: svg.columns("zero", [("a", 0)], "x", "y"),
         lambda: svg.shares("one step", [3], [("pass", "c1", [0.25]), ("fail", "c2", [0.75])], "x"),

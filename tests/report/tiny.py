@@ -1,4 +1,6 @@
-"""A tiny finished run, written without Spark: eight files of two repositories, one of them hostile, and every metric."""
+"""A tiny finished run, written without Spark: eight files of two repositories, one of them hostile,
+and every metric.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,14 @@ SCORER = "structural-00000000"
 BODY = "".join(f"def function_{i}(value):\n    return value + {i}\n\n\n" for i in range(12))
 TEXTS = {
     "first/a.py": BODY,
-    "first/b.py": BODY.replace("value + 3", "value * 3"),  # a near duplicate of a.py
+    # a near duplicate of a.py
+    "first/b.py": BODY.replace("value + 3", "value * 3"),
     "first/c.py": "import os\n" * 40,
     f"first/{HOSTILE_NAME}": HOSTILE_TEXT,
     "second/d.js": "export const one = 1;\n" * 30,
     "second/e.css": "body { color: red; }\n" * 30,
-    "second/copy_of_c.py": "import os\n" * 40,  # an exact copy
+    # an exact copy
+    "second/copy_of_c.py": "import os\n" * 40,
 }
 DROPPED = {"second/empty.py": "empty"}
 
@@ -35,11 +39,17 @@ def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_table(root: Path, name: str, rows: list[dict[str, Any]], lineage: dict[str, Any] | None = None) -> None:
+def write_table(
+    root: Path, name: str, rows: list[dict[str, Any]], lineage: dict[str, Any] | None = None
+) -> None:
     """`rows` as table `name` with its declared columns; what a row does not give is null."""
-    metadata = CommitProperties(custom_metadata={"userMetadata": json.dumps(lineage or {"job": "test", "inputs": {}})})
+    metadata = CommitProperties(
+        custom_metadata={"userMetadata": json.dumps(lineage or {"job": "test", "inputs": {}})}
+    )
     table = pa.Table.from_pylist(rows, schema=arrow_schema(TABLES[name].ddl))
-    write_deltalake(str(root / "tables" / name), table, mode="overwrite", commit_properties=metadata)
+    write_deltalake(
+        str(root / "tables" / name), table, mode="overwrite", commit_properties=metadata
+    )
 
 
 def arrow_schema(ddl: str) -> pa.Schema:
@@ -50,7 +60,9 @@ def arrow_schema(ddl: str) -> pa.Schema:
         "string": pa.string(), "long": pa.int64(), "int": pa.int32(), "double": pa.float64(), "boolean": pa.bool_(),
         "binary": pa.binary(), "parts": pa.list_(pa.struct(struct)),
     }  # fmt: skip
-    return pa.schema([(column, kinds[kind]) for column, kind in (part.split() for part in ddl.split(","))])
+    return pa.schema(
+        [(column, kinds[kind]) for column, kind in (part.split() for part in ddl.split(","))]
+    )
 
 
 def write_ingested(root: Path) -> None:
@@ -117,16 +129,26 @@ def write_verdicts(root: Path) -> None:
         for one in distinct()
     ]  # fmt: skip
     write_table(root, "syntax", syntax)
-    labels = [{"content_sha256": one, "oracle": "o", "score": 10 * q, "shard": 0} for one, q in quality.items()]
+    labels = [
+        {"content_sha256": one, "oracle": "o", "score": 10 * q, "shard": 0}
+        for one, q in quality.items()
+    ]
     write_table(root, "labels", labels)
-    scores = [{"content_sha256": one, "scorer": SCORER, "quality": q, "shard": 0} for one, q in quality.items()]
+    scores = [
+        {"content_sha256": one, "scorer": SCORER, "quality": q, "shard": 0}
+        for one, q in quality.items()
+    ]
     write_table(root, "scores", scores)
     write_table(root, "contamination", [])
     reasons = {one: ("low_quality", f"quality {low[one]:.4f} <= cut 0.1000") for one in low}
     reasons[copy] = ("duplicate_near", "cluster")
     decisions = [
         dict(
-            zip(("content_sha256", "reason", "detail", "shard"), (one, *reasons.get(one, (None, None)), 0), strict=True)
+            zip(
+                ("content_sha256", "reason", "detail", "shard"),
+                (one, *reasons.get(one, (None, None)), 0),
+                strict=True,
+            )
         )
         for one in distinct()
     ]
@@ -145,7 +167,11 @@ def write_verdicts(root: Path) -> None:
 
 
 def write_tokens(root: Path) -> None:
-    documents = sorted(sha(one) for path, one in places().items() if path in ("first/c.py", f"first/{HOSTILE_NAME}"))
+    documents = sorted(
+        sha(one)
+        for path, one in places().items()
+        if path in ("first/c.py", f"first/{HOSTILE_NAME}")
+    )
     rows = [
         {
             "document_id": document, "epoch": 0, "split": "train", "shard_file": "train-00000.bin", "document_number": i,
@@ -157,10 +183,13 @@ def write_tokens(root: Path) -> None:
     (root / "tokens").mkdir()
     np.array([5, 6, 7, 0, 3, 6, 7, 0], np.uint16).tofile(
         root / "tokens" / "train-00000.bin"
-    )  # one of two fills a middle
+        # one of two fills a middle
+    )
     tokenizer = {"vocab_size": 300, "eod": 0, "special_tokens": {"<[fim-middle]>": 3}}
     shards = [{"split": "train", "prefix": "train-00000", "tokens": 8, "documents": 2}]
-    write_json(root / "tokens/manifest.json", {"dtype": "uint16", "tokenizer": tokenizer, "shards": shards})
+    write_json(
+        root / "tokens/manifest.json", {"dtype": "uint16", "tokenizer": tokenizer, "shards": shards}
+    )
 
 
 def write_training(root: Path) -> None:
@@ -178,10 +207,24 @@ def write_training(root: Path) -> None:
         for step, text in ((0, "<b>noise</b>"), (10, "x):"))
     ]
     write_json(root / "pretrain/samples.json", samples)
-    measured = {"files": 6, "mae": 1.25, "cmae": 1.5, "spearman": 0.8, "within_1": 0.5, "zero_recall": 0.0}
-    card = {"kind": "structural", "version": SCORER, "metrics": {"cross_validated": measured, "by_language": {}}}
+    measured = {
+        "files": 6,
+        "mae": 1.25,
+        "cmae": 1.5,
+        "spearman": 0.8,
+        "within_1": 0.5,
+        "zero_recall": 0.0,
+    }
+    card = {
+        "kind": "structural",
+        "version": SCORER,
+        "metrics": {"cross_validated": measured, "by_language": {}},
+    }
     curve = [[1.0, 0.5, 10], [6.0, 6.5, 10]]
-    card["metrics"]["by_language"] = {"Python": measured | {"files": 20, "calibration": curve}, "C": measured}
+    card["metrics"]["by_language"] = {
+        "Python": measured | {"files": 20, "calibration": curve},
+        "C": measured,
+    }
     write_json(root / f"scorers/{SCORER}/scorer.json", card)
     card = {
         "kind": "language_model",
@@ -191,11 +234,22 @@ def write_training(root: Path) -> None:
         "spearman": 0.5,
     }
     write_json(root / "scorers/language_model/scorer.json", card)
-    sft = [{"step": i, "loss": 3.0 / i, "lr": 1e-3, "heldout_loss": 0.9 if i == 4 else None} for i in range(1, 5)]
+    sft = [
+        {"step": i, "loss": 3.0 / i, "lr": 1e-3, "heldout_loss": 0.9 if i == 4 else None}
+        for i in range(1, 5)
+    ]
     write_lines(root / "rl/sft/metrics.jsonl", sft)
-    dpo = [{"step": i, "loss": 0.6931 / i, "margin": 0.1 * i - 0.1, "accuracy": 0.5} for i in range(1, 4)]
+    dpo = [
+        {"step": i, "loss": 0.6931 / i, "margin": 0.1 * i - 0.1, "accuracy": 0.5}
+        for i in range(1, 4)
+    ]
     write_lines(root / "rl/dpo/metrics.jsonl", dpo)
-    pair = {"prompt": "Write <f>.", "chosen": "return right", "rejected": "return wrong", "reason": "fail, <why>"}
+    pair = {
+        "prompt": "Write <f>.",
+        "chosen": "return right",
+        "rejected": "return wrong",
+        "reason": "fail, <why>",
+    }
     write_lines(root / "rl/dpo/pairs.jsonl", [pair])
     shares = {"pass": 0.25, "wrong": 0.5, "error": 0.25, "timeout": 0.0, "infrastructure": 0.0}
     grpo = [{"step": 0, "heldout_reward": 0.1, "shares": shares}]
@@ -207,15 +261,27 @@ def write_training(root: Path) -> None:
         for i in range(1, 4)
     ]  # fmt: skip
     write_lines(root / "rl/grpo/metrics.jsonl", grpo)
-    for name, verdict, completion in (("sft", "fail", "return wrong"), ("grpo", "pass", "return right")):
+    for name, verdict, completion in (
+        ("sft", "fail", "return wrong"),
+        ("grpo", "pass", "return right"),
+    ):
         samples = [{"completion": completion, "verdict": verdict, "reason": ""}]
         items = [{"task_id": "t/1", "prompt": "Write <f>.", "reference": "", "samples": samples}]
         passed = {"pass@1": float(verdict == "pass")}
-        result = {"samples": 1, "temperature": 0.6, "pass_at": passed, "shares": shares, "items": items}
+        result = {
+            "samples": 1,
+            "temperature": 0.6,
+            "pass_at": passed,
+            "shares": shares,
+            "items": items,
+        }
         write_json(root / f"rl/eval_{name}.json", {**result, "reward": passed["pass@1"]})
     stages = [{"name": "curate", "command": ["python"], "seconds": 61.0, "expected_seconds": 60}]
     write_json(root / "demo/stages.json", stages)
-    write_json(root / "demo/results.json", [{"what": "funnel.seen", "expected": "8", "obtained": "8", "ok": True}])
+    write_json(
+        root / "demo/results.json",
+        [{"what": "funnel.seen", "expected": "8", "obtained": "8", "ok": True}],
+    )
     rounds = [
         {
             "round": f"round-{k}", "selected_by": SCORER, "documents": 3, "train_tokens": 8, "mix": {"Python": 1.0},
@@ -224,7 +290,14 @@ def write_training(root: Path) -> None:
         for k in range(2)
     ]  # fmt: skip
     write_json(root / "rounds.json", rounds)
-    job = {"job": "ingest", "rows_in": 8, "rows_out": 6, "dropped": {}, "bytes_in": 4000, "seconds": 1.5}
+    job = {
+        "job": "ingest",
+        "rows_in": 8,
+        "rows_out": 6,
+        "dropped": {},
+        "bytes_in": 4000,
+        "seconds": 1.5,
+    }
     write_lines(root / "curate/metrics.jsonl", [job])
 
 

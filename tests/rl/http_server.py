@@ -1,4 +1,6 @@
-"""A stand-in for a vLLM server: its answers are a function of (policy, prompt, seed), and it can be told to fail."""
+"""A stand-in for a vLLM server: its answers are a function of (policy, prompt, seed), and it can be
+told to fail.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,14 @@ from typing import Any
 
 
 class State:
-    """version: the name of its weights; a restart forgets it. fault(number of a completion) -> what goes wrong with it."""
+    """version: the name of its weights; a restart forgets it. fault(number of a completion) -> what
+    goes wrong with it.
+    """
 
     def __init__(self) -> None:
         self.version, self.weights, self.loads, self.completions = "default", "first", 0, 0
-        self.sums: dict[str, str] = {}  # what it says of its weights
+        # what it says of its weights
+        self.sums: dict[str, str] = {}
         self.fault: Callable[[int], str] = lambda number: ""
         self.lock = threading.Lock()
 
@@ -38,7 +43,12 @@ class State:
             self.loads, self.weights = self.loads + 1, body["args"][0]
             return {"results": [None]}
         token = sum(map(ord, self.weights)) + sum(body["prompt"]) + body["seed"]
-        answer = {"token_ids": [token], "logprobs": {"token_logprobs": [-1.0]}, "finish_reason": "stop", "text": ""}
+        answer = {
+            "token_ids": [token],
+            "logprobs": {"token_logprobs": [-1.0]},
+            "finish_reason": "stop",
+            "text": "",
+        }
         return {"choices": [answer]}
 
 
@@ -51,13 +61,16 @@ def serving(state: State, port: int = 0) -> Iterator[str]:
             self.do_POST()
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+            body = json.loads(
+                self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}"
+            )
             fault = ""
             if self.path == "/v1/completions":
                 with state.lock:
                     number, state.completions = state.completions, state.completions + 1
                     fault = state.fault(number)
-            if fault == "cut":  # the process dies: the connection is closed in the middle of the answer
+            # the process dies: the connection is closed in the middle of the answer
+            if fault == "cut":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
                 self.close_connection = True
                 return
@@ -65,7 +78,11 @@ def serving(state: State, port: int = 0) -> Iterator[str]:
                 state.restart()
                 self.close_connection = True
                 return
-            code, value = (400, {"error": "too long"}) if fault == "refuse" else (200, state.answer(self.path, body))
+            code, value = (
+                (400, {"error": "too long"})
+                if fault == "refuse"
+                else (200, state.answer(self.path, body))
+            )
             data = json.dumps(value).encode()
             self.send_response(code)
             self.send_header("Content-Length", str(len(data)))

@@ -15,7 +15,9 @@ from seedbed.inference import engine as engine_client
 from seedbed.inference.engine import Engine, Sampling
 from seedbed.sandbox import Limits, Sandbox
 
-PROBLEM = problem_set.parse({"task_id": "p", "prompt": "double", "code": "", "test_list": ["assert f(2) == 4"]})
+PROBLEM = problem_set.parse(
+    {"task_id": "p", "prompt": "double", "code": "", "test_list": ["assert f(2) == 4"]}
+)
 GOOD = "def f(x):\n    return 2 * x\n"
 
 
@@ -26,13 +28,17 @@ GOOD = "def f(x):\n    return 2 * x\n"
         ("```python\n" + GOOD + "```", "pass"),
         (GOOD + "\0", "error"),
         (GOOD + "s = '\ud800'", "error"),
-        ("def f" * (20 << 20), "error"),  # 100 MB
-        ("\n" * (8 << 20), "error"),  # quadratic for a careless regular expression
+        # 100 MB
+        ("def f" * (20 << 20), "error"),
+        # quadratic for a careless regular expression
+        ("\n" * (8 << 20), "error"),
         ("```\n" * (1 << 20), "error"),
         (GOOD + "#" * (2 << 20), "error"),
         ("", "error"),
     ],
-    ids=lambda value: repr(value[:20]) if len(value) < 1000 else f"{len(value) >> 20} MB of {value[:5]!r}",
+    ids=lambda value: (
+        repr(value[:20]) if len(value) < 1000 else f"{len(value) >> 20} MB of {value[:5]!r}"
+    ),
 )
 def test_any_completion_gets_a_verdict(completion, verdict):
     with Sandbox(1, Limits(cpu_seconds=1, wall_seconds=5)) as sandbox:
@@ -56,11 +62,16 @@ sys.exit(9)
 """
 
 
-def test_an_engine_that_dies_while_it_samples_is_an_error_that_says_how_to_go_on(tmp_path, monkeypatch):
+def test_an_engine_that_dies_while_it_samples_is_an_error_that_says_how_to_go_on(
+    tmp_path, monkeypatch
+):
     with engine_that(DIES, tmp_path, monkeypatch) as engine:
-        with pytest.raises(SeedbedError, match="the engine ended with exit code 9: out of memory") as caught:
+        with pytest.raises(
+            SeedbedError, match="the engine ended with exit code 9: out of memory"
+        ) as caught:
             engine.generate([[1, 2]], [1], Sampling(1.0, 8))
-        with pytest.raises(SeedbedError, match="the engine ended with exit code 9"):  # and not a hang
+        # and not a hang
+        with pytest.raises(SeedbedError, match="the engine ended with exit code 9"):
             engine.generate([[1, 2]], [1], Sampling(1.0, 8))
     assert "goes on from its last checkpoint" in caught.value.fix
 

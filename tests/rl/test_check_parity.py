@@ -10,26 +10,38 @@ import torch
 from conf.errors import SeedbedError
 from rl import check_parity
 from seedbed.inference import engine, layer_outputs
-from tests.rl.conftest import write_model
+from tests.tiny_model import write_model
 
-# The engine as it would be without our repair: vLLM reloads tied embeddings and keeps its old, repacked output layer.
+# The engine as it would be without our repair: vLLM reloads tied embeddings and keeps its old,
+# repacked output layer.
 FAULTY = """
-from rl import engine, engine_worker
-engine_worker.Extension.seedbed_repack = lambda self: None
-engine.main()
+from seedbed.inference import engine_process, worker_extension
+worker_extension.Extension.seedbed_repack = lambda self: None
+engine_process.main()
 """
 
 
 def test_the_first_layer_that_differs_is_named():
-    theirs = {"embedding": torch.ones(2, 3), "layer 1": torch.ones(2, 3), "layer 2": torch.ones(2, 3)}
+    theirs = {
+        "embedding": torch.ones(2, 3),
+        "layer 1": torch.ones(2, 3),
+        "layer 2": torch.ones(2, 3),
+    }
     ours = {**theirs, "layer 1": torch.ones(2, 3) * 1.01, "layer 2": torch.zeros(2, 3)}
-    assert layer_outputs.first_difference(ours, theirs, 1e-3).startswith("layer 1 (relative difference 1.0e-02)")
-    assert layer_outputs.first_difference(ours, theirs, 0.1).startswith("layer 2")
-    assert layer_outputs.first_difference(theirs, theirs, 1e-3) == "the output layer (every layer before it agrees)"
-    assert layer_outputs.first_difference({"embedding": torch.full((2, 3), torch.nan)}, theirs, 1.0).startswith(
-        "embedding"
+    assert layer_outputs.first_difference(ours, theirs, 1e-3).startswith(
+        "layer 1 (relative difference 1.0e-02)"
     )
-    assert "missing" in layer_outputs.first_difference({"embedding": torch.ones(2, 3)}, theirs, 1e-3)
+    assert layer_outputs.first_difference(ours, theirs, 0.1).startswith("layer 2")
+    assert (
+        layer_outputs.first_difference(theirs, theirs, 1e-3)
+        == "the output layer (every layer before it agrees)"
+    )
+    assert layer_outputs.first_difference(
+        {"embedding": torch.full((2, 3), torch.nan)}, theirs, 1.0
+    ).startswith("embedding")
+    assert "missing" in layer_outputs.first_difference(
+        {"embedding": torch.ones(2, 3)}, theirs, 1e-3
+    )
 
 
 def test_a_log_probability_without_a_number_is_the_worst_difference():
@@ -41,27 +53,44 @@ def test_top_p_keeps_the_fewest_tokens_that_hold_it_and_scales_them_to_one():
     logprobs = torch.tensor([0.1, 0.5, 0.15, 0.25]).log()
     assert check_parity.nucleus(logprobs, 0.7).exp().tolist() == pytest.approx(
         [0, 2 / 3, 0, 1 / 3]
-    )  # .5 falls short, .75 does not
+        # .5 falls short, .75 does not
+    )
     assert check_parity.nucleus(logprobs, 0.4).exp().tolist() == pytest.approx([0, 1, 0, 0])
     assert check_parity.nucleus(logprobs, 1.0) is logprobs
 
 
 def test_context_parallelism_and_an_unknown_field_are_refused(tiny_model):
-    for layout, said in (("cp=2", "--layout cp=2: layers cut along the sequence"), ("tq=2", "unknown key parallel.tq")):
+    for layout, said in (
+        ("cp=2", "--layout cp=2: layers cut along the sequence"),
+        ("tq=2", "unknown key parallel.tq"),
+    ):
         with pytest.raises(SeedbedError, match=said):
             check_parity.main(["--model", str(tiny_model), "--layout", layout])
 
 
 @pytest.mark.slow
-def test_tied_embeddings_that_stay_old_after_a_reload_are_caught_and_sound_ones_pass(tmp_path, monkeypatch, capsys):
+def test_tied_embeddings_that_stay_old_after_a_reload_are_caught_and_sound_ones_pass(
+    tmp_path, monkeypatch, capsys
+):
     model = write_model(tmp_path / "hf", tied=True, seed=1)
     assert (
         check_parity.main(
-            ["--model", str(model), "--tokens", "24", "--layout", "tp=2", "pp=2", "sequence_parallel=true"]
+            [
+                "--model",
+                str(model),
+                "--tokens",
+                "24",
+                "--layout",
+                "tp=2",
+                "pp=2",
+                "sequence_parallel=true",
+            ]
         )
         == 0
     )
     assert capsys.readouterr().out.count("differs") == 4
     monkeypatch.setattr(engine, "COMMAND", (sys.executable, "-c", FAULTY))
-    with pytest.raises(SeedbedError, match=r"vLLM by .* first in the output layer \(every layer before it agrees\)"):
+    with pytest.raises(
+        SeedbedError, match=r"vLLM by .* first in the output layer \(every layer before it agrees\)"
+    ):
         check_parity.main(["--model", str(model), "--tokens", "24"])

@@ -14,7 +14,11 @@ from conf.schema.rl import DpoConfig, GrpoConfig, SftConfig
 @pytest.mark.parametrize(
     ("schema", "overrides", "message"),
     [
-        (SftConfig, ["demonstrations=900"], "demonstrations=900 must lie between 1 and problems.train=400"),
+        (
+            SftConfig,
+            ["demonstrations=900"],
+            "demonstrations=900 must lie between 1 and problems.train=400",
+        ),
         (SftConfig, ["batch.total=30"], r"batch.total must divide by batch.micro: 30 % 8"),
         (SftConfig, ["dtype=fp16"], "dtype='fp16' is unknown"),
         (SftConfig, ["pack_length=100"], "pack_length=100 is below max_length=128"),
@@ -36,7 +40,11 @@ from conf.schema.rl import DpoConfig, GrpoConfig, SftConfig
             ],
             r"earlier_stages take 2 \+ 3 = 5 of steps=5",
         ),
-        (GrpoConfig, ["earlier_stages=[{steps: 2, samples: 1, max_response: 8}]"], "samples=1: an advantage"),
+        (
+            GrpoConfig,
+            ["earlier_stages=[{steps: 2, samples: 1, max_response: 8}]"],
+            "samples=1: an advantage",
+        ),
         (DpoConfig, ["samples=1"], "a pair is two samples"),
         (DpoConfig, ["parallel.cp=2"], "parallel.cp=2: a preference compares whole sequences"),
         (DpoConfig, ["beta=0"], "beta=0.0 must be above 0"),

@@ -1,4 +1,6 @@
-"""Chains of thought: a teacher over real HTTP or in a file, whose correct responses alone become demonstrations."""
+"""Chains of thought: a teacher over real HTTP or in a file, whose correct responses alone become
+demonstrations.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ def response(n: int, right: bool = True) -> str:
 
 
 def write_problems(folder: Path, count: int) -> Path:
-    """Problem n asks for a function that adds n. Number 6 has a solution that fails its own tests."""
+    """Problem n asks for a function that adds n.
+
+    Number 6 has a solution that fails its own tests.
+    """
     rows = [
         {"task_id": n, "prompt": f"Write add_{n}.", "test_list": [f"assert add_{n}(1) == {n + 1}"]}
         for n in range(count)
@@ -44,7 +49,9 @@ def write_problems(folder: Path, count: int) -> Path:
 
 
 class Teacher:
-    """Solves problem 0 at once and problem 1 at the third time; each other number has a way of its own to go wrong."""
+    """Solves problem 0 at once and problem 1 at the third time; each other number has a way of its
+    own to go wrong.
+    """
 
     def __init__(self):
         self.asked: Counter[int] = Counter()
@@ -60,7 +67,8 @@ class Teacher:
         }
         if n == 5:
             return 400, {"error": {"message": "too long"}}
-        if n == 7:  # the server tells thought and answer apart
+        # the server tells thought and answer apart
+        if n == 7:
             thought, answer = response(7).removeprefix("<think>\n").split("\n</think>\n")
             status, reply = completion(answer)
             reply["choices"][0]["message"]["reasoning_content"] = thought
@@ -69,12 +77,20 @@ class Teacher:
 
 
 ENDS = {0: [None], 1: ["wrong", "wrong", None], 6: ["unfit_problem"], 7: [None]} | {
-    n: [reason] * 3 for n, reason in ((2, "no_reasoning"), (3, "no_program"), (4, "too_long"), (5, "refused"))
+    n: [reason] * 3
+    for n, reason in ((2, "no_reasoning"), (3, "no_program"), (4, "too_long"), (5, "refused"))
 }
 
 
 def arguments(out: Path, source: Path, base: Path, *more: str) -> list[str]:
-    told = [f"output={out}", f"problems={source}", f"base={base}", "samples=3", "max_length=2000", "sandbox.workers=1"]
+    told = [
+        f"output={out}",
+        f"problems={source}",
+        f"base={base}",
+        "samples=3",
+        "max_length=2000",
+        "sandbox.workers=1",
+    ]
     return [*told, "commit_every=3", *more]
 
 
@@ -98,12 +114,20 @@ def test_each_response_is_kept_or_has_its_reason_and_a_solved_problem_is_asked_n
     assert distill.main(arguments(tmp_path, source, tokenizer_folder, *asked_of(fake.url))) == 0
     assert ends(tmp_path) == ENDS
     assert "18 responses to 8 problems, 3 of them solved" in capsys.readouterr().out
-    kept = [row for row in writer.rows(tmp_path / "tables/demonstrations", ["task_id"]) if row["reason"] is None]
-    assert [row["response"] for row in kept] == [reasoning.normalised(response(n)) for n in (0, 1, 7)]
+    kept = [
+        row
+        for row in writer.rows(tmp_path / "tables/demonstrations", ["task_id"])
+        if row["reason"] is None
+    ]
+    assert [row["response"] for row in kept] == [
+        reasoning.normalised(response(n)) for n in (0, 1, 7)
+    ]
     assert {row["verdict"] for row in kept} == {"pass"}
 
 
-def test_the_table_is_learnt_thought_and_all_and_its_solutions_are_those_that_passed(serve, tmp_path, tokenizer_folder):
+def test_the_table_is_learnt_thought_and_all_and_its_solutions_are_those_that_passed(
+    serve, tmp_path, tokenizer_folder
+):
     source = write_problems(tmp_path, 8)
     more = asked_of(serve(Teacher()).url)
     assert distill.main(arguments(tmp_path, source, tokenizer_folder, *more, "per_problem=2")) == 0
@@ -118,24 +142,32 @@ def test_the_table_is_learnt_thought_and_all_and_its_solutions_are_those_that_pa
     ]
 
 
-def test_a_run_that_was_cut_short_asks_nothing_twice_and_ends_in_the_same_table(serve, tmp_path, tokenizer_folder):
+def test_a_run_that_was_cut_short_asks_nothing_twice_and_ends_in_the_same_table(
+    serve, tmp_path, tokenizer_folder
+):
     source = write_problems(tmp_path, 8)
     undisturbed = serve(Teacher())
-    distill.main(arguments(tmp_path / "whole", source, tokenizer_folder, *asked_of(undisturbed.url)))
+    distill.main(
+        arguments(tmp_path / "whole", source, tokenizer_folder, *asked_of(undisturbed.url))
+    )
     teacher = Teacher()
     down = serve(lambda n, p: (500, {"error": "down"}) if n >= 9 else teacher(n, p))
     with pytest.raises(SeedbedError, match="http 500"):
         distill.main(arguments(tmp_path / "part", source, tokenizer_folder, *asked_of(down.url)))
     again = serve(teacher)
     distill.main(arguments(tmp_path / "part", source, tokenizer_folder, *asked_of(again.url)))
-    assert hashes(str(tmp_path / "part"), ("demonstrations",)) == hashes(str(tmp_path / "whole"), ("demonstrations",))
+    assert hashes(str(tmp_path / "part"), ("demonstrations",)) == hashes(
+        str(tmp_path / "whole"), ("demonstrations",)
+    )
     assert Counter(down.prompts[:9]) + Counter(again.prompts) == Counter(undisturbed.prompts)
 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_ends_in_the_same_table(serve, tmp_path, tokenizer_folder):
     source = write_problems(tmp_path, 8)
-    distill.main(arguments(tmp_path / "whole", source, tokenizer_folder, *asked_of(serve(Teacher()).url)))
+    distill.main(
+        arguments(tmp_path / "whole", source, tokenizer_folder, *asked_of(serve(Teacher()).url))
+    )
     running: list[subprocess.Popen] = []
     teacher = Teacher()
 
@@ -152,14 +184,26 @@ def test_a_run_that_is_killed_ends_in_the_same_table(serve, tmp_path, tokenizer_
         running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL))
         codes.append(running[-1].wait(300))
     assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
-    assert hashes(str(tmp_path / "part"), ("demonstrations",)) == hashes(str(tmp_path / "whole"), ("demonstrations",))
+    assert hashes(str(tmp_path / "part"), ("demonstrations",)) == hashes(
+        str(tmp_path / "whole"), ("demonstrations",)
+    )
 
 
 def test_responses_of_a_file_are_judged_in_its_order(tmp_path, tokenizer_folder, capsys):
     source = write_problems(tmp_path, 3)
-    lines = [(1, response(1, right=False)), (0, response(0)), (1, response(1)), (9, response(9)), (0, response(0))]
-    (tmp_path / "traces.jsonl").write_text("".join(json.dumps({"task_id": t, "response": r}) + "\n" for t, r in lines))
-    told = arguments(tmp_path, source, tokenizer_folder, "source=file", f"traces={tmp_path / 'traces.jsonl'}")
+    lines = [
+        (1, response(1, right=False)),
+        (0, response(0)),
+        (1, response(1)),
+        (9, response(9)),
+        (0, response(0)),
+    ]
+    (tmp_path / "traces.jsonl").write_text(
+        "".join(json.dumps({"task_id": t, "response": r}) + "\n" for t, r in lines)
+    )
+    told = arguments(
+        tmp_path, source, tokenizer_folder, "source=file", f"traces={tmp_path / 'traces.jsonl'}"
+    )
     assert distill.main(told) == 0
     assert ends(tmp_path) == {0: [None], 1: ["wrong", None], 2: ["refused"]}
     assert "1 responses of" in capsys.readouterr().out
@@ -176,14 +220,21 @@ def test_responses_of_a_file_are_judged_in_its_order(tmp_path, tokenizer_folder,
     ("traces", "message"),
     [
         ('{"task_id": 1}\n', r"traces\.jsonl:1: KeyError"),
-        ('{"task_id": 1, "response": "a"}\n{"task_id": 1, "resp', r"traces\.jsonl:2: JSONDecodeError"),
+        (
+            '{"task_id": 1, "response": "a"}\n{"task_id": 1, "resp',
+            r"traces\.jsonl:2: JSONDecodeError",
+        ),
         ('{"task_id": 1, "response": 3}\n', r"traces\.jsonl:1: AttributeError"),
         ("[1]\n", r"traces\.jsonl:1: TypeError"),
         (b"\xff\n", r"traces\.jsonl:1: UnicodeDecodeError"),
     ],
 )
-def test_a_file_of_responses_that_cannot_be_read_is_refused_with_the_line(tmp_path, tokenizer_folder, traces, message):
-    (tmp_path / "traces.jsonl").write_bytes(traces if isinstance(traces, bytes) else traces.encode())
+def test_a_file_of_responses_that_cannot_be_read_is_refused_with_the_line(
+    tmp_path, tokenizer_folder, traces, message
+):
+    (tmp_path / "traces.jsonl").write_bytes(
+        traces if isinstance(traces, bytes) else traces.encode()
+    )
     told = ("source=file", f"traces={tmp_path / 'traces.jsonl'}")
     with pytest.raises(SeedbedError, match=message):
         distill.main(arguments(tmp_path, write_problems(tmp_path, 2), tokenizer_folder, *told))

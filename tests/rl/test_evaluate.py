@@ -14,7 +14,9 @@ from seedbed.inference.engine import Sample
 from seedbed.sandbox import Sandbox
 
 
-@pytest.mark.parametrize(("n", "c", "k"), [(5, 2, 1), (5, 2, 2), (5, 0, 3), (5, 5, 1), (6, 3, 4), (4, 3, 2)])
+@pytest.mark.parametrize(
+    ("n", "c", "k"), [(5, 2, 1), (5, 2, 2), (5, 0, 3), (5, 5, 1), (6, 3, 4), (4, 3, 2)]
+)
 def test_pass_at_k_is_the_share_of_k_subsets_with_a_correct_sample(n, c, k):
     subsets = list(combinations([True] * c + [False] * (n - c), k))
     assert unbiased_pass_at_k(n, c, k) == pytest.approx(sum(any(s) for s in subsets) / len(subsets))
@@ -57,7 +59,8 @@ def test_assess_counts_samples_by_item(tokenizer_folder):
 
     chat = Chat(tokenizer_folder)
     rows = [
-        {"task_id": name, "prompt": "p", "code": "", "test_list": ["assert f(1) == 2"]} for name in ("first", "second")
+        {"task_id": name, "prompt": "p", "code": "", "test_list": ["assert f(1) == 2"]}
+        for name in ("first", "second")
     ]
     chosen = [problem_set.parse(row) for row in rows]
     engine = Parrot(chat, "def f(x):\n    return x + 1")
@@ -65,7 +68,10 @@ def test_assess_counts_samples_by_item(tokenizer_folder):
         result = assess(engine, sandbox, chat, chosen, 2, 1.0, max_tokens=16, max_length=64, seed=1)
     assert result["pass_at"] == {"pass@1": 0.5, "pass@2": 0.5}
     assert result["reward"] == 0.5
-    assert [[s["verdict"] for s in item["samples"]] for item in result["items"]] == [["pass"] * 2, ["error"] * 2]
+    assert [[s["verdict"] for s in item["samples"]] for item in result["items"]] == [
+        ["pass"] * 2,
+        ["error"] * 2,
+    ]
     assert len(set(engine.seeds)) == 4
     assert result["items"][0]["samples"][0]["completion"] == "def f(x):\n    return x + 1"
 

@@ -12,8 +12,14 @@ from rl import rescore
 GOOD, BAD = "def f(x):\n    return abs(x)", "def f(x):\n    return x"
 ROLLOUTS = [
     {"task_id": "p", "completion": GOOD, "verdict": "pass", "reason": "", "tokens": [1]},
-    {"task_id": "p", "completion": BAD, "verdict": "pass", "reason": "", "tokens": [2]},  # the old tests were too weak
-    {"task_id": "p", "completion": BAD, "verdict": "infrastructure", "reason": "killed from outside"},
+    # the old tests were too weak
+    {"task_id": "p", "completion": BAD, "verdict": "pass", "reason": "", "tokens": [2]},
+    {
+        "task_id": "p",
+        "completion": BAD,
+        "verdict": "infrastructure",
+        "reason": "killed from outside",
+    },
 ]
 
 
@@ -24,22 +30,34 @@ def write(path, rows):
 
 def test_a_stronger_test_takes_a_reward_away_and_says_so(tmp_path, capsys):
     tests = ["assert f(2) == 2", "assert f(-2) == 2"]
-    problems = write(tmp_path / "p.jsonl", [{"task_id": "p", "prompt": "abs", "code": GOOD, "test_list": tests}])
+    problems = write(
+        tmp_path / "p.jsonl", [{"task_id": "p", "prompt": "abs", "code": GOOD, "test_list": tests}]
+    )
     rollouts = write(tmp_path / "r.jsonl", ROLLOUTS)
-    arguments = [f"--rollouts={rollouts}", f"--problems={problems}", f"--out={tmp_path}/out.jsonl", "--workers=1"]
+    arguments = [
+        f"--rollouts={rollouts}",
+        f"--problems={problems}",
+        f"--out={tmp_path}/out.jsonl",
+        "--workers=1",
+    ]
     assert rescore.main(arguments) == 0
     changed = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [(row["place"], row["before"], row["after"]) for row in changed] == [
         (1, "pass", "fail"),
         (2, "infrastructure", "fail"),
     ]
-    assert [(row["reward_before"], row["reward_after"]) for row in changed] == [(1.0, 0.0), (None, 0.0)]
+    assert [(row["reward_before"], row["reward_after"]) for row in changed] == [
+        (1.0, 0.0),
+        (None, 0.0),
+    ]
     assert "assert f(-2) == 2" in changed[0]["reason_after"]
     assert "3 rollouts, 2 verdicts and 2 rewards change" in capsys.readouterr().out
 
 
 def test_a_rollout_of_an_unknown_problem_and_a_broken_line_are_named(tmp_path):
-    with pytest.raises(SeedbedError, match="1 problems of the rollouts are not in the problems file, the first 'p'"):
+    with pytest.raises(
+        SeedbedError, match="1 problems of the rollouts are not in the problems file, the first 'p'"
+    ):
         rescore.rescore(ROLLOUTS, {}, None)
     path = write(tmp_path / "r.jsonl", ROLLOUTS[:1])
     path.write_text(path.read_text() + '{"task_id": "p", "comp')

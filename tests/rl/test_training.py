@@ -21,11 +21,17 @@ import pytest
 
 from rl import evaluate
 from seedbed.queries.certify import hashes
-from tests.rl.conftest import write_model
+from tests.tiny_model import write_model
 
 ROOT = Path(__file__).parents[2]
 SFT = [
-    *("problems.train=6", "problems.heldout=4", "demonstrations=6", "batch.micro=3", "batch.total=6"),
+    *(
+        "problems.train=6",
+        "problems.heldout=4",
+        "demonstrations=6",
+        "batch.micro=3",
+        "batch.total=6",
+    ),
     *(
         "schedule.steps=40",
         "schedule.warmup_steps=5",
@@ -35,15 +41,36 @@ SFT = [
         "max_length=224",
     ),
 ]
-WRONG = {"task_id": "wrong", "prompt": "p", "code": "def f(xs):\n    return 1", "test_list": ["assert f([]) == 2"]}
+WRONG = {
+    "task_id": "wrong",
+    "prompt": "p",
+    "code": "def f(xs):\n    return 1",
+    "test_list": ["assert f([]) == 2"],
+}
 GRPO = [
-    *("prompts=4", "samples=4", "temperature=1.0", "max_prompt=160", "max_response=64", "micro_batch=8"),
+    *(
+        "prompts=4",
+        "samples=4",
+        "temperature=1.0",
+        "max_prompt=160",
+        "max_response=64",
+        "micro_batch=8",
+    ),
     *("eval_samples=1", "save_every=2", "warmup_steps=1", "sandbox.workers=1"),
 ]
 
 
-def torchrun(module: str, *arguments: str, ranks: int = 2, check: bool = True) -> subprocess.CompletedProcess:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+def torchrun(
+    module: str, *arguments: str, ranks: int = 2, check: bool = True
+) -> subprocess.CompletedProcess:
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        str(ranks),
+    ]
     result = subprocess.run(
         [*launch, "-m", module, *arguments],
         cwd=ROOT,
@@ -98,26 +125,39 @@ def test_sft_is_the_same_model_in_another_layout(warm, tmp_path):
     theirs = [row["loss"] for row in rows(warm / "rl/sft/metrics.jsonl")]
     ours = [row["loss"] for row in rows(tmp_path / "rl/sft/metrics.jsonl")]
     assert ours[:10] == pytest.approx(
-        theirs[:10], abs=5e-3
-    )  # ten large steps amplify the rounding of another order of sums
+        theirs[:10],
+        abs=5e-3,
+        # ten large steps amplify the rounding of another order of sums
+    )
 
 
 @pytest.mark.slow
-def test_packed_sft_on_given_problems_takes_the_same_steps_and_drops_a_wrong_reference(warm, tmp_path):
+def test_packed_sft_on_given_problems_takes_the_same_steps_and_drops_a_wrong_reference(
+    warm, tmp_path
+):
     given = {name: tmp_path / f"{name}.jsonl" for name in ("train", "heldout")}
     for name, path in given.items():
         path.write_text((warm / f"rl/problems_{name}.jsonl").read_text())
     with given["train"].open("a") as file:
         file.write(json.dumps(WRONG) + "\n")
     inputs = [f"{name}_problems={path}" for name, path in given.items()]
-    steps = [*SFT, "schedule.steps=10", "schedule.decay_steps=0", "pack_length=450", "batch.micro=1"]
+    steps = [
+        *SFT,
+        "schedule.steps=10",
+        "schedule.decay_steps=0",
+        "pack_length=450",
+        "batch.micro=1",
+    ]
     result = torchrun("rl.sft", f"output={tmp_path}", f"base={warm}/hf", *steps, *inputs)
     assert "dropped problem wrong: its reference fails its own tests" in result.stderr
-    assert (tmp_path / "rl/problems_train.jsonl").read_text() == (warm / "rl/problems_train.jsonl").read_text()
+    assert (tmp_path / "rl/problems_train.jsonl").read_text() == (
+        warm / "rl/problems_train.jsonl"
+    ).read_text()
     theirs = [row["loss"] for row in rows(warm / "rl/sft/metrics.jsonl")][:6]
     ours = [row["loss"] for row in rows(tmp_path / "rl/sft/metrics.jsonl")][:6]
     assert ours[0] == pytest.approx(theirs[0], abs=1e-5)
-    assert ours == pytest.approx(theirs, abs=5e-3)  # large steps amplify the rounding of another order of sums
+    # large steps amplify the rounding of another order of sums
+    assert ours == pytest.approx(theirs, abs=5e-3)
 
 
 DPO = [
@@ -160,9 +200,17 @@ def test_dpo_starts_at_ln_two_and_goes_on_where_it_was_stopped_in_any_layout(war
     lines = (whole / "samples.jsonl").read_text().splitlines(keepends=True)
     (part / "samples.jsonl").write_text(
         "".join(lines[: 3 * 4 + 1]) + lines[13][:20]
-    )  # killed while it wrote group four
+        # killed while it wrote group four
+    )
     (part / "samples.hash").write_text((whole / "samples.hash").read_text())
-    dpo(warm, tmp_path / "part", "schedule.steps=4", "schedule.decay_steps=2", "save_every=2", ranks=1)
+    dpo(
+        warm,
+        tmp_path / "part",
+        "schedule.steps=4",
+        "schedule.decay_steps=2",
+        "save_every=2",
+        ranks=1,
+    )
     assert (part / "samples.jsonl").read_text() == (whole / "samples.jsonl").read_text()
     assert (part / "pairs.jsonl").read_text() == (whole / "pairs.jsonl").read_text()
 
@@ -180,8 +228,19 @@ def lines(path: Path) -> int:
 
 
 def disturbed(module: str, arguments: list[str], due, victim) -> str:
-    """Run in two processes until due(), then SIGKILL what victim(torchrun's process) names; what the run still said."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", module]
+    """Run in two processes until due(), then SIGKILL what victim(torchrun's process) names; what
+    the run still said.
+    """
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        module,
+    ]
     with tempfile.TemporaryFile("w+") as said:
         run = subprocess.Popen(
             [*launch, *arguments],
@@ -196,10 +255,13 @@ def disturbed(module: str, arguments: list[str], due, victim) -> str:
                 time.sleep(0.01)
             tree = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
             killed = victim(run.pid)
-            for process in tree if killed is None else [killed]:  # torchrun gives its processes sessions of their own
-                with contextlib.suppress(psutil.NoSuchProcess):  # a judged program may have ended meanwhile
+            # torchrun gives its processes sessions of their own
+            for process in tree if killed is None else [killed]:
+                # a judged program may have ended meanwhile
+                with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            code = run.wait(300)  # a run that hangs never ends
+            # a run that hangs never ends
+            code = run.wait(300)
             _, alive = psutil.wait_procs(tree, timeout=60)
             assert code != 0
             assert not alive, "a process outlived the run"
@@ -220,7 +282,9 @@ def rank_one(pid: int) -> psutil.Process:
 
 def the_engine(pid: int) -> psutil.Process:
     return next(
-        p for p in psutil.Process(pid).children(recursive=True) if "seedbed.inference.engine_process" in p.cmdline()
+        p
+        for p in psutil.Process(pid).children(recursive=True)
+        if "seedbed.inference.engine_process" in p.cmdline()
     )
 
 
@@ -229,12 +293,17 @@ def weights(folder: Path) -> bytes:
 
 
 @pytest.mark.slow
-def test_dpo_that_is_killed_while_it_samples_and_while_it_trains_ends_bit_for_bit_as_if_undisturbed(warm, tmp_path):
+def test_dpo_that_is_killed_while_it_samples_and_while_it_trains_ends_bit_for_bit_as_if_undisturbed(
+    warm, tmp_path
+):
     settings = ["schedule.steps=6", "schedule.decay_steps=1", "save_every=2", "prompts=1"]
     whole = dpo(warm, tmp_path / "whole", *settings)
     rng = random.Random(os.environ.get("SEEDBED_KILLS", "1"))
     part, arguments = tmp_path / "part/rl/dpo", dpo_arguments(warm, tmp_path / "part", *settings)
-    for log, count in (("samples.jsonl", 4 * rng.randint(1, 5)), ("metrics.jsonl", rng.randint(1, 5))):
+    for log, count in (
+        ("samples.jsonl", 4 * rng.randint(1, 5)),
+        ("metrics.jsonl", rng.randint(1, 5)),
+    ):
         wait = rng.random() / 5
         disturbed(
             "rl.dpo",
@@ -246,27 +315,35 @@ def test_dpo_that_is_killed_while_it_samples_and_while_it_trains_ends_bit_for_bi
     for name in ("samples.jsonl", "pairs.jsonl", "reference.jsonl"):
         assert (part / name).read_bytes() == (whole / name).read_bytes(), name
     for name in ("step", "loss", "grad_norm", "margin"):
-        assert [r[name] for r in rows(part / "metrics.jsonl")] == [r[name] for r in rows(whole / "metrics.jsonl")]
+        assert [r[name] for r in rows(part / "metrics.jsonl")] == [
+            r[name] for r in rows(whole / "metrics.jsonl")
+        ]
     assert weights(part) == weights(whole)
     tables = ("problems", "rollouts", "pairs")
     assert hashes(str(tmp_path / "part"), tables) == hashes(str(tmp_path / "whole"), tables)
 
 
 @pytest.mark.slow
-def test_grpo_goes_on_after_a_killed_rank_a_dead_engine_and_a_killed_run_as_if_undisturbed(warm, tmp_path):
+def test_grpo_goes_on_after_a_killed_rank_a_dead_engine_and_a_killed_run_as_if_undisturbed(
+    warm, tmp_path
+):
     settings = ["steps=4", "save_every=2"]
     whole = grpo(warm, tmp_path / "whole", *settings)
     rng = random.Random(os.environ.get("SEEDBED_KILLS", "1"))
     part, arguments = tmp_path / "part/rl/grpo", grpo_arguments(warm, tmp_path / "part", *settings)
     told = []
     for victim, step in ((rank_one, 1), (the_engine, 2), (everybody, 3)):
-        wait = rng.random()  # anywhere in what follows a step: sampling, judging, training, the checkpoint, the table
-        # Written when the journal has been cut back to the checkpoint: from then on its rows are this run's.
+        # anywhere in what follows a step: sampling, judging, training, the checkpoint, the table
+        wait = rng.random()
+        # Written when the journal has been cut back to the checkpoint: from then on its rows are
+        # this run's.
         started = part / "config.yaml"
         started.unlink(missing_ok=True)
 
         def due(n: int = 16 * step, wait: float = wait, started: Path = started) -> bool:
-            return started.is_file() and lines(part / "rollouts.jsonl") >= n and not time.sleep(wait)
+            return (
+                started.is_file() and lines(part / "rollouts.jsonl") >= n and not time.sleep(wait)
+            )
 
         told.append(disturbed("rl.grpo", arguments, due, victim))
     assert "Signal 9 (SIGKILL) received by PID" in told[0]
@@ -279,7 +356,9 @@ def test_grpo_goes_on_after_a_killed_rank_a_dead_engine_and_a_killed_run_as_if_u
         ]
     assert weights(part) == weights(whole)
     seen = [(row["step"], row["task_id"]) for row in rows(part / "rollouts.jsonl")]
-    assert [seen.count(pair) for pair in dict.fromkeys(seen)] == [4] * 16, "a prompt was lost or came twice"
+    assert [seen.count(pair) for pair in dict.fromkeys(seen)] == [4] * 16, (
+        "a prompt was lost or came twice"
+    )
     assert json.loads((part / "unfit.json").read_text())["unfit"].keys() == {"wrong"}
     assert "wrong" not in {task for _, task in seen}, "a problem that nobody can solve was drawn"
     assert [text.count("dropped problem wrong") for text in told] == [1, 0, 0]
@@ -291,15 +370,23 @@ def test_grpo_goes_on_after_a_killed_rank_a_dead_engine_and_a_killed_run_as_if_u
 
 @pytest.mark.slow
 def test_a_grpo_run_that_was_stopped_goes_on_with_the_same_rollouts(warm, tmp_path):
-    """With rollouts one step behind the weights, and two stages: the checkpoint holds what was drawn ahead."""
+    """With rollouts one step behind the weights, and two stages: the checkpoint holds what was
+    drawn ahead.
+    """
     plan = ["rollout_lag=1", "earlier_stages=[{steps: 1, samples: 6, max_response: 48}]"]
     whole = grpo(warm, tmp_path / "whole", "steps=4", *plan)
     part = grpo(warm, tmp_path / "part", "steps=3", "save_every=2", *plan)
-    checkpoints = part / "checkpoints"  # killed after the save at step 2, when step 3's rollouts were drawn
+    # killed after the save at step 2, when step 3's rollouts were drawn
+    checkpoints = part / "checkpoints"
     (checkpoints / "latest").write_text("step_00000002\n")
     shutil.rmtree(checkpoints / "step_00000003")
-    with (part / "rollouts.jsonl").open("a") as log:  # what a kill after the checkpoint leaves behind
-        log.write(json.dumps({"step": 3, "completion": "of a step that was not saved"}) + "\n" + '{"step": 3, "cut')
+    # what a kill after the checkpoint leaves behind
+    with (part / "rollouts.jsonl").open("a") as log:
+        log.write(
+            json.dumps({"step": 3, "completion": "of a step that was not saved"})
+            + "\n"
+            + '{"step": 3, "cut'
+        )
     grpo(warm, tmp_path / "part", "steps=4", *plan)
     assert rows(part / "rollouts.jsonl") == rows(whole / "rollouts.jsonl")
     for name in ("step", "reward", "loss", "grad_norm"):
@@ -310,12 +397,17 @@ def test_a_grpo_run_that_was_stopped_goes_on_with_the_same_rollouts(warm, tmp_pa
     assert [row["step"] for row in metrics] == [0, 1, 2, 3, 4]
     assert metrics[0]["heldout_reward"] is not None
     assert metrics[-1]["heldout_reward"] is not None
-    assert any(row["groups_with_signal"] for row in metrics[1:]), "no step trained: the test proves nothing"
+    assert any(row["groups_with_signal"] for row in metrics[1:]), (
+        "no step trained: the test proves nothing"
+    )
     assert max(row["engine_difference"] for row in metrics[1:]) < 1e-3
     drawn = [(row["step"], row["policy"]) for row in rows(whole / "rollouts.jsonl")]
     assert sorted(set(drawn)) == [(1, 0), (2, 0), (3, 1), (4, 2)]
     assert [drawn.count(pair) for pair in sorted(set(drawn))] == [4 * 6, 4 * 4, 4 * 4, 4 * 4]
-    assert {item["task_id"] for item in json.loads((tmp_path / "whole/rl/eval_grpo.json").read_text())["items"]}
+    assert {
+        item["task_id"]
+        for item in json.loads((tmp_path / "whole/rl/eval_grpo.json").read_text())["items"]
+    }
 
 
 @pytest.mark.slow
@@ -325,14 +417,23 @@ def test_grpo_in_a_tensor_and_pipeline_parallel_layout_takes_the_same_steps(warm
     one, other = rows(plain / "metrics.jsonl")[1], rows(cut / "metrics.jsonl")[1]
     assert other["loss"] == pytest.approx(one["loss"], abs=1e-4)
     assert other["reward"] == one["reward"]
-    assert one.get("gap", 0.0) < 1e-3  # the engine sampled with the trainer's weights
+    # the engine sampled with the trainer's weights
+    assert one.get("gap", 0.0) < 1e-3
 
 
 @pytest.mark.slow
 def test_evaluate_scores_a_file_and_humaneval(warm, tmp_path):
     model = ["--model", str(warm / "rl/sft/hf"), "--limit", "2", "--max-tokens", "32"]
     assert (
-        evaluate.main([*model, "--benchmark", str(warm / "rl/problems_train.jsonl"), "--out", f"{tmp_path}/a.json"])
+        evaluate.main(
+            [
+                *model,
+                "--benchmark",
+                str(warm / "rl/problems_train.jsonl"),
+                "--out",
+                f"{tmp_path}/a.json",
+            ]
+        )
         == 0
     )
     assert evaluate.main([*model, "--benchmark", "humaneval", "--out", f"{tmp_path}/b.json"]) == 0

@@ -1,39 +1,18 @@
-"""The one Spark session of the whole test run, since a JVM costs more than most tests, and what the near-dedup tests share."""
+"""What the near-dedup tests share."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from conf.schema.curate import SparkSettings
 from seedbed.kernels.near_dup import minhash
 from seedbed.kernels.near_dup.shingles import Hashes, distinct, shingle_hashes
-from spark_jobs.runtime import session
 from spark_jobs.runtime.store import Store
 from tests.spark_jobs.near import NEAR, TEXTS, sha, sign_and_cluster
-
-
-@pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """A session started as every job starts its own, on two cores and with small shuffles."""
-    scratch = tmp_path_factory.mktemp("spark")
-    settings = SparkSettings(
-        master="local[2]",
-        driver_memory="2g",
-        shuffle_partitions=2,
-        extra={
-            "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-            "spark.local.dir": str(scratch / "local"),
-        },
-    )
-    started = session.start(settings, "seedbed-tests")
-    yield started
-    started.stop()
 
 
 @pytest.fixture(scope="session")
@@ -51,11 +30,16 @@ def near_hashes() -> Hashes:
 def sets(near_hashes: Hashes) -> dict[str, set[int]]:
     """SHA-256 -> shingles of every text."""
     bounds = itertools.pairwise(near_hashes.offsets)
-    return {sha(t): set(near_hashes.values[a:b].tolist()) for t, (a, b) in zip(TEXTS, bounds, strict=True)}
+    return {
+        sha(t): set(near_hashes.values[a:b].tolist())
+        for t, (a, b) in zip(TEXTS, bounds, strict=True)
+    }
 
 
 @pytest.fixture(scope="session")
 def keys(near_hashes: Hashes) -> dict[str, np.ndarray]:
     """SHA-256 -> its bucket in every band."""
     signature = minhash.signatures(distinct(near_hashes), NEAR.num_perm, NEAR.seed)
-    return dict(zip(map(sha, TEXTS), minhash.band_keys(signature, NEAR.bands, NEAR.rows), strict=True))
+    return dict(
+        zip(map(sha, TEXTS), minhash.band_keys(signature, NEAR.bands, NEAR.rows), strict=True)
+    )

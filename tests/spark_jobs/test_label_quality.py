@@ -57,7 +57,9 @@ def test_a_line_that_breaks_a_rule_is_refused_with_its_place(tmp_path, change, m
     assert message in error.value.problem
 
 
-@pytest.mark.parametrize(("line", "message"), [("{", "not valid JSON"), ("[1]", "a list, not an object")])
+@pytest.mark.parametrize(
+    ("line", "message"), [("{", "not valid JSON"), ("[1]", "a list, not an object")]
+)
 def test_a_line_that_is_no_object_is_refused(tmp_path, line, message):
     (tmp_path / "labels.jsonl").write_text(line + "\n")
     with pytest.raises(SeedbedError, match=rf"labels\.jsonl:1: .*{message}"):
@@ -86,9 +88,12 @@ def test_the_shipped_labels_are_what_their_card_says():
 def test_labels_land_on_the_contents_they_were_given_for(spark, tmp_path):
     store = Store(spark, str(tmp_path))
     rows = spark.createDataFrame(
-        [(h, "x", 1, "C") for h in HASHES[:2]], "content_sha256 string, text string, bytes long, language string"
+        [(h, "x", 1, "C") for h in HASHES[:2]],
+        "content_sha256 string, text string, bytes long, language string",
     )
-    store.append("contents", rows.withColumn("shard", shard_of(F.col("content_sha256"), 4)), {}, step="a")
+    store.append(
+        "contents", rows.withColumn("shard", shard_of(F.col("content_sha256"), 4)), {}, step="a"
+    )
     zero = {
         **GOOD,
         "sha256": HASHES[1],
@@ -112,6 +117,10 @@ def test_labels_land_on_the_contents_they_were_given_for(spark, tmp_path):
     with pytest.raises(SeedbedError, match="rows of two parameter sets must not mix"):
         execute(JOB, cfg)
     again = [f"output={tmp_path}", f"labels.path={path}"]
-    assert execute(JOB, load(CurateConfig, None, [*again, "labels.oracle=other"]))  # another name lies beside the first
+    # another name lies beside the first
+    assert execute(JOB, load(CurateConfig, None, [*again, "labels.oracle=other"]))
     assert execute(JOB, load(CurateConfig, None, [*again, "labels.oracle=o", "rebuild=[labels]"]))
-    assert {(row["oracle"], row["score"]) for row in store.read("labels").collect()} == {("o", 9.0), ("other", 9.0)}
+    assert {(row["oracle"], row["score"]) for row in store.read("labels").collect()} == {
+        ("o", 9.0),
+        ("other", 9.0),
+    }

@@ -1,4 +1,6 @@
-"""Asking an oracle: what is asked, what counts as a rating, the journal, and a server that misbehaves (real HTTP)."""
+"""Asking an oracle: what is asked, what counts as a rating, the journal, and a server that
+misbehaves (real HTTP).
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def test_a_file_cannot_close_its_own_fence_or_fill_the_templates_places():
     assert loaded.text("x" * 50, None, "cd" * 32, 10).count("x" * 5 + "\n[40 characters") == 1
 
 
-@pytest.mark.parametrize("text", ["no places", "$language $fence $content $other", "$language $fence $content $"])
+@pytest.mark.parametrize(
+    "text", ["no places", "$language $fence $content $other", "$language $fence $content $"]
+)
 def test_a_prompt_file_that_is_no_template_is_refused(tmp_path, text):
     (tmp_path / "p.txt").write_text(text)
     with pytest.raises(SeedbedError, match="has the places"):
@@ -86,7 +90,10 @@ def test_the_journal_survives_a_line_that_a_kill_cut_short_and_tells_parameters_
         journal.add("c", text="", failure="x")
     with Journal(path, "two") as journal:
         assert journal.answers == {}
-    assert [json.loads(line)["content_sha256"] for line in path.read_text().splitlines()] == ["a", "c"]
+    assert [json.loads(line)["content_sha256"] for line in path.read_text().splitlines()] == [
+        "a",
+        "c",
+    ]
 
 
 def test_a_full_disk_is_told_and_leaves_no_half_line(tmp_path, monkeypatch):
@@ -109,7 +116,9 @@ def test_a_full_disk_is_told_and_leaves_no_half_line(tmp_path, monkeypatch):
 
 
 def ask(fake, count=4, **settings):
-    settings = EndpointSettings(url=fake.url, **{"timeout_s": 5.0, "retries": 2, "concurrency": 2, **settings})
+    settings = EndpointSettings(
+        url=fake.url, **{"timeout_s": 5.0, "retries": 2, "concurrency": 2, **settings}
+    )
     meter, kept = endpoint.Meter(settings), []
     prompts = [(f"{i:064x}", f"prompt {i}") for i in range(count)]
     try:
@@ -138,7 +147,11 @@ def test_what_a_server_gets_over_is_asked_again(serve, status):
 
 
 def test_a_content_that_the_server_refuses_is_an_answer_with_its_reason(serve):
-    fake = serve(lambda n, p: (400, {"error": {"message": "too long"}}) if p == "prompt 1" else completion("fine"))
+    fake = serve(
+        lambda n, p: (
+            (400, {"error": {"message": "too long"}}) if p == "prompt 1" else completion("fine")
+        )
+    )
     kept, _, error = ask(fake, count=3)
     assert error is None
     assert {a.content_sha256[-1]: (a.text, a.failure[:8]) for a in kept} == {
@@ -152,13 +165,24 @@ def test_a_content_that_the_server_refuses_is_an_answer_with_its_reason(serve):
     ("behaviour", "message"),
     [
         (lambda n, p: completion("x") if p == "prompt 0" else (500, {"error": "down"}), "http 500"),
-        (lambda n, p: completion("x") if p == "prompt 0" else (200, b"<html>not json"), "JSONDecodeError"),
-        (lambda n, p: completion("x") if p == "prompt 0" else (200, {"hello": 1}), "no chat completion"),
+        (
+            lambda n, p: completion("x") if p == "prompt 0" else (200, b"<html>not json"),
+            "JSONDecodeError",
+        ),
+        (
+            lambda n, p: completion("x") if p == "prompt 0" else (200, {"hello": 1}),
+            "no chat completion",
+        ),
         (lambda n, p: completion("x") if p == "prompt 0" else (200, []), "no chat completion"),
-        (lambda n, p: completion("x") if p == "prompt 0" else (401, {"error": "who are you"}), "http 401"),
+        (
+            lambda n, p: completion("x") if p == "prompt 0" else (401, {"error": "who are you"}),
+            "http 401",
+        ),
     ],
 )
-def test_a_server_that_fails_for_good_stops_the_asking_and_keeps_what_it_gave(serve, behaviour, message):
+def test_a_server_that_fails_for_good_stops_the_asking_and_keeps_what_it_gave(
+    serve, behaviour, message
+):
     kept, _, error = ask(serve(behaviour), count=30, concurrency=1, retries=0, max_failures=2)
     assert message in error.problem
     assert "what was answered is kept" in error.fix
@@ -177,7 +201,9 @@ def test_a_server_that_hangs_is_given_up(serve):
 def test_nobody_listening_is_told_with_the_address():
     settings = EndpointSettings(url="http://127.0.0.1:9/v1", retries=0)
     with pytest.raises(SeedbedError, match=r"127\.0\.0\.1:9/v1.*APIConnectionError"):
-        endpoint.ask([("a", "b")], {"model": "m", "max_tokens": 1}, settings, endpoint.Meter(settings), print)
+        endpoint.ask(
+            [("a", "b")], {"model": "m", "max_tokens": 1}, settings, endpoint.Meter(settings), print
+        )
 
 
 def test_asking_stops_at_the_cost_that_was_allowed(serve):
@@ -213,9 +239,15 @@ def test_requests_keep_the_pace_they_were_given(monkeypatch):
 def run(spark, tmp_path):
     """Eight contents in two languages; cfg(url, *overrides) asks about all of them."""
     store = Store(spark, str(tmp_path / "out"))
-    rows = [(f"{n:x}" * 64, f"text {n}\n{LINE}\n", 20, "Python" if n % 2 else "C") for n in range(8)]
-    frame = spark.createDataFrame(rows, "content_sha256 string, text string, bytes long, language string")
-    store.append("contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a")
+    rows = [
+        (f"{n:x}" * 64, f"text {n}\n{LINE}\n", 20, "Python" if n % 2 else "C") for n in range(8)
+    ]
+    frame = spark.createDataFrame(
+        rows, "content_sha256 string, text string, bytes long, language string"
+    )
+    store.append(
+        "contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a"
+    )
 
     def cfg(url, *overrides):
         base = [
@@ -242,8 +274,13 @@ def test_labels_are_asked_once_and_a_failure_keeps_its_text(run, serve):
     summary = execute(label_quality.JOB, cfg(fake.url, "labels.endpoint.price_in=1"))
     assert (summary.rows_out, summary.notes["failures"], summary.notes["tokens_in"]) == (8, 1, 800)
     rows = {row["content_sha256"][0]: row for row in store.read("labels").collect()}
-    assert {key: row["score"] for key, row in rows.items()} == {str(n): None if n == 5 else n + 1 for n in range(8)}
-    assert (rows["5"]["answer"], rows["5"]["failure"]) == ("I would rather not.", "the last line is not a rating")
+    assert {key: row["score"] for key, row in rows.items()} == {
+        str(n): None if n == 5 else n + 1 for n in range(8)
+    }
+    assert (rows["5"]["answer"], rows["5"]["failure"]) == (
+        "I would rather not.",
+        "the last line is not a rating",
+    )
     assert execute(label_quality.JOB, cfg(fake.url)) is None
     assert len(fake.prompts) == 8
 
@@ -261,8 +298,12 @@ def test_a_run_that_dies_between_commits_asks_nothing_twice(run, serve):
     cfg, store = run
     fake = serve(lambda n, p: (500, {"error": "down"}) if n >= 5 else rating_of(n, p))
     with pytest.raises(SeedbedError, match="http 500"):
-        execute(label_quality.JOB, cfg(fake.url, "labels.endpoint.max_failures=1", "labels.commit_every=3"))
-    assert store.read("labels").count() == 3  # one commit; two more answers are in the journal alone
+        execute(
+            label_quality.JOB,
+            cfg(fake.url, "labels.endpoint.max_failures=1", "labels.commit_every=3"),
+        )
+    # one commit; two more answers are in the journal alone
+    assert store.read("labels").count() == 3
     again = serve(rating_of)
     execute(label_quality.JOB, cfg(again.url))
     assert len(again.prompts) == 3
@@ -271,7 +312,9 @@ def test_a_run_that_dies_between_commits_asks_nothing_twice(run, serve):
 
 
 @pytest.mark.slow
-def test_two_prompts_never_mix_under_one_name_and_stand_beside_each_other_under_two(run, serve, tmp_path):
+def test_two_prompts_never_mix_under_one_name_and_stand_beside_each_other_under_two(
+    run, serve, tmp_path
+):
     cfg, store = run
     fake = serve(rating_of)
     execute(label_quality.JOB, cfg(fake.url))
@@ -286,14 +329,17 @@ def test_two_prompts_never_mix_under_one_name_and_stand_beside_each_other_under_
     assert store.read("labels").groupBy("oracle").count().count() == 2
     execute(label_quality.JOB, cfg(fake.url, *changed, "rebuild=[labels]"))
     assert store.read("labels").count() == 16
-    assert len(fake.prompts) == 24  # the first oracle's rows were asked anew, the second's stayed
+    # the first oracle's rows were asked anew, the second's stayed
+    assert len(fake.prompts) == 24
 
 
 def test_an_oracle_that_is_far_off_on_the_gold_set_is_asked_nothing_else(run, serve, tmp_path):
     cfg, _ = run
     gold = tmp_path / "gold.jsonl"
     row = dict.fromkeys(("readability", "modularity", "clarity", "reusability"), 5) | {"zero": ""}
-    gold.write_text("".join(json.dumps({"sha256": f"{n}" * 64, "score": 9, **row}) + "\n" for n in (0, 1)))
+    gold.write_text(
+        "".join(json.dumps({"sha256": f"{n}" * 64, "score": 9, **row}) + "\n" for n in (0, 1))
+    )
     fake = serve(rating_of)
     wanted = (f"labels.path={gold}", "labels.gold=10")
     with pytest.raises(SeedbedError, match=r"rated 2 of 2 gold files, off by 7\.50 of 10"):
@@ -306,7 +352,9 @@ def test_an_oracle_that_is_far_off_on_the_gold_set_is_asked_nothing_else(run, se
 
 @pytest.mark.slow
 def test_vllm_in_the_executors_answers_in_the_format_whatever_the_file_says(run, tmp_path):
-    """A random model of one layer: what it writes is noise, but the sampler holds it to the rating line."""
+    """A random model of one layer: what it writes is noise, but the sampler holds it to the rating
+    line.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -337,9 +385,16 @@ def test_vllm_in_the_executors_answers_in_the_format_whatever_the_file_says(run,
     rows = store.read("labels").collect()
     assert summary.rows_out == len(rows) == 8
     for row in rows:
-        assert row["failure"] is None or re.fullmatch(r"zero=\w+ beside overall=[\d.]+", row["failure"]), row["failure"]
+        assert row["failure"] is None or re.fullmatch(
+            r"zero=\w+ beside overall=[\d.]+", row["failure"]
+        ), row["failure"]
         assert re.fullmatch(rating.ANSWER, row["answer"])
-    short = (*wanted[:3], "labels.max_tokens=1300", "labels.max_answer_tokens=1200", "labels.oracle=short")
+    short = (
+        *wanted[:3],
+        "labels.max_tokens=1300",
+        "labels.max_answer_tokens=1200",
+        "labels.oracle=short",
+    )
     execute(label_quality.JOB, cfg("http://unused", *short))
     failures = {row["failure"] for row in store.read("labels").filter("oracle = 'short'").collect()}
     assert all(re.fullmatch(r"prompt of \d+ tokens, room for 100", failure) for failure in failures)

@@ -1,4 +1,6 @@
-"""Packing: what is in the shards, that it hangs on nothing but documents, seed and epoch, and how a broken run goes on."""
+"""Packing: what is in the shards, that it hangs on nothing but documents, seed and epoch, and how a
+broken run goes on.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,11 @@ def run(store: Store, *overrides: str) -> Summary | None:
 
 
 def files(store: Store) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in Path(store.root, "tokens").iterdir() if p.suffix in (".bin", ".idx")}
+    return {
+        p.name: p.read_bytes()
+        for p in Path(store.root, "tokens").iterdir()
+        if p.suffix in (".bin", ".idx")
+    }
 
 
 def manifest(store: Store) -> dict[str, Any]:
@@ -84,11 +90,15 @@ def packed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Sto
 
 
 def expected_shards() -> dict[str, list[tuple[str, int, bytes]]]:
-    """(document_id, epoch, token bytes) of each shard, from the definition alone: no Spark, one sample at a time."""
+    """(document_id, epoch, token bytes) of each shard, from the definition alone: no Spark, one
+    sample at a time.
+    """
     packer = Packer(TOKENIZER_JSON, RATE, SEED)
     samples = []
     for name, text in TEXTS.items():
-        document_id = hashlib.sha256(b"file\0" + hashlib.sha256(text.encode()).hexdigest().encode()).hexdigest()
+        document_id = hashlib.sha256(
+            b"file\0" + hashlib.sha256(text.encode()).hexdigest().encode()
+        ).hexdigest()
         split = name.split("-")[0]
         for epoch in range(EPOCHS[split]):
             key = hashlib.sha256(f"{SEED}\0{document_id}\0{epoch}".encode()).hexdigest()
@@ -114,7 +124,13 @@ def test_shards_hold_every_sample_where_its_key_puts_it(packed: Store) -> None:
 
 def test_the_manifest_describes_the_files(packed: Store) -> None:
     content, found = manifest(packed), files(packed)
-    ids = {"<|endoftext|>": 0, "<|pad|>": 1, "<[fim-suffix]>": 2, "<[fim-prefix]>": 3, "<[fim-middle]>": 4}
+    ids = {
+        "<|endoftext|>": 0,
+        "<|pad|>": 1,
+        "<[fim-suffix]>": 2,
+        "<[fim-prefix]>": 3,
+        "<[fim-middle]>": 4,
+    }
     ids |= {"<|user|>": 5, "<|assistant|>": 6, "<|end|>": 7}
     assert content["tokenizer"] == {
         "path": "tokenizer",
@@ -136,14 +152,22 @@ def test_the_manifest_describes_the_files(packed: Store) -> None:
 
 
 def test_the_index_leads_from_a_document_to_its_tokens(packed: Store) -> None:
-    expected = {(d, e): (name, i, t) for name, rows in expected_shards().items() for i, (d, e, t) in enumerate(rows)}
+    expected = {
+        (d, e): (name, i, t)
+        for name, rows in expected_shards().items()
+        for i, (d, e, t) in enumerate(rows)
+    }
     found = files(packed)
     rows = packed.read("token_index").collect()
     assert {(r.document_id, r.epoch) for r in rows} == set(expected)
     assert len(rows) == 126
     for row in rows:
         name, number, tokens = expected[row.document_id, row.epoch]
-        assert (row.shard_file, row.document_number, row.split) == (f"{name}.bin", number, name.split("-")[0])
+        assert (row.shard_file, row.document_number, row.split) == (
+            f"{name}.bin",
+            number,
+            name.split("-")[0],
+        )
         assert found[row.shard_file][2 * row.offset : 2 * (row.offset + row.tokens)] == tokens
 
 
@@ -151,7 +175,9 @@ def test_validation_reads_left_to_right_and_its_special_strings_are_text(packed:
     tokenizer = Tokenizer.from_str(TOKENIZER_JSON)
     tokens = np.frombuffer(files(packed)["val-00000.bin"], np.uint16)
     documents = [tokenizer.decode(d[:-1], skip_special_tokens=False) for d in _split_at(tokens, 0)]
-    assert sorted(documents) == sorted(text for name, text in TEXTS.items() if name.startswith("val"))
+    assert sorted(documents) == sorted(
+        text for name, text in TEXTS.items() if name.startswith("val")
+    )
 
 
 def test_epochs_repeat_documents_with_other_cuts() -> None:
@@ -163,7 +189,9 @@ def test_epochs_repeat_documents_with_other_cuts() -> None:
     assert sum(len(forms) == 2 for forms in by_document.values()) > len(by_document) / 2
 
 
-def test_partitions_and_row_order_change_no_byte(spark: SparkSession, tmp_path: Path, packed: Store) -> None:
+def test_partitions_and_row_order_change_no_byte(
+    spark: SparkSession, tmp_path: Path, packed: Store
+) -> None:
     other = make(spark, tmp_path, 5, -1)
     run(other)
     assert files(other) == files(packed)
@@ -175,8 +203,10 @@ def test_a_broken_run_keeps_its_whole_shards_and_ends_with_the_same_bytes(packed
     before, described = files(packed), manifest(packed)
     assert run(packed) is None
     folder = Path(packed.root, "tokens")
-    (folder / "manifest.json").unlink()  # killed before the end ...
-    (folder / "train-00001.json").unlink()  # ... while this shard was being written
+    # killed before the end ...
+    (folder / "manifest.json").unlink()
+    # ... while this shard was being written
+    (folder / "train-00001.json").unlink()
     (folder / "train-00001.bin").write_bytes(b"half")
     (folder / "train-00002.bin.99").write_bytes(b"left by a killed attempt")
     (folder / "train-00099.bin").write_bytes(b"of a longer plan")
@@ -199,7 +229,12 @@ def test_a_shard_cut_short_behind_the_manifest_is_written_again(packed: Store) -
 @pytest.mark.slow
 def test_another_setting_replaces_every_shard(packed: Store) -> None:
     run(packed, "tokens.shard_tokens=1000000", "tokens.fim_rate=0.0")
-    assert set(files(packed)) == {"train-00000.bin", "train-00000.idx", "val-00000.bin", "val-00000.idx"}
+    assert set(files(packed)) == {
+        "train-00000.bin",
+        "train-00000.idx",
+        "val-00000.bin",
+        "val-00000.idx",
+    }
     tokens = np.frombuffer(files(packed)["train-00000.bin"], np.uint16)
     assert not np.isin(tokens, range(1, 8)).any()
     with Path(packed.root, "tokens", "train-00000.idx").open("rb") as stream:

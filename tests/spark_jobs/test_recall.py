@@ -1,4 +1,6 @@
-"""The classifier of words against a slow one, and the recall: seeds, hard negatives, and what the second round adds."""
+"""The classifier of words against a slow one, and the recall: seeds, hard negatives, and what the
+second round adds.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +22,46 @@ from spark_jobs.runtime.job import execute
 from spark_jobs.runtime.store import Store
 from tests.report import tiny
 
-PATHS = ["graph", "node", "edge", "path", "shortest", "queue", "visited", "neighbour", "weight", "tree", "search"]
+PATHS = [
+    "graph",
+    "node",
+    "edge",
+    "path",
+    "shortest",
+    "queue",
+    "visited",
+    "neighbour",
+    "weight",
+    "tree",
+    "search",
+]
 HACKS = ["todo", "hack", "tmp", "foo", "xxx", "broken", "later"]
-PAGES = ["button", "click", "color", "page", "window", "style", "layout", "mouse", "menu", "scroll", "header"]
+PAGES = [
+    "button",
+    "click",
+    "color",
+    "page",
+    "window",
+    "style",
+    "layout",
+    "mouse",
+    "menu",
+    "scroll",
+    "header",
+]
 
 
 def text(draw, words, comment):
-    lines = [f"{draw.choice(words)} = {draw.choice(words)}({draw.choice(words)})" for _ in range(12)]
+    lines = [
+        f"{draw.choice(words)} = {draw.choice(words)}({draw.choice(words)})" for _ in range(12)
+    ]
     return ("# about it\n" if comment else "") + "\n".join(lines) + "\n"
 
 
 def test_a_bag_holds_each_word_and_pair_of_a_text_once():
     found = recall_model.bags(pa.array(["a b a b", "", None, "b a"]))
-    assert found.counts.tolist() == [4, 0, 0, 3]  # a, b, "a b", "b a"; b, a, "b a"
+    # a, b, "a b", "b a"; b, a, "b a"
+    assert found.counts.tolist() == [4, 0, 0, 3]
     sets = [set(found.values[found.offsets[i] : found.offsets[i + 1]].tolist()) for i in range(4)]
     assert sets[3] < sets[0]
     assert found.values.max() < recall_model.BUCKETS
@@ -49,9 +78,13 @@ def test_training_is_its_formula_step_by_step(monkeypatch):
     for epoch in range(2):
         for position, d in enumerate(random_.permutation(3)):
             rate, scale = recall_model.RATE * (1 - (3 * epoch + position) / 6), len(rows[d]) ** -0.5
-            error = labels[d] - 1 / (1 + np.exp(-(sum(weights.get(i, 0) for i in rows[d]) * scale + bias)))
+            error = labels[d] - 1 / (
+                1 + np.exp(-(sum(weights.get(i, 0) for i in rows[d]) * scale + bias))
+            )
             for i in rows[d]:
-                weights[i] = weights.get(i, 0) + rate * (error * scale - recall_model.DECAY * weights.get(i, 0))
+                weights[i] = weights.get(i, 0) + rate * (
+                    error * scale - recall_model.DECAY * weights.get(i, 0)
+                )
             bias += 0.1 * rate * error
     found = recall_model.train(bags, labels, seed=5)
     assert found[-1] == pytest.approx(bias)
@@ -77,22 +110,30 @@ def test_it_tells_two_vocabularies_apart_on_texts_it_has_not_seen():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Commented files about graphs score high; some that nearly do are there to be found, and some that are hacked score low.
-    Most files are about pages, a few of them well scored without a comment."""
+    """Commented files about graphs score high; some that nearly do are there to be found, and some
+    that are hacked score low. Most files are about pages, a few of them well scored without a
+    comment.
+    """
     root, draw = tmp_path_factory.mktemp("recall"), random.Random(1)
     kinds = {
         "seed": (30, PATHS, 0.8, 0.2), "hidden": (10, PATHS, 0.65, 0.2), "low": (10, PATHS + HACKS, 0.2, 0.2),
         "page": (40, PAGES, 0.75, 0.0), "other": (200, PAGES, 0.4, 0.1),
     }  # fmt: skip
-    tables: dict[str, list[dict]] = {name: [] for name in ("files", "contents", "clusters", "syntax", "scores")}
+    tables: dict[str, list[dict]] = {
+        name: [] for name in ("files", "contents", "clusters", "syntax", "scores")
+    }
     kind_of = {}
-    for number, kind in enumerate(kind for kind, (count, *_) in kinds.items() for _ in range(count)):
+    for number, kind in enumerate(
+        kind for kind, (count, *_) in kinds.items() for _ in range(count)
+    ):
         _, words, quality, comments = kinds[kind]
         body = text(draw, words, comments > 0)
         key = hashlib.sha256(f"{number}{body}".encode()).hexdigest()
         kind_of[key] = kind
         one = {"content_sha256": key, "shard": 0}
-        tables["files"].append({"doc_id": str(number), "content_sha256": key, "repo": f"r{number % 3}", "path": "p.py"})
+        tables["files"].append(
+            {"doc_id": str(number), "content_sha256": key, "repo": f"r{number % 3}", "path": "p.py"}
+        )
         tables["contents"].append({**one, "text": body, "bytes": len(body), "language": "Python"})
         tables["clusters"].append({**one, "cluster_id": key, "cluster_size": 1, "survivor": True})
         tables["syntax"].append({**one, "status": "ok", "comment_share": comments})
@@ -107,7 +148,8 @@ def run(tmp_path_factory):
 @pytest.mark.slow
 def test_what_reads_like_the_seeds_is_found_unless_the_scorer_rates_it_low(spark, run):
     cfg, kind_of, root = run
-    assert execute(recall_quality.JOB, cfg()) is None  # off by default
+    # off by default
+    assert execute(recall_quality.JOB, cfg()) is None
     assert not Store(spark, str(root)).exists("recall")
     summary = execute(recall_quality.JOB, cfg("recall.rounds=2"))
     rows = Store(spark, str(root)).read("recall").collect()

@@ -1,4 +1,6 @@
-"""Scores: their range and scope, versions that lie side by side, wrong folders, and vLLM against transformers."""
+"""Scores: their range and scope, versions that lie side by side, wrong folders, and vLLM against
+transformers.
+"""
 
 from __future__ import annotations
 
@@ -63,11 +65,17 @@ TEXTS += [(f"def f{n}(a):\n    return a + {n}\n", "Python") for n in range(10)]
 
 @pytest.fixture
 def run(spark, tmp_path):
-    """16 contents in one shard and the shipped scorer in place; returns cfg(*overrides), store, the scorer's version."""
+    """16 contents in one shard and the shipped scorer in place; returns cfg(*overrides), store, the
+    scorer's version.
+    """
     store = Store(spark, str(tmp_path))
     rows = [(f"{n:x}" * 64, text, len(text), name) for n, (text, name) in enumerate(TEXTS)]
-    frame = spark.createDataFrame(rows, "content_sha256 string, text string, bytes long, language string")
-    store.append("contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a")
+    frame = spark.createDataFrame(
+        rows, "content_sha256 string, text string, bytes long, language string"
+    )
+    store.append(
+        "contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a"
+    )
     version = use(tmp_path, json.loads(fit_scorer.SHIPPED.read_text()))
     return lambda *o: load(CurateConfig, None, [f"output={tmp_path}", *o]), store, version
 
@@ -94,7 +102,9 @@ def test_every_content_is_scored_once_in_range_and_then_nothing_is_left(run):
     rows = store.read("scores").collect()
     assert {row["content_sha256"] for row in rows} == {f"{n:x}" * 64 for n in range(16)}
     assert {row["scorer"] for row in rows} == {version}
-    assert all(0 <= row["quality"] <= 1 and round(row["quality"], 4) == row["quality"] for row in rows)
+    assert all(
+        0 <= row["quality"] <= 1 and round(row["quality"], 4) == row["quality"] for row in rows
+    )
     assert execute(score_quality.JOB, cfg()) is None
 
 
@@ -108,9 +118,13 @@ def test_a_second_scorer_adds_its_rows_beside_the_first_ones(run, tmp_path):
     assert execute(score_quality.JOB, cfg()).rows_out == 16
     rows = store.read("scores")
     assert rows.filter(F.col("scorer") == first).orderBy("content_sha256").collect() == before
-    assert {row["scorer"]: row["count"] for row in rows.groupBy("scorer").count().collect()} == {first: 16, second: 16}
+    assert {row["scorer"]: row["count"] for row in rows.groupBy("scorer").count().collect()} == {
+        first: 16,
+        second: 16,
+    }
     use(tmp_path, json.loads(fit_scorer.SHIPPED.read_text()))
-    assert execute(score_quality.JOB, cfg()) is None  # going back costs nothing
+    # going back costs nothing
+    assert execute(score_quality.JOB, cfg()) is None
 
 
 @pytest.mark.slow
@@ -118,10 +132,25 @@ def test_scope_limits_what_is_scored_and_widening_it_scores_the_rest(run):
     cfg, store, _ = run
     keys = store.read("contents").select("content_sha256", "shard")
     labels = keys.filter("content_sha256 < '4'").withColumns(
-        {c: F.lit(1.0) for c in ("score", "readability", "modularity", "clarity", "reusability", "second_score")}
+        {
+            c: F.lit(1.0)
+            for c in (
+                "score",
+                "readability",
+                "modularity",
+                "clarity",
+                "reusability",
+                "second_score",
+            )
+        }
     )
     oracles = labels.withColumns(
-        {"oracle": F.lit("seedbed-labels-v1"), "zero_reason": F.lit(""), "answer": F.lit(""), "failure": F.lit("")}
+        {
+            "oracle": F.lit("seedbed-labels-v1"),
+            "zero_reason": F.lit(""),
+            "answer": F.lit(""),
+            "failure": F.lit(""),
+        }
     )
     store.append("labels", oracles, {}, "a")
     clusters = {
@@ -132,7 +161,10 @@ def test_scope_limits_what_is_scored_and_widening_it_scores_the_rest(run):
         "survivor": F.col("content_sha256") < "8",
     }
     store.append("clusters", keys.withColumns(clusters), {}, "a")
-    got = [execute(score_quality.JOB, cfg(f"score.scope={s}")).rows_out for s in ("labelled", "survivors", "all")]
+    got = [
+        execute(score_quality.JOB, cfg(f"score.scope={s}")).rows_out
+        for s in ("labelled", "survivors", "all")
+    ]
     assert got == [4, 4, 8]
     assert store.read("scores").count() == 16
 
@@ -181,13 +213,21 @@ def test_an_output_without_a_fitted_scorer_says_what_to_run(spark, tmp_path):
 
 
 def test_the_version_of_a_language_model_names_the_tokens_it_reads_and_its_data_type(tmp_path):
-    (tmp_path / "scorer.json").write_text('{"kind": "language_model", "version": "lm-1", "max_tokens": 256}')
+    (tmp_path / "scorer.json").write_text(
+        '{"kind": "language_model", "version": "lm-1", "max_tokens": 256}'
+    )
     lm = ScoreSettings(scorer=str(tmp_path))
     assert scorers.version_of(lm) == "lm-1-256t-float32"
-    assert scorers.version_of(replace(lm, max_tokens=64, windows=3, dtype="bfloat16")) == "lm-1-64t-3w-bfloat16"
+    assert (
+        scorers.version_of(replace(lm, max_tokens=64, windows=3, dtype="bfloat16"))
+        == "lm-1-64t-3w-bfloat16"
+    )
     (tmp_path / "student").mkdir()
     (tmp_path / "student/scorer.json").write_text('{"kind": "structural", "version": "s-1"}')
-    assert scorers.version_of(replace(lm, student=f"{tmp_path}/student")) == "lm-1-256t-float32-after-s-1-0.05"
+    assert (
+        scorers.version_of(replace(lm, student=f"{tmp_path}/student"))
+        == "lm-1-256t-float32-after-s-1-0.05"
+    )
 
 
 @pytest.mark.parametrize("count", [1, 7, 30, 200])
@@ -207,16 +247,30 @@ def test_the_leading_tokens_are_those_of_the_whole_text_wherever_it_is_cut(count
         "x" * 20_000,
         "\n\n  \n" * 9_000 + "é" * 999,
     ]
-    for text in (*(text for text, _ in TEXTS), *hostile, *(" " * n + "<|fim_middle|>" * 900 for n in range(14))):
+    for text in (
+        *(text for text, _ in TEXTS),
+        *hostile,
+        *(" " * n + "<|fim_middle|>" * 900 for n in range(14)),
+    ):
         whole = tokenizer.encode(text, add_special_tokens=False).ids
         assert leading_tokens(tokenizer, text, count) == whole[:count]
 
 
 @pytest.mark.parametrize(
     ("length", "windows", "starts"),
-    [(0, 3, []), (7, 3, [0]), (10, 3, [0]), (11, 3, [0, 1]), (25, 3, [0, 7, 15]), (100, 3, [0, 45, 90]), (100, 1, [0])],
+    [
+        (0, 3, []),
+        (7, 3, [0]),
+        (10, 3, [0]),
+        (11, 3, [0, 1]),
+        (25, 3, [0, 7, 15]),
+        (100, 3, [0, 45, 90]),
+        (100, 1, [0]),
+    ],
 )
-def test_windows_run_from_the_first_token_to_the_last_and_no_more_than_are_needed(length, windows, starts):
+def test_windows_run_from_the_first_token_to_the_last_and_no_more_than_are_needed(
+    length, windows, starts
+):
     found = spread(list(range(length)), 10, windows)
     assert [window[0] for window in found] == starts
     assert all(len(window) <= 10 for window in found)
@@ -233,7 +287,9 @@ def test_a_student_spares_the_teacher_what_it_finds_worthless():
             return np.array([self.values[t] for t in texts.to_pylist()])
 
     student, teacher = Fixed({"a": 0.01, "b": 0.05, "c": 0.9}), Fixed({"b": 0.7, "c": 0.2})
-    found = FirstPass("v", student, teacher, 0.05).score(pa.array(["a", "b", "c"]), ["C", None, "Go"])
+    found = FirstPass("v", student, teacher, 0.05).score(
+        pa.array(["a", "b", "c"]), ["C", None, "Go"]
+    )
     assert found.tolist() == [0.01, 0.7, 0.2]
     assert teacher.seen == [("b", None), ("c", "Go")]
     assert FirstPass("v", student, Fixed({}), 0.05).score(pa.array(["a"]), ["C"]).tolist() == [0.01]
@@ -248,7 +304,9 @@ def test_with_enough_windows_every_token_is_read_and_none_more_often_than_it_mus
 
 
 def random_scorer(folder):
-    """A random model of two layers with scores that spread over [0, 1] and past both ends, as a folder; tokenizer and model."""
+    """A random model of two layers with scores that spread over [0, 1] and past both ends, as a
+    folder; tokenizer and model.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
@@ -258,7 +316,8 @@ def random_scorer(folder):
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(
-        [text for text, _ in TEXTS], trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
+        [text for text, _ in TEXTS],
+        trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False),
     )
     torch.manual_seed(0)
     model = LlamaForSequenceClassification(
@@ -272,7 +331,9 @@ def random_scorer(folder):
         model.score.weight.copy_(torch.randn(1, 64) * 0.05)
     model.save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
-    (folder / "scorer.json").write_text('{"kind": "language_model", "version": "lm-test", "max_tokens": 100}')
+    (folder / "scorer.json").write_text(
+        '{"kind": "language_model", "version": "lm-test", "max_tokens": 100}'
+    )
     return tokenizer, model
 
 
@@ -297,15 +358,23 @@ def test_vllm_scores_what_transformers_scores(run, tmp_path):
         expected[f"{n:x}" * 64] = by_transformers(model, [ids] if ids else [])
     assert len({round(v, 3) for v in expected.values()}) > 5
 
-    execute(score_quality.JOB, cfg())  # the worker that starts the engine has run numba kernels, as in a whole run
-    assert execute(score_quality.JOB, cfg(f"score.scorer={folder}", "score.batch_size=4")).rows_out == 16
+    # the worker that starts the engine has run numba kernels, as in a whole run
+    execute(score_quality.JOB, cfg())
+    assert (
+        execute(score_quality.JOB, cfg(f"score.scorer={folder}", "score.batch_size=4")).rows_out
+        == 16
+    )
     rows = store.read("scores").filter("scorer = 'lm-test-100t-float32'").collect()
-    assert {row["content_sha256"]: row["quality"] for row in rows} == pytest.approx(expected, abs=1.5e-4)
+    assert {row["content_sha256"]: row["quality"] for row in rows} == pytest.approx(
+        expected, abs=1.5e-4
+    )
 
 
 @pytest.mark.slow
 def test_each_file_of_any_length_gets_one_row_with_the_mean_of_its_windows(spark, tmp_path):
-    """200,000 tokens, nothing, NULs, a line of 5 MB, a file of one window, and a copy of the first but for its last token."""
+    """200,000 tokens, nothing, NULs, a line of 5 MB, a file of one window, and a copy of the first
+    but for its last token.
+    """
     folder = tmp_path / "lm"
     tokenizer, model = random_scorer(folder)
     long = "".join(f"value_{n} = call({n % 97})\n" for n in range(20_000))
@@ -315,15 +384,25 @@ def test_each_file_of_any_length_gets_one_row_with_the_mean_of_its_windows(spark
     assert 0 < lengths[4] <= 100
     store = Store(spark, str(tmp_path))
     rows = [(f"{n:x}" * 64, text, len(text), "Python") for n, text in enumerate(texts)]
-    frame = spark.createDataFrame(rows, "content_sha256 string, text string, bytes long, language string")
-    store.append("contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a")
+    frame = spark.createDataFrame(
+        rows, "content_sha256 string, text string, bytes long, language string"
+    )
+    store.append(
+        "contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a"
+    )
     expected = {}
     for n, text in enumerate(texts):
         ids = tokenizer.encode(text, add_special_tokens=False).ids
         count = min(5, -(-len(ids) // 100))
         starts = [(len(ids) - 100) * k // (count - 1) if count > 1 else 0 for k in range(count)]
-        expected[f"{n:x}" * 64] = by_transformers(model, [ids[start : start + 100] for start in starts])
-    cfg = load(CurateConfig, None, [f"output={tmp_path}", f"score.scorer={folder}", "score.windows=5", "score.gold=0"])
+        expected[f"{n:x}" * 64] = by_transformers(
+            model, [ids[start : start + 100] for start in starts]
+        )
+    cfg = load(
+        CurateConfig,
+        None,
+        [f"output={tmp_path}", f"score.scorer={folder}", "score.windows=5", "score.gold=0"],
+    )
     assert execute(score_quality.JOB, cfg).rows_out == len(texts)
     found = [(row["content_sha256"], row["quality"]) for row in store.read("scores").collect()]
     assert len(found) == len(texts)

@@ -1,4 +1,6 @@
-"""Selection: one first reason a content, the global quality cut, the split by repository, and the job over its tables."""
+"""Selection: one first reason a content, the global quality cut, the split by repository, and the
+job over its tables.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,16 @@ GOOD: dict[str, Any] = {
     "overlap": None,
     "denied_copy": None,
 }
-FAULTS: list[tuple[str, dict[str, Any], str]] = [  # in the order of the rules
+# in the order of the rules
+FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("duplicate_near", {"survivor": False}, "cluster c keeps k"),
     ("syntax", {"error_share": 0.5}, "error share 0.5000 > 0.02"),
     ("low_quality", {"quality": 0.1}, "quality 0.1000 <= cut 0.1000"),
-    ("contaminated", {"overlap": ("humaneval@x", "HumanEval/1", "a b c")}, "humaneval@x HumanEval/1: a b c"),
+    (
+        "contaminated",
+        {"overlap": ("humaneval@x", "HumanEval/1", "a b c")},
+        "humaneval@x HumanEval/1: a b c",
+    ),
     ("license", {"denied_copy": ("d", "GPL-3.0-only", "r", "p.py")}, "GPL-3.0-only in r p.py"),
     ("language", {"language": "PHP"}, "PHP"),
     ("too_short", {"bytes": 3}, "3 bytes < 32"),
@@ -50,24 +57,33 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [  # in the order of the rules
 POLICY = SelectSettings(drop_lowest=0.1, languages_denied=["php"])
 
 
-def decide(spark: SparkSession, rows: list[dict[str, Any]], policy: SelectSettings = POLICY) -> dict[str, Row]:
-    columns = [field.split()[0] for field in VERDICTS.split(", ") if ":" not in field or "struct<" in field]
+def decide(
+    spark: SparkSession, rows: list[dict[str, Any]], policy: SelectSettings = POLICY
+) -> dict[str, Row]:
+    columns = [
+        field.split()[0] for field in VERDICTS.split(", ") if ":" not in field or "struct<" in field
+    ]
     data = [tuple({**GOOD, **row}[name] for name in columns) for row in rows]
     frame = spark.createDataFrame(data, VERDICTS).repartition(3)
     return {row.content_sha256: row for row in decisions(frame, policy).collect()}
 
 
-def test_the_first_rule_that_holds_is_the_reason_and_its_figures_are_the_detail(spark: SparkSession) -> None:
+def test_the_first_rule_that_holds_is_the_reason_and_its_figures_are_the_detail(
+    spark: SparkSession,
+) -> None:
     rows = []
-    for i in range(len(FAULTS)):  # content i has fault i and every later one, save that all but one have a good score
+    # content i has fault i and every later one, save that all but one have a good score
+    for i in range(len(FAULTS)):
         faults = {key: value for _, fault, _ in FAULTS[i:] for key, value in fault.items()}
         rows.append({**faults, "quality": 0.1 if i == 2 else 0.5, "content_sha256": f"fault-{i}"})
     rows += [{"content_sha256": f"good-{i}"} for i in range(5)]
     found = decide(spark, rows, POLICY)
-    assert [(found[f"fault-{i}"].reason, found[f"fault-{i}"].detail) for i in range(len(FAULTS))] == [
-        (reason, detail) for reason, _, detail in FAULTS
-    ]
-    assert all(found[f"good-{i}"].reason is None and found[f"good-{i}"].detail is None for i in range(5))
+    assert [
+        (found[f"fault-{i}"].reason, found[f"fault-{i}"].detail) for i in range(len(FAULTS))
+    ] == [(reason, detail) for reason, _, detail in FAULTS]
+    assert all(
+        found[f"good-{i}"].reason is None and found[f"good-{i}"].detail is None for i in range(5)
+    )
     assert len(found) == len(rows)
 
 
@@ -86,17 +102,25 @@ def test_a_language_without_a_parser_passes_and_a_parser_that_gave_up_does_not(
 ) -> None:
     found = decide(spark, [{"content_sha256": "a", "status": status, "error_share": share}])
     assert found["a"].reason == reason
-    assert found["a"].detail == {"ok": "error share 0.0201 > 0.02"}.get(status, f"parser {status}") or reason is None
+    assert (
+        found["a"].detail == {"ok": "error share 0.0201 > 0.02"}.get(status, f"parser {status}")
+        or reason is None
+    )
 
 
-def test_the_cut_drops_exactly_the_lowest_share_whatever_ties_there_are(spark: SparkSession) -> None:
+def test_the_cut_drops_exactly_the_lowest_share_whatever_ties_there_are(
+    spark: SparkSession,
+) -> None:
     draw = random.Random(0)
     rows = [
-        (draw.choice([0.0, 0.25, 0.2500001, 0.3, 1.0]), hashlib.sha256(str(i).encode()).hexdigest()) for i in range(97)
+        (draw.choice([0.0, 0.25, 0.2500001, 0.3, 1.0]), hashlib.sha256(str(i).encode()).hexdigest())
+        for i in range(97)
     ]
     languages = [draw.choice(["Python", "C", None]) for _ in rows]
     data = [(*row, language) for row, language in zip(rows, languages, strict=True)]
-    frame = spark.createDataFrame(data, "quality double, content_sha256 string, language string").repartition(5)
+    frame = spark.createDataFrame(
+        data, "quality double, content_sha256 string, language string"
+    ).repartition(5)
 
     def lowest(chosen: list[tuple[float, str]], share: float) -> list[tuple[float, str]]:
         return sorted(chosen)[: int(share * len(chosen))][-1:]
@@ -109,17 +133,24 @@ def test_the_cut_drops_exactly_the_lowest_share_whatever_ties_there_are(spark: S
         expected = {
             name or "": cut
             for name in ("Python", "C", None)
-            for cut in lowest([row for row, language in zip(rows, languages, strict=True) if language == name], share)
+            for cut in lowest(
+                [row for row, language in zip(rows, languages, strict=True) if language == name],
+                share,
+            )
         }
         assert found == expected
 
 
 def test_thresholds_drop_what_lies_below_them_and_say_by_how_much(spark: SparkSession) -> None:
     rows = [
-        {"content_sha256": f"{q}-{name}", "quality": q, "language": name} for q in (0.2, 0.5) for name in ("C", "Go")
+        {"content_sha256": f"{q}-{name}", "quality": q, "language": name}
+        for q in (0.2, 0.5)
+        for name in ("C", "Go")
     ]
     policy = SelectSettings(drop_lowest=0, min_quality=0.3, min_quality_of={"Go": 0.6, "C": 0.1})
-    found = decide(spark, [*rows, {"content_sha256": "other", "quality": 0.2, "language": None}], policy)
+    found = decide(
+        spark, [*rows, {"content_sha256": "other", "quality": 0.2, "language": None}], policy
+    )
     assert {sha: row.detail for sha, row in found.items() if row.reason == "low_quality"} == {
         "0.2-Go": "quality 0.2000 < 0.6000",
         "0.5-Go": "quality 0.5000 < 0.6000",
@@ -129,16 +160,23 @@ def test_thresholds_drop_what_lies_below_them_and_say_by_how_much(spark: SparkSe
 
 def test_the_cut_is_taken_over_survivors_with_good_syntax_only(spark: SparkSession) -> None:
     worse = [{"content_sha256": f"dup-{i}", "survivor": False, "quality": 0.01} for i in range(50)]
-    broken = [{"content_sha256": f"bad-{i}", "status": "timeout", "quality": 0.02} for i in range(50)]
+    broken = [
+        {"content_sha256": f"bad-{i}", "status": "timeout", "quality": 0.02} for i in range(50)
+    ]
     good = [{"content_sha256": f"good-{i}", "quality": 0.3 + i / 100} for i in range(20)]
     found = decide(spark, worse + broken + good)
-    assert sorted(sha for sha, row in found.items() if row.reason == "low_quality") == ["good-0", "good-1"]
+    assert sorted(sha for sha, row in found.items() if row.reason == "low_quality") == [
+        "good-0",
+        "good-1",
+    ]
 
 
 def test_validation_repositories_are_drawn_by_hash_near_the_goal() -> None:
     draw = random.Random(1)
     for trial in range(200):
-        sizes = {f"repo-{i}": draw.choice([0, 1, 10, 100, 1000]) for i in range(draw.randrange(2, 30))}
+        sizes = {
+            f"repo-{i}": draw.choice([0, 1, 10, 100, 1000]) for i in range(draw.randrange(2, 30))
+        }
         goal = draw.choice([0.02, 0.1, 0.3]) * sum(sizes.values())
         chosen = validation_split.validation_repos(sizes, goal, trial)
         shuffled = dict(draw.sample(list(sizes.items()), len(sizes)))
@@ -168,7 +206,8 @@ def test_contents_shared_with_a_training_repository_train(spark: SparkSession) -
     rows = validation_split.assign(frame, 0.3, 1).collect()
     split_of = {row.repo: row.split for row in rows}
     assert sorted(split_of.values()) == ["train", "train", "val"]
-    assert all(row.split == split_of[row.repo] for row in rows)  # the job takes the least: train
+    # the job takes the least: train
+    assert all(row.split == split_of[row.repo] for row in rows)
 
 
 def test_one_repository_is_split_by_content_and_says_so(
@@ -193,7 +232,9 @@ def sha(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """15 contents in three repositories; alpha/0 also occurs in beta, alpha/1 is GPL, alpha/2 a near duplicate of alpha/3."""
+    """15 contents in three repositories; alpha/0 also occurs in beta, alpha/1 is GPL, alpha/2 a
+    near duplicate of alpha/3.
+    """
     names = [f"{repo}/{i}" for repo, count in REPOS.items() for i in range(count)]
     store = Store(spark, str(tmp_path_factory.mktemp("select")))
     benchmark = benchmarks.identity("humaneval")
@@ -213,8 +254,34 @@ def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
         )
         for n in names
     ]
-    files.append((sha("doc copy"), "archives", "beta", "1.0", "copy.py", "Python", None, 100, sha("alpha/0"), None))
-    files.append((sha("doc big"), "archives", "beta", "1.0", "big.py", "Python", "GPL-3.0-only", 9, None, "too_large"))
+    files.append(
+        (
+            sha("doc copy"),
+            "archives",
+            "beta",
+            "1.0",
+            "copy.py",
+            "Python",
+            None,
+            100,
+            sha("alpha/0"),
+            None,
+        )
+    )
+    files.append(
+        (
+            sha("doc big"),
+            "archives",
+            "beta",
+            "1.0",
+            "big.py",
+            "Python",
+            "GPL-3.0-only",
+            9,
+            None,
+            "too_large",
+        )
+    )
     keeper = min(sha("alpha/2"), sha("alpha/3"))
     pair = {sha("alpha/2"), sha("alpha/3")}
     rows: dict[str, list[tuple[Any, ...]]] = {
@@ -226,20 +293,31 @@ def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
             for cluster in [keeper if sha(n) in pair else sha(n)]
         ],
         "syntax": [(sha(n), "python", "ok", False, 0.0, 1, 1, 0.1, 5, 20, 10.0, 0) for n in names],
-        "scores": [(sha(n), scorer, (i + 1) / 20, 0) for i, n in enumerate(names) for scorer in ("s1", "other")],
+        "scores": [
+            (sha(n), scorer, (i + 1) / 20, 0)
+            for i, n in enumerate(names)
+            for scorer in ("s1", "other")
+        ],
         "contamination": [
-            (sha(n), benchmark, *(("HumanEval/9", "a b") if n == "gamma/3" else (None, None)), 0) for n in names
+            (sha(n), benchmark, *(("HumanEval/9", "a b") if n == "gamma/3" else (None, None)), 0)
+            for n in names
         ],
     }
     for table, data in rows.items():
-        store.overwrite(table, spark.createDataFrame(data, TABLES[table].schema).repartition(2), {"test": table})
+        store.overwrite(
+            table, spark.createDataFrame(data, TABLES[table].schema).repartition(2), {"test": table}
+        )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(select_documents, "resolve_version", lambda cfg, store: "s1")
         yield store
 
 
 def config(store: Store, *overrides: str) -> CurateConfig:
-    base = [f"output={store.root}", "select.licenses_denied=[gpl-3.0-only]", "select.val_fraction=0.2"]
+    base = [
+        f"output={store.root}",
+        "select.licenses_denied=[gpl-3.0-only]",
+        "select.val_fraction=0.2",
+    ]
     return load(CurateConfig, None, [*base, *overrides])
 
 
@@ -251,10 +329,17 @@ def test_every_content_is_a_document_or_has_its_reason(store: Store) -> None:
     summary = run(store)
     assert summary is not None
     assert (summary.rows_in, summary.rows_out) == (15, 11)
-    assert summary.dropped == {"duplicate_near": 1, "low_quality": 1, "contaminated": 1, "license": 1}
+    assert summary.dropped == {
+        "duplicate_near": 1,
+        "low_quality": 1,
+        "contaminated": 1,
+        "license": 1,
+    }
     reasons = {row.content_sha256: row.reason for row in store.read("decisions").collect()}
     assert len(reasons) == 15
-    assert {n: reasons[sha(n)] for n in ("alpha/0", "alpha/1", "alpha/2", "alpha/3", "gamma/3")} == {
+    assert {
+        n: reasons[sha(n)] for n in ("alpha/0", "alpha/1", "alpha/2", "alpha/3", "gamma/3")
+    } == {
         "alpha/0": "low_quality",
         "alpha/1": "license",
         "alpha/2": "duplicate_near",
@@ -262,7 +347,9 @@ def test_every_content_is_a_document_or_has_its_reason(store: Store) -> None:
         "gamma/3": "contaminated",
     }
     documents = store.read("documents").collect()
-    assert {d.parts[0].content_sha256 for d in documents} == {s for s, reason in reasons.items() if reason is None}
+    assert {d.parts[0].content_sha256 for d in documents} == {
+        s for s, reason in reasons.items() if reason is None
+    }
     by_path = {d.parts[0].path: d for d in documents}
     beta = by_path["beta/2.py"]
     assert beta.document_id == hashlib.sha256(b"file\0" + sha("beta/2").encode()).hexdigest()
@@ -274,12 +361,15 @@ def test_every_content_is_a_document_or_has_its_reason(store: Store) -> None:
         100,
         1,
     )
-    assert beta.quality == pytest.approx(9 / 20)  # of scorer s1
+    # of scorer s1
+    assert beta.quality == pytest.approx(9 / 20)
     split_of = {(d.repo, d.split) for d in documents}
-    assert len({repo for repo, _ in split_of}) == len(split_of)  # a repository is on one side only
+    # a repository is on one side only
+    assert len({repo for repo, _ in split_of}) == len(split_of)
     assert {split for _, split in split_of} == {"train", "val"}
 
-    assert run(store) is None  # nothing changed
+    # nothing changed
+    assert run(store) is None
 
     retuned = run(store, "select.drop_lowest=0.0", "select.epochs=3")
     assert retuned is not None
@@ -296,7 +386,9 @@ def test_a_missing_verdict_is_told_with_its_table_and_job(store: Store, table: s
     if table == "contamination":
         verdicts = verdicts.replace(1, 0, ["benchmarks"])
     else:
-        verdicts = verdicts.drop(holes[table]).selectExpr("*", f"cast(null as string) as {holes[table]}")
+        verdicts = verdicts.drop(holes[table]).selectExpr(
+            "*", f"cast(null as string) as {holes[table]}"
+        )
     with pytest.raises(SeedbedError, match=f"15 of 15 contents have no row in table {table}"):
         select_documents.refuse_missing(verdicts, context)
 
@@ -307,15 +399,24 @@ def test_duplicates_need_no_score_when_only_survivors_are_scored(store: Store) -
         "* except (quality)", "if(survivor, quality, null) as quality"
     )
     select_documents.refuse_missing(verdicts, context)
-    with pytest.raises(SeedbedError, match="1 of 15 contents have no row in table scores by scorer s1"):
+    with pytest.raises(
+        SeedbedError, match="1 of 15 contents have no row in table scores by scorer s1"
+    ):
         select_documents.refuse_missing(verdicts, Context(config(store), store, Inputs(store)))
 
 
 @pytest.mark.slow
-def test_the_repository_level_variant_drops_what_only_dropped_repositories_hold(store: Store) -> None:
+def test_the_repository_level_variant_drops_what_only_dropped_repositories_hold(
+    store: Store,
+) -> None:
     """beta is a copy of alpha; alpha/0, which it holds too, stays with it."""
-    rows = [(repo, "1.0", repo, 5, "c" if repo != "gamma" else "g", 2, repo != "beta", 1.0) for repo in REPOS]
-    store.overwrite("repo_clusters", store.spark.createDataFrame(rows, TABLES["repo_clusters"].schema), {})
+    rows = [
+        (repo, "1.0", repo, 5, "c" if repo != "gamma" else "g", 2, repo != "beta", 1.0)
+        for repo in REPOS
+    ]
+    store.overwrite(
+        "repo_clusters", store.spark.createDataFrame(rows, TABLES["repo_clusters"].schema), {}
+    )
     context = Context(config(store, "select.dedup=repository"), store, Inputs(store))
     verdicts = select_documents.verdict_rows(context)
     select_documents.refuse_missing(verdicts, context)
@@ -323,14 +424,17 @@ def test_the_repository_level_variant_drops_what_only_dropped_repositories_hold(
     dropped = {key for key, row in decided.items() if row.reason == "duplicate_repository"}
     assert dropped == {sha(f"beta/{i}") for i in range(REPOS["beta"])}
     assert decided[sha("beta/0")].detail == "cluster of its repositories keeps alpha 1.0"
-    assert decided[sha("alpha/2")].reason != "duplicate_near"  # file-level copies stay inside a repository
+    # file-level copies stay inside a repository
+    assert decided[sha("alpha/2")].reason != "duplicate_near"
 
 
 def test_rows_that_do_not_add_up_stop_the_run(store: Store) -> None:
     context = Context(config(store), store, Inputs(store))
     store.overwrite(
         "decisions",
-        store.read("contents").selectExpr("content_sha256", "null AS reason", "null AS detail", "shard"),
+        store.read("contents").selectExpr(
+            "content_sha256", "null AS reason", "null AS detail", "shard"
+        ),
         {},
     )
     store.overwrite("documents", store.read_or_empty("documents").limit(0), {})

@@ -18,7 +18,8 @@ from spark_jobs import sign_contents
 from spark_jobs.runtime.job import Context, Inputs
 from spark_jobs.runtime.store import Store, shard_of
 
-LONG_LINE = ",".join(f"{i:06x}" for i in range(720_000))  # one line of 5 MB
+# one line of 5 MB
+LONG_LINE = ",".join(f"{i:06x}" for i in range(720_000))
 TEXTS = [
     "def add(first, second):\n    return first + second\n",
     "def  add( first,second ) :\n    return first+second  # ,",
@@ -34,8 +35,15 @@ def sha(text: str) -> str:
 
 def add_contents(store: Store, texts: list[str]) -> None:
     rows = [(sha(t), t, len(t.encode()), "Python") for t in texts]
-    frame = store.spark.createDataFrame(rows, "content_sha256 string, text string, bytes long, language string")
-    store.append("contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 4)), {}, step=texts[0][:9])
+    frame = store.spark.createDataFrame(
+        rows, "content_sha256 string, text string, bytes long, language string"
+    )
+    store.append(
+        "contents",
+        frame.withColumn("shard", shard_of(F.col("content_sha256"), 4)),
+        {},
+        step=texts[0][:9],
+    )
 
 
 def context(spark: SparkSession, output: Path, *overrides: str) -> Context:
@@ -60,7 +68,9 @@ def signed(spark: SparkSession, output: Path) -> dict[str, tuple[bytes, int, int
     return {r.content_sha256: (bytes(r.signature), r.shingles, r.shard) for r in rows}
 
 
-def test_every_content_has_one_row_with_its_shingle_count(spark: SparkSession, output: Path) -> None:
+def test_every_content_has_one_row_with_its_shingle_count(
+    spark: SparkSession, output: Path
+) -> None:
     rows = signed(spark, output)
     assert [rows[sha(t)][1] for t in TEXTS] == [3, 3, 1, 0, 719_996]
     assert all(len(signature) == 4 * 256 for signature, _, _ in rows.values())
@@ -70,7 +80,8 @@ def test_every_content_has_one_row_with_its_shingle_count(spark: SparkSession, o
 def test_rows_load_in_datasketch(spark: SparkSession, output: Path) -> None:
     rows = signed(spark, output)
     first, same_tokens, other, empty, _ = (
-        MinHash(seed=1, scheme="affine32", hashvalues=np.frombuffer(rows[sha(t)][0], "<u4")) for t in TEXTS
+        MinHash(seed=1, scheme="affine32", hashvalues=np.frombuffer(rows[sha(t)][0], "<u4"))
+        for t in TEXTS
     )
     assert first.jaccard(same_tokens) == 1
     assert first.jaccard(other) < 0.05
@@ -85,7 +96,9 @@ def test_new_contents_cost_only_themselves(spark: SparkSession, output: Path) ->
     assert len(signed(spark, output)) == len(TEXTS) + 1
 
 
-def test_another_parameter_set_is_refused_and_both_are_named(spark: SparkSession, output: Path) -> None:
+def test_another_parameter_set_is_refused_and_both_are_named(
+    spark: SparkSession, output: Path
+) -> None:
     with pytest.raises(SeedbedError) as caught:
         sign_contents.JOB.run(context(spark, output, "near.seed=2"))
     assert "'seed': 1" in caught.value.problem

@@ -32,12 +32,16 @@ def test_definitions_and_comments_are_counted():
 
 
 def test_javascript_arrow_functions_and_methods_count():
-    facts = parse(b"const f = () => 1;\nclass A { m() {} }\nfunction g() {}\n", GRAMMARS["JavaScript"])
+    facts = parse(
+        b"const f = () => 1;\nclass A { m() {} }\nfunction g() {}\n", GRAMMARS["JavaScript"]
+    )
     assert (facts.functions, facts.classes) == (3, 1)
 
 
 def test_a_struct_counts_where_it_is_defined_and_not_where_it_is_named():
-    facts = parse(b"struct s { int a; };\nstruct s x;\nint f(struct s *p) { return 0; }\n", GRAMMARS["C"])
+    facts = parse(
+        b"struct s { int a; };\nstruct s x;\nint f(struct s *p) { return 0; }\n", GRAMMARS["C"]
+    )
     assert (facts.parser, facts.functions, facts.classes) == ("c", 1, 1)
 
 
@@ -110,14 +114,29 @@ def test_a_language_without_a_grammar_has_no_parser():
 
 def test_the_job_writes_one_row_a_content_and_has_nothing_to_do_afterwards(spark, tmp_path):
     store = Store(spark, str(tmp_path))
-    rows = [("0" * 64, PYTHON.decode(), len(PYTHON), "Python", 0), ("f" * 64, "{% if x %}\n", 11, "Jinja", 1)]
-    frame = spark.createDataFrame(rows, "content_sha256 string, text string, bytes long, language string, shard int")
+    rows = [
+        ("0" * 64, PYTHON.decode(), len(PYTHON), "Python", 0),
+        ("f" * 64, "{% if x %}\n", 11, "Jinja", 1),
+    ]
+    frame = spark.createDataFrame(
+        rows, "content_sha256 string, text string, bytes long, language string, shard int"
+    )
     store.append("contents", frame, {}, "test")
     cfg = CurateConfig(output=str(tmp_path), shards=2)
     summary = execute(JOB, cfg)
     assert summary is not None
     assert (summary.rows_in, summary.rows_out) == (2, 2)
     python, jinja = store.read("syntax").orderBy("content_sha256").collect()
-    assert (python["status"], python["parser"], python["functions"], python["lines"]) == ("ok", "python", 2, 8)
-    assert (jinja["status"], jinja["parser"], jinja["has_error"], jinja["max_line"]) == ("no_parser", None, None, 10)
+    assert (python["status"], python["parser"], python["functions"], python["lines"]) == (
+        "ok",
+        "python",
+        2,
+        8,
+    )
+    assert (jinja["status"], jinja["parser"], jinja["has_error"], jinja["max_line"]) == (
+        "no_parser",
+        None,
+        None,
+        10,
+    )
     assert execute(JOB, cfg) is None

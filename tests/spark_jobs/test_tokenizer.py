@@ -22,10 +22,14 @@ from spark_jobs import train_tokenizer
 from spark_jobs.runtime.job import Summary, execute
 from spark_jobs.runtime.store import TABLES, Store
 
-SOURCE = [Path(module.__file__ or "").read_text() for module in (bpe, train_tokenizer, random, json, hashlib)]
+SOURCE = [
+    Path(module.__file__ or "").read_text()
+    for module in (bpe, train_tokenizer, random, json, hashlib)
+]
 TOKENIZER_JSON = bpe.train(SOURCE, 600)
 TOKENIZER = Tokenizer.from_str(TOKENIZER_JSON)
-TOKENIZER.encode_special_tokens = True  # as packing does: SOURCE spells special tokens
+# as packing does: SOURCE spells special tokens
+TOKENIZER.encode_special_tokens = True
 
 
 def test_the_same_texts_in_any_order_give_the_same_bytes() -> None:
@@ -58,7 +62,11 @@ def test_special_tokens_have_the_first_ids_and_the_vocabulary_its_size() -> None
 
 
 def test_each_digit_is_a_token_of_its_own() -> None:
-    assert TOKENIZER.encode("x1234567890 1.25", add_special_tokens=False).tokens == [*"x1234567890", "Ġ", *"1.25"]
+    assert TOKENIZER.encode("x1234567890 1.25", add_special_tokens=False).tokens == [
+        *"x1234567890",
+        "Ġ",
+        *"1.25",
+    ]
     assert not [token for token in TOKENIZER.get_vocab() if sum(c.isdigit() for c in token) > 1]
 
 
@@ -69,7 +77,12 @@ def test_transformers_loads_the_folder_and_writes_chats(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     loaded = transformers.AutoTokenizer.from_pretrained(tmp_path)
     assert isinstance(loaded, transformers.PreTrainedTokenizerFast)
-    assert (loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id, len(loaded)) == (0, 0, 1, 600)
+    assert (loaded.bos_token_id, loaded.eos_token_id, loaded.pad_token_id, len(loaded)) == (
+        0,
+        0,
+        1,
+        600,
+    )
     assert sorted(loaded.all_special_ids) == list(range(8))
     text = "def f(x):\n    return x  # '' . , ?\n"
     ids = loaded(text)["input_ids"]
@@ -89,9 +102,13 @@ def test_transformers_loads_the_folder_and_writes_chats(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """12 training documents of 1,000 bytes and one of validation whose text must not be learned from."""
+    """12 training documents of 1,000 bytes and one of validation whose text must not be learned
+    from.
+    """
     store = Store(spark, str(tmp_path_factory.mktemp("tokenizer")))
-    texts = {f"train-{i}": (SOURCE[0] * 3)[i * 100 : i * 100 + 1000] for i in range(12)} | {"val": "zqxj" * 500}
+    texts = {f"train-{i}": (SOURCE[0] * 3)[i * 100 : i * 100 + 1000] for i in range(12)} | {
+        "val": "zqxj" * 500
+    }
     sha = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     contents = [(sha[name], text, len(text), "Python", 0) for name, text in texts.items()]
     documents = [
@@ -124,8 +141,12 @@ def test_the_job_learns_from_a_bounded_sample_of_training_documents_once(store: 
     assert summary is not None
     assert (summary.rows_in, summary.bytes_in) == (5, 5000)
     folder = Path(store.root, "tokens", "tokenizer")
-    documents = sorted(r.document_id for r in store.read("documents").filter("split = 'train'").collect())[:5]
-    texts = [r.text for r in store.read("contents").collect() if r.content_sha256[::-1] in documents]
+    documents = sorted(
+        r.document_id for r in store.read("documents").filter("split = 'train'").collect()
+    )[:5]
+    texts = [
+        r.text for r in store.read("contents").collect() if r.content_sha256[::-1] in documents
+    ]
     assert (folder / "tokenizer.json").read_text() == bpe.train(texts, 300)
     assert {p.name for p in folder.iterdir()} == {*train_tokenizer.NAMES, "lineage.json"}
     assert run(store, "tokens.train_bytes=5500") is None
@@ -135,10 +156,13 @@ def test_the_job_learns_from_a_bounded_sample_of_training_documents_once(store: 
     assert "zq" not in Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
 
     assert (summary := run(store, "tokens.train_bytes=1")) is not None
-    assert summary.rows_in == 1  # never none
+    # never none
+    assert summary.rows_in == 1
 
 
-def test_a_given_tokenizer_is_copied_and_must_have_the_special_tokens(store: Store, tmp_path: Path) -> None:
+def test_a_given_tokenizer_is_copied_and_must_have_the_special_tokens(
+    store: Store, tmp_path: Path
+) -> None:
     (tmp_path / "tokenizer.json").write_text(TOKENIZER_JSON)
     with pytest.raises(SeedbedError, match=r"lacks tokenizer_config\.json"):
         run(store, f"tokens.tokenizer={tmp_path}")
@@ -153,5 +177,7 @@ def test_a_given_tokenizer_is_copied_and_must_have_the_special_tokens(store: Sto
 
 
 def test_a_vocabulary_too_small_for_all_bytes_shows_the_sum(store: Store) -> None:
-    with pytest.raises(SeedbedError, match=r"vocab_size=263 is below 256 bytes \+ 8 special tokens = 264"):
+    with pytest.raises(
+        SeedbedError, match=r"vocab_size=263 is below 256 bytes \+ 8 special tokens = 264"
+    ):
         run(store, "tokens.vocab_size=263")

@@ -23,7 +23,12 @@ from spark_jobs.runtime.store import Store
 from spark_jobs.verify_solutions import VERIFY
 
 PROBLEMS = [
-    {"task_id": "a", "prompt": "def f(x):\n", "entry_point": "f", "test": "def check(f):\n    assert f(1) == 2\n"},
+    {
+        "task_id": "a",
+        "prompt": "def f(x):\n",
+        "entry_point": "f",
+        "test": "def check(f):\n    assert f(1) == 2\n",
+    },
     {"task_id": 2, "test_list": ["assert g() == 3"], "code": "def g(): return 3"},
     {"task_id": "io", "inputs": ["5\n"], "outputs": ["25\n"]},
     {"task_id": "unfit", "test_list": ["assert g() == 3"], "code": "def g(): return 4"},
@@ -43,7 +48,9 @@ SAMPLES = [
 ]
 
 
-def config(folder: Path, samples: list[Any] = SAMPLES, problems: list[Any] = PROBLEMS) -> CurateConfig:
+def config(
+    folder: Path, samples: list[Any] = SAMPLES, problems: list[Any] = PROBLEMS
+) -> CurateConfig:
     for name, rows in (("p.jsonl", problems), ("s.jsonl", samples)):
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = VerifySettings(problems=str(folder / "p.jsonl"), samples=str(folder / "s.jsonl"))
@@ -53,7 +60,9 @@ def config(folder: Path, samples: list[Any] = SAMPLES, problems: list[Any] = PRO
 def verdicts(spark: SparkSession, cfg: CurateConfig) -> set[tuple[Any, ...]]:
     rows = Store(spark, cfg.output).read("verdicts").collect()
     assert len({(row.task_id, row.solution_sha256) for row in rows}) == len(rows)
-    return {(row.task_id, row.solution_sha256, row.verdict, row.reason, row.weakened) for row in rows}
+    return {
+        (row.task_id, row.solution_sha256, row.verdict, row.reason, row.weakened) for row in rows
+    }
 
 
 def test_spark_gives_the_verdicts_of_the_plain_pool_and_each_sample_has_one_row(
@@ -66,18 +75,25 @@ def test_spark_gives_the_verdicts_of_the_plain_pool_and_each_sample_has_one_row(
     by_task = {str(row["task_id"]): row for row in PROBLEMS}
     with Sandbox(1) as pool:
         plain = pool.run(formats.job(by_task[str(row["task_id"])], row) for row in SAMPLES)
-    wanted = {(str(v.task_id), v.verdict, v.reason, v.weakened) for v in plain if v.task_id != "odd"}
+    wanted = {
+        (str(v.task_id), v.verdict, v.reason, v.weakened) for v in plain if v.task_id != "odd"
+    }
     found = verdicts(spark, cfg)
     assert {(task, verdict, reason, weak) for task, _, verdict, reason, weak in found} == wanted
     assert [verdict for task, _, verdict, _, _ in found if task == "unfit"] == ["infrastructure"]
     # New samples cost only themselves (and what had no verdict); from a Delta table as from a file.
     table = str(tmp_path / "delta")
-    rows = [{"task_id": "io", "completion": "print(25)"}, {"task_id": "io", "completion": "exit(3)"}]
+    rows = [
+        {"task_id": "io", "completion": "print(25)"},
+        {"task_id": "io", "completion": "exit(3)"},
+    ]
     spark.createDataFrame(rows).write.format("delta").save(table)
     summary = execute(VERIFY, replace(cfg, verify=replace(cfg.verify, samples=table)))
     assert summary is not None
     assert (summary.rows_in, summary.rows_out) == (2, 1)
-    assert {row for row in verdicts(spark, cfg) - found if row[0] != "io" or row[2] != "pass"} == set()
+    assert {
+        row for row in verdicts(spark, cfg) - found if row[0] != "io" or row[2] != "pass"
+    } == set()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +112,9 @@ def test_bad_input_is_named(
         execute(VERIFY, config(tmp_path, samples, problems))
 
 
-def test_other_limits_or_problems_do_not_mix_into_the_table(spark: SparkSession, tmp_path: Path) -> None:
+def test_other_limits_or_problems_do_not_mix_into_the_table(
+    spark: SparkSession, tmp_path: Path
+) -> None:
     cfg = config(tmp_path, SAMPLES[:1])
     execute(VERIFY, cfg)
     with pytest.raises(SeedbedError, match="rows of two parameter sets must not mix"):
@@ -105,12 +123,24 @@ def test_other_limits_or_problems_do_not_mix_into_the_table(spark: SparkSession,
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed_judges_the_rest_when_it_is_started_again(spark: SparkSession, tmp_path: Path) -> None:
-    problems = [{**PROBLEMS[1], "task_id": n} for n in range(20)]  # a problem's samples are in one shard
-    samples = [{"task_id": n % 20, "completion": f"def g(): return 3 + {n % 2}  # {n}"} for n in range(200)]
+def test_a_run_that_is_killed_judges_the_rest_when_it_is_started_again(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    # a problem's samples are in one shard
+    problems = [{**PROBLEMS[1], "task_id": n} for n in range(20)]
+    samples = [
+        {"task_id": n % 20, "completion": f"def g(): return 3 + {n % 2}  # {n}"} for n in range(200)
+    ]
     cfg = config(tmp_path, samples, problems)
     options = [f"verify.{name}={getattr(cfg.verify, name)}" for name in ("problems", "samples")]
-    command = [sys.executable, "-m", "spark_jobs.verify_solutions", *options, f"output={cfg.output}", "shards=2"]
+    command = [
+        sys.executable,
+        "-m",
+        "spark_jobs.verify_solutions",
+        *options,
+        f"output={cfg.output}",
+        "shards=2",
+    ]
     process = subprocess.Popen([*command, "spark.master=local[1]"], start_new_session=True)
     while not (commit := Path(cfg.output, "tables/verdicts/_delta_log", f"{0:020}.json")).exists():
         assert process.poll() is None, "ended before it wrote a shard"

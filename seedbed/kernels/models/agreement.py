@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-ZERO_BELOW = 2.0  # a prediction under this says "zero policy": of our labels 1% lie strictly between
+# a prediction under this says "zero policy": of our labels 1% lie strictly between
+ZERO_BELOW = 2.0
 
 
 def mae(labels: np.ndarray, predicted: np.ndarray) -> float:
@@ -20,7 +21,8 @@ def mae(labels: np.ndarray, predicted: np.ndarray) -> float:
 def class_mae(labels: np.ndarray, predicted: np.ndarray) -> float:
     """cMAE: the mean over score classes i = 0..10 of mean |predicted - i| (App A.2).
 
-    The paper's labels are whole; ours may be halves, which are rounded up to a class. Classes without labels are left out.
+    The paper's labels are whole; ours may be halves, which are rounded up to a class. Classes
+    without labels are left out.
     """
     classes = np.floor(labels + 0.5).astype(int)
     errors = [np.abs(predicted[classes == i] - i).mean() for i in np.unique(classes)]
@@ -43,7 +45,9 @@ def spearman(labels: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def zero_recall(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Share of the files labelled 0 that are predicted under ZERO_BELOW; 0 where none is labelled 0."""
+    """Share of the files labelled 0 that are predicted under ZERO_BELOW; 0 where none is labelled
+    0.
+    """
     zeros = labels == 0
     return float((predicted[zeros] < ZERO_BELOW).mean()) if zeros.any() else 0.0
 
@@ -66,11 +70,17 @@ def agreement(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 
 def intervals(
-    labels: np.ndarray, predicted: np.ndarray, groups: Sequence[str], draws: int = 1000, seed: int = 0
+    labels: np.ndarray,
+    predicted: np.ndarray,
+    groups: Sequence[str],
+    draws: int = 1000,
+    seed: int = 0,
 ) -> dict[str, list[float]]:
-    """95% intervals [low, high] of mae, cmae and spearman, by resampling whole groups with replacement (percentile bootstrap).
+    """95% intervals [low, high] of mae, cmae and spearman, by resampling whole groups with
+    replacement (percentile bootstrap).
 
-    Files of one repository err alike, so the repositories are what is drawn (Davison and Hinkley 1997, section 3.8).
+    Files of one repository err alike, so the repositories are what is drawn (Davison and Hinkley
+    1997, section 3.8).
     """
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     members = [np.flatnonzero(index == g) for g in range(index.max() + 1)]
@@ -82,11 +92,18 @@ def intervals(
                         spearman(labels[rows], predicted[rows])))  # fmt: skip
     low, high = np.percentile(np.array(figures), (2.5, 97.5), axis=0)
     names = ("mae", "cmae", "spearman")
-    return {name: [round(float(low[i]), 4), round(float(high[i]), 4)] for i, name in enumerate(names)}
+    return {
+        name: [round(float(low[i]), 4), round(float(high[i]), 4)] for i, name in enumerate(names)
+    }
 
 
 def calibration(labels: np.ndarray, predicted: np.ndarray, bins: int = 5) -> list[list[float]]:
-    """[mean prediction, mean label, files] of each of `bins` equal parts of the files in order of prediction, lowest first."""
+    """[mean prediction, mean label, files] of each of `bins` equal parts of the files in order of
+    prediction, lowest first.
+    """
     order = np.argsort(predicted, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
-    return [[round(float(predicted[p].mean()), 4), round(float(labels[p].mean()), 4), len(p)] for p in parts]
+    return [
+        [round(float(predicted[p].mean()), 4), round(float(labels[p].mean()), 4), len(p)]
+        for p in parts
+    ]

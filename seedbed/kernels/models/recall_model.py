@@ -1,8 +1,11 @@
-"""A fastText-like classifier of texts: hashed words and pairs of words, averaged, one logistic output.
+"""A fastText-like classifier of texts: hashed words and pairs of words, averaged, one logistic
+output.
 
-fastText (Joulin et al. 2016) averages the embeddings of a text's hashed n-grams and puts a linear classifier on the mean. With
-one output, embedding and classifier fold into one weight a bucket, which is what is learnt here: by stochastic gradient steps
-in a seeded order with fastText's linearly falling rate. Each n-gram of a text counts once, scaled so that a text has length 1.
+fastText (Joulin et al. 2016) averages the embeddings of a text's hashed n-grams and puts a linear
+classifier on the mean. With
+one output, embedding and classifier fold into one weight a bucket, which is what is learnt here: by
+stochastic gradient steps in a seeded order with fastText's linearly falling rate. Each n-gram of a
+text counts once, scaled so that a text has length 1.
 """
 
 from __future__ import annotations
@@ -17,14 +20,18 @@ _BITS = 18
 BUCKETS = 1 << _BITS
 _UP = np.uint64(64 - _BITS)
 EPOCHS = 10
-RATE = 10.0  # of the first step; features have length 1, so it is far above fastText's 0.1 for means of embeddings
-DECAY = 1e-6  # of a weight at each step that touches it, times the rate
+# of the first step; features have length 1, so it is far above fastText's 0.1 for means of
+# embeddings
+RATE = 10.0
+# of a weight at each step that touches it, times the rate
+DECAY = 1e-6
 
 
 def bags(texts: pa.Array | pa.ChunkedArray) -> Hashes:
     """The distinct buckets of each text's words and pairs of words; `values` lie below BUCKETS."""
     words, pairs = shingle_hashes(texts, 1), shingle_hashes(texts, 2)
-    # `distinct` places a hash by its leading bits, and no hash is 0: buckets go there, with a last bit set, and come back.
+    # `distinct` places a hash by its leading bits, and no hash is 0: buckets go there, with a last
+    # bit set, and come back.
     both = (np.concatenate([words.values, pairs.values]) % np.uint64(BUCKETS)) << _UP | np.uint64(1)
     counts = words.counts + pairs.counts
     offsets = np.concatenate([[0], np.cumsum(counts)])
@@ -35,13 +42,24 @@ def bags(texts: pa.Array | pa.ChunkedArray) -> Hashes:
 
 
 def train(features: Hashes, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Weights (BUCKETS + 1, float64; the last is the bias) of P(label is 1). labels: 0 or 1, one a text."""
+    """Weights (BUCKETS + 1, float64; the last is the bias) of P(label is 1).
+
+    labels: 0 or 1, one a text.
+    """
     weights = np.zeros(BUCKETS + 1)
     random = np.random.default_rng(seed)
     steps = EPOCHS * len(labels)
     for epoch in range(EPOCHS):
         order = random.permutation(len(labels))
-        _epoch(features.values, features.offsets, labels.astype(np.float64), order, weights, epoch * len(labels), steps)
+        _epoch(
+            features.values,
+            features.offsets,
+            labels.astype(np.float64),
+            order,
+            weights,
+            epoch * len(labels),
+            steps,
+        )
     return weights
 
 
@@ -52,7 +70,9 @@ def probabilities(features: Hashes, weights: np.ndarray) -> np.ndarray:
 
 @native
 def _interleave(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> None:
-    """Positions in the concatenation of two lists of runs, so that each document's two runs come to lie side by side."""
+    """Positions in the concatenation of two lists of runs, so that each document's two runs come to
+    lie side by side.
+    """
     at = 0
     for d in range(a.shape[0] - 1):
         for i in range(a[d], a[d + 1]):

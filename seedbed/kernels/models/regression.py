@@ -1,13 +1,17 @@
 """Kernel ridge regression with a Laplacian kernel, in closed form: the structural scorer's model.
 
-k(x, c) = exp(-width * mean_j |x_j - c_j|) on standardised features. Its sums of per-feature distances cut the space along
-the axes as boosted trees do, while the fit stays one linear solve in float64: no seed, no iteration, no pickled object.
-(Saunders et al. 1998 for kernel ridge; Rahimi and Recht 2007 for the Laplacian kernel.)
+k(x, c) = exp(-width * mean_j |x_j - c_j|) on standardised features. Its sums of per-feature
+distances cut the space along
+the axes as boosted trees do, while the fit stays one linear solve in float64: no seed, no
+iteration, no pickled object. (Saunders et al. 1998 for kernel ridge; Rahimi and Recht 2007 for the
+Laplacian kernel.)
 
-Several outputs share the centres and so the distances; an output learns from the rows that have a target for it.
+Several outputs share the centres and so the distances; an output learns from the rows that have a
+target for it.
 
-With more than MAX_CENTRES rows the kernel is expanded over that many of them (Nystrom: Williams and Seeger 2001), so the
-cost grows with the labels only linearly. Linear ridge is here as the floor to measure against.
+With more than MAX_CENTRES rows the kernel is expanded over that many of them (Nystrom: Williams and
+Seeger 2001), so the cost grows with the labels only linearly. Linear ridge is here as the floor to
+measure against.
 """
 
 from __future__ import annotations
@@ -20,19 +24,27 @@ import numpy as np
 from seedbed.kernels.native import native
 
 MAX_CENTRES = 2048
-CLIP = 4.0  # standard deviations: an outlier among the features says no more than an extreme value
-DECIMALS = 6  # of fitted numbers: BLAS builds differ in the last bits, and the parameters name the scorer's version
-CENTRE_DECIMALS = 3  # of the centres, in standard deviations: keeps a scorer's file small
-REWEIGHTINGS = 3  # more change the error in its third figure
-TINY = 1e-12  # a row that is met exactly is trusted fully
-JITTER = 1e-9  # on the diagonal of the centres' kernel: two labelled files may have the same features
+# standard deviations: an outlier among the features says no more than an extreme value
+CLIP = 4.0
+# of fitted numbers: BLAS builds differ in the last bits, and the parameters name the scorer's
+# version
+DECIMALS = 6
+# of the centres, in standard deviations: keeps a scorer's file small
+CENTRE_DECIMALS = 3
+# more change the error in its third figure
+REWEIGHTINGS = 3
+# a row that is met exactly is trusted fully
+TINY = 1e-12
+# on the diagonal of the centres' kernel: two labelled files may have the same features
+JITTER = 1e-9
 
 
 @dataclass(frozen=True)
 class Model:
     """A fitted regression of `targets` on features; `predict` takes raw features.
 
-    mean, std, scale: features. centres: m x features, standardised and scaled. weights: m x outputs. intercept: outputs.
+    mean, std, scale: features. centres: m x features, standardised and scaled. weights: m x
+    outputs. intercept: outputs.
     """
 
     mean: np.ndarray
@@ -53,24 +65,34 @@ class Model:
 
 
 def fit(
-    x: np.ndarray, targets: np.ndarray, width: float, penalty: float, scale: np.ndarray, robust: Sequence[int] = ()
+    x: np.ndarray,
+    targets: np.ndarray,
+    width: float,
+    penalty: float,
+    scale: np.ndarray,
+    robust: Sequence[int] = (),
 ) -> Model:
-    """Kernel ridge of `targets` (n x outputs; NaN: not for this row) on x (n x features), features weighed by `scale`.
+    """Kernel ridge of `targets` (n x outputs; NaN: not for this row) on x (n x features), features
+    weighed by `scale`.
 
-    Each output minimises squared error, those in `robust` Huber's, + penalty * |f|^2 in the kernel's space. The first MAX_CENTRES
-    rows are the centres.
+    Each output minimises squared error, those in `robust` Huber's, + penalty * |f|^2 in the
+    kernel's space. The first MAX_CENTRES rows are the centres.
     """
     mean, std = moments(x)
     z = np.round(standardise(x, mean, std) * scale, CENTRE_DECIMALS)
     centres = z[:MAX_CENTRES]
     weights, intercept = _outputs(np.exp(distances(z, centres) * -width), targets, penalty, robust)
-    return Model(mean, std, scale, centres, np.round(weights, DECIMALS), np.round(intercept, DECIMALS), width)
+    return Model(
+        mean, std, scale, centres, np.round(weights, DECIMALS), np.round(intercept, DECIMALS), width
+    )
 
 
 def _outputs(
     gram: np.ndarray, targets: np.ndarray, penalty: float, robust: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (m x outputs) and intercepts, given the kernel of all rows with the centres (n x m), the first m rows."""
+    """Weights (m x outputs) and intercepts, given the kernel of all rows with the centres (n x m),
+    the first m rows.
+    """
     weights, intercept = np.zeros((gram.shape[1], targets.shape[1])), np.zeros(targets.shape[1])
     for output in range(targets.shape[1]):
         own = ~np.isnan(targets[:, output])
@@ -83,13 +105,17 @@ def _outputs(
 
 
 def _ridge(gram: np.ndarray, residual: np.ndarray, penalty: float) -> np.ndarray:
-    """Weights (m) of the centres, given the kernel of all rows with them (n x m); the first m rows are the centres."""
+    """Weights (m) of the centres, given the kernel of all rows with them (n x m); the first m rows
+    are the centres.
+    """
     return _solve(gram, residual, penalty, np.ones(len(gram)))
 
 
 def _huber(gram: np.ndarray, residual: np.ndarray, penalty: float) -> np.ndarray:
-    """Weights (m) of the centres by reweighted least squares (Holland and Welsch 1977): a row that is missed by more than the
-    median error counts in proportion to its distance, as in the mean absolute error, and not to its square."""
+    """Weights (m) of the centres by reweighted least squares (Holland and Welsch 1977): a row that
+    is missed by more than the median error counts in proportion to its distance, as in the mean
+    absolute error, and not to its square.
+    """
     trust = np.ones(len(gram))
     for _ in range(REWEIGHTINGS):
         weights = _solve(gram, residual, penalty, trust)
@@ -100,19 +126,25 @@ def _huber(gram: np.ndarray, residual: np.ndarray, penalty: float) -> np.ndarray
 
 
 def _solve(gram: np.ndarray, residual: np.ndarray, penalty: float, trust: np.ndarray) -> np.ndarray:
-    """Weights (m) of the centres, given the kernel of all rows with them (n x m) and each row's weight in the squared error.
+    """Weights (m) of the centres, given the kernel of all rows with them (n x m) and each row's
+    weight in the squared error.
 
-    The first m rows are the centres. With every row a centre the normal equations reduce to (K + penalty / trust) w = r.
+    The first m rows are the centres. With every row a centre the normal equations reduce to (K +
+    penalty / trust) w = r.
     """
     size = gram.shape[1]
     if len(gram) == size:
         return np.linalg.solve(gram + np.diag(penalty / trust), residual)
     weighed = gram.T * trust
-    return np.linalg.solve(weighed @ gram + penalty * gram[:size] + JITTER * np.eye(size), weighed @ residual)
+    return np.linalg.solve(
+        weighed @ gram + penalty * gram[:size] + JITTER * np.eye(size), weighed @ residual
+    )
 
 
 def linear_ridge(x: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
-    """Weights (features) and intercept on standardised x, minimising squared error + penalty * |w|^2."""
+    """Weights (features) and intercept on standardised x, minimising squared error + penalty *
+    |w|^2.
+    """
     mean, std = moments(x)
     z = standardise(x, mean, std)
     centre = z.mean(axis=0)
@@ -123,7 +155,9 @@ def linear_ridge(x: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each feature; a constant feature gets 1, so that it standardises to 0."""
+    """Mean and standard deviation of each feature; a constant feature gets 1, so that it
+    standardises to 0.
+    """
     mean, std = np.round(x.mean(axis=0), DECIMALS), np.round(x.std(axis=0), DECIMALS)
     return mean, np.where(std > 0, std, 1.0)
 
@@ -146,7 +180,9 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def group_folds(groups: Sequence[str], folds: int) -> np.ndarray:
-    """Fold (0..folds-1) of each row so that no group is split: groups, largest first, go to the emptiest fold."""
+    """Fold (0..folds-1) of each row so that no group is split: groups, largest first, go to the
+    emptiest fold.
+    """
     names, counts = np.unique(np.asarray(groups), return_counts=True)
     sizes = np.zeros(min(folds, len(names)), np.int64)
     fold_of = {}
@@ -165,14 +201,19 @@ def out_of_fold(
     scale: np.ndarray,
     robust: Sequence[int] = (),
 ) -> np.ndarray:
-    """Predictions (widths x penalties x n x outputs) for each row by models that did not see its fold."""
+    """Predictions (widths x penalties x n x outputs) for each row by models that did not see its
+    fold.
+    """
     out = np.zeros((len(widths), len(penalties), *targets.shape))
     for held in np.unique(fold):
         test, train = fold == held, fold != held
         mean, std = moments(x[train])
         z = standardise(x[train], mean, std) * scale
         centres = z[:MAX_CENTRES]
-        seen, unseen = distances(z, centres), distances(standardise(x[test], mean, std) * scale, centres)
+        seen, unseen = (
+            distances(z, centres),
+            distances(standardise(x[test], mean, std) * scale, centres),
+        )
         for w, width in enumerate(widths):
             gram = np.exp(seen * -width)
             for p, penalty in enumerate(penalties):
@@ -181,10 +222,14 @@ def out_of_fold(
     return out
 
 
-def choose(predictions: np.ndarray, targets: np.ndarray, fold: np.ndarray) -> tuple[tuple[int, int], np.ndarray]:
-    """The (width, penalty) indices of least mean absolute error, and predictions (n) whose choice did not see their fold.
+def choose(
+    predictions: np.ndarray, targets: np.ndarray, fold: np.ndarray
+) -> tuple[tuple[int, int], np.ndarray]:
+    """The (width, penalty) indices of least mean absolute error, and predictions (n) whose choice
+    did not see their fold.
 
-    The second is what to report: each fold is predicted with the setting that is best on the other folds.
+    The second is what to report: each fold is predicted with the setting that is best on the other
+    folds.
     """
     errors = np.abs(predictions - targets)
     honest = np.zeros(len(targets))
@@ -199,7 +244,9 @@ def _smallest(grid: np.ndarray) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def out_of_fold_linear(x: np.ndarray, targets: np.ndarray, fold: np.ndarray, penalty: float) -> np.ndarray:
+def out_of_fold_linear(
+    x: np.ndarray, targets: np.ndarray, fold: np.ndarray, penalty: float
+) -> np.ndarray:
     """Predictions (n) of linear ridge for each row by models that did not see its fold."""
     out = np.zeros(len(targets))
     for held in np.unique(fold):

@@ -1,6 +1,7 @@
 """Connected components by union-find: a label per node, the smallest node of its component.
 
-Roots only ever point to smaller roots, so the label is the minimum by construction and no order of edges can change it.
+Roots only ever point to smaller roots, so the label is the minimum by construction and no order of
+edges can change it.
 Path halving: Tarjan, van Leeuwen 1984, "Worst-case analysis of set union algorithms".
 """
 
@@ -12,7 +13,9 @@ from seedbed.kernels.native import native
 
 
 def components(nodes: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Smallest node of each node's component, int64 (nodes,), for edges left[i] - right[i] between nodes 0..nodes-1."""
+    """Smallest node of each node's component, int64 (nodes,), for edges left[i] - right[i] between
+    nodes 0..nodes-1.
+    """
     return _components(nodes, np.asarray(left, np.int64), np.asarray(right, np.int64))
 
 
@@ -31,5 +34,6 @@ def _components(nodes, left, right):  # type: ignore[no-untyped-def]
         a, b = _root(parent, left[i]), _root(parent, right[i])
         parent[max(a, b)] = min(a, b)
     for node in range(nodes):
-        parent[node] = parent[parent[node]]  # a parent is never larger, so it is final already
+        # a parent is never larger, so it is final already
+        parent[node] = parent[parent[node]]
     return parent

@@ -1,4 +1,6 @@
-"""True Jaccard similarity of sets of shingle hashes: |A and B| / |A or B|, by merging two ascending runs."""
+"""True Jaccard similarity of sets of shingle hashes: |A and B| / |A or B|, by merging two ascending
+runs.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from seedbed.kernels.near_dup.shingles import Hashes
 
 
 def jaccard(sets: Hashes, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Jaccard similarity, float64, of sets left[i] and right[i] (int64 indices). Two empty sets have similarity 0."""
+    """Jaccard similarity, float64, of sets left[i] and right[i] (int64 indices).
+
+    Two empty sets have similarity 0.
+    """
     return _jaccard(sets.values, sets.offsets, left, right)
 
 
@@ -31,24 +36,32 @@ def _jaccard(values, offsets, left, right):  # type: ignore[no-untyped-def]
     return out
 
 
-def similar_pairs(sets: Hashes, asked: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """By brute force, every set at least `threshold` similar to one that is asked for: (query, other, similarity) arrays.
+def similar_pairs(
+    sets: Hashes, asked: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By brute force, every set at least `threshold` similar to one that is asked for: (query,
+    other, similarity) arrays.
 
-    query[k] is a place in `asked` (int64 indices of sets), other[k] the index of a set that is not that one itself.
+    query[k] is a place in `asked` (int64 indices of sets), other[k] the index of a set that is not
+    that one itself.
     """
     return _similar_pairs(sets.values, sets.offsets, np.asarray(asked, np.int64), threshold)
 
 
 @native
 def similarity_from(values, i, i_end, j, j_end, threshold):  # type: ignore[no-untyped-def]
-    """Jaccard of two ascending runs of `values`; 0 as soon as it is sure to stay below `threshold`, which costs less."""
+    """Jaccard of two ascending runs of `values`; 0 as soon as it is sure to stay below `threshold`,
+    which costs less.
+    """
     total = (i_end - i) + (j_end - j)
     common = 0
     while i < i_end and j < j_end:
         left = min(i_end - i, j_end - j)
-        if (common + left) / (total - common - left) < threshold:  # even if all that is left were common
+        # even if all that is left were common
+        if (common + left) / (total - common - left) < threshold:
             return 0.0
-        stop = min(i + 32, i_end)  # the bound moves slowly: looked at every 32 steps
+        # the bound moves slowly: looked at every 32 steps
+        stop = min(i + 32, i_end)
         while i < stop and j < j_end:
             x, y = values[i], values[j]
             common += x == y
@@ -59,13 +72,19 @@ def similarity_from(values, i, i_end, j, j_end, threshold):  # type: ignore[no-u
 
 @native
 def _similar_pairs(values, offsets, asked, threshold):  # type: ignore[no-untyped-def]
-    query, other, found = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)], [0.0 for _ in range(0)]
+    query, other, found = (
+        [np.int64(0) for _ in range(0)],
+        [np.int64(0) for _ in range(0)],
+        [0.0 for _ in range(0)],
+    )
     for q in range(asked.shape[0]):
         a = asked[q]
         for b in range(offsets.shape[0] - 1):
             if a == b or offsets[a] == offsets[a + 1]:
                 continue
-            similarity = similarity_from(values, offsets[a], offsets[a + 1], offsets[b], offsets[b + 1], threshold)
+            similarity = similarity_from(
+                values, offsets[a], offsets[a + 1], offsets[b], offsets[b + 1], threshold
+            )
             if similarity >= threshold:
                 query.append(np.int64(q))
                 other.append(np.int64(b))

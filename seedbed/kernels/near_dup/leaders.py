@@ -1,9 +1,12 @@
-"""Greedy leader clustering of sets by true Jaccard: every member is as similar to its leader as the threshold asks.
+"""Greedy leader clustering of sets by true Jaccard: every member is as similar to its leader as the
+threshold asks.
 
-The members of a group come best first. The first leads; each later one joins the first leader it is similar enough to, or
-leads itself. So two leaders of a group are never near duplicates, and nobody is counted as the copy of something that it is
-only linked to through others. It is the Pivot algorithm of Ailon, Charikar, Newman 2008, "Aggregating inconsistent
-information: ranking and clustering", with the rank in place of a random order; the answer depends on the rank alone.
+The members of a group come best first. The first leads; each later one joins the first leader it is
+similar enough to, or leads itself. So two leaders of a group are never near duplicates, and nobody
+is counted as the copy of something that it is only linked to through others. It is the Pivot
+algorithm of Ailon, Charikar, Newman 2008, "Aggregating inconsistent
+information: ranking and clustering", with the rank in place of a random order; the answer depends
+on the rank alone.
 """
 
 from __future__ import annotations
@@ -16,9 +19,11 @@ from seedbed.kernels.near_dup.shingles import Hashes
 
 
 def leaders(sets: Hashes, groups: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """(leader, similarity) of each set: the index of its leader, its own for one that leads, and the Jaccard with it.
+    """(leader, similarity) of each set: the index of its leader, its own for one that leads, and
+    the Jaccard with it.
 
-    groups: int64 a set; the sets of a group stand together, best first. Memory: nothing beside the input.
+    groups: int64 a set; the sets of a group stand together, best first. Memory: nothing beside the
+    input.
     """
     return _leaders(sets.values, sets.offsets, np.asarray(groups, np.int64), threshold)
 
@@ -28,7 +33,8 @@ def _leaders(values, offsets, groups, threshold):  # type: ignore[no-untyped-def
     n = groups.shape[0]
     leader = np.arange(n)
     similarity = np.ones(n)
-    led = np.empty(n, np.int64)  # the leaders of the group in hand, best first
+    # the leaders of the group in hand, best first
+    led = np.empty(n, np.int64)
     count = 0
     for member in range(n):
         if member and groups[member] != groups[member - 1]:
@@ -36,7 +42,9 @@ def _leaders(values, offsets, groups, threshold):  # type: ignore[no-untyped-def
         for k in range(count):
             other = led[k]
             begin, end = offsets[member], offsets[member + 1]
-            found = similarity_from(values, begin, end, offsets[other], offsets[other + 1], threshold)
+            found = similarity_from(
+                values, begin, end, offsets[other], offsets[other + 1], threshold
+            )
             if found >= threshold:
                 leader[member] = other
                 similarity[member] = found

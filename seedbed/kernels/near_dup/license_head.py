@@ -1,13 +1,15 @@
 """Where a file's text begins once the licence comment at its head is taken off.
 
-A licence is most of a small file and says nothing about its code: with it, two short files of one project are near duplicates
-whatever they hold. The head is what stands before the first byte of code: blank lines, line comments and block comments.
-It is cut after its last comment that speaks of a licence (copyright, licence or license, SPDX, in any case), comment lines
-with no blank line between them being one comment; a head without such a word stays whole.
+A licence is most of a small file and says nothing about its code: with it, two short files of one
+project are near duplicates whatever they hold. The head is what stands before the first byte of
+code: blank lines, line comments and block comments. It is cut after its last comment that speaks of
+a licence (copyright, licence or license, SPDX, in any case), comment lines with no blank line
+between them being one comment; a head without such a word stays whole.
 
-Comment marks need no language, since nothing but comments can stand at the head: `#` unless a letter follows (#include),
-`//` `--` `;` `%` to the end of the line; `/* */` `<!-- -->` `(* *)` `{- -}` `{# #}` as blocks; `<?xml ... ?>` and `<?php` are
-passed over. A docstring is not a comment: it stays.
+Comment marks need no language, since nothing but comments can stand at the head: `#` unless a
+letter follows (#include), `//` `--` `;` `%` to the end of the line; `/* */` `<!-- -->` `(* *)` `{-
+-}` `{# #}` as blocks; `<?xml ... ?>` and `<?php` are passed over. A docstring is not a comment: it
+stays.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import numpy as np
 
 from seedbed.kernels.native import native
 
-WORDS = tuple(np.frombuffer(word, np.uint8) for word in (b"copyright", b"licence", b"license", b"spdx-"))
+WORDS = tuple(
+    np.frombuffer(word, np.uint8) for word in (b"copyright", b"licence", b"license", b"spdx-")
+)
 # (opening mark, closing mark); an empty closing mark is the end of the line.
 COMMENTS = tuple(
     (np.frombuffer(opening, np.uint8), np.frombuffer(closing, np.uint8))
@@ -40,7 +44,9 @@ NEWLINE = np.uint8(10)
 
 
 def license_end(data: np.ndarray, start: int, end: int) -> int:
-    """Index in data[start:end] (UTF-8 bytes) of the first byte after its licence head; `start` where it has none."""
+    """Index in data[start:end] (UTF-8 bytes) of the first byte after its licence head; `start`
+    where it has none.
+    """
     return int(license_end_native(data, start, end))
 
 
@@ -66,7 +72,8 @@ def _find(data, at, end, mark):  # type: ignore[no-untyped-def]
 def _speaks_of_license(data, at, end):  # type: ignore[no-untyped-def]
     while at < end:
         lower = data[at] | np.uint8(32)
-        if lower == 99 or lower == 108 or lower == 115:  # c, l, s
+        # c, l, s
+        if lower == 99 or lower == 108 or lower == 115:
             for word in WORDS:
                 same = at + word.shape[0] <= end
                 i = 0
@@ -81,7 +88,9 @@ def _speaks_of_license(data, at, end):  # type: ignore[no-untyped-def]
 
 @native
 def _comment_end(data, at, end):  # type: ignore[no-untyped-def]
-    """(index after the comment that begins at `at`, whether it is a line comment); (`at`, False) where none does."""
+    """(index after the comment that begins at `at`, whether it is a line comment); (`at`, False)
+    where none does.
+    """
     for opening, closing in COMMENTS:
         if not _starts(data, at, end, opening):
             continue
@@ -89,9 +98,11 @@ def _comment_end(data, at, end):  # type: ignore[no-untyped-def]
         if closing.shape[0]:
             found = _find(data, after, end, closing)
             if found == end:
-                return at, False  # never closed
+                # never closed
+                return at, False
             return found + closing.shape[0], False
-        if opening[0] == 35 and after < end and 97 <= (data[after] | np.uint8(32)) <= 122:  # #include, #define
+        # #include, #define
+        if opening[0] == 35 and after < end and 97 <= (data[after] | np.uint8(32)) <= 122:
             return at, False
         while after < end and data[after] != NEWLINE:
             after += 1
@@ -104,8 +115,10 @@ def license_end_native(data, start, end):  # type: ignore[no-untyped-def]
     """`license_end` for other kernels."""
     at = start + BOM.shape[0] if _starts(data, start, end, BOM) else start
     cut = start
-    after_line = False  # the comment before was a line, which the next line may go on with
-    licensed = False  # the comment in hand has spoken of a licence
+    # the comment before was a line, which the next line may go on with
+    after_line = False
+    # the comment in hand has spoken of a licence
+    licensed = False
     while True:
         newlines = 0
         while at < end and (data[at] == 32 or 9 <= data[at] <= 13):

@@ -1,14 +1,18 @@
 """MinHash signatures, their LSH bands and their estimate, over sets of 64-bit shingle hashes.
 
-The scheme is datasketch 2.x's `affine32`: the low 32 bits of a shingle hash go once through the 32-bit MurmurHash3
-finalizer, then permutation k is a_k * h + b_k modulo 2**32 with a_k odd, so a bijection; a signature is the minimum of
-each permutation. Of datasketch's schemes it is the fastest and halves the table (uint32). A row of `signatures` is
+The scheme is datasketch 2.x's `affine32`: the low 32 bits of a shingle hash go once through the
+32-bit MurmurHash3 finalizer, then permutation k is a_k * h + b_k modulo 2**32 with a_k odd, so a
+bijection; a signature is the minimum of each permutation. Of datasketch's schemes it is the fastest
+and halves the table (uint32). A row of `signatures` is
 
-    datasketch.MinHash(seed=1, scheme="affine32", hashvalues=numpy.frombuffer(row["signature"], "<u4"))
+    datasketch.MinHash(seed=1, scheme="affine32", hashvalues=numpy.frombuffer(row["signature"],
+    "<u4"))
 
-whose jaccard() and LSH queries agree bit for bit with datasketch fed the same hashes (hash & 0xFFFFFFFF).
-MinHash: Broder 1997, "On the resemblance and containment of documents"; bands: Leskovec, Rajaraman, Ullman, "Mining of
-Massive Datasets", section 3.4: two sets of similarity s share a bucket with probability 1 - (1 - s**rows)**bands.
+whose jaccard() and LSH queries agree bit for bit with datasketch fed the same hashes (hash &
+0xFFFFFFFF).
+MinHash: Broder 1997, "On the resemblance and containment of documents"; bands: Leskovec, Rajaraman,
+Ullman, "Mining of Massive Datasets", section 3.4: two sets of similarity s share a bucket with
+probability 1 - (1 - s**rows)**bands.
 """
 
 from __future__ import annotations
@@ -21,14 +25,26 @@ import pyarrow as pa
 from seedbed.kernels.native import native
 from seedbed.kernels.near_dup.shingles import BASE, Hashes, fmix64
 
-SCHEME = "affine32"  # datasketch's name
-NO_SHINGLE = np.uint32(0xFFFFFFFF)  # every value of the empty set's signature, as in datasketch
-LANES = 64  # hashes are padded to a multiple of this, so that the vector loop has no scalar rest
+# datasketch's name
+SCHEME = "affine32"
+# every value of the empty set's signature, as in datasketch
+NO_SHINGLE = np.uint32(0xFFFFFFFF)
+# hashes are padded to a multiple of this, so that the vector loop has no scalar rest
+LANES = 64
 
 
 def parameters(num_perm: int, shingle: int, seed: int) -> dict[str, Any]:
-    """All that a signature depends on besides the text. Signatures of different parameters must never be compared."""
-    return {"num_perm": num_perm, "shingle": shingle, "seed": seed, "scheme": SCHEME, "token": "word, no licence head"}
+    """All that a signature depends on besides the text.
+
+    Signatures of different parameters must never be compared.
+    """
+    return {
+        "num_perm": num_perm,
+        "shingle": shingle,
+        "seed": seed,
+        "scheme": SCHEME,
+        "token": "word, no licence head",
+    }
 
 
 def permutations(num_perm: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +56,10 @@ def permutations(num_perm: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def signatures(hashes: Hashes, num_perm: int, seed: int) -> np.ndarray:
-    """MinHash signatures, uint32 (documents, num_perm). An empty set's signature is all NO_SHINGLE."""
+    """MinHash signatures, uint32 (documents, num_perm).
+
+    An empty set's signature is all NO_SHINGLE.
+    """
     a, b = permutations(num_perm, seed)
     return _signatures(hashes.values, hashes.offsets, a, b)
 
@@ -54,16 +73,22 @@ def to_binary(signature: np.ndarray) -> pa.Array:
 
 
 def from_binary(column: pa.Array | pa.ChunkedArray, num_perm: int) -> np.ndarray:
-    """Signatures, uint32 (documents, num_perm), from the binary column. Raises ValueError for another length."""
+    """Signatures, uint32 (documents, num_perm), from the binary column.
+
+    Raises ValueError for another length.
+    """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     fixed = column.cast(pa.binary(4 * num_perm))
     data = np.frombuffer(fixed.buffers()[1] or b"", "<u4")
-    return data[fixed.offset * num_perm : (fixed.offset + len(fixed)) * num_perm].reshape(len(fixed), num_perm)
+    return data[fixed.offset * num_perm : (fixed.offset + len(fixed)) * num_perm].reshape(
+        len(fixed), num_perm
+    )
 
 
 def band_keys(signature: np.ndarray, bands: int, rows: int) -> np.ndarray:
-    """Bucket of each document in each band, int64 (documents, bands): a 64-bit hash of `rows` signature values.
+    """Bucket of each document in each band, int64 (documents, bands): a 64-bit hash of `rows`
+    signature values.
 
     Two unlike bands that hash alike only cost a comparison that the true Jaccard then turns down.
     """
@@ -71,7 +96,9 @@ def band_keys(signature: np.ndarray, bands: int, rows: int) -> np.ndarray:
 
 
 def estimates(signature: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Estimated Jaccard, float64, of documents left[i] and right[i]: the share of equal values, as datasketch's jaccard()."""
+    """Estimated Jaccard, float64, of documents left[i] and right[i]: the share of equal values, as
+    datasketch's jaccard().
+    """
     return _estimates(signature, left, right)
 
 
@@ -100,7 +127,8 @@ def _signatures(values, offsets, a, b):  # type: ignore[no-untyped-def]
         for i in range(count):
             mixed[i] = _fmix32(np.uint32(values[offsets[d] + i]))
         padded = (count + LANES - 1) // LANES * LANES
-        mixed[count:padded] = mixed[0]  # a repeated element changes no minimum
+        # a repeated element changes no minimum
+        mixed[count:padded] = mixed[0]
         for k in range(num_perm):
             a_k, b_k, least = a[k], b[k], NO_SHINGLE
             for i in range(padded):

@@ -1,13 +1,16 @@
-"""Which tree-sitter grammar parses which language, and which of a grammar's nodes are functions, classes and comments.
+"""Which tree-sitter grammar parses which language, and which of a grammar's nodes are functions,
+classes and comments.
 
-Grammars are those that tree-sitter-language-pack 0.13.0 carries. Node names come from the grammars' own node-types.json;
-grammars share most of them, so one set serves all. A language that is not here has no grammar in the pack.
+Grammars are those that tree-sitter-language-pack 0.13.0 carries. Node names come from the grammars'
+own node-types.json; grammars share most of them, so one set serves all. A language that is not here
+has no grammar in the pack.
 """
 
 from __future__ import annotations
 
-# Several grammars: the first that parses without an error is taken, else the one with the fewest bytes in error. A .h
-# file may be C or C++, and TypeScript casts (<T>x) and TSX elements exclude each other.
+# Several grammars: the first that parses without an error is taken, else the one with the fewest
+# bytes in error. A .h file may be C or C++, and TypeScript casts (<T>x) and TSX elements exclude
+# each other.
 GRAMMARS: dict[str, tuple[str, ...]] = {
     "Ada": ("ada",),
     "Agda": ("agda",),
@@ -81,7 +84,8 @@ GRAMMARS: dict[str, tuple[str, ...]] = {
     "reStructuredText": ("rst",),
 }
 
-# Definitions with a body. Lambdas are left out but for JavaScript's arrow functions, which are how functions are written.
+# Definitions with a body. Lambdas are left out but for JavaScript's arrow functions, which are how
+# functions are written.
 FUNCTIONS = frozenset(
     {
         "arrow_function",

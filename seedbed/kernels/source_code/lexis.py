@@ -1,18 +1,22 @@
-"""What the structural scan knows of languages: comment marks, keyword families, head words and classes of bytes.
+"""What the structural scan knows of languages: comment marks, keyword families, head words and
+classes of bytes.
 
-Keywords are pooled over languages: a feature such as "branches per line" must mean the same in a language that no label
-was given for. Comment marks are the one thing that needs the language's name.
+Keywords are pooled over languages: a feature such as "branches per line" must mean the same in a
+language that no label was given for. Comment marks are the one thing that needs the language's
+name.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Comment styles. SLASH has // and /* */, BLOCK only /* */, MARKUP <!-- -->; PLAIN has neither comments nor quotes.
+# Comment styles. SLASH has // and /* */, BLOCK only /* */, MARKUP <!-- -->; PLAIN has neither
+# comments nor quotes.
 SLASH, HASH, DASH, PERCENT, SEMICOLON, BLOCK, MARKUP, PLAIN = range(8)
 
-# Language groups and their kinds, the only way a language's name enters a feature. A name that is not listed is in no group.
-GROUPS: dict[str, tuple[int, str]] = {  # group -> (comment style, languages, comma-separated)
+# Language groups and their kinds, the only way a language's name enters a feature. A name that is
+# not listed is in no group. group -> (comment style, languages, comma-separated)
+GROUPS: dict[str, tuple[int, str]] = {
     "dynamic": (HASH, "Python,Cython,Ruby,Perl,R,Julia,Elixir,Tcl,AWK,CoffeeScript"),
     "curly": (
         SLASH,
@@ -30,14 +34,21 @@ _STYLES_OF_OTHERS = {
     PERCENT: "MATLAB,Erlang,Prolog",
     SEMICOLON: "Assembly,Clojure,Common Lisp,Emacs Lisp,Scheme,Racket",
 }
-GROUP_OF = {language: group for group, (_, names) in GROUPS.items() for language in names.split(",")}
+GROUP_OF = {
+    language: group for group, (_, names) in GROUPS.items() for language in names.split(",")
+}
 STYLE_OF = {
     **{language: style for style, names in GROUPS.values() for language in names.split(",")},
-    **{language: style for style, names in _STYLES_OF_OTHERS.items() for language in names.split(",")},
+    **{
+        language: style
+        for style, names in _STYLES_OF_OTHERS.items()
+        for language in names.split(",")
+    },
 }
 
-# What a file of a group is for; a language in no group is code. Two languages of one kind are nearer to each other than to
-# any of another kind, so that a language without labels is judged by its like.
+# What a file of a group is for; a language in no group is code. Two languages of one kind are
+# nearer to each other than to any of another kind, so that a language without labels is judged by
+# its like.
 KINDS = {"markup": "design", "style": "design", "data": "data", "prose": "prose"}
 
 
@@ -65,7 +76,8 @@ HEAD_WORDS = {
     "licence_marks": "license licence licensed copyright spdx",
 }
 
-FNV_BASIS, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3  # FNV-1a, 64 bits (draft-eastlake-fnv, section 5)
+# FNV-1a, 64 bits (draft-eastlake-fnv, section 5)
+FNV_BASIS, FNV_PRIME = 0xCBF29CE484222325, 0x100000001B3
 
 OTHER, SPACE, LETTER, DIGIT, UNDERSCORE, BRACKET, QUOTE, PUNCTUATION, HIGH, NEWLINE = range(10)
 
@@ -79,7 +91,9 @@ def fnv1a(word: bytes) -> int:
 
 
 def hash_table(families: dict[str, str], columns: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Open-addressed word hash -> column, 1024 slots, linear probing from the hash's low ten bits; 0 is a free slot."""
+    """Open-addressed word hash -> column, 1024 slots, linear probing from the hash's low ten bits;
+    0 is a free slot.
+    """
     keys, values = np.zeros(1024, np.uint64), np.zeros(1024, np.int64)
     for family, words in families.items():
         for word in words.split():
@@ -92,7 +106,9 @@ def hash_table(families: dict[str, str], columns: dict[str, int]) -> tuple[np.nd
 
 
 def byte_classes() -> np.ndarray:
-    """uint8[256]: the class of each byte. `$` counts as a letter: it stands in identifiers of the languages that have it."""
+    """uint8[256]: the class of each byte. `$` counts as a letter: it stands in identifiers of the
+    languages that have it.
+    """
     classes = np.full(256, OTHER, np.uint8)
     classes[33:127] = PUNCTUATION
     classes[128:] = HIGH

@@ -1,7 +1,9 @@
-"""Parse in a child process that may be killed: some grammars loop for ever in C, others crash or eat the memory.
+"""Parse in a child process that may be killed: some grammars loop for ever in C, others crash or
+eat the memory.
 
-The child arms a timer of its own CPU time before each file and the kernel ends it when the timer runs out, so the verdict
-does not depend on how busy the machine is. One child serves many files; a new one is started only after a death.
+The child arms a timer of its own CPU time before each file and the kernel ends it when the timer
+runs out, so the verdict does not depend on how busy the machine is. One child serves many files; a
+new one is started only after a death.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from typing import IO, Any
 
 from seedbed.kernels.source_code.syntax import Facts, parse
 
-_HEADER = struct.Struct("<dII")  # seconds, bytes of the grammars' names, bytes of the source
-_MEMORY = 2 << 30  # bytes of address space; a 1 MB file takes about 0.2 GB
+# seconds, bytes of the grammars' names, bytes of the source
+_HEADER = struct.Struct("<dII")
+# bytes of address space; a 1 MB file takes about 0.2 GB
+_MEMORY = 2 << 30
 
 
 class Guard:
@@ -37,7 +41,9 @@ class Guard:
         self._stop()
 
     def facts(self, raw: bytes, grammars: tuple[str, ...]) -> tuple[str, Facts | None]:
-        """(status, facts) of UTF-8 source: ok with facts, or timeout, failed, no_parser (no grammars given) without."""
+        """(status, facts) of UTF-8 source: ok with facts, or timeout, failed, no_parser (no
+        grammars given) without.
+        """
         if not grammars:
             return "no_parser", None
         reply = self._ask(raw, " ".join(grammars).encode())
@@ -48,9 +54,14 @@ class Guard:
     def _ask(self, raw: bytes, names: bytes) -> bytes:
         """One line of JSON, or nothing where the child died."""
         if self._child is None:
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+            environment = {
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            }
             command = [sys.executable, "-m", __name__]
-            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+            )
         requests, replies = _pipes(self._child)
         try:
             requests.write(_HEADER.pack(self._timeout_s, len(names), len(raw)) + names)
@@ -66,7 +77,8 @@ class Guard:
         if child is None:
             return 0
         with contextlib.suppress(BrokenPipeError):
-            _pipes(child)[0].close()  # a live child reads the end of its input and leaves
+            # a live child reads the end of its input and leaves
+            _pipes(child)[0].close()
         _pipes(child)[1].close()
         return child.wait()
 

@@ -1,8 +1,8 @@
 """Structural features of a content: what its shape says of it, without reading it.
 
-`features` turns Arrow strings and language names into a documents x len(FEATURES) matrix. Every feature is a logarithm or
-the square root of a share (which spreads out small shares), so none grows with the file but the sizes meant to. A scorer
-fitted on features of another VERSION is refused.
+`features` turns Arrow strings and language names into a documents x len(FEATURES) matrix. Every
+feature is a logarithm or the square root of a share (which spreads out small shares), so none grows
+with the file but the sizes meant to. A scorer fitted on features of another VERSION is refused.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from seedbed.kernels.near_dup.shingles import string_buffers
 from seedbed.kernels.source_code import lexis
 from seedbed.kernels.source_code.structure_scan import C, scan
 
-VERSION = "structure-2"  # raise it with any change to what a feature means, and fit again
+# raise it with any change to what a feature means, and fit again
+VERSION = "structure-2"
 
 KINDS = ("code", "design", "data", "prose")
-KIND_SCALE = 6.0  # a kind weighs as much as six features (flat from 4 to 10 in errors with whole languages held out)
+# a kind weighs as much as six features (flat from 4 to 10 in errors with whole languages held out)
+KIND_SCALE = 6.0
 
-# Word families whose share of all words is a feature; the others enter by line, by definition or in the head.
+# Word families whose share of all words is a feature; the others enter by line, by definition or in
+# the head.
 PER_WORD = (
     "defs",
     "classes",
@@ -38,13 +41,19 @@ PER_WORD = (
 
 
 def features(texts: pa.Array | pa.ChunkedArray, languages: list[str | None]) -> np.ndarray:
-    """Feature matrix (documents x len(FEATURES), float64) of `texts` in `languages` (None: unknown)."""
+    """Feature matrix (documents x len(FEATURES), float64) of `texts` in `languages` (None:
+    unknown).
+    """
     data, offsets = string_buffers(texts)
     styles = np.array([lexis.STYLE_OF.get(name or "", lexis.SLASH) for name in languages], np.int64)
     counts = scan(data, offsets, styles)
     groups = [lexis.GROUP_OF.get(name or "") for name in languages]
     kinds = [lexis.kind_of(name) for name in languages]
-    columns = [*_shape(counts).values(), *_one_hot(groups, list(lexis.GROUPS)), *_one_hot(kinds, KINDS)]
+    columns = [
+        *_shape(counts).values(),
+        *_one_hot(groups, list(lexis.GROUPS)),
+        *_one_hot(kinds, KINDS),
+    ]
     return np.stack(columns, axis=1)
 
 

@@ -1,8 +1,8 @@
 """Two passes over a file's bytes that count what its structure shows: its lines, then its tokens.
 
-The lexer knows nothing of a grammar but comment marks, quotes and identifiers: enough for shares, and cheap enough for a
-whole corpus. Distinct items are counted by linear counting (Whang et al. 1990) in tables that are never cleared: a slot is
-taken when it holds the current document's number.
+The lexer knows nothing of a grammar but comment marks, quotes and identifiers: enough for shares,
+and cheap enough for a whole corpus. Distinct items are counted by linear counting (Whang et al.
+1990) in tables that are never cleared: a slot is taken when it holds the current document's number.
 """
 
 from __future__ import annotations
@@ -26,35 +26,52 @@ _TOKEN_COUNTS = (
     "underscores", "non_ascii", "whitespace", "calls", "comparisons", "assignments", "code_lines", "import_lines",
     "literal_lines", "assignment_lines", "distinct_grams", "grams", "entropy",
 )  # fmt: skip
-Counts = namedtuple("Counts", _LINE_COUNTS + _TOKEN_COUNTS + tuple(lexis.KEYWORDS) + tuple(lexis.HEAD_WORDS))  # type: ignore[misc]
-C: Any = Counts(*range(len(Counts._fields)))  # column of each count
+Counts = namedtuple(
+    "Counts", _LINE_COUNTS + _TOKEN_COUNTS + tuple(lexis.KEYWORDS) + tuple(lexis.HEAD_WORDS)
+)  # type: ignore[misc]
+# column of each count
+C: Any = Counts(*range(len(Counts._fields)))
 
-HEAD_BYTES = 2048  # where generators and licences announce themselves
-GRAM_BYTES = 16384  # the share of distinct 4-grams falls with length, so it is taken over a bounded head
-LONG_LINE = 160  # bytes: past what formatters allow
-SLOTS = 1 << 16  # of the linear-counting table
+# where generators and licences announce themselves
+HEAD_BYTES = 2048
+# the share of distinct 4-grams falls with length, so it is taken over a bounded head
+GRAM_BYTES = 16384
+# bytes: past what formatters allow
+LONG_LINE = 160
+# of the linear-counting table
+SLOTS = 1 << 16
 
 _CLASSES = lexis.byte_classes()
 _KEYWORDS, _KEYWORD_COLUMNS = lexis.hash_table(lexis.KEYWORDS, C._asdict())
 _HEAD, _HEAD_COLUMNS = lexis.hash_table(lexis.HEAD_WORDS, C._asdict())
 _BASIS, _PRIME = np.uint64(lexis.FNV_BASIS), np.uint64(lexis.FNV_PRIME)
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio: Fibonacci hashing (Knuth 6.4)
+# 2**64 / golden ratio: Fibonacci hashing (Knuth 6.4)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(48)
 _LOW = np.uint64(1023)
 _SPACE, _LETTER, _DIGIT, _UNDERSCORE = lexis.SPACE, lexis.LETTER, lexis.DIGIT, lexis.UNDERSCORE
 _BRACKET, _QUOTE, _PUNCTUATION, _HIGH, _NEWLINE = (
     lexis.BRACKET, lexis.QUOTE, lexis.PUNCTUATION, lexis.HIGH, lexis.NEWLINE,
 )  # fmt: skip
-_SLASH, _HASH, _DASH, _PERCENT, _SEMICOLON = lexis.SLASH, lexis.HASH, lexis.DASH, lexis.PERCENT, lexis.SEMICOLON
+_SLASH, _HASH, _DASH, _PERCENT, _SEMICOLON = (
+    lexis.SLASH,
+    lexis.HASH,
+    lexis.DASH,
+    lexis.PERCENT,
+    lexis.SEMICOLON,
+)
 _BLOCK, _MARKUP, _PLAIN = lexis.BLOCK, lexis.MARKUP, lexis.PLAIN
 
 
 @native
 def scan(data: np.ndarray, offsets: np.ndarray, styles: np.ndarray) -> np.ndarray:
-    """Counts (documents x len(C), float64) of UTF-8 documents data[offsets[i]:offsets[i + 1]] with comment style styles[i]."""
+    """Counts (documents x len(C), float64) of UTF-8 documents data[offsets[i]:offsets[i + 1]] with
+    comment style styles[i].
+    """
     documents = offsets.shape[0] - 1
     out = np.zeros((documents, len(C)), np.float64)
-    tables = np.full((4, SLOTS), -1, np.int32)  # lines, shapes of lines, identifiers, 4-grams
+    # lines, shapes of lines, identifiers, 4-grams
+    tables = np.full((4, SLOTS), -1, np.int32)
     for d in range(documents):
         start, end = offsets[d], offsets[d + 1]
         row = out[d]
@@ -97,7 +114,8 @@ def _scan_lines(
     at = start
     while at < end:
         stop = at
-        first = -1  # first byte that is not blank
+        # first byte that is not blank
+        first = -1
         exact = shape = _BASIS
         last_class = 255
         only_brackets = True
@@ -111,7 +129,8 @@ def _scan_lines(
                 kind = _LETTER if kind in (_UNDERSCORE, _HIGH) else kind
                 if kind in (_PUNCTUATION, _BRACKET, _QUOTE):
                     shape = (shape ^ np.uint64(byte)) * _PRIME
-                elif kind != last_class:  # a run of letters, digits or blanks is one item of the line's shape
+                elif kind != last_class:
+                    # a run of letters, digits or blanks is one item of the line's shape
                     shape = (shape ^ np.uint64(kind)) * _PRIME
                 last_class = kind
                 if kind in (_LETTER, _DIGIT, _QUOTE):
@@ -127,7 +146,8 @@ def _scan_lines(
         else:
             indent = first - at
             for i in range(at, first):
-                indent += 3 if data[i] == 9 else 0  # a tab is four columns
+                # a tab is four columns
+                indent += 3 if data[i] == 9 else 0
             row[C.line_sum] += length
             row[C.line_squares] += float(length) * length
             row[C.indent_sum] += indent
@@ -147,11 +167,19 @@ def _scan_lines(
 
 @native
 def _scan_tokens(
-    data: np.ndarray, start: int, end: int, style: int, row: np.ndarray, table: np.ndarray, document: int
+    data: np.ndarray,
+    start: int,
+    end: int,
+    style: int,
+    row: np.ndarray,
+    table: np.ndarray,
+    document: int,
 ) -> None:
     distinct = 0
-    names = literals = calls = assigns = imports = 0  # of the current line
-    documented = False  # the comment before is a doc comment of which this line may be more
+    # of the current line
+    names = literals = calls = assigns = imports = 0
+    # the comment before is a doc comment of which this line may be more
+    documented = False
     at = start
     while at < end:
         byte = data[at]
@@ -210,7 +238,8 @@ def _scan_tokens(
             names = literals = calls = assigns = imports = 0
             at += 1
         else:
-            if byte == 61:  # '='; a comparison where a second one, or one of ! < >, stands beside it
+            # '='; a comparison where a second one, or one of ! < >, stands beside it
+            if byte == 61:
                 after = at + 1
                 while after < end and data[after] == 61:
                     after += 1
@@ -219,7 +248,8 @@ def _scan_tokens(
                 row[C.assignments] += not compares
                 assigns += not compares
                 at = after - 1
-            elif byte == 58:  # ':' also binds a key to a value
+            elif byte == 58:
+                # ':' also binds a key to a value
                 assigns += 1
             at += 1
     _close_line(row, names, literals, calls, assigns, imports)
@@ -227,7 +257,9 @@ def _scan_tokens(
 
 
 @native
-def _close_line(row: np.ndarray, names: int, literals: int, calls: int, assigns: int, imports: int) -> None:
+def _close_line(
+    row: np.ndarray, names: int, literals: int, calls: int, assigns: int, imports: int
+) -> None:
     row[C.code_lines] += names + literals > 0
     row[C.import_lines] += imports > 0
     row[C.literal_lines] += literals > 0 and names == 0
@@ -235,8 +267,12 @@ def _close_line(row: np.ndarray, names: int, literals: int, calls: int, assigns:
 
 
 @native
-def _scan_bytes(data: np.ndarray, start: int, end: int, row: np.ndarray, table: np.ndarray, document: int) -> None:
-    """Shares of byte classes, entropy of bytes in bits, and distinct 4-grams of the head (a proxy of compressibility)."""
+def _scan_bytes(
+    data: np.ndarray, start: int, end: int, row: np.ndarray, table: np.ndarray, document: int
+) -> None:
+    """Shares of byte classes, entropy of bytes in bits, and distinct 4-grams of the head (a proxy
+    of compressibility).
+    """
     histogram = np.zeros(256, np.int64)
     for i in range(start, end):
         histogram[data[i]] += 1
@@ -298,7 +334,9 @@ def _family(keys: np.ndarray, columns: np.ndarray, value: np.uint64) -> int:
 
 @native
 def _count_words(data: np.ndarray, at: int, end: int, row: np.ndarray) -> None:
-    """Count the head words of data[at:end], lower-cased: only comments and prose announce a generator or a licence."""
+    """Count the head words of data[at:end], lower-cased: only comments and prose announce a
+    generator or a licence.
+    """
     while at < end:
         if _CLASSES[data[at]] != _LETTER:
             at += 1
@@ -315,7 +353,9 @@ def _count_words(data: np.ndarray, at: int, end: int, row: np.ndarray) -> None:
 
 @native
 def _comment_end(data: np.ndarray, at: int, end: int, style: int) -> int:
-    """Position after the comment that opens at `at` (a line comment stops before its newline), or 0 where none opens."""
+    """Position after the comment that opens at `at` (a line comment stops before its newline), or 0
+    where none opens.
+    """
     byte = data[at]
     following = data[at + 1] if at + 1 < end else 0
     if (
@@ -352,7 +392,8 @@ def _comment_end(data: np.ndarray, at: int, end: int, style: int) -> int:
 def _is_doc_comment(data: np.ndarray, at: int, after: int) -> bool:
     """Whether a comment has the mark of a documentation tool.
 
-    /** /*! /// //! (Javadoc, Doxygen, rustdoc, C#, Swift), #' (roxygen2), --- and -- | (LDoc, Haddock).
+    /** /*! /// //! (Javadoc, Doxygen, rustdoc, C#, Swift), #' (roxygen2), --- and -- | (LDoc,
+    Haddock).
     """
     if after - at < 4:
         return False
@@ -368,11 +409,14 @@ def _is_doc_comment(data: np.ndarray, at: int, after: int) -> bool:
 
 @native
 def _string_end(data: np.ndarray, at: int, end: int) -> int:
-    """Position after the string that opens at `at`, or before the newline that leaves it open; a backtick's may span lines."""
+    """Position after the string that opens at `at`, or before the newline that leaves it open; a
+    backtick's may span lines.
+    """
     quote = data[at]
     at += 1
     while at < end:
-        if data[at] == 92:  # backslash
+        # backslash
+        if data[at] == 92:
             at += 2
             continue
         if data[at] == quote:

@@ -1,7 +1,8 @@
-"""Facts about one source file: how much of it its parser rejects, what it defines, how long its lines are.
+"""Facts about one source file: how much of it its parser rejects, what it defines, how long its
+lines are.
 
-Pure functions of the text. A grammar may loop for ever inside C, where nothing in this process can stop it: run `parse`
-through `parse_guard.Guard`.
+Pure functions of the text. A grammar may loop for ever inside C, where nothing in this process can
+stop it: run `parse` through `parse_guard.Guard`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from seedbed.kernels.source_code.grammars import CLASSES, COMMENTS, FUNCTIONS
 
 @dataclass(frozen=True)
 class Facts:
-    """parser: grammar used. error_share: bytes under outermost ERROR nodes, plus one a MISSING node, over all bytes.
+    """parser: grammar used. error_share: bytes under outermost ERROR nodes, plus one a MISSING
+    node, over all bytes.
 
-    comment_share: bytes of comment nodes over all bytes (a Python docstring is a string, not a comment).
+    comment_share: bytes of comment nodes over all bytes (a Python docstring is a string, not a
+    comment).
     """
 
     parser: str
@@ -40,7 +43,9 @@ class Lines:
 
 
 def parse(raw: bytes, grammars: tuple[str, ...]) -> Facts:
-    """Facts about UTF-8 source `raw` by the first of `grammars` that finds no error, else the one that rejects least."""
+    """Facts about UTF-8 source `raw` by the first of `grammars` that finds no error, else the one
+    that rejects least.
+    """
     trees = []
     for name in grammars:
         root = _tools(name).parser.parse(raw).root_node
@@ -65,19 +70,29 @@ def line_stats(text: str) -> Lines:
     """Line statistics of `text`; an empty text has no lines."""
     lines = text.removesuffix("\n").split("\n") if text else []
     lengths = [len(line) for line in lines]
-    return Lines(len(lines), max(lengths, default=0), sum(lengths) / len(lengths) if lengths else 0.0)
+    return Lines(
+        len(lines), max(lengths, default=0), sum(lengths) / len(lengths) if lengths else 0.0
+    )
 
 
 class _Tools:
-    """The parser of one grammar and the query that finds its definitions and comments in one pass in C."""
+    """The parser of one grammar and the query that finds its definitions and comments in one pass
+    in C.
+    """
 
     def __init__(self, grammar: str):
         language = get_language(grammar)  # type: ignore[arg-type]
         self.parser = Parser(language)
         # `struct s` names a type in C and defines one only with a body.
         patterns = [
-            f"({kind} body: (_)) @{capture}" if kind.endswith("_specifier") else f"({kind}) @{capture}"
-            for capture, wanted in (("function", FUNCTIONS), ("class", CLASSES), ("comment", COMMENTS))
+            f"({kind} body: (_)) @{capture}"
+            if kind.endswith("_specifier")
+            else f"({kind}) @{capture}"
+            for capture, wanted in (
+                ("function", FUNCTIONS),
+                ("class", CLASSES),
+                ("comment", COMMENTS),
+            )
             for kind in sorted(wanted & _kinds(language))
         ]
         self._query = Query(language, "\n".join(patterns)) if patterns else None
@@ -102,7 +117,10 @@ def _kinds(language: Language) -> set[str]:
 
 
 def _bytes_in_error(root: Node) -> int:
-    """Bytes under outermost ERROR nodes, plus one for each MISSING node. Visits only what holds an error."""
+    """Bytes under outermost ERROR nodes, plus one for each MISSING node.
+
+    Visits only what holds an error.
+    """
     total = 0
     waiting = [root] if root.has_error else []
     while waiting:

@@ -1,8 +1,10 @@
-"""Byte-level BPE: any text comes back exactly, and the same texts in any order give the same tokenizer.json.
+"""Byte-level BPE: any text comes back exactly, and the same texts in any order give the same
+tokenizer.json.
 
-Words are cut by a pattern of our own for code before merges: a run of letters with at most one leading mark or space (so
-`_name` and ` name` are one word), single digits (numbers have one spelling, whatever their length), runs of punctuation,
-line ends with the indentation's newlines, and runs of spaces that leave the last one to the word after them.
+Words are cut by a pattern of our own for code before merges: a run of letters with at most one
+leading mark or space (so `_name` and ` name` are one word), single digits (numbers have one
+spelling, whatever their length), runs of punctuation, line ends with the indentation's newlines,
+and runs of spaces that leave the last one to the word after them.
 """
 
 from __future__ import annotations
@@ -13,12 +15,21 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from seedbed.kernels.tokens.packing import ASSISTANT, END_OF_TEXT, END_OF_TURN, PAD, SPECIAL_TOKENS, USER
+from seedbed.kernels.tokens.packing import (
+    ASSISTANT,
+    END_OF_TEXT,
+    END_OF_TURN,
+    PAD,
+    SPECIAL_TOKENS,
+    USER,
+)
 
 WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256  # every byte has a token
+# every byte has a token
+SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
 
-# One turn is <|user|> or <|assistant|>, a line end, the words, <|end|>, a line end. A system message is a user's turn.
+# One turn is <|user|> or <|assistant|>, a line end, the words, <|end|>, a line end. A system
+# message is a user's turn.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}{{ '" + ASSISTANT + "\\n' }}"
@@ -31,7 +42,9 @@ CHAT_TEMPLATE = (
 
 
 def train(texts: Iterable[str], vocab_size: int) -> str:
-    """tokenizer.json of a BPE with at most `vocab_size` tokens (fewer where the texts have no more pairs to merge)."""
+    """tokenizer.json of a BPE with at most `vocab_size` tokens (fewer where the texts have no more
+    pairs to merge).
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -51,9 +64,11 @@ def train(texts: Iterable[str], vocab_size: int) -> str:
 
 
 def companion_files() -> dict[str, str]:
-    """The files that make a folder with tokenizer.json one that transformers' AutoTokenizer and vLLM load: name -> text.
+    """The files that make a folder with tokenizer.json one that transformers' AutoTokenizer and
+    vLLM load: name -> text.
 
-    <|endoftext|> is both ends of a document: in the shards it follows each, so it also stands before the next.
+    <|endoftext|> is both ends of a document: in the shards it follows each, so it also stands
+    before the next.
     """
     marks: dict[str, Any] = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "pad_token": PAD}
     config = {
@@ -66,5 +81,8 @@ def companion_files() -> dict[str, str]:
     others = [name for name in SPECIAL_TOKENS if name not in marks.values()]
     return {
         "tokenizer_config.json": json.dumps(config, indent=2) + "\n",
-        "special_tokens_map.json": json.dumps({**marks, "additional_special_tokens": others}, indent=2) + "\n",
+        "special_tokens_map.json": json.dumps(
+            {**marks, "additional_special_tokens": others}, indent=2
+        )
+        + "\n",
     }

@@ -1,6 +1,8 @@
-"""Megatron's indexed dataset, written as a stream: byte for byte what megatron.core's IndexedDatasetBuilder writes.
+"""Megatron's indexed dataset, written as a stream: byte for byte what megatron.core's
+IndexedDatasetBuilder writes.
 
-`.bin` is the tokens of all documents, end to end, little-endian. `.idx` is (megatron-core 0.19, datasets/indexed_dataset.py):
+`.bin` is the tokens of all documents, end to end, little-endian. `.idx` is (megatron-core 0.19,
+datasets/indexed_dataset.py):
 
     9 bytes   b"MMIDIDX\\0\\0"
     uint64    version, 1
@@ -24,8 +26,10 @@ import numpy as np
 
 MAGIC = b"MMIDIDX\0\0"
 HEADER = struct.Struct("<9sQBQQ")
-TYPE_CODES = {"uint16": 8, "int32": 4}  # DType
-UINT16_LIMIT = 65_500  # DType.optimal_dtype: vocabularies below it are stored in two bytes
+# DType
+TYPE_CODES = {"uint16": 8, "int32": 4}
+# DType.optimal_dtype: vocabularies below it are stored in two bytes
+UINT16_LIMIT = 65_500
 
 
 class Sink(Protocol):
@@ -87,5 +91,7 @@ def read_lengths(idx: BinaryIO) -> np.ndarray:
     """Tokens of each document, int32, from an open `.idx`. Raises ValueError for another format."""
     magic, version, _, sequences, bounds = HEADER.unpack(idx.read(HEADER.size))
     if magic != MAGIC or version != 1 or bounds != sequences + 1:
-        raise ValueError(f"not an index of one sequence a document: magic {magic!r}, version {version}")
+        raise ValueError(
+            f"not an index of one sequence a document: magic {magic!r}, version {version}"
+        )
     return np.frombuffer(idx.read(4 * sequences), "<i4")

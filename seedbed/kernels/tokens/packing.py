@@ -1,7 +1,8 @@
 """From texts to the token bytes that go into a shard, a batch at a time.
 
-Source code that spells a special token, such as this project's own, stays text: the tokenizer encodes special strings like
-any others (`encode_special_tokens`), and special ids enter only here, by number.
+Source code that spells a special token, such as this project's own, stays text: the tokenizer
+encodes special strings like any others (`encode_special_tokens`), and special ids enter only here,
+by number.
 """
 
 from __future__ import annotations
@@ -21,7 +22,17 @@ PAD = "<|pad|>"
 # Names of Sec 2.2.6. The chat tokens are ours: the paper does not print its template.
 FIM_SUFFIX, FIM_PREFIX, FIM_MIDDLE = "<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>"
 USER, ASSISTANT, END_OF_TURN = "<|user|>", "<|assistant|>", "<|end|>"
-SPECIAL_TOKENS = (END_OF_TEXT, PAD, FIM_SUFFIX, FIM_PREFIX, FIM_MIDDLE, USER, ASSISTANT, END_OF_TURN)  # ids from 0
+# ids from 0
+SPECIAL_TOKENS = (
+    END_OF_TEXT,
+    PAD,
+    FIM_SUFFIX,
+    FIM_PREFIX,
+    FIM_MIDDLE,
+    USER,
+    ASSISTANT,
+    END_OF_TURN,
+)
 
 # Only the plan uses it: code runs at 2.5 (vocabulary 4,096) to 4 (over 100,000) bytes a token.
 BYTES_PER_TOKEN = 3
@@ -38,7 +49,10 @@ class Sample:
 
 
 class Packer:
-    """Encodes samples with one tokenizer. Raises KeyError where the tokenizer lacks a special token of SPECIAL_TOKENS."""
+    """Encodes samples with one tokenizer.
+
+    Raises KeyError where the tokenizer lacks a special token of SPECIAL_TOKENS.
+    """
 
     def __init__(self, tokenizer_json: str, fim_rate: float, seed: int):
         self._tokenizer = Tokenizer.from_str(tokenizer_json)
@@ -47,7 +61,11 @@ class Packer:
         self.dtype = token_dtype(self._tokenizer.get_vocab_size())
         ids = special_ids(self._tokenizer)
         self._end = [ids[END_OF_TEXT]]
-        self._suffix, self._prefix, self._middle = [ids[FIM_SUFFIX]], [ids[FIM_PREFIX]], [ids[FIM_MIDDLE]]
+        self._suffix, self._prefix, self._middle = (
+            [ids[FIM_SUFFIX]],
+            [ids[FIM_PREFIX]],
+            [ids[FIM_MIDDLE]],
+        )
 
     def encode(self, samples: Sequence[Sample]) -> list[bytes]:
         """Token bytes of each sample, its end-of-text token included.
@@ -55,7 +73,9 @@ class Packer:
         Validation is never cut: its loss must mean the same whatever the fim_rate of the run.
         """
         cuts = [
-            None if s.split == "val" else fim.split(s.text, self._seed, s.document_id, s.epoch, self._fim_rate)
+            None
+            if s.split == "val"
+            else fim.split(s.text, self._seed, s.document_id, s.epoch, self._fim_rate)
             for s in samples
         ]
         texts = [part for s, cut in zip(samples, cuts, strict=True) for part in (cut or (s.text,))]
@@ -81,5 +101,7 @@ def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
 
 
 def shard_count(total_bytes: int, shard_tokens: int) -> int:
-    """Shards that documents of this size are dealt to, so that each holds about `shard_tokens` tokens."""
+    """Shards that documents of this size are dealt to, so that each holds about `shard_tokens`
+    tokens.
+    """
     return max(1, math.ceil(total_bytes / BYTES_PER_TOKEN / shard_tokens))

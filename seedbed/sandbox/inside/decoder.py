@@ -1,7 +1,7 @@
 """Bytes to plain values: the trust boundary. The format is in wire.py.
 
-Builds exact built-in types only, never calls code of the sender's, and caps nodes and depth (wire.receive caps bytes): a forged
-frame can be no more than another return value.
+Builds exact built-in types only, never calls code of the sender's, and caps nodes and depth
+(wire.receive caps bytes): a forged frame can be no more than another return value.
 """
 
 from __future__ import annotations
@@ -18,11 +18,18 @@ from .wire import F64, MAX_DEPTH, MAX_NODES, NAMED, TYPES, U32, Malformed
 class Decoder:
     """Reads the values of one frame.
 
-    owned: the mutables that a frame may update in place (`m`), in the order in which they were sent.
-    opaque: makes the local stand-in for a reference (tag, number); without it references are malformed.
+    owned: the mutables that a frame may update in place (`m`), in the order in which they were
+    sent.
+    opaque: makes the local stand-in for a reference (tag, number); without it references are
+    malformed.
     """
 
-    def __init__(self, data: bytes, owned: list[Any] | None = None, opaque: Callable[[bytes, int], Any] | None = None):
+    def __init__(
+        self,
+        data: bytes,
+        owned: list[Any] | None = None,
+        opaque: Callable[[bytes, int], Any] | None = None,
+    ):
         self.mutables: list[Any] = []
         self._data, self._at, self._nodes = memoryview(data), 0, 0
         self._owned, self._opaque = owned or [], opaque
@@ -38,7 +45,8 @@ class Decoder:
             ValueError,
             ArithmeticError,
             RecursionError,
-        ) as error:  # unknown type, bad UTF-8 ...
+            # unknown type, bad UTF-8 ...
+        ) as error:
             raise Malformed(f"{type(error).__name__}: {error}") from None
         if self._at != len(self._data):
             raise Malformed("bytes after the last value")

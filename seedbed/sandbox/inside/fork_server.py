@@ -1,17 +1,21 @@
-"""The fork server: a warm interpreter in an empty world, from which each jail and tester is cloned in about a millisecond.
+"""The fork server: a warm interpreter in an empty world, from which each jail and tester is cloned
+in about a millisecond.
 
-Started by exec with an empty environment, so nothing of the trainer (tests, keys, arguments) is in its memory; a fork would carry
-all of it into every jail. It never sees a program or a test: it passes descriptors on. Isolation in layers:
+Started by exec with an empty environment, so nothing of the trainer (tests, keys, arguments) is in
+its memory; a fork would carry all of it into every jail. It never sees a program or a test: it
+passes descriptors on. Isolation in layers:
 
     once, here    user, mount, net, ipc and uts namespaces; an unprivileged uid; a root with the standard library only
     per jail      fresh user, pid, net, mount, ipc and uts namespaces; no capabilities; limits; Landlock; seccomp (lockdown.py)
     per tester    the same, but net, mount, ipc and uts are the fork server's own empty ones: its code is the data set's
 
-With "rlimits-only", for hosts that forbid namespaces, what is left is an unprivileged uid (where root may take one that can read
-the standard library), no capabilities, limits, Landlock (required then) and seccomp. No process can be started, no file but the
-standard library's be opened, no socket be connected; but a child sees which of the host's paths exist, and shares its user.
+With "rlimits-only", for hosts that forbid namespaces, what is left is an unprivileged uid (where
+root may take one that can read the standard library), no capabilities, limits, Landlock (required
+then) and seccomp. No process can be started, no file but the standard library's be opened, no
+socket be connected; but a child sees which of the host's paths exist, and shares its user.
 
-Requests from the supervisor (JSON on a SEQPACKET socket, descriptors attached), one jail and at most one tester at a time:
+Requests from the supervisor (JSON on a SEQPACKET socket, descriptors attached), one jail and at
+most one tester at a time:
 
     {"op": "tester", ...limits}  + [tester's socket]         clones a tester with CHANNELS sockets, each for one jail to come
     {"op": "calls", ...limits}                               clones a jail on the next of those sockets
@@ -41,8 +45,9 @@ from .decoder import Decoder
 from .lockdown import CHANNELS, ChildLimits, Locks
 from .seccomp import Filter
 
-# C extensions that programs import: after the filter is loaded no library can be mapped. Pure Python modules load lazily from
-# the root; those that most programs use are here. Not `threading`: its at-fork hook costs each child 70 page faults, 0.3 ms.
+# C extensions that programs import: after the filter is loaded no library can be mapped. Pure
+# Python modules load lazily from the root; those that most programs use are here. Not `threading`:
+# its at-fork hook costs each child 70 page faults, 0.3 ms.
 _EXTENSIONS = """
     _bisect _blake2 _bz2 _contextvars _csv _datetime _decimal _hashlib _heapq _json _lzma _md5 _opcode
     _pickle _posixsubprocess _queue _random _sha1 _sha2 _sha3 _socket _statistics _struct _uuid array binascii cmath
@@ -52,15 +57,18 @@ _COMMON = """
     bisect calendar collections contextlib copy dataclasses datetime decimal enum fractions functools hashlib heapq io
     itertools json numbers operator random re statistics string textwrap time traceback types typing
 """
-# A pid namespace a child, always; the rest once for the fork server (its "home"), and again for each jail.
+# A pid namespace a child, always; the rest once for the fork server (its "home"), and again for
+# each jail.
 _PID_FLAGS = syscalls.NAMESPACES["user"] | syscalls.NAMESPACES["pid"]
 _HOME_FLAGS = sum(flag for name, flag in syscalls.NAMESPACES.items() if name != "pid")
 
 
 def main(control: int, isolation: str) -> None:
-    """Serve on descriptor `control` until the supervisor closes it. Faults at the start are sent as {"refused": step, ...}.
+    """Serve on descriptor `control` until the supervisor closes it. Faults at the start are sent as
+    {"refused": step, ...}.
 
-    isolation: "full" or "rlimits-only"."""
+    isolation: "full" or "rlimits-only".
+    """
     link = socket.socket(fileno=control)
     sys.argv[:] = [""]
     sys.orig_argv[:] = [""]
@@ -70,7 +78,11 @@ def main(control: int, isolation: str) -> None:
         server = _Server(link, _enter(link) if isolation == "full" else _enter_weakly())
         _warm()
     except _Refused as error:
-        link.send(json.dumps({"refused": error.args[0], "errno": error.args[1], "detail": error.args[2]}).encode())
+        link.send(
+            json.dumps(
+                {"refused": error.args[0], "errno": error.args[1], "detail": error.args[2]}
+            ).encode()
+        )
         return
     link.send(b'{"ready": true}')
     gc.collect()
@@ -94,7 +106,8 @@ def _import() -> None:
     for name in (_EXTENSIONS + _COMMON).split():
         try:
             importlib.import_module(name)
-        except ImportError:  # an interpreter built without it
+        except ImportError:
+            # an interpreter built without it
             continue
     syscalls.one_malloc_arena()
 
@@ -105,7 +118,8 @@ def _enter(link: socket.socket) -> Locks:
     null = os.open("/dev/null", os.O_RDWR)
     _step("user, mount, net, ipc and uts namespaces", os.unshare, _HOME_FLAGS)
     link.send(b'{"unshared": true}')
-    identity = json.loads(link.recv(4096))  # the supervisor has written the uid and gid maps
+    # the supervisor has written the uid and gid maps
+    identity = json.loads(link.recv(4096))
     memory_floor = _address_space()
     _step("a private root file system", rootfs.enter, library)
     if identity["drop"]:
@@ -125,19 +139,27 @@ def _enter_weakly() -> Locks:
     """The same without namespaces."""
     library, null, memory_floor = rootfs.stdlib(), os.open("/dev/null", os.O_RDWR), _address_space()
     if os.geteuid() == 0 and rootfs.is_open_to_others(library):
-        with contextlib.suppress(OSError):  # root of a container with no other ids
+        # root of a container with no other ids
+        with contextlib.suppress(OSError):
             os.setgroups([])
             os.setresgid(syscalls.JAIL_ID, syscalls.JAIL_ID, syscalls.JAIL_ID)
             os.setresuid(syscalls.JAIL_ID, syscalls.JAIL_ID, syscalls.JAIL_ID)
     _step("dropping capabilities", syscalls.drop_capabilities)
     syscalls.not_dumpable()
     _step("reading the standard library as another user", _read, os.path.join(library, "os.py"))
-    # An installed benchmark's answers must not be readable, and no rule takes back what one above it gives.
-    entries = [os.path.join(library, name) for name in os.listdir(library) if not name.endswith("-packages")]
+    # An installed benchmark's answers must not be readable, and no rule takes back what one above
+    # it gives.
+    entries = [
+        os.path.join(library, name)
+        for name in os.listdir(library)
+        if not name.endswith("-packages")
+    ]
     rules = _step("Landlock", landlock.ruleset, entries, [library])
     if rules is None:
         raise _Refused(
-            "Landlock", errno.ENOSYS, "this kernel has none, and without namespaces nothing else guards files"
+            "Landlock",
+            errno.ENOSYS,
+            "this kernel has none, and without namespaces nothing else guards files",
         )
     return Locks(null, rules, Filter(alone=False), memory_floor, alone=False)
 
@@ -167,8 +189,10 @@ class _Server:
         self._link, self._locks = link, locks
         self._jail_flags = _PID_FLAGS | _HOME_FLAGS if locks.alone else 0
         self._tester_flags = _PID_FLAGS if locks.alone else 0
-        self._jail = self._tester = 0  # process ids; 0: none
-        self._ends: list[socket.socket] = []  # of the tester's sockets, for jails to come
+        # process ids; 0: none
+        self._jail = self._tester = 0
+        # of the tester's sockets, for jails to come
+        self._ends: list[socket.socket] = []
 
     def serve(self) -> None:
         while True:
@@ -206,12 +230,16 @@ class _Server:
         pairs = [socket.socketpair() for _ in range(CHANNELS)]
         theirs = [theirs for theirs, _ in pairs]
         channels = [end.fileno() for end in theirs]
-        self._tester = self._spawn(self._tester_flags, tester.run, limits, channels, supervisor, output_bytes)
+        self._tester = self._spawn(
+            self._tester_flags, tester.run, limits, channels, supervisor, output_bytes
+        )
         for end in theirs:
             end.close()
         self._ends = [ours for _, ours in reversed(pairs)]
 
-    def _spawn(self, flags: int, body: Callable[..., None], limits: ChildLimits, *arguments: Any) -> int:
+    def _spawn(
+        self, flags: int, body: Callable[..., None], limits: ChildLimits, *arguments: Any
+    ) -> int:
         pid = syscalls.clone(flags)
         if pid == 0:
             try:
@@ -223,7 +251,9 @@ class _Server:
         return pid
 
     def _reap(self, grace: float, with_tester: bool) -> list[dict[str, float]]:
-        """Statuses, the jail's first: {status: as from os.waitpid, ours: whether we killed it, cpu, rss}."""
+        """Statuses, the jail's first: {status: as from os.waitpid, ours: whether we killed it, cpu,
+        rss}.
+        """
         ended = [_end(self._jail, grace)] if self._jail else []
         self._jail = 0
         rootfs.clean()
@@ -251,7 +281,8 @@ def _end(pid: int, grace: float) -> dict[str, float]:
 
 
 def _warm() -> None:
-    """Run what every child runs, before the freeze: the interpreter specialises its bytecode here, once.
+    """Run what every child runs, before the freeze: the interpreter specialises its bytecode here,
+    once.
 
     In a child each such write would be a fault on a shared page (measured: 12 % fewer verdicts).
     """
@@ -260,6 +291,11 @@ def _warm() -> None:
         arguments = (1, 2.5, "x", [1, 2, 3, 4], [(2, 3)], {"k": None}, {1}, True)
         wire.send(writer, wire.frame(1 << 20, "call", "add", arguments, None))
         Decoder(wire.receive(reader, 1 << 20)).values(4)
-        exec(compile("def add(a, b):\n    return a + b\n\nassert add(1, 2) == 3\n", "<warm>", "exec"), {})
+        exec(
+            compile(
+                "def add(a, b):\n    return a + b\n\nassert add(1, 2) == 3\n", "<warm>", "exec"
+            ),
+            {},
+        )
     os.close(reader)
     os.close(writer)

@@ -1,11 +1,14 @@
-"""The candidate's process. It is handed a program, then calls (or stdin), and answers in plain values. It never sees a test.
+"""The candidate's process. It is handed a program, then calls (or stdin), and answers in plain
+values. It never sees a test.
 
 Two ways to run a program:
-- `serve_calls`: define it, then answer the tester's calls of its functions. Objects without a plain form (instances, generators)
+- `serve_calls`: define it, then answer the tester's calls of its functions. Objects without a plain
+  form (instances, generators)
   stay here and go out as numbered handles.
 - `run_script`: run it once as __main__ with a given stdin; the supervisor reads its stdout.
 
-All here belongs to the candidate once its code runs: whatever it patches, it can only change its own answers.
+All here belongs to the candidate once its code runs: whatever it patches, it can only change its
+own answers.
 """
 
 from __future__ import annotations
@@ -24,11 +27,14 @@ from .operations import OPERATIONS, line_of
 
 
 def serve_calls(locks: Locks, limits: ChildLimits, channel: int, output_bytes: int) -> None:
-    """Child of the fork server: lock down, load the program that arrives, answer calls until the tester hangs up."""
+    """Child of the fork server: lock down, load the program that arrives, answer calls until the
+    tester hangs up.
+    """
     (source,) = Decoder(wire.receive(channel, 1 << 30)).values(1)
     folder = "/" if type(source) is str else rootfs.unpack(source)
     lock_down(locks, limits, [channel], folder=folder)
-    wire.send(CHANNEL, b"")  # from here on, whatever ends this process is the program's doing and not ours
+    # from here on, whatever ends this process is the program's doing and not ours
+    wire.send(CHANNEL, b"")
     jail = Jail(output_bytes)
     jail.load(source)
     while True:
@@ -42,30 +48,39 @@ class Jail:
         self._limit = output_bytes
         self._names: dict[str, Any] = {}
         self._handles: list[Any] = []
-        self._numbers: dict[int, int] = {}  # id of a handed-out object -> its number
+        # id of a handed-out object -> its number
+        self._numbers: dict[int, int] = {}
 
     def load(self, source: str | tuple[tuple[str, str], ...]) -> None:
-        """Run the program's top level; reply with the names of its functions and classes. Files are run as the tests import
-        them."""
+        """Run the program's top level; reply with the names of its functions and classes. Files are
+        run as the tests import them.
+        """
         try:
             if type(source) is str:
                 self._names = _run(source, "solution")
             else:
                 sys.path.insert(0, rootfs.PROJECT)
-            self._reply("return", tuple(name for name, value in self._names.items() if callable(value)))
+            self._reply(
+                "return", tuple(name for name, value in self._names.items() if callable(value))
+            )
         except BaseException as error:
             self._reply(*_raised(error))
 
     def request(self) -> tuple[bytes, Decoder, list[Any]]:
-        """Wait for the next request: its bytes, its decoder, and (operation, target, arguments, keywords)."""
+        """Wait for the next request: its bytes, its decoder, and (operation, target, arguments,
+        keywords).
+        """
         data = wire.receive(CHANNEL, 1 << 30)
         decoder = Decoder(data, opaque=self._local)
         return data, decoder, decoder.values(4)
 
     def answer(self, data: bytes, decoder: Decoder, request: list[Any]) -> None:
-        """Run one operation and reply: what it returned or raised, and the arguments if it changed them."""
+        """Run one operation and reply: what it returned or raised, and the arguments if it changed
+        them.
+        """
         operation, target, arguments, keywords = request
-        if operation == "close":  # the tester's last word: its token back
+        # the tester's last word: its token back
+        if operation == "close":
             self._reply("return", *arguments)
             return
         try:
@@ -93,7 +108,9 @@ class Jail:
             encoder.put(value)
         return encoder.out
 
-    def _reply(self, kind: str, value: Any, changed: Any = None, known: dict[int, int] | None = None) -> None:
+    def _reply(
+        self, kind: str, value: Any, changed: Any = None, known: dict[int, int] | None = None
+    ) -> None:
         try:
             payload = self._encode(self._limit, known or {}, kind, value, changed)
         except wire.TooBig as error:
@@ -101,7 +118,9 @@ class Jail:
         except MemoryError:
             payload = self._encode(4096, {}, "no_memory", "a value that memory cannot hold", None)
         except BaseException as error:
-            payload = self._encode(4096, {}, "unsendable", f"{type(error).__name__}: {error}"[:300], None)
+            payload = self._encode(
+                4096, {}, "unsendable", f"{type(error).__name__}: {error}"[:300], None
+            )
         wire.send(CHANNEL, payload)
 
     def _reference(self, value: Any) -> tuple[bytes, int]:
@@ -118,7 +137,10 @@ class Jail:
         return self._handles[number] if tag == b"H" else Callback(self, number)
 
     def call_back(self, number: int, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """Call a function that the tests passed in. It runs in the tester, which may call the program again meanwhile."""
+        """Call a function that the tests passed in.
+
+        It runs in the tester, which may call the program again meanwhile.
+        """
         self._reply("callback", (number, arguments, keywords or None))
         while True:
             data, decoder, request = self.request()
@@ -141,11 +163,14 @@ class Callback:
 
 
 def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> None:
-    """Child of the fork server: run the program that arrives as __main__ with the stdin that arrives; report how it ended.
+    """Child of the fork server: run the program that arrives as __main__ with the stdin that
+    arrives; report how it ended.
 
-    A program is a text, or (files, command): a project with its tests, run together."""
+    A program is a text, or (files, command): a project with its tests, run together.
+    """
     source, stdin = Decoder(wire.receive(channel, 1 << 30)).values(2)
-    given = os.memfd_create("stdin")  # a file, so that input larger than a pipe needs no writer
+    # a file, so that input larger than a pipe needs no writer
+    given = os.memfd_create("stdin")
     with open(given, "wb", closefd=False) as file:
         file.write(stdin)
     os.lseek(given, 0, os.SEEK_SET)
@@ -192,20 +217,27 @@ def _join_threads() -> None:
 
 
 def _run(source: str, name: str) -> dict[str, Any]:
-    """Execute a program as a module of that name (dataclasses and typing look modules up) and give its globals."""
+    """Execute a program as a module of that name (dataclasses and typing look modules up) and give
+    its globals.
+    """
     module = sys.modules[name] = ModuleType(name)
-    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # scripts expect what `site` adds
+    # scripts expect what `site` adds
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)
     exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
 
 
 def _raised(error: BaseException) -> tuple[str, Any]:
-    """An exception as a reply: (nearest built-in base, own name, plain arguments, message, the program's line or 0, its classes
-    below that base, the most derived first)."""
+    """An exception as a reply: (nearest built-in base, own name, plain arguments, message, the
+    program's line or 0, its classes below that base, the most derived first).
+    """
     if not isinstance(error, Exception):
         return "exit", f"{type(error).__name__}: {error}"[:300]
     *classes, base = line_of(type(error))
-    arguments = tuple(value if type(value) in (int, float, bool, str) else str(value)[:500] for value in error.args[:5])
+    arguments = tuple(
+        value if type(value) in (int, float, bool, str) else str(value)[:500]
+        for value in error.args[:5]
+    )
     return "raise", (
         base,
         type(error).__name__,

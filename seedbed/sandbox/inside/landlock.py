@@ -1,4 +1,5 @@
-"""Landlock: a second lock on files, TCP and signals, under the namespaces. Used where the kernel has it (5.13 and later).
+"""Landlock: a second lock on files, TCP and signals, under the namespaces. Used where the kernel
+has it (5.13 and later).
 
 Rights and structures: linux/landlock.h. Built by the fork server, taken on by each jail.
 """
@@ -11,12 +12,16 @@ import struct
 
 from .syscalls import checked, libc
 
-_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # asm/unistd_64.h
+# asm/unistd_64.h
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _RULE_PATH_BENEATH = 1
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
-_FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}  # by ABI; 16 rights from ABI 5
-_TCP_BIND_CONNECT = 3  # from ABI 4
-_SCOPE_ABSTRACT_SOCKET_SIGNAL = 3  # from ABI 6
+# by ABI; 16 rights from ABI 5
+_FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
+# from ABI 4
+_TCP_BIND_CONNECT = 3
+# from ABI 6
+_SCOPE_ABSTRACT_SOCKET_SIGNAL = 3
 
 
 def abi() -> int:
@@ -25,19 +30,30 @@ def abi() -> int:
 
 
 def ruleset(readable: list[str], listable: list[str]) -> int | None:
-    """Descriptor of a rule set that allows reading the given files and folders, listing the others and what is below, and nothing
-    else; None without Landlock."""
+    """Descriptor of a rule set that allows reading the given files and folders, listing the others
+    and what is below, and nothing else; None without Landlock.
+    """
     version = abi()
     if version == 0:
         return None
     rights = _FILE_RIGHTS.get(version, (1 << 16) - 1)
-    fields = [rights] + [_TCP_BIND_CONNECT] * (version >= 4) + [_SCOPE_ABSTRACT_SOCKET_SIGNAL] * (version >= 6)
+    fields = (
+        [rights]
+        + [_TCP_BIND_CONNECT] * (version >= 4)
+        + [_SCOPE_ABSTRACT_SOCKET_SIGNAL] * (version >= 6)
+    )
     attributes = struct.pack(f"{len(fields)}Q", *fields)
     buffer, size = ctypes.create_string_buffer(attributes), ctypes.c_size_t(len(attributes))
     rules = checked(libc.syscall(_CREATE_RULESET, buffer, size, 0), "landlock_create_ruleset")
     for path in [*readable, *listable]:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        allowed = _READ_DIR if path in listable else _READ_FILE | _READ_DIR if os.path.isdir(path) else _READ_FILE
+        allowed = (
+            _READ_DIR
+            if path in listable
+            else _READ_FILE | _READ_DIR
+            if os.path.isdir(path)
+            else _READ_FILE
+        )
         rule = ctypes.create_string_buffer(struct.pack("=Qi", allowed, place))
         checked(libc.syscall(_ADD_RULE, rules, _RULE_PATH_BENEATH, rule, 0), "landlock_add_rule")
         os.close(place)

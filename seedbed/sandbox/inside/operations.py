@@ -16,7 +16,9 @@ def look(subject: Any, name: str) -> tuple[Any, Any]:
 
 
 def line_of(kind: type) -> tuple[Any, ...]:
-    """(name, class) of an exception class and of its bases that are not built in, then the name of the first that is."""
+    """(name, class) of an exception class and of its bases that are not built in, then the name of
+    the first that is.
+    """
     line: list[Any] = []
     for base in kind.__mro__:
         if base.__module__ == "builtins":
@@ -28,7 +30,9 @@ def line_of(kind: type) -> tuple[Any, ...]:
 def import_module(subject: None, name: str) -> tuple[Any, tuple[str, ...]]:
     """A module of the program's and its public names."""
     module = importlib.import_module(name)
-    public = getattr(module, "__all__", None) or [word for word in vars(module) if not word.startswith("_")]
+    public = getattr(module, "__all__", None) or [
+        word for word in vars(module) if not word.startswith("_")
+    ]
     return module, tuple(public)
 
 

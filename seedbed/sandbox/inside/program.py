@@ -1,6 +1,8 @@
-"""A program as the tests see it: the tester's end of the channel to the jail, and what stands for functions and objects.
+"""A program as the tests see it: the tester's end of the channel to the jail, and what stands for
+functions and objects.
 
-The jail's end raises a BaseException, which a test's own `except Exception` cannot swallow. A proxy never passes ==, <, bool or
+The jail's end raises a BaseException, which a test's own `except Exception` cannot swallow. A proxy
+never passes ==, <, bool or
 hash on to the candidate: a handle equals itself only.
 """
 
@@ -15,14 +17,16 @@ from typing import Any
 from . import wire
 from .decoder import Decoder
 
-# Exceptions of the program that reach the tests as themselves. Not StopIteration: it would end a test's all(map(...)) early, as
-# if passed. Not the ones whose constructor needs special arguments.
+# Exceptions of the program that reach the tests as themselves. Not StopIteration: it would end a
+# test's all(map(...)) early, as if passed. Not the ones whose constructor needs special arguments.
 RAISABLE = {
     name: kind
     for name, kind in vars(builtins).items()
     if isinstance(kind, type)
     and issubclass(kind, Exception)
-    and not issubclass(kind, StopIteration | StopAsyncIteration | UnicodeError | Warning | BaseExceptionGroup)
+    and not issubclass(
+        kind, StopIteration | StopAsyncIteration | UnicodeError | Warning | BaseExceptionGroup
+    )
 }
 _DEATHS = {"exit": "error", "too_big": "output", "no_memory": "memory", "unsendable": "error"}
 
@@ -44,17 +48,25 @@ class Program:
         self.calls = 0
         self.gone: tuple[str, str] | None = None
         self.stand_in: Callable[[int], Any] = lambda number: Remote(
-            self, number
-        )  # what stands for an object of the program's
-        self.classes: dict[int, type[Exception]] = {}  # by handle: the program's exception classes that the tests know
-        self.raised: BaseException | None = None  # the last exception that came from the program
-        self.why = ""  # that exception in words
+            self,
+            number,
+            # what stands for an object of the program's
+        )
+        # by handle: the program's exception classes that the tests know
+        self.classes: dict[int, type[Exception]] = {}
+        # the last exception that came from the program
+        self.raised: BaseException | None = None
+        # that exception in words
+        self.why = ""
 
     def load(self, source: Any) -> frozenset[str]:
-        """Send the program, a text or (path, text) pairs; the names of the functions and classes that a text defines."""
+        """Send the program, a text or (path, text) pairs; the names of the functions and classes
+        that a text defines.
+        """
         try:
             wire.send(self._channel, wire.frame(1 << 30, source))
-            wire.receive(self._channel, 0)  # the jail is locked down; no line of the program has run
+            # the jail is locked down; no line of the program has run
+            wire.receive(self._channel, 0)
         except (EOFError, OSError):
             self.end("infrastructure", "the jail could not be set up")
         names = self._reply([])
@@ -62,8 +74,12 @@ class Program:
             self.end("error", "a malformed answer")
         return frozenset(names)
 
-    def request(self, operation: str, target: str | int, arguments: tuple[Any, ...], keywords: Any = None) -> Any:
-        """One operation on a name or handle of the program: its value, or its exception raised here."""
+    def request(
+        self, operation: str, target: str | int, arguments: tuple[Any, ...], keywords: Any = None
+    ) -> Any:
+        """One operation on a name or handle of the program: its value, or its exception raised
+        here.
+        """
         if self.gone:
             raise ProgramGone(*self.gone)
         self.calls += operation == "call"
@@ -73,7 +89,9 @@ class Program:
         return self._reply(encoder.mutables)
 
     def answers_in_turn(self) -> bool:
-        """Whether the channel is clean: an answer that nobody asked for would come before the token sent here."""
+        """Whether the channel is clean: an answer that nobody asked for would come before the token
+        sent here.
+        """
         token = os.urandom(8).hex()
         self._send(wire.Encoder(4096).put("close").put("").put((token,)).put(None))
         kind, value, _ = self._receive([])
@@ -100,13 +118,17 @@ class Program:
             if kind == "callback":
                 self._call_back(value)
             elif type(kind) is str and kind in _DEATHS and type(value) is str:
-                self.end(_DEATHS[kind], {"exit": "ended by "}.get(kind, "the program returned ") + value)
+                self.end(
+                    _DEATHS[kind], {"exit": "ended by "}.get(kind, "the program returned ") + value
+                )
             else:
                 self.end("error", "a malformed answer")
 
     def _receive(self, owned: list[Any]) -> list[Any]:
         try:
-            return Decoder(wire.receive(self._channel, self._limit), owned, self._stand_in).values(3)
+            return Decoder(wire.receive(self._channel, self._limit), owned, self._stand_in).values(
+                3
+            )
         except (EOFError, OSError):
             self.end("gone", "the program's process ended")
         except wire.TooBig as error:
@@ -116,10 +138,20 @@ class Program:
         raise AssertionError
 
     def _exception(self, value: Any) -> Exception:
-        if type(value) is not tuple or [type(part) for part in value] != [str, str, tuple, str, int, tuple]:
+        if type(value) is not tuple or [type(part) for part in value] != [
+            str,
+            str,
+            tuple,
+            str,
+            int,
+            tuple,
+        ]:
             self.end("error", "a malformed answer")
         base, name, arguments, message, line, classes = value
-        kind = next((found for found in classes if found in self.classes.values()), RAISABLE.get(base, ProgramError))
+        kind = next(
+            (found for found in classes if found in self.classes.values()),
+            RAISABLE.get(base, ProgramError),
+        )
         try:
             self.raised = kind(*arguments)
         except Exception:
@@ -128,7 +160,12 @@ class Program:
         return self.raised
 
     def _call_back(self, value: Any) -> None:
-        if type(value) is not tuple or len(value) != 3 or type(value[0]) is not int or type(value[1]) is not tuple:
+        if (
+            type(value) is not tuple
+            or len(value) != 3
+            or type(value[0]) is not int
+            or type(value[1]) is not tuple
+        ):
             self.end("error", "a malformed answer")
         number, arguments, keywords = value
         if not 0 <= number < len(self._callbacks) or type(keywords) not in (dict, type(None)):
@@ -138,7 +175,13 @@ class Program:
             result = self._callbacks[number](*arguments, **(keywords or {}))
             answer.put("answer").put("return").put(result).put(None)
         except Exception as error:
-            answer = wire.Encoder(1 << 28).put("answer").put("raise").put(f"{type(error).__name__}: {error}").put(None)
+            answer = (
+                wire.Encoder(1 << 28)
+                .put("answer")
+                .put("raise")
+                .put(f"{type(error).__name__}: {error}")
+                .put(None)
+            )
         self._send(answer)
 
     def _reference(self, value: Any) -> tuple[bytes, int] | None:
@@ -170,7 +213,10 @@ class Function:
 
 
 class Remote:
-    """An object that stays in the jail. Every use is a request; equality and truth are those of a plain object."""
+    """An object that stays in the jail.
+
+    Every use is a request; equality and truth are those of a plain object.
+    """
 
     __slots__ = ("_number", "_program")
 
@@ -211,16 +257,21 @@ class Remote:
 
 
 def blame(program: Program, error: BaseException, texts: dict[str, str]) -> tuple[str, str]:
-    """Verdict for an exception that ended the tests: the program's own, or the tests' finding. texts: file name -> test code.
+    """Verdict for an exception that ended the tests: the program's own, or the tests' finding.
+    texts: file name -> test code.
 
-    Raises wire.Unsendable again: neither is to blame."""
+    Raises wire.Unsendable again: neither is to blame.
+    """
     if isinstance(error, wire.Unsendable):
         raise error
-    if program.gone:  # a test swallowed the end of the program and failed of something else
+    # a test swallowed the end of the program and failed of something else
+    if program.gone:
         return program.gone
     where = _place(error.__traceback__, texts)
     if error is program.raised:
-        kind = {"MemoryError": "memory", "PermissionError": "forbidden"}.get(type(error).__name__, "error")
+        kind = {"MemoryError": "memory", "PermissionError": "forbidden"}.get(
+            type(error).__name__, "error"
+        )
         return kind, f"{program.why}{where}"
     if isinstance(error, NameError) and not program.calls:
         return "error", f"the program does not define {error.name}"
@@ -230,7 +281,9 @@ def blame(program: Program, error: BaseException, texts: dict[str, str]) -> tupl
 
 
 def _words(error: BaseException) -> str:
-    """What an exception says; nothing where its message shows an answer that has no text (an int too long for one)."""
+    """What an exception says; nothing where its message shows an answer that has no text (an int
+    too long for one).
+    """
     try:
         text = str(error)
     except Exception:

@@ -1,13 +1,16 @@
-"""Hidden test files against a program of several files: the tests run here, in the tester, and the program stays in its jail.
+"""Hidden test files against a program of several files: the tests run here, in the tester, and the
+program stays in its jail.
 
-What the tests import from the program are stand-ins. A name belongs to the tests if a test file has it, else to the standard
+What the tests import from the program are stand-ins. A name belongs to the tests if a test file has
+it, else to the standard
 library, else to the program: a program's `unittest.py` fools nobody but itself.
 
-A stand-in passes on what gives an answer (calls, attributes, items, iteration, truth, text, arithmetic and comparison of the
-program's objects with each other) and never hands the program what its answer is compared with: ==, <, arithmetic and the like
-with a plain value stay here. Exception classes of the program have a class of the same name here, so that `assertRaises` works.
-Tests that need more (to subclass a class of the program, to read what it prints) do not pass with the reference either, which is
-judged first.
+A stand-in passes on what gives an answer (calls, attributes, items, iteration, truth, text,
+arithmetic and comparison of the program's objects with each other) and never hands the program what
+its answer is compared with: ==, <, arithmetic and the like with a plain value stay here. Exception
+classes of the program have a class of the same name here, so that `assertRaises` works. Tests that
+need more (to subclass a class of the program, to read what it prints) do not pass with the
+reference either, which is judged first.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ from .program import RAISABLE, Program, Remote, blame
 
 
 class Project:
-    """The test files of a problem (verdict.ProjectTests) and their command, run anew for each program."""
+    """The test files of a problem (verdict.ProjectTests) and their command, run anew for each
+    program.
+    """
 
     def __init__(self, files: Sequence[tuple[str, str]], command: Sequence[str], _: None):
         self.texts = self._files = dict(files)
@@ -32,7 +37,9 @@ class Project:
         self._compiled: dict[str, CodeType] = {}
 
     def run(self, program: Program, source: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
-        """What the tests found against a program of those files: (verdict, reason), None where they all held."""
+        """What the tests found against a program of those files: (verdict, reason), None where they
+        all held.
+        """
         stand_ins = StandIns(program)
         program.stand_in = stand_ins.of
         program.load(source)
@@ -40,7 +47,9 @@ class Project:
         before, arguments = set(sys.modules), sys.argv
         sys.meta_path.insert(0, finder)
         try:
-            return self._run_file(program) if self._command[1] != "-m" else self._run_unittest(program)
+            return (
+                self._run_file(program) if self._command[1] != "-m" else self._run_unittest(program)
+            )
         finally:
             sys.meta_path.remove(finder)
             sys.argv = arguments
@@ -73,7 +82,9 @@ class Project:
         """`python -m unittest [MODULE ...]`: at least one test ran, and each that ran held."""
         import unittest
 
-        names = self._command[3:] or [_dotted(path) for path in self._files if path.split("/")[-1].startswith("test")]
+        names = self._command[3:] or [
+            _dotted(path) for path in self._files if path.split("/")[-1].startswith("test")
+        ]
         loader = unittest.TestLoader()
         found: list[tuple[str, BaseException]] = []
 
@@ -117,7 +128,11 @@ def _is_file(name: str, files: dict[str, str]) -> bool:
 
 
 def _folders(paths: Iterable[str]) -> set[str]:
-    return {path.rsplit("/", depth)[0].replace("/", ".") for path in paths for depth in range(1, path.count("/") + 1)}
+    return {
+        path.rsplit("/", depth)[0].replace("/", ".")
+        for path in paths
+        for depth in range(1, path.count("/") + 1)
+    }
 
 
 class _Finder:
@@ -131,18 +146,26 @@ class _Finder:
         compiled: Callable[[str], CodeType],
     ):
         self._stand_ins, self._compiled = stand_ins, compiled
-        self._paths = {_dotted(path).removesuffix(".__init__"): path for path in files if path.endswith(".py")}
-        self._packages = _folders(files)  # with an __init__.py or without
+        self._paths = {
+            _dotted(path).removesuffix(".__init__"): path for path in files if path.endswith(".py")
+        }
+        # with an __init__.py or without
+        self._packages = _folders(files)
         self._tests = {name.split(".")[0] for name in self._paths}
         tops = {path.split("/")[0].removesuffix(".py") for path in program}
-        self._program, self._program_packages = tops - self._tests - sys.stdlib_module_names, _folders(program)
+        self._program, self._program_packages = (
+            tops - self._tests - sys.stdlib_module_names,
+            _folders(program),
+        )
 
     def is_mine(self, name: str) -> bool:
         return name.split(".")[0] in self._tests | self._program
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name in self._paths or name in self._packages:
-            return ModuleSpec(name, self, origin=self._paths.get(name), is_package=name in self._packages)  # type: ignore[arg-type]
+            return ModuleSpec(
+                name, self, origin=self._paths.get(name), is_package=name in self._packages
+            )  # type: ignore[arg-type]
         if name.split(".")[0] in self._program:
             package = name in self._program_packages
             return ModuleSpec(name, self, origin="the program", is_package=package)  # type: ignore[arg-type]
@@ -197,7 +220,11 @@ class StandIns:
             self._program.end("error", "a malformed answer")
         # A star import must not replace what the tests mean by `len` or `unittest`.
         taken = sys.stdlib_module_names | set(vars(builtins))
-        return _Module(name, answer[0], tuple(word for word in answer[1] if type(word) is str and word not in taken))
+        return _Module(
+            name,
+            answer[0],
+            tuple(word for word in answer[1] if type(word) is str and word not in taken),
+        )
 
     def look(self, number: int, name: str) -> Any:
         """An attribute. The first look at an exception class makes a class of it here."""
@@ -210,14 +237,17 @@ class StandIns:
         return self._exception(value, line)
 
     def _exception(self, value: Any, line: Any) -> Any:
-        """line: (name, stand-in) of the class and its bases down to the first built-in one, then that one's name."""
+        """line: (name, stand-in) of the class and its bases down to the first built-in one, then
+        that one's name.
+        """
         if type(line) is not tuple or not line or type(line[-1]) is not str:
             self._program.end("error", "a malformed answer")
         kind: Any = RAISABLE.get(line[-1], Exception)
         for part in reversed(line[:-1]):
             if type(part) is not tuple or len(part) != 2 or type(part[0]) is not str:
                 self._program.end("error", "a malformed answer")
-            if isinstance(part[1], type):  # made before
+            # made before
+            if isinstance(part[1], type):
                 kind = part[1]
             elif type(part[1]) is StandIn:
                 kind = type(part[0], (kind,), {"__module__": "program"})
@@ -277,7 +307,11 @@ class StandIn(Remote):
         return hash(self._number)
 
     def __eq__(self, other: object) -> Any:
-        return NotImplemented if type(other) is not StandIn else self is other or self._truth("eq", other)
+        return (
+            NotImplemented
+            if type(other) is not StandIn
+            else self is other or self._truth("eq", other)
+        )
 
     def __ne__(self, other: object) -> Any:
         return NotImplemented if type(other) is not StandIn else self._truth("ne", other)

@@ -1,7 +1,9 @@
-"""The jails' file system: a read-only tmpfs that holds the standard library and, for a project, the program's files.
+"""The jails' file system: a read-only tmpfs that holds the standard library and, for a project, the
+program's files.
 
-The library is bound in by an open descriptor before any identity is dropped, so an interpreter below a closed home folder works.
-site-packages is covered: an installed benchmark's answers must not be readable.
+The library is bound in by an open descriptor before any identity is dropped, so an interpreter
+below a closed home folder works. site-packages is covered: an installed benchmark's answers must
+not be readable.
 """
 
 from __future__ import annotations
@@ -11,11 +13,24 @@ from collections.abc import Sequence
 
 from .syscalls import mount, pivot_root
 
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18  # MS_*
+# MS_*
+_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
 _SEALED = _RDONLY | _NOSUID | _NODEV | _NOEXEC
-_STAGE = "/tmp"  # any folder that exists: it is covered in this mount namespace only
+# any folder that exists: it is covered in this mount namespace only
+_STAGE = "/tmp"
 PROJECT = (
-    "/project"  # a small tmpfs of each fork server: a jail fills it before it is locked, and reads it from then on
+    # a small tmpfs of each fork server: a jail fills it before it is locked, and reads it from then
+    # on
+    "/project"
 )
 
 
@@ -34,7 +49,10 @@ def is_open_to_others(folder: str) -> bool:
 
 
 def enter(library: str) -> None:
-    """Build the root in a fresh mount namespace and move into it. Needs CAP_SYS_ADMIN over that namespace."""
+    """Build the root in a fresh mount namespace and move into it.
+
+    Needs CAP_SYS_ADMIN over that namespace.
+    """
     source = os.open(library, os.O_PATH | os.O_DIRECTORY)
     mount(None, "/", None, _REC | _PRIVATE)
     mount("tmpfs", _STAGE, "tmpfs", _NOSUID | _NODEV, "size=64k,mode=755")
@@ -47,7 +65,13 @@ def enter(library: str) -> None:
             mount("tmpfs", f"{inside}/{name}", "tmpfs", _SEALED, "size=4k,mode=755")
     os.close(source)
     os.mkdir(_STAGE + PROJECT)
-    mount("tmpfs", _STAGE + PROJECT, "tmpfs", _NOSUID | _NODEV | _NOEXEC, "size=16m,nr_inodes=2k,mode=777")
+    mount(
+        "tmpfs",
+        _STAGE + PROJECT,
+        "tmpfs",
+        _NOSUID | _NODEV | _NOEXEC,
+        "size=16m,nr_inodes=2k,mode=777",
+    )
     os.mkdir(f"{_STAGE}/old")
     pivot_root(_STAGE, "old")
     os.rmdir("/old")

@@ -1,7 +1,9 @@
-"""The system-call allow-list of jails and testers, as a classic BPF program assembled by hand (linux/filter.h, seccomp(2)).
+"""The system-call allow-list of jails and testers, as a classic BPF program assembled by hand
+(linux/filter.h, seccomp(2)).
 
-Default is EPERM: a program may try, be refused and go on. Calls that no honest program makes (ptrace, mount, bpf, io_uring ...)
-kill the process with SIGSYS, which the verdict names as `forbidden`. Numbers: asm/unistd_64.h.
+Default is EPERM: a program may try, be refused and go on. Calls that no honest program makes
+(ptrace, mount, bpf, io_uring ...) kill the process with SIGSYS, which the verdict names as
+`forbidden`. Numbers: asm/unistd_64.h.
 """
 
 from __future__ import annotations
@@ -39,8 +41,10 @@ _LOAD, _JUMP, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _RETURN = 0x20, 0x05, 0x15, 0x35
 _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_BIT = 0x40000000
 _PROT_EXEC, _CLONE_THREAD, _AF_UNIX, _FIONBIO = 4, 0x10000, 1, 0x5421
-_OPEN_WRITES = 0o3 | 0o100 | 0o1000 | 0o20000000  # O_WRONLY|O_RDWR, O_CREAT, O_TRUNC, O_TMPFILE (its own bit)
-_FCNTL = (0, 1, 2, 3, 4, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
+# O_WRONLY|O_RDWR, O_CREAT, O_TRUNC, O_TMPFILE (its own bit)
+_OPEN_WRITES = 0o3 | 0o100 | 0o1000 | 0o20000000
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
+_FCNTL = (0, 1, 2, 3, 4, 1030)
 
 
 def _step(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
@@ -56,35 +60,56 @@ def _argument(index: int, high: bool = False) -> bytes:
 
 
 def _rules(alone: bool) -> list[tuple[int, list[bytes]]]:
-    """Calls allowed for some arguments only: (number, steps that end in a return). alone: the process is pid 1 of a namespace."""
+    """Calls allowed for some arguments only: (number, steps that end in a return). alone: the
+    process is pid 1 of a namespace.
+    """
     itself = [_argument(0), _step(_EQUAL, 1, no=1), _OK, _DENY] if alone else [_DENY]
     no_exec = [_argument(2), _step(_ANY_BIT, _PROT_EXEC, no=1), _DENY, _OK]
-    one_of = [_step(_EQUAL, command, yes=len(_FCNTL) - place) for place, command in enumerate(_FCNTL)]
+    one_of = [
+        _step(_EQUAL, command, yes=len(_FCNTL) - place) for place, command in enumerate(_FCNTL)
+    ]
     return [
-        (9, no_exec),  # mmap
-        (10, no_exec),  # mprotect
-        (16, [_argument(1), _step(_EQUAL, _FIONBIO, no=1), _OK, _step(_RETURN, _ERRNO | _ENOTTY)]),  # ioctl
-        (53, [_argument(0), _step(_EQUAL, _AF_UNIX, no=1), _OK, _DENY]),  # socketpair, for asyncio's self-pipe
-        (56, [_argument(0), _step(_ANY_BIT, _CLONE_THREAD, no=1), _OK, _DENY]),  # clone: threads, no processes
-        (62, itself),  # kill
-        (72, [_argument(1), *one_of, _DENY, _OK]),  # fcntl
-        (234, itself),  # tgkill
-        (257, [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]),  # openat: read only
-        (302, [_argument(2), _step(_EQUAL, 0, no=3), _argument(2, True), _step(_EQUAL, 0, no=1), _OK, _DENY]),  # prlimit64: read
-        (435, [_step(_RETURN, _ERRNO | _ENOSYS)]),  # clone3: its flags lie in memory; libc falls back to clone
+        # mmap
+        (9, no_exec),
+        # mprotect
+        (10, no_exec),
+        # ioctl
+        (16, [_argument(1), _step(_EQUAL, _FIONBIO, no=1), _OK, _step(_RETURN, _ERRNO | _ENOTTY)]),
+        # socketpair, for asyncio's self-pipe
+        (53, [_argument(0), _step(_EQUAL, _AF_UNIX, no=1), _OK, _DENY]),
+        # clone: threads, no processes
+        (56, [_argument(0), _step(_ANY_BIT, _CLONE_THREAD, no=1), _OK, _DENY]),
+        # kill
+        (62, itself),
+        # fcntl
+        (72, [_argument(1), *one_of, _DENY, _OK]),
+        # tgkill
+        (234, itself),
+        # openat: read only
+        (257, [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]),
+        # prlimit64: read
+        (302, [_argument(2), _step(_EQUAL, 0, no=3), _argument(2, True), _step(_EQUAL, 0, no=1), _OK, _DENY]),
+        # clone3: its flags lie in memory; libc falls back to clone
+        (435, [_step(_RETURN, _ERRNO | _ENOSYS)]),
     ]  # fmt: skip
 
 
 def program(alone: bool) -> bytes:
     """The whole filter, 8 bytes a step."""
-    steps = [_step(_LOAD, 4), _step(_EQUAL, _AUDIT_ARCH_X86_64, yes=1), _step(_RETURN, _KILL_PROCESS), _step(_LOAD, 0)]
+    steps = [
+        _step(_LOAD, 4),
+        _step(_EQUAL, _AUDIT_ARCH_X86_64, yes=1),
+        _step(_RETURN, _KILL_PROCESS),
+        _step(_LOAD, 0),
+    ]
     steps += [_step(_GREATER_EQUAL, _X32_BIT, no=1), _step(_RETURN, _KILL_PROCESS)]
     for number, body in _rules(alone):
         steps += [_step(_EQUAL, number, no=len(body)), *body]
     for numbers, verdict in ((ALLOWED, _OK), (LETHAL, _step(_RETURN, _KILL_PROCESS))):
         for place, number in enumerate(numbers.values()):
             steps.append(_step(_EQUAL, number, yes=len(numbers) - place))
-        steps += [_step(_JUMP, 1), verdict]  # no match: past the verdict, to the next group
+        # no match: past the verdict, to the next group
+        steps += [_step(_JUMP, 1), verdict]
     return b"".join([*steps, _DENY])
 
 

@@ -1,4 +1,6 @@
-"""Linux system calls that the standard library lacks, by ctypes: prctl, clone, mount, capset, close_range. x86-64."""
+"""Linux system calls that the standard library lacks, by ctypes: prctl, clone, mount, capset,
+close_range. x86-64.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,12 @@ import resource
 import signal
 import struct
 
-JAIL_ID = 64321  # user and group of the jails that root starts: no account's, and owner of no file
-MACHINE = "x86_64"  # the call numbers here and in seccomp.py
-NAMESPACES = {  # clone(2) flags
+# user and group of the jails that root starts: no account's, and owner of no file
+JAIL_ID = 64321
+# the call numbers here and in seccomp.py
+MACHINE = "x86_64"
+# clone(2) flags
+NAMESPACES = {
     "user": os.CLONE_NEWUSER,
     "pid": os.CLONE_NEWPID,
     "net": os.CLONE_NEWNET,
@@ -23,10 +28,12 @@ _SYS_CLONE, _SYS_CAPSET, _SYS_PIVOT_ROOT, _SYS_CLOSE_RANGE = 56, 126, 155, 436
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _MNT_DETACH = 2
-_M_ARENA_MAX = -8  # malloc.h
+# malloc.h
+_M_ARENA_MAX = -8
 
 libc = ctypes.CDLL(None, use_errno=True)
-_with_gil = ctypes.PyDLL(None, use_errno=True)  # clone: the child must return holding the interpreter's lock
+# clone: the child must return holding the interpreter's lock
+_with_gil = ctypes.PyDLL(None, use_errno=True)
 
 
 def checked(result: int, what: str) -> int:
@@ -48,7 +55,9 @@ def die_with_parent() -> None:
 
 
 def no_new_privileges() -> None:
-    """No exec of this process or a child can gain privileges; also what lets it load a seccomp filter."""
+    """No exec of this process or a child can gain privileges; also what lets it load a seccomp
+    filter.
+    """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, "PR_SET_NO_NEW_PRIVS")
 
 
@@ -58,12 +67,17 @@ def not_dumpable() -> None:
 
 
 def one_malloc_arena() -> None:
-    """Let threads share one heap: each arena of glibc's reserves 128 MB of the address space that a program is allowed."""
+    """Let threads share one heap: each arena of glibc's reserves 128 MB of the address space that a
+    program is allowed.
+    """
     libc.mallopt(_M_ARENA_MAX, 1)
 
 
 def clone(flags: int) -> int:
-    """fork() into new namespaces (CLONE_NEW* flags), with CPython's own at-fork hooks. Returns as os.fork does."""
+    """fork() into new namespaces (CLONE_NEW* flags), with CPython's own at-fork hooks.
+
+    Returns as os.fork does.
+    """
     api = ctypes.pythonapi
     api.PyOS_BeforeFork()
     words = [ctypes.c_ulong(word) for word in (flags | signal.SIGCHLD, 0, 0, 0, 0)]
@@ -89,7 +103,9 @@ def close_from(first: int) -> None:
     checked(libc.syscall(_SYS_CLOSE_RANGE, first, ctypes.c_uint(0xFFFFFFFF), 0), "close_range")
 
 
-def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
+def mount(
+    source: str | None, target: str, kind: str | None, flags: int, data: str | None = None
+) -> None:
     """mount(2)."""
     words = [text.encode() if text is not None else None for text in (source, target, kind)]
     result = libc.mount(*words, ctypes.c_ulong(flags), data.encode() if data is not None else None)
@@ -104,11 +120,14 @@ def pivot_root(new: str, old: str) -> None:
     checked(libc.umount2(f"/{old}".encode(), _MNT_DETACH), "umount2")
 
 
-def limit_resources(memory_bytes: int, cpu_seconds: int, threads: int | None, descriptors: int) -> None:
+def limit_resources(
+    memory_bytes: int, cpu_seconds: int, threads: int | None, descriptors: int
+) -> None:
     """Set each limit hard = soft, so that nothing can be raised again.
 
-    memory_bytes caps the address space. Soft = hard matters for CPU too: pid 1 of a namespace ignores SIGXCPU, only the hard
-    limit's SIGKILL reaches it. No file may grow (size 0), no core is written. threads: None leaves their number as it is.
+    memory_bytes caps the address space. Soft = hard matters for CPU too: pid 1 of a namespace
+    ignores SIGXCPU, only the hard limit's SIGKILL reaches it. No file may grow (size 0), no core is
+    written. threads: None leaves their number as it is.
     """
     if threads is not None:
         resource.setrlimit(resource.RLIMIT_NPROC, (threads, threads))

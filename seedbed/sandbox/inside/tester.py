@@ -1,11 +1,14 @@
-"""The trusted tester: runs the data set's own test code, with the program's names as proxies of the functions in the jail.
+"""The trusted tester: runs the data set's own test code, with the program's names as proxies of the
+functions in the jail.
 
-Confined like a jail, so a test that hangs or blows up is bounded too. Expected values live only here. One process judges a few
-programs, one after the other, all under the same tests: each has a channel of its own and meets freshly executed tests, so a
-program can leave nothing to the next but what the tests themselves leave in the standard library's modules.
+Confined like a jail, so a test that hangs or blows up is bounded too. Expected values live only
+here. One process judges a few
+programs, one after the other, all under the same tests: each has a channel of its own and meets
+freshly executed tests, so a program can leave nothing to the next but what the tests themselves
+leave in the standard library's modules.
 
-A pass needs all of: the tests returned; they called the program at least once; nothing stands on the channel that was not asked
-for.
+A pass needs all of: the tests returned; they called the program at least once; nothing stands on
+the channel that was not asked for.
 """
 
 from __future__ import annotations
@@ -21,14 +24,19 @@ from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
 from .program import Function, Program, ProgramGone, blame
 
-SUPERVISOR = CHANNEL  # the channels to the jails follow
+# the channels to the jails follow
+SUPERVISOR = CHANNEL
 
 
-def run(locks: Locks, limits: ChildLimits, channels: list[int], supervisor: int, output_bytes: int) -> None:
-    """Child of the fork server: lock down, take the tests from the supervisor, then a program for each channel; reply
-    (verdict, reason) to each.
+def run(
+    locks: Locks, limits: ChildLimits, channels: list[int], supervisor: int, output_bytes: int
+) -> None:
+    """Child of the fork server: lock down, take the tests from the supervisor, then a program for
+    each channel; reply (verdict, reason) to each.
 
-    Tests are ("calls", setup, code, names) or ("project", files, command): see verdict.CallTests and verdict.ProjectTests."""
+    Tests are ("calls", setup, code, names) or ("project", files, command): see verdict.CallTests
+    and verdict.ProjectTests.
+    """
     lock_down(locks, limits, [supervisor, *channels])
     kind, *parts = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(4)
     tests = Calls(*parts) if kind == "calls" else project.Project(*parts)
@@ -37,14 +45,20 @@ def run(locks: Locks, limits: ChildLimits, channels: list[int], supervisor: int,
         random.seed(0)
         try:
             verdict, reason = judge(Program(channel, output_bytes), source, tests)
-        except wire.Unsendable as error:  # ours, not the program's: the supervisor reports it as infrastructure
-            verdict, reason = "unsupported", f"the tests pass {error} to the program, which has no plain form"
+        except wire.Unsendable as error:
+            # ours, not the program's: the supervisor reports it as infrastructure
+            verdict, reason = (
+                "unsupported",
+                f"the tests pass {error} to the program, which has no plain form",
+            )
         os.close(channel)
         wire.send(SUPERVISOR, wire.frame(1 << 20, verdict, reason))
 
 
 class Calls:
-    """The test code of a problem (verdict.CallTests), compiled when it is first run: a fault in it is a verdict's matter."""
+    """The test code of a problem (verdict.CallTests), compiled when it is first run: a fault in it
+    is a verdict's matter.
+    """
 
     def __init__(self, setup: str, code: str, names: tuple[str, ...]):
         self._setup, self._code, self._names = setup, code, names
@@ -64,7 +78,10 @@ class Calls:
 
 
 def judge(program: Program, source: Any, tests: Calls | project.Project) -> tuple[str, str]:
-    """Verdict and reason of one program under its tests. Raises Unsendable for tests it cannot run sealed."""
+    """Verdict and reason of one program under its tests.
+
+    Raises Unsendable for tests it cannot run sealed.
+    """
     try:
         found = tests.run(program, source)
         clean = program.gone is None and program.answers_in_turn()
@@ -84,7 +101,10 @@ def judge(program: Program, source: Any, tests: Calls | project.Project) -> tupl
 
 
 class Names(dict):  # type: ignore[type-arg]
-    """The tests' globals. A name that neither the tests nor Python define is the program's function of that name."""
+    """The tests' globals.
+
+    A name that neither the tests nor Python define is the program's function of that name.
+    """
 
     def __init__(self, program: Program, defined: frozenset[str], shadowed: tuple[str, ...]):
         super().__init__(__name__="tests", __builtins__=builtins)

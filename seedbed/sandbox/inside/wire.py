@@ -1,8 +1,11 @@
-"""Plain values as bytes, between the candidate, the tester and the supervisor: the format, the encoder, and frames.
+"""Plain values as bytes, between the candidate, the tester and the supervisor: the format, the
+encoder, and frames.
 
-Not pickle, not marshal: neither is safe to read from an enemy. decoder.py is the side that must not be fooled.
+Not pickle, not marshal: neither is safe to read from an enemy. decoder.py is the side that must not
+be fooled.
 
-A frame is a u32 length and a few values one after the other. Value tags (all integers little-endian, counts u32):
+A frame is a u32 length and a few values one after the other. Value tags (all integers
+little-endian, counts u32):
 
     N None  T True  F False  i int  d float  c complex  s str  b bytes   a bytearray
     t tuple  z frozenset  l list  q list of int64  f list of float64     S set  D dict
@@ -23,8 +26,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-MAX_DEPTH = 150  # nested containers; two Python frames a level stay far from the default recursion limit of 1,000
-MAX_NODES = 1_000_000  # an empty set costs 5 bytes on the wire and 216 in memory: this bounds the decoder to ~ 220 MB
+# nested containers; two Python frames a level stay far from the default recursion limit of 1,000
+MAX_DEPTH = 150
+# an empty set costs 5 bytes on the wire and 216 in memory: this bounds the decoder to ~ 220 MB
+MAX_NODES = 1_000_000
 
 U32 = struct.Struct("<I")
 F64 = struct.Struct("<d")
@@ -66,9 +71,11 @@ class Malformed(Exception):
 class Encoder:
     """Writes values into `out`.
 
-    known: id(object) -> index of a mutable that the receiver owns (its own arguments): sent so that it is updated in place.
+    known: id(object) -> index of a mutable that the receiver owns (its own arguments): sent so that
+    it is updated in place.
     opaque: gives (tag, number) for an object that is passed by reference, or None.
-    coerce: subclasses and views become their built-in base. Courtesy of the candidate's side; the tester never uses it.
+    coerce: subclasses and views become their built-in base. Courtesy of the candidate's side; the
+    tester never uses it.
     """
 
     def __init__(
@@ -79,7 +86,8 @@ class Encoder:
         coerce: bool = False,
     ):
         self.out = bytearray()
-        self.mutables: list[Any] = []  # in order of first sight; also keeps them alive, so that ids stay true
+        # in order of first sight; also keeps them alive, so that ids stay true
+        self.mutables: list[Any] = []
         self._limit, self._known, self._opaque, self._coerce = limit, known or {}, opaque, coerce
         self._memo: dict[int, int] = {}
 
@@ -127,14 +135,18 @@ class Encoder:
         if kind is list:
             self._list(value, depth)
         elif kind is dict:
-            self._items(b"D", 2 * len(value), (part for pair in value.items() for part in pair), depth)
+            self._items(
+                b"D", 2 * len(value), (part for pair in value.items() for part in pair), depth
+            )
         elif kind is set:
             self._items(b"S", len(value), value, depth)
         else:
             self._sized(b"a", value)
 
     def _list(self, value: list[Any], depth: int) -> None:
-        """Lists of ints or floats, the bulk of what tests pass, go as one packed array: 40x quicker than value by value."""
+        """Lists of ints or floats, the bulk of what tests pass, go as one packed array: 40x quicker
+        than value by value.
+        """
         kinds = set(map(type, value)) if len(value) > 3 else ()
         if kinds == {float}:
             return self._sized(b"f", array("d", value).tobytes())
@@ -150,7 +162,8 @@ class Encoder:
             self.out += b"C"
             self.put(kind.__name__).put(list(value) if kind is deque else dict(value), depth + 1)
             return None
-        if kind is defaultdict:  # equal to the plain dict, and its factory may be anything
+        # equal to the plain dict, and its factory may be anything
+        if kind is defaultdict:
             return self.put(dict(value), depth)
         return self._by_reference(value, kind, depth)
 
@@ -237,9 +250,13 @@ def send(fd: int, payload: bytes | bytearray) -> None:
 
 
 def receive(fd: int, limit: int) -> bytes:
-    """Read one frame's payload. Raises EOFError when the peer is gone, TooBig past `limit` bytes."""
+    """Read one frame's payload.
+
+    Raises EOFError when the peer is gone, TooBig past `limit` bytes.
+    """
     size = U32.unpack(_exactly(fd, 4))[0]
-    if size > limit + 4096:  # the values' own cap, plus room for a reason and the reply's head
+    # the values' own cap, plus room for a reason and the reply's head
+    if size > limit + 4096:
         raise TooBig(f"a frame of {size:,} bytes; the limit is {limit:,}")
     return _exactly(fd, size)
 

@@ -1,4 +1,6 @@
-"""Which tokens a step reads, from which source and document: pure functions that can be asked both ways."""
+"""Which tokens a step reads, from which source and document: pure functions that can be asked both
+ways.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,15 @@ class Counted:
 
 
 def blend_of(*weights: float) -> Blend:
-    return Blend([f"s{i}" for i in range(len(weights))], list(weights), [Counted() for _ in weights])
+    return Blend(
+        [f"s{i}" for i in range(len(weights))], list(weights), [Counted() for _ in weights]
+    )
 
 
 def test_a_blend_keeps_its_weights_in_every_stretch_and_counts_each_source_without_gaps():
     blend = blend_of(5, 3, 2)
-    located = [blend.locate(i) for i in range(70_000)]  # past one period
+    # past one period
+    located = [blend.locate(i) for i in range(70_000)]
     sources = np.array([source for source, _ in located])
     for stop in (10, 100, 5_000, 70_000):
         counts = np.bincount(sources[:stop], minlength=3)
@@ -59,7 +64,12 @@ def test_a_blend_can_be_asked_backwards_and_builds_only_what_is_asked_for():
 
 
 def test_one_source_alone_is_read_in_its_own_order():
-    assert [blend_of(3).locate(i) for i in (0, 5, 65_536, 100_000)] == [(0, 0), (0, 5), (0, 65_536), (0, 100_000)]
+    assert [blend_of(3).locate(i) for i in (0, 5, 65_536, 100_000)] == [
+        (0, 0),
+        (0, 5),
+        (0, 65_536),
+        (0, 100_000),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +86,12 @@ def run(token_folder, tmp_path_factory):
             documents.append((document_id, "repo", "Python", [{"path": f"{number}.py"}]))
     names = ("document_id", "epoch", "split", "shard_file", "document_number")
     write_deltalake(run / "tables" / "token_index", table(names, index))
-    write_deltalake(run / "tables" / "documents", table(("document_id", "repo", "language", "parts"), documents))
-    (run / "tokens" / "manifest.json").write_text(json.dumps({**raw, "tables": {"documents": 0, "token_index": 0}}))
+    write_deltalake(
+        run / "tables" / "documents", table(("document_id", "repo", "language", "parts"), documents)
+    )
+    (run / "tokens" / "manifest.json").write_text(
+        json.dumps({**raw, "tables": {"documents": 0, "token_index": 0}})
+    )
     return run
 
 
@@ -99,18 +113,24 @@ def options(run) -> list[str]:
 def data(run):
     cfg = load(PretrainConfig, None, options(run))
     blend = open_blend(read_sources(cfg.data, run), cfg, "train", run / "pretrain" / "index")
-    assert blend.corpora[0].per_pass < STEPS * BATCH < 3 * blend.corpora[0].per_pass  # some pass ends within the run
+    # some pass ends within the run
+    assert blend.corpora[0].per_pass < STEPS * BATCH < 3 * blend.corpora[0].per_pass
     return blend
 
 
 def test_what_a_sample_reads_is_what_its_documents_hold(run, data):
-    shards = {s.prefix.name: np.fromfile(f"{s.prefix}.bin", np.uint16) for s in data.corpora[0].manifest.of("train")}
+    shards = {
+        s.prefix.name: np.fromfile(f"{s.prefix}.bin", np.uint16)
+        for s in data.corpora[0].manifest.of("train")
+    }
     for sample in range(0, STEPS * BATCH, 7):
         data.ensure(sample, 1)
         tokens = data[sample][1]["tokens"].numpy()
         read = []
         for reading in lineage.readings(data, sample, ORDER):
-            begins = np.flatnonzero(np.concatenate([[1], shards[reading.shard] == 0]))[reading.number]
+            begins = np.flatnonzero(np.concatenate([[1], shards[reading.shard] == 0]))[
+                reading.number
+            ]
             read.append(shards[reading.shard][begins + reading.first :][: reading.tokens])
             assert reading.step == sample // BATCH + 1
         assert np.array_equal(np.concatenate(read), tokens)
@@ -131,7 +151,10 @@ def test_the_commands_name_documents_and_steps(run, capsys):
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {line["sample"] for line in lines} == set(range(16, 24))
     assert sum(line["tokens"] for line in lines) == BATCH * SEQ
-    assert bytes.fromhex(lines[0]["document_id"]).decode() == f"{lines[0]['shard']}-{lines[0]['number']:03d}"
+    assert (
+        bytes.fromhex(lines[0]["document_id"]).decode()
+        == f"{lines[0]['shard']}-{lines[0]['number']:03d}"
+    )
     assert lines[0]["paths"] == [f"{lines[0]['number']}.py"]
     lineage.which_steps(["--document", lines[0]["document_id"], *options(run)])
     first, *readings = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -140,7 +163,8 @@ def test_the_commands_name_documents_and_steps(run, capsys):
 
 
 def test_samples_that_rewinding_left_out_belong_to_no_step():
-    order = lineage.Order(8, ((1, 0), (5, 24)))  # back from step 7 to step 4: steps 5, 6 and 7 of before are left out
+    # back from step 7 to step 4: steps 5, 6 and 7 of before are left out
+    order = lineage.Order(8, ((1, 0), (5, 24)))
     assert [order.first_sample(step) for step in (1, 4, 5, 6)] == [0, 24, 56, 64]
     assert [order.step_of(sample) for sample in (0, 31, 32, 55, 56, 64)] == [1, 4, None, None, 5, 6]
 
@@ -148,14 +172,21 @@ def test_samples_that_rewinding_left_out_belong_to_no_step():
 def test_a_step_or_document_that_is_not_there_is_refused(run):
     with pytest.raises(SeedbedError, match="the run has steps 1 to 80"):
         lineage.which_documents(["--step", "81", *options(run)])
-    with pytest.raises(SeedbedError, match="no training document of tokens has an id that begins with 00000000"):
+    with pytest.raises(
+        SeedbedError, match="no training document of tokens has an id that begins with 00000000"
+    ):
         lineage.which_steps(["--document", "00000000", *options(run)])
     with pytest.raises(SeedbedError, match="8 digits at least"):
         lineage.which_steps(["--document", "00", *options(run)])
 
 
 def test_sources_with_two_tokenizers_are_refused(token_folder, tmp_path):
-    tiny.write_tokens(tmp_path / "other", tiny.documents(20, seed=5), tiny.documents(5), vocab_size=300)
-    blend = [SourceConfig("a", str(token_folder / "tokens")), SourceConfig("b", str(tmp_path / "other"))]
+    tiny.write_tokens(
+        tmp_path / "other", tiny.documents(20, seed=5), tiny.documents(5), vocab_size=300
+    )
+    blend = [
+        SourceConfig("a", str(token_folder / "tokens")),
+        SourceConfig("b", str(tmp_path / "other")),
+    ]
     with pytest.raises(SeedbedError, match=r"data\.blend mixes tokenizers: a has"):
         read_sources(DataConfig(blend), tmp_path)

@@ -52,7 +52,9 @@ def test_a_truncated_shard(tokens):
     binary = tokens / "train-00000.bin"
     whole = binary.read_bytes()
     binary.write_bytes(whole[:-100])
-    assert f"{len(whole) - 100} bytes; the manifest says {len(whole)}" in problem(tokens, contents=False)
+    assert f"{len(whole) - 100} bytes; the manifest says {len(whole)}" in problem(
+        tokens, contents=False
+    )
 
 
 def test_a_truncated_index(tokens):
@@ -83,7 +85,11 @@ def test_another_tokenizer(tokens):
 def test_an_id_outside_the_vocabulary(tokens):
     """The vocabulary-parallel embedding would turn it into zeros without a word."""
     raw = json.loads((tokens / "manifest.json").read_text())
-    largest = int(max(np.fromfile(tokens / f"{s['prefix']}.bin", dtype=np.uint16).max() for s in raw["shards"]))
+    largest = int(
+        max(
+            np.fromfile(tokens / f"{s['prefix']}.bin", dtype=np.uint16).max() for s in raw["shards"]
+        )
+    )
     raw["tokenizer"]["vocab_size"] = largest
     (tokens / "manifest.json").write_text(json.dumps(raw))
     assert f"holds id {largest}; the tokenizer's ids end at {largest - 1}" in problem(tokens)

@@ -1,4 +1,6 @@
-"""Training with emulated FP8: what each recipe does to the losses, layouts, checkpoints, the guard, and what is refused."""
+"""Training with emulated FP8: what each recipe does to the losses, layouts, checkpoints, the guard,
+and what is refused.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,17 @@ def delayed(run_steps, tmp_path_factory):
 def test_the_guard_sees_every_layer_and_changes_nothing(delayed, run_steps):
     plain = run_steps(1, steps=4, dtype="bf16", fp8=emulated("delayed", history=4))
     assert plain["losses"] == delayed[0]["losses"]
-    assert set(delayed[0]["cosines"]) == {"embedding", "output_layer", "decoder", *(f"layers.{i}" for i in range(4))}
-    assert all(0.9 < value < 1 for name, value in delayed[0]["cosines"].items() if name.startswith("layers"))
+    assert set(delayed[0]["cosines"]) == {
+        "embedding",
+        "output_layer",
+        "decoder",
+        *(f"layers.{i}" for i in range(4)),
+    }
+    assert all(
+        0.9 < value < 1
+        for name, value in delayed[0]["cosines"].items()
+        if name.startswith("layers")
+    )
 
 
 @pytest.mark.slow
@@ -59,12 +70,18 @@ def test_a_checkpoint_keeps_the_history_and_another_layout_takes_it_over(delayed
 def test_bf16_ends_leave_the_first_and_last_layers_alone(run_steps):
     ends = emulated("tensorwise", bf16_ends=1)
     cosines = run_steps(1, steps=1, dtype="bf16", fp8=ends, guard=True)["cosines"]
-    everywhere = run_steps(1, steps=1, dtype="bf16", fp8=emulated("tensorwise"), guard=True)["cosines"]
+    everywhere = run_steps(1, steps=1, dtype="bf16", fp8=emulated("tensorwise"), guard=True)[
+        "cosines"
+    ]
     assert cosines["layers.3"] > everywhere["layers.3"]
 
 
 def test_a_delayed_recipe_scales_by_the_amax_of_earlier_steps():
-    linear = Fp8Linear(Fp8Config(format="hybrid", recipe="delayed", emulate=True, history=2), 0, torch.device("cpu"))
+    linear = Fp8Linear(
+        Fp8Config(format="hybrid", recipe="delayed", emulate=True, history=2),
+        0,
+        torch.device("cpu"),
+    )
     assert linear.scale.tolist() == [1, 1, 1]
     linear.set_history(torch.tensor([[2.0, 7.0], [0.5, 0.0], [0.0, 0.0]]))
     assert linear.scale.tolist() == [448 / 7, 448 / 0.5, 1]
@@ -73,9 +90,12 @@ def test_a_delayed_recipe_scales_by_the_amax_of_earlier_steps():
 def test_forward_and_backward_are_those_of_a_linear_layer_where_fp8_is_exact():
     generator = torch.Generator().manual_seed(0)
     x, weight, dy = (
-        torch.randint(-4, 5, shape, generator=generator).float() for shape in ((6, 2, 32), (48, 32), (6, 2, 48))
+        torch.randint(-4, 5, shape, generator=generator).float()
+        for shape in ((6, 2, 32), (48, 32), (6, 2, 48))
     )
-    linear = Fp8Linear(Fp8Config(format="e4m3", recipe="mxfp8", emulate=True), 0, torch.device("cpu"))
+    linear = Fp8Linear(
+        Fp8Config(format="e4m3", recipe="mxfp8", emulate=True), 0, torch.device("cpu")
+    )
     ours = [t.clone().requires_grad_() for t in (x, weight)]
     theirs = [t.clone().requires_grad_() for t in (x, weight)]
     y = linear(*ours, allreduce_dgrad=False, sequence_parallel=False, tp_group=None)

@@ -1,4 +1,6 @@
-"""FP8 as arithmetic: against hand-made values, torch's own FP8 types and a slow, obvious version of the block scales."""
+"""FP8 as arithmetic: against hand-made values, torch's own FP8 types and a slow, obvious version of
+the block scales.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from megatron_train.fp8.numerics import kind, product, round_for_product, round_in_blocks, round_per_tensor
+from megatron_train.fp8.numerics import (
+    kind,
+    product,
+    round_for_product,
+    round_in_blocks,
+    round_per_tensor,
+)
 
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 
@@ -21,7 +29,8 @@ def back(rounded) -> torch.Tensor:
 def test_one_scale_maps_the_largest_value_to_the_largest_of_the_format():
     x = torch.tensor([[1.0, -2.0, 0.5, 0.3]])
     rounded = round_per_tensor(x, E4M3)
-    assert rounded.values.tolist() == [[224.0, -448.0, 112.0, 64.0]]  # 0.3 * 224 = 67.2, whose neighbours are 64 and 72
+    # 0.3 * 224 = 67.2, whose neighbours are 64 and 72
+    assert rounded.values.tolist() == [[224.0, -448.0, 112.0, 64.0]]
     assert back(rounded)[0, :3].tolist() == [1.0, -2.0, 0.5]
 
 
@@ -56,7 +65,9 @@ def slow_blocks(x: torch.Tensor, to: torch.dtype, rows: int, columns: int) -> to
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(0, 2**31))
 def test_block_scales_are_those_of_the_obvious_loop_even_in_broken_blocks(m, k, seed):
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(m, k, generator=generator) * torch.exp(4 * torch.randn(m, k, generator=generator))
+    x = torch.randn(m, k, generator=generator) * torch.exp(
+        4 * torch.randn(m, k, generator=generator)
+    )
     for to, rows, columns in ((E4M3, 1, 32), (E5M2, 1, 128), (E4M3, 128, 128)):
         rounded = round_in_blocks(x, to, rows, columns)
         assert rounded.values.equal(slow_blocks(x, to, rows, columns))
@@ -64,21 +75,26 @@ def test_block_scales_are_those_of_the_obvious_loop_even_in_broken_blocks(m, k, 
 
 def test_blocks_lie_along_the_axis_that_the_product_sums_over():
     x = torch.ones(64, 64)
-    x[0, 0] = 1e6  # spoils the scale of whatever shares its block
-    spoilt = {inner: back(round_for_product(x, "input", inner, "mxfp8", "e4m3")) != 1 for inner in (0, 1)}
+    # spoils the scale of whatever shares its block
+    x[0, 0] = 1e6
+    spoilt = {
+        inner: back(round_for_product(x, "input", inner, "mxfp8", "e4m3")) != 1 for inner in (0, 1)
+    }
     assert spoilt[1][0, 1:32].all()
     assert not spoilt[1][1:, :].any()
     assert spoilt[0][1:32, 0].all()
     assert not spoilt[0][:, 1:].any()
 
 
-# Relative error of a product of two normal matrices, per recipe: E4M3 keeps 3 bits of mantissa, so about 2**-4 / sqrt(3) each.
+# Relative error of a product of two normal matrices, per recipe: E4M3 keeps 3 bits of mantissa, so
+# about 2**-4 / sqrt(3) each.
 @pytest.mark.parametrize("recipe", ["tensorwise", "blockwise", "mxfp8"])
 def test_a_product_is_off_by_what_three_bits_of_mantissa_cost(recipe):
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(256, 512, generator=generator), torch.randn(128, 512, generator=generator)
     ours = product(
-        round_for_product(a, "input", 1, recipe, "e4m3"), round_for_product(b, "weight", 1, recipe, "e4m3").T
+        round_for_product(a, "input", 1, recipe, "e4m3"),
+        round_for_product(b, "weight", 1, recipe, "e4m3").T,
     )
     exact = a @ b.T
     assert 0.03 < float((ours - exact).norm() / exact.norm()) < 0.045

@@ -19,7 +19,8 @@ def test_a_row_begins_a_document_even_where_the_number_goes_on():
 def test_the_packed_form_knows_the_longest_document():
     form = packed(beginnings(IDS), torch.device("cpu"))
     assert (form.qkv_format, form.max_seqlen_q, form.max_seqlen_kv) == ("thd", 3, 3)
-    assert form.cu_seqlens_q.dtype == torch.int32  # Transformer Engine's kernels read no other
+    # Transformer Engine's kernels read no other
+    assert form.cu_seqlens_q.dtype == torch.int32
 
 
 def test_borders_of_a_part_begin_with_the_document_that_its_first_place_is_in():
@@ -34,8 +35,12 @@ def test_attention_a_document_at_a_time_is_attention_under_a_mask(first, stop):
     """Also for a part of the places, as context parallelism has them; values and gradients."""
     generator = torch.Generator().manual_seed(1)
     ids = (torch.rand(3, 24, generator=generator) < 1 / 5).cumsum(1)
-    given = [torch.randn(24, 3, heads, 8, generator=generator, requires_grad=True) for heads in (4, 2, 2)]
-    may = (ids[:, None, :, None] == ids[:, None, None, :]) & torch.ones(24, 24, dtype=torch.bool).tril()
+    given = [
+        torch.randn(24, 3, heads, 8, generator=generator, requires_grad=True) for heads in (4, 2, 2)
+    ]
+    may = (ids[:, None, :, None] == ids[:, None, None, :]) & torch.ones(
+        24, 24, dtype=torch.bool
+    ).tril()
     q, k, v = (t.permute(1, 2, 0, 3) for t in given)
     q, k, v = q[:, :, first:stop], k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
     weights = (q @ k.mT / 8**0.5).masked_fill(~may[:, :, first:stop], -torch.inf).softmax(-1)
@@ -44,6 +49,8 @@ def test_attention_a_document_at_a_time_is_attention_under_a_mask(first, stop):
     torch.testing.assert_close(found, expected)
     upstream = torch.randn(found.shape, generator=generator)
     for ours, theirs in zip(
-        torch.autograd.grad(found, given, upstream), torch.autograd.grad(expected, given, upstream), strict=True
+        torch.autograd.grad(found, given, upstream),
+        torch.autograd.grad(expected, given, upstream),
+        strict=True,
     ):
         torch.testing.assert_close(ours, theirs)

@@ -1,4 +1,6 @@
-"""What megatron-core's way onto the CPU must leave as it was, in a process of its own: it patches torch."""
+"""What megatron-core's way onto the CPU must leave as it was, in a process of its own: it patches
+torch.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ from tests.megatron_train import tiny
 
 DEVICES = """
 import torch
-from megatron_train import cpu
-cpu.install()
+from megatron_train.parallel import cpu_backend
+cpu_backend.install()
 with torch.device("meta"):
-    made = {name: getattr(torch, name)(*([[1]] if "tensor" in name else [2])) for name in cpu._FACTORIES
+    made = {name: getattr(torch, name)(*([[1]] if "tensor" in name else [2])) for name in cpu_backend._FACTORIES
             if not name.endswith("_like") and name not in ("full", "randint", "as_tensor")}
     made |= {"full": torch.full((2,), 1), "randint": torch.randint(3, (2,))}
 print({name for name, value in made.items() if value.device.type != "meta"})
@@ -21,8 +23,14 @@ print(torch.zeros(2, device="cuda").device, torch.tensor([1], device="cuda:0").d
 
 
 def test_a_device_context_reaches_every_factory_and_cuda_is_the_cpu():
-    """transformers loads under the meta device: with `torch.tensor` left on the CPU, rotary frequencies were never filled in."""
+    """transformers loads under the meta device: with `torch.tensor` left on the CPU, rotary
+    frequencies were never filled in.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", DEVICES], capture_output=True, text=True, cwd=tiny.ROOT, env=tiny.environment()
+        [sys.executable, "-c", DEVICES],
+        capture_output=True,
+        text=True,
+        cwd=tiny.ROOT,
+        env=tiny.environment(),
     )
     assert done.stdout == "set()\ncpu cpu\n", done.stdout + done.stderr[-2000:]

@@ -13,7 +13,7 @@ from conf.errors import SeedbedError
 from rl.evaluation import heldout_code
 from rl.evaluation.heldout_code import MIDDLE, PREFIX, SUFFIX, Document, Gap, Infilling
 from seedbed.inference.engine import Sample
-from tests.rl.conftest import write_tokenizer
+from tests.tiny_model import write_tokenizer
 
 TEXT = "import os\n\n\ndef f(xs):\n    total = sum(xs)\n    return total\n"
 
@@ -22,14 +22,24 @@ TEXT = "import os\n\n\ndef f(xs):\n    total = sum(xs)\n    return total\n"
 def tables(tmp_path_factory):
     root = tmp_path_factory.mktemp("tables")
     names = [f"d{i}" for i in range(6)]
-    parts = [[{"path": "a.py", "content_sha256": hashlib.sha256(name.encode()).hexdigest()}] for name in names]
-    parts[5] = parts[5] * 2  # a document of two files
+    parts = [
+        [{"path": "a.py", "content_sha256": hashlib.sha256(name.encode()).hexdigest()}]
+        for name in names
+    ]
+    # a document of two files
+    parts[5] = parts[5] * 2
     splits = ["val"] * 4 + ["train", "val"]
     rows = {"document_id": names, "language": ["Python"] * 6, "parts": parts, "split": splits}
     write_deltalake(root / "documents", pa.table(rows))
     shas = [part[0]["content_sha256"] for part in parts]
-    write_deltalake(root / "contents", pa.table({"content_sha256": shas, "text": [f"# {n}\n{TEXT}" for n in names]}))
-    found = {"benchmark": ["humaneval@1", "humaneval@1", "mbpp@2"], "item": ["HumanEval/3", None, "7"]}
+    write_deltalake(
+        root / "contents",
+        pa.table({"content_sha256": shas, "text": [f"# {n}\n{TEXT}" for n in names]}),
+    )
+    found = {
+        "benchmark": ["humaneval@1", "humaneval@1", "mbpp@2"],
+        "item": ["HumanEval/3", None, "7"],
+    }
     write_deltalake(root / "contamination", pa.table(found))
     return root
 
@@ -39,7 +49,9 @@ def test_only_whole_held_out_files_are_drawn_and_the_seed_decides_which(tables):
     assert sorted(d.document_id for d in every) == ["d0", "d1", "d2", "d3"]
     assert every[0].text == f"# {every[0].document_id}\n{TEXT}"
     assert heldout_code.documents(tables, 2, seed=1) == every[:2]
-    assert {tuple(d.document_id for d in heldout_code.documents(tables, 2, seed)) for seed in range(9)} > {("d0", "d1")}
+    assert {
+        tuple(d.document_id for d in heldout_code.documents(tables, 2, seed)) for seed in range(9)
+    } > {("d0", "d1")}
 
 
 def test_items_that_overlap_are_read_by_benchmark(tables):
@@ -47,7 +59,9 @@ def test_items_that_overlap_are_read_by_benchmark(tables):
     assert heldout_code.overlapping_items(tables, "mbpp") == {"7"}
     with pytest.raises(SeedbedError, match="is not a Delta table"):
         heldout_code.overlapping_items(tables / "nowhere", "mbpp")
-    with pytest.raises(SeedbedError, match="were not compared with evalplus, but with humaneval@1, mbpp@2"):
+    with pytest.raises(
+        SeedbedError, match="were not compared with evalplus, but with humaneval@1, mbpp@2"
+    ):
         heldout_code.overlapping_items(tables, "evalplus")
 
 
@@ -59,7 +73,9 @@ def test_a_gap_and_what_surrounds_it_are_the_document(kind):
     assert found == list(heldout_code.gaps(some, kind, seed=1))
     assert len({gap.middle for gap in found}) > 2
     if kind == "line":
-        assert {gap.middle for gap in found} <= {line for line in TEXT.splitlines() if line.strip()} - {"import os"}
+        assert {gap.middle for gap in found} <= {
+            line for line in TEXT.splitlines() if line.strip()
+        } - {"import os"}
     else:
         assert all(10 <= len(gap.middle) <= 60 for gap in found)
 
@@ -115,7 +131,8 @@ def test_the_prompt_is_suffix_then_prefix_cut_to_what_is_nearest(infilling):
 
 
 def test_bits_per_byte_of_a_coin_for_each_token(infilling):
-    document = Document("d", "Python", "é" * 30)  # two bytes each
+    # two bytes each
+    document = Document("d", "Python", "é" * 30)
     found = infilling.bits_per_byte(Oracle(infilling), [document])
     ids = infilling._ids(document.text)
     assert found["bytes"] == 60 - sum(

@@ -33,7 +33,11 @@ def test_the_interval_of_equal_items_is_a_point_and_widens_with_their_spread():
 
 
 def test_a_problem_that_could_not_be_judged_counts_nowhere_and_leaves_the_others_their_scores():
-    assert scores.pass_at(items("pf", "ii")) == scores.pass_at(items("pf")) == {"pass@1": 0.5, "pass@2": 1.0}
+    assert (
+        scores.pass_at(items("pf", "ii"))
+        == scores.pass_at(items("pf"))
+        == {"pass@1": 0.5, "pass@2": 1.0}
+    )
     assert scores.intervals(items("pf", "ii")) == scores.intervals(items("pf"))
 
 
@@ -53,7 +57,8 @@ def test_models_that_never_differ_have_p_one():
 
 def test_many_items_are_tested_by_random_signs_close_to_the_exact_value():
     before, after = items(*"f" * 16), items(*"p" * 12, *"f" * 4)
-    assert scores.paired(before, after)["p_value"] == 2 / 2**12  # 12 that differ: all patterns
+    # 12 that differ: all patterns
+    assert scores.paired(before, after)["p_value"] == 2 / 2**12
     found = scores.paired(items(*"f" * 14, *"p" * 6), items(*"p" * 14, *"f" * 6))
     two_sided = 2 * sum(comb(20, k) for k in range(14, 21)) / 2**20
     assert found["p_value"] == pytest.approx(two_sided, abs=0.02)

@@ -1,4 +1,6 @@
-"""The contract inside a run, asked of a live trainer in two pipeline stages: a fault is named by its layer."""
+"""The contract inside a run, asked of a live trainer in two pipeline stages: a fault is named by
+its layer.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ from megatron_train.training.step import build
 from rl.check_parity import Reference
 from rl.parity import in_run
 from seedbed.inference.engine import AnyEngine
-from tests.rl.conftest import write_model
 from tests.rl.test_training import torchrun
+from tests.tiny_model import write_model
 
 SEQUENCES = [[5, 9, 13, 40, 41, 42, 200], [7, 8, 9, 10]]
 
@@ -43,7 +45,9 @@ class EngineOf(AnyEngine):
 
 
 def main(argv: list[str]) -> int:
-    """One process of two, under torchrun: what the contract says of a sound state, an engine that is off and a changed layer."""
+    """One process of two, under torchrun: what the contract says of a sound state, an engine that
+    is off and a changed layer.
+    """
     folder = Path(argv[0])
     processes.start(ParallelConfig(pp=2), seed=1)
     model, vocab_size = hf.model_config(folder)
@@ -72,7 +76,9 @@ def test_a_fault_of_trainer_or_engine_is_named_by_its_layer_on_every_process(tmp
     assert said[0] == said[1]
     sound, engine, trainer = said[0]
     assert max(sound.values()) < 1e-4
-    assert engine.endswith("engine by 5.0e-01, first in the output layer (every layer before it agrees)")
+    assert engine.endswith(
+        "engine by 5.0e-01, first in the output layer (every layer before it agrees)"
+    )
     assert "trainer by" in trainer
     assert "engine by" not in trainer
     assert "first in layer 2 (relative difference" in trainer

@@ -19,7 +19,9 @@ SMALL = ProblemConfig(train=40, heldout=10)
 
 def test_problems_are_a_pure_function_of_the_seed():
     assert problem_set.generate(SMALL) == problem_set.generate(SMALL)
-    assert problem_set.generate(SMALL) != problem_set.generate(ProblemConfig(train=40, heldout=10, seed=2))
+    assert problem_set.generate(SMALL) != problem_set.generate(
+        ProblemConfig(train=40, heldout=10, seed=2)
+    )
 
 
 def test_one_problem_is_what_it_was():
@@ -45,7 +47,8 @@ def test_every_problem_has_three_tests_and_each_passes_plainly():
     for row in problem_set.generate(SMALL)[0]:
         assert len(row["test_list"]) >= 3
         names: dict = {}
-        exec(row["code"], names)  # our own templates, not a model's program
+        # our own templates, not a model's program
+        exec(row["code"], names)
         for test in row["test_list"]:
             exec(test, names)
 
@@ -55,14 +58,19 @@ def test_the_tests_tell_a_function_from_those_that_differ_in_one_part():
     assert square_even.code == "sum(x ** 2 for x in xs if x % 2 == 0)"
     inputs = problem_set._inputs(square_even, Random(1))
     for other in square_even.neighbours():
-        assert any(problem_set._value(other, xs) != square_even.reference(xs) for xs in inputs), other.name
+        assert any(problem_set._value(other, xs) != square_even.reference(xs) for xs in inputs), (
+            other.name
+        )
 
 
 def test_neighbours_differ_in_exactly_one_part():
     function = next(functions())
     names = [other.name.split("/") for other in function.neighbours()]
     assert len(names) == len(REDUCES) + len(MAPS) + len(FILTERS) - 3
-    assert all(sum(a != b for a, b in zip(name, function.name.split("/"), strict=True)) == 1 for name in names)
+    assert all(
+        sum(a != b for a, b in zip(name, function.name.split("/"), strict=True)) == 1
+        for name in names
+    )
 
 
 def test_every_reference_of_a_part_agrees_with_its_code():
@@ -101,14 +109,23 @@ def test_mbpp_prompts_carry_the_tests_because_only_they_name_the_function():
 
 
 def test_humaneval_rows_ask_for_a_continuation():
-    row = {"task_id": "H/0", "prompt": "def g():\n", "canonical_solution": "    return 1\n", "entry_point": "g"}
-    problem = problem_set.parse({**row, "test": "def check(candidate):\n    assert candidate() == 1\n"})
+    row = {
+        "task_id": "H/0",
+        "prompt": "def g():\n",
+        "canonical_solution": "    return 1\n",
+        "entry_point": "g",
+    }
+    problem = problem_set.parse(
+        {**row, "test": "def check(candidate):\n    assert candidate() == 1\n"}
+    )
     assert problem.continues
     assert problem.code == "def g():\n    return 1\n"
 
 
 def line(**row) -> str:
-    return json.dumps({"task_id": "a", "prompt": "p", "code": "c", "test_list": ["assert f() == 1"], **row})
+    return json.dumps(
+        {"task_id": "a", "prompt": "p", "code": "c", "test_list": ["assert f() == 1"], **row}
+    )
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,9 @@ ROWS = [
 
 
 class Server(State):
-    """Answers every other prompt with a program that adds one; after a restart, with nothing that runs."""
+    """Answers every other prompt with a program that adds one; after a restart, with nothing that
+    runs.
+    """
 
     def __init__(self, base: Path):
         super().__init__()
@@ -43,37 +45,54 @@ class Server(State):
         ours = self.weights == self.base and body["seed"] % 2
         ids = self.chat.response("def f(x):\n    return x + 1" if ours else "no")
         logprobs = {"token_logprobs": [-1.0] * len(ids)}
-        return {"choices": [{"token_ids": ids, "logprobs": logprobs, "finish_reason": "stop", "text": ""}]}
+        return {
+            "choices": [
+                {"token_ids": ids, "logprobs": logprobs, "finish_reason": "stop", "text": ""}
+            ]
+        }
 
 
 def made(base: Path, out: Path, url: str) -> list[dict[str, Any]]:
     """The pairs."""
     cfg = DpoConfig(
-        output=str(out), samples=8, max_response=64, engine=EngineConfig(url=url), sandbox=SandboxConfig(workers=1)
+        output=str(out),
+        samples=8,
+        max_response=64,
+        engine=EngineConfig(url=url),
+        sandbox=SandboxConfig(workers=1),
     )
     read = [(row, problem_set.parse(row)) for row in ROWS]
-    with PairMaker(cfg, base, Chat(base), read, out / "rl/dpo", "data", RunLog(str(out), "dpo", {})) as maker:
+    with PairMaker(
+        cfg, base, Chat(base), read, out / "rl/dpo", "data", RunLog(str(out), "dpo", {})
+    ) as maker:
         while maker.advance():
             pass
     return [json.loads(line) for line in (out / "rl/dpo/pairs.jsonl").read_text().splitlines()]
 
 
-def test_a_server_is_given_the_model_that_is_sampled_and_again_when_it_loses_it(tiny_model, tmp_path):
+def test_a_server_is_given_the_model_that_is_sampled_and_again_when_it_loses_it(
+    tiny_model, tmp_path
+):
     state = Server(tiny_model)
     state.fault = lambda number: "restart" if number == 5 else ""
     with serving(state) as url:
         pairs = made(tiny_model, tmp_path, url)
     assert state.loads == 2
-    assert {pair["task_id"] for pair in pairs} == {"add 1"}  # no sample adds two
+    # no sample adds two
+    assert {pair["task_id"] for pair in pairs} == {"add 1"}
     assert {pair["chosen"] for pair in pairs} == {"def f(x):\n    return x + 1"}
 
 
-def test_a_server_that_computes_with_other_weights_is_refused_before_it_samples(tiny_model, tmp_path):
+def test_a_server_that_computes_with_other_weights_is_refused_before_it_samples(
+    tiny_model, tmp_path
+):
     state = Server(tiny_model)
     state.sums["model.norm.weight"] = "0" * 16
     with (
         serving(state) as url,
-        pytest.raises(SeedbedError, match=r"the first is model.norm.weight: trainer \w+, engine 0000"),
+        pytest.raises(
+            SeedbedError, match=r"the first is model.norm.weight: trainer \w+, engine 0000"
+        ),
     ):
         made(tiny_model, tmp_path, url)
     assert state.completions == 0

@@ -35,7 +35,9 @@ def test_an_outage_and_a_cut_off_sample_are_on_neither_side():
 
 
 def test_no_pair_comes_twice_and_all_samples_are_used_before_one_is_used_again():
-    group = [sample(f"good {i}", "pass") for i in range(2)] + [sample(f"bad {i}", "error") for i in range(5)]
+    group = [sample(f"good {i}", "pass") for i in range(2)] + [
+        sample(f"bad {i}", "error") for i in range(5)
+    ]
     found = pairs.choose(group + group, limit=100, seed=1)
     assert len({(p["chosen"], p["rejected"]) for p in found}) == len(found) == 5
     assert {p["rejected"] for p in found} == {f"bad {i}" for i in range(5)}
@@ -50,7 +52,10 @@ def test_groups_without_a_pass_or_without_a_failure_make_no_pair():
 
 @pytest.mark.parametrize("dp", [1, 2])
 def test_batches_hold_the_chosen_then_the_rejected_of_the_same_pairs(dp):
-    found = [pairs.choose([sample(f"g{i}", "pass"), sample(f"bad{i}", "fail")], 1, 1)[0] for i in range(3)]
+    found = [
+        pairs.choose([sample(f"g{i}", "pass"), sample(f"bad{i}", "fail")], 1, 1)[0]
+        for i in range(3)
+    ]
     references = [(-float(i), -10.0 - i) for i in range(3)]
     seen = []
     for rank in range(dp):
@@ -63,5 +68,9 @@ def test_batches_hold_the_chosen_then_the_rejected_of_the_same_pairs(dp):
                 for c, r, n, m in zip(chosen.tolist(), rejected.tolist(), *masks, strict=True)
                 if n
             ]
-    assert sorted(seen, reverse=True) == [(0.0, -10.0, 2, 4), (-1.0, -11.0, 2, 4), (-2.0, -12.0, 2, 4)]
+    assert sorted(seen, reverse=True) == [
+        (0.0, -10.0, 2, 4),
+        (-1.0, -11.0, 2, 4),
+        (-2.0, -12.0, 2, 4),
+    ]
     assert isinstance(batch["labels"], torch.Tensor)

@@ -41,12 +41,19 @@ def sandbox():
         yield sandbox
 
 
-def test_a_problem_whose_own_solution_fails_is_named_once_and_one_without_a_solution_stays(sandbox, tmp_path, capsys):
+def test_a_problem_whose_own_solution_fails_is_named_once_and_one_without_a_solution_stays(
+    sandbox, tmp_path, capsys
+):
     record = tmp_path / "grpo/unfit.json"
     assert reference_check.unfit(READ, sandbox, record) == WRONG
-    assert capsys.readouterr().err == (f"dropped problem wrong: its reference fails its own tests: {WRONG['wrong']}\n")
-    assert reference_check.unfit(READ, Closed(), record) == WRONG  # a run that is started again
-    assert capsys.readouterr().err == f"1 of 4 problems are not drawn, for the reasons in {record}\n"
+    assert capsys.readouterr().err == (
+        f"dropped problem wrong: its reference fails its own tests: {WRONG['wrong']}\n"
+    )
+    # a run that is started again
+    assert reference_check.unfit(READ, Closed(), record) == WRONG
+    assert (
+        capsys.readouterr().err == f"1 of 4 problems are not drawn, for the reasons in {record}\n"
+    )
 
 
 def test_other_problems_are_judged_anew(sandbox, tmp_path):
@@ -59,6 +66,7 @@ def test_other_problems_are_judged_anew(sandbox, tmp_path):
 
 def test_a_run_without_a_problem_to_draw_is_refused_with_the_first_reason(sandbox, tmp_path):
     with pytest.raises(
-        SeedbedError, match=r"own solutions of all 1 problems fail.*that of wrong: fail: AssertionError"
+        SeedbedError,
+        match=r"own solutions of all 1 problems fail.*that of wrong: fail: AssertionError",
     ):
         reference_check.unfit(READ[1:2], sandbox, tmp_path / "unfit.json")

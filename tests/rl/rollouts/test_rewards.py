@@ -11,10 +11,20 @@ from rl.rollouts.rewards import Reward, extract_program
 from seedbed.sandbox import Limits, Sandbox, Verdict
 
 DOUBLE = problem_set.parse(
-    {"task_id": "d", "prompt": "double", "code": "def f(x):\n    return x * 2", "test_list": ["assert f(2) == 4"]}
+    {
+        "task_id": "d",
+        "prompt": "double",
+        "code": "def f(x):\n    return x * 2",
+        "test_list": ["assert f(2) == 4"],
+    }
 )
 TRIPLE = problem_set.parse(
-    {"task_id": "t", "prompt": "triple", "code": "def f(x):\n    return x * 3", "test_list": ["assert f(2) == 6"]}
+    {
+        "task_id": "t",
+        "prompt": "triple",
+        "code": "def f(x):\n    return x * 3",
+        "test_list": ["assert f(2) == 6"],
+    }
 )
 
 
@@ -67,19 +77,30 @@ def test_an_outage_is_never_a_wrong_answer():
     assert rewards.mean_reward([*scored, Reward(1.0, True, False, "pass", "")]) == 1.0
 
 
-def test_the_problems_own_solution_stretches_the_limit_and_where_it_fails_nothing_is_counted(capsys):
+def test_the_problems_own_solution_stretches_the_limit_and_where_it_fails_nothing_is_counted(
+    capsys,
+):
     slow = "import time\ndef f(x):\n    while time.process_time() < 0.9: pass\n    return 2 * x"
     rows = [
         {"task_id": "slow", "prompt": "p", "code": slow, "test_list": ["assert f(2) == 4"]},
-        {"task_id": "wrong", "prompt": "p", "code": "def f(x): return x", "test_list": ["assert f(2) == 4"]},
+        {
+            "task_id": "wrong",
+            "prompt": "p",
+            "code": "def f(x): return x",
+            "test_list": ["assert f(2) == 4"],
+        },
     ]
     chosen = [problem_set.parse(row) for row in rows]
     with Sandbox(1, Limits(cpu_seconds=0.5, wall_seconds=9)) as sandbox:
-        first, second = rewards.score(sandbox, chosen, [slow.replace("2 * x", "x * 2"), "def f(x): return 2 * x"])
+        first, second = rewards.score(
+            sandbox, chosen, [slow.replace("2 * x", "x * 2"), "def f(x): return 2 * x"]
+        )
     assert (first.verdict, first.counted) == ("pass", True)
     assert (second.verdict, second.counted) == ("infrastructure", False)
-    assert capsys.readouterr().err == "dropped: task 'wrong': the problem's reference does not pass its tests: " + (
-        "fail: AssertionError in `assert f(2) == 4`\n"
+    assert (
+        capsys.readouterr().err
+        == "dropped: task 'wrong': the problem's reference does not pass its tests: "
+        + ("fail: AssertionError in `assert f(2) == 4`\n")
     )
 
 
@@ -91,15 +112,35 @@ def test_the_same_program_for_the_same_problem_is_judged_once():
 
 
 def test_shares_sum_to_one_and_every_other_failure_is_an_error():
-    verdicts = ["pass", "fail", "error", "memory", "output", "forbidden", "timeout", "infrastructure"]
+    verdicts = [
+        "pass",
+        "fail",
+        "error",
+        "memory",
+        "output",
+        "forbidden",
+        "timeout",
+        "infrastructure",
+    ]
     found = rewards.shares(Reward(0.0, True, False, v, "") for v in verdicts)
-    assert found == {"pass": 0.125, "wrong": 0.125, "error": 0.5, "timeout": 0.125, "infrastructure": 0.125}
+    assert found == {
+        "pass": 0.125,
+        "wrong": 0.125,
+        "error": 0.5,
+        "timeout": 0.125,
+        "infrastructure": 0.125,
+    }
 
 
 def test_an_outage_drops_no_problem():
     class Down:
         def run(self, jobs):
-            return [Verdict(job.task_id, "infrastructure", "the fork server ended", 0.0, 0.0, 0) for job in jobs]
+            return [
+                Verdict(job.task_id, "infrastructure", "the fork server ended", 0.0, 0.0, 0)
+                for job in jobs
+            ]
 
-    with pytest.raises(SeedbedError, match="no verdict on the solution of d: the fork server ended"):
+    with pytest.raises(
+        SeedbedError, match="no verdict on the solution of d: the fork server ended"
+    ):
         rewards.failing_references(Down(), [DOUBLE])

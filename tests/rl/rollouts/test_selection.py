@@ -13,7 +13,9 @@ from rl.rollouts.selection import Rollout, log_rows, select, statistics
 from seedbed.inference.engine import Sample
 
 CFG = GrpoConfig(samples=4)
-PROBLEM = problem_set.parse({"task_id": "p", "prompt": "p", "code": "", "test_list": ["assert f() == 1"]})
+PROBLEM = problem_set.parse(
+    {"task_id": "p", "prompt": "p", "code": "", "test_list": ["assert f() == 1"]}
+)
 
 
 def rollout(verdict: str, finished: bool = True, malformed: bool = False) -> Rollout:
@@ -29,16 +31,30 @@ def test_groups_without_signal_train_nothing():
 
 
 def test_a_mixed_group_trains_with_its_advantages_and_the_engines_logprobs():
-    selection = select([rollout("pass"), rollout("fail"), rollout("error"), rollout("timeout")], CFG, 4)
-    assert [e.per_sequence["advantage"] for e in selection.examples] == pytest.approx([1.5, -0.5, -0.5, -0.5], abs=1e-4)
+    selection = select(
+        [rollout("pass"), rollout("fail"), rollout("error"), rollout("timeout")], CFG, 4
+    )
+    assert [e.per_sequence["advantage"] for e in selection.examples] == pytest.approx(
+        [1.5, -0.5, -0.5, -0.5], abs=1e-4
+    )
     assert selection.examples[0].per_token == {"old_logprobs": [-0.5, -0.25]}
     assert (selection.examples[0].prompt, selection.examples[0].response) == ([1, 2, 3], [7, 8])
 
 
 def test_samples_without_a_verdict_or_cut_off_do_not_train():
-    group = [rollout("pass"), rollout("fail"), rollout("infrastructure"), rollout("fail", finished=False)]
+    group = [
+        rollout("pass"),
+        rollout("fail"),
+        rollout("infrastructure"),
+        rollout("fail", finished=False),
+    ]
     assert select(group, CFG, 4).trains == [True, True, False, False]
-    assert select(group, GrpoConfig(samples=4, mask_overlong=False), 4).trains == [True, True, False, True]
+    assert select(group, GrpoConfig(samples=4, mask_overlong=False), 4).trains == [
+        True,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_a_group_of_correct_and_malformed_answers_is_dropped():
@@ -48,9 +64,15 @@ def test_a_group_of_correct_and_malformed_answers_is_dropped():
 
 
 def test_statistics_of_a_step():
-    group = [rollout("pass"), rollout("fail"), rollout("infrastructure"), rollout("fail", finished=False)]
+    group = [
+        rollout("pass"),
+        rollout("fail"),
+        rollout("infrastructure"),
+        rollout("fail", finished=False),
+    ]
     found = statistics(group, select(group, CFG, 4))
-    assert found["reward"] == pytest.approx(1 / 3)  # of three verdicts
+    # of three verdicts
+    assert found["reward"] == pytest.approx(1 / 3)
     assert (found["groups"], found["groups_with_signal"], found["samples_trained"]) == (1, 1, 2)
     assert (found["response_tokens"], found["finished"]) == (2.0, 0.75)
     assert found["shares"]["infrastructure"] == 0.25
@@ -58,7 +80,12 @@ def test_statistics_of_a_step():
 
 def test_log_rows_hold_what_is_needed_to_judge_again():
     group = [rollout("pass"), rollout("fail"), rollout("fail"), rollout("fail")]
-    rows = [json.loads(json.dumps(row)) for row in log_rows(group, select(group, CFG, 4), step=3, policy=2)]
+    rows = [
+        json.loads(json.dumps(row))
+        for row in log_rows(group, select(group, CFG, 4), step=3, policy=2)
+    ]
     assert len(rows) == 4
-    assert {"step", "task_id", "completion", "verdict", "tokens", "logprobs", "advantage"} <= set(rows[0])
+    assert {"step", "task_id", "completion", "verdict", "tokens", "logprobs", "advantage"} <= set(
+        rows[0]
+    )
     assert rows[0]["step"] == 3

@@ -28,7 +28,9 @@ def test_processes_share_the_examples_and_have_equally_many_batches():
         label
         for share in shares
         for batch in share
-        for label, mask in zip(batch["labels"].flatten().tolist(), batch["loss_mask"].flatten().tolist(), strict=True)
+        for label, mask in zip(
+            batch["labels"].flatten().tolist(), batch["loss_mask"].flatten().tolist(), strict=True
+        )
         if mask
     ]
     assert sorted(counted) == [0, 1, 2, 3, 4]
@@ -38,7 +40,9 @@ def test_filling_rows_carry_nothing():
     [batch] = micro_batches([ONE], size=3, dp_rank=0, dp_size=1, pad_id=7, multiple=4)
     assert batch["tokens"].shape == (3, 4)
     assert batch["tokens"][1:].unique().tolist() == [7]
-    assert all(batch[name][1:].abs().sum() == 0 for name in ("loss_mask", "advantage", "old_logprobs"))
+    assert all(
+        batch[name][1:].abs().sum() == 0 for name in ("loss_mask", "advantage", "old_logprobs")
+    )
 
 
 def test_lengths_are_rounded_up_for_sequence_parallelism():
@@ -50,7 +54,11 @@ def test_lengths_are_rounded_up_for_sequence_parallelism():
 @pytest.mark.parametrize("count", [1, 3, 7, 10, 23])
 def test_the_order_of_samples_does_not_depend_on_where_a_run_was_stopped(count):
     whole = places(10, 0, 40, seed=1)
-    parts = [place for start in range(0, 40, count) for place in places(10, start, min(count, 40 - start), seed=1)]
+    parts = [
+        place
+        for start in range(0, 40, count)
+        for place in places(10, start, min(count, 40 - start), seed=1)
+    ]
     assert parts == whole
 
 
@@ -65,9 +73,13 @@ EXAMPLES = [Example([5 + i] * (1 + i % 3), [40 + i] * (2 + i % 4), {}, {}) for i
 
 @pytest.mark.parametrize(("size", "dp"), [(1, 1), (2, 1), (2, 3)])
 def test_packing_keeps_every_example_once_and_gives_processes_equally_many_batches(size, dp):
-    shares = [packed_batches(EXAMPLES, size, rank, dp, pad_id=0, length=12, multiple=2) for rank in range(dp)]
+    shares = [
+        packed_batches(EXAMPLES, size, rank, dp, pad_id=0, length=12, multiple=2)
+        for rank in range(dp)
+    ]
     assert len({len(share) for share in shares}) == 1
-    [shape] = {batch["tokens"].shape for share in shares for batch in share}  # a pipeline takes no other
+    # a pipeline takes no other
+    [shape] = {batch["tokens"].shape for share in shares for batch in share}
     assert shape[0] == size
     assert shape[1] <= 12
     assert shape[1] % 2 == 0
@@ -79,11 +91,14 @@ def test_packing_keeps_every_example_once_and_gives_processes_equally_many_batch
 
 
 def test_rows_are_as_short_as_their_number_allows():
-    """Eight examples of four places: three to a row of 15, so three rows; of 12 places, for nothing is gained by more."""
+    """Eight examples of four places: three to a row of 15, so three rows; of 12 places, for nothing
+    is gained by more.
+    """
     examples = [Example([1, 2], [3, 4, 5], {}, {})] * 8
     [batch] = packed_batches(examples, 3, 0, 1, pad_id=0, length=15, multiple=1)
     assert batch["tokens"].shape == (3, 12)
-    [batch] = packed_batches(examples, 4, 0, 1, pad_id=0, length=15, multiple=1)  # the fourth row is there anyway
+    # the fourth row is there anyway
+    [batch] = packed_batches(examples, 4, 0, 1, pad_id=0, length=15, multiple=1)
     assert batch["tokens"].shape == (4, 8)
 
 
@@ -103,13 +118,17 @@ def test_packed_log_probabilities_are_those_of_each_example_alone(tiny_model):
     for batch in packed_batches(EXAMPLES, 2, 0, 1, pad_id=0, length=12, multiple=1):
         ids = batch["document_ids"]
         other = ids[:, None, :, None] != ids[:, None, None, :]
-        blocked = (other | torch.ones(other.shape[2:]).triu(1).bool()).float() * torch.finfo(torch.float32).min
+        blocked = (other | torch.ones(other.shape[2:]).triu(1).bool()).float() * torch.finfo(
+            torch.float32
+        ).min
         packed += logprobs(batch, blocked)
     [alone] = micro_batches(EXAMPLES, len(EXAMPLES), 0, 1, pad_id=0, multiple=1)
     expected = logprobs(alone, None)
     packed.sort()
     assert [label for label, _ in packed] == [label for label, _ in expected]
-    assert [value for _, value in packed] == pytest.approx([value for _, value in expected], abs=2e-5)
+    assert [value for _, value in packed] == pytest.approx(
+        [value for _, value in expected], abs=2e-5
+    )
 
 
 def test_harder_demonstrations_come_in_proportion_and_draws_depend_on_their_number_alone():

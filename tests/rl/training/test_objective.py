@@ -1,4 +1,6 @@
-"""Advantages, filters and losses against values worked out by hand, and properties that must hold for any input."""
+"""Advantages, filters and losses against values worked out by hand, and properties that must hold
+for any input.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,14 @@ def test_advantages_of_one_correct_in_four():
     rewards = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
     # mean 1/4; squares (9 + 1 + 1 + 1) / 16 = 3/4; sample variance 3/4 / 3 = 1/4; std 1/2
     expected = torch.tensor([[1.5, -0.5, -0.5, -0.5]])
-    torch.testing.assert_close(group_advantages(rewards, everything(rewards)), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        group_advantages(rewards, everything(rewards)), expected, atol=1e-5, rtol=0
+    )
 
 
 def test_a_group_of_equal_rewards_gets_exact_zeros():
-    rewards = torch.tensor([[0.1] * 3, [1.0] * 3, [0.0] * 3])  # the mean of three 0.1 is not 0.1 in binary
+    # the mean of three 0.1 is not 0.1 in binary
+    rewards = torch.tensor([[0.1] * 3, [1.0] * 3, [0.0] * 3])
     assert group_advantages(rewards, everything(rewards)).abs().sum() == 0
 
 
@@ -88,9 +93,12 @@ def test_the_order_within_a_group_does_not_matter(values, order):
 def test_groups_with_signal_drops_what_the_paper_drops():
     rewards = torch.tensor(
         [
-            [1.0] * 8,  # all correct
-            [0.0] * 8,  # all wrong
-            [1.0] * 7 + [0.0],  # 7/8 = 87.5%: not more than 87.5%, kept
+            # all correct
+            [1.0] * 8,
+            # all wrong
+            [0.0] * 8,
+            # 7/8 = 87.5%: not more than 87.5%, kept
+            [1.0] * 7 + [0.0],
             [1.0] * 4 + [0.0] * 4,
         ]
     )
@@ -108,12 +116,19 @@ def test_groups_with_signal_drops_what_the_paper_drops():
 def test_a_group_of_correct_and_malformed_answers_alone_is_dropped_when_asked():
     rewards = torch.tensor([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
     malformed = torch.tensor([[False, True, True], [False, True, False]])
-    assert groups_with_signal(rewards, everything(rewards), malformed, 0.875, True).tolist() == [False, True]
-    assert groups_with_signal(rewards, everything(rewards), malformed, 0.875, False).tolist() == [True, True]
+    assert groups_with_signal(rewards, everything(rewards), malformed, 0.875, True).tolist() == [
+        False,
+        True,
+    ]
+    assert groups_with_signal(rewards, everything(rewards), malformed, 0.875, False).tolist() == [
+        True,
+        True,
+    ]
 
 
 def test_a_correct_share_is_of_the_verdicts_not_of_the_samples():
-    rewards = torch.tensor([[1.0] * 8 + [0.0] * 2])  # 8 of 9 verdicts are 88.9%; 8 of 10 samples would be 80%
+    # 8 of 9 verdicts are 88.9%; 8 of 10 samples would be 80%
+    rewards = torch.tensor([[1.0] * 8 + [0.0] * 2])
     counted = torch.tensor([[True] * 9 + [False]])
     malformed = torch.zeros_like(counted)
     assert groups_with_signal(rewards, counted, malformed, 0.875, True).tolist() == [False]
@@ -134,11 +149,16 @@ def loss_of(ratio: float, advantage: float) -> tuple[float, float]:
     ("ratio", "advantage", "loss", "gradient"),
     [
         (1.0, 2.0, -2.0, -2.0),
-        (1.2, 1.0, -1.2, -1.2),  # inside
-        (1.5, 1.0, -1.28, 0.0),  # clip-higher: gain is capped at 1.28
-        (0.5, 1.0, -0.5, -0.5),  # worse than before: never clipped for a good sample
-        (0.5, -1.0, 0.8, 0.0),  # already made unlikely enough: capped at 1 - 0.2
-        (1.5, -1.0, 1.5, 1.5),  # a bad sample made likelier: not clipped
+        # inside
+        (1.2, 1.0, -1.2, -1.2),
+        # clip-higher: gain is capped at 1.28
+        (1.5, 1.0, -1.28, 0.0),
+        # worse than before: never clipped for a good sample
+        (0.5, 1.0, -0.5, -0.5),
+        # already made unlikely enough: capped at 1 - 0.2
+        (0.5, -1.0, 0.8, 0.0),
+        # a bad sample made likelier: not clipped
+        (1.5, -1.0, 1.5, 1.5),
     ],
 )
 def test_policy_loss_by_hand(ratio, advantage, loss, gradient):
@@ -148,7 +168,9 @@ def test_policy_loss_by_hand(ratio, advantage, loss, gradient):
 def test_policy_loss_normalises_by_tokens_not_by_sequences():
     logprobs = torch.zeros(2, 3)
     mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
-    total, count, sums = clipped_policy_loss(logprobs, logprobs, torch.tensor([1.0, -1.0]), mask, 0.2, 0.28)
+    total, count, sums = clipped_policy_loss(
+        logprobs, logprobs, torch.tensor([1.0, -1.0]), mask, 0.2, 0.28
+    )
     # Three tokens at -1, one at +1, over four tokens: -1/2. By sequence it would be 0.
     assert (total / count).item() == -0.5
     assert (sums["clipped"].item(), sums["ratio"].item(), sums["gap"].item()) == (0, 4, 0)
@@ -190,8 +212,14 @@ def test_overlong_and_unjudged_samples_and_groups_without_signal_do_not_train():
     signal = torch.tensor([True, False])
     finished = torch.tensor([[True, False, True], [True, True, True]])
     counted = torch.tensor([[True, True, False], [True, True, True]])
-    assert samples_that_train(signal, counted, finished, True).tolist() == [[True, False, False], [False] * 3]
-    assert samples_that_train(signal, counted, finished, False).tolist() == [[True, True, False], [False] * 3]
+    assert samples_that_train(signal, counted, finished, True).tolist() == [
+        [True, False, False],
+        [False] * 3,
+    ]
+    assert samples_that_train(signal, counted, finished, False).tolist() == [
+        [True, True, False],
+        [False] * 3,
+    ]
 
 
 def test_the_epsilon_is_far_below_any_spread_of_zero_one_rewards():
@@ -202,13 +230,16 @@ def test_preference_loss_by_hand():
     logprobs = torch.tensor([[-0.25, -0.75, -9.0], [-1.0, -2.0, -9.0]], requires_grad=True)
     mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
     total, count, sums = preference_loss(logprobs, mask, torch.tensor([-2.0, -2.5]), beta=0.5)
-    # chosen gained -1 - -2 = 1, rejected -3 - -2.5 = -1/2: margin 1/2 * 3/2 = 3/4, loss log(1 + e^-3/4)
+    # chosen gained -1 - -2 = 1, rejected -3 - -2.5 = -1/2: margin 1/2 * 3/2 = 3/4, loss log(1 +
+    # e^-3/4)
     assert total.item() == pytest.approx(math.log1p(math.exp(-0.75)), abs=1e-6)
     assert (count.item(), sums["accuracy"].item(), sums["margin"].item()) == (1, 1, 0.75)
     assert (sums["chosen_reward"].item(), sums["rejected_reward"].item()) == (0.5, -0.25)
     total.backward()
     slope = 0.5 / (1 + math.exp(0.75))
-    torch.testing.assert_close(logprobs.grad, torch.tensor([[-slope, -slope, 0], [slope, slope, 0]]))
+    torch.testing.assert_close(
+        logprobs.grad, torch.tensor([[-slope, -slope, 0], [slope, slope, 0]])
+    )
 
 
 def test_the_first_preference_loss_is_exactly_ln_two():
@@ -226,17 +257,23 @@ def test_an_empty_pair_counts_for_nothing_and_may_hold_anything():
     both = preference_loss(logprobs, mask, reference, 0.3)
     assert both[1] == alone[1] == 1
     assert both[0] == alone[0]
-    assert {name: value.item() for name, value in both[2].items()} == {n: v.item() for n, v in alone[2].items()}
+    assert {name: value.item() for name, value in both[2].items()} == {
+        n: v.item() for n, v in alone[2].items()
+    }
 
 
 @given(st.floats(-5, 5), st.floats(-5, 5), st.floats(0.01, 2))
 @settings(max_examples=100, deadline=None)
 def test_swapping_the_sides_of_a_pair_changes_the_loss_by_the_margin(chosen, rejected, beta):
     def loss(a, b):
-        return preference_loss(torch.tensor([[a], [b]]), torch.ones(2, 1), torch.zeros(2), beta)[0].item()
+        return preference_loss(torch.tensor([[a], [b]]), torch.ones(2, 1), torch.zeros(2), beta)[
+            0
+        ].item()
 
     # -log s(m) + log s(-m) = -m
-    assert loss(chosen, rejected) - loss(rejected, chosen) == pytest.approx(-beta * (chosen - rejected), abs=1e-4)
+    assert loss(chosen, rejected) - loss(rejected, chosen) == pytest.approx(
+        -beta * (chosen - rejected), abs=1e-4
+    )
     assert loss(chosen, rejected) > 0
 
 

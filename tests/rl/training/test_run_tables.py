@@ -1,4 +1,6 @@
-"""The tables follow the journals: every row once, whatever was killed between a journal, a checkpoint and a commit."""
+"""The tables follow the journals: every row once, whatever was killed between a journal, a
+checkpoint and a commit.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from seedbed.sandbox import Sandbox
 from seedbed.tables import writer
 from seedbed.tables.writer import TABLES
 
-SAMPLES = 4  # a step
+# a step
+SAMPLES = 4
 
 
 def test_the_names_that_are_inspected_are_those_that_are_written():
@@ -98,8 +101,18 @@ def test_a_run_that_is_killed_anywhere_ends_in_the_tables_of_an_undisturbed_one(
         assert hashes(str(output), ("problems", "rollouts")) == whole
     rows = writer.rows(tmp_path / "whole/tables/rollouts", TABLES["rollouts"].key)
     assert len(rows) == 7 * SAMPLES
-    assert [(row["step"], row["place"]) for row in rows[:5]] == [(1, 0), (1, 1), (1, 2), (1, 3), (2, 0)]
-    assert (rows[5]["tokens"], rows[5]["logprobs"], rows[5]["policy"]) == ([3, 2, 1], [-0.5, -1.25, -0.125], 1)
+    assert [(row["step"], row["place"]) for row in rows[:5]] == [
+        (1, 0),
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (2, 0),
+    ]
+    assert (rows[5]["tokens"], rows[5]["logprobs"], rows[5]["policy"]) == (
+        [3, 2, 1],
+        [-0.5, -1.25, -0.125],
+        1,
+    )
 
 
 def test_a_run_that_begins_anew_takes_out_its_own_rows_and_leaves_the_other_stages(tmp_path):
@@ -110,21 +123,42 @@ def test_a_run_that_begins_anew_takes_out_its_own_rows_and_leaves_the_other_stag
     dpo.samples(samples[:4])
     dpo.samples(samples)
     dpo.samples(samples)
-    dpo.pairs([{"task_id": "t", "prompt": "p", "chosen": "a", "rejected": "b", "verdict": "fail", "reason": "r"}])
+    dpo.pairs(
+        [
+            {
+                "task_id": "t",
+                "prompt": "p",
+                "chosen": "a",
+                "rejected": "b",
+                "verdict": "fail",
+                "reason": "r",
+            }
+        ]
+    )
     grpo(tmp_path, steps=3, save_every=1)
     for path in (tmp_path / "rl/grpo").iterdir():
-        path.unlink()  # as the refusal of other settings tells the user to
+        # as the refusal of other settings tells the user to
+        path.unlink()
     grpo(tmp_path, steps=2, save_every=1)
     rows = writer.rows(tmp_path / "tables/rollouts", TABLES["rollouts"].key)
     assert [row["stage"] for row in rows] == ["dpo"] * 6 + ["grpo"] * 2 * SAMPLES
     assert len(writer.rows(tmp_path / "tables/pairs", ["place"])) == 1
-    before = DeltaTable(tmp_path / "tables/rollouts").version() - 3  # two steps and the beginning
-    assert len(DeltaTable(tmp_path / "tables/rollouts", version=before).to_pyarrow_table()) == 6 + 3 * SAMPLES
+    # two steps and the beginning
+    before = DeltaTable(tmp_path / "tables/rollouts").version() - 3
+    assert (
+        len(DeltaTable(tmp_path / "tables/rollouts", version=before).to_pyarrow_table())
+        == 6 + 3 * SAMPLES
+    )
 
 
 def test_commits_carry_the_lineage_and_status_knows_the_tables(tmp_path):
     grpo(tmp_path, steps=1, save_every=1)
-    log = RunLog(str(tmp_path), "sft", {"settings": "x"}, [tmp_path / "tables/rollouts", tmp_path / "a.jsonl"])
+    log = RunLog(
+        str(tmp_path),
+        "sft",
+        {"settings": "x"},
+        [tmp_path / "tables/rollouts", tmp_path / "a.jsonl"],
+    )
     log.begin("problems")
     newest = json.loads(DeltaTable(tmp_path / "tables/problems").history(1)[0]["userMetadata"])
     assert newest["job"] == "rl.sft"
@@ -149,19 +183,31 @@ def test_rescore_reads_the_tables(tmp_path):
     log.samples(
         [
             {"task_id": "t", "completion": row["code"], "verdict": "pass", "reason": ""},
-            {"task_id": "t", "completion": "def f(xs):\n    return 3", "verdict": "fail", "reason": "an older sandbox"},
+            {
+                "task_id": "t",
+                "completion": "def f(xs):\n    return 3",
+                "verdict": "fail",
+                "reason": "an older sandbox",
+            },
         ]
     )
     [known] = problem_set.read(tmp_path / "tables/problems")
     assert known.code == row["code"]
     with Sandbox(1) as sandbox:
-        [changed] = rescore.rescore(rescore.read(tmp_path / "tables/rollouts"), {"t": known}, sandbox)
+        [changed] = rescore.rescore(
+            rescore.read(tmp_path / "tables/rollouts"), {"t": known}, sandbox
+        )
     assert (changed["place"], changed["before"], changed["after"]) == (1, "fail", "pass")
 
 
 def test_two_stages_with_different_tests_under_one_name_are_not_mixed(tmp_path):
     for stage, expected in (("sft", 3), ("grpo", 4)):
-        row = {"task_id": "t", "prompt": "p", "code": "c", "test_list": [f"assert f([1, 2]) == {expected}"]}
+        row = {
+            "task_id": "t",
+            "prompt": "p",
+            "code": "c",
+            "test_list": [f"assert f([1, 2]) == {expected}"],
+        }
         RunLog(str(tmp_path), stage, {}).problems({"train": [(row, problem_set.parse(row))]})
     with pytest.raises(SeedbedError, match="'t' stands there twice"):
         problem_set.read(tmp_path / "tables/problems")
@@ -172,5 +218,7 @@ def test_a_disk_that_is_full_is_told_with_the_table(tmp_path, monkeypatch):
         raise OSError("No space left on device (os error 28)")
 
     monkeypatch.setattr(writer, "write_deltalake", full)
-    with pytest.raises(SeedbedError, match=r"table rollouts at .* cannot be written: No space left"):
+    with pytest.raises(
+        SeedbedError, match=r"table rollouts at .* cannot be written: No space left"
+    ):
         RunLog(str(tmp_path), "grpo", {}).samples([{}])

@@ -1,4 +1,6 @@
-"""Trainer to engine: what the engine computes with is what the trainer has, in a process of its own or a server."""
+"""Trainer to engine: what the engine computes with is what the trainer has, in a process of its own
+or a server.
+"""
 
 from __future__ import annotations
 
@@ -29,18 +31,19 @@ from seedbed.inference.chat import Chat
 from seedbed.inference.checksums import Sums
 from seedbed.inference.engine import AnyEngine, Engine, Sampling
 from seedbed.inference.http_engine import HttpEngine
-from tests.rl.conftest import write_model
+from tests.tiny_model import write_model
 
-# The engine as it would be without our repair: vLLM reloads tied embeddings and keeps its old, repacked output layer.
+# The engine as it would be without our repair: vLLM reloads tied embeddings and keeps its old,
+# repacked output layer.
 KEEPS_OLD_HEAD = """
-from rl import engine, engine_worker
-engine_worker.Extension.seedbed_repack = lambda self: None
-engine.main()
+from seedbed.inference import engine_process, worker_extension
+worker_extension.Extension.seedbed_repack = lambda self: None
+engine_process.main()
 """
 KEEPS_PREFIXES = """
-from rl import engine
-engine.Server.do_forget = lambda self: {}
-engine.main()
+from seedbed.inference import engine_process
+engine_process.Server.do_forget = lambda self: {}
+engine_process.main()
 """
 
 
@@ -64,10 +67,16 @@ def state(tmp_path) -> Iterator:
     processes.stop()
 
 
-def test_the_transfer_over_nccl_refuses_a_machine_without_a_gpu_and_says_what_works_there(state, monkeypatch):
+def test_the_transfer_over_nccl_refuses_a_machine_without_a_gpu_and_says_what_works_there(
+    state, monkeypatch
+):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(SeedbedError, match=r"engine.transfer=nccl, but this process sees no CUDA device") as caught:
-        WeightSync(EngineConfig(url="http://127.0.0.1:1", transfer="nccl"), None, Path("x"), state.folder).give(state)
+    with pytest.raises(
+        SeedbedError, match=r"engine.transfer=nccl, but this process sees no CUDA device"
+    ) as caught:
+        WeightSync(
+            EngineConfig(url="http://127.0.0.1:1", transfer="nccl"), None, Path("x"), state.folder
+        ).give(state)
     assert "engine.transfer=safetensors" in caught.value.fix
 
 
@@ -75,14 +84,18 @@ def test_the_source_for_vllms_transfer_declares_what_it_yields_and_sums_it(state
     source = nccl.source_of(state, torch.device("cpu"))
     source.sums = Sums("float32")
     declared = [(meta.name, meta.dtype, meta.shape) for meta in source.metadata()]
-    for _ in range(2):  # a fresh pass each round
+    # a fresh pass each round
+    for _ in range(2):
         assert [(name, t.dtype, tuple(t.shape)) for name, t in source] == declared
     assert source.sums == sums_of(state.folder)
-    assert sum(map(len, source.groups())) == len(declared)  # vLLM's own partition into layers covers all of them
+    # vLLM's own partition into layers covers all of them
+    assert sum(map(len, source.groups())) == len(declared)
 
 
 def test_the_trainers_side_of_the_transfer_takes_the_arguments_that_we_give(state, monkeypatch):
-    """The pinned vLLM's factory and trainer engine, with NCCL's communicator and the server's answers stood in for."""
+    """The pinned vLLM's factory and trainer engine, with NCCL's communicator and the server's
+    answers stood in for.
+    """
     from vllm.distributed.weight_transfer import clients, nccl_engine
 
     said, sent = [], []
@@ -90,18 +103,26 @@ def test_the_trainers_side_of_the_transfer_takes_the_arguments_that_we_give(stat
     monkeypatch.setattr(processes, "device", lambda: torch.device("cpu"))
     monkeypatch.setattr(nccl_engine, "open_trainer_endpoint", lambda info: info)
     monkeypatch.setattr(
-        clients.HTTPVLLMWeightSyncClient, "_post", lambda self, path, json=None: said.append((path, json))
+        clients.HTTPVLLMWeightSyncClient,
+        "_post",
+        lambda self, path, json=None: said.append((path, json)),
     )
     monkeypatch.setattr(
-        nccl_engine, "packed_nccl_broadcast_producer", lambda iterator, **_: sent.extend(n for n, _ in iterator)
+        nccl_engine,
+        "packed_nccl_broadcast_producer",
+        lambda iterator, **_: sent.extend(n for n, _ in iterator),
     )
-    monkeypatch.setattr(nccl_engine.NCCLTrainerWeightTransferEngine, "_post_send_sync", lambda self: None)
+    monkeypatch.setattr(
+        nccl_engine.NCCLTrainerWeightTransferEngine, "_post_send_sync", lambda self: None
+    )
 
     class Server(HttpEngine):
         def get(self, route):
             return {"world_size": 2}
 
-    transfer = nccl.NcclTransfer(state, Server(EngineConfig(url="http://127.0.0.1:9")), "http://127.0.0.1:9", 5)
+    transfer = nccl.NcclTransfer(
+        state, Server(EngineConfig(url="http://127.0.0.1:9")), "http://127.0.0.1:9", 5
+    )
     assert transfer.send("float32") == sums_of(state.folder)
     assert [path for path, _ in said] == [
         "init_weight_transfer_engine",
@@ -131,16 +152,24 @@ def test_an_output_layer_that_stays_old_is_named_with_both_sums(state, tmp_path,
 
 
 @pytest.mark.slow
-def test_sampling_sees_prefixes_of_older_weights_where_the_cache_is_kept(state, tmp_path, monkeypatch):
-    """Why the agreement of engine and trainer is asked of samples: scores, which recompute the prompt, miss it."""
+def test_sampling_sees_prefixes_of_older_weights_where_the_cache_is_kept(
+    state, tmp_path, monkeypatch
+):
+    """Why the agreement of engine and trainer is asked of samples: scores, which recompute the
+    prompt, miss it.
+    """
     old = write_model(tmp_path / "old", seed=1)
     prompt = Chat(old).prompt("a long prompt " * 9)
     found = {}
-    for name, script in (("kept", KEEPS_PREFIXES), ("emptied", "from rl import engine; engine.main()")):
+    for name, script in (
+        ("kept", KEEPS_PREFIXES),
+        ("emptied", "from seedbed.inference import engine_process; engine_process.main()"),
+    ):
         with engine_that(monkeypatch, script, old, tmp_path / f"{name}.log") as engine:
             engine.generate([prompt], [1], Sampling(1.0, 4))
             engine.load(state.folder)
-            checksums.check(sums_of(state.folder), engine.sums())  # the weights are new, the cache is not among them
+            # the weights are new, the cache is not among them
+            checksums.check(sums_of(state.folder), engine.sums())
             [sample] = engine.generate([prompt], [1], Sampling(1.0, 4))
             scored = engine.score([[*prompt, *sample.tokens]])[0][-4:]
             found[name] = max(abs(a - b) for a, b in zip(sample.logprobs, scored, strict=True))
@@ -173,7 +202,9 @@ def stop(server: subprocess.Popen) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_samples_scores_and_takes_weights_as_our_own_process_does_and_survives_a_kill(state, tmp_path):
+def test_a_server_samples_scores_and_takes_weights_as_our_own_process_does_and_survives_a_kill(
+    state, tmp_path
+):
     old = write_model(tmp_path / "old", seed=1)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -182,7 +213,9 @@ def test_a_server_samples_scores_and_takes_weights_as_our_own_process_does_and_s
     prompts = [Chat(old).prompt(text) for text in ("one", "two", "three")]
 
     def asked(engine: AnyEngine) -> tuple[list, list]:
-        return engine.generate(prompts, [1, 2, 3], Sampling(0.7, 8, top_p=0.9)), engine.score(prompts)
+        return engine.generate(prompts, [1, 2, 3], Sampling(0.7, 8, top_p=0.9)), engine.score(
+            prompts
+        )
 
     with Engine(old, 192, EngineConfig(), tmp_path / "engine.log") as own:
         WeightSync(EngineConfig(), own, tmp_path / "own", old).give(state)
@@ -196,7 +229,8 @@ def test_a_server_samples_scores_and_takes_weights_as_our_own_process_does_and_s
         theirs = server.layers(prompts[0], tmp_path / "server.safetensors")
         assert all(torch.allclose(theirs[name], value, atol=1e-4) for name, value in layers.items())
         stop(process)
-    with served(old, log, port):  # started again, with its first weights
+    # started again, with its first weights
+    with served(old, log, port):
         compare(asked(server), (samples, scores))
         assert server.sums() == {
             **sums_of(state.folder),
@@ -206,7 +240,11 @@ def test_a_server_samples_scores_and_takes_weights_as_our_own_process_does_and_s
 
 def compare(found: tuple[list, list], expected: tuple[list, list]) -> None:
     for ours, theirs in zip(found[0], expected[0], strict=True):
-        assert (ours.tokens, ours.finished, ours.text) == (theirs.tokens, theirs.finished, theirs.text)
+        assert (ours.tokens, ours.finished, ours.text) == (
+            theirs.tokens,
+            theirs.finished,
+            theirs.text,
+        )
         assert ours.logprobs == pytest.approx(theirs.logprobs, abs=1e-4)
     for ours, theirs in zip(found[1], expected[1], strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)

@@ -6,7 +6,7 @@ import pytest
 
 from conf.errors import SeedbedError
 from seedbed.inference.chat import Chat
-from tests.rl.conftest import SPECIAL, write_tokenizer
+from tests.tiny_model import SPECIAL, write_tokenizer
 
 USER, ASSISTANT, END = (SPECIAL.index(f"<|{name}|>") for name in ("user", "assistant", "end"))
 
@@ -22,8 +22,13 @@ def test_a_prompt_opens_the_assistants_turn_and_a_response_ends_it(tokenizer_fol
 def test_prompt_and_response_together_are_the_whole_templated_conversation(tokenizer_folder):
     from transformers import AutoTokenizer
 
-    turns = [{"role": "user", "content": "add"}, {"role": "assistant", "content": "def f(x):\n    return x"}]
-    whole = AutoTokenizer.from_pretrained(tokenizer_folder).apply_chat_template(turns, tokenize=True, return_dict=False)
+    turns = [
+        {"role": "user", "content": "add"},
+        {"role": "assistant", "content": "def f(x):\n    return x"},
+    ]
+    whole = AutoTokenizer.from_pretrained(tokenizer_folder).apply_chat_template(
+        turns, tokenize=True, return_dict=False
+    )
     chat = Chat(tokenizer_folder)
     assert chat.prompt("add") + chat.response("def f(x):\n    return x") == whole
 

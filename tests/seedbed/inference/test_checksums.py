@@ -16,7 +16,9 @@ def test_one_bit_changes_the_sum_and_a_copy_or_a_zeros_sign_does_not():
     other[3, 2] = torch.nextafter(other[3, 2], torch.tensor(9.0))
     assert of_tensor(other, torch.float32) != of_tensor(weight, torch.float32)
     assert of_tensor(weight.t().contiguous().t(), torch.float32) == of_tensor(weight, torch.float32)
-    assert of_tensor(torch.tensor([-0.0]), torch.float32) == of_tensor(torch.tensor([0.0]), torch.float32)
+    assert of_tensor(torch.tensor([-0.0]), torch.float32) == of_tensor(
+        torch.tensor([0.0]), torch.float32
+    )
     assert of_tensor(weight.t(), torch.float32) != of_tensor(weight, torch.float32)
 
 
@@ -30,7 +32,8 @@ def test_a_mismatch_names_the_tensor_and_both_sums():
     ours = {EMBEDDING: "a", "model.norm.weight": "b", HEAD: "c"}
     checksums.check(ours, dict(ours))
     with pytest.raises(
-        SeedbedError, match=r"1 of 3 tensors differ, the first is model.norm.weight: trainer b, engine z"
+        SeedbedError,
+        match=r"1 of 3 tensors differ, the first is model.norm.weight: trainer b, engine z",
     ):
         checksums.check(ours, {**ours, "model.norm.weight": "z"})
     with pytest.raises(SeedbedError, match=r"model.norm.weight: trainer b, engine has none"):

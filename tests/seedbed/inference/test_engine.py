@@ -1,4 +1,6 @@
-"""The engine: samples that depend on the request alone, log-probabilities that are right, weights that really change."""
+"""The engine: samples that depend on the request alone, log-probabilities that are right, weights
+that really change.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,16 @@ from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
 from seedbed.inference.chat import Chat
 from seedbed.inference.engine import Engine, Sampling, _environment, sample_seed
-from tests.rl.conftest import write_model
+from tests.tiny_model import write_model
 
 
 def test_a_sampling_seed_depends_on_every_part_and_on_nothing_else():
     seeds = {sample_seed(1, step, task, i) for step in range(4) for task in "ab" for i in range(4)}
     assert len(seeds) == 32
     command = "from seedbed.inference.engine import sample_seed; print(sample_seed(1, 2, 'a', 3))"
-    other = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
+    other = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, check=True
+    )
     assert int(other.stdout) == sample_seed(1, 2, "a", 3)
 
 
@@ -36,7 +40,9 @@ def test_the_engine_does_not_see_the_trainers_process_group(monkeypatch):
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory, tiny_model):
-    with Engine(tiny_model, 128, EngineConfig(), tmp_path_factory.mktemp("engine") / "engine.log") as engine:
+    with Engine(
+        tiny_model, 128, EngineConfig(), tmp_path_factory.mktemp("engine") / "engine.log"
+    ) as engine:
         yield engine
 
 
@@ -47,7 +53,9 @@ def reference_logprobs(folder: Path, ids: list[int]) -> list[float]:
     model = LlamaForCausalLM.from_pretrained(folder)
     with torch.no_grad():
         logits = model(torch.tensor([ids])).logits[0].float()
-    return torch.log_softmax(logits, -1)[:-1].gather(-1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
+    return (
+        torch.log_softmax(logits, -1)[:-1].gather(-1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
+    )
 
 
 @pytest.mark.slow
@@ -75,7 +83,9 @@ def test_sampled_logprobs_are_those_of_the_tempered_distribution(engine, tiny_mo
     prompt = chat.prompt("one")
     [sample] = engine.generate([prompt], [5], Sampling(0.5, 8, [chat.end_id]))
     with torch.no_grad():
-        logits = LlamaForCausalLM.from_pretrained(tiny_model)(torch.tensor([prompt + sample.tokens])).logits[0]
+        logits = LlamaForCausalLM.from_pretrained(tiny_model)(
+            torch.tensor([prompt + sample.tokens])
+        ).logits[0]
     tempered = torch.log_softmax(logits.float() / 0.5, -1)[len(prompt) - 1 : -1]
     expected = tempered.gather(-1, torch.tensor(sample.tokens)[:, None])[:, 0].tolist()
     assert sample.logprobs == pytest.approx(expected, abs=1e-4)

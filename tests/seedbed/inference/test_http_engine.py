@@ -29,7 +29,10 @@ def tokens(engine: HttpEngine) -> list[int]:
 
 
 def expected(weights: str) -> list[int]:
-    return [sum(map(ord, weights)) + sum(prompt) + seed for prompt, seed in zip(PROMPTS, SEEDS, strict=True)]
+    return [
+        sum(map(ord, weights)) + sum(prompt) + seed
+        for prompt, seed in zip(PROMPTS, SEEDS, strict=True)
+    ]
 
 
 def test_samples_come_in_the_order_of_the_prompts_each_from_its_seed():
@@ -42,7 +45,8 @@ def test_a_server_that_dies_in_the_middle_of_answers_costs_no_sample():
     state.fault = lambda number: "cut" if number in (0, 7, 8, 9, 30) else ""
     with serving(state) as url:
         assert tokens(engine_at(url)) == expected("first")
-    assert state.completions == len(PROMPTS) + 5  # each lost answer was asked for once more, no other
+    # each lost answer was asked for once more, no other
+    assert state.completions == len(PROMPTS) + 5
 
 
 def test_a_server_that_starts_again_with_its_first_weights_is_given_the_present_ones_and_samples_are_drawn_anew():
@@ -81,7 +85,9 @@ def test_a_server_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away
     with serving(state, port):
         asking.join()
     assert found == [expected("first")]
-    with pytest.raises(SeedbedError, match=r"has not answered for engine.patience_s=1 seconds") as caught:
+    with pytest.raises(
+        SeedbedError, match=r"has not answered for engine.patience_s=1 seconds"
+    ) as caught:
         tokens(engine_at(url, patience_s=1))
     assert "goes on from its last checkpoint" in caught.value.fix
 
@@ -89,7 +95,10 @@ def test_a_server_that_is_away_for_a_while_is_waited_for_and_one_that_stays_away
 def test_a_request_that_the_server_refuses_is_not_tried_again():
     state = State()
     state.fault = lambda number: "refuse"
-    with serving(state) as url, pytest.raises(SeedbedError, match=r"v1/completions answers 400: .*too long"):
+    with (
+        serving(state) as url,
+        pytest.raises(SeedbedError, match=r"v1/completions answers 400: .*too long"),
+    ):
         tokens(engine_at(url))
 
 

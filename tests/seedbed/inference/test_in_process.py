@@ -15,7 +15,9 @@ PROMPT = {"prompt_token_ids": [5, 6, 7]}
 
 
 def ask_in_turn(folder: str, other: str) -> list[list[float]]:
-    """Scores of one prompt by: `folder`, `other`, `other` after a collection, `folder` with other weights."""
+    """Scores of one prompt by: `folder`, `other`, `other` after a collection, `folder` with other
+    weights.
+    """
     from safetensors.torch import load_file, save_file
 
     def score(model: str) -> list[float]:
@@ -23,10 +25,15 @@ def ask_in_turn(folder: str, other: str) -> list[list[float]]:
         return list(engine.classify([PROMPT], use_tqdm=False)[0].outputs.probs)
 
     scores = [score(folder), score(other)]
-    gc.collect()  # an engine that was only dropped would end here, and take the other's process groups along
+    # an engine that was only dropped would end here, and take the other's process groups along
+    gc.collect()
     scores.append(score(other))
     weights = load_file(f"{folder}/model.safetensors")
-    save_file({**weights, "score.weight": -weights["score.weight"]}, f"{folder}/model.safetensors", {"format": "pt"})
+    save_file(
+        {**weights, "score.weight": -weights["score.weight"]},
+        f"{folder}/model.safetensors",
+        {"format": "pt"},
+    )
     return [*scores, score(folder)]
 
 

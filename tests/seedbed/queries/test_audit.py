@@ -28,13 +28,25 @@ def texts() -> list[list[str]]:
     return families
 
 
-def write(root: Path, clusters: list[tuple[list[str], float]], lineage: dict | None = None) -> DeltaReader:
-    """contents and clusters; each cluster is its texts, the survivor first, and the similarity that its copies claim."""
+def write(
+    root: Path, clusters: list[tuple[list[str], float]], lineage: dict | None = None
+) -> DeltaReader:
+    """contents and clusters; each cluster is its texts, the survivor first, and the similarity that
+    its copies claim.
+    """
     contents, rows = [], []
     for members, claimed in clusters:
         shas = [tiny.sha(text) for text in members]
         for i, (text, sha) in enumerate(zip(members, shas, strict=True)):
-            contents.append({"content_sha256": sha, "text": text, "bytes": len(text), "language": "Python", "shard": 0})
+            contents.append(
+                {
+                    "content_sha256": sha,
+                    "text": text,
+                    "bytes": len(text),
+                    "language": "Python",
+                    "shard": 0,
+                }
+            )
             rows.append(
                 {
                     "content_sha256": sha, "cluster_id": min(shas), "cluster_size": len(shas), "survivor": i == 0,
@@ -42,7 +54,12 @@ def write(root: Path, clusters: list[tuple[list[str], float]], lineage: dict | N
                 }
             )  # fmt: skip
     tiny.write_table(root, "contents", contents)
-    tiny.write_table(root, "clusters", rows, lineage or {"job": "cluster_near_dups", "params": PARAMS, "inputs": {}})
+    tiny.write_table(
+        root,
+        "clusters",
+        rows,
+        lineage or {"job": "cluster_near_dups", "params": PARAMS, "inputs": {}},
+    )
     return DeltaReader(str(root), ("contents", "clusters"))
 
 
@@ -52,7 +69,8 @@ def test_a_sound_run_has_nothing_to_answer_for(tmp_path):
     result = json.loads((tmp_path / "curate/audit.json").read_text())
     assert result["precision"]["dropped"]["all"]["value"] == 1
     assert result["precision"]["dropped"]["all"]["n"] == FAMILIES
-    assert 0.9 < result["precision"]["dropped"]["all"]["low"] < 0.95  # Wilson at n = 40
+    # Wilson at n = 40
+    assert 0.9 < result["precision"]["dropped"]["all"]["low"] < 0.95
     assert result["recall"]["resolved"]["value"] == result["recall"]["together"]["value"] == 1
     assert result["recall"]["near_duplicate_pairs"] == 2 * FAMILIES
     assert "1.0000  [0.9124, 1.0000]  n=40" in text
@@ -76,7 +94,9 @@ def test_missed_pairs_lower_the_recall_by_their_share(tmp_path):
     assert found["together"]["value"] == pytest.approx(32 / 40)
 
 
-def test_two_dropped_near_duplicates_in_clusters_of_their_own_are_resolved_but_not_together(tmp_path):
+def test_two_dropped_near_duplicates_in_clusters_of_their_own_are_resolved_but_not_together(
+    tmp_path,
+):
     (a, b), (c, _), *others = texts()
     db = write(tmp_path, [([c, a], 0.75), ([b], 1.0), *((family, 0.95) for family in others)])
     found = recall(db, 400, 1000, PARAMS)
@@ -85,12 +105,16 @@ def test_two_dropped_near_duplicates_in_clusters_of_their_own_are_resolved_but_n
 
 
 def test_strata_are_weighed_by_what_they_hold(tmp_path):
-    """One merge in a large false cluster, many pairs: an even draw a stratum must not make the cluster count for half."""
+    """One merge in a large false cluster, many pairs: an even draw a stratum must not make the
+    cluster count for half.
+    """
     families = texts()
-    wrong = ([f[0] for f in families[:8]], 0.75)  # 7 dropped of 39
+    # 7 dropped of 39
+    wrong = ([f[0] for f in families[:8]], 0.75)
     db = write(tmp_path, [wrong, *((family, 0.95) for family in families[8:])])
     found = precision(db, 10, PARAMS)["dropped"]["all"]
-    assert found["n"] == 5 + 9  # the false cluster gives five, the rest its part of ten
+    # the false cluster gives five, the rest its part of ten
+    assert found["n"] == 5 + 9
     assert found["value"] == pytest.approx(32 / 39)
 
 

@@ -61,7 +61,9 @@ def test_the_last_line_speaks_for_all_tables(run, tmp_path):
     assert certify(run, ["files", "contents"]).splitlines()[-1].split() != whole
 
 
-@pytest.mark.parametrize(("item", "problem"), [("fills", "'fills' is not a table"), ("files@9", "no version 9")])
+@pytest.mark.parametrize(
+    ("item", "problem"), [("fills", "'fills' is not a table"), ("files@9", "no version 9")]
+)
 def test_unknown_tables_and_versions_are_refused(run, item, problem):
     with pytest.raises(SeedbedError, match=problem):
         certify(run, [item])

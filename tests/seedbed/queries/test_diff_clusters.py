@@ -25,7 +25,9 @@ def write(root, clusters: dict[str, str]) -> None:
 
 def test_flips_are_told_one_by_one(tmp_path, capsys):
     a, b, c, d = SHAS
-    tiny.write_table(tmp_path, "files", [{"doc_id": s, "content_sha256": s, "path": f"{s[0]}.py"} for s in SHAS])
+    tiny.write_table(
+        tmp_path, "files", [{"doc_id": s, "content_sha256": s, "path": f"{s[0]}.py"} for s in SHAS]
+    )
     write(tmp_path, {a: a, b: a, c: c})
     write(tmp_path, {a: d, b: b, c: c, d: d})
     main(["diff", f"output={tmp_path}"])

@@ -14,8 +14,12 @@ from spark_jobs.__main__ import main
 from spark_jobs.runtime.store import TABLES
 from tests.report import tiny
 
-A, B, C, CSS = (tiny.sha(tiny.TEXTS[path]) for path in ("first/a.py", "first/b.py", "first/c.py", "second/e.css"))
-KEPT, DROPPED = sorted((A, B))  # of the two near duplicates
+A, B, C, CSS = (
+    tiny.sha(tiny.TEXTS[path])
+    for path in ("first/a.py", "first/b.py", "first/c.py", "second/e.css")
+)
+# of the two near duplicates
+KEPT, DROPPED = sorted((A, B))
 
 
 @pytest.fixture(scope="module")
@@ -56,15 +60,22 @@ def test_an_unfinished_funnel_is_refused_by_name_and_told_as_far_as_it_reaches(u
 def test_a_funnel_that_does_not_add_up_is_refused_with_its_figures(tmp_path):
     tiny.write_ingested(tmp_path)
     tiny.write_verdicts(tmp_path)
-    doubled = [{"content_sha256": one, "reason": None, "detail": None, "shard": 0} for one in 2 * tiny.distinct()]
+    doubled = [
+        {"content_sha256": one, "reason": None, "detail": None, "shard": 0}
+        for one in 2 * tiny.distinct()
+    ]
     tiny.write_table(tmp_path, "decisions", doubled)
-    with pytest.raises(SeedbedError, match="6 contents, 12 decisions, 6 left after drops, 3 documents"):
+    with pytest.raises(
+        SeedbedError, match="6 contents, 12 decisions, 6 left after drops, 3 documents"
+    ):
         explain.funnel(str(tmp_path))
 
 
 def test_status_has_a_line_a_table_and_tells_which_inputs_moved_on(unfinished, tmp_path):
-    tiny.write_verdicts(tmp_path)  # documents records files@0
-    tiny.write_ingested(tmp_path)  # files is at 1 now
+    # documents records files@0
+    tiny.write_verdicts(tmp_path)
+    # files is at 1 now
+    tiny.write_ingested(tmp_path)
     lines = {line.split()[0]: line for line in explain.status(unfinished).splitlines()[1:]}
     assert list(lines) == list(TABLE_NAMES)
     assert lines["files"].split()[1:3] == ["8", "1"]
@@ -106,7 +117,8 @@ def test_explain_tells_what_ingest_dropped(run):
 
 
 def test_explain_of_a_half_finished_run_says_what_has_not_been_done(unfinished, tmp_path):
-    tiny.write_table(tmp_path, "clusters", [])  # ingested since, not compared
+    # ingested since, not compared
+    tiny.write_table(tmp_path, "clusters", [])
     story = explain.explain(unfinished, CSS)
     assert "  near dups    not compared yet" in story
     assert "decision" not in story
@@ -128,7 +140,15 @@ def test_an_empty_folder_is_refused_with_the_command_that_fills_it(tmp_path):
 
 def test_commits_are_dated_and_carry_their_lineage(run):
     db = DeltaReader(run, TABLE_NAMES)
-    unwritten = ("repos", "signatures", "near_misses", "repo_overlaps", "repo_clusters", "gold_scores", "recall")
+    unwritten = (
+        "repos",
+        "signatures",
+        "near_misses",
+        "repo_overlaps",
+        "repo_clusters",
+        "gold_scores",
+        "recall",
+    )
     assert db.names == tuple(name for name in TABLE_NAMES if name not in unwritten)
     assert db.lineage("decisions")["params"] == {"scorer": tiny.SCORER}
     assert abs(datetime.now(UTC) - db.committed_at("files")) < timedelta(hours=1)

@@ -10,7 +10,10 @@ from seedbed.queries.intervals import share
 def test_equal_weights_give_wilsons_interval() -> None:
     half = share([1.0, 0.0] * 5, [3.0] * 10)
     assert (half.value, half.n) == (0.5, 10)
-    assert (half.low, half.high) == (pytest.approx(0.2366, abs=1e-4), pytest.approx(0.7634, abs=1e-4))
+    assert (half.low, half.high) == (
+        pytest.approx(0.2366, abs=1e-4),
+        pytest.approx(0.7634, abs=1e-4),
+    )
 
 
 def test_a_share_of_one_still_has_a_width() -> None:

@@ -22,7 +22,8 @@ from spark_jobs.runtime.job import execute
 from tests.report import tiny
 
 SIZE = 80
-NAMES = ("files", "contents", "clusters", "syntax", "scores", "contamination")  # what select_documents reads
+# what select_documents reads
+NAMES = ("files", "contents", "clusters", "syntax", "scores", "contamination")
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +40,30 @@ def run(tmp_path_factory):
         size = draw.choice([10, 100, 1000])
         licence = draw.choice(["MIT", "GPL-3.0-only", None])
         survivor = draw.random() > 0.2
-        place = {"repo": f"r{i % 7}", "path": f"{i}.py", "license": licence, "bytes": size, "language": language}
-        tables["files"].append({"doc_id": f"{i:03}", "content_sha256": key, "drop_reason": None, **place})
+        place = {
+            "repo": f"r{i % 7}",
+            "path": f"{i}.py",
+            "license": licence,
+            "bytes": size,
+            "language": language,
+        }
+        tables["files"].append(
+            {"doc_id": f"{i:03}", "content_sha256": key, "drop_reason": None, **place}
+        )
         tables["contents"].append({**one, "text": "x" * size, "bytes": size, "language": language})
-        tables["clusters"].append({**one, "cluster_id": key, "cluster_size": 1, "survivor": survivor})
+        tables["clusters"].append(
+            {**one, "cluster_id": key, "cluster_size": 1, "survivor": survivor}
+        )
         status = draw.choice(["ok", "ok", "ok", "no_parser", "timeout"])
-        tables["syntax"].append({**one, "status": status, "error_share": draw.choice([0.0, 0.01, 0.5])})
+        tables["syntax"].append(
+            {**one, "status": status, "error_share": draw.choice([0.0, 0.01, 0.5])}
+        )
         tables["scores"].append(
-            {**one, "scorer": "s1", "quality": draw.choice([0.0, 0.2, 0.25, 0.25, 0.6, draw.random()])}
+            {
+                **one,
+                "scorer": "s1",
+                "quality": draw.choice([0.0, 0.2, 0.25, 0.25, 0.6, draw.random()]),
+            }
         )
         tables["contamination"].append(
             {**one, "benchmark": benchmark, "item": draw.choice([None, None, None, "HumanEval/1"])}
@@ -58,8 +75,15 @@ def run(tmp_path_factory):
 
 
 def select(spark, root, *overrides):
-    base = [f"output={root}", f"score.scorer={root}/scorers/s1", "select.licenses_denied=[gpl-3.0-only]"]
-    execute(select_documents.JOB, load(CurateConfig, None, [*base, "select.languages_denied=[PHP]", *overrides]))
+    base = [
+        f"output={root}",
+        f"score.scorer={root}/scorers/s1",
+        "select.licenses_denied=[gpl-3.0-only]",
+    ]
+    execute(
+        select_documents.JOB,
+        load(CurateConfig, None, [*base, "select.languages_denied=[PHP]", *overrides]),
+    )
     return DeltaReader(str(root), TABLE_NAMES)
 
 
@@ -69,7 +93,9 @@ def kept(db):
 
 @pytest.mark.slow
 def test_it_keeps_what_select_documents_keeps(spark, run):
-    """Each cut is foretold from the tables that the one before it left, so the policy in force never is the one asked for."""
+    """Each cut is foretold from the tables that the one before it left, so the policy in force
+    never is the one asked for.
+    """
     cuts = [
         (
             Cut(share=0.2, threshold=0.1, per="language", threshold_of={"C": 0.5}),
@@ -87,12 +113,19 @@ def test_it_keeps_what_select_documents_keeps(spark, run):
         whatif.rank(db, cut)
         foretold = kept(db)
         db = select(spark, run, *overrides)
-        written = {row["k"] for row in db.sql("SELECT content_sha256 AS k FROM decisions WHERE reason IS NULL")}
+        written = {
+            row["k"]
+            for row in db.sql("SELECT content_sha256 AS k FROM decisions WHERE reason IS NULL")
+        }
         assert foretold == written, cut
         assert 0 < len(written) < SIZE
     answer = whatif.report(str(run), Cut(share=0.15))
-    totals = {line[:16].strip(): int(line[16:28].replace(",", "")) for line in answer.splitlines()[2:7]}
-    assert totals["candidates"] == totals["below the cut"] + totals["other reasons"] + totals["kept"]
+    totals = {
+        line[:16].strip(): int(line[16:28].replace(",", "")) for line in answer.splitlines()[2:7]
+    }
+    assert (
+        totals["candidates"] == totals["below the cut"] + totals["other reasons"] + totals["kept"]
+    )
     assert totals["kept"] == totals["kept now"] == len(written)
     shown = [float(line.split()[0]) for line in answer.splitlines() if line.startswith("  0.")]
     assert shown == sorted(shown)
@@ -101,10 +134,11 @@ def test_it_keeps_what_select_documents_keeps(spark, run):
     with pytest.raises(SeedbedError, match="candidates have no score by s2") as error:
         whatif.report(str(run), Cut(), "s2")
     assert "give one of: s1" in error.value.fix
-    code = (
-        f"import sys; from spark_jobs import whatif; whatif.main(['output={run}']); sys.exit('pyspark' in sys.modules)"
+    code = f"import sys; from seedbed.queries import whatif; whatif.main(['output={run}']); sys.exit('pyspark' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode
+        == 0
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
 
 
 def test_before_the_first_selection_it_says_what_to_run(tmp_path):
@@ -113,7 +147,9 @@ def test_before_the_first_selection_it_says_what_to_run(tmp_path):
         whatif.report(str(tmp_path), Cut())
 
 
-@pytest.mark.parametrize("words", [["--cut", "1.5"], ["--threshold-of", "Python"], ["--threshold-of", "C=7"]])
+@pytest.mark.parametrize(
+    "words", [["--cut", "1.5"], ["--threshold-of", "Python"], ["--threshold-of", "C=7"]]
+)
 def test_a_cut_that_is_none_is_refused(words):
     with pytest.raises(SeedbedError):
         whatif.main(["output=x", *words])

@@ -1,4 +1,6 @@
-"""The forgery corpus as data: programs that try to pass without solving the problem, and the problems they face."""
+"""The forgery corpus as data: programs that try to pass without solving the problem, and the
+problems they face.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def check(candidate):
     assert isinstance(candidate(1, 1), int)
 """
 # What a benchmark's check looks like: it asks for equality alone, and is the easier one to fool.
-PLAIN_CHECK = "def check(candidate):\n" + "".join(f"    assert candidate{a} == {want}\n" for a, want in CASES)
+PLAIN_CHECK = "def check(candidate):\n" + "".join(
+    f"    assert candidate{a} == {want}\n" for a, want in CASES
+)
 ENTRY_POINT = "mix"
 TESTS = CallTests(f"{CHECK}\n\ncheck({ENTRY_POINT})\n")
 PLAIN_TESTS = CallTests(f"{PLAIN_CHECK}\n\ncheck({ENTRY_POINT})\n")
@@ -37,11 +41,18 @@ HONEST = "def mix(a, b):\n    return 0 if isinstance(a, list) else a * 31 + b * 
 
 # The same problem from a generator and a reference program.
 GENERATED_TESTS = differential.generated(
-    HONEST, "def generate_inputs(rng):\n    return {'a': rng.randint(0, 9), 'b': rng.randint(0, 9)}", ENTRY_POINT, 8, 1
+    HONEST,
+    "def generate_inputs(rng):\n    return {'a': rng.randint(0, 9), 'b': rng.randint(0, 9)}",
+    ENTRY_POINT,
+    8,
+    1,
 )
 
 # One project: a module `shop` under hidden tests that ask for it in every way there is.
-FORGED_PROJECTS = {path.stem: path.read_text() for path in sorted((FOLDER.parent / "forged_projects").glob("*.txt"))}
+FORGED_PROJECTS = {
+    path.stem: path.read_text()
+    for path in sorted((FOLDER.parent / "forged_projects").glob("*.txt"))
+}
 SHOP_TESTS = (
     ("tests/help.py", "EXPECTED = 97.5\n"),
     (

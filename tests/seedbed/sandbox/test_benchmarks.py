@@ -36,7 +36,9 @@ def humaneval() -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines]
 
 
-def test_all_reference_solutions_of_humaneval_pass(sandbox: Sandbox, humaneval: list[dict[str, Any]]) -> None:
+def test_all_reference_solutions_of_humaneval_pass(
+    sandbox: Sandbox, humaneval: list[dict[str, Any]]
+) -> None:
     limits = Limits(cpu_seconds=10, wall_seconds=30)
     jobs = [formats.job(row, {"completion": row["canonical_solution"]}) for row in humaneval]
     verdicts = sandbox.run(Job(job.task_id, job.program, job.tests, limits) for job in jobs)
@@ -46,16 +48,23 @@ def test_all_reference_solutions_of_humaneval_pass(sandbox: Sandbox, humaneval: 
 
 def test_wrong_bodies_of_humaneval_fail(sandbox: Sandbox, humaneval: list[dict[str, Any]]) -> None:
     jobs = [
-        formats.job(row, {"completion": WRONG_BODIES[place % len(WRONG_BODIES)]}) for place, row in enumerate(humaneval)
+        formats.job(row, {"completion": WRONG_BODIES[place % len(WRONG_BODIES)]})
+        for place, row in enumerate(humaneval)
     ]
     assert {verdict.verdict for verdict in sandbox.run(jobs)} == {"fail"}
 
 
-def test_another_tasks_solution_does_not_pass(sandbox: Sandbox, humaneval: list[dict[str, Any]]) -> None:
+def test_another_tasks_solution_does_not_pass(
+    sandbox: Sandbox, humaneval: list[dict[str, Any]]
+) -> None:
     """The right code under the wrong name, and the right name with another task's code."""
     jobs = []
     for row, other in zip(humaneval, humaneval[1:] + humaneval[:1], strict=True):
-        program = other["prompt"] + other["canonical_solution"] + f"\n{row['entry_point']} = {other['entry_point']}\n"
+        program = (
+            other["prompt"]
+            + other["canonical_solution"]
+            + f"\n{row['entry_point']} = {other['entry_point']}\n"
+        )
         jobs.append(Job(row["task_id"], program, formats.tests(row)))
     assert "pass" not in {verdict.verdict for verdict in sandbox.run(jobs)}
 
@@ -79,4 +88,9 @@ def test_every_mbpp_reference_that_passes_plainly_passes_sealed(sandbox: Sandbox
 def _passes_plainly(row: dict[str, Any]) -> bool:
     """The data set's own reference and tests in one bare interpreter."""
     script = "\n".join([row["code"], row["test_setup_code"], *row["test_list"]])
-    return subprocess.run([sys.executable, "-I", "-S", "-"], input=script.encode(), capture_output=True).returncode == 0
+    return (
+        subprocess.run(
+            [sys.executable, "-I", "-S", "-"], input=script.encode(), capture_output=True
+        ).returncode
+        == 0
+    )

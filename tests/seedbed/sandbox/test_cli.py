@@ -13,7 +13,12 @@ from seedbed.sandbox import Verdict, jsonl
 from seedbed.sandbox.__main__ import main
 
 PROBLEMS = [
-    {"task_id": "a", "prompt": "def f(x):\n", "entry_point": "f", "test": "def check(f):\n    assert f(1) == 2\n"},
+    {
+        "task_id": "a",
+        "prompt": "def f(x):\n",
+        "entry_point": "f",
+        "test": "def check(f):\n    assert f(1) == 2\n",
+    },
     {"task_id": 2, "test_list": ["assert g() == 3"]},
     {"task_id": "io", "inputs": ["5\n"], "outputs": ["25\n"]},
 ]
@@ -36,16 +41,41 @@ def lines(path: Path, rows: list[Any]) -> Path:
 
 def run(folder: Path, problems: Path, samples: Path, *more: str) -> list[dict[str, Any]]:
     out = folder / "deep" / "v.jsonl"
-    assert main(["run", f"--problems={problems}", f"--samples={samples}", f"--out={out}", "--workers=1", *more]) == 0
+    assert (
+        main(
+            [
+                "run",
+                f"--problems={problems}",
+                f"--samples={samples}",
+                f"--out={out}",
+                "--workers=1",
+                *more,
+            ]
+        )
+        == 0
+    )
     assert [path.name for path in out.parent.iterdir()] == ["v.jsonl"]
     return [json.loads(line) for line in out.read_text().splitlines()]
 
 
-def test_a_row_comes_out_for_each_sample_in_their_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    problems, samples = lines(tmp_path / "p.jsonl.gz", PROBLEMS), lines(tmp_path / "s.jsonl", [*SAMPLES, "\n"])
+def test_a_row_comes_out_for_each_sample_in_their_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problems, samples = (
+        lines(tmp_path / "p.jsonl.gz", PROBLEMS),
+        lines(tmp_path / "s.jsonl", [*SAMPLES, "\n"]),
+    )
     rows = run(tmp_path, problems, samples)
     assert [row["task_id"] for row in rows] == ["io", "a", "a", 2, 2, 2, "a"]
-    assert [row["verdict"] for row in rows] == ["pass", "pass", "fail", "error", "error", "pass", "fail"]
+    assert [row["verdict"] for row in rows] == [
+        "pass",
+        "pass",
+        "fail",
+        "error",
+        "error",
+        "pass",
+        "fail",
+    ]
     assert list(rows[0]) == [field.name for field in fields(Verdict)]
     assert {(row["cpu_limit_seconds"], row["weakened"]) for row in rows} == {(5.0, "")}
     said = capsys.readouterr()
@@ -57,7 +87,11 @@ def test_a_row_comes_out_for_each_sample_in_their_order(tmp_path: Path, capsys: 
     ("problems", "samples", "said"),
     [
         ([*PROBLEMS, PROBLEMS[0]], [], r"p.jsonl:4 repeats task_id 'a' of line 1"),
-        (PROBLEMS, [SAMPLES[0], {"task_id": "z", "completion": ""}], r"s.jsonl:2 is a sample of task 'z'"),
+        (
+            PROBLEMS,
+            [SAMPLES[0], {"task_id": "z", "completion": ""}],
+            r"s.jsonl:2 is a sample of task 'z'",
+        ),
         (PROBLEMS, [SAMPLES[0], '{"task_id": \n'], r"s.jsonl:2 is not JSON"),
         (PROBLEMS, [{"completion": ""}], r"s.jsonl:1 has no `task_id`"),
         (PROBLEMS, ["[1]\n"], r"s.jsonl:1 has no `task_id`"),
@@ -109,5 +143,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_check_shows_each_primitive(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
     said = capsys.readouterr().out
-    for name in ("user namespace", "pid namespace", "net namespace", "seccomp filter", "Landlock", "the whole sandbox"):
+    for name in (
+        "user namespace",
+        "pid namespace",
+        "net namespace",
+        "seccomp filter",
+        "Landlock",
+        "the whole sandbox",
+    ):
         assert name in said

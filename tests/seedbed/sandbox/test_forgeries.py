@@ -45,7 +45,9 @@ def traces() -> dict[str, object]:
     names = ("forged.py", "evil.so", "answers", "bomb", "0", "out")
     places = (tempfile.gettempdir(), "/dev/shm", "/tmp", "/", os.getcwd())
     return {
-        "files": [f"{place}/{name}" for place in places for name in names if Path(place, name).exists()],
+        "files": [
+            f"{place}/{name}" for place in places for name in names if Path(place, name).exists()
+        ],
         "environment": dict(os.environ),
         "clock": round(now / 60),
         "handlers": {number: signal.getsignal(number) for number in signal.valid_signals()},
@@ -98,7 +100,9 @@ def test_the_corpus_is_not_smaller_than_it_was() -> None:
     [PLAIN_TESTS, StdioTests(("3 4\n", "10 1\n"), ("161\n", "327\n")), GENERATED_TESTS, MIX],
     ids=["easier", "script", "generated", "project"],
 )
-def test_a_forgery_does_not_pass_under_easier_tests_or_in_another_format(sandbox: Sandbox, tests: Tests) -> None:
+def test_a_forgery_does_not_pass_under_easier_tests_or_in_another_format(
+    sandbox: Sandbox, tests: Tests
+) -> None:
     if not isinstance(tests, StdioTests):
         assert sandbox.run([Job("honest", HONEST, tests)])[0].verdict == "pass"
     found = sandbox.run(Job(name, program, tests) for name, program in PROGRAMS.items())

@@ -42,29 +42,63 @@ STDIO = {"task_id": "io", "inputs": ["1\n", "2\n"], "outputs": ["1\n", "2\n"]}
     ("problem", "sample", "outcome"),
     [
         (EVALPLUS, {"completion": EVALPLUS["canonical_solution"]}, "pass"),
-        (EVALPLUS, {"completion": EVALPLUS["canonical_solution"].replace("v / 3", "v * (1 / 3)")}, "pass"),
-        (EVALPLUS, {"completion": EVALPLUS["canonical_solution"].replace("v / 3", "v / 3.001")}, "fail"),
+        (
+            EVALPLUS,
+            {"completion": EVALPLUS["canonical_solution"].replace("v / 3", "v * (1 / 3)")},
+            "pass",
+        ),
+        (
+            EVALPLUS,
+            {"completion": EVALPLUS["canonical_solution"].replace("v / 3", "v / 3.001")},
+            "fail",
+        ),
         (EVALPLUS, {"completion": "    return x // 2\n"}, "error"),
         (EVALPLUS, {"completion": "    return 2\n"}, "fail"),
         (HUMANEVAL, {"completion": "    return 4 * x\n"}, "pass"),
         (HUMANEVAL, {"completion": "    return 5 * x\n"}, "fail"),
         (HUMANEVAL, {"completion": "    return twice(twice(x))\n"}, "pass"),
-        (HUMANEVAL, {"completion": "    return 9\ndef twice(x): return 4.5 if x == 3 else 9\n"}, "fail"),
+        (
+            HUMANEVAL,
+            {"completion": "    return 9\ndef twice(x): return 4.5 if x == 3 else 9\n"},
+            "fail",
+        ),
         (HUMANEVAL, {"solution": "def f(x): return 4 * x"}, "pass"),
         (MBPP, {"completion": MBPP["code"]}, "pass"),
         (MBPP, {"completion": "def sum(a, b): return 0\ndef size(t): return 0"}, "fail"),
         (
             MBPP,
-            {"completion": "class sys:\n    getsizeof = len\ndef sum(a, b): return 6\ndef size(t): return 0"},
+            {
+                "completion": "class sys:\n    getsizeof = len\ndef sum(a, b): return 6\ndef size(t): return 0"
+            },
             "fail",
         ),
         (CODEIO, {"completion": CODEIO["code_sample"]}, "pass"),
         (CODEIO, {"completion": f"def main_solution(xs, k):\n{CODEIO_MEAN}"}, "pass"),
-        (CODEIO, {"completion": f"def main_solution(xs, k):\n{CODEIO_MEAN.replace('-k:', ':k')}"}, "fail"),
-        (CODEIO, {"completion": f"def main_solution(xs, k):\n{CODEIO_MEAN.replace('sum(', '1.00001 * sum(')}"}, "fail"),
-        (CODEIO, {"completion": "def main_solution(xs, k):\n    return {'top': True, 'mean': float('nan')}"}, "fail"),
+        (
+            CODEIO,
+            {"completion": f"def main_solution(xs, k):\n{CODEIO_MEAN.replace('-k:', ':k')}"},
+            "fail",
+        ),
+        (
+            CODEIO,
+            {
+                "completion": f"def main_solution(xs, k):\n{CODEIO_MEAN.replace('sum(', '1.00001 * sum(')}"
+            },
+            "fail",
+        ),
+        (
+            CODEIO,
+            {
+                "completion": "def main_solution(xs, k):\n    return {'top': True, 'mean': float('nan')}"
+            },
+            "fail",
+        ),
         (CODEIO, {"completion": "def main_solution(xs, k):\n    return 1 / 0"}, "error"),
-        ({**CODEIO, "code_sample": "def main_solution(xs, k): return 1 / 0"}, {"completion": ""}, "infrastructure"),
+        (
+            {**CODEIO, "code_sample": "def main_solution(xs, k): return 1 / 0"},
+            {"completion": ""},
+            "infrastructure",
+        ),
         (STDIO, {"completion": "print(input())"}, "pass"),
         (STDIO, {"solution": "print(1)"}, "fail"),
     ],
@@ -101,6 +135,8 @@ def test_the_formats_are_told_apart_by_their_fields() -> None:
         ({**HUMANEVAL, "test": None}, {"completion": ""}, "test = None, not a text"),
     ],
 )
-def test_a_row_that_cannot_be_judged_is_named(problem: formats.Row, sample: formats.Row, said: str) -> None:
+def test_a_row_that_cannot_be_judged_is_named(
+    problem: formats.Row, sample: formats.Row, said: str
+) -> None:
     with pytest.raises(SeedbedError, match=said):
         formats.job(problem, sample)

@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def inside(sandbox: Sandbox, expression: str) -> str:
-    """What an expression evaluates to in a jail, as text: it comes out in the reason of the verdict."""
+    """What an expression evaluates to in a jail, as text: it comes out in the reason of the
+    verdict.
+    """
     program = f"import ctypes, os, sys\nlibc = ctypes.CDLL(None)\ndef f():\n    raise ValueError(repr(({expression})))"
     (verdict,) = sandbox.run([Job("probe", program, CallTests("f()"))])
     return verdict.reason.removeprefix("ValueError: ").split(" (program line")[0]
@@ -31,7 +33,10 @@ def inside(sandbox: Sandbox, expression: str) -> str:
         ("dict(os.environ)", "{}"),
         ("sys.argv, sys.orig_argv", "([''], [''])"),
         ("os.getpid(), os.getppid(), os.getcwd()", "(1, 0, '/')"),
-        ("[path for path in ('/proc', '/etc', '/home', '/tmp', '/dev', '/usr/bin') if os.path.exists(path)]", "[]"),
+        (
+            "[path for path in ('/proc', '/etc', '/home', '/tmp', '/dev', '/usr/bin') if os.path.exists(path)]",
+            "[]",
+        ),
         ("[number for number in range(64) if libc.fcntl(number, 1) >= 0]", "[0, 1, 2, 3]"),
         ("[path for path in sys.path if 'site-packages' in path or 'sandbox' in path]", "[]"),
         (
@@ -45,21 +50,26 @@ def test_a_program_finds(sandbox: Sandbox, expression: str, found: str) -> None:
     assert inside(sandbox, expression).replace("[[]]", "[]") == found
 
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="looking into a jail from outside needs root")
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="looking into a jail from outside needs root"
+)
 
 
 @needs_root
 def test_each_jail_has_its_own_namespaces_and_no_powers(sandbox: Sandbox) -> None:
     program = "import time\ndef f():\n    time.sleep(1.5)\n    return 1"
     links: dict[str, set[str]] = {}
-    thread = threading.Thread(target=sandbox.run, args=([Job(n, program, CallTests("f()")) for n in range(2)],))
+    thread = threading.Thread(
+        target=sandbox.run, args=([Job(n, program, CallTests("f()")) for n in range(2)],)
+    )
     thread.start()
     time.sleep(0.7)
     servers = [worker.server.pid for worker in sandbox._workers if worker.server]
     jails = []
     for server in servers:
         children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-        jails.append(children[-1])  # the tester is older
+        # the tester is older
+        jails.append(children[-1])
     assert len(jails) == 2
     for pid in [*jails, *map(str, servers), "self"]:
         for name in ("user", "pid", "net", "mnt", "ipc", "uts"):
@@ -67,7 +77,10 @@ def test_each_jail_has_its_own_namespaces_and_no_powers(sandbox: Sandbox) -> Non
     status = Path(f"/proc/{jails[0]}/status").read_text()
     thread.join()
     # two jails, two fork servers and this process; the servers stay in this pid namespace
-    assert {name: len(found) for name, found in links.items()} == {**dict.fromkeys(links, 5), "pid": 3}
+    assert {name: len(found) for name, found in links.items()} == {
+        **dict.fromkeys(links, 5),
+        "pid": 3,
+    }
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert {fields[name].strip("0") for name in ("CapEff", "CapPrm", "CapInh")} == {""}
     assert fields["NoNewPrivs"] == "1"
@@ -76,10 +89,14 @@ def test_each_jail_has_its_own_namespaces_and_no_powers(sandbox: Sandbox) -> Non
 
 
 @needs_root
-def test_the_tests_are_nowhere_in_the_memory_of_the_jail_or_the_fork_server(sandbox: Sandbox) -> None:
+def test_the_tests_are_nowhere_in_the_memory_of_the_jail_or_the_fork_server(
+    sandbox: Sandbox,
+) -> None:
     secret = "MARKER" + "OF" * 8 + "THETESTS"
     program = "import time\ndef f(x):\n    time.sleep(2)\n    return 1"
-    job = Job(secret, program, CallTests(f"expected = '{secret}'\nassert f('given' * 5) == expected"))
+    job = Job(
+        secret, program, CallTests(f"expected = '{secret}'\nassert f('given' * 5) == expected")
+    )
     thread = threading.Thread(target=sandbox.run, args=([job],))
     thread.start()
     time.sleep(1)
@@ -87,7 +104,10 @@ def test_the_tests_are_nowhere_in_the_memory_of_the_jail_or_the_fork_server(sand
     for worker in sandbox._workers:
         assert worker.server is not None
         server = worker.server.pid
-        for pid in [str(server), *Path(f"/proc/{server}/task/{server}/children").read_text().split()]:
+        for pid in [
+            str(server),
+            *Path(f"/proc/{server}/task/{server}/children").read_text().split(),
+        ]:
             found[pid] = (_count(pid, secret.encode()), _count(pid, b"given" * 5))
     thread.join()
     holders = [pid for pid, (tests, _) in found.items() if tests]
@@ -134,13 +154,18 @@ def test_a_program_killed_from_outside_is_our_fault_and_never_a_wrong_answer() -
         def killer() -> None:
             while not done.is_set():
                 time.sleep(0.2)
-                for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()[1:]:  # the jail
+                # the jail
+                for pid in (
+                    Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()[1:]
+                ):
                     os.kill(int(pid), signal.SIGKILL)
 
         thread = threading.Thread(target=killer)
         thread.start()
         program = "import time\ndef f():\n    time.sleep(2)"
-        (verdict,) = sandbox.run([Job("t", program, CallTests("try:\n    f()\nexcept Exception:\n    pass"))])
+        (verdict,) = sandbox.run(
+            [Job("t", program, CallTests("try:\n    f()\nexcept Exception:\n    pass"))]
+        )
         done.set()
         thread.join()
     assert verdict.verdict == "infrastructure"
@@ -219,13 +244,24 @@ PROBES = {
 }
 
 
-def test_without_namespaces_the_mode_asked_for_by_name_is_what_is_left_and_stamps_each_verdict() -> None:
+def test_without_namespaces_the_mode_asked_for_by_name_is_what_is_left_and_stamps_each_verdict() -> (
+    None
+):
     with Sandbox(1, isolation="rlimits-only") as weak:
         found = weak.run([Job(name, program, CallTests("f()")) for name, program in PROBES.items()])
         fine = weak.run(
-            [Job("t", "import json, difflib\ndef f(): return json.loads('[1]')", CallTests("assert f() == [1]"))]
+            [
+                Job(
+                    "t",
+                    "import json, difflib\ndef f(): return json.loads('[1]')",
+                    CallTests("assert f() == [1]"),
+                )
+            ]
         )
-    assert {v.task_id: v.verdict for v in found} == {**dict.fromkeys(PROBES, "forbidden"), "memory": "memory"}
+    assert {v.task_id: v.verdict for v in found} == {
+        **dict.fromkeys(PROBES, "forbidden"),
+        "memory": "memory",
+    }
     assert [v.verdict for v in fine] == ["pass"]
     assert {v.weakened for v in (*found, *fine)} == {"rlimits-only"}
 
@@ -236,7 +272,11 @@ def test_the_weaker_mode_works_where_namespaces_are_forbidden() -> None:
 
 
 def _in_user_namespace(inside_id: int, more: str, options: str = "") -> str:
-    script = textwrap.dedent(IN_NEW_USER_NAMESPACE).format(inside=inside_id, more=more, options=options)
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    script = textwrap.dedent(IN_NEW_USER_NAMESPACE).format(
+        inside=inside_id, more=more, options=options
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout

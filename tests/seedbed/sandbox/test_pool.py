@@ -19,7 +19,8 @@ def jobs(count: int) -> list[Job]:
     """Right and wrong by turns, every fifth slow, so that they end in another order."""
     slow = "__import__('time').sleep(0.3)\n"
     return [
-        Job(n, SUM, CallTests(f"{slow if n % 5 == 0 else ''}assert f({n}, 1) == {n + 1 + n % 2}")) for n in range(count)
+        Job(n, SUM, CallTests(f"{slow if n % 5 == 0 else ''}assert f({n}, 1) == {n + 1 + n % 2}"))
+        for n in range(count)
     ]
 
 
@@ -50,7 +51,9 @@ def test_several_threads_may_share_a_sandbox(sandbox: Sandbox) -> None:
     assert found == {place: ["pass", "fail", "pass", "fail"] for place in range(3)}
 
 
-def test_a_fault_in_the_jobs_iterable_reaches_the_caller_and_the_pool_lives_on(sandbox: Sandbox) -> None:
+def test_a_fault_in_the_jobs_iterable_reaches_the_caller_and_the_pool_lives_on(
+    sandbox: Sandbox,
+) -> None:
     def broken() -> object:
         yield jobs(1)[0]
         raise KeyError("no more")
@@ -68,13 +71,17 @@ def test_a_fault_in_on_verdict_ends_even_an_endless_run(sandbox: Sandbox) -> Non
         sandbox.run(itertools.repeat(jobs(1)[0]), on_verdict=stop)
 
 
-@pytest.mark.parametrize("limits", [{"cpu_seconds": 0}, {"memory_bytes": -1}, {"wall_seconds": float("nan")}])
+@pytest.mark.parametrize(
+    "limits", [{"cpu_seconds": 0}, {"memory_bytes": -1}, {"wall_seconds": float("nan")}]
+)
 def test_a_limit_that_is_not_positive_is_refused(limits: dict[str, float]) -> None:
     with pytest.raises(SeedbedError, match=f"{next(iter(limits))} = .* must be above 0"):
         Sandbox(1, Limits(**limits))  # type: ignore[arg-type]
 
 
-def test_programs_with_the_same_tests_share_a_tester_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_with_the_same_tests_share_a_tester_and_others_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked: list[str] = []
     spawn = Server.spawn
 
@@ -84,29 +91,42 @@ def test_programs_with_the_same_tests_share_a_tester_and_others_do_not(monkeypat
 
     monkeypatch.setattr(Server, "spawn", counting)
     with Sandbox(1) as sandbox:
-        alike = [Job(n, f"{SUM} + {n % 2}", CallTests("assert f(1, 2) == 3")) for n in range(CHANNELS + 2)]
+        alike = [
+            Job(n, f"{SUM} + {n % 2}", CallTests("assert f(1, 2) == 3"))
+            for n in range(CHANNELS + 2)
+        ]
         verdicts = [verdict.verdict for verdict in sandbox.run([*alike, *jobs(3)])]
     assert verdicts == ["pass", "fail"] * (CHANNELS // 2 + 1) + ["pass", "fail", "pass"]
     assert (asked.count("calls"), asked.count("tester")) == (CHANNELS + 5, 2 + 3)
 
 
 def test_what_others_left_in_the_tester_is_never_a_programs_fault() -> None:
-    """Tests that keep every answer fill the tester's memory: the program that meets the full one is judged in a new one."""
+    """Tests that keep every answer fill the tester's memory: the program that meets the full one is
+    judged in a new one.
+    """
     hoard = CallTests(
         "import sys\nkept = sys.__dict__.setdefault('kept', [])\nkept.append(f())\nassert len(kept[-1]) == 700000"
     )
     limits = Limits(cpu_seconds=5, wall_seconds=15, memory_bytes=128 << 20)
     with Sandbox(1, limits) as sandbox:
-        found = sandbox.run(Job(n, "def f(): return list(range(700000))", hoard) for n in range(CHANNELS))
+        found = sandbox.run(
+            Job(n, "def f(): return list(range(700000))", hoard) for n in range(CHANNELS)
+        )
         assert [verdict.verdict for verdict in found] == ["pass"] * CHANNELS
-        spin = CallTests("import sys\nsys.__dict__['n'] = sys.__dict__.get('n', 0) + 1\nf()\nwhile sys.n > 2: pass")
-        found = sandbox.run(Job(n, "def f(): return 1", spin, Limits(cpu_seconds=0.3)) for n in range(4))
+        spin = CallTests(
+            "import sys\nsys.__dict__['n'] = sys.__dict__.get('n', 0) + 1\nf()\nwhile sys.n > 2: pass"
+        )
+        found = sandbox.run(
+            Job(n, "def f(): return 1", spin, Limits(cpu_seconds=0.3)) for n in range(4)
+        )
         assert [verdict.verdict for verdict in found] == ["pass"] * 4
 
 
 def test_a_queue_keeps_a_worker_with_its_tests_and_workers_apart() -> None:
     first, second, third = (CallTests(f"assert f() == {n}") for n in range(3))
-    queue = _Queue([Job(n, "", tests) for n, tests in enumerate([first] * 3 + [second] * 2 + [third])], ahead=5)
+    queue = _Queue(
+        [Job(n, "", tests) for n, tests in enumerate([first] * 3 + [second] * 2 + [third])], ahead=5
+    )
     one, two = object(), object()
     order = [queue.take(worker) for worker in (one, two, one, two, two, one, one)]  # type: ignore[arg-type]
     assert [found and found[0] for found in order] == [0, 3, 1, 4, 5, 2, None]

@@ -6,7 +6,14 @@ import pytest
 
 from conf.errors import SeedbedError
 from seedbed.sandbox import Job, Limits, ProjectTests, Sandbox, Verdict, formats
-from tests.seedbed.sandbox.corpus import COMMANDS, FORGED_PROJECTS, HONEST_SHOP, SHOP, SHOP_TESTS, files
+from tests.seedbed.sandbox.corpus import (
+    COMMANDS,
+    FORGED_PROJECTS,
+    HONEST_SHOP,
+    SHOP,
+    SHOP_TESTS,
+    files,
+)
 
 # Where one outcome is the right name for what happened.
 OUTCOMES = {
@@ -19,7 +26,9 @@ OUTCOMES = {
 }
 
 
-def judged(sandbox: Sandbox, program: str | tuple[tuple[str, str], ...], tests: ProjectTests = SHOP[0]) -> Verdict:
+def judged(
+    sandbox: Sandbox, program: str | tuple[tuple[str, str], ...], tests: ProjectTests = SHOP[0]
+) -> Verdict:
     return sandbox.run([Job("t", program, tests)])[0]
 
 
@@ -32,12 +41,17 @@ def verdicts(sandbox: Sandbox) -> dict[str, Verdict]:
         for place, tests in enumerate(SHOP)
     ]
     honest = [Job(f"honest {place}", HONEST_SHOP, SHOP[place % 2]) for place in range(len(jobs))]
-    return {str(v.task_id): v for v in sandbox.run(job for pair in zip(jobs, honest, strict=True) for job in pair)}
+    return {
+        str(v.task_id): v
+        for v in sandbox.run(job for pair in zip(jobs, honest, strict=True) for job in pair)
+    }
 
 
 @pytest.mark.parametrize("place", range(len(SHOP)))
 @pytest.mark.parametrize("name", FORGED_PROJECTS)
-def test_a_forged_project_does_not_pass(verdicts: dict[str, Verdict], name: str, place: int) -> None:
+def test_a_forged_project_does_not_pass(
+    verdicts: dict[str, Verdict], name: str, place: int
+) -> None:
     verdict = verdicts[f"{name} {place}"]
     assert verdict.verdict not in ("pass", "infrastructure"), verdict
     assert place or verdict.verdict == OUTCOMES.get(name, verdict.verdict), verdict
@@ -74,7 +88,11 @@ def test_a_project_reads_its_own_files_and_cannot_write(sandbox: Sandbox) -> Non
     tests = ProjectTests(
         (("check.py", "from app.main import number\nassert number() == 7\n"),),
         ("python", "check.py"),
-        given=(("app/__init__.py", ""), ("data.txt", "7"), ("app/main.py", "def number(): return 0")),
+        given=(
+            ("app/__init__.py", ""),
+            ("data.txt", "7"),
+            ("app/main.py", "def number(): return 0"),
+        ),
     )
     read = "def number(): return int(open('data.txt').read())"
     assert judged(sandbox, (), tests).verdict == "fail"
@@ -83,13 +101,19 @@ def test_a_project_reads_its_own_files_and_cannot_write(sandbox: Sandbox) -> Non
     assert judged(sandbox, (("app/main.py", write),), tests).verdict == "forbidden"
     # Nothing of the one before is left for the next.
     assert (
-        judged(sandbox, (("app/main.py", "import os\ndef number(): return os.listdir('.')"),), tests).verdict == "fail"
+        judged(
+            sandbox, (("app/main.py", "import os\ndef number(): return os.listdir('.')"),), tests
+        ).verdict
+        == "fail"
     )
 
 
 def test_tests_that_ran_nothing_are_no_pass(sandbox: Sandbox) -> None:
     skipped = "import unittest, shop\n@unittest.skip('no')\nclass T(unittest.TestCase):\n    def test(self): shop.f()\n"
-    for text, reason in ((skipped, "ran no test"), ("import unittest, shop\nshop.f()\n", "ran no test")):
+    for text, reason in (
+        (skipped, "ran no test"),
+        ("import unittest, shop\nshop.f()\n", "ran no test"),
+    ):
         tests = ProjectTests((("test_a.py", text),), ("python", "-m", "unittest"), target="shop.py")
         found = judged(sandbox, "def f(): return 1", tests)
         assert (found.verdict, found.reason) == ("fail", f"the command {reason}")
@@ -97,7 +121,9 @@ def test_tests_that_ran_nothing_are_no_pass(sandbox: Sandbox) -> None:
     assert "never called" in judged(sandbox, "def f(): return 1", tests).reason
 
 
-def test_tests_in_the_programs_own_process_stamp_each_verdict_because_it_can_be_forged(sandbox: Sandbox) -> None:
+def test_tests_in_the_programs_own_process_stamp_each_verdict_because_it_can_be_forged(
+    sandbox: Sandbox,
+) -> None:
     own = ProjectTests(SHOP_TESTS, COMMANDS[0], target="shop.py", in_process=True)
     honest, wrong, forged = (
         judged(sandbox, text, own)
@@ -117,7 +143,11 @@ PROJECT = {
 
 
 def test_rows_of_projects_are_read(sandbox: Sandbox) -> None:
-    samples = [{"completion": HONEST_SHOP}, {"files": {"shop.py": HONEST_SHOP}}, {"completion": "x = 1"}]
+    samples = [
+        {"completion": HONEST_SHOP},
+        {"files": {"shop.py": HONEST_SHOP}},
+        {"completion": "x = 1"},
+    ]
     found = sandbox.run(formats.job(PROJECT, sample) for sample in samples)
     assert [verdict.verdict for verdict in found] == ["pass", "pass", "fail"]
 

@@ -73,7 +73,11 @@ def test_a_measurement_that_failed_is_made_again() -> None:
         return Verdict("t", next(outcomes), "", 0, 0, 0)  # type: ignore[arg-type]
 
     job = Job("t", "", TESTS, reference="r")
-    assert [references.verdict(job, LIMITS, judge).verdict for _ in range(3)] == ["infrastructure", "pass", "pass"]
+    assert [references.verdict(job, LIMITS, judge).verdict for _ in range(3)] == [
+        "infrastructure",
+        "pass",
+        "pass",
+    ]
 
 
 def test_programs_of_a_problem_whose_reference_fails_have_no_verdict_and_the_problem_is_named(
@@ -83,14 +87,28 @@ def test_programs_of_a_problem_whose_reference_fails_have_no_verdict_and_the_pro
         {"task_id": "good", "test_list": ["assert f() == 1"], "code": "def f(): return 1"},
         {"task_id": "bad", "test_list": ["assert f() == 1"], "code": "def f(): return 2"},
     ]
-    samples = [{"task_id": name, "completion": "def f(): return 1"} for name in ("good", "bad", "bad")]
+    samples = [
+        {"task_id": name, "completion": "def f(): return 1"} for name in ("good", "bad", "bad")
+    ]
     for name, rows in (("p", problems), ("s", samples)):
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert main(["run", *(f"--{k}={tmp_path / k[0]}" for k in ("problems", "samples", "out")), "--workers=1"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                *(f"--{k}={tmp_path / k[0]}" for k in ("problems", "samples", "out")),
+                "--workers=1",
+            ]
+        )
+        == 0
+    )
     rows = [json.loads(line) for line in (tmp_path / "o").read_text().splitlines()]
     assert [row["verdict"] for row in rows] == ["pass", "infrastructure", "infrastructure"]
     said = capsys.readouterr().err
-    assert said.count("dropped: task 'bad': the problem's reference does not pass its tests: fail: ") == 1
+    assert (
+        said.count("dropped: task 'bad': the problem's reference does not pass its tests: fail: ")
+        == 1
+    )
 
 
 def test_a_reference_judged_as_a_sample_gets_its_own_verdict(sandbox: Sandbox) -> None:

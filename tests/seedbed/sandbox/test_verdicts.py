@@ -7,7 +7,9 @@ import pytest
 from seedbed.sandbox import CallTests, Job, Limits, Sandbox, StdioTests, Verdict
 
 
-def verdict(sandbox: Sandbox, program: str, tests: CallTests | StdioTests | str, **limits: float) -> Verdict:
+def verdict(
+    sandbox: Sandbox, program: str, tests: CallTests | StdioTests | str, **limits: float
+) -> Verdict:
     tests = CallTests(tests) if isinstance(tests, str) else tests
     own = Limits(**{"cpu_seconds": 1.0, "wall_seconds": 3.0, **limits}) if limits else None  # type: ignore[arg-type]
     (found,) = sandbox.run([Job("t", program, tests, own)])
@@ -40,7 +42,10 @@ CALLS = {
         "class Stack:\n    def __init__(s): s.items = []\n    def push(s, x): s.items.append(x)\n    def __len__(s): return 2",
         "s = Stack()\ns.push([1])\ns.push(2)\nassert s.items == [[1], 2] and len(s) == 2",
     ),
-    "takes objects it made": ("class N:\n    pass\ndef f(n): return n.v + 1", "n = N()\nn.v = 4\nassert f(n) == 5"),
+    "takes objects it made": (
+        "class N:\n    pass\ndef f(n): return n.v + 1",
+        "n = N()\nn.v = 4\nassert f(n) == 5",
+    ),
     "returns a closure": ("def f(a): return lambda b: a + b", "assert f(1)(2) == 3"),
     "takes a function of the tests": (
         "def f(g, xs): return [g(x) for x in xs]",
@@ -50,7 +55,10 @@ CALLS = {
         "def f(g, n): return g(n) if n else 0",
         "assert f(lambda n: f(None, 0) + n, 3) == 3",
     ),
-    "takes a type": ("def f(t): return isinstance(1, t)", "assert f(int) is True\nassert f(str) is False"),
+    "takes a type": (
+        "def f(t): return isinstance(1, t)",
+        "assert f(int) is True\nassert f(str) is False",
+    ),
     "returns a named tuple": (
         "from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f(): return P(1, 2)",
         "assert f() == (1, 2)",
@@ -63,8 +71,14 @@ CALLS = {
         "from concurrent.futures import ThreadPoolExecutor\ndef f(): return sum(ThreadPoolExecutor(8).map(abs, range(9)))",
         "assert f() == 36",
     ),
-    "uses asyncio": ("import asyncio\nasync def g(): return 5\ndef f(): return asyncio.run(g())", "assert f() == 5"),
-    "imports lazily": ("def f():\n    import difflib, string\n    return string.digits[:2]", "assert f() == '01'"),
+    "uses asyncio": (
+        "import asyncio\nasync def g(): return 5\ndef f(): return asyncio.run(g())",
+        "assert f() == 5",
+    ),
+    "imports lazily": (
+        "def f():\n    import difflib, string\n    return string.digits[:2]",
+        "assert f() == '01'",
+    ),
     "has float answers": ("def f(): return 0.1 + 0.2", "assert abs(f() - 0.3) < 1e-9"),
 }
 
@@ -78,9 +92,7 @@ def test_tests_may_use_a_program_that(sandbox: Sandbox, case: str) -> None:
 
 
 # Answers a call twice: a whole frame of (return, 1, None) by hand before its own.
-EXTRA_REPLY = (
-    "import os\ndef f():\n    os.write(3, b'\\x12\\0\\0\\0s\\6\\0\\0\\0returni\\1\\0\\0\\0\\1N')\n    return 1"
-)
+EXTRA_REPLY = "import os\ndef f():\n    os.write(3, b'\\x12\\0\\0\\0s\\6\\0\\0\\0returni\\1\\0\\0\\0\\1N')\n    return 1"
 
 
 @pytest.mark.parametrize(
@@ -88,36 +100,73 @@ EXTRA_REPLY = (
     [
         ("fail", "def f(x): return x", "assert f(1) == 2", "assert f(1) == 2"),
         ("fail", "def f(x): return None", "assert f(1) < 2", "TypeError"),
-        ("fail", "def f(): return 1 << 99999", "got = f()\nassert got == 1, got", "AssertionError in `assert got"),
+        (
+            "fail",
+            "def f(): return 1 << 99999",
+            "got = f()\nassert got == 1, got",
+            "AssertionError in `assert got",
+        ),
         ("fail", "def f(x): return x", "x = 1", "never called"),
         ("fail", "def f(x): return x", "callable(f)", "never called"),
         ("error", "def f(x) return x", "f(1)", "SyntaxError"),
         ("error", "x = 1 / 0", "f(1)", "ZeroDivisionError: division by zero (program line 1)"),
-        ("error", "def f(x):\n    return [][x]", "f(1)", "IndexError: list index out of range (program line 2)"),
+        (
+            "error",
+            "def f(x):\n    return [][x]",
+            "f(1)",
+            "IndexError: list index out of range (program line 2)",
+        ),
         ("error", "def g(x): return x", "f(1)", "does not define f"),
         ("error", "def f(): raise SystemExit(0)", "f()", "SystemExit"),
-        ("error", "import os\ndef f(): os._exit(0)", "try:\n    f()\nexcept Exception:\n    pass", "exit code 0"),
-        ("error", "import os\ndef f(): os._exit(0)", "try:\n    f()\nexcept BaseException:\n    pass", "exit code 0"),
+        (
+            "error",
+            "import os\ndef f(): os._exit(0)",
+            "try:\n    f()\nexcept Exception:\n    pass",
+            "exit code 0",
+        ),
+        (
+            "error",
+            "import os\ndef f(): os._exit(0)",
+            "try:\n    f()\nexcept BaseException:\n    pass",
+            "exit code 0",
+        ),
         ("error", "import os\nos._exit(70)", "f()", "exit code 70"),
         ("error", "import os\ndef f(): os.write(3, b'\\1\\0\\0\\0?')", "f()", "malformed"),
-        ("error", "def f(x): raise StopIteration", "assert all(map(lambda x: f(x) == 2, [1, 2]))", "StopIteration"),
+        (
+            "error",
+            "def f(x): raise StopIteration",
+            "assert all(map(lambda x: f(x) == 2, [1, 2]))",
+            "StopIteration",
+        ),
         ("error", EXTRA_REPLY, "assert f() == 1", "outside a call"),
         ("timeout", "while True: pass", "f()", "the program used more than 1 s of CPU"),
-        ("timeout", "def f(): return 1", "f()\nwhile True: pass", "the tests used more than 1 s of CPU"),
+        (
+            "timeout",
+            "def f(): return 1",
+            "f()\nwhile True: pass",
+            "the tests used more than 1 s of CPU",
+        ),
         ("timeout", "import time\ndef f(): time.sleep(99)", "f()", "wall-clock"),
         ("memory", "x = bytearray(1 << 30)", "f()", "MemoryError"),
         ("memory", "def f(): return 'x' * (1 << 30)", "f()", "MemoryError"),
         ("memory", "def f(): return 1", "f()\nx = bytearray(1 << 30)", "tests ran out of memory"),
         ("output", "def f(): return 'x' * (1 << 24)", "f()", "more than 8,388,608 bytes"),
         ("forbidden", "def f(): return open('/x', 'w')", "f()", "PermissionError"),
-        ("forbidden", "import ctypes\ndef f(): ctypes.CDLL(None).ptrace(0, 0, 0, 0)", "f()", "system call"),
+        (
+            "forbidden",
+            "import ctypes\ndef f(): ctypes.CDLL(None).ptrace(0, 0, 0, 0)",
+            "f()",
+            "system call",
+        ),
         ("error", "def f(): return '\0'", "f()", "null bytes"),
         ("error", "def f(): return '\ud800'", "f()", "surrogates"),
         ("error", "#" * (2 << 20), "f()", "the limit is 1,048,576"),
         ("infrastructure", "def f(x): return x", "class A: pass\nf(A())", "no plain form"),
     ],
 )
-def test_a_call_program_gets_the_verdict(sandbox: Sandbox, outcome: str, program: str, tests: str, reason: str) -> None:
+def test_a_call_program_gets_the_verdict(
+    sandbox: Sandbox, outcome: str, program: str, tests: str, reason: str
+) -> None:
     found = verdict(sandbox, program, tests)
     assert found.verdict == outcome, found
     assert reason in found.reason
@@ -130,15 +179,31 @@ ECHO = StdioTests(("a b\n", "c\n"), ("b a\n", "c\n"))
     ("outcome", "program", "reason"),
     [
         ("pass", "print(*input().split()[::-1])", ""),
-        ("pass", "import sys\nfor line in sys.stdin: print(*line.split()[::-1], '  ')\nprint()", ""),
+        (
+            "pass",
+            "import sys\nfor line in sys.stdin: print(*line.split()[::-1], '  ')\nprint()",
+            "",
+        ),
         ("pass", "print(*open(0).read().split()[::-1])\nexit()", ""),
         ("pass", "import os\nos.write(1, b' '.join(os.read(0, 99).split()[::-1]))", ""),
-        ("pass", "def main():\n    print(*input().split()[::-1])\nif __name__ == '__main__':\n    main()", ""),
-        ("pass", "import threading\nthreading.Timer(0.1, lambda: print(*input().split()[::-1])).start()", ""),
+        (
+            "pass",
+            "def main():\n    print(*input().split()[::-1])\nif __name__ == '__main__':\n    main()",
+            "",
+        ),
+        (
+            "pass",
+            "import threading\nthreading.Timer(0.1, lambda: print(*input().split()[::-1])).start()",
+            "",
+        ),
         ("fail", "print(input())", "case 0: line 1: expected 'b a', got 'a b'"),
         ("fail", "pass", "got nothing"),
         ("fail", "print(*input().split()[::-1])\nprint('more')", "expected nothing, got 'more'"),
-        ("error", "print(*input().split()[::-1])\nraise KeyError(3)", "KeyError: 3 (program line 2)"),
+        (
+            "error",
+            "print(*input().split()[::-1])\nraise KeyError(3)",
+            "KeyError: 3 (program line 2)",
+        ),
         ("error", "print(*input().split()[::-1])\nexit(3)", "exit code 3"),
         ("error", "import os\nos._exit(70)", "exit code 70"),
         ("error", "def f(:", "SyntaxError"),
@@ -150,7 +215,9 @@ ECHO = StdioTests(("a b\n", "c\n"), ("b a\n", "c\n"))
         ("forbidden", "import ctypes\nctypes.CDLL(None).ptrace(0, 0, 0, 0)", "system call"),
     ],
 )
-def test_a_script_gets_the_verdict(sandbox: Sandbox, outcome: str, program: str, reason: str) -> None:
+def test_a_script_gets_the_verdict(
+    sandbox: Sandbox, outcome: str, program: str, reason: str
+) -> None:
     found = verdict(sandbox, program, ECHO)
     assert found.verdict == outcome, found
     assert reason in found.reason
@@ -158,7 +225,10 @@ def test_a_script_gets_the_verdict(sandbox: Sandbox, outcome: str, program: str,
 
 def test_large_stdin_reaches_a_script(sandbox: Sandbox) -> None:
     text = "x" * (1 << 21)
-    assert verdict(sandbox, "print(len(input()))", StdioTests((text,), (str(1 << 21),))).verdict == "pass"
+    assert (
+        verdict(sandbox, "print(len(input()))", StdioTests((text,), (str(1 << 21),))).verdict
+        == "pass"
+    )
 
 
 def test_a_problem_without_cases_is_no_pass(sandbox: Sandbox) -> None:
@@ -168,7 +238,10 @@ def test_a_problem_without_cases_is_no_pass(sandbox: Sandbox) -> None:
 def test_luck_and_set_order_are_the_same_in_every_jail(sandbox: Sandbox) -> None:
     tests = "import random\nassert f() == (random.random(), list({'a', 'b', 'c', 'd'}))"
     program = "import random\ndef f(): return random.random(), list({'a', 'b', 'c', 'd'})"
-    assert {found.verdict for found in sandbox.run([Job(n, program, CallTests(tests)) for n in range(6)])} == {"pass"}
+    assert {
+        found.verdict
+        for found in sandbox.run([Job(n, program, CallTests(tests)) for n in range(6)])
+    } == {"pass"}
 
 
 def test_time_limits_below_a_second_hold(sandbox: Sandbox) -> None:

@@ -109,7 +109,22 @@ def test_a_malformed_frame_is_named_so(data: bytes) -> None:
 def test_random_bytes_give_plain_values_or_malformed_and_nothing_else() -> None:
     draw = random.Random(7)
     tags = b"NTFidcsbatzlqfSDRQMCrmHKB\0\0\0\0\1\2\3"
-    plain = (type(None), bool, int, float, complex, str, bytes, bytearray, tuple, frozenset, list, set, dict, type)
+    plain = (
+        type(None),
+        bool,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        bytearray,
+        tuple,
+        frozenset,
+        list,
+        set,
+        dict,
+        type,
+    )
     decoded = 0
     for _ in range(20000):
         data = bytes(draw.choice(tags) for _ in range(draw.randint(1, 24)))
@@ -118,7 +133,14 @@ def test_random_bytes_give_plain_values_or_malformed_and_nothing_else() -> None:
         except wire.Malformed:
             continue
         decoded += 1
-        assert type(value) in plain or type(value) in (range, Fraction, Decimal, deque, OrderedDict, Counter)
+        assert type(value) in plain or type(value) in (
+            range,
+            Fraction,
+            Decimal,
+            deque,
+            OrderedDict,
+            Counter,
+        )
     assert decoded > 100
 
 

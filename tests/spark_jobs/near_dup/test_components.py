@@ -1,4 +1,6 @@
-"""Distributed components against union-find on the shapes that break them, and after a kill between rounds."""
+"""Distributed components against union-find on the shapes that break them, and after a kill between
+rounds.
+"""
 
 from __future__ import annotations
 
@@ -31,16 +33,22 @@ def graph(kind: str) -> list[tuple[int, int]]:
         return [(N - 1, i) for i in range(N - 1)]
     if kind == "cliques":
         return [(a, b) for a in range(24) for b in range(a) if a // 8 == b // 8]
-    return [(i, i) for i in range(9)] + [(1, 2), (2, 1)]  # loops and an edge twice
+    # loops and an edge twice
+    return [(i, i) for i in range(9)] + [(1, 2), (2, 1)]
 
 
 @pytest.fixture(scope="module")
 def edges(spark: SparkSession) -> DataFrame:
-    """All shapes side by side, with names whose order says nothing, an edge now this way round and now that."""
+    """All shapes side by side, with names whose order says nothing, an edge now this way round and
+    now that.
+    """
     rows = []
     for number, kind in enumerate(("random", "chain", "sorted chain", "star", "cliques", "loops")):
         names = [bytes(GENERATOR.integers(0, 256, 8, np.uint8)) + bytes([number]) for _ in range(N)]
-        rows += [(names[a], names[b]) if GENERATOR.random() < 0.5 else (names[b], names[a]) for a, b in graph(kind)]
+        rows += [
+            (names[a], names[b]) if GENERATOR.random() < 0.5 else (names[b], names[a])
+            for a, b in graph(kind)
+        ]
     return spark.createDataFrame(rows, "a binary, b binary").repartition(3)
 
 
@@ -83,7 +91,8 @@ def test_stars_give_the_labels_of_union_find_also_after_a_kill_between_rounds(
     assert recorded(spark, folder) == [0, 1, 2]
     assert labels(components.by_stars(edges, folder, "one")) == want
     done = recorded(spark, folder)
-    assert done == list(range(len(done)))  # no round was done twice
+    # no round was done twice
+    assert done == list(range(len(done)))
     assert len(done) > 4
     assert labels(components.by_stars(edges.limit(0), folder, "another graph")) == {}
 
@@ -98,6 +107,17 @@ def test_the_edge_count_decides_who_joins(spark: SparkSession, tmp_path: Path) -
     found = []
     for limit in (3, 2):
         ctx = context(spark, tmp_path, f"near.driver_edges={limit}")
-        found.append(sorted(map(tuple, components.connected(spark.createDataFrame(rows), ctx, "near_edges").collect())))
+        found.append(
+            sorted(
+                map(
+                    tuple,
+                    components.connected(spark.createDataFrame(rows), ctx, "near_edges").collect(),
+                )
+            )
+        )
         assert (tmp_path / "curate/components").exists() == (limit == 2)
-    assert found[0] == found[1] == [("0b", "0b"), ("0c", "0b"), ("0d", "0b"), ("0e", "0e"), ("0f", "0e")]
+    assert (
+        found[0]
+        == found[1]
+        == [("0b", "0b"), ("0c", "0b"), ("0d", "0b"), ("0e", "0e"), ("0f", "0e")]
+    )

@@ -1,4 +1,6 @@
-"""Stars that are drawn anew for moved contents alone, against all stars, over many random splits at once."""
+"""Stars that are drawn anew for moved contents alone, against all stars, over many random splits at
+once.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,17 @@ from pyspark.sql import functions as F
 from spark_jobs import find_near_pairs
 from spark_jobs.near_dup import incremental
 
-CAP = 3  # members of a star, so that hubs are linked too
-SPLITS = 25  # each with contents and buckets of its own
+# members of a star, so that hubs are linked too
+CAP = 3
+# each with contents and buckets of its own
+SPLITS = 25
 
 
 def pairs_of(members: DataFrame) -> DataFrame:
     links = find_near_pairs.star_links(members, find_near_pairs.hot_buckets(members, CAP), CAP)
-    return find_near_pairs.pairs_of(links).select(F.hex("a").alias("a"), F.hex("b").alias("b"), "band")
+    return find_near_pairs.pairs_of(links).select(
+        F.hex("a").alias("a"), F.hex("b").alias("b"), "band"
+    )
 
 
 def test_stars_of_moved_contents_and_what_stays_are_all_pairs(spark: SparkSession) -> None:
@@ -24,19 +30,26 @@ def test_stars_of_moved_contents_and_what_stays_are_all_pairs(spark: SparkSessio
     for split in range(SPLITS):
         for _ in range(60):
             name, is_new = f"{split:02X}{draw.integers(2**32):08X}", bool(draw.random() < 0.05)
-            rows += [(name, is_new, band, split * 100 + int(draw.geometric(0.05))) for band in range(4)]
+            rows += [
+                (name, is_new, band, split * 100 + int(draw.geometric(0.05))) for band in range(4)
+            ]
     frame = spark.createDataFrame(rows, "name string, is_new boolean, band int, key long").cache()
     members = frame.select(F.unhex("name").alias("sha"), "band", "key")
     old = frame.filter("not is_new").select(F.unhex("name").alias("sha"), "band", "key")
     fresh = frame.filter("is_new").select(F.unhex("name").alias("sha"), "band", "key")
 
-    met = incremental.within(members, incremental.places(fresh)).select(F.hex("sha").alias("content_sha256")).distinct()
+    met = (
+        incremental.within(members, incremental.places(fresh))
+        .select(F.hex("sha").alias("content_sha256"))
+        .distinct()
+    )
     theirs = members.join(met.select(F.unhex("content_sha256").alias("sha")), "sha", "left_semi")
     again = pairs_of(incremental.within(members, incremental.places(theirs)))
     before = set(map(tuple, pairs_of(old).collect()))
     found = list(map(tuple, incremental.merged(again, pairs_of(old), met).collect()))
     want = set(map(tuple, pairs_of(members).collect()))
     assert sorted(found) == sorted(want)
-    assert len(before - want) > 5  # hubs gave way
+    # hubs gave way
+    assert len(before - want) > 5
     assert len(want - before) > 50
     assert 100 < met.count() < 60 * SPLITS / 2

@@ -1,4 +1,6 @@
-"""The drift guard: a new scorer or engine scores the gold set first, and one that moves it too far scores nothing else."""
+"""The drift guard: a new scorer or engine scores the gold set first, and one that moves it too far
+scores nothing else.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,24 @@ TEXTS = [f"{GOOD}\n\nLIMIT = {n}  # of the length of a queue\n" for n in range(8
 
 @pytest.fixture
 def run(spark, tmp_path):
-    """Eight contents, labels of 5 for the first six; returns cfg(*overrides), the store, and use(name, added quality)."""
+    """Eight contents, labels of 5 for the first six; returns cfg(*overrides), the store, and
+    use(name, added quality).
+    """
     store = Store(spark, str(tmp_path))
     rows = [(f"{n}" * 64, text, len(text), "Python") for n, text in enumerate(TEXTS)]
-    frame = spark.createDataFrame(rows, "content_sha256 string, text string, bytes long, language string")
-    store.append("contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a")
-    grades = dict.fromkeys(("score", "readability", "modularity", "clarity", "reusability", "second_score"), F.lit(5.0))
+    frame = spark.createDataFrame(
+        rows, "content_sha256 string, text string, bytes long, language string"
+    )
+    store.append(
+        "contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a"
+    )
+    grades = dict.fromkeys(
+        ("score", "readability", "modularity", "clarity", "reusability", "second_score"), F.lit(5.0)
+    )
     words = {"oracle": "seedbed-labels-v1", "zero_reason": "", "answer": "", "failure": ""}
-    labels = frame.filter("content_sha256 < '6'").withColumns(grades | {k: F.lit(v) for k, v in words.items()})
+    labels = frame.filter("content_sha256 < '6'").withColumns(
+        grades | {k: F.lit(v) for k, v in words.items()}
+    )
     store.append("labels", labels.withColumn("shard", F.lit(0)), {}, "a")
 
     def use(name, added):
@@ -40,13 +52,20 @@ def run(spark, tmp_path):
         (tmp_path / scorers.POINTER).write_text(json.dumps({"version": name}))
 
     use("structural-a", 0.0)
-    return lambda *o: load(CurateConfig, None, [f"output={tmp_path}", "shards=1", "score.gold=4", *o]), store, use
+    return (
+        lambda *o: load(CurateConfig, None, [f"output={tmp_path}", "shards=1", "score.gold=4", *o]),
+        store,
+        use,
+    )
 
 
 def gold(store):
     """scorer -> its rows of gold_scores in order of hash."""
     rows = store.read("gold_scores").orderBy("content_sha256").collect()
-    return {scorer: [row for row in rows if row["scorer"] == scorer] for scorer in {row["scorer"] for row in rows}}
+    return {
+        scorer: [row for row in rows if row["scorer"] == scorer]
+        for scorer in {row["scorer"] for row in rows}
+    }
 
 
 def test_a_new_version_scores_the_gold_set_first_and_stands_beside_the_one_before_it(run):
@@ -65,24 +84,36 @@ def test_a_new_version_scores_the_gold_set_first_and_stands_beside_the_one_befor
     assert second["mae"] == pytest.approx(
         sum(abs(10 * row["quality"] - 5) for row in found["structural-b"]) / 4, abs=1e-3
     )
-    scores = store.read("scores").filter("scorer = 'structural-b' and content_sha256 < '4'").orderBy("content_sha256")
-    assert [row["quality"] for row in scores.collect()] == [row["quality"] for row in found["structural-b"]]
+    scores = (
+        store.read("scores")
+        .filter("scorer = 'structural-b' and content_sha256 < '4'")
+        .orderBy("content_sha256")
+    )
+    assert [row["quality"] for row in scores.collect()] == [
+        row["quality"] for row in found["structural-b"]
+    ]
     assert execute(score_quality.JOB, cfg()) is None
     assert store.read("gold_scores").count() == 8
 
 
 @pytest.mark.slow
-def test_a_version_that_moves_the_gold_set_too_far_is_refused_by_both_names_however_often_it_is_asked(run):
+def test_a_version_that_moves_the_gold_set_too_far_is_refused_by_both_names_however_often_it_is_asked(
+    run,
+):
     cfg, store, use = run
     execute(score_quality.JOB, cfg())
     use("structural-far", -0.3)
     for _ in range(2):
         with pytest.raises(SeedbedError) as error:
             execute(score_quality.JOB, cfg())
-        assert "structural-far on built in moves the 4 gold files by 0.3000 on the mean" in error.value.problem
+        assert (
+            "structural-far on built in moves the 4 gold files by 0.3000 on the mean"
+            in error.value.problem
+        )
         assert "structural-a on built in" in error.value.problem
     assert {row["scorer"] for row in store.read("scores").collect()} == {"structural-a"}
-    use("structural-near", 0.05)  # the refused one is not what the next is held against
+    # the refused one is not what the next is held against
+    use("structural-near", 0.05)
     assert execute(score_quality.JOB, cfg()).notes["gold"]["previous"] == "structural-a on built in"
     use("structural-far", -0.3)
     assert execute(score_quality.JOB, cfg("score.max_gold_shift=0.5")).rows_out == 8
@@ -97,7 +128,9 @@ def test_the_same_scorer_on_another_engine_may_move_no_file_far(run):
         def score(rows, ctx):
             first = F.when(F.col("content_sha256") == "0" * 64, by).otherwise(0.0)
             theirs = store.read("scores").select("content_sha256", "quality")
-            rows = rows.join(theirs, "content_sha256").withColumn("quality", F.col("quality") + first)
+            rows = rows.join(theirs, "content_sha256").withColumn(
+                "quality", F.col("quality") + first
+            )
             return rows.select("content_sha256", "scorer", "quality", "shard")
 
         return score
@@ -108,9 +141,11 @@ def test_the_same_scorer_on_another_engine_may_move_no_file_far(run):
 
     assert guard("engine-2", 0.01)["max_shift"] == pytest.approx(0.01)
     with pytest.raises(
-        SeedbedError, match=r"structural-a on engine-3 moves .* structural-a on built in .*max_engine_shift"
+        SeedbedError,
+        match=r"structural-a on engine-3 moves .* structural-a on built in .*max_engine_shift",
     ):
-        guard("engine-3", 0.05)  # 0.0125 on the mean
+        # 0.0125 on the mean
+        guard("engine-3", 0.05)
 
 
 def test_without_rated_contents_there_is_nothing_to_hold_a_scorer_to(run):

@@ -1,4 +1,6 @@
-"""The job interface: resume, lineage, refusals and the summary, shown with two small jobs of the tests' own."""
+"""The job interface: resume, lineage, refusals and the summary, shown with two small jobs of the
+tests' own.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +15,53 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig
-from spark_jobs.runtime.job import Context, CustomJob, Inputs, ShardJob, Summary, TableJob, execute, main
+from spark_jobs.runtime.job import (
+    Context,
+    CustomJob,
+    Inputs,
+    ShardJob,
+    Summary,
+    TableJob,
+    execute,
+    main,
+)
 from spark_jobs.runtime.store import TABLES, Store, shard_of
 
 HASHES = [f"{i:x}" * 64 for i in range(16)]
 
 
 def sign(due, ctx):
-    rows = due.select("content_sha256", F.lit(b"x").alias("signature"), F.lit(1).alias("shingles"), "shard")
+    rows = due.select(
+        "content_sha256", F.lit(b"x").alias("signature"), F.lit(1).alias("shingles"), "shard"
+    )
     if getattr(sign, "dies_on", None) is not None:
         doomed = F.raise_error(F.lit("killed")).cast("int")
-        rows = rows.withColumn("shingles", F.when(F.col("shard") == sign.dies_on, doomed).otherwise(1))
+        rows = rows.withColumn(
+            "shingles", F.when(F.col("shard") == sign.dies_on, doomed).otherwise(1)
+        )
     return rows
 
 
-SIGN = ShardJob("sign", "signatures", params=lambda ctx: {"num_perm": ctx.cfg.near.num_perm}, transform=sign)
-ONCE = replace(SIGN, at_once=100)  # the same in one commit, where shards do not matter
+SIGN = ShardJob(
+    "sign", "signatures", params=lambda ctx: {"num_perm": ctx.cfg.near.num_perm}, transform=sign
+)
+# the same in one commit, where shards do not matter
+ONCE = replace(SIGN, at_once=100)
 
 
 def cluster(ctx):
     signed = ctx.inputs["signatures"]
     yield "near_edges", ctx.store.read_or_empty("near_edges")
-    assert ctx.inputs["near_edges"].count() == 0  # written, and readable, before the next is asked for
+    # written, and readable, before the next is asked for
+    assert ctx.inputs["near_edges"].count() == 0
     alone = [F.col("content_sha256").alias(name) for name in ("cluster_id", "component_id")]
     rows = signed.select("content_sha256", *alone, "shard")
-    yield "clusters", rows.withColumns({"cluster_size": F.lit(1), "survivor": F.lit(True), "jaccard": F.lit(1.0)})
+    yield (
+        "clusters",
+        rows.withColumns(
+            {"cluster_size": F.lit(1), "survivor": F.lit(True), "jaccard": F.lit(1.0)}
+        ),
+    )
 
 
 CLUSTER = TableJob(
@@ -46,7 +70,9 @@ CLUSTER = TableJob(
     params=lambda ctx: {"threshold": ctx.cfg.near.threshold},
     transform=cluster,
     reads=("signatures",),
-    summarize=lambda ctx: Summary("cluster", ctx.inputs["signatures"].count(), ctx.inputs["clusters"].count()),
+    summarize=lambda ctx: Summary(
+        "cluster", ctx.inputs["signatures"].count(), ctx.inputs["clusters"].count()
+    ),
 )
 
 
@@ -59,16 +85,24 @@ def run(spark, tmp_path):
     sign.dies_on = None
 
     def job(one, *overrides):
-        return execute(one, load(CurateConfig, None, [f"output={tmp_path}", "shards=4", *overrides]))
+        return execute(
+            one, load(CurateConfig, None, [f"output={tmp_path}", "shards=4", *overrides])
+        )
 
     return SimpleNamespace(cfg=cfg, store=store, job=job, path=tmp_path)
 
 
 def add_contents(store, hashes):
     rows = store.spark.createDataFrame(
-        [(h, "x", 1, "Python") for h in hashes], "content_sha256 string, text string, bytes long, language string"
+        [(h, "x", 1, "Python") for h in hashes],
+        "content_sha256 string, text string, bytes long, language string",
     )
-    store.append("contents", rows.withColumn("shard", shard_of(F.col("content_sha256"), 4)), {"job": "test"}, step="b")
+    store.append(
+        "contents",
+        rows.withColumn("shard", shard_of(F.col("content_sha256"), 4)),
+        {"job": "test"},
+        step="b",
+    )
 
 
 def test_shard_is_the_leading_bits_of_the_hash(spark):
@@ -79,7 +113,9 @@ def test_shard_is_the_leading_bits_of_the_hash(spark):
 
 
 @pytest.mark.parametrize(("stated", "partitions"), [(1, "2"), (6 << 30, "48"), (1 << 50, "32768")])
-def test_shuffles_of_text_get_partitions_by_its_size_and_never_fewer_than_configured(run, stated, partitions):
+def test_shuffles_of_text_get_partitions_by_its_size_and_never_fewer_than_configured(
+    run, stated, partitions
+):
     """The sizes are those that `contents` states; the texts here are a letter each."""
     rows = run.store.read("contents").withColumn("bytes", F.lit(stated).cast("long") / len(HASHES))
     run.store.overwrite("contents", rows, {"job": "test"})
@@ -110,7 +146,9 @@ def test_new_contents_cost_only_themselves(run):
 
 
 def test_few_missing_rows_of_a_job_that_says_so_are_one_commit(run):
-    """Sixteen in one, whatever their shards; a seventeenth in one of its own; one more than it says, shard by shard."""
+    """Sixteen in one, whatever their shards; a seventeenth in one of its own; one more than it
+    says, shard by shard.
+    """
     few = replace(SIGN, at_once=16)
     run.job(few)
     assert run.store.last_commit("signatures").version == 0
@@ -123,7 +161,9 @@ def test_few_missing_rows_of_a_job_that_says_so_are_one_commit(run):
     assert run.store.last_commit("signatures").version == 5
 
 
-def test_what_a_job_holds_is_gone_behind_it_and_what_a_killed_one_held_before_it(run, spark, tmp_path):
+def test_what_a_job_holds_is_gone_behind_it_and_what_a_killed_one_held_before_it(
+    run, spark, tmp_path
+):
     left = tmp_path / "curate/held/pairs/0"
     left.mkdir(parents=True)
     (left / "part-0.parquet").write_text("cut short by a kill")
@@ -131,7 +171,8 @@ def test_what_a_job_holds_is_gone_behind_it_and_what_a_killed_one_held_before_it
         odd = hold(spark.range(9).filter("id % 2 = 1"), "odd")
         again = hold(odd.filter("id > 4"), "large")
         assert [row.id for row in again.collect()] == [5, 7]
-        assert "Range" not in again._jdf.queryExecution().toString()  # a plan begins at what is held
+        # a plan begins at what is held
+        assert "Range" not in again._jdf.queryExecution().toString()
     assert not (tmp_path / "curate/held/pairs").exists()
 
 
@@ -151,8 +192,11 @@ def test_two_writers_of_one_step_onto_one_version_leave_one_copy(run, monkeypatc
     before = run.store.last_commit("signatures")
     rows = sign(run.store.read("contents").filter(F.col("content_sha256") == "0b" * 32), None)
     monkeypatch.setattr(
-        Store, "last_commit", lambda self, table, part=None: before
-    )  # both read the table before either wrote
+        Store,
+        "last_commit",
+        lambda self, table, part=None: before,
+        # both read the table before either wrote
+    )
     run.store.append("signatures", rows, {}, step="shard-0")
     run.store.append("signatures", rows, {}, step="shard-0")
     monkeypatch.undo()
@@ -194,10 +238,18 @@ def test_rows_of_another_part_do_not_make_a_reader_of_one_part_run_again(run):
             return ctx.inputs["contents"].withColumn("scorer", F.lit(name))
 
         return ShardJob(
-            "score", "scores", lambda ctx: {}, rows, due=due, part=lambda ctx: {"scorer": name}, at_once=100
+            "score",
+            "scores",
+            lambda ctx: {},
+            rows,
+            due=due,
+            part=lambda ctx: {"scorer": name},
+            at_once=100,
         )
 
-    reader = replace(CLUSTER, reads=("signatures", "scores"), parts=lambda ctx: {"scores": {"scorer": "first"}})
+    reader = replace(
+        CLUSTER, reads=("signatures", "scores"), parts=lambda ctx: {"scores": {"scorer": "first"}}
+    )
     run.job(ONCE)
     run.job(scores("first"))
     assert run.job(reader) is not None
@@ -239,9 +291,9 @@ def test_a_column_of_another_type_is_named(run, spark):
     columns = ["content_sha256 string", "score string"]
     frame = spark.createDataFrame([("a", "b")], ", ".join(columns))
     rest = [f for f in TABLES["labels"].schema.fields if f.name not in ("content_sha256", "score")]
-    frame.select("*", *[F.lit(None).cast(f.dataType).alias(f.name) for f in rest]).write.format("delta").save(
-        run.store.path("labels")
-    )
+    frame.select("*", *[F.lit(None).cast(f.dataType).alias(f.name) for f in rest]).write.format(
+        "delta"
+    ).save(run.store.path("labels"))
     with pytest.raises(SeedbedError, match="column score is string, must be double"):
         run.store.read("labels")
 
@@ -272,7 +324,9 @@ def test_a_jvm_that_has_ended_is_an_error_with_a_fix(run, error):
     def ended(ctx):
         raise error
 
-    with pytest.raises(SeedbedError, match=r"broken: Spark's JVM has ended\n  fix: read DIR/curate/spark\.log"):
+    with pytest.raises(
+        SeedbedError, match=r"broken: Spark's JVM has ended\n  fix: read DIR/curate/spark\.log"
+    ):
         run.job(CustomJob("broken", writes=(), run=ended))
 
 

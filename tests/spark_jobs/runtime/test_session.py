@@ -30,7 +30,8 @@ def test_missing_java_is_named_with_the_command_that_installs_it(monkeypatch, tm
 
 
 @pytest.mark.parametrize(
-    ("version", "accepted"), [("1.8.0_402", False), ("11.0.2", False), ("17.0.15", True), ("21", True)]
+    ("version", "accepted"),
+    [("1.8.0_402", False), ("11.0.2", False), ("17.0.15", True), ("21", True)],
 )
 def test_java_before_17_is_refused_with_its_version(monkeypatch, tmp_path, version, accepted):
     fake_java(tmp_path / "jdk", version)
@@ -53,7 +54,11 @@ def test_the_properties_for_spark_submit_equal_the_local_settings():
 
 @pytest.mark.parametrize(
     ("fault", "message"),
-    [("python", "Seedbed needs 3.12"), ("java", "Spark 4 needs Java 17"), ("disk", "the environment needs")],
+    [
+        ("python", "Seedbed needs 3.12"),
+        ("java", "Spark 4 needs Java 17"),
+        ("disk", "the environment needs"),
+    ],
 )
 def test_the_machine_check_names_each_fault_and_its_fix(monkeypatch, tmp_path, fault, message):
     python, disk = sys.executable, "0"
@@ -68,7 +73,9 @@ def test_the_machine_check_names_each_fault_and_its_fix(monkeypatch, tmp_path, f
     if fault == "disk":
         disk = "100000000"
     script = str(ROOT / "scripts/check_machine.sh")
-    result = subprocess.run(["sh", script, python, disk], cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        ["sh", script, python, disk], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 1
     assert message in result.stderr
     assert "fix:" in result.stderr
@@ -76,6 +83,8 @@ def test_the_machine_check_names_each_fault_and_its_fix(monkeypatch, tmp_path, f
 
 def test_the_machine_check_passes_here(tmp_path):
     result = subprocess.run(
-        ["sh", str(ROOT / "scripts/check_machine.sh"), sys.executable, "1"], cwd=tmp_path, check=False
+        ["sh", str(ROOT / "scripts/check_machine.sh"), sys.executable, "1"],
+        cwd=tmp_path,
+        check=False,
     )
     assert result.returncode == 0

@@ -82,7 +82,9 @@ def test_the_oracle_files_have_the_languages_that_the_oracle_saw():
         (None, None, [], None),
     ],
 )
-def test_a_license_is_named_only_where_the_metadata_leaves_no_doubt(expression, field, classifiers, spdx):
+def test_a_license_is_named_only_where_the_metadata_leaves_no_doubt(
+    expression, field, classifiers, spdx
+):
     assert licenses.from_metadata(expression, field, classifiers) == spdx
 
 
@@ -94,7 +96,10 @@ def test_a_license_is_named_only_where_the_metadata_leaves_no_doubt(expression, 
             "Redistribution and use in source and binary forms, with or\nwithout modification, are permitted",
             "BSD-2-Clause",
         ),
-        ("Redistribution and use in source and binary forms ... used to endorse or promote products", "BSD-3-Clause"),
+        (
+            "Redistribution and use in source and binary forms ... used to endorse or promote products",
+            "BSD-3-Clause",
+        ),
         ("GNU GENERAL PUBLIC LICENSE\n  Version 3, 29 June 2007", "GPL-3.0-only"),
         ("GNU AFFERO GENERAL PUBLIC LICENSE\n  Version 3, 19 November 2007", "AGPL-3.0-only"),
         ("All rights reserved. Do not copy.", None),

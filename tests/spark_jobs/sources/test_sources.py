@@ -1,4 +1,7 @@
-"""Hostile and broken archives, one property each. Every archive is made here; nothing is ever unpacked to disk."""
+"""Hostile and broken archives, one property each.
+
+Every archive is made here; nothing is ever unpacked to disk.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ def zipped(path: Path, entries: dict[str, bytes], tamper=None) -> Path:
     return path
 
 
-def tarred(path: Path, entries: list[tarfile.TarInfo | tuple[str, bytes]], mode: str = "w:gz") -> Path:
+def tarred(
+    path: Path, entries: list[tarfile.TarInfo | tuple[str, bytes]], mode: str = "w:gz"
+) -> Path:
     with tarfile.open(path, mode) as archive:
         for entry in entries:
             if isinstance(entry, tarfile.TarInfo):
@@ -187,7 +192,10 @@ def test_a_zip_that_claims_more_than_the_limit_is_refused_before_reading(tmp_pat
         archive.filelist[0].file_size = 5_000_000_000
 
     path = zipped(tmp_path / "p-1.zip", {"huge.py": CODE}, claim)
-    assert offer(path).refused == "refused: unpacked size 5,000,000,000 > max_archive_bytes 4,000,000,000"
+    assert (
+        offer(path).refused
+        == "refused: unpacked size 5,000,000,000 > max_archive_bytes 4,000,000,000"
+    )
 
 
 def test_a_zip_bomb_is_refused_by_its_ratio(tmp_path):
@@ -250,12 +258,14 @@ def test_a_truncated_tar_is_refused_wherever_it_is_cut(tmp_path, suffix):
     assert offer(whole).refused is None
     assert contents(whole) == dict(noise)
     raw = whole.read_bytes()
-    data_end = 8 * (512 + 1024) if suffix == "tar" else len(raw)  # behind it a plain tar is zeros only
+    # behind it a plain tar is zeros only
+    data_end = 8 * (512 + 1024) if suffix == "tar" else len(raw)
     for cut in (0.1, 0.4, 0.5, 0.9):
         whole.write_bytes(raw[: int(data_end * cut)])
         assert "broken or truncated" in offer(whole).refused, cut
     if suffix == "tar":
-        whole.write_bytes(raw[:1536])  # exactly behind the first member
+        # exactly behind the first member
+        whole.write_bytes(raw[:1536])
         assert "broken or truncated" in offer(whole).refused
 
 
@@ -279,8 +289,10 @@ def test_an_xz_header_that_asks_for_gigabytes_is_refused(tmp_path):
     path = tmp_path / "p-1.tar.xz"
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 1 << 20}]
     raw = bytearray(lzma.compress(bytes(10240), filters=filters))
-    assert raw[14:17] == b"\x21\x01\x10"  # LZMA2, one property byte: dictionary size 2**20
-    raw[16] = 40  # 4 GiB
+    # LZMA2, one property byte: dictionary size 2**20
+    assert raw[14:17] == b"\x21\x01\x10"
+    # 4 GiB
+    raw[16] = 40
     block_header_size = (raw[12] + 1) * 4
     import zlib
 
@@ -312,17 +324,23 @@ def test_version_control_folders_are_left_out_everywhere(tmp_path):
 def test_a_wheel_is_named_by_its_metadata(tmp_path):
     about = "Metadata-Version: 2.1\nName: My_Pack.Age\nVersion: 1.2.0\nLicense-Expression: MIT OR Apache-2.0\n\nbody\n"
     wheel = zipped(
-        tmp_path / "other-9-py3-none-any.whl", {"a.py": CODE, "my_pack_age-1.2.0.dist-info/METADATA": about.encode()}
+        tmp_path / "other-9-py3-none-any.whl",
+        {"a.py": CODE, "my_pack_age-1.2.0.dist-info/METADATA": about.encode()},
     )
     named = offer(wheel)
-    assert (named.repo, named.revision, named.license) == ("my-pack-age", "1.2.0", "MIT OR Apache-2.0")
+    assert (named.repo, named.revision, named.license) == (
+        "my-pack-age",
+        "1.2.0",
+        "MIT OR Apache-2.0",
+    )
 
 
 def test_an_archive_without_metadata_is_named_by_its_file_and_licensed_by_its_text(tmp_path):
     licence = b'MIT License\n\nPermission is hereby granted, free of charge, to any person\nobtaining a copy ... provided "as is"'
     sdist = offer(
         tarred(
-            tmp_path / "tool-kit-2.0rc1.tar.gz", [("tool-kit-2.0rc1/LICENSE", licence), ("tool-kit-2.0rc1/a.py", CODE)]
+            tmp_path / "tool-kit-2.0rc1.tar.gz",
+            [("tool-kit-2.0rc1/LICENSE", licence), ("tool-kit-2.0rc1/a.py", CODE)],
         )
     )
     assert (sdist.repo, sdist.revision, sdist.license) == ("tool-kit", "2.0rc1", "MIT")
@@ -356,7 +374,12 @@ def test_links_in_a_folder_are_recorded_and_never_followed(tmp_path):
     (project / "away").symlink_to(tmp_path / "secret")
     os.mkfifo(project / "pipe.py")
     faults = {member.path: member.fault for member in folder.read(str(tmp_path / "in"), "proj")}
-    assert faults == {"proj/away": "link", "proj/pipe.py": "unreadable", "proj/real.py": None, "proj/soft.py": "link"}
+    assert faults == {
+        "proj/away": "link",
+        "proj/pipe.py": "unreadable",
+        "proj/real.py": None,
+        "proj/soft.py": "link",
+    }
 
 
 def test_loose_files_and_a_package_of_the_same_name_keep_their_own_paths(tmp_path):
@@ -412,7 +435,8 @@ def test_text_is_strict_utf8_that_encodes_back_to_the_same_bytes():
     assert decode(b"\xef\xbb\xbfx = 1\r\n") == ("\ufeffx = 1\r\n", None)
     assert decode(b"x = '\xe9'\n") == (None, "bad_utf8")
     assert decode("x".encode("utf-16")) == (None, "nul")
-    assert decode(b"\xed\xa0\x80") == (None, "bad_utf8")  # a surrogate
+    # a surrogate
+    assert decode(b"\xed\xa0\x80") == (None, "bad_utf8")
 
 
 def test_the_first_reason_wins_in_one_order():

@@ -1,4 +1,6 @@
-"""Components against scipy on the shapes that break union-find: chains, stars, cliques, random graphs."""
+"""Components against scipy on the shapes that break union-find: chains, stars, cliques, random
+graphs.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ GRAPHS = {
     "chain": (np.arange(N - 1), np.arange(1, N)),
     "shuffled chain": (lambda p: (p[:-1], p[1:]))(GENERATOR.permutation(N)),
     "star on the largest": (np.full(N - 1, N - 1), np.arange(N - 1)),
-    "cliques": tuple(np.concatenate([np.stack(np.triu_indices(20, 1)) + 20 * k for k in range(N // 20)], axis=1)),
+    "cliques": tuple(
+        np.concatenate([np.stack(np.triu_indices(20, 1)) + 20 * k for k in range(N // 20)], axis=1)
+    ),
     "sparse random": tuple(GENERATOR.integers(0, N, (2, N // 2))),
     "critical random": tuple(GENERATOR.integers(0, N, (2, N))),
 }

@@ -11,11 +11,17 @@ from seedbed.kernels.near_dup.shingles import Hashes, distinct, select
 
 
 def random_sets(count: int, seed: int) -> list[set[int]]:
-    """Sets that drift: each keeps most of the one before, so that they chain; some empty, some alike."""
+    """Sets that drift: each keeps most of the one before, so that they chain; some empty, some
+    alike.
+    """
     generator = np.random.default_rng(seed)
     sets = [set(generator.integers(1, 10**6, 60).tolist())]
     while len(sets) < count:
-        kept = {x for x in sets[-1] if generator.random() < 0.92} if generator.random() < 0.9 else set()
+        kept = (
+            {x for x in sets[-1] if generator.random() < 0.92}
+            if generator.random() < 0.9
+            else set()
+        )
         sets.append(kept | set(generator.integers(1, 10**6, generator.integers(0, 12)).tolist()))
     return sets
 
@@ -29,7 +35,9 @@ def similarity(a: set[int], b: set[int]) -> float:
     return len(a & b) / len(a | b) if a | b else 0.0
 
 
-def plain_leaders(sets: list[set[int]], groups: list[int], threshold: float) -> tuple[list[int], list[float]]:
+def plain_leaders(
+    sets: list[set[int]], groups: list[int], threshold: float
+) -> tuple[list[int], list[float]]:
     leader, found = [], []
     for i, one in enumerate(sets):
         for j in range(i):
@@ -53,7 +61,8 @@ def test_each_joins_the_first_leader_that_is_similar_enough(threshold: float) ->
 
 
 def test_a_similarity_of_exactly_the_threshold_is_enough() -> None:
-    one, other = set(range(1, 8)), set(range(1, 11))  # 7 of 10
+    # 7 of 10
+    one, other = set(range(1, 8)), set(range(1, 11))
     leader, found = leaders(as_hashes([one, other]), np.zeros(2), 0.7)
     assert (leader.tolist(), found.tolist()) == ([0, 0], [1.0, 0.7])
 

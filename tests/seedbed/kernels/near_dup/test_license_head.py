@@ -1,4 +1,6 @@
-"""Where a licence head ends, over the comment marks of many languages and on what only looks like one."""
+"""Where a licence head ends, over the comment marks of many languages and on what only looks like
+one.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,10 @@ def test_what_is_no_license_comment_at_the_head_stays(text: str) -> None:
 
 
 def test_only_the_comments_up_to_the_license_go() -> None:
-    assert rest("# Copyright me\n\n# What this file does.\nx = 1\n") == "\n\n# What this file does.\nx = 1\n"
+    assert (
+        rest("# Copyright me\n\n# What this file does.\nx = 1\n")
+        == "\n\n# What this file does.\nx = 1\n"
+    )
 
 
 def shingles(text: str) -> list[int]:

@@ -1,4 +1,6 @@
-"""Signatures against datasketch, bit for bit; bands, estimates and true Jaccard against their definitions."""
+"""Signatures against datasketch, bit for bit; bands, estimates and true Jaccard against their
+definitions.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ def documents(count: int, seed: int = 0) -> list[str]:
     generator = np.random.default_rng(seed)
     texts: list[str] = [""]
     while len(texts) < count:
-        words = [f"{WORDS[i]}{j}" for i, j in generator.integers(0, [16, 30], (generator.integers(1, 400), 2))]
+        words = [
+            f"{WORDS[i]}{j}"
+            for i, j in generator.integers(0, [16, 30], (generator.integers(1, 400), 2))
+        ]
         texts.append(" ".join(words))
         for place in generator.integers(0, len(words), generator.integers(0, 12)):
             words[place] = "edited"
@@ -54,7 +59,10 @@ def test_signatures_equal_datasketch_bit_for_bit(hashes: Hashes, num_perm: int, 
 
 def test_a_stored_signature_loads_as_a_datasketch_minhash(hashes: Hashes) -> None:
     column = minhash.to_binary(minhash.signatures(hashes, 256, 1))
-    loaded = [MinHash(seed=1, scheme="affine32", hashvalues=np.frombuffer(row.as_py(), "<u4")) for row in column]
+    loaded = [
+        MinHash(seed=1, scheme="affine32", hashvalues=np.frombuffer(row.as_py(), "<u4"))
+        for row in column
+    ]
     fed = [datasketch_of(hashes, i, 256, 1) for i in range(len(column))]
     left, right = np.triu_indices(len(column), 1)
     ours = minhash.estimates(minhash.from_binary(column, 256), left, right)
@@ -65,7 +73,9 @@ def test_a_stored_signature_loads_as_a_datasketch_minhash(hashes: Hashes) -> Non
         index.insert(i, sketch)
     keys = minhash.band_keys(minhash.from_binary(column, 256), 25, 10)
     for i in range(1, len(keys)):
-        assert set(index.query(loaded[i])) == {j for j in range(1, len(keys)) if (keys[i] == keys[j]).any()}
+        assert set(index.query(loaded[i])) == {
+            j for j in range(1, len(keys)) if (keys[i] == keys[j]).any()
+        }
 
 
 def test_the_default_bands_are_datasketchs_optimum_for_the_default_threshold() -> None:
@@ -79,7 +89,9 @@ def test_the_empty_set_has_the_signature_of_an_empty_datasketch_minhash(hashes: 
 
 
 def test_repeats_do_not_change_a_signature(hashes: Hashes) -> None:
-    np.testing.assert_array_equal(minhash.signatures(hashes, 64, 1), minhash.signatures(distinct(hashes), 64, 1))
+    np.testing.assert_array_equal(
+        minhash.signatures(hashes, 64, 1), minhash.signatures(distinct(hashes), 64, 1)
+    )
 
 
 def test_binary_columns_round_trip_whole_and_sliced(hashes: Hashes) -> None:
@@ -98,11 +110,13 @@ def test_a_signature_of_another_length_is_refused(hashes: Hashes) -> None:
 
 def test_band_keys_depend_on_their_own_rows_only() -> None:
     signature = np.arange(2 * 256, dtype=np.uint32).reshape(2, 256) % 256
-    signature[1, 17] ^= 1  # row 7 of band 1
+    # row 7 of band 1
+    signature[1, 17] ^= 1
     keys = minhash.band_keys(signature, 25, 10)
     assert np.flatnonzero(keys[0] != keys[1]).tolist() == [1]
     signature[1, 17] ^= 1
-    signature[1, 250:] += 1  # beyond 25 * 10
+    # beyond 25 * 10
+    signature[1, 250:] += 1
     keys = minhash.band_keys(signature, 25, 10)
     assert (keys[0] == keys[1]).all()
 
@@ -111,14 +125,19 @@ def test_true_jaccard_is_the_jaccard_of_the_sets(hashes: Hashes) -> None:
     sets = distinct(hashes)
     left, right = np.triu_indices(60, 1)
     plain = [set(of(sets, i).tolist()) for i in range(60)]
-    want = [len(plain[i] & plain[j]) / max(len(plain[i] | plain[j]), 1) for i, j in zip(left, right, strict=True)]
+    want = [
+        len(plain[i] & plain[j]) / max(len(plain[i] | plain[j]), 1)
+        for i, j in zip(left, right, strict=True)
+    ]
     got = jaccard(sets, left, right)
     assert got.tolist() == want
     assert max(want) > 0.8
 
 
 def test_the_estimate_is_unbiased_within_its_theory() -> None:
-    """Variance of a MinHash estimate is J (1 - J) / num_perm; 300 pairs, so the mean error stays under 4 sigma."""
+    """Variance of a MinHash estimate is J (1 - J) / num_perm; 300 pairs, so the mean error stays
+    under 4 sigma.
+    """
     hashes = shingle_hashes(pa.array(documents(601, seed=3)[1:]), 5)
     left = np.arange(0, 600, 2)
     true = jaccard(distinct(hashes), left, left + 1)

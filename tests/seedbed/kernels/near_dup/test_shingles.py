@@ -29,12 +29,19 @@ def token_hash(token: bytes) -> int:
 
 def plain(text: str, size: int) -> list[int]:
     tokens = [token_hash(t) for t in TOKEN.findall(text.encode())]
-    windows = [tokens[i : i + size] for i in range(max(len(tokens) - size + 1, min(len(tokens), 1)))]
-    return [fmix64(sum(h * pow(int(BASE), j, 2**64) for j, h in enumerate(w)) & MASK) for w in windows]
+    windows = [
+        tokens[i : i + size] for i in range(max(len(tokens) - size + 1, min(len(tokens), 1)))
+    ]
+    return [
+        fmix64(sum(h * pow(int(BASE), j, 2**64) for j, h in enumerate(w)) & MASK) for w in windows
+    ]
 
 
 def rows(hashes: Hashes) -> list[list[int]]:
-    return [hashes.values[a:b].tolist() for a, b in zip(hashes.offsets, hashes.offsets[1:], strict=False)]
+    return [
+        hashes.values[a:b].tolist()
+        for a, b in zip(hashes.offsets, hashes.offsets[1:], strict=False)
+    ]
 
 
 TEXTS = [
@@ -75,7 +82,9 @@ def test_a_null_has_no_tokens_even_where_it_spans_bytes() -> None:
     assert rows(shingle_hashes(spanning, 5)) == [plain("one two", 5), [], plain("five six", 5)]
 
 
-@pytest.mark.parametrize("array", [pa.array([], pa.string()), pa.array(["", ""]), pa.array([None], pa.string())])
+@pytest.mark.parametrize(
+    "array", [pa.array([], pa.string()), pa.array(["", ""]), pa.array([None], pa.string())]
+)
 def test_arrays_without_text_give_no_hashes(array: pa.Array) -> None:
     hashes = shingle_hashes(array, 5)
     assert hashes.values.size == 0
@@ -83,12 +92,16 @@ def test_arrays_without_text_give_no_hashes(array: pa.Array) -> None:
 
 
 def test_layout_and_comment_marks_do_not_count() -> None:
-    one, two = rows(shingle_hashes(pa.array(["if (a) { return b + c }", "if a:\n\treturn b // c"]), 5))
+    one, two = rows(
+        shingle_hashes(pa.array(["if (a) { return b + c }", "if a:\n\treturn b // c"]), 5)
+    )
     assert one == two
 
 
 def test_comments_in_another_script_keep_documents_apart() -> None:
-    russian, japanese = rows(shingle_hashes(pa.array(["msg_1 = 'Привет мир'", "msg_1 = 'こんにちは'"]), 5))
+    russian, japanese = rows(
+        shingle_hashes(pa.array(["msg_1 = 'Привет мир'", "msg_1 = 'こんにちは'"]), 5)
+    )
     assert not set(russian) & set(japanese)
 
 
@@ -96,8 +109,10 @@ def test_a_set_is_ascending_and_without_repeats() -> None:
     generator = np.random.default_rng(0)
     runs = [
         generator.integers(1, 2**64 - 1, 5000, np.uint64, endpoint=True),
-        generator.integers(1, 40, 5000, np.uint64),  # all in one home slot
-        np.full(3000, 2**64 - 1, np.uint64) - generator.integers(0, 50, 3000, np.uint64),  # all spill past the end
+        # all in one home slot
+        generator.integers(1, 40, 5000, np.uint64),
+        # all spill past the end
+        np.full(3000, 2**64 - 1, np.uint64) - generator.integers(0, 50, 3000, np.uint64),
         np.zeros(0, np.uint64),
         np.full(7, 9, np.uint64),
     ]

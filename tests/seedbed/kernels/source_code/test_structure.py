@@ -1,4 +1,6 @@
-"""Structural features: what they count, that documents do not leak into each other, and that VERSION tells of changes."""
+"""Structural features: what they count, that documents do not leak into each other, and that
+VERSION tells of changes.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +99,12 @@ def test_a_doc_comment_is_a_docstring_in_any_language(text, language, docs):
 
 def test_a_language_that_no_group_lists_is_code():
     assert of("x", "Haskell")["is_code"] == of("x", None)["is_code"] == 1
-    assert of("x", "CSS")["is_design"] == of("x", "YAML")["is_data"] == of("x", "Markdown")["is_prose"] == 1
+    assert (
+        of("x", "CSS")["is_design"]
+        == of("x", "YAML")["is_data"]
+        == of("x", "Markdown")["is_prose"]
+        == 1
+    )
 
 
 def test_a_keyword_inside_a_string_or_a_comment_does_not_count():
@@ -132,7 +139,10 @@ def test_a_document_that_ends_inside_a_token_does_not_read_the_next_one():
     languages = [list(STYLE_OF)[n % len(STYLE_OF)] for n in range(len(texts))]
     together = structure.features(pa.array(texts), languages)
     alone = np.concatenate(
-        [structure.features(pa.array([t]), [name]) for t, name in zip(texts, languages, strict=True)]
+        [
+            structure.features(pa.array([t]), [name])
+            for t, name in zip(texts, languages, strict=True)
+        ]
     )
     np.testing.assert_array_equal(together, alone)
     assert np.isfinite(together).all()
@@ -150,7 +160,9 @@ def test_slices_and_chunks_give_the_same_rows(kind):
 
 
 def test_features_are_those_of_their_version():
-    """A change here needs a new structure.VERSION and a new fit: scores of the old features must not mix with new ones."""
+    """A change here needs a new structure.VERSION and a new fit: scores of the old features must
+    not mix with new ones.
+    """
     samples = [
         (PYTHON, "Python"),
         ("function f(a){return a?1:2} // é", "JavaScript"),

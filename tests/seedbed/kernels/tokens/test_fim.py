@@ -1,4 +1,6 @@
-"""Fill in the middle and the encoding of samples: seedbed/kernels/tokens/fim.py, seedbed/kernels/tokens/packing.py."""
+"""Fill in the middle and the encoding of samples: seedbed/kernels/tokens/fim.py,
+seedbed/kernels/tokens/packing.py.
+"""
 
 from __future__ import annotations
 
@@ -35,21 +37,31 @@ def test_the_three_pieces_make_the_text_again() -> None:
 def test_a_cut_is_a_fixed_function_of_seed_document_and_epoch() -> None:
     cut = fim.split("0123456789" * 4, 1, "doc", 0, 1.0)
     assert cut is not None
-    assert [len(piece) for piece in cut] == [23, 7, 10]  # golden: a change here changes every corpus
+    # golden: a change here changes every corpus
+    assert [len(piece) for piece in cut] == [23, 7, 10]
     assert cut == fim.split("0123456789" * 4, 1, "doc", 0, 0.9999)
-    others = {fim.split(TEXT * 9, seed, doc, epoch, 1.0) for seed in (1, 2) for doc in ("a", "b") for epoch in (0, 1)}
+    others = {
+        fim.split(TEXT * 9, seed, doc, epoch, 1.0)
+        for seed in (1, 2)
+        for doc in ("a", "b")
+        for epoch in (0, 1)
+    }
     assert len(others) == 8
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 1.0])
 def test_the_share_of_cut_documents_is_the_rate(rate: float) -> None:
-    share = sum(fim.split(TEXT, 1, document_id, 0, rate) is not None for document_id in IDS) / len(IDS)
+    share = sum(fim.split(TEXT, 1, document_id, 0, rate) is not None for document_id in IDS) / len(
+        IDS
+    )
     assert abs(share - rate) <= 3.3 * (rate * (1 - rate) / len(IDS)) ** 0.5
 
 
 def test_cuts_are_uniform_over_characters_and_reach_both_ends() -> None:
     cuts = [fim.split("abcdefghi", 7, document_id, 0, 1.0) for document_id in IDS]
-    places = np.bincount([p for c in cuts if c for p in (len(c.prefix), len(c.prefix) + len(c.middle))], minlength=10)
+    places = np.bincount(
+        [p for c in cuts if c for p in (len(c.prefix), len(c.prefix) + len(c.middle))], minlength=10
+    )
     assert len(places) == 10
     assert np.abs(places / places.sum() - 0.1).max() < 0.015
 
@@ -72,7 +84,9 @@ def test_validation_is_never_cut(tokenizer_json: str) -> None:
 
 def test_a_batch_encodes_as_its_samples_do_alone(tokenizer_json: str) -> None:
     packer = Packer(tokenizer_json, 0.5, 1)
-    samples = [Sample(document_id, 0, "train", TEXT * (i % 3)) for i, document_id in enumerate(IDS[:50])]
+    samples = [
+        Sample(document_id, 0, "train", TEXT * (i % 3)) for i, document_id in enumerate(IDS[:50])
+    ]
     assert packer.encode(samples) == [packer.encode([sample])[0] for sample in samples]
 
 

@@ -13,7 +13,9 @@ from seedbed.kernels.tokens.indexed_dataset import IndexedDatasetWriter, read_le
 DOCUMENTS = [[0], list(range(1000)), [], [5, 4, 3, 2, 1], [65_499] * 7]
 
 
-def write(folder: Path, documents: list[list[int]], dtype: str) -> tuple[Path, Path, IndexedDatasetWriter]:
+def write(
+    folder: Path, documents: list[list[int]], dtype: str
+) -> tuple[Path, Path, IndexedDatasetWriter]:
     with (folder / "ours.bin").open("wb") as stream:
         writer = IndexedDatasetWriter(stream, dtype)
         for tokens in documents:
@@ -24,7 +26,9 @@ def write(folder: Path, documents: list[list[int]], dtype: str) -> tuple[Path, P
 
 @pytest.mark.parametrize("vocab_size", [4_096, 65_499, 65_500, 155_136])
 @pytest.mark.parametrize("documents", [DOCUMENTS, DOCUMENTS[:1], []], ids=["five", "one", "none"])
-def test_files_equal_those_of_megatrons_builder(tmp_path: Path, vocab_size: int, documents: list[list[int]]) -> None:
+def test_files_equal_those_of_megatrons_builder(
+    tmp_path: Path, vocab_size: int, documents: list[list[int]]
+) -> None:
     torch = pytest.importorskip("torch")
     megatron = pytest.importorskip("megatron.core.datasets.indexed_dataset")
     dtype = megatron.DType.optimal_dtype(vocab_size)
@@ -57,5 +61,8 @@ def test_the_writer_counts_and_hashes_as_it_goes(tmp_path: Path) -> None:
 
 def test_another_file_is_not_taken_for_an_index(tmp_path: Path) -> None:
     (tmp_path / "other.idx").write_bytes(b"\0" * 64)
-    with (tmp_path / "other.idx").open("rb") as stream, pytest.raises(ValueError, match="not an index"):
+    with (
+        (tmp_path / "other.idx").open("rb") as stream,
+        pytest.raises(ValueError, match="not an index"),
+    ):
         read_lengths(stream)

@@ -1,12 +1,10 @@
-"""A tiny Llama folder with random weights and a real byte-level tokenizer with a chat template."""
+"""Writes a tiny Llama folder with random weights and a real byte-level tokenizer with a chat template."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 SPECIAL = ["<|endoftext|>", "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"]
 TEMPLATE = (
@@ -15,7 +13,9 @@ TEMPLATE = (
 )
 
 
-def write_tokenizer(folder: Path, template: str | None = TEMPLATE, more: Sequence[str] = ()) -> None:
+def write_tokenizer(
+    folder: Path, template: str | None = TEMPLATE, more: Sequence[str] = ()
+) -> None:
     """Every byte is a token, plus a few merges, so that no download and no training text is needed."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -28,10 +28,16 @@ def write_tokenizer(folder: Path, template: str | None = TEMPLATE, more: Sequenc
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(["def f(xs):\n    return [x for x in xs if x > 3]\n"] * 4, trainer)
+    tokenizer.train_from_iterator(
+        ["def f(xs):\n    return [x for x in xs if x > 3]\n"] * 4, trainer
+    )
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|endoftext|>", "pad_token": "<|pad|>"}
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "<|endoftext|>",
+        "pad_token": "<|pad|>",
+    }
     config["additional_special_tokens"] = SPECIAL[2:]
     if template is not None:
         config["chat_template"] = template
@@ -60,16 +66,4 @@ def write_model(folder: Path, tied: bool = True, seed: int = 0, seq_length: int 
         pad_token_id=1,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory) -> Path:
-    return write_model(tmp_path_factory.mktemp("tiny") / "hf")
-
-
-@pytest.fixture(scope="session")
-def tokenizer_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("tokenizer")
-    write_tokenizer(folder)
     return folder
