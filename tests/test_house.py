@@ -6,6 +6,7 @@ import ast
 import re
 import runpy
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,37 @@ def test_the_lock_pins_every_requirement_with_hashes(extras):
 
 def test_extras_are_the_six_that_the_readme_names(extras):
     assert set(extras["extras_require"]) == {"spark", "train", "rl", "serve", "gpu", "dev"}
+
+
+MOST_PARAMETERS = 6
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_function_takes_more_than_six_parameters(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            given = node.args
+            names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+            names = [n for n in names if n not in ("self", "cls")]
+            assert len(names) <= MOST_PARAMETERS, f"{path}:{node.lineno}: {names}"
+
+
+def test_no_class_name_has_two_meanings():
+    places: dict[str, list[str]] = {}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+# What stands behind code for a tool and not for a reader.
+FOR_TOOLS = re.compile(r"#\s*(type:|noqa|pragma:|fmt:)")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_comment_stands_on_a_line_of_its_own(path):
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.COMMENT and not FOR_TOOLS.match(token.string):
+                assert not token.line[: token.start[1]].strip(), f"{path}:{token.start[0]}"
