@@ -41,7 +41,7 @@ from megatron_train.training.step import (
     language_model_loss,
     train_step,
 )
-from seedbed.folders import claim
+from seedbed.files import claim
 
 
 def main(argv: list[str]) -> int:

@@ -36,7 +36,7 @@ from transformers.utils import logging as transformers_logging
 from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig, ScorerConfig
-from seedbed.folders import copy_tokenizer, fresh_partial, replace_folder
+from seedbed.files import copy_tokenizer, fresh_partial, replace_folder
 from seedbed.kernels.models import agreement
 
 FOLDS = 5

@@ -39,7 +39,7 @@ from rl.training.batches import places
 from rl.training.objective import LossSums, preference_loss, sequence_logprobs
 from rl.training.resume import start_or_resume
 from rl.training.run_tables import RunLog
-from seedbed.folders import claim
+from seedbed.files import claim
 from seedbed.inference.chat import Chat
 from seedbed.sandbox import Sandbox, version
 

@@ -42,7 +42,7 @@ from rl.training.objective import LossSums, clipped_policy_loss, truncated_impor
 from rl.training.resume import start_or_resume
 from rl.training.run_tables import RunLog
 from rl.training.step_log import Stopwatch, line
-from seedbed.folders import claim
+from seedbed.files import claim
 from seedbed.inference.chat import Chat
 from seedbed.sandbox import version
 

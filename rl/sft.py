@@ -38,7 +38,7 @@ from rl.training.batches import Example, micro_batches, packed_batches, places, 
 from rl.training.objective import LossSums, masked_cross_entropy
 from rl.training.resume import start_or_resume
 from rl.training.run_tables import RunLog
-from seedbed.folders import claim
+from seedbed.files import claim
 from seedbed.inference.chat import Chat
 from seedbed.sandbox import Sandbox
 from seedbed.tables.writer import is_table, open_table

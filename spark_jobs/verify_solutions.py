@@ -28,7 +28,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
-from seedbed.sandbox import Limits, Sandbox, formats, jsonl
+from seedbed.sandbox import Limits, Sandbox, formats
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation
 from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
@@ -73,7 +73,7 @@ def _problems(ctx: Context) -> dict[str, str]:
         if not getattr(settings, name):
             raise SeedbedError(f"verify.{name} is empty", f"add verify.{name}=FILE")
     found: dict[str, str] = {}
-    for number, row in jsonl.read(Path(settings.problems)):
+    for number, row in formats.read_tasks(Path(settings.problems)):
         task = str(row["task_id"])
         if task in found:
             raise SeedbedError(

@@ -41,7 +41,7 @@ NEVER = {
 # folder -> all that it may import of this project, where that is less than its package may
 ROOMS = {
     "seedbed/kernels": {"seedbed.kernels"},
-    "seedbed/sandbox": {"conf", "seedbed.sandbox", "seedbed.processes"},
+    "seedbed/sandbox": {"conf", "seedbed.sandbox", "seedbed.jsonl", "seedbed.files"},
     "seedbed/tables": {"conf", "seedbed.tables", "seedbed.storage"},
     "seedbed/inference": {"conf", "seedbed.inference", "seedbed.processes"},
 }

@@ -28,7 +28,7 @@ from megatron_train.model import weights
 from megatron_train.model.gpt import TORCH_DTYPE, padded_vocab
 from megatron_train.parallel import processes
 from megatron_train.training.step import TrainState, build
-from seedbed.folders import copy_tokenizer, fresh_partial, replace_folder
+from seedbed.files import copy_tokenizer, fresh_partial, replace_folder
 
 # of one .safetensors file, below which a model is one file
 SHARD_BYTES = 4 << 30

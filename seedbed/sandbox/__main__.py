@@ -23,7 +23,8 @@ from typing import get_args
 from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
-from seedbed.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host, jsonl
+from seedbed import jsonl
+from seedbed.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation
 
@@ -91,14 +92,14 @@ def read_jobs(problems: Path, samples: Path) -> Iterator[Job]:
     Raises SeedbedError for bad lines, duplicate problems and unknown tasks.
     """
     known: dict[str, tuple[int, formats.Row]] = {}
-    for number, row in jsonl.read(problems):
+    for number, row in formats.read_tasks(problems):
         first = known.setdefault(str(row["task_id"]), (number, row))
         if first[0] != number:
             raise SeedbedError(
                 f"{problems}:{number} repeats task_id {row['task_id']!r} of line {first[0]}.",
                 "Keep one problem per task_id.",
             )
-    for number, row in jsonl.read(samples):
+    for number, row in formats.read_tasks(samples):
         if str(row["task_id"]) not in known:
             raise SeedbedError(
                 f"{samples}:{number} is a sample of task {row['task_id']!r}, which {problems} does not have.",

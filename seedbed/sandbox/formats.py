@@ -7,9 +7,12 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
+from seedbed import jsonl
 from seedbed.sandbox import differential
 from seedbed.sandbox.verdict import (
     CallTests,
@@ -21,9 +24,23 @@ from seedbed.sandbox.verdict import (
     is_plain_path,
 )
 
-Row = dict[str, Any]
+Row = jsonl.Row
 # inputs drawn from a generator, where a row does not say
 GENERATED_CASES = 16
+
+
+def read_tasks(path: Path) -> Iterator[tuple[int, Row]]:
+    """(line number, row) of each line of a file of problems or samples.
+
+    Raises:
+        SeedbedError: as `jsonl.read` does, and for a row without a task_id.
+    """
+    for number, row in jsonl.read(path):
+        if not isinstance(row.get("task_id"), str | int):
+            raise SeedbedError(
+                f"{path}:{number} has no task_id", "give each line a task_id, a text or a number"
+            )
+        yield number, row
 
 
 def job(problem: Row, sample: Row) -> Job:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conf.errors import SeedbedError
-from seedbed.folders import claim
+from seedbed.files import claim
 from tests.megatron_train import tiny
 
 TRAINER = """
@@ -96,7 +96,7 @@ def test_a_process_that_torchrun_started_dies_with_it():
 HOLDER = """
 import sys, time
 from pathlib import Path
-from seedbed.folders import claim
+from seedbed.files import claim
 claim(Path(sys.argv[1])), claim(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(600)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from conf.errors import SeedbedError
-from seedbed.sandbox import Verdict, jsonl
+from seedbed import jsonl
+from seedbed.sandbox import Verdict
 from seedbed.sandbox.__main__ import main
 
 PROBLEMS = [
@@ -93,8 +94,8 @@ def test_a_row_comes_out_for_each_sample_in_their_order(
             r"s.jsonl:2 is a sample of task 'z'",
         ),
         (PROBLEMS, [SAMPLES[0], '{"task_id": \n'], r"s.jsonl:2 is not JSON"),
-        (PROBLEMS, [{"completion": ""}], r"s.jsonl:1 has no `task_id`"),
-        (PROBLEMS, ["[1]\n"], r"s.jsonl:1 has no `task_id`"),
+        (PROBLEMS, [{"completion": ""}], r"s.jsonl:1 has no task_id"),
+        (PROBLEMS, ["[1]\n"], r"s.jsonl:1 is no JSON object"),
         (["\x00\n"], [], r"p.jsonl:1 is not JSON"),
         (PROBLEMS, [{"task_id": "a"}], r"completion = None"),
     ],
@@ -108,7 +109,7 @@ def test_bad_input_names_its_line_and_writes_nothing(
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(SeedbedError, match=r"There is no file .*nowhere.jsonl"):
+    with pytest.raises(SeedbedError, match=r"there is no file .*nowhere.jsonl"):
         run(tmp_path, tmp_path / "nowhere.jsonl", tmp_path / "s.jsonl")
     broken = tmp_path / "p.jsonl.gz"
     broken.write_bytes(gzip.compress(b'{"task_id": 1}\n')[:-9])

@@ -1,10 +1,13 @@
-"""Folders that appear whole, folders that one run writes to, and the files that make a tokenizer."""
+"""Files and folders that appear whole, folders that one run writes to, tokenizer files."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -69,3 +72,36 @@ def replace_folder(new: Path, target: Path) -> None:
         os.rename(target, old)
     os.rename(new, target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to that appears at `path` when the block ends well, and else leaves nothing.
+
+    Raises:
+        SeedbedError: where the place cannot be written.
+    """
+    name = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with open(handle, "wb") as file:
+            yield file
+        # mkstemp's files are for their owner alone; others read a run's files too.
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException as error:
+        if name:
+            Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise SeedbedError(
+                f"{path} cannot be written ({error.strerror})",
+                "free some space, or choose a folder that you can write to",
+            ) from None
+        raise
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Writes a file that appears whole or not at all. Raises SeedbedError as `whole_file` does."""
+    with whole_file(path) as file:
+        file.write(data.encode() if isinstance(data, str) else data)

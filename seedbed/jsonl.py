@@ -1,0 +1,97 @@
+"""JSON lines: plain or .gz, faults named as file:line, files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from conf.errors import SeedbedError
+from seedbed.files import whole_file
+
+Row = dict[str, Any]
+
+
+def read(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yields (line number from 1, row) of each line that is not blank.
+
+    Raises:
+        SeedbedError: for a file that is missing, unreadable or cut, and for a line that is not a
+            JSON object; the message begins with file:line.
+    """
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, _row(line, f"{path}:{number}")
+    except FileNotFoundError:
+        raise SeedbedError(f"there is no file {path}", "check the path") from None
+    except (gzip.BadGzipFile, EOFError) as error:
+        raise SeedbedError(
+            f"{path} is not a whole gzip file ({error})", "compress it again, or drop the .gz"
+        ) from None
+    except OSError as error:
+        raise SeedbedError(
+            f"{path} cannot be read ({error.strerror})", "check the path and its permissions"
+        ) from None
+
+
+def rows(path: Path) -> list[Row]:
+    """All rows of a file, [] where there is no file. Raises SeedbedError as `read` does."""
+    return [row for _, row in read(path)] if path.is_file() else []
+
+
+def whole_rows(path: Path) -> list[Row]:
+    """The rows of a log before the first line that a kill cut; [] where there is no file."""
+    found: list[Row] = []
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
+
+
+def keep(path: Path, wanted: Callable[[Row], bool]) -> None:
+    """Rewrites a log with its whole rows that are `wanted`. Does nothing where there is no file."""
+    if path.is_file():
+        write(path, filter(wanted, whole_rows(path)))
+
+
+def append(path: Path, *rows: Row) -> None:
+    """Adds rows to a log that one process writes."""
+    with path.open("ab") as file:
+        file.write(b"".join(map(_line, rows)))
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Writes a file that appears whole or not at all; equal rows give equal bytes, .gz or not.
+
+    Raises:
+        SeedbedError: where the place cannot be written.
+    """
+    with whole_file(path) as raw:
+        packed = path.suffix == ".gz"
+        # Without a time stamp in it the same rows give the same bytes.
+        file = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if packed else raw
+        for row in rows:
+            file.write(_line(row))
+        if packed:
+            file.close()
+
+
+def _line(row: Row) -> bytes:
+    return json.dumps(row).encode() + b"\n"
+
+
+def _row(line: bytes, where: str) -> Row:
+    try:
+        row = json.loads(line)
+    # Also for bytes that are not UTF-8.
+    except ValueError as error:
+        raise SeedbedError(f"{where} is not JSON ({error})", "mend or remove that line") from None
+    if not isinstance(row, dict):
+        raise SeedbedError(f"{where} is no JSON object", "give one object a line")
+    return row
