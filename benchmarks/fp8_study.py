@@ -1,11 +1,12 @@
-"""What FP8 costs in loss: one small model, the same data and order, trained in bf16 and in every
-emulated recipe.
+"""DIR/tokens -> a table: what FP8 costs in loss.
 
-    python benchmarks/fp8_study.py --output runs/demo [--config conf/pretrain/demo.yaml] [--steps 250] [--save study.json]
+    python benchmarks/fp8_study.py --output runs/demo [--config conf/pretrain/demo.yaml] \
+        [--steps 250] [--save study.json]
 
-Reads DIR/tokens of a curated run and writes nothing there. One process; the layout of the config is
-ignored. Prints, for each recipe, the validation loss and its gap to bf16's, the mean gap of the
-training loss over the last fifth of the steps, and the guard's lowest gradient cosine.
+One small model is trained on the same data in the same order, in bf16 and in every emulated recipe.
+Nothing is written to DIR. There is one process, and the layout of the config is ignored. For each
+recipe it prints the validation loss and its gap to bf16's, the mean gap of the training loss over
+the last fifth of the steps, and the guard's lowest gradient cosine.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from tqdm import tqdm
 
 from conf.errors import run_cli
 from conf.loader import load
-from conf.schema.pretrain import Fp8Config, ParallelConfig, PretrainConfig
-from megatron_train.data.blend import Corpus, micro_batches
+from conf.schema.fp8 import Fp8Config
+from conf.schema.layout import ParallelConfig
+from conf.schema.pretrain import PretrainConfig
+from megatron_train.data.blend import micro_batches, open_blend
 from megatron_train.data.manifest import read_manifest
+from megatron_train.fp8 import guard
 from megatron_train.parallel import processes
-from megatron_train.training import fp8_guard, step
+from megatron_train.training import step
+from megatron_train.training.losses import language_model_loss
 from megatron_train.training.schedule import learning_rate
 
 GUARD_EVERY = 50
@@ -68,31 +73,26 @@ def main(argv: list[str]) -> int:
 
 
 def train(cfg: PretrainConfig, name: str) -> dict[str, Any]:
-    """losses (one a step), val_loss after the last, cosines: the guard's lowest at each look."""
+    """{losses: one for each step, val_loss: after the last, cosines: the guard's lowest each time}."""
     manifest = read_manifest(Path(cfg.output) / "tokens")
     with tempfile.TemporaryDirectory() as index:
         corpora = [
-            Corpus(manifest, split, cfg.model.seq_length, cfg.seed, Path(index))
-            for split in ("train", "val")
+            open_blend({"tokens": manifest}, cfg, split, Path(index)) for split in ("train", "val")
         ]
-        state = step.build(
-            cfg.model, manifest.vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed, cfg.fp8
-        )
+        state = step.build_from(cfg, manifest.vocab_size)
         losses, cosines = [], []
         for number in tqdm(range(cfg.schedule.steps), desc=name, leave=False, mininterval=5):
             batches = micro_batches(
                 corpora[0], number * cfg.batch.total, cfg.batch.total, cfg.batch
             )
             if cfg.fp8.on and number % GUARD_EVERY == 0:
-                cosines.append(
-                    min(fp8_guard.cosines(state, batches[0], step.language_model_loss).values())
-                )
+                cosines.append(min(guard.cosines(state, batches[0], language_model_loss).values()))
             lr = learning_rate(number, cfg.optim, cfg.schedule)
-            losses.append(step.train_step(state, batches, step.language_model_loss, lr).loss)
+            losses.append(step.train_step(state, batches, language_model_loss, lr).loss)
         held = micro_batches(corpora[1], 0, 8 * cfg.batch.total, cfg.batch)
         return {
             "losses": losses,
-            "val_loss": step.eval_loss(state, held, step.language_model_loss).loss,
+            "val_loss": step.eval_loss(state, held, language_model_loss).loss,
             "cosines": cosines,
         }
 
@@ -110,6 +110,6 @@ def row(name: str, run: dict[str, Any], bf16: dict[str, Any]) -> str:
     )
 
 
-# the guard matters: the checkpoint writer's module may be imported again
+# The condition matters: the checkpoint writer may spawn processes that import this file.
 if __name__ == "__main__":
     run_cli(main, sys.argv[1:])

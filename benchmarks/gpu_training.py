@@ -1,11 +1,11 @@
-"""Training steps on GPUs: tokens a second and model FLOP/s of one shape, in bf16 and in every FP8
-recipe that the device takes.
+"""A shape -> a table: tokens and model FLOPs in one second of training on GPUs.
 
-    torchrun --nproc-per-node 1 benchmarks/gpu_training.py [--shape 1b|8b-slice] [--micro 2] [--steps 12]
+    torchrun --nproc-per-node 1 benchmarks/gpu_training.py [--shape 1b|8b-slice] [--micro 2] \
+        [--steps 12]
 
-All variants run one after the other in one process group, on random tokens, with the real
-optimizer; the first steps of each are left out. With Transformer Engine installed its layers are
-measured beside megatron-core's own.
+It measures bf16 and every FP8 recipe that the device takes. All variants run one after the other in
+one process group, on random tokens, with the real optimizer; the first steps of each are left out.
+Where Transformer Engine is installed, its layers are measured beside megatron-core's own.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from unittest import mock
 import torch
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
+from conf.schema.fp8 import Fp8Config
+from conf.schema.layout import ModelConfig, ParallelConfig
+from conf.schema.pretrain import PretrainConfig
 from megatron_train.fp8 import support as fp8_support
 from megatron_train.parallel import processes
 from megatron_train.training import step
+from megatron_train.training.losses import language_model_loss
 
 # Llama-3.2-1B's shape, and four layers of Seed-Coder-8B with its whole vocabulary.
 SHAPES = {
@@ -46,14 +49,15 @@ def main() -> None:
     )
     parser.add_argument("--shape", choices=SHAPES, default="1b")
     parser.add_argument(
-        "--micro", type=int, default=2, help="sequences a micro-batch; one micro-batch a step"
+        "--micro", type=int, default=2, help="sequences of the one micro-batch of a step"
     )
     parser.add_argument("--steps", type=int, default=12)
     args = parser.parse_args()
     model, vocab_size = SHAPES[args.shape]
     processes.start(ParallelConfig(), seed=1)
     print(
-        f"{torch.cuda.get_device_name()}, torch {torch.__version__}; {args.shape}, {args.micro} x {model.seq_length} tokens"
+        f"{torch.cuda.get_device_name()}, torch {torch.__version__}; "
+        f"{args.shape}, {args.micro} x {model.seq_length} tokens"
     )
     flops = flops_per_token(model, vocab_size)
     for name, fp8, with_te in variants():
@@ -65,14 +69,15 @@ def main() -> None:
             continue
         rate = args.micro * model.seq_length / seconds
         print(
-            f"{name:<28} {rate:>9,.0f} tokens/s  {rate * flops / 1e12:>6.0f} TFLOP/s  {peak / 2**30:>5.1f} GiB",
+            f"{name:<28} {rate:>9,.0f} tokens/s  {rate * flops / 1e12:>6.0f} TFLOP/s  "
+            f"{peak / 2**30:>5.1f} GiB",
             flush=True,
         )
     processes.stop()
 
 
 def variants() -> list[tuple[str, Fp8Config, bool]]:
-    """(name, recipe, with Transformer Engine's layers)."""
+    """(name, recipe, whether the layers are Transformer Engine's)."""
     rows = [("bf16, megatron-core layers", Fp8Config(), False)]
     if fp8_support.have_transformer_engine():
         rows.append(("bf16, Transformer Engine", Fp8Config(), True))
@@ -85,9 +90,9 @@ def variants() -> list[tuple[str, Fp8Config, bool]]:
 def measure(
     model: ModelConfig, vocab_size: int, fp8: Fp8Config, micro: int, steps: int
 ) -> tuple[float, int]:
-    """(median seconds a step, peak bytes allocated)."""
+    """(median seconds of a step, peak bytes allocated)."""
     torch.cuda.reset_peak_memory_stats()
-    state = step.build(model, vocab_size, ParallelConfig(), OptimConfig(), "bf16", seed=1, fp8=fp8)
+    state = step.build_from(PretrainConfig(model=model, dtype="bf16", fp8=fp8), vocab_size)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, vocab_size, (micro, model.seq_length + 1), generator=generator)
     batch = {"tokens": ids[:, :-1].contiguous(), "labels": ids[:, 1:].contiguous()}
@@ -96,7 +101,7 @@ def measure(
     for _ in range(steps):
         torch.cuda.synchronize()
         started = time.perf_counter()
-        step.train_step(state, [batch], step.language_model_loss, lr=1e-4)
+        step.train_step(state, [batch], language_model_loss, lr=1e-4)
         torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
     peak = torch.cuda.max_memory_allocated()
@@ -107,8 +112,9 @@ def measure(
 
 
 def flops_per_token(model: ModelConfig, vocab_size: int) -> float:
-    """6 a parameter of every matrix, and 6 * layers * hidden * seq_length for causal attention,
-    half of the square (PaLM, arXiv 2204.02311 App. B, halved).
+    """6 for each weight of a matrix, and 6 * layers * hidden * seq_length for causal attention.
+
+    The latter is half of PaLM's figure for full attention (arXiv 2204.02311 App. B).
     """
     matrices = (
         model.hidden * model.hidden * (2 + 2 * model.kv_heads / model.heads)

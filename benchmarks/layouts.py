@@ -1,11 +1,11 @@
-"""Layouts on up to eight processes, each against one process: largest differences of losses and
-gradients, and the time to know.
+"""A config -> a table: layouts on up to eight processes, each compared with one process.
 
     python -m benchmarks.layouts [--config conf/pretrain/seed_coder_8b.yaml] [--processes 8]
 
+A row holds the largest differences of losses and gradients and the time that it took to compare.
 Every row is one `python -m megatron_train verify_layout`: five steps in fp32 of the config's model,
-shrunk, with uneven loss masks, an all-masked context-parallel shard, document borders inside chunks
-and a checkpoint in between. Differences are relative to the largest value of a tensor.
+shrunk. They have uneven loss masks, a context-parallel shard that is masked whole, document borders
+inside chunks, and a checkpoint in between. Differences are relative to a tensor's largest value.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import time
 from dataclasses import asdict
 
 from conf.loader import load
-from conf.schema.pretrain import ParallelConfig, PretrainConfig
+from conf.schema.layout import ParallelConfig
+from conf.schema.pretrain import PretrainConfig
 from megatron_train.verify_layout import shrink, verify
 
-# (settings of parallel.*, data-parallel replicas): each kind alone, then together.
+# (settings of parallel.*, data-parallel replicas): each kind by itself, then several together.
 LAYOUTS: list[tuple[dict[str, int | bool | str], int]] = [
     ({"tp": 2}, 1),
     ({"tp": 2, "sequence_parallel": True}, 1),
@@ -55,10 +56,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--config", default="conf/pretrain/seed_coder_8b.yaml")
-    parser.add_argument("--processes", type=int, default=8, help="leave out layouts of more")
+    parser.add_argument("--processes", type=int, default=8, help="leave out layouts that need more")
     args = parser.parse_args()
     print(
-        "| layout | processes | loss | gradients | weights after 5 steps | CPU seconds, wall seconds |"
+        "| layout | processes | loss | gradients | weights after 5 steps "
+        "| CPU seconds, wall seconds |"
     )
     print("|---|---|---|---|---|---|")
     for settings, dp in LAYOUTS:
@@ -80,7 +82,8 @@ def main() -> None:
         ]
         cells = [f"{value:.1e}" for value in worst]
         name = ", ".join(f"{key} {_yaml(value)}" for key, value in settings.items())
-        name = ", ".join([name] * bool(name) + [f"dp {dp}"] * (dp > 1)).replace(" true", "")
+        replicas = f"dp {dp}" if dp > 1 else ""
+        name = ", ".join(filter(None, [name, replicas])).replace(" true", "")
         times = f"{_children() - used:.0f}, {time.perf_counter() - began:.0f}"
         print(f"| {name} | {processes} | {' | '.join(cells)} | {times} |", flush=True)
 

@@ -1,14 +1,15 @@
-"""Our training loop against a bare megatron-core loop and against HF Llama in torch: same weights,
-same tokens, same optimizer.
+"""DIR/tokens -> a table: our training loop, a bare megatron-core loop and Hugging Face Llama.
 
-    python -m benchmarks.training --output runs/demo [--size tiny|small|350m|1b] [--steps 12] [--dtype fp32|bf16]
+    python -m benchmarks.training --output runs/demo [--size tiny|small|350m|1b] [--steps 12] \
+        [--dtype fp32|bf16]
 
-They take turns, step by step, in one process. On a CPU, one thread and CPU seconds count, not the
-wall clock: a busy machine slows all alike. On a GPU the wall clock counts, from an idle device to
-an idle device. Ours is what the entry file does between
-two lines on the screen: read the micro-batches, step, write the row. The bare loop reads the same
-micro-batches and calls megatron-core alone. Under bf16 HF comes twice: with weights in bf16 alone,
-and with fp32 weights under autocast; the other two keep fp32 weights as well.
+The three have the same weights, tokens and optimizer. They take turns, step by step, in one
+process. On a CPU, one thread works and CPU seconds count: a busy machine slows all of them alike.
+On a GPU the wall clock counts, from an idle device to an idle device. Ours does what the entry file
+does between two lines on the screen: it reads the micro-batches, takes the step and writes the row.
+The bare loop reads the same micro-batches and calls megatron-core alone. Under bf16 Hugging Face is
+measured twice: with weights in bf16 alone, and with fp32 weights under autocast. The other two keep
+fp32 weights as well.
 """
 
 from __future__ import annotations
@@ -22,22 +23,18 @@ from pathlib import Path
 
 import torch
 
-from conf.schema.pretrain import (
-    BatchConfig,
-    ModelConfig,
-    OptimConfig,
-    ParallelConfig,
-    PretrainConfig,
-    ScheduleConfig,
-)
+from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.pretrain import OptimConfig, PretrainConfig, ScheduleConfig
 from megatron_train.checkpoint import hf, sharded
 from megatron_train.data.blend import Blend, micro_batches, open_blend
 from megatron_train.data.manifest import read_sources
-from megatron_train.metrics.logger import RunLog
-from megatron_train.model.gpt import TORCH_DTYPE
+from megatron_train.metrics.logger import TrainLogger
 from megatron_train.parallel import processes
 from megatron_train.training import step
-from megatron_train.training.loss_guard import Guard
+from megatron_train.training.loss_guard import LossGuard
+from megatron_train.training.losses import language_model_loss
+from megatron_train.training.state import TrainState
+from seedbed.dtypes import torch_dtype
 
 SIZES = {
     "tiny": (
@@ -58,7 +55,7 @@ SIZES = {
     ),
 }
 RATE = 1e-4
-# steps that fill caches and choose kernels
+# The first steps fill caches and choose kernels.
 WARMUP = 3
 Step = Callable[[int], float]
 
@@ -98,7 +95,7 @@ def run(cfg: PretrainConfig, steps: int, scratch: Path) -> None:
     loops: dict[str, Step] = {
         "ours": our_loop(cfg, state, data, scratch),
         "bare megatron-core": bare_loop(cfg, vocab, data),
-        "HF Llama": hf_loop(cfg, data, scratch / "hf", TORCH_DTYPE[cfg.dtype]),
+        "HF Llama": hf_loop(cfg, data, scratch / "hf", torch_dtype(cfg.dtype)),
     }
     if cfg.dtype == "bf16":
         loops["HF Llama, autocast"] = hf_loop(cfg, data, scratch / "hf", torch.float32)
@@ -114,29 +111,30 @@ def run(cfg: PretrainConfig, steps: int, scratch: Path) -> None:
     tokens = cfg.batch.total * cfg.model.seq_length
     parameters = cfg.model.parameters(vocab)
     print(
-        f"{parameters / 1e6:.1f}M parameters, {tokens} tokens a step, {cfg.dtype}, {steps} interleaved steps, {timed_on()}"
+        f"{parameters / 1e6:.1f}M parameters, {tokens} tokens a step, {cfg.dtype}, "
+        f"{steps} interleaved steps, {timed_on()}"
     )
     ours = seconds["ours"]
     for name, taken in seconds.items():
         ratio = statistics.median(theirs / mine for theirs, mine in zip(taken, ours, strict=True))
         print(
-            f"  {name:20} {tokens / statistics.median(taken):8,.0f} tokens/s  {ratio:6.3f} of our time  "
-            f"loss {losses[name][0]:.5f} -> {losses[name][-1]:.5f}"
+            f"  {name:20} {tokens / statistics.median(taken):8,.0f} tokens/s  "
+            f"{ratio:6.3f} of our time  loss {losses[name][0]:.5f} -> {losses[name][-1]:.5f}"
         )
     waits = [
         timed(lambda n=n: micro_batches(data, n * cfg.batch.total, cfg.batch.total, cfg.batch))
         for n in range(50)
     ]
-    print(
-        f"  loading a step's data takes {statistics.median(waits) / statistics.median(ours):.2%} of a step"
-    )
+    share = statistics.median(waits) / statistics.median(ours)
+    print(f"  loading a step's data takes {share:.2%} of a step")
     saving = timed(lambda: sharded.save(state, scratch / "checkpoints", {}, keep=1))
     loading = timed(lambda: sharded.load(state, scratch / "checkpoints"))
     size = sum(
         file.stat().st_size for file in (scratch / "checkpoints").rglob("*") if file.is_file()
     )
     print(
-        f"  checkpoint of {size / 1e6:.0f} MB: {saving:.2f} s to save, {loading:.2f} s to load (of this process)"
+        f"  checkpoint of {size / 1e6:.0f} MB: {saving:.2f} s to save, {loading:.2f} s to load "
+        "(of this process)"
     )
 
 
@@ -161,20 +159,19 @@ def timed(work: Callable[[], object]) -> float:
     return clock() - began
 
 
-def our_loop(cfg: PretrainConfig, state: step.TrainState, data: Blend, scratch: Path) -> Step:
-    log = RunLog(cfg, scratch, data, state, {})
-    guard = Guard(cfg.guard, [])
+def our_loop(cfg: PretrainConfig, state: TrainState, data: Blend, scratch: Path) -> Step:
+    log = TrainLogger(cfg, scratch, data, state)
+    guard = LossGuard(cfg.guard, [])
 
     def take(number: int) -> float:
-        log.begin()
+        log.begins()
         batches = micro_batches(data, number * cfg.batch.total, cfg.batch.total, cfg.batch)
-        log.data_is_there()
-        result = step.train_step(
-            state, batches, step.language_model_loss, RATE, limit=guard.limit()
-        )
+        log.data_is_read()
+        result = step.train_step(state, batches, language_model_loss, RATE, limit=guard.limit())
         guard.accept(result.loss)
+        log.ends()
+        log.accepted(result, RATE, number * cfg.batch.total)
         processes.any_rank(False)
-        log.step(result, RATE, number * cfg.batch.total, None, evaluate=False)
         return result.loss
 
     return take
@@ -191,11 +188,12 @@ def bare_loop(cfg: PretrainConfig, vocab: int, data: Blend) -> Step:
     from megatron.core.optimizer import OptimizerConfig, get_megatron_optimizer
     from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 
+    from megatron_train.fp8.policy import NoFp8
     from megatron_train.model import weights
     from megatron_train.model.gpt import build_chunks, transformer_config
 
-    config = transformer_config(cfg.model, ParallelConfig(), cfg.dtype, cfg.fp8)
-    [chunk] = build_chunks(config, cfg.model, vocab, cfg.fp8)
+    config = transformer_config(cfg.model, ParallelConfig(), cfg.dtype, NoFp8())
+    [chunk] = build_chunks(config, cfg.model, vocab, NoFp8())
     for parameter in chunk.parameters():
         tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
     weights.initialize([chunk], cfg.model, cfg.seed)
@@ -211,7 +209,7 @@ def bare_loop(cfg: PretrainConfig, vocab: int, data: Blend) -> Step:
             adam_beta2=cfg.optim.beta2,
             clip_grad=cfg.optim.clip_grad,
             bf16=cfg.dtype == "bf16",
-            params_dtype=TORCH_DTYPE[cfg.dtype],
+            params_dtype=torch_dtype(cfg.dtype),
         ),
         [model],
     )
@@ -257,7 +255,7 @@ def hf_loop(cfg: PretrainConfig, data: Blend, folder: Path, weights: torch.dtype
         device
     )
     autocast = torch.autocast(
-        device.type, torch.bfloat16, enabled=weights != TORCH_DTYPE[cfg.dtype]
+        device.type, torch.bfloat16, enabled=weights != torch_dtype(cfg.dtype)
     )
     model.config.use_cache = False
     model.train()

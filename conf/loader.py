@@ -92,6 +92,14 @@ def cli_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def with_flags(argv: list[str], *names: str) -> list[str]:
+    """`argv` with --NAME=VALUE in place of NAME=VALUE for each of `names`.
+
+    So a command takes its flags as key=value too: step=7 is --step=7.
+    """
+    return [f"--{item}" if item.split("=")[0] in names else item for item in argv]
+
+
 def _read_yaml(path: Path) -> DictConfig:
     if not path.is_file():
         raise SeedbedError(

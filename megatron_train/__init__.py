@@ -1,10 +1,11 @@
-"""Pretraining on megatron-core.
+"""Pretraining on megatron-core: `python -m megatron_train --help` lists what can be started.
 
-Meets the other packages through storage: token shards in, checkpoints and HF folders out.
+It meets the other packages through storage: token shards in, checkpoints and Hugging Face folders
+out.
 """
 
 import warnings
 
-# Import-time notices of GPU packages that are not there and of torch's own renamings; fp8.py
-# refuses what matters.
+# At import, megatron-core tells of GPU packages that are missing and torch of its own renamings.
+# fp8/support.py refuses what matters.
 warnings.filterwarnings("ignore", module=r"(megatron|torch\.distributed|torch\.autograd)\b")

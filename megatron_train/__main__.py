@@ -1,6 +1,24 @@
-"""Questions about a training run and its layout, asked before, during or after it.
+"""Pretraining on megatron-core, and questions about a run and its layout.
 
-python -m megatron_train verify_layout --config C --tp 2 --pp 2 --cp 2    is the layout the model of one process?
+Programs of several processes, started by torchrun --nproc-per-node N -m:
+  megatron_train.pretrain         DIR/tokens -> DIR/pretrain and DIR/hf
+  megatron_train.stages resume    every stage of a plan that is not done, parents first
+
+Programs of one process, started by python -m:
+  megatron_train.export_hf        the newest checkpoint -> DIR/hf
+  megatron_train.complete         completions of a few prompts by DIR/hf
+  megatron_train.bits_per_byte    bits per byte of DIR/hf on validation documents
+  megatron_train.train_scorer     a regression head on DIR/hf that judges code
+
+Questions, asked by python -m megatron_train NAME:
+  plan                            memory, speed, hours and money of a run, and layouts that fit
+  verify_layout                   whether a layout trains the model of one process
+  which_documents                 the documents that a step read
+  which_steps                     the steps that read a document
+  stages status|diff|branch       where the stages of a plan stand, how two differ, a new one
+
+All take --config FILE, --dry-run and key=value, and --help tells more. The programs can also be
+started by their short names: python -m megatron_train export_hf --config FILE output=DIR
 """
 
 from __future__ import annotations
@@ -12,11 +30,16 @@ from conf.errors import SeedbedError, run_cli
 
 # name -> (module, function)
 COMMANDS = {
+    "export_hf": ("megatron_train.export_hf", "main"),
+    "complete": ("megatron_train.complete", "main"),
+    "bits_per_byte": ("megatron_train.bits_per_byte", "main"),
+    "train_scorer": ("megatron_train.train_scorer", "main"),
+    "plan": ("megatron_train.plan", "main"),
     "verify_layout": ("megatron_train.verify_layout", "main"),
     "which_documents": ("megatron_train.lineage", "which_documents"),
     "which_steps": ("megatron_train.lineage", "which_steps"),
-    "plan": ("megatron_train.plan", "main"),
     "stages": ("megatron_train.stages", "main"),
+    "pretrain": ("megatron_train.pretrain", "main"),
 }
 
 

@@ -1,12 +1,13 @@
-"""Bits per byte of DIR/hf on the validation documents of a run: a figure that models of different
-tokenizers share.
+"""DIR/hf -> DIR/pretrain/holdout.json: bits per byte on the validation documents of a run.
 
-    python -m megatron_train.bits_per_byte --config conf/pretrain/demo.yaml output=DIR [--holdout OTHER_DIR]
+    python -m megatron_train.bits_per_byte --config conf/pretrain/demo.yaml output=DIR \\
+        [--holdout OTHER_DIR]
 
-Reads the tables documents and contents of OTHER_DIR (default DIR): its `val` split, decontaminated
-and free of near duplicates as all documents are. Writes DIR/pretrain/holdout.json. bits / byte =
-sum of -log2 p(token) / UTF-8 bytes: the tokens of a byte-level tokenizer spell the text exactly, so
-the sum is what the text costs.
+Bits per byte can be compared between models with different tokenizers. It reads the tables
+documents and contents of OTHER_DIR (default: DIR): the `val` split, which is decontaminated and
+free of near duplicates, as all documents are. Bits per byte = sum of -log2 p(token) / UTF-8 bytes.
+The tokens of a byte-level tokenizer spell the text exactly, so the sum is what the text costs.
+holdout=OTHER_DIR is the same as --holdout OTHER_DIR.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from deltalake import DeltaTable
 from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError, run_cli
-from conf.loader import cli_parser, load, to_yaml
+from conf.loader import cli_parser, load, to_yaml, with_flags
 from conf.schema.pretrain import PretrainConfig
+from seedbed.files import write_whole
 
-# of the hold-out, whole documents in order of their id: enough for three digits
+# Bytes of whole documents, in order of their id, that are read: enough for three digits.
 MAX_BYTES = 400_000
 BATCH = 16
 
@@ -36,7 +38,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--holdout", metavar="DIR", help="the run whose validation documents are read"
     )
-    args = parser.parse_args(argv)
+    args = parser.parse_args(with_flags(argv, "holdout"))
     cfg = load(PretrainConfig, args.config, args.overrides)
     if args.dry_run:
         print(to_yaml(cfg))
@@ -51,24 +53,26 @@ def main(argv: list[str]) -> int:
         "holdout": str(args.holdout or cfg.output),
         "documents": len(texts),
     }
-    (run / "pretrain").mkdir(exist_ok=True)
-    (run / "pretrain" / "holdout.json").write_text(json.dumps(result, indent=1) + "\n")
+    write_whole(run / "pretrain" / "holdout.json", json.dumps(result, indent=1) + "\n")
     print(
-        f"{result['bits_per_byte']:.4f} bits per byte over {result['bytes']:,} bytes of {len(texts)} documents"
+        f"{result['bits_per_byte']:.4f} bits per byte over {result['bytes']:,} bytes of "
+        f"{len(texts)} documents"
     )
     return 0
 
 
 def validation_texts(run: Path) -> list[str]:
-    """Texts of the val documents in order of document_id, until MAX_BYTES.
+    """Texts of the val documents in order of document_id, up to MAX_BYTES.
 
-    Raises SeedbedError where there is none.
+    Raises:
+        SeedbedError: where there is none.
     """
     tables = {name: run / "tables" / name for name in ("documents", "contents")}
     for name, path in tables.items():
         if not path.is_dir():
             raise SeedbedError(
-                f"{path} does not exist", f"curate first: python -m spark_jobs run ... until={name}"
+                f"{path} does not exist",
+                f"curate first: python -m spark_jobs run --config FILE output=DIR until={name}",
             )
     wanted = arrow.field("split") == "val"
     found = (
@@ -101,8 +105,8 @@ def validation_texts(run: Path) -> list[str]:
 def measure(folder: Path, texts: list[str]) -> dict[str, Any]:
     """Bits per byte of `texts` by the model in `folder`, each text after the end-of-document token.
 
-    A text longer than the context is cut into windows that follow each other; a window's first
-    token is predicted from the last of the one before alone.
+    A text longer than the context is cut into windows that follow each other. A window's first
+    token is predicted from the last token of the window before alone.
     """
     from transformers import AutoModelForCausalLM
 
@@ -112,7 +116,7 @@ def measure(folder: Path, texts: list[str]) -> dict[str, Any]:
     if start is None:
         raise SeedbedError(
             f"{folder} names no end-of-document token",
-            "export the model again: python -m megatron_train.checkpoint.hf",
+            "export the model again: python -m megatron_train.export_hf",
         )
     windows = []
     for text in texts:

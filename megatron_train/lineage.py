@@ -1,13 +1,14 @@
-"""From optimizer steps to documents and back: the sequence of samples is a pure function, so
-nothing has to be logged.
+"""From optimizer steps to documents and back.
 
-    python -m megatron_train which_documents --step N --config C output=DIR     # what step N (counted from 1) read
-    python -m megatron_train which_steps --document X --config C output=DIR     # which steps read document X
+    python -m megatron_train which_documents --step N --config C output=DIR
+    python -m megatron_train which_steps --document X --config C output=DIR
 
-X is a document_id of table `documents`, or its first digits (8 or more). Both read DIR/pretrain's
-index, the token shards and table token_index beside each source's token folder, at the version that
-the packer wrote; no checkpoint and no GPU. Without that table documents are named by shard and
-number.
+The first prints what step N (counted from 1) read, the second which steps read document X. X is a
+document_id of table `documents`, or its first 8 digits or more. step=N and document=X are the same
+as the flags. The sequence of samples is a pure function, so nothing has to be logged for this. Both
+read DIR/pretrain's index, the token shards, and table token_index beside each source's token
+folder, at the version that the packer wrote. They need no checkpoint and no GPU. Without that
+table, documents are named by shard and number.
 """
 
 from __future__ import annotations
@@ -24,27 +25,27 @@ from deltalake import DeltaTable
 from pyarrow.compute import Expression, field, starts_with
 
 from conf.errors import SeedbedError
-from conf.loader import cli_parser, load, to_yaml
+from conf.loader import cli_parser, load, to_yaml, with_flags
 from conf.schema.pretrain import PretrainConfig
 from megatron_train.data.blend import Blend, open_blend
 from megatron_train.data.manifest import Manifest, read_sources
-from megatron_train.metrics import metrics_file
+from seedbed import jsonl
 
 
 @dataclass(frozen=True)
 class Reading:
     """A stretch of one document that one sample holds as input."""
 
-    # counted from 1, as in metrics.jsonl
+    # Counted from 1, as in metrics.jsonl.
     step: int
-    # counted from 0 over the whole run
+    # Counted from 0 over the whole run.
     sample: int
     source: str
-    # file name without .bin
+    # The shard's file name without .bin.
     shard: str
-    # of the document in its shard
+    # The document's number in its shard.
     number: int
-    # token of the document
+    # The first token of the document that was read.
     first: int
     tokens: int
 
@@ -67,19 +68,12 @@ def which_documents(argv: list[str]) -> int:
     names = {}
     for name, corpus in zip(data.names, data.corpora, strict=True):
         mine = [r for r in read if r.source == name]
-        places = field("shard_file").isin({f"{r.shard}.bin" for r in mine}) & field(
-            "document_number"
-        ).isin({r.number for r in mine})
-        names[name] = _names(corpus.manifest, places)
+        in_shards = field("shard_file").isin({f"{r.shard}.bin" for r in mine})
+        with_numbers = field("document_number").isin({r.number for r in mine})
+        names[name] = _names(corpus.manifest, in_shards & with_numbers)
     for reading in read:
-        print(
-            json.dumps(
-                {
-                    **asdict(reading),
-                    **names[reading.source].get((reading.shard, reading.number), {}),
-                }
-            )
-        )
+        named = names[reading.source].get((reading.shard, reading.number), {})
+        print(json.dumps({**asdict(reading), **named}))
     return 0
 
 
@@ -98,35 +92,34 @@ def which_steps(argv: list[str]) -> int:
         named = _names(corpus.manifest, starts_with(field("document_id"), args.document))
         for (shard, number), known in named.items():
             found = True
-            print(
-                json.dumps(
-                    {**known, "source": data.names[source], "shard": shard, "number": number}
-                )
-            )
+            document = {"source": data.names[source], "shard": shard, "number": number}
+            print(json.dumps({**known, **document}))
             for reading in steps_of(data, source, shard, number, cfg.schedule.steps, Order.of(cfg)):
                 print(json.dumps(asdict(reading)))
     if not found:
         raise SeedbedError(
-            f"no training document of {', '.join(data.names)} has an id that begins with {args.document}",
-            "give the first digits of a document_id; table documents lists them, and token_index those that were packed",
+            f"no training document of {', '.join(data.names)} has an id that begins with "
+            f"{args.document}",
+            "give the first digits of a document_id; table documents lists them, and token_index "
+            "those that were packed",
         )
     return 0
 
 
 @dataclass(frozen=True)
 class Order:
-    """Which step read which sample: in order, but for what rewinding left out."""
+    """Which step read which sample: all in order, except those that rewinding left out."""
 
-    # samples a step
+    # Samples of one step.
     batch: int
-    # (step from which on, samples left out before it), ascending
+    # (first step, samples that were left out before it), ascending.
     changes: tuple[tuple[int, int], ...] = ((1, 0),)
 
     @classmethod
     def of(cls, cfg: PretrainConfig) -> Order:
-        """As metrics.jsonl tells; steps after its last row go on from there."""
+        """The order that metrics.jsonl tells; steps after its last row go on from there."""
         changes = [(1, 0)]
-        for row in metrics_file.rows(Path(cfg.output) / "pretrain" / "metrics.jsonl"):
+        for row in jsonl.whole_rows(Path(cfg.output) / "pretrain" / "metrics.jsonl"):
             skipped = row.get("first_sample", 0) - (row["step"] - 1) * cfg.batch.total
             if "first_sample" in row and skipped != changes[-1][1]:
                 changes.append((row["step"], skipped))
@@ -148,22 +141,21 @@ class Order:
 
 
 def readings(data: Blend, sample: int, order: Order) -> Iterator[Reading]:
-    """What sample `sample` holds, document by document; `data.ensure` came before.
+    """Yields what sample `sample` holds, document by document; nothing where no step read it.
 
-    Nothing where no step read it.
+    `data.ensure` must have been called for the sample.
     """
     step = order.step_of(sample)
     if step is None:
         return
     source, number = data.locate(sample)
     corpus = data.corpora[source]
-    dataset, place = _shard_sample(
+    dataset, shuffled = _shard_sample(
         corpus.passes[number // corpus.per_pass], number % corpus.per_pass
     )
-    place = int(dataset.shuffle_index[place])
-    (first_document, first_token), (last_document, end_token) = dataset.sample_index[
-        place : place + 2
-    ].tolist()
+    mine = int(dataset.shuffle_index[shuffled])
+    begins, ends = dataset.sample_index[mine : mine + 2].tolist()
+    (first_document, first_token), (last_document, end_token) = begins, ends
     for at in range(first_document, last_document + 1):
         document = int(dataset.document_index[at])
         begin = first_token if at == first_document else 0
@@ -177,14 +169,14 @@ def readings(data: Blend, sample: int, order: Order) -> Iterator[Reading]:
 def steps_of(
     data: Blend, source: int, shard: str, number: int, steps: int, order: Order
 ) -> Iterator[Reading]:
-    """Every reading of one document of one source in `steps` steps, in order."""
+    """Yields every reading of one document of one source in `steps` steps, in order."""
     corpus = data.corpora[source]
     end = order.first_sample(steps) + order.batch
     for pass_number in range(end // corpus.per_pass + 1):
         corpus.ensure(pass_number * corpus.per_pass, 1)
-        places = _places_of(corpus.passes[pass_number], shard, number)
+        found = _samples_with(corpus.passes[pass_number], shard, number)
         for sample in sorted(
-            data.samples_of(source, pass_number * corpus.per_pass + place) for place in places
+            data.samples_of(source, pass_number * corpus.per_pass + index) for index in found
         ):
             if sample < end:
                 yield from (
@@ -194,8 +186,8 @@ def steps_of(
                 )
 
 
-def _places_of(top: Any, shard: str, number: int) -> list[int]:
-    """Samples of one pass that hold a document."""
+def _samples_with(top: Any, shard: str, number: int) -> list[int]:
+    """The samples of one pass that hold a document of a shard."""
     parts = top.datasets if hasattr(top, "datasets") else [top]
     found = []
     for which, dataset in enumerate(parts):
@@ -203,12 +195,12 @@ def _places_of(top: Any, shard: str, number: int) -> list[int]:
             continue
         unshuffled = np.argsort(dataset.shuffle_index)
         for at in np.flatnonzero(dataset.document_index == number):
-            # Samples begin at (document, token): those from the last that begins before this
-            # document to the last within it.
+            # sample_index holds the (document, token) where each sample begins. The document's
+            # samples go from the last that begins before it to the last that begins within it.
             begins = dataset.sample_index[:-1, 0]
             first = max(int(np.searchsorted(begins, at, side="left")) - 1, 0)
-            for place in range(first, int(np.searchsorted(begins, at, side="right"))):
-                inner = int(unshuffled[place])
+            for index in range(first, int(np.searchsorted(begins, at, side="right"))):
+                inner = int(unshuffled[index])
                 if hasattr(top, "datasets"):
                     hits = np.flatnonzero(
                         (top.dataset_index == which) & (top.dataset_sample_index == inner)
@@ -219,11 +211,11 @@ def _places_of(top: Any, shard: str, number: int) -> list[int]:
     return sorted(set(found))
 
 
-def _shard_sample(top: Any, place: int) -> tuple[Any, int]:
-    """(GPTDataset, sample of it) of a pass's sample."""
+def _shard_sample(top: Any, index: int) -> tuple[Any, int]:
+    """Sample `index` of a pass -> (GPTDataset of its shard, index within that)."""
     if hasattr(top, "datasets"):
-        return top.datasets[top.dataset_index[place]], int(top.dataset_sample_index[place])
-    return top, place
+        return top.datasets[top.dataset_index[index]], int(top.dataset_sample_index[index])
+    return top, index
 
 
 def _shard_name(dataset: Any) -> str:
@@ -233,7 +225,7 @@ def _shard_name(dataset: Any) -> str:
 def _open(
     parser: argparse.ArgumentParser, argv: list[str]
 ) -> tuple[argparse.Namespace, PretrainConfig | None, Blend]:
-    args = parser.parse_args(argv)
+    args = parser.parse_args(with_flags(argv, "step", "document"))
     cfg = load(PretrainConfig, args.config, args.overrides)
     if args.dry_run:
         print(to_yaml(cfg))
@@ -247,10 +239,10 @@ def _open(
 
 
 def _names(manifest: Manifest, wanted: Expression) -> dict[tuple[str, int], dict[str, Any]]:
-    """(shard, document number) -> document_id, epoch, repo, language and paths, for the `wanted`
-    training rows of token_index.
+    """(shard, document number) -> document_id, epoch, repo, language and paths.
 
-    {} where no tables lie beside the token folder.
+    wanted: a filter on the training rows of token_index. {} where no tables lie beside the token
+    folder.
     """
     tables = manifest.folder.parent / "tables"
     if not (tables / "token_index" / "_delta_log").is_dir():

@@ -1,16 +1,17 @@
-"""A stage plan from the first step to the last branch: one declared graph of pretraining runs,
-continued without hand work.
+"""A stage plan -> DIR/stages/NAME: pretraining runs that begin where others end, without hand work.
 
-    torchrun --nproc-per-node 4 -m megatron_train.stages resume --config conf/stages/demo.yaml output=DIR [only=STAGE]
+    torchrun --nproc-per-node 4 -m megatron_train.stages resume --config conf/stages/demo.yaml \\
+        output=DIR [only=STAGE]
     python -m megatron_train stages status --config conf/stages/demo.yaml output=DIR
     python -m megatron_train stages diff --config conf/stages/demo.yaml output=DIR stable decay
-    python -m megatron_train stages branch --config PLAN.yaml output=DIR decay decay_more tokens=2000000 final_lr=3e-5
+    python -m megatron_train stages branch --config PLAN.yaml output=DIR decay decay_more \\
+        tokens=2000000 final_lr=3e-5
 
-`resume` runs every stage that is not done, parents first, from wherever a kill left it; each is an
-ordinary run under DIR/stages/NAME that begins with its parent's weights and Adam state. `status`
-says where each stands and what was changed since it ran; `diff` which settings two stages differ
-in; `branch` adds a copy of a stage to the plan file, under another name and with other fields, so
-that it leaves the same parent on another way.
+`resume` runs every stage that is not done, parents first, from wherever a kill left it. Each stage
+is an ordinary run that begins with its parent's weights and Adam state. `status` says where each
+stage stands and which settings were changed since it ran. `diff` prints the settings in which two
+stages differ. `branch` appends a copy of a stage to the plan file, under another name and with
+other fields; the copy begins after the same parent.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_dict, to_yaml
 from conf.schema.pretrain import PretrainConfig, SourceConfig
 from conf.schema.stages import StageConfig, StagesConfig
-from megatron_train.checkpoint import sharded
-from megatron_train.metrics import metrics_file
+from megatron_train.checkpoint.step_folders import latest, read_manifest
+from seedbed.files import write_whole
 
 ACTIONS = ("resume", "status", "diff", "branch")
 CONFIGS = Path(__file__).resolve().parents[1] / "conf" / "pretrain"
@@ -62,7 +63,8 @@ def main(argv: list[str]) -> int:
 def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
     """The pretraining config of one stage.
 
-    Raises SeedbedError, with the stage's name, for settings that cannot work.
+    Raises:
+        SeedbedError: with the stage's name, for settings that cannot work.
     """
     base = Path(plan.base) if Path(plan.base).is_absolute() else CONFIGS / plan.base
     out = Path(plan.output)
@@ -104,9 +106,11 @@ def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
 
 
 def _seed(plan: StagesConfig, stage: StageConfig, cfg: PretrainConfig) -> int:
-    """Of the stage's order of samples: its parent's where the two read the same blend in sequences
-    of one length, for the run then goes on behind the parent's last sample; else one of its own,
-    which does not begin with the parent's documents.
+    """The seed of the stage's order of samples.
+
+    Where the stage reads the same blend as its parent in sequences of the same length, it has the
+    parent's seed and goes on behind the parent's last sample. Otherwise it has its own seed, so
+    that it does not begin with the parent's documents.
     """
     if not stage.parent:
         return cfg.seed
@@ -121,56 +125,58 @@ def folder(plan: StagesConfig, name: str) -> Path:
 
 
 def state_of(cfg: PretrainConfig) -> tuple[str, int]:
-    """(not started | running | done, step of the newest checkpoint).
+    """(one of "not started", "running" and "done", step of the newest checkpoint).
 
     A stage is done when its model is exported as well.
     """
     run = Path(cfg.output)
-    newest = sharded.latest(run / "pretrain" / "checkpoints")
-    step = sharded.read_manifest(newest)["step"] if newest else 0
+    newest = latest(run / "pretrain" / "checkpoints")
+    step = read_manifest(newest)["step"] if newest else 0
     if step >= cfg.schedule.steps and (run / "hf" / "config.json").is_file():
         return "done", step
     return ("running" if step else "not started"), step
 
 
 def changed(cfg: PretrainConfig) -> list[str]:
-    """Settings that differ from those that the newest checkpoint was trained with, as `key: then ->
-    now`.
-    """
-    newest = sharded.latest(Path(cfg.output) / "pretrain" / "checkpoints")
+    """Settings that were changed since the newest checkpoint, as `key: then -> now`."""
+    newest = latest(Path(cfg.output) / "pretrain" / "checkpoints")
     if newest is None:
         return []
-    then = _flat(sharded.read_manifest(newest)["extra"]["config"])
+    then = _flat(read_manifest(newest)["extra"]["config"])
     return _differences(then, _flat(to_dict(cfg)))
 
 
 def status(plan: StagesConfig) -> str:
+    """A table of the stages, with the loss at each one's newest checkpoint."""
+    # It imports torch and megatron-core, which the other actions do not need.
+    from megatron_train.metrics.metrics_file import losses_before
+
     lines = [
         f"{'stage':14} {'after':14} {'tokens':>8} {'steps':>9} {'rate':>19} {'length':>6}  state"
     ]
     for stage in plan.stages:
         cfg = resolve(plan, stage)
         state, step = state_of(cfg)
-        losses = metrics_file.losses_before(
-            Path(cfg.output) / "pretrain" / "metrics.jsonl", step, 1
-        )
+        losses = losses_before(Path(cfg.output) / "pretrain" / "metrics.jsonl", step, 1)
         said = f"{state} {step:,}" + "".join(f", loss {loss:.4f}" for loss in losses)
-        rate = f"{cfg.optim.lr:.2e} -> {cfg.optim.min_lr if cfg.schedule.decay_steps else cfg.optim.lr:.2e}"
+        last_rate = cfg.optim.min_lr if cfg.schedule.decay_steps else cfg.optim.lr
+        rate = f"{cfg.optim.lr:.2e} -> {last_rate:.2e}"
         lines.append(
-            f"{stage.name:14} {stage.parent or '-':14} {_short(stage.tokens):>8} {cfg.schedule.steps:>9,} {rate:>19} "
-            f"{cfg.model.seq_length:>6}  {said}"
+            f"{stage.name:14} {stage.parent or '-':14} {_short(stage.tokens):>8} "
+            f"{cfg.schedule.steps:>9,} {rate:>19} {cfg.model.seq_length:>6}  {said}"
         )
         lines += [f"{'':14} changed since it ran: {one}" for one in changed(cfg)]
     return "\n".join(lines)
 
 
 def diff(plan: StagesConfig, first: str, second: str) -> list[str]:
+    """The settings in which two stages differ, as `key: of the first -> of the second`."""
     a, b = (_flat(to_dict(resolve(plan, _stage(plan, name)))) for name in (first, second))
     return _differences(a, b)
 
 
 def branch(plan: StagesConfig, file: Path, words: list[str]) -> None:
-    """Append a copy of a stage to the plan file: OLD NEW field=value ..."""
+    """Append a copy of a stage to the plan file; words: OLD NEW and any field=value."""
     fields = dict(word.split("=", 1) for word in words if "=" in word)
     old, new = _two(
         [word for word in words if "=" not in word], "branch STAGE NEW_NAME [field=value]"
@@ -188,16 +194,15 @@ def branch(plan: StagesConfig, file: Path, words: list[str]) -> None:
     try:
         made = load(StagesConfig, trial)
         resolve(made, _stage(made, new))
-    except SeedbedError:
+    finally:
         trial.unlink()
-        raise
-    trial.replace(file)
+    write_whole(file, grown)
     print(f"{file}: {new} begins after {node.get('parent', 'nothing')}; `stages resume` runs it")
 
 
 def resume(plan: StagesConfig, words: list[str]) -> int:
-    """Run what is not done, parents first; under torchrun all processes take part."""
-    # the other actions need no processes
+    """Run every stage that is not done, parents first; all processes of torchrun take part."""
+    # The other actions need no processes, and megatron-core is slow to import.
     from megatron_train import pretrain
     from megatron_train.parallel import processes
 
@@ -210,7 +215,8 @@ def resume(plan: StagesConfig, words: list[str]) -> int:
             continue
         if processes.rank() == 0:
             print(
-                f"stage {stage.name}: {_short(stage.tokens)} tokens in {cfg.schedule.steps:,} steps",
+                f"stage {stage.name}: {_short(stage.tokens)} tokens in "
+                f"{cfg.schedule.steps:,} steps",
                 flush=True,
             )
         if not pretrain.run(cfg):

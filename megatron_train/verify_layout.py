@@ -1,14 +1,14 @@
-"""Is a layout the model of one process? The config's own layout, its model shrunk, trained beside
-one process on the CPU.
+"""A config -> a table: does a layout train the same model as one process?
 
-    python -m megatron_train verify_layout --config conf/pretrain/seed_coder_8b.yaml --tp 2 --pp 2 --cp 2 [key=value]
+    python -m megatron_train verify_layout --config conf/pretrain/seed_coder_8b.yaml \\
+        --tp 2 --pp 2 --cp 2 [key=value]
 
---tp, --pp, --vpp and --cp take the place of parallel.*, and --dp is 1 unless given. Both train a
-few steps in fp32 over gloo
-with what breaks layouts in the field: uneven loss masks, a context-parallel shard without a counted
-token, document borders inside its chunks, and a checkpoint that is written and read half-way. Every
-loss, every gradient of every step and the last weights are compared. Exit code 0 when they agree, 1
-when they do not. No GPU is used where there is one.
+It takes the config's own layout and shrinks its model. --tp, --pp, --vpp and --cp replace
+parallel.*, and --dp is 1 unless given; tp=2 is the same as --tp 2. The layout and one process each
+train a few steps in fp32 over gloo, with what breaks layouts: uneven loss masks, a context-parallel
+shard without a counted token, document borders inside its chunks, and a checkpoint that is written
+and read half-way. Every loss, every gradient of every step and the last weights are compared. The
+exit code is 0 when they agree and 1 when they do not. No GPU is used, even where there is one.
 """
 
 from __future__ import annotations
@@ -23,27 +23,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conf.errors import SeedbedError, run_cli
-from conf.loader import cli_parser, load, to_yaml
-from conf.schema.pretrain import BatchConfig, Fp8Config, ModelConfig, ParallelConfig, PretrainConfig
+from conf.loader import cli_parser, load, to_yaml, with_flags
+from conf.schema.fp8 import Fp8Config
+from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.pretrain import PretrainConfig
 
 # Largest |difference| / largest |value| of a tensor. fp32 sums in another order stay near 1e-6;
 # each fault that tests/megatron_train/test_verify_layout.py puts back is above this.
 TOLERANCE = 1e-4
-WORKER = ("-m", "megatron_train.verify_worker")
+WORKER = ("-m", "megatron_train.parallel.verify_worker")
 
 
 @dataclass(frozen=True)
-class Row:
-    # a loss, or a kind of parameter
+class Difference:
+    """The worst difference of one kind of value between the layout and one process.
+
+    what: a loss, or a kind of parameter. difference: relative to the largest value of its tensor.
+    where: step and parameter of the worst one.
+    """
+
     what: str
-    # the worst one, relative to the largest value of its tensor
     difference: float
-    # step and parameter of the worst one
     where: str
 
     @property
     def agrees(self) -> bool:
-        # not so for NaN
+        """Whether it is small enough; a NaN is not."""
         return self.difference <= TOLERANCE
 
 
@@ -52,7 +57,7 @@ def main(argv: list[str]) -> int:
     for name in ("tp", "pp", "vpp", "cp"):
         parser.add_argument(f"--{name}", type=int, help=f"parallel.{name}")
     parser.add_argument("--dp", type=int, default=1, help="data-parallel replicas (default 1)")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(with_flags(argv, "tp", "pp", "vpp", "cp", "dp"))
     sizes = [
         f"parallel.{name}={getattr(args, name)}"
         for name in ("tp", "pp", "vpp", "cp")
@@ -70,7 +75,8 @@ def main(argv: list[str]) -> int:
         return 0
     processes = _processes(shrunk.parallel, args.dp)
     print(
-        f"{cfg.parallel.describe(args.dp)}: {processes} processes against 1, {_shape(shrunk.model)}",
+        f"{cfg.parallel.describe(args.dp)}: {processes} processes against 1, "
+        f"{_shape(shrunk.model)}",
         flush=True,
     )
     rows = verify(shrunk, args.dp)
@@ -81,8 +87,9 @@ def main(argv: list[str]) -> int:
 
 
 def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
-    """The same kind of model and layout, as small as the layout can cut: ratios of heads and widths
-    stay, sizes do not.
+    """The same kind of model and layout, as small as the layout can cut it.
+
+    The ratios of heads and widths stay.
     """
     m, p = cfg.model, cfg.parallel
     multiple = p.sequence_multiple()
@@ -100,7 +107,7 @@ def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
     )
     micro = min(cfg.batch.micro, 2)
     batch = BatchConfig(micro=micro, total=micro * dp * 2 * p.pp)
-    # A larger epsilon: Adam then divides no rounding error by a gradient that is nearly 0.
+    # With a larger epsilon Adam does not divide a rounding error by a gradient that is nearly 0.
     return replace(
         cfg,
         model=model,
@@ -111,10 +118,10 @@ def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
     )
 
 
-def verify(cfg: PretrainConfig, dp: int, worker: tuple[str, ...] = WORKER) -> list[Row]:
-    """Train the (shrunk) config in its layout and in one process, and compare.
+def verify(cfg: PretrainConfig, dp: int, worker: tuple[str, ...] = WORKER) -> list[Difference]:
+    """Train the shrunk config in its layout and in one process, and compare.
 
-    `worker` is what torchrun starts.
+    worker: the program that torchrun starts for the layout.
     """
     with tempfile.TemporaryDirectory() as scratch:
         alone = replace(
@@ -127,8 +134,8 @@ def verify(cfg: PretrainConfig, dp: int, worker: tuple[str, ...] = WORKER) -> li
         return compare(Path(scratch) / "alone", Path(scratch) / "layout")
 
 
-def compare(alone: Path, layout: Path) -> list[Row]:
-    """The worst difference by kind of value, between the folders of two runs of verify_worker."""
+def compare(alone: Path, layout: Path) -> list[Difference]:
+    """The worst difference of each kind of value, between the folders of two verify_worker runs."""
     from safetensors.torch import load_file
 
     ours, theirs = (json.loads((folder / "seen.json").read_text()) for folder in (layout, alone))
@@ -138,7 +145,7 @@ def compare(alone: Path, layout: Path) -> list[Row]:
             (_far(a, b), f"step {i}")
             for i, (a, b) in enumerate(zip(ours[name], theirs[name], strict=True), start=1)
         )
-        rows.append(Row(name, *worst))
+        rows.append(Difference(name, *worst))
     kinds: dict[str, tuple[float, str]] = {}
     for file in sorted(p.name for p in alone.glob("*.safetensors")):
         a, b = load_file(layout / file), load_file(alone / file)
@@ -152,22 +159,23 @@ def compare(alone: Path, layout: Path) -> list[Row]:
             far = (a[name] - b[name]).abs().max().item() / scale
             kind = f"{what} {re.sub(r'^decoder.layers.[0-9]+.', '', name).removesuffix('.weight')}"
             worst_so_far = kinds.get(kind, (-1.0, ""))
-            # a NaN is the worst
+            # The comparison is written so that a NaN counts as the worst.
             if not far <= worst_so_far[0]:
                 kinds[kind] = (far, f"{place.replace('step', 'step ')}, {name}")
-    rows += [Row(kind, *worst) for kind, worst in sorted(kinds.items())]
+    rows += [Difference(kind, *worst) for kind, worst in sorted(kinds.items())]
     rows += [
-        Row(f"random numbers {name}", 0.0 if right else float("nan"), "")
+        Difference(f"random numbers {name}", 0.0 if right else float("nan"), "")
         for name, right in ours["random"].items()
     ]
     return rows
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[Difference]) -> str:
     width = max(len(row.what) for row in rows)
     lines = [f"{'':{width}}  largest relative difference (at most {TOLERANCE:g})"]
     lines += [
-        f"{row.what:{width}}  {row.difference:.1e}  {'ok    ' if row.agrees else 'DIFFERS'}  {row.where}"
+        f"{row.what:{width}}  {row.difference:.1e}  "
+        f"{'ok    ' if row.agrees else 'DIFFERS'}  {row.where}"
         for row in rows
     ]
     return "\n".join(lines)
@@ -202,7 +210,10 @@ def _run(
 
 
 def _shape(m: ModelConfig) -> str:
-    return f"{m.layers} layers, hidden {m.hidden}, {m.heads}/{m.kv_heads} heads, sequences of {m.seq_length}"
+    return (
+        f"{m.layers} layers, hidden {m.hidden}, {m.heads}/{m.kv_heads} heads, "
+        f"sequences of {m.seq_length}"
+    )
 
 
 if __name__ == "__main__":

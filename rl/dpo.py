@@ -26,7 +26,6 @@ from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import check_world
 from conf.schema.rl import DpoConfig
 from megatron_train.checkpoint import hf, sharded
-from megatron_train.metrics import metrics_file
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import from_shares, on_main
 from megatron_train.training.schedule import learning_rate
@@ -39,6 +38,7 @@ from rl.training.batches import places
 from rl.training.objective import LossSums, preference_loss, sequence_logprobs
 from rl.training.resume import start_or_resume
 from rl.training.run_tables import RunLog
+from seedbed import jsonl
 from seedbed.files import claim
 from seedbed.inference.chat import Chat
 from seedbed.sandbox import Sandbox, version
@@ -153,7 +153,7 @@ def _train(
         }
         row["seconds"] = round(time.perf_counter() - started, 3)
         if processes.is_main():
-            metrics_file.append(out / "metrics.jsonl", row)
+            jsonl.append(out / "metrics.jsonl", row)
             if last or state.step == 1 or state.step % 10 == 0:
                 eta = int(
                     (time.perf_counter() - began)

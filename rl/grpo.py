@@ -28,7 +28,6 @@ from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import ScheduleConfig, check_world
 from conf.schema.rl import GrpoConfig
 from megatron_train.checkpoint import hf, sharded
-from megatron_train.metrics import metrics_file
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.schedule import learning_rate
@@ -42,6 +41,7 @@ from rl.training.objective import LossSums, clipped_policy_loss, truncated_impor
 from rl.training.resume import start_or_resume
 from rl.training.run_tables import RunLog
 from rl.training.step_log import Stopwatch, line
+from seedbed import jsonl
 from seedbed.files import claim
 from seedbed.inference.chat import Chat
 from seedbed.sandbox import version
@@ -189,7 +189,7 @@ def _train(
         row["seconds"] = clock.end_step()
         if processes.is_main():
             for sample in log_rows(rollouts, selection, state.step, policy):
-                metrics_file.append(out / "rollouts.jsonl", sample)
+                jsonl.append(out / "rollouts.jsonl", sample)
         _log(row, cfg, clock, out)
         if last or state.step % cfg.save_every == 0:
             extra = {"data": data, "drawn_ahead": actor.drawn_ahead(), "sandbox": version()}
@@ -238,7 +238,7 @@ def _say(differences: dict[str, float], folder: Path) -> None:
 
 def _log(row: dict[str, Any], cfg: GrpoConfig, clock: Stopwatch, out: Path) -> None:
     if processes.is_main():
-        metrics_file.append(out / "metrics.jsonl", row)
+        jsonl.append(out / "metrics.jsonl", row)
         print(line(row, cfg.steps, clock.eta), flush=True)
 
 

@@ -26,7 +26,6 @@ from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import check_world
 from conf.schema.rl import SftConfig
 from megatron_train.checkpoint import hf, sharded
-from megatron_train.metrics import metrics_file
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.schedule import learning_rate
@@ -38,6 +37,7 @@ from rl.training.batches import Example, micro_batches, packed_batches, places, 
 from rl.training.objective import LossSums, masked_cross_entropy
 from rl.training.resume import start_or_resume
 from rl.training.run_tables import RunLog
+from seedbed import jsonl
 from seedbed.files import claim
 from seedbed.inference.chat import Chat
 from seedbed.sandbox import Sandbox
@@ -109,7 +109,7 @@ def main(argv: list[str]) -> int:
         row["seconds"] = round(time.perf_counter() - started, 3)
         row["heldout_loss"] = eval_loss(state, shard(heldout), loss).loss if last else None
         if processes.is_main():
-            metrics_file.append(out / "metrics.jsonl", row)
+            jsonl.append(out / "metrics.jsonl", row)
             if last or state.step % 10 == 0:
                 eta = (
                     (time.perf_counter() - began)

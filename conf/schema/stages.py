@@ -1,5 +1,6 @@
-"""A stage plan: pretraining as one declared graph of runs, each beginning where another ends.
-Examples: conf/stages.
+"""A stage plan: pretraining as a declared graph of runs, each beginning where another ends.
+
+Examples are in conf/stages.
 """
 
 from __future__ import annotations
@@ -12,35 +13,60 @@ from conf.schema.pretrain import SourceConfig
 
 @dataclass(frozen=True)
 class StageConfig:
-    """One run of the graph. What is 0 or empty is as in the plan's base config."""
+    """One run of the graph. A field that is 0 or empty is as in the plan's base config."""
 
     name: str
-    # to be read in this stage; rounded up to whole steps
+    # Tokens that this stage reads, rounded up to whole steps.
     tokens: int
-    # the stage whose weights and Adam state this one begins with; empty: from nothing
+    # The stage whose weights and Adam state this one begins with; empty: from nothing.
     parent: str = ""
-    # one of the parent's checkpoints that is still on disk; 0: its last
+    # One of the parent's checkpoints that is still on disk; 0: its last.
     parent_step: int = 0
     lr: float = 0.0
-    # the rate goes from lr to this over the whole stage; 0: it stays at lr
+    # The rate goes from lr to this over the whole stage; 0: it stays at lr.
     final_lr: float = 0.0
-    # of that way: 1-sqrt or linear
+    # How the rate decays to final_lr: 1-sqrt or linear.
     shape: str = "1-sqrt"
     warmup_steps: int = 0
     seq_length: int = 0
     rope_base: int = 0
-    # empty: output/tokens alone
+    # Empty: output/tokens alone.
     blend: list[SourceConfig] = field(default_factory=list)
-    # further key=value overrides of the base config; the fields above win
+    # Further key=value overrides of the base config. The fields above win over them.
     set: list[str] = field(default_factory=list)
+
+    def check(self, earlier: list[str]) -> None:
+        """earlier: the names of the stages that are declared before this one."""
+        if not self.name.replace("_", "").replace("-", "").isalnum():
+            raise SeedbedError(
+                f"stage name {self.name!r} becomes a folder's",
+                "use letters, digits, - and _ alone",
+            )
+        if self.parent and self.parent not in earlier:
+            raise SeedbedError(
+                f"stage {self.name} begins after {self.parent}, which is not declared before it",
+                f"declare {self.parent} first, or name one of: {', '.join(earlier) or '-'}",
+            )
+        if self.tokens < 1:
+            raise SeedbedError(
+                f"stage {self.name} has tokens={self.tokens}", "give it tokens to read"
+            )
+        if self.final_lr > self.lr > 0:
+            raise SeedbedError(
+                f"stage {self.name} would raise the rate from lr={self.lr} to "
+                f"final_lr={self.final_lr}",
+                "use warmup_steps for a rise, and a final_lr of at most lr",
+            )
 
 
 @dataclass(frozen=True)
 class StagesConfig:
-    # a pretraining config, relative to this project's conf/pretrain or absolute; empty: the
-    # defaults
+    """A plan: its stages in the order in which they run."""
+
+    # A pretraining config, relative to this project's conf/pretrain or absolute; empty: the
+    # defaults.
     base: str = ""
-    # each stage writes output/stages/NAME
+    # Each stage writes output/stages/NAME.
     output: str = "runs/demo"
     stages: list[StageConfig] = field(default_factory=list)
 
@@ -55,23 +81,5 @@ class StagesConfig:
             raise SeedbedError(
                 f"the plan has two stages named {twice[0]}", "give every stage a name of its own"
             )
-        for stage in self.stages:
-            if not stage.name.replace("_", "").replace("-", "").isalnum():
-                raise SeedbedError(
-                    f"stage name {stage.name!r} becomes a folder's",
-                    "use letters, digits, - and _ alone",
-                )
-            if stage.parent and stage.parent not in names[: names.index(stage.name)]:
-                raise SeedbedError(
-                    f"stage {stage.name} begins after {stage.parent}, which is not declared before it",
-                    f"declare {stage.parent} first, or name one of: {', '.join(names[: names.index(stage.name)]) or '-'}",
-                )
-            if stage.tokens < 1:
-                raise SeedbedError(
-                    f"stage {stage.name} has tokens={stage.tokens}", "give it tokens to read"
-                )
-            if stage.final_lr > stage.lr > 0:
-                raise SeedbedError(
-                    f"stage {stage.name} would raise the rate from lr={stage.lr} to final_lr={stage.final_lr}",
-                    "use warmup_steps for a rise, and a final_lr of at most lr",
-                )
+        for number, stage in enumerate(self.stages):
+            stage.check(names[:number])

@@ -1,1 +1,1 @@
-"""Sharded checkpoints and Hugging Face folders."""
+"""Checkpoints in any layout, and Hugging Face folders."""

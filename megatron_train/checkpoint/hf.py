@@ -1,11 +1,8 @@
-"""Between megatron-core and Hugging Face's LlamaForCausalLM, in any layout: `load_weights` in,
-`export` out.
+"""Between megatron-core and Hugging Face's LlamaForCausalLM: `load_weights` in, `export` out.
 
-    python -m megatron_train.checkpoint.hf --config conf/pretrain/demo.yaml output=DIR     # newest checkpoint in DIR/pretrain -> DIR/hf
-
-Both are a renaming on top of `weights.scatter` and `weights.gather`, one tensor at a time. The
-attention matrix of megatron-core holds, for each key/value group in turn, the group's query heads,
-its key head and its value head.
+Both work in any layout. They are a renaming on top of `weights.scatter` and `weights.gather`, one
+tensor at a time. megatron-core's attention matrix holds, for each key/value group in turn, the
+group's query heads, its key head and its value head.
 """
 
 from __future__ import annotations
@@ -16,28 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from conf.errors import SeedbedError, run_cli
-from conf.loader import cli_parser, load, to_yaml
-from conf.schema.pretrain import ModelConfig, ParallelConfig, PretrainConfig
-from megatron_train.checkpoint import sharded
-from megatron_train.data.manifest import read_manifest
+from conf.errors import SeedbedError
+from conf.schema.layout import ModelConfig
+from megatron_train.checkpoint.safetensors_files import SafetensorsReader, write_safetensors
 from megatron_train.model import weights
-from megatron_train.model.gpt import TORCH_DTYPE, padded_vocab
+from megatron_train.model.gpt import padded_vocab
 from megatron_train.parallel import processes
-from megatron_train.training.step import TrainState, build
+from megatron_train.training.state import TrainState
+from seedbed.dtypes import torch_dtype
 from seedbed.files import copy_tokenizer, fresh_partial, replace_folder
-
-# of one .safetensors file, below which a model is one file
-SHARD_BYTES = 4 << 30
 
 
 def model_config(folder: Path, seq_length: int | None = None) -> tuple[ModelConfig, int]:
-    """(our model fields, vocabulary size) of a LlamaForCausalLM folder.
+    """(our model settings, vocabulary size) of a LlamaForCausalLM folder.
 
-    Raises SeedbedError for another architecture.
+    Raises:
+        SeedbedError: for another architecture.
     """
     path = Path(folder) / "config.json"
     if not path.is_file():
@@ -48,18 +40,23 @@ def model_config(folder: Path, seq_length: int | None = None) -> tuple[ModelConf
     config = json.loads(path.read_text())
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     head = config["hidden_size"] // config["num_attention_heads"]
-    unsupported = [
-        f"architectures={config.get('architectures')}"
-        * (config.get("architectures") != ["LlamaForCausalLM"]),
-        f"hidden_act={config.get('hidden_act')}" * (config.get("hidden_act", "silu") != "silu"),
-        "attention_bias=true" * bool(config.get("attention_bias")),
-        "mlp_bias=true" * bool(config.get("mlp_bias")),
-        f"rope_type={rope.get('rope_type')}" * (rope.get("rope_type", "default") != "default"),
-        f"head_dim={config.get('head_dim')}" * (config.get("head_dim") not in (None, head)),
+    # (setting, its value, the values that are supported)
+    settings = [
+        ("architectures", config.get("architectures"), (["LlamaForCausalLM"],)),
+        ("hidden_act", config.get("hidden_act", "silu"), ("silu",)),
+        ("attention_bias", config.get("attention_bias"), (None, False)),
+        ("mlp_bias", config.get("mlp_bias"), (None, False)),
+        ("rope_type", rope.get("rope_type", "default"), ("default",)),
+        ("head_dim", config.get("head_dim"), (None, head)),
     ]
-    if any(unsupported):
+    unsupported = [
+        f"{name}={str(value).lower() if value is True else value}"
+        for name, value, supported in settings
+        if value not in supported
+    ]
+    if unsupported:
         raise SeedbedError(
-            f"{path}: {', '.join(u for u in unsupported if u)} is not supported",
+            f"{path}: {', '.join(unsupported)} is not supported",
             "use a plain Llama without biases or RoPE scaling",
         )
     model = ModelConfig(
@@ -78,32 +75,34 @@ def model_config(folder: Path, seq_length: int | None = None) -> tuple[ModelConf
 
 
 def load_weights(state: TrainState, folder: Path) -> None:
-    """Hugging Face safetensors -> the live weights and the optimizer's master weights; each process
-    reads what it needs.
+    """Hugging Face safetensors -> the live weights and the optimizer's master weights.
+
+    Each process reads only the tensors that it holds a part of.
     """
     found, vocab_size = model_config(folder, state.model.seq_length)
     if (found, vocab_size) != (state.model, state.vocab_size):
         raise SeedbedError(
-            f"{folder} holds {found} with {vocab_size} tokens; the model in memory is {state.model} with {state.vocab_size}",
+            f"{folder} holds {found} with {vocab_size} tokens; the model in memory is "
+            f"{state.model} with {state.vocab_size}",
             "build the state from hf.model_config(folder)",
         )
-    with _Reader(Path(folder)) as read:
+    with SafetensorsReader(Path(folder)) as read:
         weights.scatter(state.chunks, lambda name, shape: _from_hf(name, shape, state.model, read))
     state.optimizer.reload_model_params()
 
 
 def tensors(state: TrainState) -> Iterator[tuple[str, torch.Tensor]]:
-    """(name, tensor on the CPU) of every tensor of the live weights under Hugging Face's names, one
-    at a time, on process 0; the others take part and yield nothing. Collective; the same order
-    every time.
+    """Yields (Hugging Face name, tensor on the CPU) of the live weights on process 0; collective.
+
+    The other processes take part and yield nothing. The order is the same every time.
     """
     for name, full in weights.gather(state.chunks):
         yield from _to_hf(name, full, state.model, state.vocab_size)
 
 
 def stored(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """(name, tensor) of every tensor of a Hugging Face folder, one at a time."""
-    with _Reader(Path(folder)) as read:
+    """Yields (name, tensor) of every tensor of a Hugging Face folder, one at a time."""
+    with SafetensorsReader(Path(folder)) as read:
         for name in read.files:
             yield name, read(name)
 
@@ -114,17 +113,16 @@ def export(
     tokenizer: Path | None = None,
     watch: Callable[[str, torch.Tensor], None] = lambda name, tensor: None,
 ) -> None:
-    """The live weights as a LlamaForCausalLM folder with the files of `tokenizer` (a folder).
-    Collective; process 0 writes.
+    """Write the live weights as a LlamaForCausalLM folder; collective, process 0 writes.
 
-    The folder appears, or is replaced, whole: a reader never sees half of it. `watch` is shown each
-    tensor on process 0.
+    `tokenizer` is a folder whose tokenizer files are copied. The result appears, or is replaced,
+    whole, so a reader never sees half of it. On process 0, `watch` is called with each tensor.
     """
     folder = Path(folder)
     pairs = tensors(state)
     if processes.is_main():
         partial = fresh_partial(folder)
-        _write_safetensors(partial, _watched(pairs, watch))
+        write_safetensors(partial, _watched(pairs, watch))
         special = _special_ids(tokenizer, partial)
         config = {**_hf_config(state), **special}
         (partial / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
@@ -133,7 +131,7 @@ def export(
         )
         replace_folder(partial, folder)
     else:
-        # take part in the gathering
+        # The other processes only take part in the gathering.
         for _ in pairs:
             pass
     processes.barrier()
@@ -145,24 +143,6 @@ def _watched(
     for name, tensor in pairs:
         watch(name, tensor)
         yield name, tensor
-
-
-def main(argv: list[str]) -> int:
-    args = cli_parser("megatron_train.checkpoint.hf", __doc__).parse_args(argv)
-    cfg = load(PretrainConfig, args.config, args.overrides)
-    if args.dry_run:
-        print(to_yaml(cfg))
-        return 0
-    run = Path(cfg.output)
-    tokens = read_manifest(run / "tokens")
-    layout = ParallelConfig(distributed_optimizer=cfg.parallel.distributed_optimizer)
-    processes.start(layout, cfg.seed)
-    state = build(cfg.model, tokens.vocab_size, layout, cfg.optim, cfg.dtype, cfg.seed)
-    found = sharded.load(state, run / "pretrain" / "checkpoints", weights_only=True)
-    export(state, run / "hf", tokens.tokenizer)
-    processes.stop()
-    print(f"{run / 'hf'}: step {found['step']} of {found['folder']}")
-    return 0
 
 
 def _hf_config(state: TrainState) -> dict[str, Any]:
@@ -182,18 +162,19 @@ def _hf_config(state: TrainState) -> dict[str, Any]:
         "mlp_bias": False,
         "max_position_embeddings": model.seq_length,
         "rms_norm_eps": model.norm_eps,
-        # read by transformers 4 and llama.cpp; 5 reads rope_parameters
+        # transformers 4 and llama.cpp read rope_theta; transformers 5 reads rope_parameters.
         "rope_theta": float(model.rope_base),
         "rope_parameters": {"rope_type": "default", "rope_theta": float(model.rope_base)},
         "tie_word_embeddings": model.tie_embeddings,
         "initializer_range": model.init_std,
-        "dtype": str(TORCH_DTYPE[state.dtype]).removeprefix("torch."),
+        "dtype": str(torch_dtype(state.dtype)).removeprefix("torch."),
     }
 
 
 def _special_ids(tokenizer: Path | None, folder: Path) -> dict[str, int | None]:
-    """Copy the tokenizer's files into `folder`; ids of its bos, eos and pad tokens, None where it
-    names none.
+    """Copy the tokenizer's files into `folder`, and return the ids of its bos, eos and pad tokens.
+
+    An id is None where the tokenizer names no such token.
     """
     ids: dict[str, int | None] = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     if tokenizer is None:
@@ -249,7 +230,9 @@ def _to_hf(
         yield prefix + _LAYER_NAMES[rest], full
 
 
-def _from_hf(name: str, shape: torch.Size, model: ModelConfig, read: _Reader) -> torch.Tensor:
+def _from_hf(
+    name: str, shape: torch.Size, model: ModelConfig, read: SafetensorsReader
+) -> torch.Tensor:
     """One megatron tensor <- its Hugging Face tensors; rows of the padded vocabulary are zeros."""
     if name in (weights.EMBEDDING, weights.HEAD):
         rows = read("model.embed_tokens.weight" if name == weights.EMBEDDING else "lm_head.weight")
@@ -280,85 +263,3 @@ _LAYER_NAMES = {
     "mlp.linear_fc1.layer_norm_weight": "post_attention_layernorm.weight",
     "mlp.linear_fc2.weight": "mlp.down_proj.weight",
 }
-
-
-class _Reader:
-    """name -> tensor over the .safetensors files of a folder, memory-mapped."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        index = folder / "model.safetensors.index.json"
-        single = folder / "model.safetensors"
-        if index.is_file():
-            self.files: dict[str, str] = json.loads(index.read_text())["weight_map"]
-        elif single.is_file():
-            with safe_open(single, framework="pt") as opened:
-                self.files = dict.fromkeys(opened.keys(), single.name)
-        else:
-            raise SeedbedError(
-                f"{folder} holds no model.safetensors",
-                "export the model again, in the safetensors format",
-            )
-
-    def __enter__(self) -> _Reader:
-        self.opened: dict[str, Any] = {}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.opened.clear()
-
-    def __call__(self, name: str) -> torch.Tensor:
-        if name not in self.files:
-            raise SeedbedError(
-                f"{self.folder} has no tensor {name}", "the export is incomplete: make it again"
-            )
-        file = self.files[name]
-        if file not in self.opened:
-            self.opened[file] = safe_open(self.folder / file, framework="pt")
-        return self.opened[file].get_tensor(name)
-
-
-def _write_safetensors(folder: Path, tensors: Iterator[tuple[str, torch.Tensor]]) -> None:
-    """One file, or numbered files with an index once SHARD_BYTES is passed; at most one file's
-    tensors are in memory.
-    """
-    shards: list[Path] = []
-    names: dict[str, int] = {}
-    total = pending_bytes = 0
-    pending: dict[str, torch.Tensor] = {}
-
-    def flush() -> None:
-        nonlocal pending_bytes
-        path = folder / f"shard-{len(shards):05d}"
-        save_file(pending, path, metadata={"format": "pt"})
-        shards.append(path)
-        pending.clear()
-        pending_bytes = 0
-
-    for name, tensor in tensors:
-        size = tensor.numel() * tensor.element_size()
-        if pending and pending_bytes + size > SHARD_BYTES:
-            flush()
-        # slices share storage, which safetensors refuses
-        pending[name] = tensor.contiguous().clone()
-        names[name] = len(shards)
-        pending_bytes += size
-        total += size
-    flush()
-    if len(shards) == 1:
-        shards[0].rename(folder / "model.safetensors")
-        return
-    final = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
-    for path, target in zip(shards, final, strict=True):
-        path.rename(folder / target)
-    index = {
-        "metadata": {"total_size": total},
-        "weight_map": {name: final[i] for name, i in names.items()},
-    }
-    (folder / "model.safetensors.index.json").write_text(
-        json.dumps(index, indent=2, sort_keys=True) + "\n"
-    )
-
-
-if __name__ == "__main__":
-    run_cli(main)

@@ -2,9 +2,9 @@
 
 Sample i of a split is a pure function of (shards, seed, sequence length, i): each pass over the
 split is a dataset of its own, shuffled by seed + pass. Several sources are blended by weight,
-sample by sample, each with passes of its own. So the order does
-not depend on how long the run is, a run can be extended, and the data cursor of a checkpoint is one
-number: the samples consumed. Indices are cached under a name that carries the shards' identity.
+sample by sample, and each has its own passes. So the order does not depend on the length of the
+run, a run can be extended, and a checkpoint's place in the data is one number: the samples read.
+Indices are cached under a name that holds the shards' identity.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegat
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import BatchConfig, PretrainConfig
+from conf.schema.layout import BatchConfig
+from conf.schema.pretrain import PretrainConfig
 from megatron_train.data.manifest import REPACK, Manifest, byte_lengths
 from megatron_train.parallel import processes
-from megatron_train.training.step import Batch, LossFunction, language_model_loss
+from megatron_train.training.losses import Batch
 
 
 @dataclass(frozen=True)
 class _Ids:
     """What GPTDatasetConfig asks of a tokenizer.
 
-    pad is no id, for nothing here is padded, and GPTDataset masks and zeroes every token that
-    equals it.
+    pad is not an id: nothing here is padded, and GPTDataset masks every token that equals it.
     """
 
     vocab_size: int
@@ -43,7 +43,7 @@ class _Ids:
 
 @dataclass
 class Corpus:
-    """One split, pass after pass without end."""
+    """One split of one source, pass after pass without end."""
 
     manifest: Manifest
     split: str
@@ -57,17 +57,17 @@ class Corpus:
         if not long_enough:
             total = sum(s.tokens for s in self.manifest.of(self.split))
             raise SeedbedError(
-                f"no {self.split} shard holds one sample of {self.seq_length} + 1 tokens: {total} tokens in "
-                f"{len(self.manifest.of(self.split))} shards",
+                f"no {self.split} shard holds one sample of {self.seq_length} + 1 tokens: "
+                f"{total} tokens in {len(self.manifest.of(self.split))} shards",
                 "curate more data, or lower model.seq_length",
             )
         self.prefixes = [str(s.prefix) for s in long_enough]
         self.per_pass = len(self._pass(0))
 
     def ensure(self, start: int, count: int) -> None:
-        """Build the passes that samples [start, start + count) lie in.
+        """Build the passes that samples [start, start + count) lie in; collective.
 
-        Collective: megatron-core builds on process 0 first.
+        megatron-core builds on process 0 first.
         """
         for number in range(start // self.per_pass, (start + count - 1) // self.per_pass + 1):
             self._pass(number)
@@ -76,8 +76,9 @@ class Corpus:
         return self.passes[i // self.per_pass][i % self.per_pass]
 
     def _pass(self, number: int) -> Any:
-        """megatron-core's dataset of one pass: a GPTDataset, or a BlendedDataset over one
-        GPTDataset a shard.
+        """megatron-core's dataset of one pass.
+
+        It is a GPTDataset, or a BlendedDataset over one GPTDataset for each shard.
         """
         if number in self.passes:
             return self.passes[number]
@@ -86,7 +87,7 @@ class Corpus:
             / self.manifest.identity
             / f"{self.split}-pass{number:04d}-seq{self.seq_length}-seed{self.seed}"
         )
-        # megatron-core takes whatever files it finds for whole, a killed run's halves too
+        # megatron-core takes any files that it finds for complete, even those of a killed run.
         done = folder / "complete"
         if processes.is_main() and not done.is_file():
             shutil.rmtree(folder, ignore_errors=True)
@@ -115,17 +116,17 @@ class Corpus:
         return built
 
 
-# Samples after which a blend begins again: a source's share is right to one sample in this many.
+# After so many samples a blend repeats. A source's share is right to one sample in this many.
 _PERIOD = 1 << 16
 
 
 @dataclass
 class Blend:
-    """Several corpora mixed by weight, or one alone: sample i is a pure function of what they are,
-    their weights and i.
+    """Several corpora mixed by weight, or one alone.
 
-    The order of sources is megatron-core's (its C++ build_blending_indices, which keeps every
-    prefix as close to the weights as whole samples can be), over _PERIOD samples and then again.
+    Sample i is a pure function of the corpora, their weights and i. The order of sources is that of
+    megatron-core's C++ build_blending_indices, repeated every _PERIOD samples. It keeps every
+    prefix as close to the weights as whole samples can be.
     """
 
     names: list[str]
@@ -134,17 +135,19 @@ class Blend:
 
     def __post_init__(self) -> None:
         self.source = np.zeros(_PERIOD, dtype=np.int16)
-        self.place = np.zeros(_PERIOD, dtype=np.int64)
+        # For each sample of a period, how many of its source come before it.
+        self.rank = np.zeros(_PERIOD, dtype=np.int64)
         shares = [weight / sum(self.weights) for weight in self.weights]
         helpers_cpp.build_blending_indices(
-            self.source, self.place, shares, len(shares), _PERIOD, False
+            self.source, self.rank, shares, len(shares), _PERIOD, False
         )
         self.period_counts = np.bincount(self.source, minlength=len(shares))
 
     @property
     def identity(self) -> Any:
-        """What the order of samples depends on, as JSON: of one source its own identity, of several
-        with names and weights.
+        """What the order of samples depends on, as JSON.
+
+        For one source it is the source's identity; several have their names and weights in it.
         """
         found = [corpus.manifest.identity for corpus in self.corpora]
         return (
@@ -155,13 +158,13 @@ class Blend:
 
     @property
     def tokens(self) -> int:
-        """Distinct ones, of all sources."""
+        """Distinct tokens of all sources."""
         return sum(
             shard.tokens for corpus in self.corpora for shard in corpus.manifest.of(corpus.split)
         )
 
     def passes(self, samples: int) -> str:
-        """How often each source is read by `samples` samples, in words."""
+        """How often `samples` samples read each source, in words."""
         shares = [weight / sum(self.weights) for weight in self.weights]
         read = [
             f"{samples * s / c.per_pass:.2f}" for s, c in zip(shares, self.corpora, strict=True)
@@ -173,23 +176,24 @@ class Blend:
         )
 
     def weighted_mean(self, by_name: dict[str, float]) -> float:
+        """The mean of one value for each source, under the blend's weights."""
         return sum(
             w * by_name[name] for name, w in zip(self.names, self.weights, strict=True)
         ) / sum(self.weights)
 
     def locate(self, i: int) -> tuple[int, int]:
-        """(which corpus, which of its samples) sample i is."""
-        period, place = divmod(i, _PERIOD)
-        source = int(self.source[place])
-        return source, int(period * self.period_counts[source] + self.place[place])
+        """(index of its corpus, index within that corpus) of sample i."""
+        period, offset = divmod(i, _PERIOD)
+        source = int(self.source[offset])
+        return source, int(period * self.period_counts[source] + self.rank[offset])
 
     def samples_of(self, source: int, number: int) -> int:
         """The inverse of `locate`."""
-        period, place = divmod(number, int(self.period_counts[source]))
-        return period * _PERIOD + int(np.flatnonzero(self.source == source)[place])
+        period, rank = divmod(number, int(self.period_counts[source]))
+        return period * _PERIOD + int(np.flatnonzero(self.source == source)[rank])
 
     def ensure(self, start: int, count: int) -> None:
-        """Build what samples [start, start + count) need. Collective."""
+        """Build what samples [start, start + count) need; collective."""
         located = [self.locate(i) for i in range(start, start + count)]
         for source, corpus in enumerate(self.corpora):
             numbers = [number for where, number in located if where == source]
@@ -197,31 +201,34 @@ class Blend:
                 corpus.ensure(numbers[0], numbers[-1] - numbers[0] + 1)
 
     def __getitem__(self, i: int) -> tuple[int, dict[str, torch.Tensor]]:
-        """(which corpus, the sample)"""
+        """(index of its corpus, the sample)."""
         source, number = self.locate(i)
         return source, self.corpora[source][number]
 
 
 @dataclass
 class Cursor:
-    """Where in the order of samples a run is: a function of its step, of what its parent read and
-    of what rewinding left out.
+    """Where in the order of samples a run is.
+
+    It follows from the step, from what the run's parents read and from what rewinding left out.
     """
 
-    # samples a step
+    # Samples of one step.
     batch: int
-    # read by the runs that this one goes on with
+    # Samples that the runs before this one have read.
     before: int = 0
+    # Samples that rewinding left out.
     skipped: int = 0
 
     def first_sample(self, step: int) -> int:
-        """Of step `step`, counted from 0."""
+        """The first sample of step `step`, counted from 0."""
         return self.before + step * self.batch + self.skipped
 
 
 def open_blend(sources: dict[str, Manifest], cfg: PretrainConfig, split: str, cache: Path) -> Blend:
-    """The blend of `sources` (some of tokens.read_sources) under cfg's weights, sequence length and
-    seed.
+    """The blend of `sources` under the weights, sequence length and seed of `cfg`.
+
+    sources: those that manifest.read_sources returns, or some of them. cache: a folder for indices.
     """
     weights = {source.name: source.weight for source in cfg.data.blend}
     corpora = [
@@ -234,17 +241,19 @@ def open_blend(sources: dict[str, Manifest], cfg: PretrainConfig, split: str, ca
 def micro_batches(
     data: Blend, start: int, count: int, batch: BatchConfig, document_mask: bool = False
 ) -> list[Batch]:
-    """This process's share of samples [start, start + count), which is the same set of samples in
-    every layout.
+    """This process's share of samples [start, start + count).
 
-    Each holds tokens, labels, loss_mask [b, s] and source [b]; with document_mask, document_ids [b,
-    s] as well: a document's end token is its last. count must divide by batch.micro * dp. Raises
-    SeedbedError for an id outside the vocabulary, which the vocabulary-parallel embedding would
-    turn into zeros without a word.
+    The set of samples is the same in every layout. Each micro-batch holds tokens, labels and
+    loss_mask [b, s] and source [b]. With document_mask it also holds document_ids [b, s], where a
+    document's end token is its last. count must divide by batch.micro * dp.
+
+    Raises:
+        SeedbedError: for an id outside the vocabulary. The vocabulary-parallel embedding would turn
+            it into zeros and say nothing.
     """
     data.ensure(start, count)
     dp, mine = processes.dp_size(), processes.dp_rank()
-    # read_sources made sure that all have one tokenizer
+    # read_sources has made sure that all sources have one tokenizer.
     manifest = data.corpora[0].manifest
     out = []
     for first in range(start + mine * batch.micro, start + count, batch.micro * dp):
@@ -255,8 +264,8 @@ def micro_batches(
         largest = int(max(one["tokens"].max(), one["labels"].max()))
         if largest >= manifest.vocab_size:
             raise SeedbedError(
-                f"samples {first} to {first + batch.micro - 1} of {' and '.join(sorted({data.names[s] for s in sources}))} "
-                f"hold id {largest}; the tokenizer has {manifest.vocab_size} ids",
+                f"samples {first} to {first + batch.micro - 1} of {_names(data, sources)} hold id "
+                f"{largest}; the tokenizer has {manifest.vocab_size} ids",
                 REPACK,
             )
         one["source"] = torch.tensor(sources)
@@ -267,43 +276,14 @@ def micro_batches(
     return out
 
 
+def _names(data: Blend, sources: tuple[int, ...]) -> str:
+    return " and ".join(sorted({data.names[source] for source in sources}))
+
+
 def bytes_of_labels(batches: list[Batch], manifest: Manifest) -> float:
-    """Text bytes that the counted labels of these micro-batches stand for; special tokens stand for
-    none.
+    """Bytes of text that the counted labels of these micro-batches stand for.
+
+    Special tokens stand for none.
     """
     lengths = torch.from_numpy(byte_lengths(manifest))
     return float(sum((lengths[batch["labels"]] * batch["loss_mask"]).sum() for batch in batches))
-
-
-def loss_by_source(names: list[str]) -> LossFunction:
-    """language_model_loss with metrics loss/NAME and share/NAME for every source: its part of the
-    mean loss and of the tokens.
-    """
-
-    def loss(
-        logprobs: torch.Tensor, batch: Batch
-    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
-        total, count, sums = language_model_loss(logprobs, batch)
-        mask = batch["loss_mask"].to(logprobs.dtype)
-        for source, name in enumerate(names):
-            mine = mask * (batch["source"] == source)[:, None]
-            sums |= {f"loss/{name}": -(logprobs.detach() * mine).sum(), f"share/{name}": mine.sum()}
-        return total, count, sums
-
-    return loss
-
-
-def means_by_source(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
-    """StepResult.metrics of loss_by_source -> {source: {loss, share}}, for the sources that the
-    step held.
-    """
-    shares = {
-        key.removeprefix("share/"): value
-        for key, value in metrics.items()
-        if key.startswith("share/")
-    }
-    return {
-        name: {"loss": metrics[f"loss/{name}"] / share, "share": share}
-        for name, share in shares.items()
-        if share > 0
-    }

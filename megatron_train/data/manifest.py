@@ -1,6 +1,4 @@
-"""DIR/tokens/manifest.json: what the packer promises about the shards, and the checks that hold it
-to that.
-"""
+"""DIR/tokens/manifest.json: what the packer promises of the shards, and the checks of it."""
 
 from __future__ import annotations
 
@@ -16,8 +14,8 @@ from conf.errors import SeedbedError
 from conf.schema.pretrain import DataConfig
 
 REPACK = "pack the tokens again: python -m spark_jobs run ... from=documents"
-# The header of a Megatron .idx file: magic, version, dtype code, sequences, documents
-# (megatron-core indexed_dataset.py).
+# The header of a Megatron .idx file: magic, version, dtype code, sequences, documents. Source:
+# megatron-core indexed_dataset.py.
 _IDX_HEADER = struct.Struct("<9sQBQQ")
 _IDX_MAGIC = b"MMIDIDX\x00\x00"
 _CHUNK = 1 << 24
@@ -25,9 +23,11 @@ _CHUNK = 1 << 24
 
 @dataclass(frozen=True)
 class Shard:
-    # train | val
+    """One pair of .bin and .idx files."""
+
+    # train or val.
     split: str
-    # without .bin / .idx
+    # The path without .bin or .idx.
     prefix: Path
     tokens: int
     documents: int
@@ -38,17 +38,19 @@ class Shard:
 
 @dataclass(frozen=True)
 class Manifest:
+    """A token folder."""
+
     folder: Path
-    # folder with tokenizer.json
+    # The folder that holds tokenizer.json.
     tokenizer: Path
     tokenizer_sha256: str
     vocab_size: int
     eod: int
     dtype: str
     shards: list[Shard]
-    # versions of the tables it was packed from
+    # Versions of the tables that it was packed from.
     tables: dict[str, int]
-    # 16 hex digits over tokenizer and shard contents: what the model was trained on
+    # 16 hex digits of a hash over tokenizer and shard contents: what a model was trained on.
     identity: str
 
     def of(self, split: str) -> list[Shard]:
@@ -56,9 +58,10 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of DIR/tokens, the tokenizer's hash checked.
+    """The manifest of DIR/tokens.
 
-    Raises SeedbedError where it is missing or does not match.
+    Raises:
+        SeedbedError: where it is missing, or the tokenizer's hash does not match.
     """
     path = folder / "manifest.json"
     if not path.is_file():
@@ -76,8 +79,8 @@ def read_manifest(folder: Path) -> Manifest:
     found = _sha256(file) if file.is_file() else "no file"
     if found != raw["tokenizer"]["sha256"]:
         raise SeedbedError(
-            f"{file} is not the tokenizer that packed these shards: sha256 {found[:16]}, the manifest says "
-            f"{raw['tokenizer']['sha256'][:16]}",
+            f"{file} is not the tokenizer that packed these shards: sha256 {found[:16]}, "
+            f"the manifest says {raw['tokenizer']['sha256'][:16]}",
             "put the tokenizer back, or " + REPACK,
         )
     shards = [
@@ -110,9 +113,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def read_sources(data: DataConfig, output: Path) -> dict[str, Manifest]:
-    """name -> manifest of every source of the blend, or of output/tokens alone.
+    """name -> manifest, for every source of the blend, or for output/tokens alone.
 
-    Raises SeedbedError where tokenizers differ.
+    Raises:
+        SeedbedError: where the tokenizers of the sources differ.
     """
     if not data.blend:
         return {"tokens": read_manifest(output / "tokens")}
@@ -121,8 +125,8 @@ def read_sources(data: DataConfig, output: Path) -> dict[str, Manifest]:
     for name, manifest in found.items():
         if manifest.tokenizer_sha256 != found[first].tokenizer_sha256:
             raise SeedbedError(
-                f"data.blend mixes tokenizers: {first} has {found[first].tokenizer_sha256[:16]}, {name} has "
-                f"{manifest.tokenizer_sha256[:16]}",
+                f"data.blend mixes tokenizers: {first} has {found[first].tokenizer_sha256[:16]}, "
+                f"{name} has {manifest.tokenizer_sha256[:16]}",
                 "pack every source with the same tokenizer",
             )
     return found
@@ -131,7 +135,7 @@ def read_sources(data: DataConfig, output: Path) -> dict[str, Manifest]:
 def byte_lengths(manifest: Manifest) -> np.ndarray:
     """float32 [vocab_size]: how many bytes of text each id stands for; 0 for special tokens.
 
-    In a byte-level vocabulary a token is written with one character a byte.
+    A byte-level vocabulary writes a token with one character for each byte.
     """
     raw = json.loads((manifest.tokenizer / "tokenizer.json").read_text())
     lengths = np.zeros(manifest.vocab_size, dtype=np.float32)
@@ -143,11 +147,13 @@ def byte_lengths(manifest: Manifest) -> np.ndarray:
 
 
 def verify_shards(manifest: Manifest, contents: bool) -> None:
-    """Every shard is there with the promised size; with `contents`, also its hashes and that every
-    id lies in the vocabulary.
+    """Check that every shard is there with the promised size.
 
-    Raises SeedbedError naming the first shard that fails. `contents` reads everything once, at
-    about 1 GB/s.
+    With `contents`, also check its hashes, and that every id lies in the vocabulary. That reads
+    everything once, at about 1 GB/s.
+
+    Raises:
+        SeedbedError: for the first shard that fails.
     """
     for shard in manifest.shards:
         binary, index = shard.prefix.with_suffix(".bin"), shard.prefix.with_suffix(".idx")
@@ -163,7 +169,8 @@ def verify_shards(manifest: Manifest, contents: bool) -> None:
         width = np.dtype(manifest.dtype).itemsize
         if size != shard.tokens * width:
             raise SeedbedError(
-                f"token shard {binary}: {shard.tokens} tokens * {width} bytes = {shard.tokens * width}, not {size}",
+                f"token shard {binary}: {shard.tokens} tokens * {width} bytes = "
+                f"{shard.tokens * width}, not {size}",
                 REPACK,
             )
         header = index.read_bytes()[: _IDX_HEADER.size]
@@ -192,7 +199,8 @@ def _verify_contents(manifest: Manifest, shard: Shard, binary: Path, index: Path
         )
     if largest >= manifest.vocab_size:
         raise SeedbedError(
-            f"token shard {binary} holds id {largest}; the tokenizer's ids end at {manifest.vocab_size - 1}",
+            f"token shard {binary} holds id {largest}; the tokenizer's ids end at "
+            f"{manifest.vocab_size - 1}",
             REPACK,
         )
 

@@ -1,1 +1,1 @@
-"""FP8: Transformer Engine where there is one, emulation elsewhere, and its numerics."""
+"""FP8: one policy object for the trainer; Transformer Engine's layers, or their emulation."""

@@ -1,52 +1,29 @@
-"""FP8 and fused kernels: what megatron-core is told, and refusal of what it would ignore in
-silence.
+"""What this device can compute, and refusal of what megatron-core would ignore in silence.
 
-megatron-core accepts `fp8=...` without Transformer Engine and then computes in bf16; and it takes
-any importable module named `apex` for NVIDIA's. Both are refused here, before a model is built.
+megatron-core accepts `fp8=...` without Transformer Engine and then computes in bf16. It also takes
+any importable module named `apex` for NVIDIA's. Both are refused before a model is built.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
 
 import torch
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import Fp8Config
+from conf.schema.fp8 import Fp8Config
 
-# First compute capability with the tensor cores of each recipe: Ada and Hopper; Hopper; Blackwell
-# (Transformer Engine pytorch/quantization.py: check_fp8_support and its fellows).
+# First compute capability with the tensor cores of each recipe: Ada and Hopper, Hopper, Blackwell.
+# Source: check_fp8_support and its siblings in Transformer Engine's pytorch/quantization.py.
 _CAPABILITY = {"delayed": (8, 9), "tensorwise": (8, 9), "blockwise": (9, 0), "mxfp8": (10, 0)}
 
 
 def have_transformer_engine() -> bool:
-    """Transformer Engine can be imported without a GPU but not used: the device decides, then the
-    package.
+    """Whether Transformer Engine can be used.
+
+    Without a GPU it can be imported but not used, so the device is asked first.
     """
     return torch.cuda.is_available() and importlib.util.find_spec("transformer_engine") is not None
-
-
-def uses_transformer_engine(fp8: Fp8Config) -> bool:
-    """Its layers are the model's: where it can be used, but for an emulation of its recipes."""
-    return have_transformer_engine() and not fp8.emulate
-
-
-def megatron_fields(fp8: Fp8Config) -> dict[str, Any]:
-    """The fields of TransformerConfig that make Transformer Engine compute in FP8; none where it is
-    off or emulated.
-    """
-    if not fp8.on or fp8.emulate:
-        return {}
-    return {
-        "fp8": fp8.format,
-        "fp8_recipe": fp8.recipe,
-        "fp8_amax_history_len": fp8.history,
-        "fp8_amax_compute_algo": "max",
-        "first_last_layers_bf16": fp8.bf16_ends > 0,
-        "num_layers_at_start_in_bf16": fp8.bf16_ends,
-        "num_layers_at_end_in_bf16": fp8.bf16_ends,
-    }
 
 
 def refuse_unusable(fp8: Fp8Config) -> None:
@@ -58,8 +35,8 @@ def refuse_unusable(fp8: Fp8Config) -> None:
         and importlib.util.find_spec("apex.optimizers") is None
     ):
         raise SeedbedError(
-            "the package `apex` in this environment is not NVIDIA apex (it has no apex.optimizers), "
-            "and megatron-core would take it for that",
+            "the package `apex` in this environment is not NVIDIA apex (it has no "
+            "apex.optimizers), and megatron-core would take it for that",
             "pip uninstall apex; NVIDIA apex is optional and built from source (docs/install.md)",
         )
 
@@ -69,14 +46,15 @@ def _refuse_without_hardware(fp8: Fp8Config) -> None:
     if not have_transformer_engine():
         missing = "CUDA device" if not torch.cuda.is_available() else "Transformer Engine"
         raise SeedbedError(
-            f"{asked} needs a CUDA device and Transformer Engine; this process has no {missing}, and megatron-core would "
-            "train in bf16 without a word",
-            "set fp8.format=none, or fp8.emulate=true to study the numerics, or install the gpu extra on a machine with "
-            "FP8 tensor cores",
+            f"{asked} needs a CUDA device and Transformer Engine; this process has no {missing}, "
+            "and megatron-core would train in bf16 without a word",
+            "set fp8.format=none, or fp8.emulate=true to study the numerics, or install the gpu "
+            "extra on a machine with FP8 tensor cores",
         )
     have, need = torch.cuda.get_device_capability(), _CAPABILITY[fp8.recipe]
     if have < need:
         raise SeedbedError(
-            f"{asked} needs compute capability {need[0]}.{need[1]}; {torch.cuda.get_device_name()} has {have[0]}.{have[1]}",
+            f"{asked} needs compute capability {need[0]}.{need[1]}; "
+            f"{torch.cuda.get_device_name()} has {have[0]}.{have[1]}",
             "choose another fp8.recipe, or fp8.emulate=true to study its numerics",
         )

@@ -1,1 +1,1 @@
-"""What a run says of itself: metric rows, the logger, trackers, completions."""
+"""What a run says: rows of metrics.jsonl, lines, trackers, slow processes, and completions."""

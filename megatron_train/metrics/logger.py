@@ -1,10 +1,7 @@
-"""What a run says while it runs: a line and a row of metrics.jsonl a step, validation, trackers,
-and who is slow.
-"""
+"""What a run says while it runs: rows of metrics.jsonl, lines, trackers, and slow processes."""
 
 from __future__ import annotations
 
-import json
 import math
 import socket
 import time
@@ -12,120 +9,85 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema.pretrain import PretrainConfig
-from megatron_train.data.blend import Blend, bytes_of_labels, means_by_source
-from megatron_train.metrics import metrics_file
+from megatron_train.data.blend import Blend
+from megatron_train.metrics import metrics_file, stragglers
+from megatron_train.metrics.metrics_file import RunFacts, StepRecord
 from megatron_train.metrics.trackers import open_tracker
 from megatron_train.parallel import costs, processes
-from megatron_train.training.step import (
-    BadStep,
-    Batch,
-    StepResult,
-    TrainState,
-    eval_loss,
-    language_model_loss,
-)
+from megatron_train.training.evaluation import Evaluation
+from megatron_train.training.state import BadStep, StepResult, TrainState
+from seedbed import jsonl
 
 
-class RunLog:
-    """Every process calls every method; process 0 writes.
+class TrainLogger:
+    """Times each step and writes what became of it.
 
-    validation: micro-batches of every source's val split, or {}.
+    Every process calls every method, in this order for each step: begins, data_is_read, ends, then
+    accepted, refused or rewound. Process 0 writes.
     """
 
-    def __init__(
-        self,
-        cfg: PretrainConfig,
-        out: Path,
-        train: Blend,
-        state: TrainState,
-        validation: dict[str, list[Batch]],
-    ):
-        self._cfg, self._out, self._train, self._state, self._validation = (
-            cfg,
-            out,
-            train,
-            state,
-            validation,
-        )
+    def __init__(self, cfg: PretrainConfig, out: Path, train: Blend, state: TrainState):
+        self._cfg, self._out, self._state = cfg, out, state
         self._tracker = open_tracker(cfg.tracker, out, processes.is_main())
-        self._flops = sum(costs.flops_per_token(cfg.model, state.vocab_size))
-        self._batch_tokens = cfg.batch.total * cfg.model.seq_length
-        self._first, self._began = state.step, time.perf_counter()
-        self._started = self._there = 0.0
+        self._run = RunFacts(
+            sources=train.names,
+            batch_tokens=cfg.batch.total * cfg.model.seq_length,
+            flops_per_token=sum(costs.flops_per_token(cfg.model, state.vocab_size)),
+            world=processes.world(),
+        )
+        self._first, self._opened = state.step, time.perf_counter()
+        self._began = self._read = self._ended = 0.0
         self._host = socket.gethostname()
 
-    def begin(self) -> None:
+    def begins(self) -> None:
         every = self._cfg.straggler_every
         self._state.reduction.exact = bool(every) and (self._state.step + 1) % every == 0
-        self._started = time.perf_counter()
+        self._began = time.perf_counter()
 
-    def data_is_there(self) -> None:
-        self._there = time.perf_counter()
+    def data_is_read(self) -> None:
+        self._read = time.perf_counter()
 
-    def step(
+    def ends(self) -> None:
+        self._ended = time.perf_counter()
+
+    def accepted(
         self,
         result: StepResult,
         lr: float,
         first_sample: int,
-        cosines: dict[str, float] | None,
-        evaluate: bool,
+        cosines: dict[str, float] | None = None,
+        evaluation: Evaluation | None = None,
     ) -> None:
-        """A step has just been taken; cosines are the FP8 guard's.
+        """The step was taken; collective where slow processes are looked for.
 
-        Collective where it evaluates or reports stragglers.
+        cosines are the FP8 guard's. evaluation is there where the run was evaluated after the step.
         """
-        ended = time.perf_counter()
-        step, cfg = self._state.step, self._cfg
-        val_losses = {}
-        if evaluate:
-            held = self._validation.items()
-            val_losses = {
-                name: eval_loss(self._state, batches, language_model_loss).loss
-                for name, batches in held
-            }
         if self._state.reduction.exact:
-            self._report_stragglers(self._state.reduction.began - self._there)
+            self._report_stragglers(self._state.reduction.began - self._read)
         if not processes.is_main():
             return
-        val_loss = self._train.weighted_mean(val_losses) if val_losses else None
-        row = metrics_file.row_of(
-            step,
-            result,
-            val_loss,
-            cosines,
-            lr,
-            step * self._batch_tokens,
-            self._batch_tokens,
-            ended - self._started,
-            self._there - self._started,
-            self._flops,
-            processes.world(),
-        )
-        row["first_sample"] = first_sample
-        if val_losses:
-            row["val_bits_per_byte"] = self._bits_per_byte(val_losses)
-        if len(self._train.names) > 1:
-            row |= {"sources": means_by_source(result.metrics), "val_losses": val_losses}
+        step, cfg = self._state.step, self._cfg
+        seconds, wait = self._ended - self._began, self._read - self._began
+        record = StepRecord(step, result, lr, first_sample, cosines, seconds, wait)
+        row = metrics_file.row(record, self._run, evaluation)
         self._write(row)
-        if step % cfg.log_every == 0 or val_loss is not None:
-            each = (time.perf_counter() - self._began) / (step - self._first)
-            print(
-                metrics_file.line_of(row, cfg.schedule.steps, each * (cfg.schedule.steps - step)),
-                flush=True,
-            )
+        if step % cfg.log_every == 0 or evaluation is not None:
+            each = (time.perf_counter() - self._opened) / (step - self._first)
+            eta = each * (cfg.schedule.steps - step)
+            print(metrics_file.line(row, cfg.schedule.steps, eta), flush=True)
 
     def refused(self, bad: BadStep, lr: float, first_sample: int) -> None:
         """The step was skipped: its number and its samples count, its update does not."""
         if processes.is_main():
-            value = bad.value if math.isfinite(bad.value) else None
             row = {
                 "step": self._state.step,
-                "loss": value,
+                "loss": bad.value if math.isfinite(bad.value) else None,
                 "val_loss": None,
                 "lr": lr,
                 "refused": bad.problem,
+                "first_sample": first_sample,
             }
-            self._write({**row, "first_sample": first_sample})
+            self._write(row)
             print(
                 f"step {self._state.step}/{self._cfg.schedule.steps}  SKIPPED: {bad.problem}",
                 flush=True,
@@ -137,8 +99,8 @@ class RunLog:
         if processes.is_main():
             metrics_file.keep_up_to(self._out / "metrics.jsonl", self._state.step)
             print(
-                f"REWOUND from step {at + 1} to step {self._state.step}: {bad.problem}; the samples since then are left out, "
-                f"{skipped} in all",
+                f"REWOUND from step {at + 1} to step {self._state.step}: {bad.problem}; "
+                f"the samples since then are left out, {skipped} in all",
                 flush=True,
             )
 
@@ -146,30 +108,16 @@ class RunLog:
         self._tracker.close()
 
     def _write(self, row: dict[str, Any]) -> None:
-        metrics_file.append(self._out / "metrics.jsonl", row)
+        jsonl.append(self._out / "metrics.jsonl", row)
         self._tracker.log(row)
-
-    def _bits_per_byte(self, losses: dict[str, float]) -> float:
-        """Of all sources' validation text, each token's loss over its bytes: comparable between
-        tokenizers.
-        """
-        nats = size = 0.0
-        for (name, batches), corpus in zip(
-            self._validation.items(), self._train.corpora, strict=True
-        ):
-            nats += losses[name] * float(sum(batch["loss_mask"].sum() for batch in batches))
-            size += bytes_of_labels(batches, corpus.manifest)
-        return nats / math.log(2) / size
 
     def _report_stragglers(self, until_ready: float) -> None:
         seen = processes.gather_object((until_ready, self._host))
         if not processes.is_main():
             return
         seconds, hosts = [one for one, _ in seen], [host for _, host in seen]
-        with (self._out / "stragglers.jsonl").open("a") as file:
-            file.write(
-                json.dumps({"step": self._state.step, "seconds": seconds, "hosts": hosts}) + "\n"
-            )
-        said = metrics_file.straggler_report(seconds, hosts)
+        row = {"step": self._state.step, "seconds": seconds, "hosts": hosts}
+        jsonl.append(self._out / "stragglers.jsonl", row)
+        said = stragglers.report(seconds, hosts)
         if said:
             print(said, flush=True)

@@ -1,5 +1,6 @@
-"""Where metrics go beside metrics.jsonl: TensorBoard, MLflow or nowhere. One that is asked for must
-be there.
+"""Where metrics go beside metrics.jsonl: TensorBoard, MLflow or nowhere.
+
+A tracker that is asked for must be installed; nothing falls back in silence.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from conf.errors import SeedbedError
 
 
 class Tracker(Protocol):
+    """Takes the rows of metrics.jsonl."""
+
     def log(self, row: dict[str, Any]) -> None: ...
 
     def close(self) -> None: ...
@@ -28,6 +31,8 @@ class Nothing:
 
 
 class TensorBoard:
+    """Logs to FOLDER/tensorboard."""
+
     def __init__(self, folder: Path):
         self._writer = _need("torch.utils.tensorboard", "tensorboard").SummaryWriter(
             str(folder / "tensorboard")
@@ -42,7 +47,7 @@ class TensorBoard:
 
 
 class MLflow:
-    """The server is what MLFLOW_TRACKING_URI names, as everywhere in MLflow."""
+    """Logs to the server that MLFLOW_TRACKING_URI names, as everywhere in MLflow."""
 
     def __init__(self, folder: Path):
         self._mlflow = _need("mlflow", "mlflow")
@@ -50,7 +55,7 @@ class MLflow:
             self._mlflow.set_experiment("seedbed")
             self._mlflow.start_run(run_name=str(folder))
         except Exception as error:
-            # a server that is away or a store that is refused: every client raises its own kind
+            # For a server that is away or a store that refuses, each client raises its own kind.
             uri = self._mlflow.get_tracking_uri()
             raise SeedbedError(
                 f"MLflow cannot begin a run at {uri}: {error}",
@@ -68,15 +73,16 @@ KINDS = {"none": lambda folder: Nothing(), "tensorboard": TensorBoard, "mlflow":
 
 
 def open_tracker(kind: str, folder: Path, main: bool) -> Tracker:
-    """The tracker of this process.
+    """The tracker of this process; only the main process logs.
 
-    Raises SeedbedError where its package is missing, on the first process alone.
+    Raises:
+        SeedbedError: on the main process, where the tracker's package is missing.
     """
     return KINDS[kind](folder) if main else Nothing()
 
 
 def numbers(row: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """The row's numbers under one name each: sources/web/loss."""
+    """The numbers of a row by flat names, such as sources/web/loss."""
     out: dict[str, float] = {}
     for key, value in row.items():
         if isinstance(value, dict):

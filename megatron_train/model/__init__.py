@@ -1,1 +1,1 @@
-"""The GPT model over megatron-core, its attention, packed sequences and weights."""
+"""The GPT model over megatron-core: its attention, packed sequences and weights."""

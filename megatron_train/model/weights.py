@@ -1,9 +1,8 @@
-"""The whole model seen through one process's part of it: names, initial values, scatter from and
-gather to full tensors.
+"""The whole model's tensors: their names and initial values, scatter to and gather from processes.
 
-Every parameter has one global name (layer numbers counted over all pipeline stages) and one full
-shape. Initial values are drawn by name, so the same seed is the same model in every layout; HF
-import and export are a renaming on top of `scatter` and `gather`.
+Every parameter has one global name, whose layer number counts over all pipeline stages, and one
+full shape. Initial values are drawn by name, so the same seed gives the same model in every layout.
+Hugging Face import and export are a renaming on top of `scatter` and `gather`.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
 
-from conf.schema.pretrain import ModelConfig
+from conf.schema.layout import ModelConfig
 from megatron_train.model.gpt import unwrap
 from megatron_train.parallel import processes
 
-# Local layers keep norms apart, Transformer Engine's fold them into the next linear; checkpoints
-# always use the latter names.
+# megatron-core's local layers keep norms apart; Transformer Engine's fold them into the next linear
+# layer. Checkpoints always use the names of the latter.
 _TE_NAMES = (
     ("input_layernorm.weight", "self_attention.linear_qkv.layer_norm_weight"),
     ("pre_mlp_layernorm.weight", "mlp.linear_fc1.layer_norm_weight"),
@@ -31,9 +30,9 @@ HEAD = "output_layer.weight"
 
 
 def local_parameters(chunks: list[torch.nn.Module]) -> dict[str, torch.nn.Parameter]:
-    """Global name -> this process's slice.
+    """Global name -> this process's slice of the parameter.
 
-    A tied output layer on the last stage bears the embedding's name.
+    A tied output layer on the last stage has the embedding's name.
     """
     found: dict[str, torch.nn.Parameter] = {}
     for chunk in chunks:
@@ -44,10 +43,10 @@ def local_parameters(chunks: list[torch.nn.Module]) -> dict[str, torch.nn.Parame
 
 
 def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> None:
-    """Norms 1; matrices N(0, init_std), but those that write into the residual stream N(0, init_std
-    / sqrt(2 layers)).
+    """Draw initial values: norms are 1, matrices N(0, init_std).
 
-    The scaling is Megatron-LM's (and GPT-2's, Sec 2.3).
+    Matrices that write into the residual stream are N(0, init_std / sqrt(2 layers)). The scaling is
+    Megatron-LM's (and GPT-2's, Sec 2.3).
     """
 
     def draw(name: str, shape: torch.Size) -> torch.Tensor:
@@ -63,8 +62,9 @@ def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> 
 
 
 def finish_weights(chunks: list[torch.nn.Module]) -> None:
-    """Bring in the weights that parallel.overlap leaves to the next forward pass; before anything
-    else reads them. Collective.
+    """Gather the weights that parallel.overlap leaves to the next forward pass; collective.
+
+    Whatever else reads the weights must call it before.
     """
     for chunk in chunks:
         if chunk.ddp_config.overlap_param_gather:
@@ -73,10 +73,7 @@ def finish_weights(chunks: list[torch.nn.Module]) -> None:
 
 @torch.no_grad()
 def finish_gradients(chunks: list[torch.nn.Module]) -> None:
-    """Complete every main_grad where the distributed optimizer left each process a slice.
-
-    Collective.
-    """
+    """Complete every main_grad of which the distributed optimizer left only a slice; collective."""
     for chunk in chunks:
         if not chunk.ddp_config.use_distributed_optimizer:
             continue
@@ -89,8 +86,9 @@ def finish_gradients(chunks: list[torch.nn.Module]) -> None:
 
 @torch.no_grad()
 def scatter(chunks: list[torch.nn.Module], full: Callable[[str, torch.Size], torch.Tensor]) -> None:
-    """Fill every local parameter with its slice of `full(global name, full shape)`, called once a
-    name and process.
+    """Fill every local parameter with its slice of `full(global name, full shape)`.
+
+    Every process calls `full` once for each of its parameters.
     """
     for name, parameter in local_parameters(chunks).items():
         parameter.copy_(_slice(name, full(name, _full_shape(parameter)), parameter))
@@ -101,12 +99,11 @@ def gather(
     chunks: list[torch.nn.Module],
     of: Callable[[torch.nn.Parameter], torch.Tensor] = torch.nn.Parameter.detach,
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """(global name, full tensor on the CPU) one at a time on process 0; the others take part and
-    yield nothing. Collective.
+    """Yields (global name, full tensor on the CPU) one at a time on process 0; collective.
 
-    `of` gives what to gather for a parameter, in the parameter's shape: its gradient, say. Only
-    data-parallel replica 0 sends. The order is by stage, then by the stage's own order: the same
-    for a given layout.
+    The other processes take part and yield nothing. `of` gives what to gather for a parameter, in
+    the parameter's shape, such as its gradient. Only data-parallel replica 0 sends. The order is by
+    stage, then by the stage's own order, and is the same for a given layout.
     """
     finish_weights(chunks)
     mine = local_parameters(chunks)
@@ -126,7 +123,7 @@ def gather(
     sent: set[str] = set()
     for s, names in enumerate(stages):
         for name in names:
-            # the tied copy on the last stage
+            # A tied output layer on the last stage is a copy of the embedding.
             if name in sent:
                 continue
             sent.add(name)
@@ -139,7 +136,7 @@ def gather(
 def _global_name(model: torch.nn.Module, name: str) -> str:
     match = re.match(r"decoder\.layers\.(\d+)\.(.*)", name)
     if match:
-        # megatron counts from 1 over all stages
+        # megatron-core counts layers from 1 over all stages.
         layer = model.decoder.layers[int(match[1])].layer_number - 1
         rest = match[2]
         for local, te in _TE_NAMES:
@@ -163,7 +160,7 @@ def _full_shape(parameter: torch.nn.Parameter) -> torch.Size:
 
 
 def _slice(name: str, full: torch.Tensor, parameter: torch.nn.Parameter) -> torch.Tensor:
-    """A gated linear_fc1 is [gate; up], each cut over tp: process r holds [gate_r; up_r]."""
+    """This process's part. A gated linear_fc1 is [gate; up]; process r holds [gate_r; up_r]."""
     if not _is_cut(parameter):
         return full
     tp, r, dim = (

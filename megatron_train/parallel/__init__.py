@@ -1,1 +1,1 @@
-"""Process groups, context parallelism, the CPU backend and what a layout costs."""
+"""Process groups, context parallelism, the CPU backend, and what a layout costs."""

@@ -1,8 +1,8 @@
 """Context parallelism: one sequence spread over cp processes, each with two of its 2 * cp chunks.
 
-Process r holds chunks r and 2 cp - 1 - r, as megatron-core's get_batch_on_this_cp_rank and its
-rotary positions have it. Under a causal mask the two see (r + 1) + (2 cp - r) = 2 cp + 1 chunks of
-keys together: the same work for every process. Keys and values are gathered; queries stay where
+Process r holds chunks r and 2 cp - 1 - r, as in megatron-core's get_batch_on_this_cp_rank and its
+rotary positions. Under a causal mask the two chunks see (r + 1) + (2 cp - r) = 2 cp + 1 chunks of
+keys together, so every process has the same work. Keys and values are gathered; queries stay where
 they are.
 """
 
@@ -23,13 +23,14 @@ def rank() -> int:
 
 
 def chunks_of(process: int) -> tuple[int, int]:
-    """The two chunks, of 2 * cp, that a process holds, in the order in which it holds them."""
+    """The two of the 2 * cp chunks that a process holds, in the order in which it holds them."""
     return process, 2 * size() - 1 - process
 
 
 def cut(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """This process's part of a micro-batch: columns of every [b, s] tensor, the rest whole. s must
-    divide by 2 * cp.
+    """This process's part of a micro-batch: its columns of every [b, s] tensor, the rest whole.
+
+    s must divide by 2 * cp.
     """
     if size() == 1:
         return batch
@@ -41,8 +42,9 @@ def cut(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def join(part: torch.Tensor) -> torch.Tensor:
-    """[b, s / cp] of every process -> [b, s] in the order of the sequence, on every process; no
-    gradient. Collective.
+    """[b, s / cp] of every process -> [b, s] in the order of the sequence; collective.
+
+    Every process gets the result, which has no gradient.
     """
     if size() == 1:
         return part
@@ -52,8 +54,9 @@ def join(part: torch.Tensor) -> torch.Tensor:
 
 
 def gather_keys(part: torch.Tensor) -> torch.Tensor:
-    """Keys or values [s / cp, ...] of this process -> [s, ...] in the order of the sequence; the
-    gradient is summed back.
+    """Keys or values [s / cp, ...] of this process -> [s, ...] in the order of the sequence.
+
+    The backward pass sums the gradient back to each process.
     """
     gathered = gather_from_sequence_parallel_region(
         part, tensor_parallel_output_grad=True, group=parallel_state.get_context_parallel_group()
@@ -68,5 +71,5 @@ def _take(value: torch.Tensor, dim: int) -> torch.Tensor:
 
 def _in_order(held: list[torch.Tensor], dim: int) -> torch.Tensor:
     """Chunks as the processes hold them, one process after the other -> the sequence."""
-    places = [chunk for process in range(size()) for chunk in chunks_of(process)]
-    return torch.cat([held[places.index(chunk)] for chunk in range(2 * size())], dim)
+    order = [chunk for process in range(size()) for chunk in chunks_of(process)]
+    return torch.cat([held[order.index(chunk)] for chunk in range(2 * size())], dim)

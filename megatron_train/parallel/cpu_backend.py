@@ -1,9 +1,9 @@
-"""megatron-core without CUDA: the few torch.cuda doors it walks through lead to the CPU.
+"""megatron-core without CUDA: the few torch.cuda calls that it makes are answered with the CPU.
 
 megatron-core writes `torch.cuda.current_device()`, `device="cuda"` and `.cuda()` where it means
-"the device of this process". Each patch below answers one of these with the CPU; none changes
-arithmetic. With CUDA nothing is patched. The list was found by leaving patches out one at a time
-(megatron-core 0.16.1 and 0.19.2, torch 2.13).
+"the device of this process". Each patch below answers one of these with the CPU, and none changes
+the arithmetic. With CUDA nothing is patched. The list was found by leaving patches out one at a
+time (megatron-core 0.16.1 and 0.19.2, torch 2.13).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _installed = False
 
 
 def install() -> bool:
-    """Patch torch for this process, once; `parallel.start` calls it.
+    """Patch torch for this process, once; `processes.start` calls it.
 
-    True where the patches are in force, False with CUDA.
+    Returns True where the patches are in force, and False with CUDA.
     """
     global _installed
     if torch.cuda.is_available():
@@ -35,26 +35,24 @@ def install() -> bool:
         return True
     _installed = True
 
-    # `with torch.device(...)` knows the factories by identity, from its first use on. Were that
-    # after they are wrapped, it would leave them alone, and transformers would take its meta device
-    # for the CPU and never fill in rotary frequencies.
+    # `with torch.device(...)` knows the factories by identity, from its first use on. After they
+    # are wrapped, its first use would miss them: transformers would then build on the CPU in place
+    # of the meta device, and never fill in rotary frequencies.
     _device_constructors()
 
     cuda = torch.cuda
-    cuda.current_device = lambda: torch.device(
-        "cpu"
-        # gradient buffers, pipeline receive buffers, tensor-parallel gathers
-    )
-    # pipeline sends, timers, checkpoint writer
+    # Gradient buffers, receive buffers of the pipeline, and tensor-parallel gathers ask for it.
+    cuda.current_device = lambda: torch.device("cpu")
+    # Pipeline sends, timers and the checkpoint writer wait for the device.
     cuda.synchronize = lambda device=None: None
-    # taken before every gradient reduction, used only with CUDA graphs
+    # It is taken before every gradient reduction, but used only with CUDA graphs.
     cuda.current_stream = lambda device=None: None
     cuda.get_rng_state = cuda.random.get_rng_state = lambda device=None: torch.get_rng_state()
     cuda.set_rng_state = cuda.random.set_rng_state = lambda state, device=None: torch.set_rng_state(
         state
     )
     cuda.manual_seed = cuda.manual_seed_all = lambda seed: torch.default_generator.manual_seed(seed)
-    # device="cuda" and pin_memory=True in schedules, gradient clipping, the optimizer
+    # Schedules, gradient clipping and the optimizer pass device="cuda" and pin_memory=True.
     for name in _FACTORIES:
         setattr(torch, name, _on_cpu(getattr(torch, name)))
     torch.Tensor.cuda = lambda self, *args, **kwargs: self  # type: ignore[method-assign]
@@ -77,8 +75,9 @@ def _on_cpu(factory: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]
 
 
 def _cuda_type_names(type_method: Callable[..., Any]) -> Callable[..., Any]:
-    """The optimizer sorts parameters by the names 'torch.cuda.FloatTensor' and so on: give CPU
-    tensors those names.
+    """Give CPU tensors type names such as 'torch.cuda.FloatTensor'.
+
+    The optimizer sorts parameters by these names.
     """
 
     def named(self: torch.Tensor, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -90,8 +89,10 @@ def _cuda_type_names(type_method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _patch_rng_forks() -> None:
-    """Left out, this one is silent: torch queues the CUDA calls for later, and forks of the
-    generator do nothing.
+    """Let forks of the generator work on the CPU generator.
+
+    Without this patch nothing fails: torch queues the CUDA calls for later, and the forks do
+    nothing.
     """
     import megatron.core.tensor_parallel.random as random
 
@@ -101,6 +102,5 @@ def _patch_rng_forks() -> None:
     random._set_cuda_rng_state = lambda new_state, device=-1, graph_safe=False: torch.set_rng_state(
         new_state
     )
-    # It warns at every fork that the CPU generator moved inside: here the CPU generator is the one
-    # that must move.
+    # At every fork it warns that the CPU generator moved inside. Here that one must move.
     logging.getLogger(random.__name__).setLevel(logging.ERROR)

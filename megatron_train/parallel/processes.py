@@ -1,6 +1,4 @@
-"""Processes and groups: start, stop, who am I, and random numbers that depend on the step and not
-on history.
-"""
+"""Processes and groups: start and stop, ranks, collectives, and random numbers for each step."""
 
 from __future__ import annotations
 
@@ -18,21 +16,24 @@ from megatron.core import parallel_state
 from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed
 
 from conf.errors import SeedbedError, run_cli
-from conf.schema.pretrain import ParallelConfig, check_world
+from conf.schema.layout import ParallelConfig
+from conf.schema.pretrain import check_world
 from megatron_train.parallel import cpu_backend
 from seedbed.processes import die_with_parent
 
 T = TypeVar("T")
 
-# Rank 0 may write an export or generate samples alone for this long while the others wait.
+# So long may process 0 write an export or generate samples alone while the others wait.
 TIMEOUT = datetime.timedelta(minutes=30)
 
 
 def start(parallel: ParallelConfig, seed: int) -> None:
-    """Join the processes that torchrun started (or be the only one), build megatron's groups and
-    seed.
+    """Join the processes that torchrun started, build megatron-core's groups, and seed.
 
-    Raises SeedbedError, before any group exists, when the processes do not divide by the layout.
+    Without torchrun this process is the only one.
+
+    Raises:
+        SeedbedError: before any group exists, where the processes do not divide by the layout.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     check_world(parallel, None, world)
@@ -48,11 +49,9 @@ def start(parallel: ParallelConfig, seed: int) -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     else:
-        torch.set_num_threads(
-            int(os.environ.get("OMP_NUM_THREADS", "1"))
-            # two threads a rank on two cores are 3x slower
-        )
-    # a stage plan: the next run may have another layout
+        # Two threads in each process on two cores were 3 times slower.
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    # In a stage plan the next run may have another layout.
     if dist.is_initialized():
         parallel_state.destroy_model_parallel()
     else:
@@ -67,8 +66,9 @@ def start(parallel: ParallelConfig, seed: int) -> None:
 
 
 def pretend(parallel: ParallelConfig, rank: int, world: int) -> None:
-    """Be process `rank` of `world` that are not there: groups can be asked, communication does
-    nothing. For plans.
+    """Be process `rank` of `world` processes that do not exist, for plans.
+
+    Groups can be asked about; communication does nothing.
     """
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
@@ -86,11 +86,11 @@ def pretend(parallel: ParallelConfig, rank: int, world: int) -> None:
 
 
 def run_ranks(main: Callable[[list[str]], int | None]) -> None:
-    """`run_cli` for an entry point that torchrun starts several times: an error that all processes
-    share is printed once.
+    """`run_cli` for an entry point that torchrun starts in several processes.
 
-    The others wait before they speak; torchrun ends them when process 0 has said it. If torchrun
-    itself is killed they end too: a run that is started again must not write beside them.
+    An error that all processes share is printed once: the others wait until process 0 has printed
+    it, and torchrun ends them. If torchrun itself is killed, they end too, because a run that is
+    started again must not write beside them.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         die_with_parent()
@@ -121,7 +121,7 @@ def world() -> int:
 
 
 def is_main() -> bool:
-    """The one process that writes files and prints."""
+    """Whether this is process 0, the one that writes files and prints."""
     return rank() == 0
 
 
@@ -142,7 +142,7 @@ def device() -> torch.device:
 
 
 def barrier() -> None:
-    # NCCL would guess the device from the rank
+    # Without device_ids NCCL would guess the device from the rank.
     if dist.is_initialized():
         dist.barrier(
             device_ids=[torch.cuda.current_device()] if torch.cuda.is_available() else None
@@ -157,8 +157,10 @@ def broadcast_object(value: Any, src: int = 0) -> Any:
 
 
 def on_main(work: Callable[[], T]) -> T:
-    """`work()` of process 0, on every process; collective. The result is plain data. A SeedbedError
-    is raised on all of them, so that none waits for a process that gave up.
+    """`work()` of process 0, on every process; collective. The result is plain data.
+
+    Raises:
+        SeedbedError: that of process 0, on every process, so that none waits for one that gave up.
     """
     outcome: tuple[str, object] = ("", None)
     if is_main():
@@ -173,9 +175,10 @@ def on_main(work: Callable[[], T]) -> T:
 
 
 def from_shares(mine: Sequence[T], total: int) -> list[T]:
-    """All `total` results, on every process, where item i was the work of data-parallel process i %
-    dp (as rl/training/batches.py shares examples out) and `mine` are this one's in order;
-    collective.
+    """All `total` results, in order, on every process; collective.
+
+    Item i was the work of data-parallel process i % dp, and `mine` are this process's in order.
+    rl/training/batches.py shares examples out in this way.
     """
     dp = dp_size()
     shares: list[Sequence[T]] = [()] * dp
@@ -198,7 +201,10 @@ def any_rank(flag: bool) -> bool:
 
 
 def is_lost_peer(error: BaseException) -> bool:
-    """Did a collective fail because another process is gone? gloo and NCCL say so only in words."""
+    """Whether a collective failed because another process is gone.
+
+    gloo and NCCL say so only in the words of the error.
+    """
     words = (
         "connection closed by peer",
         "connection reset",
@@ -212,14 +218,13 @@ def is_lost_peer(error: BaseException) -> bool:
 
 
 def seed_step(seed: int, step: int) -> None:
-    """Set every generator from (seed, step, data-parallel rank), so that no generator state has to
-    be saved.
+    """Set every generator from (seed, step, data-parallel rank).
 
-    A resumed run draws what the first run drew. megatron-core itself offsets the tensor-parallel
-    generators.
+    So no generator state has to be saved, and a resumed run draws what the first run drew.
+    megatron-core itself offsets the generators of tensor-parallel processes.
     """
     digest = hashlib.sha256(f"{seed}:{step}:{dp_rank()}".encode()).digest()
-    # megatron-core adds offsets of a few thousand: stay below 2^31
+    # megatron-core adds offsets of a few thousand, so the number must stay below 2^31.
     number = int.from_bytes(digest[:4], "little") >> 1
     torch.manual_seed(number)
     model_parallel_cuda_manual_seed(number, force_reset_rng=True)

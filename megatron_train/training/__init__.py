@@ -1,1 +1,1 @@
-"""One optimizer step: losses, schedule, optimizer and the guards around it."""
+"""One optimizer step: its losses, its schedule, its optimizer, its guard and its evaluation."""

@@ -1,10 +1,10 @@
-"""What becomes of a step whose loss or gradient is not finite, or whose loss leaps: stop, skip its
-batch, or go back and skip.
+"""The loss guard: what happens after a step whose loss or gradient is not finite, or a loss spike.
 
-A step is judged before the optimizer touches a weight, so a refused one has changed nothing.
-Skipping leaves its batch out and goes on. Rewinding loads the newest checkpoint and leaves out
-every sample since then (PaLM, arXiv 2204.02311 Sec 5.1, did this by hand). Both are decided from
-losses alone, so a run that is killed and resumed decides the same.
+It stops the run, skips the step's batch, or goes back to a checkpoint and skips all batches since.
+A step is judged before the optimizer touches a weight, so a refused step has changed nothing.
+Rewinding leaves out every sample since the newest checkpoint; PaLM's authors did this by hand
+(arXiv 2204.02311 Sec 5.1). The guard decides from losses alone, so a run that is killed and resumed
+decides the same.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from collections.abc import Iterable
 
 from conf.errors import SeedbedError
 from conf.schema.pretrain import GuardConfig
-from megatron_train.training.step import BadStep
+from megatron_train.training.state import BadStep
 
 
-class Guard:
-    """losses: those of the last steps before this one, oldest first (at least config.window of
-    them, where there are as many).
+class LossGuard:
+    """losses: those of the last accepted steps, oldest first.
+
+    There are at least config.window of them, where the run has taken so many steps.
     """
 
     def __init__(self, config: GuardConfig, losses: Iterable[float]):
@@ -29,8 +30,9 @@ class Guard:
         self._refused = 0
 
     def limit(self) -> float:
-        """The loss above which the next step is a spike: mean + spike_deviations * standard
-        deviation of the window.
+        """The loss above which the next step is a spike; infinite before the window is full.
+
+        It is the window's mean plus spike_deviations times its standard deviation.
         """
         if not self._config.spike_deviations or len(self._losses) < self._config.window:
             return math.inf
@@ -43,13 +45,14 @@ class Guard:
         self._refused = 0
 
     def forget_after(self, losses: Iterable[float]) -> None:
-        """The run went back: these are its last losses now."""
+        """The run went back, and `losses` are its last ones now."""
         self._losses = deque(losses, maxlen=self._config.window)
 
     def decide(self, bad: BadStep) -> str:
         """skip or rewind.
 
-        Raises SeedbedError where the config says stop, or after guard.tries refused steps in a row.
+        Raises:
+            SeedbedError: where the config says stop, or after guard.tries refused steps in a row.
         """
         action = self._config.spike if bad.is_spike else self._config.not_finite
         self._refused += 1
@@ -57,7 +60,9 @@ class Guard:
             raise bad
         if self._refused > self._config.tries:
             raise SeedbedError(
-                f"{self._refused} steps in a row were refused, guard.tries={self._config.tries}; the last: {bad.problem}",
-                "lower optim.lr, look at the data (python -m megatron_train which_documents --step N), or raise guard.tries",
+                f"{self._refused} steps in a row were refused, guard.tries={self._config.tries}; "
+                f"the last: {bad.problem}",
+                "lower optim.lr, look at the data (python -m megatron_train which_documents "
+                "--step N), or raise guard.tries",
             )
         return action

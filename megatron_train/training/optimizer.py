@@ -1,4 +1,4 @@
-"""AdamW from megatron-core."""
+"""AdamW from megatron-core, with two corrections that its CPU path needs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from megatron.core.optimizer import (
     get_megatron_optimizer,
 )
 
-from conf.schema.pretrain import OptimConfig, ParallelConfig
-from megatron_train.model.gpt import TORCH_DTYPE
+from conf.schema.layout import ParallelConfig
+from conf.schema.pretrain import OptimConfig
+from seedbed.dtypes import torch_dtype
 
 
 def build_optimizer(
     chunks: list[torch.nn.Module], optim: OptimConfig, layout: ParallelConfig, dtype: str
 ) -> MegatronOptimizer:
-    """Adam over this process's chunks; with bf16 it keeps fp32 master weights."""
+    """Adam over this process's chunks. With bf16 it keeps fp32 master weights."""
     _mend_distributed_adam()
     config = OptimizerConfig(
         optimizer="adam",
-        # Never used, set_rates sets them; but checkpoints know parameter groups by them, and a rate
-        # may change on resuming.
+        # These rates are never used, because set_rates sets them. But checkpoints know parameter
+        # groups by them, and a rate may change on resuming.
         lr=1.0,
         min_lr=0.0,
         weight_decay=optim.weight_decay,
@@ -33,7 +34,7 @@ def build_optimizer(
         adam_eps=optim.eps,
         clip_grad=optim.clip_grad,
         bf16=dtype == "bf16",
-        params_dtype=TORCH_DTYPE[dtype],
+        params_dtype=torch_dtype(dtype),
         use_distributed_optimizer=layout.distributed_optimizer,
         overlap_param_gather=layout.overlap and layout.distributed_optimizer,
     )
@@ -51,8 +52,9 @@ class NotFinite(Exception):
 
 
 def _check_norm(optimizer: MegatronOptimizer) -> None:
-    """Let optimizer.step() stop between its norm, which is the same on every process, and clipping
-    by it.
+    """Let optimizer.step() stop after it has the norm and before it clips.
+
+    The norm is the same on every process, so all of them stop.
     """
     original = optimizer.get_grad_norm
 
@@ -66,9 +68,9 @@ def _check_norm(optimizer: MegatronOptimizer) -> None:
 
 
 def set_rates(optimizer: MegatronOptimizer, lr: float, weight_decay: float) -> None:
-    """Set both for the next step, in the place of megatron-core's scheduler object.
+    """Set both for the next step; this replaces megatron-core's scheduler object.
 
-    Norms have wd_mult 0.
+    Norms have wd_mult 0, so they do not decay.
     """
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -76,12 +78,11 @@ def set_rates(optimizer: MegatronOptimizer, lr: float, weight_decay: float) -> N
 
 
 def _mend_distributed_adam() -> None:
-    """Let megatron-core 0.19.2's DistributedOptimizer, made for the Adam of Transformer Engine or
-    apex, take torch's AdamW.
+    """Let megatron-core 0.19.2's DistributedOptimizer take torch's AdamW.
 
-    Without this, on any device, loading its own checkpoint asserts before the first step, fails on
-    the per-parameter 'step', and leaves all parameters sharing one 'step' tensor, which shifts the
-    loss without a word.
+    It was made for the Adam of Transformer Engine or apex. Without this, on any device, loading its
+    own checkpoint asserts before the first step and fails on the per-parameter 'step'. It also
+    leaves all parameters sharing one 'step' tensor, which shifts the loss without a word.
     """
     cls = distrib_optimizer.DistributedOptimizer
     if distrib_optimizer.HAVE_APEX_OR_TE or getattr(cls, "_seedbed_mended", False):

@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step: nothing to save, nothing to restore."""
+"""The learning rate as a pure function of the step, so that nothing has to be saved."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from conf.schema.pretrain import OptimConfig, ScheduleConfig
 
 
 def learning_rate(step: int, optim: OptimConfig, schedule: ScheduleConfig) -> float:
-    """The rate of step `step` (0-based): linear warm-up to lr, constant, then decay from lr to
-    min_lr over the last decay_steps.
+    """The rate of step `step`, counted from 0.
 
-    WSD is from MiniCPM (arXiv 2404.06395 Sec 4); the decay shape 1 - sqrt(t) from arXiv 2405.18392
-    Sec 4.
+    It rises linearly to lr, stays there, and decays to min_lr over the last decay_steps. WSD is
+    from MiniCPM (arXiv 2404.06395 Sec 4), the decay shape 1 - sqrt(t) from arXiv 2405.18392 Sec 4.
     """
     if step < schedule.warmup_steps:
         return optim.lr * (step + 1) / schedule.warmup_steps

@@ -13,12 +13,12 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.schema.rl import DpoConfig
-from megatron_train.metrics import metrics_file
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem
 from rl.rollouts import pairs, rewards
 from rl.training.run_tables import RunLog
 from rl.weight_sync import sync
+from seedbed import jsonl
 from seedbed.inference.chat import Chat
 from seedbed.inference.engine import Sampling, sample_seed
 from seedbed.sandbox import Sandbox
@@ -80,7 +80,7 @@ class PairMaker:
             # what a kill kept from the table
             self._log.samples(self._rows)
             if (self._out / "pairs.jsonl").is_file():
-                self._log.pairs(metrics_file.rows(self._out / "pairs.jsonl"))
+                self._log.pairs(jsonl.rows(self._out / "pairs.jsonl"))
                 return False
             if len(self._rows) < len(self._train) * self._cfg.samples:
                 cfg = self._cfg

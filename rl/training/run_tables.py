@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from megatron_train.metrics import metrics_file
 from rl.problems.problem_set import Problem, Row
+from seedbed import jsonl
 from seedbed.tables.writer import Writer, is_table, lineage, open_table
 
 
@@ -68,7 +68,7 @@ class RunLog:
         """
         reached = self._writers["rollouts"].reached or 0
         fresh, place, before = [], 0, -1
-        for row in metrics_file.rows(journal):
+        for row in jsonl.rows(journal):
             place, before = (place + 1 if row["step"] == before else 0), row["step"]
             if reached < row["step"] <= step:
                 fresh.append({**row, "place": place, "stage": self._stage})

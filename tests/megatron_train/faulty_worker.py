@@ -9,15 +9,12 @@ from pathlib import Path
 import torch
 from megatron.core.optimizer import distrib_optimizer
 
-from megatron_train import verify_worker
-from megatron_train.parallel import context_parallel, cpu_backend
+from megatron_train.parallel import context_parallel, cpu_backend, verify_worker
 from megatron_train.training import optimizer, step
 
 
 def batched_sends() -> None:
-    """What a config of megatron-core says unless told otherwise, which an interleaved pipeline of
-    two stages cannot take.
-    """
+    """megatron-core's default, which an interleaved pipeline of two stages cannot take."""
     original = step.transformer_config
 
     def config(*args):
@@ -34,7 +31,7 @@ def no_forks() -> None:
 
 
 def shared_adam_step() -> None:
-    """After a load all parameters share one `step` tensor, which every parameter's update raises."""
+    """After a load all parameters share one `step` tensor, and every parameter's update raises it."""
     original = optimizer._mend_distributed_adam
 
     def mend() -> None:
@@ -69,7 +66,7 @@ def mean_of_means() -> None:
 
 
 def keys_of_another_order() -> None:
-    """Gathered keys as the processes hold them, not in the order of the sequence."""
+    """Gathered keys stay in the order of the processes, not of the sequence."""
     context_parallel._in_order = lambda held, dim: torch.cat(held, dim)
 
 

@@ -1,5 +1,6 @@
-"""Bytes that a small model really takes, by part, beside what costs.memory says: memory_worker.py
-OUT.json CASES
+"""CASES -> OUT.json: bytes that a small model really takes, beside what costs.memory says.
+
+memory_worker.py OUT.json CASES
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from typing import Any
 
 import torch
 
-from conf.schema.pretrain import ModelConfig, OptimConfig, ParallelConfig
+from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.pretrain import OptimConfig
 from megatron_train.model.gpt import padded_vocab
 from megatron_train.parallel import costs, processes
 from megatron_train.training import step
+from megatron_train.training.losses import Batch, language_model_loss
+from megatron_train.training.state import TrainState
 
 VOCAB = 1000
 
@@ -28,18 +32,12 @@ def main(out: str, cases: list[dict[str, Any]]) -> None:
         processes.start(layout, seed=1)
         state = step.build(model, VOCAB, layout, OptimConfig(), case["dtype"], seed=1)
         kept = activations(state, case["micro"])
-        planned = costs.memory(
-            model,
-            layout,
-            case["micro"],
-            1,
-            1,
-            padded_vocab(VOCAB),
-            case["dtype"],
-            stage=0,
-            fused=False,
+        batch = BatchConfig(case["micro"], case["micro"])
+        work = costs.Workload(
+            model, layout, batch, 1, padded_vocab(VOCAB), case["dtype"], fused=False
         )
-        # the layer at work, in the backward pass
+        planned = costs.memory(work, stage=0)
+        # The plan counts the layer that is recomputed in the backward pass, which is not kept.
         if case["recompute"] == "full":
             tokens, width = case["micro"] * model.seq_length, 4 if case["dtype"] == "fp32" else 2
             at_work = tokens * costs.layer_activations(model, layout, width, fused=False)
@@ -54,9 +52,10 @@ def main(out: str, cases: list[dict[str, Any]]) -> None:
     processes.stop()
 
 
-def activations(state: step.TrainState, micro: int) -> dict[str, float]:
-    """Bytes of the distinct storages that one forward pass keeps for the backward pass: of the
-    logits, and of the rest.
+def activations(state: TrainState, micro: int) -> dict[str, float]:
+    """Bytes of the distinct storages that one forward pass keeps for the backward pass.
+
+    The logits are counted apart from the rest.
     """
     ids = torch.randint(
         0, VOCAB, (micro, state.model.seq_length + 1), generator=torch.Generator().manual_seed(1)
@@ -71,17 +70,17 @@ def activations(state: step.TrainState, micro: int) -> dict[str, float]:
     held = []
     backward = False
 
-    def loss(logprobs: torch.Tensor, batch: step.Batch):
+    def loss(logprobs: torch.Tensor, batch: Batch):
         nonlocal backward
-        # what is kept from here on is recomputed
+        # What is kept from here on is recomputed.
         backward = True
-        return step.language_model_loss(logprobs, batch)
+        return language_model_loss(logprobs, batch)
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if not backward and storage.data_ptr() not in weights and tensor.dtype.is_floating_point:
             storages[storage.data_ptr()] = storage.nbytes()
-            # so that no address is used twice
+            # A held tensor keeps its address from being used again.
             held.append(tensor)
         return tensor
 
@@ -92,8 +91,8 @@ def activations(state: step.TrainState, micro: int) -> dict[str, float]:
     return {"activations": sum(storages.values()) - sum(head), "head": sum(head)}
 
 
-def resident(state: step.TrainState) -> dict[str, float]:
-    step.train_step(state, [_tiny_batch(state)], step.language_model_loss, lr=1e-3)
+def resident(state: TrainState) -> dict[str, float]:
+    step.train_step(state, [_tiny_batch(state)], language_model_loss, lr=1e-3)
     optimizer = list(state.optimizer.chained_optimizers)
     moments = sum(
         value.numel() * value.element_size()
@@ -119,7 +118,7 @@ def resident(state: step.TrainState) -> dict[str, float]:
     }
 
 
-def _tiny_batch(state: step.TrainState) -> step.Batch:
+def _tiny_batch(state: TrainState) -> Batch:
     ids = torch.zeros(1, state.model.seq_length, dtype=torch.int64)
     return {"tokens": ids, "labels": ids, "loss_mask": torch.ones(1, state.model.seq_length)}
 

@@ -1,5 +1,6 @@
-"""megatron_train.pretrain with samples whose loss is not finite: poisoned_pretrain.py 51,60
-key=value ...
+"""megatron_train.pretrain with samples whose loss is not finite.
+
+poisoned_pretrain.py SAMPLE,SAMPLE key=value
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""SmolLM2 in a layout: log-probabilities as imported, some steps of training, log-probabilities
-again, and an export.
+"""HF_FOLDER -> OUT_FOLDER/seen.json, OUT_FOLDER/hf: SmolLM2 imported, trained and exported.
 
-smollm2_worker.py HF_FOLDER OUT_FOLDER '[[token ids], ...]'     under torchrun; layout from the number of processes
+    torchrun --nproc-per-node 6 smollm2_worker.py HF_FOLDER OUT_FOLDER '[[1, 2], [3, 4]]'
+
+It computes log-probabilities of the token ids as imported, takes some steps on them, and computes
+them again.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from pathlib import Path
 
 import torch
 
-from conf.schema.pretrain import OptimConfig, ParallelConfig
+from conf.schema.layout import ParallelConfig
+from conf.schema.pretrain import OptimConfig
 from megatron_train.checkpoint import hf
 from megatron_train.parallel import processes
 from megatron_train.training import step
+from megatron_train.training.losses import language_model_loss
 
 # Nine heads and three groups of keys: tensor parallelism can be 1 or 3.
 LAYOUT = ParallelConfig(tp=3, pp=2)
@@ -33,9 +37,7 @@ def main(folder: Path, out: Path, ids: list[list[int]]) -> None:
         "loss_mask": torch.ones(tokens.size(0), tokens.size(1) - 1),
     }
     [imported] = step.token_logprobs(state, [batch])
-    losses = [
-        step.train_step(state, [batch], step.language_model_loss, 1e-5).loss for _ in range(3)
-    ]
+    losses = [step.train_step(state, [batch], language_model_loss, 1e-5).loss for _ in range(3)]
     [trained] = step.token_logprobs(state, [batch])
     hf.export(state, out / "hf", folder)
     if processes.is_main():

@@ -1,7 +1,8 @@
-"""Run under torchrun: a few steps on random tokens in one layout, with uneven loss masks; process 0
-writes what it saw as JSON.
+"""Options -> OUT.json: a few steps on random tokens in one layout, with uneven loss masks.
 
-steps_worker.py OUT.json '{"tp": 2, "pp": 2, "steps": 4, ...}'
+    torchrun --nproc-per-node 4 steps_worker.py OUT.json '{"tp": 2, "pp": 2, "steps": 4}'
+
+Process 0 writes what it saw.
 """
 
 from __future__ import annotations
@@ -11,24 +12,28 @@ import json
 import resource
 import sys
 from pathlib import Path
-from unittest import mock
 
 import torch
 from safetensors.torch import save_file
 
 from conf.errors import SeedbedError
-from conf.schema.pretrain import Fp8Config, ModelConfig, OptimConfig, ParallelConfig
+from conf.schema.fp8 import Fp8Config
+from conf.schema.layout import ModelConfig, ParallelConfig
+from conf.schema.pretrain import OptimConfig, PretrainConfig
 from megatron_train.checkpoint import hf, sharded
+from megatron_train.fp8 import guard
 from megatron_train.model import gpt as model_of_ours
 from megatron_train.model import weights
 from megatron_train.parallel import processes
-from megatron_train.training import fp8_guard, step
+from megatron_train.training import step
+from megatron_train.training.losses import Batch, language_model_loss
+from megatron_train.training.state import TrainState
 
-# 500 is padded to 512: padding must not reach the loss
+# 500 is padded to 512, and the padding must not reach the loss.
 VOCAB, SEQ, BATCH = 500, 32, 8
 
 
-def micro_batches(number: int, size: int, documents: bool = False) -> list[step.Batch]:
+def micro_batches(number: int, size: int, documents: bool = False) -> list[Batch]:
     generator = torch.Generator().manual_seed(number)
     ids = torch.randint(0, VOCAB, (BATCH, SEQ + 1), generator=generator)
     mask = torch.rand(BATCH, SEQ, generator=generator) > torch.linspace(0.1, 0.9, BATCH)[:, None]
@@ -47,10 +52,8 @@ def micro_batches(number: int, size: int, documents: bool = False) -> list[step.
     return all_of_them[processes.dp_rank() :: processes.dp_size()]
 
 
-def in_company_and_alone(state: step.TrainState) -> list[list[float]]:
-    """Log-probabilities of three documents packed into one sequence, and of each in a sequence of
-    its own.
-    """
+def in_company_and_alone(state: TrainState) -> list[list[float]]:
+    """Log-probabilities of three documents in one sequence, and of each in a sequence of its own."""
     generator = torch.Generator().manual_seed(3)
     ids = torch.randint(0, VOCAB, (1, SEQ + 1), generator=generator)
     tokens, labels = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
@@ -68,8 +71,9 @@ def in_company_and_alone(state: step.TrainState) -> list[list[float]]:
 
 
 class PackedAttention(model_of_ours.SDPACoreAttention):
-    """What Transformer Engine's attention does with rows laid end to end, from the definition: for
-    machines without it.
+    """Attention over rows laid end to end, from its definition, for machines without the package.
+
+    Transformer Engine's attention computes the same.
     """
 
     def forward(self, query, key, value, attention_mask, packed_seq_params=None, **rest):
@@ -84,11 +88,11 @@ class PackedAttention(model_of_ours.SDPACoreAttention):
         return torch.cat(out)[:, 0]
 
 
-def save(state: step.TrainState, options: dict) -> str | None:
-    """What the save complained of, if it did."""
+def save(state: TrainState, options: dict) -> str | None:
+    """The error of the save, or None."""
     if "file_limit" in options:
         resource.setrlimit(resource.RLIMIT_FSIZE, (options["file_limit"], resource.RLIM_INFINITY))
-    writer = sharded.Writer(
+    writer = sharded.CheckpointWriter(
         Path(options["save"]), options.get("keep", 2), options.get("background", False)
     )
     try:
@@ -118,15 +122,18 @@ def main(out: str, options: dict) -> None:
     )
     if options.get("packed"):
         model_of_ours.SDPACoreAttention = PackedAttention
-        step.fp8_support.uses_transformer_engine = lambda fp8: True
-        model_of_ours.fp8_support = mock.Mock(
-            uses_transformer_engine=lambda fp8: False, wraps=model_of_ours.fp8_support
-        )
     processes.start(layout, seed=1)
-    fp8 = Fp8Config(**options.get("fp8", {}))
-    state = step.build(
-        model, VOCAB, layout, OptimConfig(lr=1e-2), options.get("dtype", "fp32"), seed=1, fp8=fp8
+    cfg = PretrainConfig(
+        model=model,
+        parallel=layout,
+        optim=OptimConfig(lr=1e-2),
+        dtype=options.get("dtype", "fp32"),
+        fp8=Fp8Config(**options.get("fp8", {})),
     )
+    state = step.build_from(cfg, VOCAB)
+    # The step then lays rows end to end, as it does for Transformer Engine's layers.
+    if options.get("packed"):
+        state.fp8.transformer_engine = True
     refused = None
     if "import" in options:
         hf.load_weights(state, Path(options["import"]))
@@ -140,13 +147,9 @@ def main(out: str, options: dict) -> None:
     seen = {"losses": [], "grad_norms": [], "first": state.step, "refused": refused}
     for number in range(state.step, state.step + options.get("steps", 0)):
         if options.get("guard"):
-            seen["cosines"] = fp8_guard.cosines(
-                state, micro_batches(number, 2)[0], step.language_model_loss
-            )
+            seen["cosines"] = guard.cosines(state, micro_batches(number, 2)[0], language_model_loss)
         batches = micro_batches(number, 2, options.get("blocked", False))
-        result = step.train_step(
-            state, batches, step.language_model_loss, lr=options.get("lr", 1e-2)
-        )
+        result = step.train_step(state, batches, language_model_loss, lr=options.get("lr", 1e-2))
         seen["losses"].append(result.loss)
         seen["grad_norms"].append(result.grad_norm)
         if number == 0 and "gradients" in options:

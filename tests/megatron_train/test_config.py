@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import math
-
 import pytest
 
 from conf.errors import SeedbedError
 from conf.loader import load
-from conf.schema.pretrain import (
-    BatchConfig,
-    Fp8Config,
-    OptimConfig,
-    ParallelConfig,
-    PretrainConfig,
-    ScheduleConfig,
-    check_world,
-)
+from conf.schema.layout import BatchConfig, ParallelConfig
+from conf.schema.pretrain import PretrainConfig, check_world
 
 
 @pytest.mark.parametrize(
@@ -81,36 +71,3 @@ def test_an_interleaved_pipeline_needs_micro_batches_in_groups_of_its_stages():
     ):
         check_world(layout, BatchConfig(micro=2, total=12), 4)
     assert check_world(layout, BatchConfig(micro=2, total=16), 4) == 1
-
-
-def test_the_learning_rate_warms_up_holds_and_decays_to_the_minimum():
-    from megatron_train.training.schedule import learning_rate
-
-    optim = OptimConfig(lr=1.0, min_lr=0.1)
-    schedule = ScheduleConfig(steps=10, warmup_steps=2, decay_steps=4)
-    rates = [learning_rate(step, optim, schedule) for step in range(10)]
-    decay = [0.1 + 0.9 * (1 - math.sqrt(t / 4)) for t in (1, 2, 3, 4)]
-    assert rates == pytest.approx([0.5, 1.0, 1.0, 1.0, 1.0, 1.0, *decay])
-    linear = ScheduleConfig(steps=10, warmup_steps=2, decay_steps=4, shape="linear")
-    assert learning_rate(7, optim, linear) == pytest.approx(0.55)
-    constant = ScheduleConfig(steps=10, warmup_steps=0, decay_steps=0)
-    assert {learning_rate(step, optim, constant) for step in range(20)} == {1.0}
-
-
-def test_fp8_without_cuda_and_transformer_engine_is_refused():
-    from megatron_train.fp8 import support
-
-    with pytest.raises(SeedbedError, match="no CUDA device"):
-        support.refuse_unusable(Fp8Config(format="hybrid"))
-    support.refuse_unusable(Fp8Config())
-    support.refuse_unusable(Fp8Config(format="hybrid", emulate=True))
-
-
-def test_an_apex_that_is_not_nvidias_is_refused(monkeypatch):
-    """PyPI's `apex` is an unrelated package; megatron-core takes any importable one."""
-    from megatron_train.fp8 import support
-
-    found = {"apex": importlib.machinery.ModuleSpec("apex", None), "apex.optimizers": None}
-    monkeypatch.setattr(support.importlib.util, "find_spec", lambda name: found.get(name))
-    with pytest.raises(SeedbedError, match="not NVIDIA apex"):
-        support.refuse_unusable(Fp8Config())

@@ -1,26 +1,18 @@
-"""One run with everything on: two sources, document masks, saves in the background, and samples
-that break a step.
-"""
+"""One run with everything on: two sources, document masks, background saves, and a bad step."""
 
 from __future__ import annotations
 
 import json
 import math
 import shutil
-import sys
-import types
 from pathlib import Path
 
 import pytest
 
-from conf.errors import SeedbedError
 from conf.loader import load
-from conf.schema.pretrain import GuardConfig, PretrainConfig
+from conf.schema.pretrain import PretrainConfig
 from megatron_train import lineage
-from megatron_train.checkpoint import sharded
-from megatron_train.metrics import metrics_file, trackers
-from megatron_train.training.loss_guard import Guard
-from megatron_train.training.step import BadStep
+from megatron_train.checkpoint.step_folders import read_manifest
 from tests.megatron_train import tiny
 from tests.megatron_train.test_pretrain import OPTIONS, STEPS, rows
 
@@ -58,7 +50,7 @@ def test_a_poisoned_step_is_rewound_and_its_samples_are_left_out(run):
     assert [row["step"] for row in written] == list(range(1, STEPS + 1))
     assert [row["first_sample"] for row in written] == [*range(0, 48, 8), *range(64, 64 + 64, 8)]
     assert all(math.isfinite(row["loss"]) for row in written)
-    manifest = sharded.read_manifest(run[0] / "pretrain" / "checkpoints")
+    manifest = read_manifest(run[0] / "pretrain" / "checkpoints")
     assert (manifest["step"], manifest["extra"]["skipped_samples"]) == (STEPS, 16)
 
 
@@ -97,73 +89,3 @@ def test_the_line_and_the_row_say_speed_waiting_and_memory(run):
         == 7
     )
     assert (run[0] / "pretrain" / "trace-0.json").stat().st_size > 1000
-
-
-def test_a_spike_lies_above_the_window_and_only_a_full_window_judges():
-    guard = Guard(GuardConfig(spike_deviations=3.0, window=4), [2.0, 2.2, 1.8])
-    assert guard.limit() == math.inf
-    guard.accept(2.0)
-    assert guard.limit() == pytest.approx(2.0 + 3 * math.sqrt(0.02))
-    assert Guard(GuardConfig(), [1.0] * 100).limit() == math.inf
-
-
-def test_a_bad_step_stops_skips_or_rewinds_as_configured_and_not_for_ever():
-    bad, spike = BadStep("loss", math.nan, 4), BadStep("loss", 9.0, 4, is_spike=True)
-    with pytest.raises(BadStep, match="the loss at step 5 is nan"):
-        Guard(GuardConfig(), []).decide(bad)
-    guard = Guard(GuardConfig(not_finite="skip", tries=2), [])
-    assert (guard.decide(bad), guard.decide(spike)) == ("skip", "rewind")
-    with pytest.raises(SeedbedError, match=r"3 steps in a row were refused, guard\.tries=2"):
-        guard.decide(bad)
-    guard.accept(1.0)
-
-
-def test_slow_processes_are_named_and_even_ones_are_not():
-    assert metrics_file.straggler_report([1.0, 1.05, 0.98, 1.0], ["a", "a", "b", "b"]) is None
-    said = metrics_file.straggler_report([1.0, 1.0, 1.0, 1.5], ["a", "a", "b", "b"])
-    assert (
-        said
-        == "slow: process 3 on b 1.50x the median of 1.000 s until gradients are ready (1 of 4 processes)"
-    )
-
-
-def test_a_tracker_that_is_not_installed_is_refused_and_one_that_is_gets_every_number(
-    monkeypatch, tmp_path
-):
-    monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(SeedbedError, match="tracker=mlflow needs the package mlflow"):
-        trackers.open_tracker("mlflow", tmp_path, main=True)
-    logged = []
-    fake = types.SimpleNamespace(
-        set_experiment=lambda name: None,
-        start_run=lambda run_name: None,
-        end_run=lambda: logged.append("end"),
-        log_metrics=lambda values, step: logged.append((step, values)),
-    )
-    monkeypatch.setitem(sys.modules, "mlflow", fake)
-    tracker = trackers.open_tracker("mlflow", tmp_path, main=True)
-    tracker.log({"step": 3, "loss": 1.5, "val_loss": None, "sources": {"web": {"loss": 2.0}}})
-    tracker.close()
-    assert logged == [(3, {"step": 3, "loss": 1.5, "sources/web/loss": 2.0}), "end"]
-    trackers.open_tracker("mlflow", tmp_path, main=False).log({"step": 1})
-    assert len(logged) == 2
-
-
-def test_a_tracking_server_that_is_away_is_named(monkeypatch, tmp_path):
-    def away(name):
-        raise ConnectionError("no route")
-
-    fake = types.SimpleNamespace(set_experiment=away, get_tracking_uri=lambda: "http://mlflow:5000")
-    monkeypatch.setitem(sys.modules, "mlflow", fake)
-    with pytest.raises(
-        SeedbedError, match="MLflow cannot begin a run at http://mlflow:5000: no route"
-    ):
-        trackers.open_tracker("mlflow", tmp_path, main=True)
-
-
-def test_a_disk_without_room_is_refused_before_anything_is_written(monkeypatch, tmp_path):
-    (tmp_path / "step_00000001").mkdir()
-    monkeypatch.setattr(sharded.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=2e9))
-    with pytest.raises(SeedbedError, match=r"takes 5\.00 GB and .* has 2\.00 GB free"):
-        sharded._make_room(tmp_path, tmp_path / "step_00000002.partial", 5_000_000_000)
-    assert [p.name for p in tmp_path.iterdir()] == ["step_00000001"]

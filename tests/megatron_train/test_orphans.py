@@ -20,7 +20,7 @@ import os, signal, sys
 from pathlib import Path
 from megatron.core.dist_checkpointing.strategies import filesystem_async
 from megatron_train.checkpoint import sharded
-writer = sharded.Writer(Path("nowhere"), keep=1, background=True)
+writer = sharded.CheckpointWriter(Path("nowhere"), keep=1, background=True)
 queue = filesystem_async._results_queue
 if os.fork() == 0:
     queue.put("written")

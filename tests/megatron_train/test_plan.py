@@ -9,9 +9,11 @@ import pytest
 
 from conf.errors import SeedbedError
 from conf.loader import load
-from conf.schema.pretrain import BatchConfig, ModelConfig, ParallelConfig, PretrainConfig
+from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.pretrain import PretrainConfig
 from megatron_train import plan
-from megatron_train.parallel import costs
+from megatron_train.parallel import costs, speed
+from megatron_train.parallel.costs import Workload
 from tests.megatron_train import tiny
 
 LLAMA_3_8B = ModelConfig(layers=32, hidden=4096, ffn=14336, heads=32, kv_heads=8, seq_length=8192)
@@ -49,21 +51,20 @@ def test_planned_memory_is_what_small_models_take(measured):
     for one in measured:
         planned, real = one["planned"], one["measured"]
         assert planned["weights"] == real["weights"]
-        # buffers are padded
+        # Buffers are padded.
         assert planned["gradients"] == pytest.approx(real["gradients"], rel=0.01)
         assert planned["optimizer"] == pytest.approx(real["optimizer"], rel=0.01)
         assert planned["activations"] == pytest.approx(real["activations"], rel=0.03), one
 
 
 def test_published_speeds_are_met_as_docs_training_says():
-    """NVIDIA's own row was used to fit the FP8 efficiency; torchtitan's shows what the estimate, an
-    upper bound, is worth.
-    """
-    h100 = costs.GPUS["h100"]
+    """NVIDIA's row served to fit the FP8 efficiency; torchtitan's tests the upper bound."""
+    h100 = speed.GPUS["h100"]
     nemo = ParallelConfig(cp=2, distributed_optimizer=True, overlap=True)
     titan = ParallelConfig(distributed_optimizer=True, overlap=True, recompute="selective")
-    a = costs.speed(LLAMA_3_8B, nemo, BatchConfig(1, 128), 8, LLAMA_VOCAB, "bf16", True, h100)
-    b = costs.speed(LLAMA_3_8B, titan, BatchConfig(2, 16), 8, LLAMA_VOCAB, "bf16", True, h100)
+    fitted = Workload(LLAMA_3_8B, nemo, BatchConfig(1, 128), 8, LLAMA_VOCAB, fp8=True)
+    other = Workload(LLAMA_3_8B, titan, BatchConfig(2, 16), 8, LLAMA_VOCAB, fp8=True)
+    a, b = speed.speed(fitted, h100), speed.speed(other, h100)
     assert a.tokens_per_gpu == pytest.approx(14_451, rel=0.05)
     assert 1.5 < b.tokens_per_gpu / 8_532 < 1.7
     assert sum(a.parts.values()) == pytest.approx(a.step_seconds)
@@ -87,20 +88,20 @@ def test_bubble_and_traffic_follow_their_formulas():
     assert costs.bubble(ParallelConfig(pp=4, vpp=2), 8) == pytest.approx(3 / 19)
     assert costs.bubble(ParallelConfig(), 8) == 0
     model = ModelConfig(layers=2, hidden=8, ffn=16, heads=2, kv_heads=1, seq_length=10)
-    alone = costs.traffic(model, ParallelConfig(), 1, 1, 1, 128, "bf16")
+    alone = costs.traffic(Workload(model, ParallelConfig(), BatchConfig(1, 1), 1, 128))
     assert (alone.tensor, alone.pipeline, alone.context, alone.data) == (0, 0, 0, 0)
-    two = costs.traffic(model, ParallelConfig(tp=2), 1, 1, 1, 128, "bf16")
-    # layers, all-reduces, both ways of a ring, bytes, (tp - 1) / tp
+    two = costs.traffic(Workload(model, ParallelConfig(tp=2), BatchConfig(1, 1), 2, 128))
+    # Layers, all-reduces, both ways of a ring, bytes, and (tp - 1) / tp.
     assert two.tensor == 2 * 4 * 2 * (10 * 8 * 2) / 2
 
 
 def test_suggested_layouts_fit_and_divide():
     cfg = load(PretrainConfig, "conf/pretrain/seed_coder_8b.yaml", [])
-    said = plan.suggestions(cfg, 512, 155_136, costs.GPUS["h100"]).splitlines()
+    said = plan.suggestions(cfg, 512, 155_136, speed.GPUS["h100"]).splitlines()
     assert len(said) == plan.SUGGESTIONS + 2
     speeds = [float(line.split()[0].replace(",", "")) for line in said[2:]]
     assert speeds == sorted(speeds, reverse=True)
-    assert "no layout fits" in plan.suggestions(cfg, 1, 155_136, costs.GPUS["a100"])
+    assert "no layout fits" in plan.suggestions(cfg, 1, 155_136, speed.GPUS["a100"])
 
 
 def test_a_plan_without_a_vocabulary_or_with_a_wrong_number_of_gpus_says_what_to_type(tmp_path):

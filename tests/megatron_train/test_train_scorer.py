@@ -17,6 +17,7 @@ from deltalake import write_deltalake
 
 from conf.errors import SeedbedError
 from megatron_train import train_scorer
+from megatron_train.scorer import head, labelled_texts
 from tests.megatron_train import tiny
 
 GOOD = "def add(item):\n    return item\n"
@@ -119,7 +120,7 @@ def test_a_frozen_base_from_any_folder_gets_a_ridge_head_and_every_repository_is
 
 def test_folds_keep_repositories_whole_and_are_of_like_size():
     repos = [f"r{i % 7}" for i in range(70)]
-    found = train_scorer.folds(repos, seed=1)
+    found = labelled_texts.folds(repos, seed=1)
     assert sorted(np.bincount(found)) == [10, 10, 10, 20, 20]
     assert all(
         len({f for f, r in zip(found, repos, strict=True) if r == repo}) == 1 for repo in set(repos)
@@ -130,9 +131,10 @@ def test_the_errors_are_on_the_scale_of_labels_and_classes_weigh_the_same():
     truth, predicted = np.array([0.0, 0.0, 0.0, 0.55]), np.array([0.1, 0.1, 0.1, 0.5])
     places = [("a", "C"), ("a", "C"), ("b", "C"), ("b", "Go")]
     examples = [
-        train_scorer.Example([1], label, *place) for label, place in zip(truth, places, strict=True)
+        labelled_texts.LabelledText([1], label, *place)
+        for label, place in zip(truth, places, strict=True)
     ]
-    found = train_scorer.errors(examples, predicted, np.full(4, 0.2))
+    found = labelled_texts.errors(examples, predicted, np.full(4, 0.2))
     assert (found["mae"], found["cmae"], found["mae_of_the_mean"]) == (0.875, 1.0, 2.375)
     assert {name: (m["files"], m["mae"]) for name, m in found["by_language"].items()} == {
         "C": (3, 1.0),
@@ -155,10 +157,10 @@ def test_padding_does_not_change_a_score(labelled_run):
         labelled_run / "hf", num_labels=1, dtype=torch.float32
     ).eval()
     short, long = (
-        train_scorer.Example(ids, 0.0, "", "C") for ids in ([5, 6, 7], list(range(2, 30)))
+        labelled_texts.LabelledText(ids, 0.0, "", "C") for ids in ([5, 6, 7], list(range(2, 30)))
     )
-    together = train_scorer._scores(model, [short, long])
-    alone = torch.cat([train_scorer._scores(model, [one]) for one in (short, long)])
+    together = head.scores(model, [short, long])
+    alone = torch.cat([head.scores(model, [one]) for one in (short, long)])
     torch.testing.assert_close(together, alone)
     transformers_own = model(torch.tensor([short.ids])).logits[0]
     torch.testing.assert_close(together[:1], transformers_own)
@@ -166,9 +168,9 @@ def test_padding_does_not_change_a_score(labelled_run):
 
 def test_whole_repositories_are_held_out():
     repos = ["a"] * 10 + ["b"] * 10 + ["c"] * 10
-    held = train_scorer.held_out_repos(repos, 0.3, seed=1)
+    held = labelled_texts.held_out_repos(repos, 0.3, seed=1)
     assert len(held) == 1
-    assert held == train_scorer.held_out_repos(repos[::-1], 0.3, seed=1)
+    assert held == labelled_texts.held_out_repos(repos[::-1], 0.3, seed=1)
 
 
 def test_no_labels_of_the_oracle_is_an_error_that_names_it(labelled_run):

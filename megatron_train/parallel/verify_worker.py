@@ -1,10 +1,11 @@
-"""What verify_layout starts under torchrun: some steps that try a layout where layouts break;
-process 0 writes what it saw.
+"""FOLDER/config.yaml -> seen.json and *.safetensors: some steps that try where layouts break.
 
-    verify_worker FOLDER CP     # reads FOLDER/config.yaml; writes seen.json, gradient-stepN.safetensors, weight-stepN.safetensors
+    torchrun --nproc-per-node N -m megatron_train.parallel.verify_worker FOLDER CP
 
-CP is the number of context-parallel processes of the layout under test, which one process alone
-must know as well.
+verify_layout starts it. Process 0 writes losses, gradient norms and random-number checks to
+seen.json, and gradients and weights to gradient-stepN.safetensors and weight-stepN.safetensors. CP
+is the number of context-parallel processes of the layout under test; the single process that it is
+compared with must know it as well.
 """
 
 from __future__ import annotations
@@ -26,19 +27,14 @@ from conf.schema.pretrain import PretrainConfig
 from megatron_train.checkpoint import sharded
 from megatron_train.model import weights
 from megatron_train.parallel import processes
-from megatron_train.training.step import (
-    Batch,
-    TrainState,
-    build,
-    language_model_loss,
-    step_gradients,
-    train_step,
-)
+from megatron_train.training.losses import Batch, language_model_loss
+from megatron_train.training.state import TrainState
+from megatron_train.training.step import build, step_gradients, train_step
 
-# padded to 384: padding must not reach the loss
+# It is padded to 384, and the padding must not reach the loss.
 VOCAB = 300
-# A step each: (a context-parallel shard without a counted token, document borders). A checkpoint is
-# read before step RELOAD.
+# For each step: (one context-parallel shard has no counted token, there are document borders). A
+# checkpoint is read before step RELOAD.
 STEPS = ((False, False), (True, False), (True, True), (False, True), (False, False))
 RELOAD = 3
 
@@ -67,12 +63,12 @@ def main(folder: Path, shards: int) -> None:
 
 
 def micro_batches(cfg: PretrainConfig, number: int, shards: int, documents: bool) -> list[Batch]:
-    """This process's share of step `number`, from a generator a sample: the same samples in every
-    layout.
+    """This process's share of step `number`.
 
-    Each sample counts another share of its places. With shards > 1 no place counts that the last of
+    Each sample has a generator of its own, so the samples are the same in every layout, and each
+    counts another share of its positions. With shards > 1, no position counts that the last of
     `shards` context-parallel processes holds, and the first sample counts none at all. With
-    documents, about every twelfth place begins one.
+    documents, about every twelfth position begins one.
     """
     length = cfg.model.seq_length
 
@@ -104,11 +100,10 @@ def micro_batches(cfg: PretrainConfig, number: int, shards: int, documents: bool
 
 
 def random_numbers() -> dict[str, bool]:
-    """Does megatron-core's generator for tensor-parallel parts work? Collective; rules by name,
-    True where it holds.
+    """{rule of megatron-core's generator for tensor-parallel parts: whether it holds}; collective.
 
-    Dropout and its like draw inside a fork: other numbers on each tensor-parallel process, the same
-    on every replica, and the stream outside goes on as if nothing had been drawn.
+    Dropout draws inside a fork of the generator. The numbers must differ between tensor-parallel
+    processes and agree between replicas, and the stream outside must go on undisturbed.
     """
     device = processes.device()
     processes.seed_step(1, 0)

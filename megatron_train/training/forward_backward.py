@@ -1,0 +1,152 @@
+"""megatron-core's schedule over the micro-batches of one step, in any layout.
+
+Logits never leave the process that computed their slice of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from megatron.core import parallel_state, tensor_parallel
+from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
+
+from conf.errors import SeedbedError
+from conf.schema.layout import ParallelConfig
+from megatron_train.model.packed_sequences import cu_seqlens, packed
+from megatron_train.parallel import context_parallel, processes
+from megatron_train.training.losses import Batch, LossFunction, Sums
+from megatron_train.training.state import TrainState
+
+
+def run(
+    state: TrainState,
+    micro_batches: Sequence[Batch],
+    loss_fn: LossFunction,
+    temperature: float = 1.0,
+    forward_only: bool = False,
+) -> list[dict[str, torch.Tensor]]:
+    """Forward passes, and backward passes unless `forward_only`; collective.
+
+    Returns the sums of each micro-batch (loss, tokens, metrics) on the last pipeline stage, and []
+    on the others.
+
+    Raises:
+        SeedbedError: for micro-batches whose shape or number the layout cannot take.
+    """
+    size, length = micro_batches[0]["tokens"].shape
+    _check_shapes(state.layout, length, len(micro_batches))
+    # Transformer Engine keeps documents apart in rows that are laid end to end. For the schedule
+    # they are then one long sequence.
+    packing = "document_ids" in micro_batches[0] and state.fp8.transformer_engine
+    if packing and state.layout.cp > 1:
+        raise SeedbedError(
+            f"parallel.cp={state.layout.cp} with Transformer Engine cuts every document in "
+            f"{2 * state.layout.cp}, and documents have any length",
+            "leave data.document_mask and packing off, or set parallel.cp=1",
+        )
+
+    def forward_step(
+        batches: Any, chunk: torch.nn.Module
+    ) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
+        batch = dict(next(batches))
+        ids = batch.pop("document_ids", None)
+        bounds = None if ids is None else cu_seqlens(ids)
+        layout = packed(bounds, processes.device()) if packing else None
+        batch = {key: value.to(processes.device()) for key, value in batch.items()}
+        batch = context_parallel.cut(batch)
+        rows = (1, -1) if packing else batch["tokens"].shape
+        output = chunk(
+            batch["tokens"].reshape(rows),
+            # No position ids: rotary positions follow from the place in the sequence or document.
+            None,
+            # Our attention takes cu_seqlens as its "attention_mask".
+            None if packing else bounds,
+            labels=batch["labels"].reshape(rows),
+            packed_seq_params=layout,
+            output_processor=_logprobs_of_labels,
+            output_processor_context=(state.vocab_size, temperature),
+        )
+
+        def loss(logprobs: torch.Tensor) -> Sums:
+            total, count, sums = loss_fn(logprobs.view(batch["labels"].shape), batch)
+            return total, count, {"loss": total.detach(), "tokens": count, **sums}
+
+        return output, loss
+
+    return get_forward_backward_func()(
+        forward_step_func=forward_step,
+        data_iterator=[iter(micro_batches) for _ in state.chunks],
+        model=state.chunks,
+        num_microbatches=len(micro_batches),
+        seq_length=size * length if packing else length,
+        micro_batch_size=1 if packing else size,
+        forward_only=forward_only,
+    )
+
+
+def means(sums: list[dict[str, torch.Tensor]]) -> tuple[float, int, dict[str, float]]:
+    """Sums of `run` -> (mean loss, tokens, mean metrics), on every process; collective."""
+    totals: dict[str, float] = {}
+    if parallel_state.is_pipeline_last_stage():
+        names = sorted(sums[0])
+        values = torch.stack([sum(one[name].double() for one in sums) for name in names])  # type: ignore[misc]
+        dist.all_reduce(
+            values, group=parallel_state.get_data_parallel_group(with_context_parallel=True)
+        )
+        totals = dict(zip(names, values.tolist(), strict=True))
+    if parallel_state.get_pipeline_model_parallel_world_size() > 1:
+        box = [totals]
+        last = parallel_state.get_pipeline_model_parallel_last_rank()
+        dist.broadcast_object_list(
+            box, last, group=parallel_state.get_pipeline_model_parallel_group()
+        )
+        totals = box[0]
+    tokens = totals.pop("tokens")
+    averages = {name: total / max(tokens, 1) for name, total in totals.items()}
+    return averages.pop("loss"), int(tokens), averages
+
+
+def _check_shapes(layout: ParallelConfig, length: int, count: int) -> None:
+    multiple = layout.sequence_multiple()
+    if length % multiple:
+        raise SeedbedError(
+            f"parallel.cp={layout.cp}, parallel.sequence_parallel="
+            f"{str(layout.sequence_parallel).lower()} and parallel.tp={layout.tp} cut every "
+            f"sequence in {multiple}: {length} % {multiple} = {length % multiple}",
+            f"pad the micro-batch to a multiple of {multiple}",
+        )
+    if layout.vpp > 1 and count % layout.pp:
+        raise SeedbedError(
+            "an interleaved pipeline takes micro-batches in groups of parallel.pp: "
+            f"{count} % {layout.pp} = {count % layout.pp}",
+            "change the number of micro-batches, or set parallel.vpp=1",
+        )
+
+
+def _logprobs_of_labels(
+    *,
+    hidden_states: torch.Tensor,
+    output_layer: Any,
+    output_weight: Any,
+    labels: torch.Tensor,
+    context: tuple[int, float],
+    **_: Any,
+) -> torch.Tensor:
+    """GPTModel's output hook: hidden states [s, b, h] -> log-probabilities of labels, fp32 [b, s].
+
+    They are reduced over the tensor-parallel processes.
+    """
+    vocab_size, temperature = context
+    # The logits are [s, b, padded vocabulary / tp].
+    logits, _ = output_layer(hidden_states, weight=output_weight)
+    logits = logits.float() / temperature if temperature != 1.0 else logits.float()
+    mine = logits.size(-1)
+    real = vocab_size - parallel_state.get_tensor_model_parallel_rank() * mine
+    # The rows that pad the vocabulary are no tokens and must get no probability.
+    if real < mine:
+        logits[..., max(real, 0) :] = torch.finfo(logits.dtype).min
+    loss = tensor_parallel.vocab_parallel_cross_entropy(logits, labels.t().contiguous())
+    return -loss.t().contiguous()
