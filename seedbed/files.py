@@ -87,6 +87,9 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with open(handle, "wb") as file:
             yield file
+            # Without it, a power failure could leave an empty file under the new name.
+            file.flush()
+            os.fsync(file.fileno())
         # mkstemp's files are for their owner alone; others read a run's files too.
         os.chmod(name, 0o644)
         os.replace(name, path)
