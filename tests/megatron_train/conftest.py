@@ -1,5 +1,6 @@
-"""Launch the workers once for many assertions: starting processes costs more than the steps they
-take.
+"""Workers that are launched once for many assertions.
+
+Starting processes costs more than the steps that they take.
 """
 
 from __future__ import annotations

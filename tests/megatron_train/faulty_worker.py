@@ -1,4 +1,4 @@
-"""verify_worker with one known silent fault put back, named by SEEDBED_TEST_FAULT."""
+"""verify_worker with one known silent fault put back, which SEEDBED_TEST_FAULT names."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def batched_sends() -> None:
 
 
 def no_forks() -> None:
-    """torch queues CUDA generator calls where there is no CUDA: forks of the generator do nothing."""
+    """Forks of the generator do nothing, because torch queues CUDA generator calls."""
     cpu_backend._patch_rng_forks = lambda: None
 
 
 def shared_adam_step() -> None:
-    """After a load all parameters share one `step` tensor, and every parameter's update raises it."""
+    """After a load all parameters share one `step` tensor, and every update raises it."""
     original = optimizer._mend_distributed_adam
 
     def mend() -> None:

@@ -53,7 +53,7 @@ def micro_batches(number: int, size: int, documents: bool = False) -> list[Batch
 
 
 def in_company_and_alone(state: TrainState) -> list[list[float]]:
-    """Log-probabilities of three documents in one sequence, and of each in a sequence of its own."""
+    """Log-probabilities of three documents in one sequence, and of each in its own sequence."""
     generator = torch.Generator().manual_seed(3)
     ids = torch.randint(0, VOCAB, (1, SEQ + 1), generator=generator)
     tokens, labels = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()

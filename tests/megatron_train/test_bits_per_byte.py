@@ -1,4 +1,4 @@
-"""Bits per byte: the figure by hand, windows of long texts, and which documents are the hold-out."""
+"""Bits per byte: the figure by hand, windows of long texts, and the hold-out documents."""
 
 from __future__ import annotations
 
@@ -26,10 +26,18 @@ def folder(tmp_path):
     torch.manual_seed(0)
     LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=257, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=1,
-            num_key_value_heads=1, max_position_embeddings=16, eos_token_id=0, bos_token_id=0, initializer_range=0.5,
+            vocab_size=257,
+            hidden_size=32,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            num_key_value_heads=1,
+            max_position_embeddings=16,
+            eos_token_id=0,
+            bos_token_id=0,
+            initializer_range=0.5,
         )
-    ).save_pretrained(tmp_path)  # fmt: skip
+    ).save_pretrained(tmp_path)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     return tmp_path
 
@@ -63,7 +71,9 @@ def test_the_holdout_is_the_val_split_in_order_up_to_its_limit(tmp_path, monkeyp
     )
     rows = [
         {
-            "document_id": f"{9 - i}", "parts": [{"path": "p", "content_sha256": tiny.sha(t)}], "bytes": len(t),
+            "document_id": f"{9 - i}",
+            "parts": [{"path": "p", "content_sha256": tiny.sha(t)}],
+            "bytes": len(t),
             "split": "train" if i == 1 else "val",
         }
         for i, t in enumerate(texts)

@@ -1,7 +1,6 @@
-"""On a CUDA device: the losses of the CPU through NCCL, FP8 against the tensor cores, Transformer
-Engine against the emulation.
+"""On a CUDA device: NCCL against the CPU, and FP8 against the tensor cores.
 
-`make test-gpu`; on a machine without CUDA every test here is skipped.
+`make test-gpu` runs these tests. On a machine without CUDA all of them are skipped.
 """
 
 from __future__ import annotations
@@ -32,8 +31,9 @@ without_te = pytest.mark.skipif(
 )
 # Dimensions that the FP8 tensor cores and the 128-blocks take.
 WIDE = {"layers": 4, "hidden": 256, "ffn": 512, "heads": 4, "kv_heads": 2}
-# Losses of steps_worker.py on a CPU: bf16; of the WIDE model at learning rate 1e-3, bf16 with
-# documents that do not see each other, and emulated FP8 (hybrid, history 4).
+# Losses of steps_worker.py on a CPU. The first are in bf16. The others are of the WIDE model at
+# learning rate 1e-3: bf16 with documents that do not see each other, and emulated FP8 (hybrid,
+# history 4).
 GOLDEN_BF16 = [6.226913, 6.209766, 6.226835, 6.224200]
 GOLDEN_BLOCKED = [6.252667, 6.235263, 6.255749, 6.242795]
 GOLDEN_FP8 = {
@@ -68,11 +68,11 @@ def test_bf16_losses_on_the_gpu_are_those_of_the_cpu(steps):
 
 
 def test_documents_do_not_see_each_other_on_the_gpu_either(steps):
-    """With Transformer Engine through rows laid end to end, without it through a mask."""
+    """Transformer Engine takes rows laid end to end; without it a mask separates documents."""
     seen = steps(steps=4, dtype="bf16", model=WIDE, lr=1e-3, blocked=True, documents=True)
     assert_close(seen["losses"], GOLDEN_BLOCKED, 5e-3)
     company, by_itself = seen["documents"]
-    # bf16; 4e-3 on a CPU
+    # The tolerance is that of bf16; on a CPU the difference was 4e-3.
     assert company == pytest.approx(by_itself, abs=3e-2)
 
 
@@ -116,7 +116,7 @@ def test_one_scale_a_tensor_multiplies_as_torchs_tensor_cores_do(role, fp8_forma
         scale_b=right.factor,
         out_dtype=torch.bfloat16,
     )
-    # bf16 rounds the result to 2**-9
+    # bf16 rounds the result to a relative 2**-9.
     assert relative(product(left, right.T), theirs) < 4e-3
 
 
@@ -142,7 +142,7 @@ def test_scales_in_blocks_multiply_as_torchs_tensor_cores_do():
     theirs = torch._scaled_mm(
         qa,
         qb.T,
-        # the kernel takes it with the rows innermost
+        # The kernel takes it with the rows innermost.
         scale_a=(1 / up_a).T.contiguous().T,
         scale_b=(1 / up_b).T,
         out_dtype=torch.bfloat16,

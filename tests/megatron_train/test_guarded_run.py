@@ -16,7 +16,7 @@ from megatron_train.checkpoint.step_folders import read_manifest
 from tests.megatron_train import tiny
 from tests.megatron_train.test_pretrain import OPTIONS, STEPS, rows
 
-# in the eighth step, of 8 samples; the last checkpoint before it is of step 6
+# It is in the eighth step, of 8 samples. The last checkpoint before it is that of step 6.
 POISONED = 7 * 8 + 3
 
 
@@ -26,7 +26,10 @@ def run(token_folder, tmp_path_factory):
     shutil.copytree(token_folder, run)
     tiny_other = run / "more"
     shutil.copytree(token_folder / "tokens", tiny_other)
-    blend = f"data.blend=[{{name: code, tokens: {run}/tokens, weight: 3}}, {{name: web, tokens: {tiny_other}}}]"
+    blend = (
+        f"data.blend=[{{name: code, tokens: {run}/tokens, weight: 3}}, "
+        f"{{name: web, tokens: {tiny_other}}}]"
+    )
     options = [
         *OPTIONS,
         blend,
@@ -42,10 +45,8 @@ def run(token_folder, tmp_path_factory):
 
 def test_a_poisoned_step_is_rewound_and_its_samples_are_left_out(run):
     said = (run[0] / "said.txt").read_text()
-    assert (
-        "REWOUND from step 8 to step 6: the loss at step 8 is inf; the samples since then are left out, 16 in all"
-        in said
-    )
+    rewound = "REWOUND from step 8 to step 6: the loss at step 8 is inf; "
+    assert rewound + "the samples since then are left out, 16 in all" in said
     written = rows(run[0])
     assert [row["step"] for row in written] == list(range(1, STEPS + 1))
     assert [row["first_sample"] for row in written] == [*range(0, 48, 8), *range(64, 64 + 64, 8)]
@@ -71,7 +72,7 @@ def test_the_loss_is_told_by_source_and_the_shares_follow_the_weights(run):
             row["loss"], rel=1e-5
         )
     last = written[-1]
-    # the same text
+    # Both sources hold the same text.
     assert (
         last["val_losses"]["code"] == last["val_losses"]["web"] == pytest.approx(last["val_loss"])
     )

@@ -1,6 +1,6 @@
 """The launch files start what they say.
 
-No cluster is at hand: Slurm's is run dry, Kubernetes' is read.
+No cluster is at hand: Slurm's file is run dry, and the one of Kubernetes is read.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ def test_the_slurm_script_runs_torchrun_on_every_node():
         command, cwd=tiny.ROOT, env=environment, capture_output=True, text=True, check=True
     ).stdout
     assert said.strip() == (
-        "torchrun --nnodes 8 --nproc-per-node 8 --max-restarts 3 --rdzv-backend c10d --rdzv-endpoint localhost:29500 "
-        "--rdzv-id 7 -m megatron_train.pretrain --config C.yaml output=/shared/run"
+        "torchrun --nnodes 8 --nproc-per-node 8 --max-restarts 3 --rdzv-backend c10d "
+        "--rdzv-endpoint localhost:29500 --rdzv-id 7 -m megatron_train.pretrain "
+        "--config C.yaml output=/shared/run"
     )
 
 

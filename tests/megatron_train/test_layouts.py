@@ -1,6 +1,4 @@
-"""One model, many layouts: the same losses, log-probabilities and files, whatever processes hold
-it.
-"""
+"""One model in many layouts has the same losses, log-probabilities and files."""
 
 from __future__ import annotations
 
@@ -13,11 +11,11 @@ from safetensors.torch import load_file
 
 from tests.megatron_train.steps_worker import BATCH, SEQ, VOCAB
 
-# Losses of steps_worker.py in one process, fp32. Another processor sums in another order: equal to
-# 1e-5, not to the bit.
+# Losses of steps_worker.py in one process, fp32. Another processor sums in another order, so they
+# are equal to 1e-5 and not to the bit.
 GOLDEN = [6.226828, 6.210737, 6.226427, 6.220450, 6.216082, 6.250936]
-# Of one process against several. Single steps differ by the order of sums; Adam's division spreads
-# it.
+# Tolerance of one process against several. Single steps differ by the order of sums, and Adam's
+# division spreads the difference.
 TOLERANCE = 1e-5
 
 
@@ -28,8 +26,9 @@ def assert_close(ours: list[float], theirs: list[float], tolerance: float = TOLE
 
 
 def assert_gradients_agree(ours: str, theirs: str) -> None:
-    """Those of the first step, which no optimizer has touched, each against the largest value of
-    its tensor.
+    """Compare the gradients of the first step, each against the largest value of its tensor.
+
+    No optimizer has touched them.
     """
     ours, theirs = load_file(ours), load_file(theirs)
     assert ours.keys() == theirs.keys()
@@ -42,7 +41,7 @@ def assert_gradients_agree(ours: str, theirs: str) -> None:
 
 @pytest.fixture(scope="module")
 def gradients(tmp_path_factory):
-    """gradients(name) -> the file that a run puts its gradients into"""
+    """gradients(name) -> the file that a run writes its gradients to."""
     folder = tmp_path_factory.mktemp("gradients")
     return lambda name: str(folder / f"{name}.safetensors")
 
@@ -54,7 +53,7 @@ def alone(run_steps, gradients):
 
 @pytest.fixture(scope="module")
 def four(run_steps, gradients, tmp_path_factory):
-    """TP=2 x PP=2: four steps, a checkpoint, an export and log-probabilities, in one launch."""
+    """Four steps in TP 2 x PP 2, a checkpoint, an export and log-probabilities, in one launch."""
     folder = tmp_path_factory.mktemp("four")
     options = {"save": str(folder / "checkpoints"), "export": str(folder / "hf"), "logprobs": True}
     options["gradients"] = gradients("four")
@@ -66,8 +65,9 @@ def test_losses_are_the_golden_ones(alone):
 
 
 def test_a_document_in_a_masked_sequence_reads_as_it_does_alone(alone):
-    """No token sees another document, and rotary positions are relative: nothing is left to reset
-    at a border.
+    """No token sees another document, and rotary positions are relative.
+
+    So nothing has to be reset at a border.
     """
     company, by_itself = alone["documents"]
     assert company == pytest.approx(by_itself, abs=2e-5)
@@ -87,9 +87,7 @@ def masked(run_steps, gradients):
 def test_documents_are_told_apart_in_layers_that_compute_twice_or_elsewhere(
     masked, run_steps, gradients, processes, options
 ):
-    """Where they begin is found once a micro-batch, and several micro-batches are under way at a
-    time.
-    """
+    """Borders are found once for each micro-batch, and several micro-batches are under way."""
     seen = run_steps(processes, steps=3, blocked=True, gradients=gradients("told"), **options)
     assert_close(seen["losses"], masked["losses"])
     assert_gradients_agree(gradients("told"), gradients("masked"))
@@ -97,8 +95,9 @@ def test_documents_are_told_apart_in_layers_that_compute_twice_or_elsewhere(
 
 @pytest.mark.slow
 def test_rows_laid_end_to_end_are_the_masked_rows(masked, run_steps, gradients):
-    """Transformer Engine's form, in two pipeline stages, with an attention that follows its
-    definition.
+    """Transformer Engine's form, in two pipeline stages.
+
+    The attention follows its definition.
     """
     packed = run_steps(
         2, steps=3, blocked=True, documents=True, packed=True, pp=2, gradients=gradients("packed")
@@ -121,12 +120,12 @@ def test_tensor_and_pipeline_parallel_losses_and_gradients_are_those_of_one_proc
 def test_context_parallel_interleaved_overlapped_and_recomputed_it_is_still_one_process(
     alone, run_steps, gradients
 ):
-    """Everything at once: what is wrong by itself is wrong here too; the slow matrix tells which."""
+    """All at once: what is wrong by itself is wrong here too, and the slow matrix tells which."""
     layout = {"cp": 2, "pp": 2, "vpp": 2, "overlap": True, "distopt": True, "recompute": "full"}
     seen = run_steps(4, steps=3, gradients=gradients("at_once"), logprobs=True, **layout)
     assert_close(seen["losses"], alone["losses"][:3])
     assert_gradients_agree(gradients("at_once"), gradients("alone"))
-    # whole sequences again
+    # The processes hold whole sequences again.
     assert torch.tensor(seen["logprobs"]).shape == (BATCH // 2, 2, SEQ)
 
 
@@ -166,7 +165,7 @@ def test_transformers_reads_the_export_and_agrees_on_every_log_probability(four)
     tokens, labels = worker_batch()
     with torch.no_grad():
         logits = model(tokens).logits
-    # the padding of the vocabulary is not exported
+    # The padding of the vocabulary is not exported.
     assert logits.shape == (BATCH, SEQ, VOCAB)
     theirs = logits.log_softmax(-1).gather(-1, labels[..., None])[..., 0]
     ours = torch.tensor(four[0]["logprobs"]).flatten(0, 1)
@@ -230,9 +229,7 @@ def test_tied_embeddings_on_two_stages_train_as_one(run_steps, tmp_path):
 def test_the_distributed_optimizer_goes_on_from_its_own_checkpoint_and_in_another_layout(
     alone, run_steps, tmp_path
 ):
-    """Adam's step counters: one tensor shared by all parameters after a load is a silent fault of
-    megatron-core 0.19.2.
-    """
+    """megatron-core 0.19.2 leaves one `step` tensor for all parameters after a load."""
     run_steps(2, distopt=True, steps=4, save=str(tmp_path))
     layouts = [
         (2, {}),
@@ -264,7 +261,7 @@ def test_a_checkpoint_of_a_context_parallel_interleaved_layout_goes_on_in_others
 @pytest.mark.slow
 @pytest.mark.parametrize("background", [False, True])
 def test_a_write_that_fails_loses_no_earlier_checkpoint(alone, run_steps, tmp_path, background):
-    """A file may not grow past 20 kB: what a full disk is to a writer."""
+    """A limit of 20 kB on files acts on a writer as a full disk does."""
     run_steps(2, pp=2, steps=4, save=str(tmp_path))
     failed = run_steps(
         2,

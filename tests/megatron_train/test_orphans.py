@@ -67,7 +67,7 @@ def test_a_forked_writer_is_heard_and_the_queue_s_process_dies_with_a_killed_tra
     )
     heard, pid = trainer.stdout.readline().split()
     assert heard == "written"
-    # what a scheduler sends to all: the trainer saves, and needs the queue
+    # A scheduler sends SIGTERM to all. The trainer saves, and needs the queue.
     os.kill(int(pid), signal.SIGTERM)
     time.sleep(0.2)
     assert alive(int(pid))

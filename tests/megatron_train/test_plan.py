@@ -1,4 +1,4 @@
-"""The plan's arithmetic against real allocations, published speeds, and ranks that are not there."""
+"""The plan's arithmetic against real allocations, published speeds, and imagined ranks."""
 
 from __future__ import annotations
 
@@ -72,13 +72,14 @@ def test_published_speeds_are_met_as_docs_training_says():
 
 @pytest.mark.slow
 def test_a_thousand_ranks_are_each_a_part_of_the_model(capfd):
-    """In a process of its own: it pretends to be ranks of a job that is not there."""
+    """It pretends to be ranks of a job that does not exist, so it has a process of its own."""
     code = """
 import sys
 from megatron_train import plan
+layout = ["parallel.tp=4", "parallel.pp=4", "parallel.vpp=2", "parallel.cp=2"]
 for rank in (0, 511, 1023):
-    plan.main(["--config", "conf/pretrain/seed_coder_8b.yaml", "--gpus", "1024", "--vocab", "155136", "--rank", str(rank),
-               "parallel.tp=4", "parallel.pp=4", "parallel.vpp=2", "parallel.cp=2", "batch.total=1024"])
+    plan.main(["--config", "conf/pretrain/seed_coder_8b.yaml", "--gpus", "1024", "vocab=155136",
+               "--rank", str(rank), *layout, "batch.total=1024"])
 """
     tiny.launch(1, "-c", code)
 

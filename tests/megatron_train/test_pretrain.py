@@ -1,4 +1,4 @@
-"""The pretraining command itself: it learns, goes on after any kind of end, and says what is wrong."""
+"""The pretraining command learns, goes on after any kind of end, and says what is wrong."""
 
 from __future__ import annotations
 
@@ -118,9 +118,9 @@ def test_killed_in_the_middle_and_stopped_by_sigterm_it_ends_with_the_same_losse
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     with (run / "pretrain" / "metrics.jsonl").open("a") as file:
-        # a row that the kill cut short
+        # The kill cut this row short.
         file.write('{"step": 6, "lo')
-    # a save that it cut short
+    # The kill cut this save short.
     (run / "pretrain" / "checkpoints" / "step_00000099.partial").mkdir()
 
     stopped = start(run)
@@ -154,7 +154,7 @@ def test_four_processes_killed_and_resumed_have_the_losses_of_one_process(
     killed = start(run, *layout, processes=4)
     wait_for_step(run, 5, killed)
     for child in subprocess.check_output(["pgrep", "-P", str(killed.pid)], text=True).split():
-        # with the processes that write its checkpoints
+        # The processes that write its checkpoints die with it.
         os.killpg(os.getpgid(int(child)), signal.SIGKILL)
     finish(killed, None)
     finish(start(run, *layout, processes=4))

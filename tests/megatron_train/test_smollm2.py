@@ -1,7 +1,7 @@
-"""Real weights (SmolLM2-135M: tied embeddings, grouped queries) in, trained on in TP 3 x PP 2, out;
-three programs agree.
+"""SmolLM2-135M is imported, trained on in TP 3 x PP 2 and exported, and three programs agree.
 
-python scripts/fetch_smollm2.py fetches them; without them these tests are skipped.
+It has tied embeddings and grouped queries. python scripts/fetch_smollm2.py fetches the weights;
+without them these tests are skipped.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from tests.megatron_train import tiny
 
 FOLDER = Path(os.environ.get("SEEDBED_SMOLLM2", tiny.ROOT / "downloads" / "smollm2"))
 TEXTS = (
-    "def fibonacci(n):\n    if n < 2:\n        return n\n    return fibonacci(n - 1) + fibonacci(n - 2)\n",
-    "The quick brown fox jumps over the lazy dog, and 1234 other animals watched it from the far side of the river.",
+    "def fibonacci(n):\n    if n < 2:\n        return n\n"
+    "    return fibonacci(n - 1) + fibonacci(n - 2)\n",
+    "The quick brown fox jumps over the lazy dog, and 1234 other animals watched it from the far "
+    "side of the river.",
 )
 LENGTH = 25
-# log-probabilities of three fp32 programs over 30 layers; seen: 2.6e-5
+# Log-probabilities of three fp32 programs over 30 layers; the largest difference seen was 2.6e-5.
 TOLERANCE = 1e-4
 
 pytestmark = [
@@ -70,7 +72,7 @@ def test_training_goes_on_and_the_export_has_the_trained_model_s_log_probabiliti
     seen, folder = trained
     assert seen["losses"][2] < seen["losses"][0]
     ours = torch.tensor(seen["trained"])
-    # three steps are seen
+    # Three steps change the log-probabilities visibly.
     assert (ours - torch.tensor(seen["imported"])).abs().max() > 10 * TOLERANCE
     torch.testing.assert_close(ours, transformers_logprobs(folder, ids), rtol=0, atol=TOLERANCE)
 
@@ -84,7 +86,8 @@ from vllm import LLM, SamplingParams
 llm = LLM({str(folder)!r}, dtype="float32", enforce_eager=True, max_model_len=64)
 asked = [{{"prompt_token_ids": one}} for one in {ids!r}]
 done = llm.generate(asked, SamplingParams(max_tokens=1, temperature=0, prompt_logprobs=0))
-rows = [[places[token].logprob for token, places in zip(one.prompt_token_ids[1:], one.prompt_logprobs[1:])] for one in done]
+rows = [[found[token].logprob for token, found in
+         zip(one.prompt_token_ids[1:], one.prompt_logprobs[1:])] for one in done]
 json.dump(rows, open({str(out)!r}, "w"))
 """
     environment = tiny.environment() | {

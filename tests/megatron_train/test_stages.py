@@ -1,6 +1,4 @@
-"""A stage plan is one graph: what each stage inherits, what differs, and a run that goes through it
-by itself.
-"""
+"""A stage plan: what each stage inherits, what differs, and a run through all stages."""
 
 from __future__ import annotations
 
@@ -80,9 +78,9 @@ def test_a_stage_becomes_a_run_with_its_own_rate_length_and_parent(plan_file, tm
     assert (long.model.seq_length, long.model.rope_base, long.schedule.steps) == (128, 1_000_000, 2)
     assert stable.parent == ""
     assert decay.parent == str(tmp_path / "stages" / "stable" / "pretrain" / "checkpoints")
-    # one order of samples, in which the second goes on
+    # Both have one order of samples, in which the second goes on.
     assert stable.seed == decay.seed
-    # its sequences are longer: another order
+    # Its sequences are longer, so it has another order.
     assert long.seed != decay.seed
     assert stable.data.blend[0].tokens == str(tmp_path / "tokens")
 
@@ -93,7 +91,7 @@ def test_every_stage_of_the_shipped_plans_is_a_sound_config(name):
     tokens = [stages.resolve(plan, stage).schedule.steps for stage in plan.stages]
     assert all(tokens)
     if name == "seed_coder_8b":
-        # the paper's 6T (Sec 2.3)
+        # The paper trains on 6T tokens (Sec 2.3).
         assert sum(stage.tokens for stage in plan.stages) == 6e12
 
 
@@ -194,15 +192,14 @@ def test_a_plan_killed_on_its_way_goes_on_to_the_end_on_two_processes(
         os.killpg(os.getpgid(int(child)), signal.SIGKILL)
     finish(first, None)
     said = finish(start())
-    # done before
+    # This stage was done before.
     assert "stage stable" not in said
     assert "stage long" in said
     plan = plan_of(plan_file, run)
     assert [stages.state_of(stages.resolve(plan, stage))[0] for stage in plan.stages] == [
         "done"
     ] * 3
-    # Each stage begins where its parent ended: with its weights, not with new ones, and behind the
-    # last sample that it read.
+    # Each stage begins with the weights of its parent, and behind the last sample that it read.
     assert [row["first_sample"] for row in rows(decay)] == [48, 56, 64]
     assert rows(run / "stages" / "long")[0]["first_sample"] == 0
     assert rows(decay)[0]["loss"] < rows(run / "stages" / "stable")[0]["loss"] - 0.5

@@ -1,5 +1,6 @@
-"""The scorer: learns a label that the text shows, measures on repositories it has not seen, writes
-what vLLM can load.
+"""The scorer learns a label that the text shows, and writes what vLLM can load.
+
+It is measured on repositories that it has not seen.
 """
 
 from __future__ import annotations
@@ -55,9 +56,17 @@ def labelled_run(token_folder, tmp_path_factory):
     write_deltalake(tables / "files", pa.table({"content_sha256": sha, "repo": repos}))
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=tiny.VOCAB, hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=1, max_position_embeddings=64, eos_token_id=0, bos_token_id=None, pad_token_id=1,
-    )  # fmt: skip
+        vocab_size=tiny.VOCAB,
+        hidden_size=64,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=64,
+        eos_token_id=0,
+        bos_token_id=None,
+        pad_token_id=1,
+    )
     LlamaForCausalLM(config).save_pretrained(run / "hf")
     for file in (token_folder / "tokens" / "tokenizer").iterdir():
         shutil.copy(file, run / "hf")
@@ -140,7 +149,7 @@ def test_the_errors_are_on_the_scale_of_labels_and_classes_weigh_the_same():
         "C": (3, 1.0),
         "Go": (1, 0.5),
     }
-    # two repositories: of two draws, one of them twice at either end
+    # Of two draws of two repositories, one has the same repository twice.
     assert found["intervals"]["mae"] == [0.75, 1.0]
 
 

@@ -1,4 +1,4 @@
-"""verify_layout: it passes what is right and catches the faults that train wrong without a word."""
+"""verify_layout passes what is right and finds the faults that train wrong in silence."""
 
 from __future__ import annotations
 

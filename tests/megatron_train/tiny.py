@@ -1,5 +1,6 @@
-"""A token set as the packer writes it, made with megatron-core's own IndexedDatasetBuilder, and
-ways to start processes.
+"""A token set as the packer writes it, and ways to start processes.
+
+megatron-core's own IndexedDatasetBuilder makes the shards.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-# 256 bytes, <|endoftext|>, <|pad|> and merges: small and padded (to 384 = 3 * 128)
+# 256 bytes, <|endoftext|>, <|pad|> and merges: small, and a multiple of 128, so nothing is padded.
 VOCAB = 384
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +27,7 @@ def write_tokens(
     vocab_size: int = VOCAB,
     shards: int = 2,
 ) -> None:
-    """folder/tokens-like directory: tokenizer/, shards and manifest.json."""
+    """Write a token folder: tokenizer/, shards and manifest.json."""
     from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -94,8 +95,9 @@ def write_tokens(
 
 
 def documents(count: int, seed: int = 0) -> list[str]:
-    """Small functions with names and numbers that differ: enough structure to be learnt in a few
-    steps.
+    """Small functions with names and numbers that differ.
+
+    They have enough structure to be learnt in a few steps.
     """
     rng = np.random.default_rng(seed)
     verbs, nouns = ["add", "take", "scale", "find", "join"], ["item", "row", "node", "word", "edge"]
@@ -111,7 +113,7 @@ def documents(count: int, seed: int = 0) -> list[str]:
 
 
 def launcher(processes: int) -> list[str]:
-    """The command up to the program: one process starts as itself, which is faster."""
+    """The command up to the program. One process starts as itself, which is faster."""
     if processes == 1:
         return [sys.executable]
     return [
@@ -125,9 +127,9 @@ def launcher(processes: int) -> list[str]:
 
 
 def launch(processes: int, *args: str, timeout: float = 240, gpu: bool = False) -> str:
-    """Run a program on `processes` processes, from the repository; what it said.
+    """Run a program on `processes` processes from the repository, and return what it printed.
 
-    Raises with that when it fails or hangs.
+    It raises with that output where the program fails or hangs.
     """
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(
@@ -147,8 +149,9 @@ def launch(processes: int, *args: str, timeout: float = 240, gpu: bool = False) 
 
 
 def environment(gpu: bool = False) -> dict[str, str]:
-    """Of a program under test; without `gpu` it sees no CUDA device, so that one machine's golden
-    losses are another's.
+    """The environment of a program under test.
+
+    Without `gpu` it sees no CUDA device, so that golden losses are the same on all machines.
     """
     kept = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     kept["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

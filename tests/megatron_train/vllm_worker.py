@@ -1,4 +1,7 @@
-"""vLLM's pooling runner on the CPU: `FOLDER IDS.json OUT.json`, token ids in, one score each out."""
+"""FOLDER, IDS.json -> OUT.json: one score for each list of token ids, by vLLM on the CPU.
+
+vllm_worker.py FOLDER IDS.json OUT.json
+"""
 
 from __future__ import annotations
 

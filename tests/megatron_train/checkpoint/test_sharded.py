@@ -1,4 +1,4 @@
-"""What a checkpoint of another run is refused for."""
+"""A checkpoint of another run is refused."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Which tokens a step reads, from which source and document: pure functions that can be asked both
-ways.
-"""
+"""Which tokens a step reads, from which source and document, asked in both directions."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ def blend_of(*weights: float) -> Blend:
 
 def test_a_blend_keeps_its_weights_in_every_stretch_and_counts_each_source_without_gaps():
     blend = blend_of(5, 3, 2)
-    # past one period
+    # The range goes past one period.
     located = [blend.locate(i) for i in range(70_000)]
     sources = np.array([source for source, _ in located])
     for stop in (10, 100, 5_000, 70_000):
@@ -113,7 +111,7 @@ def options(run) -> list[str]:
 def data(run):
     cfg = load(PretrainConfig, None, options(run))
     blend = open_blend(read_sources(cfg.data, run), cfg, "train", run / "pretrain" / "index")
-    # some pass ends within the run
+    # Some pass ends within the run.
     assert blend.corpora[0].per_pass < STEPS * BATCH < 3 * blend.corpora[0].per_pass
     return blend
 
@@ -163,7 +161,7 @@ def test_the_commands_name_documents_and_steps(run, capsys):
 
 
 def test_samples_that_rewinding_left_out_belong_to_no_step():
-    # back from step 7 to step 4: steps 5, 6 and 7 of before are left out
+    # The run went back from step 7 to step 4 and left out what steps 5, 6 and 7 had read.
     order = lineage.Order(8, ((1, 0), (5, 24)))
     assert [order.first_sample(step) for step in (1, 4, 5, 6)] == [0, 24, 56, 64]
     assert [order.step_of(sample) for sample in (0, 31, 32, 55, 56, 64)] == [1, 4, None, None, 5, 6]

@@ -1,4 +1,4 @@
-"""The token manifest is a promise that is checked: one test a way to break it."""
+"""The token manifest is a promise that is checked; each test breaks it in one way."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_another_tokenizer(tokens):
 
 
 def test_an_id_outside_the_vocabulary(tokens):
-    """The vocabulary-parallel embedding would turn it into zeros without a word."""
+    """The vocabulary-parallel embedding would turn it into zeros and say nothing."""
     raw = json.loads((tokens / "manifest.json").read_text())
     largest = int(
         max(

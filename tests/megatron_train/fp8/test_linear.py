@@ -34,7 +34,7 @@ def test_a_recipe_trains_beside_bf16_and_not_as_bf16(bf16, run_steps, recipe):
 
 @pytest.fixture(scope="module")
 def delayed(run_steps, tmp_path_factory):
-    """Four steps of the delayed recipe in one process, with the guard, and a checkpoint after them."""
+    """Four steps of the delayed recipe in one process, with the guard, and then a checkpoint."""
     folder = tmp_path_factory.mktemp("delayed") / "checkpoints"
     fp8 = emulated("delayed", history=4)
     return run_steps(1, steps=4, dtype="bf16", fp8=fp8, save=str(folder), guard=True), folder

@@ -1,6 +1,4 @@
-"""FP8 as arithmetic: against hand-made values, torch's own FP8 types and a slow, obvious version of
-the block scales.
-"""
+"""FP8 arithmetic against values by hand, torch's own FP8 types and a slow, obvious version."""
 
 from __future__ import annotations
 
@@ -75,7 +73,7 @@ def test_block_scales_are_those_of_the_obvious_loop_even_in_broken_blocks(m, k, 
 
 def test_blocks_lie_along_the_axis_that_the_product_sums_over():
     x = torch.ones(64, 64)
-    # spoils the scale of whatever shares its block
+    # It spoils the scale of all values in its block.
     x[0, 0] = 1e6
     spoilt = {
         inner: back(round_for_product(x, "input", inner, "mxfp8", "e4m3")) != 1 for inner in (0, 1)
@@ -86,8 +84,8 @@ def test_blocks_lie_along_the_axis_that_the_product_sums_over():
     assert not spoilt[0][:, 1:].any()
 
 
-# Relative error of a product of two normal matrices, per recipe: E4M3 keeps 3 bits of mantissa, so
-# about 2**-4 / sqrt(3) each.
+# Relative error of a product of two normal matrices, by recipe. E4M3 keeps 3 bits of mantissa,
+# which gives about 2**-4 / sqrt(3) for each.
 @pytest.mark.parametrize("recipe", ["tensorwise", "blockwise", "mxfp8"])
 def test_a_product_is_off_by_what_three_bits_of_mantissa_cost(recipe):
     generator = torch.Generator().manual_seed(0)

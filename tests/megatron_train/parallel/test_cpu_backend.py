@@ -1,5 +1,6 @@
-"""What megatron-core's way onto the CPU must leave as it was, in a process of its own: it patches
-torch.
+"""The CPU backend leaves device contexts as they were.
+
+It patches torch, so it is tested in a process of its own.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import torch
 from megatron_train.parallel import cpu_backend
 cpu_backend.install()
 with torch.device("meta"):
-    made = {name: getattr(torch, name)(*([[1]] if "tensor" in name else [2])) for name in cpu_backend._FACTORIES
+    made = {name: getattr(torch, name)(*([[1]] if "tensor" in name else [2]))
+            for name in cpu_backend._FACTORIES
             if not name.endswith("_like") and name not in ("full", "randint", "as_tensor")}
     made |= {"full": torch.full((2,), 1), "randint": torch.randint(3, (2,))}
 print({name for name, value in made.items() if value.device.type != "meta"})
@@ -23,8 +25,9 @@ print(torch.zeros(2, device="cuda").device, torch.tensor([1], device="cuda:0").d
 
 
 def test_a_device_context_reaches_every_factory_and_cuda_is_the_cpu():
-    """transformers loads under the meta device: with `torch.tensor` left on the CPU, rotary
-    frequencies were never filled in.
+    """transformers loads under the meta device.
+
+    With `torch.tensor` left on the CPU, rotary frequencies were never filled in.
     """
     done = subprocess.run(
         [sys.executable, "-c", DEVICES],
