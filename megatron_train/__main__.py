@@ -13,7 +13,7 @@ Programs of one process, started by python -m:
 Questions, asked by python -m megatron_train NAME:
   plan                            memory, speed, hours and money of a run, and layouts that fit
   verify_layout                   whether a layout trains the model of one process
-  which_documents                 the documents that a step read
+  which_documents                 the documents that one step read
   which_steps                     the steps that read a document
   stages status|diff|branch       where the stages of a plan stand, how two differ, a new one
 

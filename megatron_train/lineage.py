@@ -187,7 +187,7 @@ def steps_of(
 
 
 def _samples_with(top: Any, shard: str, number: int) -> list[int]:
-    """The samples of one pass that hold a document of a shard."""
+    """The samples of one pass that hold document `number` of a shard."""
     parts = top.datasets if hasattr(top, "datasets") else [top]
     found = []
     for which, dataset in enumerate(parts):

@@ -71,8 +71,8 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
     lines = [
         f"{m.parameters(vocab) / 1e9:.3f}B parameters on {gpus} x {name}: "
         f"{p.describe(work.dp)}, {cfg.dtype}{fp8}",
-        f"{cfg.batch.total * m.seq_length:,} tokens a step, {work.micro_batches} micro-batches of "
-        f"{cfg.batch.micro} a replica",
+        f"{cfg.batch.total * m.seq_length:,} tokens per step, {work.micro_batches} micro-batches of "
+        f"{cfg.batch.micro} per replica",
         "",
         "GiB of one GPU     weights gradients optimizer activations logits   total",
         *(_memory_line(work, stage, gpu) for stage in sorted({0, p.pp - 1})),
@@ -83,7 +83,7 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
     matmul = speed.MATMUL_EFFICIENCY["fp8" if cfg.fp8.on else "bf16"]
     hours = cfg.schedule.steps * fast.step_seconds / 3600
     lines += [
-        f"bubble {costs.bubble(p, work.micro_batches):.1%} of a step; GB sent a step and GPU: "
+        f"bubble {costs.bubble(p, work.micro_batches):.1%} of a step; GB sent per step and GPU: "
         f"tensor {sent.tensor / 1e9:.2f}, pipeline {sent.pipeline / 1e9:.2f}, "
         f"context {sent.context / 1e9:.2f}, data {sent.data / 1e9:.2f}",
         f"step {fast.step_seconds:.3f} s: "
@@ -92,14 +92,14 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
             for part, seconds in fast.parts.items()
             if seconds
         ),
-        f"{fast.tokens_per_gpu:,.0f} tokens/s a GPU, "
+        f"{fast.tokens_per_gpu:,.0f} tokens/s per GPU, "
         f"{fast.model_flops_per_gpu / 1e12:,.0f} model TFLOP/s "
         f"({fast.model_flops_per_gpu / gpu.bf16:.0%} of the bf16 peak)",
         f"{cfg.schedule.steps:,} steps: {hours:,.1f} hours, {hours * gpus:,.0f} GPU-hours, "
         f"${hours * gpus * gpu.dollars:,.0f} at ${gpu.dollars:.2f} "
         "(no failures, no saving, no evaluation)",
         f"assumed: matrix products at {matmul:.0%} of the peak, "
-        f"attention at {speed.ATTENTION_EFFICIENCY:.0%} of bf16, links at {speed.LINK_EFFICIENCY:.0%}, {speed.NODE} GPUs a node, "
+        f"attention at {speed.ATTENTION_EFFICIENCY:.0%} of bf16, links at {speed.LINK_EFFICIENCY:.0%}, {speed.NODE} GPUs per node, "
         f"Transformer Engine's layers, {1 - speed.USABLE_MEMORY:.0%} of the memory kept free",
     ]
     return "\n".join(lines)
@@ -130,7 +130,7 @@ def suggestions(cfg: PretrainConfig, gpus: int, vocab: int, gpu: Gpu) -> str:
     lines = ["", f"layouts that fit, fastest first (of {len(found)}):"]
     for slower, size, layout, micro in found[:SUGGESTIONS]:
         lines.append(
-            f"{-slower:8,.0f} tokens/s a GPU  micro {micro}  {layout.describe(gpus // size)}"
+            f"{-slower:8,.0f} tokens/s per GPU  micro {micro}  {layout.describe(gpus // size)}"
         )
     return "\n".join(lines)
 

@@ -47,7 +47,7 @@ def _refuse_without_hardware(fp8: Fp8Config) -> None:
         missing = "CUDA device" if not torch.cuda.is_available() else "Transformer Engine"
         raise SeedbedError(
             f"{asked} needs a CUDA device and Transformer Engine; this process has no {missing}, "
-            "and megatron-core would train in bf16 without a word",
+            "and megatron-core would silently train in bf16",
             "set fp8.format=none, or fp8.emulate=true to study the numerics, or install the gpu "
             "extra on a machine with FP8 tensor cores",
         )

@@ -82,7 +82,7 @@ def _mend_distributed_adam() -> None:
 
     It was made for the Adam of Transformer Engine or apex. Without this, on any device, loading its
     own checkpoint asserts before the first step and fails on the per-parameter 'step'. It also
-    leaves all parameters sharing one 'step' tensor, which shifts the loss without a word.
+    leaves all parameters sharing one 'step' tensor, which silently shifts the loss.
     """
     cls = distrib_optimizer.DistributedOptimizer
     if distrib_optimizer.HAVE_APEX_OR_TE or getattr(cls, "_seedbed_mended", False):
