@@ -73,7 +73,7 @@ def main(argv: list[str]) -> int:
 
 
 def train(cfg: PretrainConfig, name: str) -> dict[str, Any]:
-    """{losses: one for each step, val_loss: after the last, cosines: the guard's lowest each time}."""
+    """The losses of all steps, val_loss after the last, and the guard's lowest cosines."""
     manifest = read_manifest(Path(cfg.output) / "tokens")
     with tempfile.TemporaryDirectory() as index:
         corpora = [

@@ -111,7 +111,7 @@ def run(cfg: PretrainConfig, steps: int, scratch: Path) -> None:
     tokens = cfg.batch.total * cfg.model.seq_length
     parameters = cfg.model.parameters(vocab)
     print(
-        f"{parameters / 1e6:.1f}M parameters, {tokens} tokens a step, {cfg.dtype}, "
+        f"{parameters / 1e6:.1f}M parameters, {tokens} tokens per step, {cfg.dtype}, "
         f"{steps} interleaved steps, {timed_on()}"
     )
     ours = seconds["ours"]

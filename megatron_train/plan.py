@@ -71,8 +71,8 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
     lines = [
         f"{m.parameters(vocab) / 1e9:.3f}B parameters on {gpus} x {name}: "
         f"{p.describe(work.dp)}, {cfg.dtype}{fp8}",
-        f"{cfg.batch.total * m.seq_length:,} tokens per step, {work.micro_batches} micro-batches of "
-        f"{cfg.batch.micro} per replica",
+        f"{cfg.batch.total * m.seq_length:,} tokens per step, "
+        f"{work.micro_batches} micro-batches of {cfg.batch.micro} per replica",
         "",
         "GiB of one GPU     weights gradients optimizer activations logits   total",
         *(_memory_line(work, stage, gpu) for stage in sorted({0, p.pp - 1})),
@@ -99,8 +99,8 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
         f"${hours * gpus * gpu.dollars:,.0f} at ${gpu.dollars:.2f} "
         "(no failures, no saving, no evaluation)",
         f"assumed: matrix products at {matmul:.0%} of the peak, "
-        f"attention at {speed.ATTENTION_EFFICIENCY:.0%} of bf16, links at {speed.LINK_EFFICIENCY:.0%}, {speed.NODE} GPUs per node, "
-        f"Transformer Engine's layers, {1 - speed.USABLE_MEMORY:.0%} of the memory kept free",
+        f"attention at {speed.ATTENTION_EFFICIENCY:.0%} of bf16, links at {speed.LINK_EFFICIENCY:.0%}, "
+        f"{speed.NODE} GPUs per node, Transformer Engine's layers, {1 - speed.USABLE_MEMORY:.0%} of the memory kept free",
     ]
     return "\n".join(lines)
 

@@ -108,9 +108,9 @@ def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
 def _seed(plan: StagesConfig, stage: StageConfig, cfg: PretrainConfig) -> int:
     """The seed of the stage's order of samples.
 
-    Where the stage reads the same blend as its parent in sequences of the same length, it has the
-    parent's seed and goes on behind the parent's last sample. Otherwise it has its own seed, so
-    that it does not begin with the parent's documents.
+    A stage that reads the parent's blend in sequences of the parent's length has the parent's seed.
+    It goes on behind the parent's last sample. Any other stage has its own seed, so that it does
+    not begin with the parent's documents.
     """
     if not stage.parent:
         return cfg.seed

@@ -3,7 +3,7 @@
 Sample i of a split is a pure function of (shards, seed, sequence length, i): each pass over the
 split is a dataset of its own, shuffled by seed + pass. Several sources are blended by weight,
 sample by sample, and each has its own passes. So the order does not depend on the length of the
-run, a run can be extended, and a checkpoint's place in the data is one number: the samples read.
+run, and a run can be extended. A checkpoint's place in the data is one number: the samples read.
 Indices are cached under a name that holds the shards' identity.
 """
 

@@ -16,7 +16,7 @@ from megatron_train.parallel import context_parallel
 class SDPACoreAttention(torch.nn.Module):
     """softmax(q k^T / sqrt(d)) v by torch's scaled_dot_product_attention, causal.
 
-    Where documents are given, each one is a call of its own, so the cost is that of the documents
+    Where documents are given, each one is a call of its own. The cost is then that of the documents
     and not of the whole row. Under context parallelism, s below is this process's share of the
     positions (context_parallel.chunks_of).
     """

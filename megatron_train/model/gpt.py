@@ -35,8 +35,8 @@ from megatron_train.model.attention import SDPACoreAttention
 from megatron_train.parallel import processes
 from seedbed.dtypes import torch_dtype
 
-# Megatron-LM's --make-vocab-size-divisible-by. The embedding's rows are padded to a multiple of it,
-# so that every tp up to 128 that is a power of two cuts them evenly. The padding does not depend on
+# Megatron-LM's --make-vocab-size-divisible-by. The embedding's rows are padded to a multiple of it.
+# Then every tp up to 128 that is a power of two cuts them evenly. The padding does not depend on
 # tp, so a checkpoint has one shape in every layout. Padded logits never reach the softmax.
 VOCAB_MULTIPLE = 128
 

@@ -1,8 +1,8 @@
 """Context parallelism: one sequence spread over cp processes, each with two of its 2 * cp chunks.
 
 Process r holds chunks r and 2 cp - 1 - r, as in megatron-core's get_batch_on_this_cp_rank and its
-rotary positions. Under a causal mask the two chunks see (r + 1) + (2 cp - r) = 2 cp + 1 chunks of
-keys together, so every process has the same work. Keys and values are gathered; queries stay where
+rotary positions. Under a causal mask the two see (r + 1) + (2 cp - r) = 2 cp + 1 chunks of keys
+together. So every process has the same work. Keys and values are gathered; queries stay where
 they are.
 """
 
