@@ -63,12 +63,12 @@ def main() -> None:
 def pack(source: Path, prefix: Path, tokenizer: Path) -> None:
     """Ours: what pack_tokens does inside an executor."""
     from seedbed.kernels.tokens.indexed_dataset import IndexedDatasetWriter
-    from seedbed.kernels.tokens.packing import Packer, Sample
+    from seedbed.kernels.tokens.packing import Packer, DocumentSample
 
     packer = Packer((tokenizer / "tokenizer.json").read_text(), fim_rate=0.0, seed=1)
     with source.open() as lines, prefix.with_suffix(".bin").open("wb") as out:
         writer = IndexedDatasetWriter(out, packer.dtype)
-        batch: list[Sample] = []
+        batch: list[DocumentSample] = []
 
         def flush() -> None:
             for tokens in packer.encode(batch):
@@ -76,7 +76,7 @@ def pack(source: Path, prefix: Path, tokenizer: Path) -> None:
             batch.clear()
 
         for number, line in enumerate(lines):
-            batch.append(Sample(str(number), 0, "val", json.loads(line)["text"]))
+            batch.append(DocumentSample(str(number), 0, "val", json.loads(line)["text"]))
             if len(batch) == 256:
                 flush()
         flush()

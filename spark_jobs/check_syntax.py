@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 
 from conf.errors import run_cli
 from seedbed.kernels.source_code.grammars import GRAMMARS
-from seedbed.kernels.source_code.parse_guard import Guard
+from seedbed.kernels.source_code.parse_guard import ParseGuard
 from seedbed.kernels.source_code.syntax import line_stats
 from spark_jobs.runtime.job import Context, ShardJob, main
 from spark_jobs.runtime.store import TABLES
@@ -52,7 +52,7 @@ def transform(due: DataFrame, ctx: Context) -> DataFrame:
     timeout_s = ctx.cfg.syntax.timeout_s
 
     def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with Guard(timeout_s) as guard:
+        with ParseGuard(timeout_s) as guard:
             for batch in batches:
                 rows = [_row(guard, **content) for content in batch.to_pylist()]
                 yield pa.RecordBatch.from_pylist(rows, schema=_ARROW)
@@ -63,7 +63,7 @@ def transform(due: DataFrame, ctx: Context) -> DataFrame:
 
 
 def _row(
-    guard: Guard, content_sha256: str, text: str, language: str | None, shard: int
+    guard: ParseGuard, content_sha256: str, text: str, language: str | None, shard: int
 ) -> dict[str, Any]:
     status, facts = guard.facts(text.encode(), GRAMMARS.get(language or "", ()))
     found = asdict(facts) if facts else {}

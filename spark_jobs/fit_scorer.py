@@ -43,6 +43,7 @@ FOLDS = 10
 # of the kernel; the error is flat around the best of both grids
 WIDTHS = (0.25, 0.5, 1.0)
 PENALTIES = (0.03, 0.1, 0.3)
+GRID = regression.RidgeSettings(WIDTHS, PENALTIES)
 # of the linear floor; its error is flat from 3 to 100
 LINEAR_PENALTY = 30.0
 
@@ -145,7 +146,7 @@ def fit(examples: dict[str, Any]) -> tuple[StructuralScorer, dict[str, Any]]:
     x, y, inner = examples["features"][~marked], score[~marked] / 10, fold[~marked]
     goal = targets(score[~marked])
     grid = quality_of(
-        regression.out_of_fold(x, goal, inner, WIDTHS, PENALTIES, structure.SCALES, ROBUST)
+        regression.out_of_fold(x, goal, inner, GRID, structure.SCALES, ROBUST)
     )
     (w, p), honest = regression.choose(grid, y, inner)
     scorer = StructuralScorer.of(

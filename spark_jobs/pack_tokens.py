@@ -35,7 +35,7 @@ from seedbed.kernels.tokens.packing import (
     END_OF_TEXT,
     PAD,
     Packer,
-    Sample,
+    DocumentSample,
     shard_count,
     special_ids,
 )
@@ -179,7 +179,7 @@ def encode(samples: DataFrame, tokenizer_json: str, ctx: Context) -> DataFrame:
             columns = [
                 batch[name].to_pylist() for name in ("document_id", "epoch", "split", "text")
             ]
-            tokens = packer.encode([Sample(*row) for row in zip(*columns, strict=True)])
+            tokens = packer.encode([DocumentSample(*row) for row in zip(*columns, strict=True)])
             rows = {
                 "number": batch["number"],
                 "key": batch["key"],

@@ -123,8 +123,9 @@ def test_folds_never_split_a_group_and_are_even():
 def test_a_row_is_predicted_by_models_that_never_saw_its_group():
     fold = np.repeat([0, 1, 2], 20)
     poisoned = np.where(fold == 1, Y + 1000, Y)
-    clean = regression.out_of_fold(X, Y[:, None], fold, [1.0], [0.1], ONES)[0, 0]
-    again = regression.out_of_fold(X, poisoned[:, None], fold, [1.0], [0.1], ONES)[0, 0]
+    setting = regression.RidgeSettings([1.0], [0.1])
+    clean = regression.out_of_fold(X, Y[:, None], fold, setting, ONES)[0, 0]
+    again = regression.out_of_fold(X, poisoned[:, None], fold, setting, ONES)[0, 0]
     assert np.array_equal(again[fold == 1], clean[fold == 1])
     assert np.abs(regression.out_of_fold_linear(X, poisoned, fold, 1.0)[fold == 1]).max() < 10
 

@@ -20,7 +20,7 @@ from conf.loader import load
 from conf.schema.curate import CurateConfig
 from seedbed.kernels.tokens import bpe
 from seedbed.kernels.tokens.indexed_dataset import read_lengths
-from seedbed.kernels.tokens.packing import Packer, Sample
+from seedbed.kernels.tokens.packing import Packer, DocumentSample
 from seedbed.queries.certify import hashes
 from spark_jobs import pack_tokens
 from spark_jobs.runtime.job import Summary, execute
@@ -102,7 +102,7 @@ def expected_shards() -> dict[str, list[tuple[str, int, bytes]]]:
         split = name.split("-")[0]
         for epoch in range(EPOCHS[split]):
             key = hashlib.sha256(f"{SEED}\0{document_id}\0{epoch}".encode()).hexdigest()
-            [tokens] = packer.encode([Sample(document_id, epoch, split, text)])
+            [tokens] = packer.encode([DocumentSample(document_id, epoch, split, text)])
             samples.append((split, key, document_id, epoch, tokens, len(text)))
     shards: dict[str, list[tuple[str, int, bytes]]] = {}
     for split in ("train", "val"):

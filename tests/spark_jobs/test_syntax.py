@@ -7,7 +7,7 @@ import pytest
 
 from conf.schema.curate import CurateConfig
 from seedbed.kernels.source_code.grammars import GRAMMARS
-from seedbed.kernels.source_code.parse_guard import Guard
+from seedbed.kernels.source_code.parse_guard import ParseGuard
 from seedbed.kernels.source_code.syntax import Lines, line_stats, parse
 from spark_jobs.check_syntax import JOB
 from spark_jobs.runtime.job import execute
@@ -90,7 +90,7 @@ def test_lines_end_at_newlines_only_and_are_measured_in_characters(text, lines):
 
 def test_a_grammar_that_loops_in_c_is_ended_and_the_next_file_is_parsed():
     started = time.monotonic()
-    with Guard(timeout_s=0.3) as guard:
+    with ParseGuard(timeout_s=0.3) as guard:
         assert guard.facts(b"x = 1\n", ("cobol",)) == ("timeout", None)
         assert time.monotonic() - started < 30
         assert guard.facts(PYTHON, ("python",)) == ("ok", parse(PYTHON, ("python",)))
@@ -98,7 +98,7 @@ def test_a_grammar_that_loops_in_c_is_ended_and_the_next_file_is_parsed():
 
 
 def test_a_parser_that_dies_of_something_else_has_failed_and_the_next_file_is_parsed():
-    with Guard(timeout_s=5) as guard:
+    with ParseGuard(timeout_s=5) as guard:
         assert guard.facts(PYTHON, ("python",))[0] == "ok"
         guard._child.send_signal(signal.SIGSEGV)
         guard._child.wait()
@@ -107,7 +107,7 @@ def test_a_parser_that_dies_of_something_else_has_failed_and_the_next_file_is_pa
 
 
 def test_a_language_without_a_grammar_has_no_parser():
-    with Guard(timeout_s=1) as guard:
+    with ParseGuard(timeout_s=1) as guard:
         assert guard.facts(b"x", ()) == ("no_parser", None)
         assert guard._child is None
 
