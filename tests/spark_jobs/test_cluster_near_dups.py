@@ -123,7 +123,7 @@ def test_a_component_over_the_cap_is_cut_into_pieces_of_it(
         )
         assert [s for _, s in these] == sorted(s for _, s in these)
     ranked = cluster_near_dups.ranked(cluster_near_dups.in_pieces(components, ctx), ctx)
-    rows = cluster_near_dups.guarded(ranked, ctx.inputs["contents"], NEAR).collect()
+    rows = cluster_near_dups.with_survivors(ranked, ctx.inputs["contents"], NEAR).collect()
     piece = {row.content_sha256: (row.component_id, row.piece) for row in members}
     want: dict[str, str] = {}
     for group in sizes:
@@ -163,7 +163,7 @@ def test_survivors_are_carried_from_batch_to_batch(spark: SparkSession, clustere
     ctx = context(spark, Path(clustered.root))
     components = clustered.read("clusters").select("content_sha256", "component_id")
     ranked = cluster_near_dups.ranked(cluster_near_dups.in_pieces(components, ctx), ctx)
-    led = cluster_near_dups.guarded(ranked, ctx.inputs["contents"], NEAR)
+    led = cluster_near_dups.with_survivors(ranked, ctx.inputs["contents"], NEAR)
     try:
         spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "4")
         small = sorted(map(tuple, led.collect()))
