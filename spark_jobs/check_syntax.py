@@ -1,10 +1,10 @@
-"""`contents` -> `syntax`: what tree-sitter makes of every content (Sec 2.2.1 drops files with
-syntax errors).
+"""contents -> syntax: tree-sitter's verdict, definitions and line statistics of every content.
 
-spark-submit spark_jobs/check_syntax.py --config conf/curate/local.yaml output=DIR
+    spark-submit spark_jobs/check_syntax.py --config conf/curate/local.yaml output=DIR
 
-Records, never drops: which share of error is too much is policy and differs by language (macros
-make half of all sound C files "erroneous").
+The job records and never drops. The paper drops files with syntax errors (Sec 2.2.1), but the share
+of errors to accept is a policy and differs by language: because of macros, half of all sound C
+files have errors.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _ARROW = pa.schema(
 
 
 def params(ctx: Context) -> dict[str, Any]:
+    """All that a row depends on besides the content."""
     return {"timeout_s": ctx.cfg.syntax.timeout_s, "grammars": version("tree-sitter-language-pack")}
 
 
