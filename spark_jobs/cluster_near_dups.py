@@ -50,14 +50,19 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     """Yields (clusters, rows)."""
     ctx.size_shuffles()
     with ctx.materialize(JOB.name) as materialize:
-        components = materialize(connected(ctx.inputs["near_edges"], ctx, "near_edges"), "components")
+        components = materialize(
+            connected(ctx.inputs["near_edges"], ctx, "near_edges"), "components"
+        )
         members = materialize(ranked(in_pieces(components, ctx), ctx), "ranks")
         settled = materialize(
             settled_by_edges(members, ctx.inputs["near_edges"], ctx.cfg.near), "settled by edges"
         )
-        open_ones = materialize(members.join(settled, "content_sha256", "left_anti"), "members to compare")
+        open_ones = materialize(
+            members.join(settled, "content_sha256", "left_anti"), "members to compare"
+        )
         led = materialize(
-            settled.unionByName(with_survivors(open_ones, ctx.inputs["contents"], ctx.cfg.near)), "survivors"
+            settled.unionByName(with_survivors(open_ones, ctx.inputs["contents"], ctx.cfg.near)),
+            "survivors",
         )
         yield "clusters", rows_of(led, ctx.inputs["contents"])
 

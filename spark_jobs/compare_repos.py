@@ -13,12 +13,12 @@ pair's similarity depend on every other repository.
    another by a share c is found with probability 1 - (1 - c)**PROBES. That finds forks, and also
    small repositories inside large ones, which plain MinHash cannot see. Repositories that share a
    common content as a probe are linked as a star to the smallest of them.
-3. Evidence: shared contents are counted in full, so that Jaccard and containment are true. A pair is
-   kept where the smaller repository lies in the larger one by near.repo_threshold. Its `kind` is
+3. Evidence: shared contents are counted in full, so that Jaccard and containment are true. A pair
+   is kept where the smaller repository lies in the larger one by near.repo_threshold. Its `kind` is
    exact (one root hash), near (Jaccard reaches the threshold) or contained (it does not: a vendored
    copy, or another version).
-4. Clusters of exact and near pairs. The best repository has a known licence, then more stars, then a
-   newer last commit, then more contents, then the smaller (repo, revision). As for contents, each
+4. Clusters of exact and near pairs. The best repository has a known licence, then more stars, then
+   a newer last commit, then more contents, then the smaller (repo, revision). As for contents, each
    repository joins the first survivor that is similar to it, or survives.
 
 The root hash is the SHA-256 of the sorted content hashes. It is equal for two copies of a tree,

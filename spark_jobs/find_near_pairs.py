@@ -69,7 +69,8 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
         last = incremental.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
         if last is not None:
             fresh = materialize(
-                incremental.buckets_of(buckets(last.new_signatures, near)), "buckets of new contents"
+                incremental.buckets_of(buckets(last.new_signatures, near)),
+                "buckets of new contents",
             )
             affected = (
                 incremental.within(members, fresh)
@@ -81,7 +82,9 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
                 ctx.inputs["signatures"].join(affected, "content_sha256", "left_semi"), near
             )
             theirs = materialize(incremental.buckets_of(theirs), "buckets of affected contents")
-            members = materialize(incremental.within(members, theirs), "members of affected buckets")
+            members = materialize(
+                incremental.within(members, theirs), "members of affected buckets"
+            )
         hot = materialize(hot_buckets(members, near.bucket_cap), "hot buckets")
         report_hot(hot, near.bucket_cap)
         links = materialize(star_links(members, hot, near.bucket_cap), "bands and stars")

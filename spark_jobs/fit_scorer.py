@@ -148,9 +148,7 @@ def fit(examples: dict[str, Any]) -> tuple[StructuralScorer, dict[str, Any]]:
     fold = regression.group_folds(examples["repo"], FOLDS)
     x, y, inner = examples["features"][~marked], score[~marked] / 10, fold[~marked]
     goal = targets(score[~marked])
-    grid = quality_of(
-        regression.out_of_fold(x, goal, inner, GRID, structure.SCALES, ROBUST)
-    )
+    grid = quality_of(regression.out_of_fold(x, goal, inner, GRID, structure.SCALES, ROBUST))
     (w, p), honest = regression.choose(grid, y, inner)
     scorer = StructuralScorer.of(
         regression.fit(x, goal, WIDTHS[w], PENALTIES[p], structure.SCALES, ROBUST)

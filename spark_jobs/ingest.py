@@ -78,7 +78,7 @@ def run(ctx: Context) -> Summary | None:
 
 
 def read_rows(ctx: Context, root: str, offers: list[Offer]) -> DataFrame:
-    """One row per member of `offers`: the columns of `files`, and `text` of members that are kept."""
+    """One row per member of `offers`: the columns of `files`, and the `text` of kept ones."""
     limits = ctx.cfg.ingest
     taken = [offer for offer in offers if offer.refused is None]
 
@@ -111,8 +111,8 @@ def _identified(ctx: Context, root: str, units: list[Unit]) -> list[Offer]:
 def _new_offers(offers: list[Offer], ctx: Context) -> list[Offer]:
     """The offers that `repos` lacks.
 
-    Of several offers with one (repo, revision) but different bytes, the one in the table stays, else
-    the first by name; the others are refused. A refused archive is recorded under
+    Of several offers with one (repo, revision) but different bytes, the one in the table stays,
+    else the first by name. The others are refused. A refused archive is recorded under
     `revision@digest`, so that a repaired one can still be ingested.
     """
     rows = (

@@ -15,8 +15,8 @@ rating is a row too, with its text, the reason in `failure` and no score.
 
 All that a label depends on is a parameter of the oracle's rows: the file's hash, or the prompt,
 model, sampling and engine. Rows of different parameters never mix under one labels.oracle. A new
-oracle is first asked about the gold set, contents that the label file also rates. Its error there is
-recorded. If it is above labels.max_gold_error, the oracle is asked about nothing else.
+oracle is first asked about the gold set, contents that the label file also rates. Its error there
+is recorded. If it is above labels.max_gold_error, the oracle is asked about nothing else.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ from seedbed.kernels.tokens.indexed_dataset import token_dtype
 from seedbed.kernels.tokens.packing import (
     END_OF_TEXT,
     PAD,
-    Packer,
     DocumentSample,
+    Packer,
     shard_count,
     special_ids,
 )

@@ -62,7 +62,7 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
 
 
 def candidates(ctx: Context) -> DataFrame:
-    """One row per surviving, parsed and scored content: its text, and the columns to pick seeds by."""
+    """One row per surviving, parsed and scored content: its text and the columns for seeds."""
     key = ["content_sha256", "shard"]
     scores = (
         ctx.inputs["scores"]
@@ -183,11 +183,15 @@ def _table(rated: DataFrame, seeds: list[str], settings: RecallSettings) -> Data
 
 def summarize(ctx: Context) -> Summary:
     """Rated contents in and out; the notes hold the numbers of seeds and positives."""
-    counts = ctx.inputs["recall"].agg(
-        F.count("*").alias("n"),
-        F.count_if("seed").alias("seeds"),
-        F.count_if("positive").alias("positives"),
-    ).first()
+    counts = (
+        ctx.inputs["recall"]
+        .agg(
+            F.count("*").alias("n"),
+            F.count_if("seed").alias("seeds"),
+            F.count_if("positive").alias("positives"),
+        )
+        .first()
+    )
     notes = {"seeds": counts["seeds"], "positives": counts["positives"]}
     print(
         f"recall_quality: {notes['seeds']:,} seeds found {notes['positives']:,} positives, "

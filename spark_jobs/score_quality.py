@@ -1,11 +1,11 @@
-"""contents, clusters, labels -> gold_scores, scores: quality on [0, 1] per content and scorer version.
+"""contents, clusters, labels -> gold_scores, scores: a quality per content and scorer version.
 
     spark-submit spark_jobs/score_quality.py --config conf/curate/local.yaml output=DIR
 
-`score.scorer` is "structural", which fit_scorer wrote to DIR, or a folder with a scorer.json. The
-version is part of the key. So a second scorer adds its rows beside those of the first, and a killed
-run scores only missing contents. Quality is rounded to 1e-4, far below the error of any scorer and
-above the noise of batching in float32.
+A quality is a number from 0 to 1. `score.scorer` is "structural", which fit_scorer wrote to DIR, or
+a folder with a scorer.json. The version is part of the key. So a second scorer adds its rows beside
+those of the first, and a killed run scores only missing contents. Quality is rounded to 1e-4, far
+below the error of any scorer and above the noise of batching in float32.
 
 A new version or engine scores the gold set first. It is refused where its scores there differ too
 much from those before (spark_jobs/quality/drift.py).

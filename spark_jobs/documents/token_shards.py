@@ -26,7 +26,7 @@ def write_shard(
 ) -> None:
     """Write one shard from the token bytes of its documents, in order.
 
-    root: the run's folder or URI. name: train-NNNNN or val-NNNNN. documents: token bytes in `dtype`.
+    root: the run's folder or URI. name: train-NNNNN or val-NNNNN. documents: bytes of `dtype`.
     made_from: a hash of all that the shard depends on, for `finished`. attempt: a number that keeps
     the temporary files of concurrent attempts apart. All attempts write equal files, so it does not
     matter which one is moved into place last.

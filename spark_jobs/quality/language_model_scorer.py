@@ -25,8 +25,8 @@ from conf.errors import SeedbedError
 from conf.schema.curate import ScoreSettings
 from seedbed.inference import in_process
 
-# Characters per token that are tokenized first. The demo's code has 3.5. Files of blanks need another
-# try.
+# Characters per token that are tokenized first. The demo's code has 3.5. Files of
+# blanks need another try.
 HEAD_CHARS = 5
 # Each further try takes this many times the characters.
 GROWTH = 4
@@ -70,7 +70,7 @@ class LanguageModelScorer:
         self._engine()
 
     def score(self, texts: pa.Array, languages: list[str | None]) -> np.ndarray:
-        """Quality on [0, 1], float64 (texts,): the mean over windows; 0 for a text without tokens."""
+        """Quality on [0, 1], float64 (texts,): the mean over windows, 0 without tokens."""
         from vllm import PoolingParams
         from vllm.inputs import TokensPrompt
 

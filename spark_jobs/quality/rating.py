@@ -19,8 +19,8 @@ LINE = (
     + " ".join(f"{name}={GRADE}" for name in ASPECTS)
     + f" zero=(?:{ZERO}) overall={GRADE}"
 )
-# What an engine with structured output may write: one paragraph, then the line. Grammar engines lack
-# groups that do not capture.
+# What an engine with structured output may write: one paragraph, then the line. Grammar engines
+# lack groups that do not capture.
 ANSWER = r"[^\n]{1,800}\n" + LINE.replace("(?:", "(")
 _PARSED = re.compile(
     "RATING "

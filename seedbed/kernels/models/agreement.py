@@ -88,8 +88,8 @@ def intervals(
     figures = []
     for _ in range(draws):
         rows = np.concatenate([members[g] for g in random.integers(0, len(members), len(members))])
-        figures.append((mae(labels[rows], predicted[rows]), class_mae(labels[rows], predicted[rows]),
-                        spearman(labels[rows], predicted[rows])))  # fmt: skip
+        y, p = labels[rows], predicted[rows]
+        figures.append((mae(y, p), class_mae(y, p), spearman(y, p)))
     low, high = np.percentile(np.array(figures), (2.5, 97.5), axis=0)
     names = ("mae", "cmae", "spearman")
     return {

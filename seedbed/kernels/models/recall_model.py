@@ -27,7 +27,7 @@ DECAY = 1e-6
 
 
 def bags(texts: pa.Array | pa.ChunkedArray) -> Hashes:
-    """The distinct buckets of each text's words and pairs of words; every value is below BUCKETS."""
+    """The distinct buckets of each text's words and pairs of words; each is below BUCKETS."""
     words, pairs = shingle_hashes(texts, 1), shingle_hashes(texts, 2)
     # `distinct` places a hash by its leading bits and takes no 0. So a bucket is moved to the
     # leading bits, its last bit is set, and both are undone below.

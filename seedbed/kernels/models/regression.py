@@ -98,7 +98,7 @@ def fit(
 def _outputs(
     gram: np.ndarray, targets: np.ndarray, penalty: float, robust: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (m, outputs) and intercepts (outputs,), given the kernel of all rows with the centres.
+    """Weights (m, outputs) and intercepts (outputs,), given the kernel of rows with centres.
 
     gram: (n, m). The first m rows are the centres.
     """

@@ -1,4 +1,4 @@
-"""Turns documents into shingle hashes from Arrow string buffers, with no Python object per document.
+"""Turns documents in Arrow string buffers into shingle hashes, in compiled code.
 
 A token is a maximal run of the bytes [A-Za-z0-9_] or of any byte >= 0x80. The second half matters.
 With ASCII alone every comment and string in another script would vanish. Translation tables that
@@ -34,7 +34,7 @@ BASE = np.uint64(0x9E3779B97F4A7C15)
 # Marks a free slot of a set. No shingle hash has this value.
 FREE = np.uint64(0)
 
-# FNV_PRIME for a token byte, 0 for a separator. So one multiplication both extends and ends a token.
+# FNV_PRIME for a token byte, 0 for a separator. So one multiplication extends or ends a token.
 MULTIPLIER = np.zeros(256, np.uint64)
 for _first, _last in (("a", "z"), ("A", "Z"), ("0", "9"), ("_", "_")):
     MULTIPLIER[ord(_first) : ord(_last) + 1] = FNV_PRIME

@@ -38,7 +38,8 @@ _ANNOUNCED = re.compile(
     r"@generated\b"
     r"|\b(?:auto|automatically|machine)[- ]?generated\b"
     r"|\bcode generated (?:by|from)\b"
-    r"|\b(?:file|code|module|class|script|document|stylesheet|source)s? (?:is|was|were|has been|have been) generated\b"
+    r"|\b(?:file|code|module|class|script|document|stylesheet|source)s? "
+    r"(?:is|was|were|has been|have been) generated\b"
     r"|^\W{0,12}generated (?:by|from|with|using|on|automatically)\b"
     r"|\bdo(?: not|n't) (?:manually |hand.?)?(?:edit|modify)\b(?! or)",
     re.IGNORECASE | re.MULTILINE,

@@ -127,7 +127,7 @@ def string_end(data: np.ndarray, at: int, end: int) -> int:
 
 @native
 def triple_end(data: np.ndarray, at: int, end: int) -> int:
-    """Position after the triple-quoted string that opens at `at`, or `end` where it is left open."""
+    """Position after the triple-quoted string at `at`, or `end` where it is left open."""
     quote = data[at]
     at += 3
     while at + 2 < end:

@@ -44,8 +44,9 @@ STYLE_OF = {
     },
 }
 
-# The purpose of a group's files. A language in no group is code. Two languages of one kind are nearer
-# to each other than to any of another kind. So a language without labels is judged by similar ones.
+# The purpose of a group's files. A language in no group is code. Two languages of one kind are
+# nearer to each other than to any of another kind, so a language without labels is judged by
+# similar ones.
 KINDS = {"markup": "design", "style": "design", "data": "data", "prose": "prose"}
 
 
@@ -55,8 +56,14 @@ def kind_of(language: str | None) -> str:
 
 
 KEYWORDS = {
-    "defs": "def function func fn fun sub proc procedure subroutine lambda method cdef cpdef defn defp defmacro defmethod defun",
-    "classes": "class struct interface trait enum impl namespace protocol extension defmodule defprotocol deftype defrecord",
+    "defs": (
+        "def function func fn fun sub proc procedure subroutine lambda method cdef cpdef defn defp "
+        "defmacro defmethod defun"
+    ),
+    "classes": (
+        "class struct interface trait enum impl namespace protocol extension defmodule "
+        "defprotocol deftype defrecord"
+    ),
     "returns": "return yield",
     "branches": "if else elif elsif elseif switch case match when unless",
     "loops": "for while foreach do until loop",
@@ -113,8 +120,13 @@ def byte_classes() -> np.ndarray:
     classes[33:127] = PUNCTUATION
     classes[128:] = HIGH
     for members, name in (
-        (" \t\r\f\v", SPACE), ("\n", NEWLINE), ("_", UNDERSCORE), ("()[]{}", BRACKET), ("\"'`", QUOTE),
-        ("0123456789", DIGIT), ("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ$", LETTER),
-    ):  # fmt: skip
+        (" \t\r\f\v", SPACE),
+        ("\n", NEWLINE),
+        ("_", UNDERSCORE),
+        ("()[]{}", BRACKET),
+        ("\"'`", QUOTE),
+        ("0123456789", DIGIT),
+        ("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ$", LETTER),
+    ):
         classes[[ord(char) for char in members]] = name
     return classes

@@ -1,7 +1,7 @@
 """Counts lines, tokens and bytes of source files; `structure.features` turns them into features.
 
-The tokens come from lexer.py. Distinct items are counted by linear counting (Whang et al. 1990). Its
-tables are never cleared: a slot is taken where it holds the number of the current document.
+The tokens come from lexer.py. Distinct items are counted by linear counting (Whang et al. 1990).
+The tables are never cleared: a slot is taken where it holds the number of the current document.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from seedbed.kernels.source_code.lexer import (
 _LINE_COUNTS = (
     "lines blank_lines max_line line_sum line_squares long_line_bytes comment_lines bracket_lines "
     "distinct_lines distinct_shapes indent_sum indent_squares max_indent deeper_lines"
-).split()
+)
 _TOKEN_COUNTS = (
     "bytes identifiers identifier_bytes single_letters distinct_identifiers numbers digit_bytes "
     "string_bytes strings comment_bytes docstring_bytes docstrings punctuation brackets upper "
     "underscores non_ascii whitespace calls comparisons assignments code_lines import_lines "
     "literal_lines assignment_lines distinct_grams grams entropy"
-).split()
-_COLUMNS = [*_LINE_COUNTS, *_TOKEN_COUNTS, *lexis.KEYWORDS, *lexis.HEAD_WORDS]
+)
+_COLUMNS = [*_LINE_COUNTS.split(), *_TOKEN_COUNTS.split(), *lexis.KEYWORDS, *lexis.HEAD_WORDS]
 Counts = namedtuple("Counts", _COLUMNS)  # type: ignore[misc]
 # The column of each count.
 C: Any = Counts(*range(len(Counts._fields)))

@@ -25,7 +25,9 @@ def pairs_of(members: DataFrame) -> DataFrame:
     )
 
 
-def test_stars_of_affected_contents_and_the_rows_that_stay_are_all_pairs(spark: SparkSession) -> None:
+def test_stars_of_affected_contents_and_the_rows_that_stay_are_all_pairs(
+    spark: SparkSession,
+) -> None:
     draw = np.random.default_rng(5)
     rows = []
     for split in range(SPLITS):
@@ -44,7 +46,9 @@ def test_stars_of_affected_contents_and_the_rows_that_stay_are_all_pairs(spark: 
         .select(F.hex("sha").alias("content_sha256"))
         .distinct()
     )
-    theirs = members.join(affected.select(F.unhex("content_sha256").alias("sha")), "sha", "left_semi")
+    theirs = members.join(
+        affected.select(F.unhex("content_sha256").alias("sha")), "sha", "left_semi"
+    )
     again = pairs_of(incremental.within(members, incremental.buckets_of(theirs)))
     before = set(map(tuple, pairs_of(old).collect()))
     found = list(map(tuple, incremental.merged(again, pairs_of(old), affected).collect()))
