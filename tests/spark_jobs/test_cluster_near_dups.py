@@ -16,13 +16,13 @@ from seedbed.queries.certify import hashes
 from seedbed.queries.diff_clusters import diff
 from spark_jobs import cluster_near_dups, find_near_pairs, sign_contents
 from spark_jobs.runtime.store import Store
+from tests.report import tiny
 from tests.spark_jobs.near import (
     EMPTY,
     NEAR,
     SHORT,
     TEXTS,
     context,
-    padded,
     sha,
     sign_and_cluster,
     similarity,
@@ -271,22 +271,17 @@ def survivors(
     which nothing is known.
     """
     ctx = context(spark, output)
-    repos = [
-        (key, "1", facts.get("stars"), facts.get("last_commit")) for key, facts in members.items()
+    repos: list[dict[str, object]] = [
+        {"repo": key, "revision": "1"} | {k: v for k, v in facts.items() if k != "license"}
+        for key, facts in members.items()
     ]
-    schema = "repo string, revision string, stars int, last_commit string"
-    ctx.store.overwrite(
-        "repos",
-        padded("repos", spark.createDataFrame([*repos, ("z", "1", None, None)], schema)),
-        {},
-    )
+    tiny.write_table(output, "repos", [*repos, {"repo": "z", "revision": "1"}])
     files = [
-        (key, repo, "1", facts.get("license"))
+        {"content_sha256": key, "repo": repo, "revision": "1", "license": facts.get("license")}
         for key, facts in members.items()
         for repo in (key, "z")
     ]
-    schema = "content_sha256 string, repo string, revision string, license string"
-    ctx.store.overwrite("files", padded("files", spark.createDataFrame(files, schema)), {})
+    tiny.write_table(output, "files", files)
     components = spark.createDataFrame(
         [(key, key[0], 0) for key in members],
         "content_sha256 string, component_id string, piece int",

@@ -14,7 +14,8 @@ from pyspark.sql import Row, SparkSession
 from spark_jobs import compare_repos, select_documents
 from spark_jobs.runtime.job import Context, Inputs
 from spark_jobs.runtime.store import Store
-from tests.spark_jobs.near import context, padded
+from tests.report import tiny
+from tests.spark_jobs.near import context
 
 LICENSED = ("fork", "tie/b")
 
@@ -48,28 +49,27 @@ REPOS = {
 CAP = "near.bucket_cap=6"
 
 
-def write(spark: SparkSession, output: Path, seed: int, parts: int) -> Context:
+def write(spark: SparkSession, output: Path) -> Context:
     ctx = context(spark, output, CAP)
     rows = [
-        (repo, "1", content) for repo, contents in REPOS.items() for content in sorted(contents)
+        {"repo": repo, "revision": "1", "content_sha256": content}
+        for repo, contents in REPOS.items()
+        for content in sorted(contents)
     ]
-    # a content at two paths counts once
-    rows += [("origin", "1", sorted(REPOS["origin"])[0])]
-    np.random.default_rng(seed).shuffle(rows)
-    files = spark.createDataFrame(
-        list(map(tuple, rows)), "repo string, revision string, content_sha256 string"
-    )
-    ctx.store.overwrite("files", padded("files", files.repartition(parts)), {})
-    known = [(repo, "1", "MIT" if repo in LICENSED else None) for repo in REPOS]
-    repos = spark.createDataFrame(known, "repo string, revision string, license string")
-    ctx.store.overwrite("repos", padded("repos", repos), {})
+    # A content at two paths counts once.
+    rows.append({"repo": "origin", "revision": "1", "content_sha256": min(REPOS["origin"])})
+    np.random.default_rng(1).shuffle(rows)
+    tiny.write_table(output, "files", rows)
+    known = [{"repo": repo, "revision": "1"} for repo in REPOS]
+    licences = [{"license": "MIT" if repo in LICENSED else None} for repo in REPOS]
+    tiny.write_table(output, "repos", [a | b for a, b in zip(known, licences, strict=True)])
     compare_repos.JOB.run(ctx)
     return ctx
 
 
 @pytest.fixture(scope="module")
 def compared(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return write(spark, tmp_path_factory.mktemp("repos"), seed=1, parts=2).store
+    return write(spark, tmp_path_factory.mktemp("repos")).store
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from seedbed import benchmarks as benchmark_items
 from seedbed.kernels.ngrams import NgramIndex, smallest_hits, word_ngrams, words
 from spark_jobs.decontaminate import JOB
 from spark_jobs.runtime.job import execute
-from spark_jobs.runtime.store import Store, shard_of
+from spark_jobs.runtime.store import Store
+from tests.report import tiny
 
 ITEM = "def below_zero(ops):\n    balance = 0\n    for op in ops:\n        balance += op\n    return balance < 0\n"
 
@@ -163,12 +164,9 @@ def test_each_content_gets_a_row_a_benchmark_and_a_new_benchmark_costs_only_itse
     leaked = benchmark_items.load("humaneval").texts[3][1]
     texts = ["x = 1\n", leaked.replace("    ", "\t"), "y\n" * 50 + ITEM, ""]
     rows = [(hashlib.sha256(t.encode()).hexdigest(), t, len(t), "Python") for t in texts]
-    contents = spark.createDataFrame(
-        rows, "content_sha256 string, text string, bytes long, language string"
-    )
-    store.overwrite(
-        "contents", contents.withColumn("shard", shard_of(contents.content_sha256, 1)), {}
-    )
+    columns = ("content_sha256", "text", "bytes", "language")
+    contents = [dict(zip(columns, row, strict=True)) | {"shard": 0} for row in rows]
+    tiny.write_table(tmp_path / "run", "contents", contents)
     mine = tmp_path / "mine.jsonl"
     mine.write_text(json.dumps({"task_id": "m/1", "code": ITEM}))
 

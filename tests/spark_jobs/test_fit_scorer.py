@@ -8,7 +8,6 @@ import json
 
 import numpy as np
 import pytest
-from pyspark.sql import functions as F
 
 from conf.loader import load
 from conf.schema.curate import CurateConfig
@@ -17,7 +16,8 @@ from spark_jobs import fit_scorer
 from spark_jobs.quality import scorers
 from spark_jobs.quality.structural_scorer import quality_of, targets
 from spark_jobs.runtime.job import execute
-from spark_jobs.runtime.store import Store, shard_of
+from spark_jobs.runtime.store import Store
+from tests.report import tiny
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(60, 4))
@@ -182,40 +182,18 @@ def test_calibration_sets_means_of_labels_beside_means_of_predictions():
 
 def corpus(spark, root, shards, count=130, repos=6):
     """`count` labelled contents in `repos` repositories: longer functions get better labels."""
-    rows = [
-        (
-            f"{i:02x}" * 32,
-            f"def f{i}(x):\n" + f"    x = x + {i}\n" * (i % 10) + "    return x\n",
-            "Python",
-            f"repo{i % repos}",
-        )
-        for i in range(count)
-    ]
+    contents, labels, files = [], [], []
+    # With several shards the rows also lie in another order.
+    for i in list(range(count))[:: 1 if shards == 1 else -1]:
+        text = f"def f{i}(x):\n" + f"    x = x + {i}\n" * (i % 10) + "    return x\n"
+        key = f"{i:02x}" * 32
+        one = {"content_sha256": key, "shard": i * shards >> 8}
+        contents.append({**one, "text": text, "bytes": len(text), "language": "Python"})
+        labels.append({**one, "oracle": "o", "score": float(i % 10), "zero_reason": ""})
+        files.append({"doc_id": key, "content_sha256": key, "repo": f"repo{i % repos}"})
     store = Store(spark, str(root))
-    frame = spark.createDataFrame(
-        rows, "content_sha256 string, text string, language string, repo string"
-    )
-    frame = frame.withColumns(
-        {"bytes": F.length("text"), "shard": shard_of(F.col("content_sha256"), shards)}
-    )
-    empty = {c: F.lit(None) for c in ("source", "revision", "license", "drop_reason")}
-    labels = {c: F.lit(5.0) for c in ("readability", "modularity", "clarity", "reusability")}
-    score = (F.conv(F.substring("content_sha256", 1, 2), 16, 10).cast("int") % 10).cast("double")
-    labels |= {
-        "oracle": F.lit("o"),
-        "score": score,
-        "zero_reason": F.lit(""),
-        "second_score": F.lit(None),
-    }
-    labels |= {"answer": F.lit(None), "failure": F.lit(None)}
-    store.append("contents", frame, {}, "a")
-    store.append("labels", frame.withColumns(labels), {}, "a")
-    store.append(
-        "files",
-        frame.withColumns({**empty, "doc_id": F.col("content_sha256"), "path": F.lit("p")}),
-        {},
-        "a",
-    )
+    for table, rows in (("contents", contents), ("labels", labels), ("files", files)):
+        tiny.write_table(root, table, rows)
     return load(
         CurateConfig, None, [f"output={root}", f"shards={shards}", "labels.oracle=o"]
     ), store

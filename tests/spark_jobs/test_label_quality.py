@@ -7,7 +7,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError
 from conf.loader import load
@@ -16,7 +15,8 @@ from seedbed.kernels.models.agreement import agreement
 from spark_jobs.label_quality import JOB
 from spark_jobs.quality import label_file
 from spark_jobs.runtime.job import execute
-from spark_jobs.runtime.store import Store, shard_of
+from spark_jobs.runtime.store import Store
+from tests.report import tiny
 
 HASHES = [f"{i:x}" * 64 for i in range(4)]
 GOOD = {
@@ -85,13 +85,8 @@ def test_the_shipped_labels_are_what_their_card_says():
 
 def test_labels_land_on_the_contents_they_were_given_for(spark, tmp_path):
     store = Store(spark, str(tmp_path))
-    rows = spark.createDataFrame(
-        [(h, "x", 1, "C") for h in HASHES[:2]],
-        "content_sha256 string, text string, bytes long, language string",
-    )
-    store.append(
-        "contents", rows.withColumn("shard", shard_of(F.col("content_sha256"), 4)), {}, step="a"
-    )
+    content = {"text": "x", "bytes": 1, "language": "C", "shard": 0}
+    tiny.write_table(tmp_path, "contents", [{"content_sha256": h, **content} for h in HASHES[:2]])
     zero = {
         **GOOD,
         "sha256": HASHES[1],

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError
 from conf.loader import load
@@ -22,8 +21,9 @@ from seedbed.inference.journal import Journal
 from spark_jobs import label_quality
 from spark_jobs.quality import rating
 from spark_jobs.runtime.job import execute
-from spark_jobs.runtime.store import Store, shard_of
+from spark_jobs.runtime.store import Store
 from tests.fake_endpoint import completion
+from tests.report import tiny
 
 LINE = "RATING readability=6 modularity=6.5 clarity=5 reusability=4.5 zero=none overall=5.5"
 SHIPPED = "conf/prompts/rubric-v1.txt"
@@ -240,14 +240,11 @@ def run(spark, tmp_path):
     """Eight contents in two languages; cfg(url, *overrides) asks about all of them."""
     store = Store(spark, str(tmp_path / "out"))
     rows = [
-        (f"{n:x}" * 64, f"text {n}\n{LINE}\n", 20, "Python" if n % 2 else "C") for n in range(8)
+        {"content_sha256": f"{n}" * 64, "text": f"text {n}\n{LINE}\n", "bytes": 20, "shard": 0}
+        | {"language": "Python" if n % 2 else "C"}
+        for n in range(8)
     ]
-    frame = spark.createDataFrame(
-        rows, "content_sha256 string, text string, bytes long, language string"
-    )
-    store.append(
-        "contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a"
-    )
+    tiny.write_table(tmp_path / "out", "contents", rows)
 
     def cfg(url, *overrides):
         base = [

@@ -20,7 +20,7 @@ from conf.loader import load
 from conf.schema.curate import CurateConfig
 from seedbed.kernels.tokens import bpe
 from seedbed.kernels.tokens.indexed_dataset import read_lengths
-from seedbed.kernels.tokens.packing import Packer, DocumentSample
+from seedbed.kernels.tokens.packing import DocumentSample, Packer
 from seedbed.queries.certify import hashes
 from spark_jobs import pack_tokens
 from spark_jobs.runtime.job import Summary, execute

@@ -12,6 +12,7 @@ from seedbed.kernels.source_code.syntax import Lines, line_stats, parse
 from spark_jobs.check_syntax import JOB
 from spark_jobs.runtime.job import execute
 from spark_jobs.runtime.store import Store
+from tests.report import tiny
 
 PYTHON = b"""# a comment
 class Box:
@@ -114,14 +115,13 @@ def test_a_language_without_a_grammar_has_no_parser():
 
 def test_the_job_writes_one_row_a_content_and_has_nothing_to_do_afterwards(spark, tmp_path):
     store = Store(spark, str(tmp_path))
+    columns = ("content_sha256", "text", "bytes", "language", "shard")
     rows = [
         ("0" * 64, PYTHON.decode(), len(PYTHON), "Python", 0),
         ("f" * 64, "{% if x %}\n", 11, "Jinja", 1),
     ]
-    frame = spark.createDataFrame(
-        rows, "content_sha256 string, text string, bytes long, language string, shard int"
-    )
-    store.append("contents", frame, {}, "test")
+    contents = [dict(zip(columns, row, strict=True)) for row in rows]
+    tiny.write_table(tmp_path, "contents", contents)
     cfg = CurateConfig(output=str(tmp_path), shards=2)
     summary = execute(JOB, cfg)
     assert summary is not None

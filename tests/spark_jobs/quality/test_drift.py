@@ -15,7 +15,8 @@ from conf.schema.curate import CurateConfig
 from spark_jobs import fit_scorer, score_quality
 from spark_jobs.quality import drift, scorers
 from spark_jobs.runtime.job import Context, Inputs, execute
-from spark_jobs.runtime.store import Store, shard_of
+from spark_jobs.runtime.store import Store
+from tests.report import tiny
 from tests.spark_jobs.test_score_quality import GOOD
 
 TEXTS = [f"{GOOD}\n\nLIMIT = {n}  # of the length of a queue\n" for n in range(8)]
@@ -27,21 +28,14 @@ def run(spark, tmp_path):
     use(name, added quality).
     """
     store = Store(spark, str(tmp_path))
-    rows = [(f"{n}" * 64, text, len(text), "Python") for n, text in enumerate(TEXTS)]
-    frame = spark.createDataFrame(
-        rows, "content_sha256 string, text string, bytes long, language string"
-    )
-    store.append(
-        "contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a"
-    )
-    grades = dict.fromkeys(
-        ("score", "readability", "modularity", "clarity", "reusability", "second_score"), F.lit(5.0)
-    )
-    words = {"oracle": "seedbed-labels-v1", "zero_reason": "", "answer": "", "failure": ""}
-    labels = frame.filter("content_sha256 < '6'").withColumns(
-        grades | {k: F.lit(v) for k, v in words.items()}
-    )
-    store.append("labels", labels.withColumn("shard", F.lit(0)), {}, "a")
+    keys = [{"content_sha256": f"{n}" * 64, "shard": 0} for n in range(len(TEXTS))]
+    contents = [
+        {**key, "text": text, "bytes": len(text), "language": "Python"}
+        for key, text in zip(keys, TEXTS, strict=True)
+    ]
+    tiny.write_table(tmp_path, "contents", contents)
+    rating = {"oracle": "seedbed-labels-v1", "score": 5.0, "zero_reason": ""}
+    tiny.write_table(tmp_path, "labels", [key | rating for key in keys[:6]])
 
     def use(name, added):
         card = json.loads(fit_scorer.SHIPPED.read_text())
