@@ -1,43 +1,47 @@
-"""Near dedup end to end, ours against datatrove and text-dedup: one corpus, one run, two cores.
+"""Near dedup end to end: ours against datatrove and text-dedup, on one corpus and two cores.
 
-    python -m benchmarks.dedup output=DIR [megabytes=N] [datatrove=PYTHON] [spacy=PYTHON] [textdedup=PYTHON]
+    python -m benchmarks.dedup output=DIR [megabytes=N] [datatrove=PYTHON] [spacy=PYTHON] \\
+        [textdedup=PYTHON]
     python -m benchmarks.dedup output=DIR growth=1,3,10 [master=local-cluster[1,2,4096]]
     python -m benchmarks.dedup output=DIR added=100
 
-DIR holds the tables that ingest wrote; `megabytes` takes as much of `contents`, in the order of
-their hash. A corpus of 1 GB:
+DIR holds the tables that ingest wrote. `megabytes` takes as much of `contents`, in the order of
+their hashes. These commands make a corpus of 1 GB:
 
     python -m demo.fetch benchmarks/dedup_sources.txt downloads/dedup
     python -m spark_jobs run input=downloads/dedup output=runs/dedup until=contents
 
-The peers come with virtual environments of their own; `spacy` is datatrove's again, and asks for
-its default tokenizer too:
+The peers need virtual environments of their own. `spacy` names datatrove's environment again and
+also runs its default tokenizer:
 
-    python -m venv datatrove && datatrove/bin/pip install "datatrove[processing]==0.10.1" spacy xxhash orjson
+    python -m venv datatrove
+    datatrove/bin/pip install "datatrove[processing]==0.10.1" spacy xxhash orjson
     python -m venv textdedup && textdedup/bin/pip install "text-dedup==0.4.0"
 
-All have two workers, 5-word shingles, 25 bands of 10 values and threshold 0.7, and start from texts
-without exact duplicates that lie on disk in the form they like best (Delta, JSON lines, Parquet):
-nobody's ingest is timed. Ours reads and writes Delta tables and compares every pair and every
-dropped content by true Jaccard; the peers write the texts that are kept, unverified. datatrove's
-fastest tokenizer is white space, which it takes as a WordTokenizer. Process start-up is in
-everybody's time; `start` is what our command costs on ten files. CPU seconds are those of the
-process tree, Python workers and JVM included, memory its largest sum of resident sets; `driver JVM`
-holds Spark's driver and, unless `master` says otherwise, its executor.
+All have two workers, 5-word shingles, 25 bands of 10 values and threshold 0.7. They start from
+texts without exact duplicates, which lie on disk in the form that suits each best (Delta, JSON
+lines, Parquet). So no ingest is timed. Ours reads and writes Delta tables and compares every pair
+and every dropped content by true Jaccard. The peers write the kept texts and verify nothing.
+datatrove's fastest tokenizer splits at white space; it is passed as a WordTokenizer.
 
-Quality, by brute force over 400 contents against all, true Jaccard of 5-token shingles without
-licence heads:
-  removed    share of the contents
-  precision  share of the removed that are near duplicates (J >= 0.7) of a content that was kept
-  recall     share of near-duplicate pairs of which no more than one was kept
+All times include the start of the processes. `start` is the time of our command on ten files. CPU
+seconds are those of the process tree, with Python workers and the JVM. Memory is the largest sum of
+resident sets. `driver JVM` holds Spark's driver and, unless `master` says otherwise, its executor.
 
-growth: the corpus and, for each further copy, the same texts with their letters rotated, so that
-shingles are new and duplicates stay among themselves. The exponent is the slope of log wall against
-log bytes.
+Quality is measured by brute force, for 400 contents against all, by the true Jaccard of 5-token
+shingles without licence heads:
 
-added=N: every N-th content comes when the others are done. What that costs, as a share of the CPU
-seconds of a run over all, both without those of ten files; and whether the tables are those of that
-run.
+- removed: the share of the contents that were removed;
+- precision: the share of the removed that are near duplicates (J >= 0.7) of a kept content;
+- recall: the share of near-duplicate pairs of which at most one was kept.
+
+growth: runs the corpus with several copies of its texts. In each further copy the letters are
+rotated, so that its shingles are new and its duplicates stay inside the copy. The exponent is the
+slope of log wall time against log bytes.
+
+added=N: every N-th content is added after the others are done. Printed are the cost as a share of
+the CPU seconds of a run over all contents (both without the cost of ten files), and whether the
+tables equal those of that run.
 """
 
 from __future__ import annotations
@@ -122,8 +126,9 @@ print(spent)
 
 
 def measure(command: list[str], **options: Any) -> dict[str, float]:
-    """Run `command`; wall seconds, CPU seconds of its process tree, and its largest resident sets
-    in MB: of all, by KINDS.
+    """Run `command` and measure its process tree.
+
+    Returns wall seconds, CPU seconds and the largest resident sets in MB: of all, and by KINDS.
     """
     started = time.monotonic()
     peak = dict.fromkeys(("MB", *KINDS), 0)
@@ -151,7 +156,7 @@ def measure(command: list[str], **options: Any) -> dict[str, float]:
 
 
 def kind_of(process: psutil.Process, command: psutil.Process) -> str:
-    """The one of KINDS that `process`, of the tree under `command`, is."""
+    """Which of KINDS `process` is; it belongs to the tree under `command`."""
     if process.pid == command.pid:
         return "Python driver"
     if process.name() != "java":
@@ -175,7 +180,7 @@ def _tree(process: psutil.Process) -> list[psutil.Process]:
 
 
 def read_contents(output: str, megabytes: int) -> pa.Table:
-    """`contents` in the order of their hash; up to `megabytes`, or all for 0."""
+    """`contents` in the order of their hashes, up to `megabytes`; 0 takes all."""
     table = DeltaTable(f"{output}/tables/contents").to_pyarrow_table().sort_by("content_sha256")
     table = table.set_column(
         table.column_names.index("text"), "text", table["text"].cast(pa.large_string())
@@ -189,9 +194,7 @@ def read_contents(output: str, megabytes: int) -> pa.Table:
 
 
 def rotated(table: pa.Table, by: int) -> pa.Table:
-    """The same contents with their letters rotated by `by` after the licence head, under hashes of
-    their own.
-    """
+    """The contents with their letters rotated by `by` after the licence head, and new hashes."""
     lower, upper = string.ascii_lowercase, string.ascii_uppercase
     letters = bytes.maketrans(
         (lower + upper).encode(), (lower[by:] + lower[:by] + upper[by:] + upper[:by]).encode()
@@ -213,9 +216,7 @@ def rotated(table: pa.Table, by: int) -> pa.Table:
 
 
 def write_run(copies: Iterable[pa.Table], output: str, folder: Path) -> Path:
-    """The tables that near dedup reads: `contents` with two files a shard for each of `copies`, as
-    ingest has them.
-    """
+    """Write the tables that near dedup reads, with two files per shard for each of `copies`."""
     for table in copies:
         half = len(table) // 2
         for part in (table.slice(0, half), table.slice(half)):
@@ -237,7 +238,7 @@ def ours(folder: Path, master: str = "local[2]") -> dict[str, float]:
         "from=signatures",
         "until=clusters",
     ]
-    # with executors of its own the driver holds no row
+    # With separate executors the driver holds no rows.
     memory = "4g" if master.startswith("local[") else "1500m"
     extra = "spark.extra={spark.executor.memory: 3g}"
     return measure(
@@ -246,7 +247,7 @@ def ours(folder: Path, master: str = "local[2]") -> dict[str, float]:
 
 
 def kernel_speed(folder: Path, megabytes: float) -> float:
-    """MB/s of one core, text in Arrow buffers to signatures."""
+    """MB/s of one core, from text in Arrow buffers to signatures."""
     command = [sys.executable, "-c", KERNEL, str(folder / "tables/contents")]
     return megabytes / float(
         subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -289,10 +290,20 @@ def textdedup(python: str, table: pa.Table, work: Path) -> tuple[dict[str, float
     work.mkdir()
     pq.write_table(table.select(["content_sha256", "text"]), work / "corpus.parquet")
     options = {
-        "path": "parquet", "data_files": work / "corpus.parquet", "split": "train", "column": "text", "output": work / "kept",
-        "cache_dir": work / "cache", "ngram": 5, "min_length": 0, "num_perm": 256, "b": 25, "r": 10, "threshold": THRESHOLD,
+        "path": "parquet",
+        "data_files": work / "corpus.parquet",
+        "split": "train",
+        "column": "text",
+        "output": work / "kept",
+        "cache_dir": work / "cache",
+        "ngram": 5,
+        "min_length": 0,
+        "num_perm": 256,
+        "b": 25,
+        "r": 10,
+        "threshold": THRESHOLD,
         "num_proc": 2,
-    }  # fmt: skip
+    }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     figures = measure([python, "-m", "text_dedup.minhash", *words], cwd=work)
     kept: set[str] = set()
@@ -302,7 +313,7 @@ def textdedup(python: str, table: pa.Table, work: Path) -> tuple[dict[str, float
 
 
 def quality(table: pa.Table, kept: set[str], sets: Any) -> str:
-    """See the module's docstring."""
+    """The figures of quality that the module's docstring defines."""
     is_kept = np.array([sha in kept for sha in table["content_sha256"].to_pylist()])
     removed = np.flatnonzero(~is_kept)
     removed = removed[np.linspace(0, len(removed) - 1, min(ASKED, len(removed))).astype(np.int64)]
@@ -312,7 +323,10 @@ def quality(table: pa.Table, kept: set[str], sets: Any) -> str:
     asked = np.linspace(0, len(table) - 1, min(ASKED, len(table))).astype(np.int64)
     query, other, _ = similar_pairs(sets, asked, THRESHOLD)
     resolved = ~(is_kept[asked[query]] & is_kept[other])
-    return f"removed {1 - is_kept.mean():.3f}  precision {sound.mean():.3f}  recall {resolved.mean():.3f} ({len(resolved)} pairs)"
+    return (
+        f"removed {1 - is_kept.mean():.3f}  precision {sound.mean():.3f}  "
+        f"recall {resolved.mean():.3f} ({len(resolved)} pairs)"
+    )
 
 
 def compare(options: dict[str, str], root: Path) -> None:
