@@ -47,7 +47,6 @@ tables equal those of that run.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -55,58 +54,26 @@ import string
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from deltalake import DeltaTable, write_deltalake
 
+from benchmarks.dedup_peers import THRESHOLD, datatrove, textdedup
+from benchmarks.usage import measure, memory
 from seedbed.kernels.near_dup.jaccard import similar_pairs
 from seedbed.kernels.near_dup.license_head import license_end
 from seedbed.kernels.near_dup.shingles import distinct, shingle_hashes
 from seedbed.queries.certify import hashes
 
 ROOT = Path(__file__).parents[1]
-ASKED, THRESHOLD = 400, 0.7
+ASKED = 400
 TABLES = ("signatures", "near_misses", "near_edges", "clusters")
-KINDS = ("driver JVM", "executor JVM", "Python driver", "Python worker")
 GOALS = {"datatrove, white space": 20.0, "datatrove, spaCy": 20.0, "text-dedup": 8.0}
-
-DATATROVE = """
-import sys
-from datatrove.executor.local import LocalPipelineExecutor
-from datatrove.pipeline.dedup.minhash import (
-    MinhashConfig, MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature)
-from datatrove.pipeline.readers import JsonlReader
-from datatrove.pipeline.writers import JsonlWriter
-from datatrove.utils.hashing import HashConfig
-from datatrove.utils.word_tokenizers import WordTokenizer
-
-class Words(WordTokenizer):
-    def word_tokenize(self, text):
-        return text.split()
-    sent_tokenize = span_tokenize = None  # abstract, and not asked for by MinHash
-
-if __name__ == "__main__":
-    source, work, tokenizer = sys.argv[1:]
-    config = MinhashConfig(n_grams=5, num_buckets=25, hashes_per_bucket=10, hash_config=HashConfig(precision=64))
-    sign = MinhashDedupSignature(f"{work}/signatures", config=config)
-    if tokenizer == "white space":
-        sign.word_tokenizer = Words()
-    def stage(name, pipeline, tasks):  # finished tasks are known by their logs
-        LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, workers=2, logging_dir=f"{work}/logs/{name}").run()
-    stage("sign", [JsonlReader(source), sign], 2)
-    stage("buckets", [MinhashDedupBuckets(f"{work}/signatures", f"{work}/buckets", config=config)], 25)
-    stage("cluster", [MinhashDedupCluster(f"{work}/buckets", f"{work}/remove", config=config)], 1)
-    kept = JsonlWriter(f"{work}/kept", compression=None)
-    stage("filter", [JsonlReader(source), MinhashDedupFilter(f"{work}/remove"), kept], 2)
-"""
 
 KERNEL = """
 import sys, time
@@ -123,60 +90,6 @@ for turn in range(2):  # the first loads the machine code
             break
 print(spent)
 """
-
-
-def measure(command: list[str], **options: Any) -> dict[str, float]:
-    """Run `command` and measure its process tree.
-
-    Returns wall seconds, CPU seconds and the largest resident sets in MB: of all, and by KINDS.
-    """
-    started = time.monotonic()
-    peak = dict.fromkeys(("MB", *KINDS), 0)
-    spent: dict[tuple[int, float], float] = {}
-    with tempfile.TemporaryFile() as log:
-        child = psutil.Popen(command, stdout=log, stderr=log, **options)
-        while child.poll() is None:
-            resident = dict.fromkeys(peak, 0)
-            for process in _tree(child):
-                try:
-                    times, size = process.cpu_times(), process.memory_info().rss
-                    spent[process.pid, process.create_time()] = times.user + times.system
-                    resident["MB"] += size
-                    kind = kind_of(process, child)
-                    resident[kind] = max(resident[kind], size)
-                except psutil.Error:
-                    continue
-            peak = {key: max(value, resident[key]) for key, value in peak.items()}
-            time.sleep(0.1)
-        if child.returncode:
-            log.seek(0)
-            sys.exit(f"{' '.join(command)[:200]} failed:\n{log.read().decode()[-3000:]}")
-    sizes = {key: value / 1e6 for key, value in peak.items()}
-    return {"wall": time.monotonic() - started, "cpu": sum(spent.values()), **sizes}
-
-
-def kind_of(process: psutil.Process, command: psutil.Process) -> str:
-    """Which of KINDS `process` is; it belongs to the tree under `command`."""
-    if process.pid == command.pid:
-        return "Python driver"
-    if process.name() != "java":
-        return "Python worker"
-    return (
-        "executor JVM"
-        if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in process.cmdline()
-        else "driver JVM"
-    )
-
-
-def memory(found: dict[str, float]) -> str:
-    return ", ".join(f"{kind} {found[kind]:,.0f} MB" for kind in KINDS if found[kind])
-
-
-def _tree(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return []
 
 
 def read_contents(output: str, megabytes: int) -> pa.Table:
@@ -261,57 +174,6 @@ def kept_by_ours(folder: Path) -> set[str]:
     return set(rows.filter(rows["survivor"])["content_sha256"].to_pylist())
 
 
-def datatrove(
-    python: str, table: pa.Table, work: Path, tokenizer: str
-) -> tuple[dict[str, float], set[str]]:
-    (work / "source").mkdir(parents=True)
-    for half in (0, 1):
-        rows = (
-            table.select(["content_sha256", "text"])
-            .take(np.arange(half, len(table), 2))
-            .to_pylist()
-        )
-        lines = (
-            json.dumps({"id": row["content_sha256"], "text": row["text"]}) + "\n" for row in rows
-        )
-        (work / "source" / f"{half}.jsonl").write_text("".join(lines))
-    (work / "pipeline.py").write_text(DATATROVE)
-    figures = measure(
-        [python, str(work / "pipeline.py"), str(work / "source"), str(work), tokenizer]
-    )
-    kept = set()
-    for file in (work / "kept").rglob("*.jsonl"):
-        with file.open() as lines:
-            kept |= {json.loads(line)["id"] for line in lines}
-    return figures, kept
-
-
-def textdedup(python: str, table: pa.Table, work: Path) -> tuple[dict[str, float], set[str]]:
-    work.mkdir()
-    pq.write_table(table.select(["content_sha256", "text"]), work / "corpus.parquet")
-    options = {
-        "path": "parquet",
-        "data_files": work / "corpus.parquet",
-        "split": "train",
-        "column": "text",
-        "output": work / "kept",
-        "cache_dir": work / "cache",
-        "ngram": 5,
-        "min_length": 0,
-        "num_perm": 256,
-        "b": 25,
-        "r": 10,
-        "threshold": THRESHOLD,
-        "num_proc": 2,
-    }
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    figures = measure([python, "-m", "text_dedup.minhash", *words], cwd=work)
-    kept: set[str] = set()
-    for file in (work / "kept").glob("*.arrow"):
-        kept |= set(pa.ipc.open_stream(file).read_all()["content_sha256"].to_pylist())
-    return figures, kept
-
-
 def quality(table: pa.Table, kept: set[str], sets: Any) -> str:
     """The figures of quality that the module's docstring defines."""
     is_kept = np.array([sha in kept for sha in table["content_sha256"].to_pylist()])
@@ -330,6 +192,7 @@ def quality(table: pa.Table, kept: set[str], sets: Any) -> str:
 
 
 def compare(options: dict[str, str], root: Path) -> None:
+    """Print the figures of ours and of the peers that `options` name."""
     table = read_contents(options["output"], int(options.get("megabytes", 0)))
     megabytes = pc.sum(table["bytes"]).as_py() / 1e6
     print(f"{len(table):,} contents, {megabytes:.1f} MB", flush=True)
@@ -350,24 +213,29 @@ def compare(options: dict[str, str], root: Path) -> None:
     print(f"start: {start['wall']:.1f} s, {start['cpu']:.1f} CPU s")
     for name, (found, kept) in results.items():
         marks = quality(table, kept, sets) if sets else ""
-        speed = f"{megabytes / found['wall']:6.2f} MB/s  {found['wall']:6.1f} s  {found['cpu']:6.1f} CPU s"
+        speed = speed_of(megabytes, found)
         print(f"{name:<22} {speed}  {found['MB']:6,.0f} MB  {marks}")
         if name in GOALS:
             ratio, work = found["wall"] / mine["wall"], found["cpu"] / mine["cpu"]
+            met = verdict(ratio >= GOALS[name])
+            print(f"  ours is {ratio:.1f} times as fast (goal {GOALS[name]:g}: {met})", end="")
             print(
-                f"  ours is {ratio:.1f} times as fast (goal {GOALS[name]:g}: {verdict(ratio >= GOALS[name])})",
-                end="",
-            )
-            print(
-                f", {found['wall'] / busy:.1f} times without our start; in CPU time {work:.1f} times"
+                f", {found['wall'] / busy:.1f} times without start; in CPU time {work:.1f} times"
             )
     print(f"ours: {memory(mine)}")
     share = megabytes / mine["wall"] / (2 * kernel)
     print(
-        f"kernel {kernel:.0f} MB/s a core; end to end {share:.3f} of two of them (goal 0.25: {verdict(share >= 0.25)})",
+        f"kernel {kernel:.0f} MB/s per core; end to end {share:.3f} of two of them "
+        f"(goal 0.25: {verdict(share >= 0.25)})",
         end="",
     )
     print(f", {megabytes / busy / (2 * kernel):.3f} without start")
+
+
+def speed_of(megabytes: float, found: dict[str, float]) -> str:
+    return (
+        f"{megabytes / found['wall']:6.2f} MB/s  {found['wall']:6.1f} s  {found['cpu']:6.1f} CPU s"
+    )
 
 
 def verdict(met: bool) -> str:
@@ -375,6 +243,7 @@ def verdict(met: bool) -> str:
 
 
 def growth(options: dict[str, str], root: Path) -> None:
+    """Print the exponent of time in the size of the corpus."""
     table = read_contents(options["output"], int(options.get("megabytes", 0)))
     master = options.get("master", "local[2]")
     start = ours(write_run([table.slice(0, 10)], options["output"], root / "start"), master)
@@ -384,12 +253,12 @@ def growth(options: dict[str, str], root: Path) -> None:
         folder = write_run(
             (rotated(table, by) for by in range(copies)), options["output"], root / str(copies)
         )
-        # rotation keeps every length
+        # Rotation keeps the length of every text.
         megabytes = pc.sum(table["bytes"]).as_py() * copies / 1e6
         found = ours(folder, master)
         shutil.rmtree(folder)
         points.append((megabytes, found["wall"], found["wall"] - start["wall"], found["cpu"]))
-        speed = f"{megabytes / found['wall']:6.2f} MB/s  {found['wall']:6.1f} s  {found['cpu']:6.1f} CPU s"
+        speed = speed_of(megabytes, found)
         print(
             f"{megabytes:9.1f} MB  {speed}  {memory(found)}, all {found['MB']:,.0f} MB", flush=True
         )
@@ -399,6 +268,7 @@ def growth(options: dict[str, str], root: Path) -> None:
 
 
 def added(options: dict[str, str], root: Path) -> None:
+    """Print the cost of contents that are added to a finished run."""
     table = read_contents(options["output"], int(options.get("megabytes", 0)))
     late = pa.array(np.arange(len(table)) % int(options["added"]) == 0)
     start = ours(write_run([table.slice(0, 10)], options["output"], root / "start"))["cpu"]
@@ -413,10 +283,12 @@ def added(options: dict[str, str], root: Path) -> None:
     more = ours(folders["grown"])["cpu"]
     share = (more - start) / (whole - start)
     print(
-        f"start {start:.1f} CPU s, whole {whole:.1f}, {pc.sum(late).as_py():,} of {len(table):,} contents added {more:.1f}"
+        f"start {start:.1f} CPU s, whole {whole:.1f}, "
+        f"{pc.sum(late).as_py():,} of {len(table):,} contents added {more:.1f}"
     )
     print(
-        f"added is {share:.2f} of the whole without start (goal 0.5 at most: {verdict(share <= 0.5)})"
+        f"added is {share:.2f} of the whole without start "
+        f"(goal 0.5 at most: {verdict(share <= 0.5)})"
     )
     one, other = (hashes(str(folder), TABLES) for folder in folders.values())
     print("certificates " + ("agree" if one == other else f"DIFFER: {one} {other}"))

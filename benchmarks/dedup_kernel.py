@@ -5,7 +5,8 @@
 DIR is a finished run, whose `contents` give the text. `peers` is the Python of a virtual
 environment with the peers:
 
-    python -m venv peers && peers/bin/pip install "datasketch==2.0.0" rensa xxhash numpy pyarrow polars
+    python -m venv peers
+    peers/bin/pip install "datasketch==2.0.0" rensa xxhash numpy pyarrow polars
 
 All tokenize by [A-Za-z0-9_]+ into 5-token shingles and make signatures of 256 permutations, on the
 same bytes. Each contestant is a process of its own. They take turns, round by round, so that a busy

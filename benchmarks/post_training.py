@@ -8,7 +8,7 @@ fp32. Ours samples with vLLM, judges in the sandbox, and proves after each step 
 the new weights. TRL samples with transformers, and its reward costs nothing. TRL trains on all
 samples, ours on groups with signal.
 
-The two runs of GRPO follow each other, so their figures need a quiet machine. The figures of SFT are
+The two runs of GRPO follow each other, so their figures need a quiet machine. Those of SFT are
 CPU seconds of interleaved steps. The first step of each is left out. benchmarks/sandbox.py measures
 the sandbox itself.
 """

@@ -8,7 +8,7 @@ datatrove, whose DocumentTokenizer runs. All read the same source files with the
 worker and one thread.
 
 The figures are CPU seconds of the whole process with its children. The seconds of a run over a
-single document, which are start-up and imports, are subtracted. Megatron-LM's shards must equal ours
+single document, for start-up and imports, are subtracted. Megatron-LM's shards must equal ours
 byte for byte. datatrove writes another format, so its tokens are compared.
 """
 

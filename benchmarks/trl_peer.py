@@ -4,7 +4,7 @@
 
 PYTHON is an interpreter with TRL and without this project. A request is {"model", "prompts",
 "steps", "samples", "micro_batch", "max_response", "temperature", "lr", "end_id"}. The reply is
-{"seconds": [wall seconds of each step], "cpu": [CPU seconds of each step]}. The reward is the number
+{"seconds": [wall seconds of each step], "cpu": [CPU seconds of each]}. The reward is the number
 of different characters, which costs nothing.
 """
 
