@@ -219,9 +219,7 @@ def compare(options: dict[str, str], root: Path) -> None:
             ratio, work = found["wall"] / mine["wall"], found["cpu"] / mine["cpu"]
             met = verdict(ratio >= GOALS[name])
             print(f"  ours is {ratio:.1f} times as fast (goal {GOALS[name]:g}: {met})", end="")
-            print(
-                f", {found['wall'] / busy:.1f} times without start; in CPU time {work:.1f} times"
-            )
+            print(f", {found['wall'] / busy:.1f} times without start; in CPU time {work:.1f} times")
     print(f"ours: {memory(mine)}")
     share = megabytes / mine["wall"] / (2 * kernel)
     print(

@@ -31,21 +31,21 @@ def numbered(prefix: str, count: int) -> set[str]:
 EVERYWHERE = numbered("boilerplate", 3)
 REPOS = {
     "origin": numbered("o", 40) | EVERYWHERE,
-    # the same tree
+    # The same tree.
     "mirror": numbered("o", 40) | EVERYWHERE,
     "fork": numbered("o", 36) | numbered("f", 4) | EVERYWHERE,
-    # like the fork, less like the origin
+    # Similar to the fork, less similar to the origin.
     "further": numbered("o", 32) | numbered("f", 8) | EVERYWHERE,
-    # carries the origin inside
+    # It holds the origin.
     "application": numbered("o", 38) | numbered("a", 400) | EVERYWHERE,
     "other": numbered("x", 30) | EVERYWHERE,
     "tie/a": numbered("t", 10) | EVERYWHERE,
     "tie/b": numbered("t", 10) | EVERYWHERE,
-    # lies in all others, which says nothing
+    # It lies in all others, which means nothing.
     "boilerplate alone": set(EVERYWHERE),
     "boilerplate again": set(EVERYWHERE),
 }
-# what seven repositories hold is common
+# A content of seven repositories is common.
 CAP = "near.bucket_cap=6"
 
 
@@ -112,9 +112,9 @@ def test_the_licensed_survives_and_each_is_near_the_survivor_it_joins(
 ) -> None:
     survivors = {repo for repo, row in clusters.items() if row.survivor}
     assert survivors == {"fork", "application", "other", "tie/b", "boilerplate again"}
-    assert {repo for repo, row in clusters.items() if row.cluster_id == clusters["fork"].cluster_id} == {
-        "origin", "mirror", "fork", "further",
-    }  # fmt: skip
+    of_fork = clusters["fork"].cluster_id
+    together = {repo for repo, row in clusters.items() if row.cluster_id == of_fork}
+    assert together == {"origin", "mirror", "fork", "further"}
     assert clusters["origin"].jaccard == pytest.approx(39 / 47)
     assert all(row.jaccard >= 0.7 for row in clusters.values())
 

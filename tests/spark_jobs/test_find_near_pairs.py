@@ -1,4 +1,4 @@
-"""find_near_pairs against brute force, and on the inputs that break near dedup elsewhere."""
+"""find_near_pairs against brute force, and on inputs that break other near dedup programs."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ def test_pairs_that_failed_are_kept_as_evidence_too(
 def test_pairs_compared_before_are_taken_over_whatever_the_threshold(
     spark: SparkSession, clustered: Store, tmp_path: Path, edges: list[Row]
 ) -> None:
-    """One verdict is forged beforehand: it comes out as it went in, so that pair was not compared
-    again.
-    """
+    """One verdict is forged before the run. It stays, so the pair was not compared again."""
     shutil.copytree(clustered.root, tmp_path, dirs_exist_ok=True)
     store = Store(spark, str(tmp_path))
     forged = min((e.a, e.b) for e in edges)
@@ -69,7 +67,7 @@ def test_pairs_compared_before_are_taken_over_whatever_the_threshold(
     want = {(e.a, e.b): e.jaccard for e in edges if e.jaccard >= 0.75} | {forged: 0.9999}
     found = {(e.a, e.b): e.jaccard for e in store.read("near_edges").collect()}
     assert {pair: found[pair] for pair in want} == want
-    # what the second look adds at 0.75
+    # The second look at 0.75 adds a few pairs.
     assert summary.notes["pairs_verified"] < summary.notes["pairs"] / 4
 
 
@@ -124,7 +122,7 @@ def test_a_hot_bucket_is_cut_into_stars_whose_hubs_are_linked(spark: SparkSessio
     pairs = hex_pairs(links, "hub", "sha")
     assert len(pairs) == 1999
     stars = Counter(row.chunk for row in links.collect())
-    # hubs of 20 pieces
+    # The hubs of 20 chunks.
     assert stars.pop(-1) == 19
     assert len(stars) == 20
     assert max(stars.values()) < 150
@@ -163,9 +161,7 @@ def test_a_very_hot_bucket_gives_one_link_per_member_and_no_large_star(
 def test_duplicates_of_each_other_are_found_although_both_failed_against_the_hub(
     spark: SparkSession, sets: dict[str, set[int]]
 ) -> None:
-    """All in one bucket; the hub is like nobody, and the others are two families of near
-    duplicates.
-    """
+    """All are in one bucket. The hub is like none; the others are two families of duplicates."""
     families = sorted((sorted(map(sha, TEXTS[6 * k : 6 * k + 2])) for k in range(12)), key=min)
     hub, pairs = families[0][0], families[1:3]
     contents = spark.createDataFrame(
@@ -218,6 +214,6 @@ def test_many_files_of_the_same_tokens_make_one_cluster_with_a_link_each(
         links_of(find_near_pairs.buckets(signed, NEAR), NEAR.bucket_cap)
     )
     rows = find_near_pairs.verify(pairs, contents, NEAR).collect()
-    # the same star in all 25 bands
+    # All 25 bands have the same star.
     assert len(rows) == len(texts) - 1
     assert {(row.jaccard, row.band) for row in rows} == {(1.0, 0)}

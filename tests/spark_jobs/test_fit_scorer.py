@@ -30,7 +30,7 @@ def test_kernel_ridge_is_its_textbook_formula():
     z = (X - X.mean(0)) / X.std(0)
     k = np.exp(-0.7 * np.abs(z[:, None] - z[None]).mean(axis=2))
     expected = k @ np.linalg.solve(k + 0.2 * np.eye(60), Y - Y.mean()) + Y.mean()
-    # centres are stored to 3 decimals
+    # Centres are stored with 3 decimals.
     np.testing.assert_allclose(model.predict(X)[:, 0], expected, atol=2e-3)
     assert model.predict(X[:0]).shape == (0, 1)
 
@@ -95,7 +95,7 @@ def test_quality_is_near_zero_and_in_order_where_zero_is_the_likelier():
 
 def test_linear_ridge_without_penalty_finds_the_line():
     weights, intercept = regression.linear_ridge(X, 3 * X[:, 2] + 5, 1e-9)
-    # clipped at four deviations
+    # Features are clipped at four deviations.
     np.testing.assert_allclose(weights, [0, 0, 3 * X[:, 2].std(), 0], atol=0.02)
     assert intercept == pytest.approx(5 + 3 * X[:, 2].mean(), abs=0.02)
 
@@ -132,18 +132,18 @@ def test_a_row_is_predicted_by_models_that_never_saw_its_group():
 
 def test_the_reported_predictions_choose_their_setting_on_other_folds():
     targets, fold = np.zeros(4), np.array([0, 0, 1, 1])
-    # each setting is good on one fold only
+    # Each setting is good on one fold only.
     predictions = np.array([[[1.0, 1, 9, 9], [8, 8, 2, 2]]])
     (w, p), honest = regression.choose(predictions, targets, fold)
     assert (w, p) == (0, 0)
-    # so each fold gets the one that is good elsewhere
+    # So each fold gets the setting that is good on the other fold.
     assert honest.tolist() == [8, 8, 9, 9]
 
 
 def test_the_figures_are_those_of_their_definitions():
     labels, predicted = np.array([0, 0, 6.5, 7, 3]), np.array([1.0, 3, 6.5, 8, 3])
     assert agreement.mae(labels, predicted) == pytest.approx((1 + 3 + 0 + 1 + 0) / 5)
-    # 6.5 is a 7
+    # 6.5 counts as a 7.
     assert agreement.class_mae(labels, predicted) == pytest.approx(
         ((1 + 3) / 2 + (0.5 + 1) / 2 + 0) / 3
     )
@@ -153,7 +153,7 @@ def test_the_figures_are_those_of_their_definitions():
     assert agreement.spearman(np.array([1, 2, 3, 4.0]), np.array([1, 3, 2, 40.0])) == pytest.approx(
         0.8
     )
-    # a tie
+    # With a tie.
     assert agreement.spearman(np.array([1, 2, 2, 3.0]), np.array([1, 2, 3, 4.0])) == pytest.approx(
         0.948683
     )
@@ -170,7 +170,7 @@ def test_intervals_draw_whole_groups_and_hold_the_figure_itself():
     low, high = agreement.intervals(labels, uneven, groups, draws=200)["mae"]
     assert low < agreement.mae(labels, uneven) == 0.5 < high
     by_file = agreement.intervals(labels, uneven, [str(i) for i in range(100)], draws=200)["mae"]
-    # files that err alike are no independent evidence
+    # Files with the same error are no independent evidence.
     assert by_file[1] - by_file[0] < 0.7 * (high - low)
     assert agreement.intervals(labels, uneven, groups, draws=200)["mae"] == [low, high]
 

@@ -1,4 +1,4 @@
-"""The label file's rules, the join with contents, and what the shipped label set's card says of it."""
+"""The rules of the label file, its join with contents, and the card of the shipped labels."""
 
 from __future__ import annotations
 
@@ -78,9 +78,17 @@ def test_the_shipped_labels_are_what_their_card_says():
     }  # fmt: skip
     assert all((label["score"] == 0) == bool(label["zero_reason"]) for label in labels)
     twice = [label for label in labels if label["second_score"] is not None]
-    assert agreement(*(np.array([label[k] for label in twice]) for k in ("score", "second_score"))) == {
-        "files": 96, "mae": 0.3958, "cmae": 0.5231, "spearman": 0.963, "within_1": 0.9479, "zero_recall": 0.9259,
-    }  # fmt: skip
+    first, second = (
+        np.array([label[name] for label in twice]) for name in ("score", "second_score")
+    )
+    assert agreement(first, second) == {
+        "files": 96,
+        "mae": 0.3958,
+        "cmae": 0.5231,
+        "spearman": 0.963,
+        "within_1": 0.9479,
+        "zero_recall": 0.9259,
+    }
 
 
 def test_labels_land_on_the_contents_they_were_given_for(spark, tmp_path):
@@ -110,7 +118,7 @@ def test_labels_land_on_the_contents_they_were_given_for(spark, tmp_path):
     with pytest.raises(SeedbedError, match="rows of two parameter sets must not mix"):
         execute(JOB, cfg)
     again = [f"output={tmp_path}", f"labels.path={path}"]
-    # another name lies beside the first
+    # Rows of another name stand beside those of the first.
     assert execute(JOB, load(CurateConfig, None, [*again, "labels.oracle=other"]))
     assert execute(JOB, load(CurateConfig, None, [*again, "labels.oracle=o", "rebuild=[labels]"]))
     assert {(row["oracle"], row["score"]) for row in store.read("labels").collect()} == {

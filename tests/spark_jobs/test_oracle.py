@@ -112,7 +112,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_line(tmp_path, monkeypatch):
     assert len(path.read_text().splitlines()) == 1
 
 
-# ---- a server
+# Asking a server.
 
 
 def ask(fake, count=4, **settings):
@@ -232,7 +232,7 @@ def test_requests_keep_the_pace_they_were_given(monkeypatch):
     assert waits == pytest.approx([0, 1, 3, 0])
 
 
-# ---- the job
+# The job.
 
 
 @pytest.fixture
@@ -248,17 +248,23 @@ def run(spark, tmp_path):
 
     def cfg(url, *overrides):
         base = [
-            f"output={tmp_path / 'out'}", "labels.source=endpoint", "labels.oracle=fake", "labels.model=m", "labels.gold=0",
-            f"labels.endpoint.url={url}", "labels.endpoint.retries=0", "labels.endpoint.concurrency=1",
+            f"output={tmp_path / 'out'}",
             "shards=1",
-        ]  # fmt: skip
+            "labels.source=endpoint",
+            "labels.oracle=fake",
+            "labels.model=m",
+            "labels.gold=0",
+            f"labels.endpoint.url={url}",
+            "labels.endpoint.retries=0",
+            "labels.endpoint.concurrency=1",
+        ]
         return load(CurateConfig, None, [*base, *overrides])
 
     return cfg, store
 
 
 def rating_of(n, p):
-    """What the fake answers about "text N": N as the grade, prose instead of a rating about text 5."""
+    """The fake rates "text N" with N + 1; about text 5 it writes prose without a rating."""
     digit = int(re.search(r"^text (\d)$", p, re.M)[1])
     if digit == 5:
         return completion("I would rather not.")
@@ -299,7 +305,7 @@ def test_a_run_that_dies_between_commits_asks_nothing_twice(run, serve):
             label_quality.JOB,
             cfg(fake.url, "labels.endpoint.max_failures=1", "labels.commit_every=3"),
         )
-    # one commit; two more answers are in the journal alone
+    # There was one commit. Two more answers are only in the journal.
     assert store.read("labels").count() == 3
     again = serve(rating_of)
     execute(label_quality.JOB, cfg(again.url))
@@ -326,7 +332,7 @@ def test_two_prompts_never_mix_under_one_name_and_stand_beside_each_other_under_
     assert store.read("labels").groupBy("oracle").count().count() == 2
     execute(label_quality.JOB, cfg(fake.url, *changed, "rebuild=[labels]"))
     assert store.read("labels").count() == 16
-    # the first oracle's rows were asked anew, the second's stayed
+    # The first oracle was asked again, and the rows of the second stayed.
     assert len(fake.prompts) == 24
 
 
@@ -349,9 +355,7 @@ def test_an_oracle_that_is_far_off_on_the_gold_set_is_asked_nothing_else(run, se
 
 @pytest.mark.slow
 def test_vllm_in_the_executors_answers_in_the_format_whatever_the_file_says(run, tmp_path):
-    """A random model of one layer: what it writes is noise, but the sampler holds it to the rating
-    line.
-    """
+    """A random model of one layer writes noise, but the sampler forces it into a rating line."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -369,15 +373,27 @@ def test_vllm_in_the_executors_answers_in_the_format_whatever_the_file_says(run,
     torch.manual_seed(0)
     LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=300, hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, head_dim=32,
-            num_key_value_heads=2, max_position_embeddings=4096, eos_token_id=0, bos_token_id=0,
+            vocab_size=300,
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            head_dim=32,
+            num_key_value_heads=2,
+            max_position_embeddings=4096,
+            eos_token_id=0,
+            bos_token_id=0,
         )
-    ).save_pretrained(folder)  # fmt: skip
+    ).save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(folder)
     wanted = (
-        "labels.source=vllm", f"labels.model={folder}", "labels.dtype=float32", "labels.max_tokens=4096",
-        "labels.max_answer_tokens=1200", "labels.commit_every=8",
-    )  # fmt: skip
+        "labels.source=vllm",
+        f"labels.model={folder}",
+        "labels.dtype=float32",
+        "labels.max_tokens=4096",
+        "labels.max_answer_tokens=1200",
+        "labels.commit_every=8",
+    )
     summary = execute(label_quality.JOB, cfg("http://unused", *wanted))
     rows = store.read("labels").collect()
     assert summary.rows_out == len(rows) == 8

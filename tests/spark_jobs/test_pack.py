@@ -1,5 +1,6 @@
-"""Packing: what is in the shards, that it hangs on nothing but documents, seed and epoch, and how a
-broken run goes on.
+"""Packing: the content of the shards, and how a broken run continues.
+
+The shards depend on documents, seed and epoch only.
 """
 
 from __future__ import annotations
@@ -90,9 +91,7 @@ def packed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Sto
 
 
 def expected_shards() -> dict[str, list[tuple[str, int, bytes]]]:
-    """(document_id, epoch, token bytes) of each shard, from the definition alone: no Spark, one
-    sample at a time.
-    """
+    """(document_id, epoch, token bytes) of each shard, by the definition, one sample at a time."""
     packer = Packer(TOKENIZER_JSON, RATE, SEED)
     samples = []
     for name, text in TEXTS.items():
@@ -203,9 +202,9 @@ def test_a_broken_run_keeps_its_whole_shards_and_ends_with_the_same_bytes(packed
     before, described = files(packed), manifest(packed)
     assert run(packed) is None
     folder = Path(packed.root, "tokens")
-    # killed before the end ...
+    # The run was killed before its end.
     (folder / "manifest.json").unlink()
-    # ... while this shard was being written
+    # It was writing this shard.
     (folder / "train-00001.json").unlink()
     (folder / "train-00001.bin").write_bytes(b"half")
     (folder / "train-00002.bin.99").write_bytes(b"left by a killed attempt")

@@ -92,7 +92,7 @@ def test_training_is_its_formula_step_by_step(monkeypatch):
 
 
 def test_a_word_of_the_first_bucket_counts_like_any_other():
-    """Bucket 0 and an empty place of a set are told apart."""
+    """Bucket 0 differs from a free slot of a set."""
     words = [f"w{i}" for i in range(1_000_000)]
     hashes = shingle_hashes(pa.array(words), 1).values
     first = words[int(np.flatnonzero(hashes % np.uint64(recall_model.BUCKETS) == 0)[0])]
@@ -116,9 +116,12 @@ def run(tmp_path_factory):
     """
     root, draw = tmp_path_factory.mktemp("recall"), random.Random(1)
     kinds = {
-        "seed": (30, PATHS, 0.8, 0.2), "hidden": (10, PATHS, 0.65, 0.2), "low": (10, PATHS + HACKS, 0.2, 0.2),
-        "page": (40, PAGES, 0.75, 0.0), "other": (200, PAGES, 0.4, 0.1),
-    }  # fmt: skip
+        "seed": (30, PATHS, 0.8, 0.2),
+        "hidden": (10, PATHS, 0.65, 0.2),
+        "low": (10, PATHS + HACKS, 0.2, 0.2),
+        "page": (40, PAGES, 0.75, 0.0),
+        "other": (200, PAGES, 0.4, 0.1),
+    }
     tables: dict[str, list[dict]] = {
         name: [] for name in ("files", "contents", "clusters", "syntax", "scores")
     }
@@ -148,7 +151,7 @@ def run(tmp_path_factory):
 @pytest.mark.slow
 def test_what_reads_like_the_seeds_is_found_unless_the_scorer_rates_it_low(spark, run):
     cfg, kind_of, root = run
-    # off by default
+    # The job is off by default.
     assert execute(recall_quality.JOB, cfg()) is None
     assert not Store(spark, str(root)).exists("recall")
     summary = execute(recall_quality.JOB, cfg("recall.rounds=2"))

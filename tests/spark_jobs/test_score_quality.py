@@ -1,6 +1,4 @@
-"""Scores: their range and scope, versions that lie side by side, wrong folders, and vLLM against
-transformers.
-"""
+"""Scores: range, scope, versions side by side, wrong folders, and vLLM against transformers."""
 
 from __future__ import annotations
 
@@ -295,8 +293,9 @@ def test_with_enough_windows_every_token_is_read_and_none_more_often_than_it_mus
 
 
 def random_scorer(folder):
-    """A random model of two layers with scores that spread over [0, 1] and past both ends, as a
-    folder; tokenizer and model.
+    """(tokenizer, model) of a random model of two layers, which is written to `folder`.
+
+    Its scores spread over [0, 1] and beyond both ends.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -313,11 +312,19 @@ def random_scorer(folder):
     torch.manual_seed(0)
     model = LlamaForSequenceClassification(
         LlamaConfig(
-            vocab_size=400, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, head_dim=32, max_position_embeddings=128, num_labels=1, pad_token_id=0,
+            vocab_size=400,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=32,
+            max_position_embeddings=128,
+            num_labels=1,
+            pad_token_id=0,
             initializer_range=0.3,
         )
-    ).eval()  # fmt: skip
+    ).eval()
     with torch.no_grad():
         model.score.weight.copy_(torch.randn(1, 64) * 0.05)
     model.save_pretrained(folder)
@@ -329,7 +336,7 @@ def random_scorer(folder):
 
 
 def by_transformers(model, windows):
-    """The mean over a file's windows, clipped; 0 without one."""
+    """The mean over a file's windows, clipped; 0 without a window."""
     import torch
 
     with torch.no_grad():
@@ -339,7 +346,7 @@ def by_transformers(model, windows):
 
 @pytest.mark.slow
 def test_vllm_scores_what_transformers_scores(run, tmp_path):
-    """Through the job, so the engine runs where it will: in a Spark Python worker."""
+    """The job runs, so that the engine starts in a Spark Python worker, as in production."""
     cfg, store, _ = run
     folder = tmp_path / "lm"
     tokenizer, model = random_scorer(folder)
@@ -349,7 +356,7 @@ def test_vllm_scores_what_transformers_scores(run, tmp_path):
         expected[f"{n:x}" * 64] = by_transformers(model, [ids] if ids else [])
     assert len({round(v, 3) for v in expected.values()}) > 5
 
-    # the worker that starts the engine has run numba kernels, as in a whole run
+    # The worker that starts the engine has run numba kernels before, as in a whole run.
     execute(score_quality.JOB, cfg())
     assert (
         execute(score_quality.JOB, cfg(f"score.scorer={folder}", "score.batch_size=4")).rows_out
@@ -363,8 +370,9 @@ def test_vllm_scores_what_transformers_scores(run, tmp_path):
 
 @pytest.mark.slow
 def test_each_file_of_any_length_gets_one_row_with_the_mean_of_its_windows(spark, tmp_path):
-    """200,000 tokens, nothing, NULs, a line of 5 MB, a file of one window, and a copy of the first
-    but for its last token.
+    """Texts of 200,000 tokens, none, NULs, one line of 5 MB and one window, and a near copy.
+
+    The copy differs from the first text in its last token.
     """
     folder = tmp_path / "lm"
     tokenizer, model = random_scorer(folder)

@@ -1,4 +1,4 @@
-"""The tokenizer: lossless, repeatable, loadable by transformers; the job that trains or copies it."""
+"""The job that trains or copies the tokenizer, and the tokenizer that it makes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SOURCE = [
 ]
 TOKENIZER_JSON = bpe.train(SOURCE, 600)
 TOKENIZER = Tokenizer.from_str(TOKENIZER_JSON)
-# as packing does: SOURCE spells special tokens
+# As in packing, because SOURCE spells out special tokens.
 TOKENIZER.encode_special_tokens = True
 
 
@@ -151,7 +151,7 @@ def test_the_job_learns_from_a_bounded_sample_of_training_documents_once(store: 
     assert "zq" not in Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
 
     assert (summary := run(store, "tokens.train_bytes=1")) is not None
-    # never none
+    # The sample is never empty.
     assert summary.rows_in == 1
 
 

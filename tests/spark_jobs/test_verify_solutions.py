@@ -1,4 +1,4 @@
-"""Bulk verdicts on Spark: those of the plain pool, each sample once, whatever was killed."""
+"""Verdicts on Spark equal those of the plain pool; each sample has one, also after a kill."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_spark_gives_the_verdicts_of_the_plain_pool_and_each_sample_has_one_row(
     found = verdicts(spark, cfg)
     assert {(task, verdict, reason, weak) for task, _, verdict, reason, weak in found} == wanted
     assert [verdict for task, _, verdict, _, _ in found if task == "unfit"] == ["infrastructure"]
-    # New samples cost only themselves (and what had no verdict); from a Delta table as from a file.
+    # New samples, here from a Delta table, cost only themselves and those without a verdict.
     table = str(tmp_path / "delta")
     rows = [
         {"task_id": "io", "completion": "print(25)"},
@@ -135,7 +135,7 @@ def test_other_limits_or_problems_do_not_mix_into_the_table(
 def test_a_run_that_is_killed_judges_the_rest_when_it_is_started_again(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    # a problem's samples are in one shard
+    # The samples of a problem are in one shard.
     problems = [{**PROBLEMS[1], "task_id": n} for n in range(20)]
     samples = [
         {"task_id": n % 20, "completion": f"def g(): return 3 + {n % 2}  # {n}"} for n in range(200)

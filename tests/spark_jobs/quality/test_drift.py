@@ -1,5 +1,6 @@
-"""The drift guard: a new scorer or engine scores the gold set first, and one that moves it too far
-scores nothing else.
+"""The check of drift: a new scorer or engine scores the gold set first.
+
+One whose scores differ too much scores nothing else.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ TEXTS = [f"{GOOD}\n\nLIMIT = {n}  # of the length of a queue\n" for n in range(8
 
 @pytest.fixture
 def run(spark, tmp_path):
-    """Eight contents, labels of 5 for the first six; returns cfg(*overrides), the store, and
-    use(name, added quality).
+    """Eight contents, and labels of 5 for the first six.
+
+    Returns cfg(*overrides), the store, and use(name, added quality), which sets the scorer.
     """
     store = Store(spark, str(tmp_path))
     keys = [{"content_sha256": f"{n}" * 64, "shard": 0} for n in range(len(TEXTS))]
@@ -54,7 +56,7 @@ def run(spark, tmp_path):
 
 
 def gold(store):
-    """scorer -> its rows of gold_scores in order of hash."""
+    """Scorer -> its rows of gold_scores, in order of hash."""
     rows = store.read("gold_scores").orderBy("content_sha256").collect()
     return {
         scorer: [row for row in rows if row["scorer"] == scorer]
@@ -91,7 +93,7 @@ def test_a_new_version_scores_the_gold_set_first_and_stands_beside_the_one_befor
 
 
 @pytest.mark.slow
-def test_a_version_that_moves_the_gold_set_too_far_is_refused_by_both_names_however_often_it_is_asked(
+def test_a_version_that_moves_the_gold_set_too_far_is_refused_in_every_run_by_both_names(
     run,
 ):
     cfg, store, use = run
@@ -106,7 +108,7 @@ def test_a_version_that_moves_the_gold_set_too_far_is_refused_by_both_names_howe
         )
         assert "structural-a on built in" in error.value.problem
     assert {row["scorer"] for row in store.read("scores").collect()} == {"structural-a"}
-    # the refused one is not what the next is held against
+    # The next version is not compared with the refused one.
     use("structural-near", 0.05)
     assert execute(score_quality.JOB, cfg()).notes["gold"]["previous"] == "structural-a on built in"
     use("structural-far", -0.3)
@@ -138,7 +140,7 @@ def test_the_same_scorer_on_another_engine_may_move_no_file_far(run):
         SeedbedError,
         match=r"structural-a on engine-3 moves .* structural-a on built in .*max_engine_shift",
     ):
-        # 0.0125 on the mean
+        # That is 0.0125 on the mean.
         guard("engine-3", 0.05)
 
 

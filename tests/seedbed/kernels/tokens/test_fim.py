@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from seedbed.kernels.tokens import bpe, fim
-from seedbed.kernels.tokens.packing import Packer, DocumentSample, shard_count, special_ids
+from seedbed.kernels.tokens.packing import DocumentSample, Packer, shard_count, special_ids
 
 TEXT = "def add(a, b):\n    return a + b  # größe\n"
 IDS = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(4000)]
@@ -37,7 +37,7 @@ def test_the_three_pieces_make_the_text_again() -> None:
 def test_a_cut_is_a_fixed_function_of_seed_document_and_epoch() -> None:
     cut = fim.split("0123456789" * 4, 1, "doc", 0, 1.0)
     assert cut is not None
-    # golden: a change here changes every corpus
+    # A golden value: a change here changes every corpus.
     assert [len(piece) for piece in cut] == [23, 7, 10]
     assert cut == fim.split("0123456789" * 4, 1, "doc", 0, 0.9999)
     others = {
