@@ -17,6 +17,8 @@ from conf.errors import SeedbedError
 from seedbed.kernels.near_dup import minhash
 from seedbed.kernels.near_dup.shingles import shingle_hashes
 from spark_jobs import find_near_pairs, sign_contents
+from spark_jobs.near_dup import stars
+from spark_jobs.near_dup.verification import verify
 from spark_jobs.runtime.store import Store
 from tests.spark_jobs.near import NEAR, SHORT, TEXTS, context, sha, similarity, write_inputs
 
@@ -106,7 +108,7 @@ def hex_pairs(frame: DataFrame, left: str, right: str) -> list[tuple[str, str]]:
 
 
 def links_of(members: DataFrame, cap: int) -> DataFrame:
-    return find_near_pairs.star_links(members, find_near_pairs.hot_buckets(members, cap), cap)
+    return stars.star_links(members, stars.hot_buckets(members, cap), cap)
 
 
 def test_a_bucket_is_linked_as_a_star_on_its_smallest_member(spark: SparkSession) -> None:
@@ -133,12 +135,12 @@ def test_hot_buckets_are_reported_before_they_are_shuffled(spark: SparkSession, 
     members = bucket(spark, [f"{i:02x}" for i in range(20)]).unionByName(
         bucket(spark, ["00", "01"], band=4)
     )
-    find_near_pairs.report_hot(find_near_pairs.hot_buckets(members, 8), 8)
+    stars.report_hot(stars.hot_buckets(members, 8), 8, "find_near_pairs")
     assert (
         "1 buckets hold more than near.bucket_cap=8 members, 20 in all, the fullest 20"
         in capsys.readouterr().out
     )
-    find_near_pairs.report_hot(find_near_pairs.hot_buckets(members, 20), 20)
+    stars.report_hot(stars.hot_buckets(members, 20), 20, "find_near_pairs")
     assert capsys.readouterr().out == ""
 
 
@@ -168,17 +170,13 @@ def test_duplicates_of_each_other_are_found_although_both_failed_against_the_hub
         [(sha(t), t) for t in TEXTS], "content_sha256 string, text string"
     )
     links = links_of(bucket(spark, [hub, *pairs[0], *pairs[1]]), cap=1000)
-    first = find_near_pairs.verify(find_near_pairs.pairs_of(links), contents, NEAR)
+    first = verify(stars.pairs_of(links), contents, NEAR)
     assert first.count() == 4
     assert first.filter(F.col("jaccard") >= NEAR.threshold).count() == 0
 
-    again = find_near_pairs.second_look(links, first, NEAR.threshold)
+    again = stars.second_look(links, first, NEAR.threshold)
     assert again.count() == 6
-    found = (
-        find_near_pairs.verify(again, contents, NEAR)
-        .filter(F.col("jaccard") >= NEAR.threshold)
-        .collect()
-    )
+    found = verify(again, contents, NEAR).filter(F.col("jaccard") >= NEAR.threshold).collect()
     assert sorted([row.a, row.b] for row in found) == sorted(pairs)
     assert all(row.jaccard == similarity(sets[row.a], sets[row.b]) for row in found)
 
@@ -190,8 +188,8 @@ def test_verification_carries_a_hub_from_batch_to_batch(spark: SparkSession) -> 
     before = spark.conf.get("spark.sql.execution.arrow.maxRecordsPerBatch")
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "7")
     try:
-        pairs = find_near_pairs.pairs_of(links_of(members, cap=30))
-        rows = find_near_pairs.verify(pairs, contents, NEAR).collect()
+        pairs = stars.pairs_of(links_of(members, cap=30))
+        rows = verify(pairs, contents, NEAR).collect()
     finally:
         spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", before)
     assert len(rows) == 199
@@ -210,10 +208,8 @@ def test_many_files_of_the_same_tokens_make_one_cluster_with_a_link_each(
     signature = minhash.signatures(shingle_hashes(pa.array(texts), 5), NEAR.num_perm, NEAR.seed)
     columns = {"content_sha256": list(map(sha, texts)), "signature": minhash.to_binary(signature)}
     signed = spark.createDataFrame(pa.table(columns)).withColumn("shingles", F.lit(1))
-    pairs = find_near_pairs.pairs_of(
-        links_of(find_near_pairs.buckets(signed, NEAR), NEAR.bucket_cap)
-    )
-    rows = find_near_pairs.verify(pairs, contents, NEAR).collect()
+    pairs = stars.pairs_of(links_of(stars.buckets(signed, NEAR), NEAR.bucket_cap))
+    rows = verify(pairs, contents, NEAR).collect()
     # All 25 bands have the same star.
     assert len(rows) == len(texts) - 1
     assert {(row.jaccard, row.band) for row in rows} == {(1.0, 0)}

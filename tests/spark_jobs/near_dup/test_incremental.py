@@ -9,8 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs import find_near_pairs
-from spark_jobs.near_dup import incremental
+from spark_jobs.near_dup import incremental, stars
 
 # The members of a star are few, so that hubs are linked too.
 CAP = 3
@@ -19,10 +18,8 @@ SPLITS = 25
 
 
 def pairs_of(members: DataFrame) -> DataFrame:
-    links = find_near_pairs.star_links(members, find_near_pairs.hot_buckets(members, CAP), CAP)
-    return find_near_pairs.pairs_of(links).select(
-        F.hex("a").alias("a"), F.hex("b").alias("b"), "band"
-    )
+    links = stars.star_links(members, stars.hot_buckets(members, CAP), CAP)
+    return stars.pairs_of(links).select(F.hex("a").alias("a"), F.hex("b").alias("b"), "band")
 
 
 def test_stars_of_affected_contents_and_the_rows_that_stay_are_all_pairs(
