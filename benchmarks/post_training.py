@@ -1,14 +1,16 @@
-"""A GRPO step against TRL's, where its time goes, and packed against unpacked SFT: one process and
-one thread each.
+"""Seconds of a GRPO step against TRL, the parts of a step, and packed against unpacked SFT.
 
-    python -m benchmarks.post_training --output runs/demo [--trl PYTHON] [--sft-only] [--steps 5] [--prompts 8] [--samples 8]
+    python -m benchmarks.post_training --output runs/demo [--trl PYTHON] [--sft-only] [--steps 5]
 
-Same model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature
-and fp32 for both. Ours samples with vLLM, judges in the sandbox, and proves after each step that
-the engine has the new weights; TRL samples with transformers and its reward costs nothing. TRL
-trains on all samples, ours on groups with signal. The two runs follow each other, so figures of
-GRPO need a quiet machine; those of SFT are CPU seconds of interleaved steps. PYTHON: an interpreter
-with TRL. The first step of each is left out. benchmarks/sandbox.py has the sandbox's own figures.
+PYTHON is an interpreter with TRL. Both sides are one process with one thread. They have the same
+model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature and
+fp32. Ours samples with vLLM, judges in the sandbox, and proves after each step that the engine has
+the new weights. TRL samples with transformers, and its reward costs nothing. TRL trains on all
+samples, ours on groups with signal.
+
+The two runs of GRPO follow each other, so their figures need a quiet machine. Those of SFT are
+CPU seconds of interleaved steps. The first step of each is left out. benchmarks/sandbox.py measures
+the sandbox itself.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from seedbed.inference.chat import Chat
 
 LENGTH = {"max_prompt": 96, "max_response": 32}
 MICRO_BATCH, TEMPERATURE, RATE = 16, 1.0, 3e-4
-# tokens of the longest demonstration, and demonstrations a step
+# Tokens of the longest demonstration, and demonstrations per step.
 SFT_LENGTH, SFT_BATCH = 256, 32
 Cut = Callable[[list[Example]], list[Batch]]
 
@@ -46,9 +48,9 @@ def main(argv: list[str]) -> None:
         "--output", default="runs/demo", type=Path, help="a run that went through SFT"
     )
     parser.add_argument("--trl", metavar="PYTHON", help="interpreter with TRL")
-    parser.add_argument("--steps", type=int, default=5, help="that count")
-    parser.add_argument("--prompts", type=int, default=8, help="a step")
-    parser.add_argument("--samples", type=int, default=8, help="a prompt")
+    parser.add_argument("--steps", type=int, default=5, help="steps that count")
+    parser.add_argument("--prompts", type=int, default=8, help="prompts per step")
+    parser.add_argument("--samples", type=int, default=8, help="samples per prompt")
     parser.add_argument("--sft-only", action="store_true")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
@@ -58,13 +60,14 @@ def main(argv: list[str]) -> None:
                 seconds = trl_grpo(args)[1:]
                 theirs = statistics.median(seconds)
                 print(
-                    f"TRL's GRPOTrainer       {theirs:7.2f} s a step; ours takes {ours / theirs:.2f} of it"
+                    f"TRL's GRPOTrainer       {theirs:7.2f} s per step; "
+                    f"ours takes {ours / theirs:.2f} of it"
                 )
         our_sft(args, Path(scratch))
 
 
 def our_grpo(args: argparse.Namespace, scratch: Path) -> float:
-    """Median seconds of a step; prints the parts."""
+    """The median seconds of a step; prints its parts."""
     sft = args.output / "rl"
     (scratch / "one.jsonl").write_text(
         (sft / "problems_heldout.jsonl").read_text().splitlines()[0] + "\n"
@@ -89,16 +92,18 @@ def our_grpo(args: argparse.Namespace, scratch: Path) -> float:
     trained = statistics.mean(row["samples_trained"] for row in rows)
     sampled = args.prompts * args.samples
     print(
-        f"our GRPO                {statistics.median(totals):7.2f} s a step of {sampled} samples ({shares})"
+        f"our GRPO                {statistics.median(totals):7.2f} s per step "
+        f"of {sampled} samples ({shares})"
     )
     print(
-        f"    of {sampled} samples {trained:.0f} train; {statistics.mean(r['response_tokens'] for r in rows):.0f} tokens each"
+        f"    of {sampled} samples {trained:.0f} train; "
+        f"{statistics.mean(r['response_tokens'] for r in rows):.0f} tokens each"
     )
     return statistics.median(totals)
 
 
 def trl_grpo(args: argparse.Namespace) -> list[float]:
-    """Seconds of each step."""
+    """Seconds of each of TRL's steps."""
     model = args.output / "rl/sft/hf"
     chat, rows = Chat(model), problem_set.read(args.output / "rl/problems_train.jsonl")
     steps = args.steps + 1
@@ -122,9 +127,10 @@ def trl_grpo(args: argparse.Namespace) -> list[float]:
 
 
 def our_sft(args: argparse.Namespace, scratch: Path) -> None:
-    """Packed and unpacked steps in turn, in CPU seconds: on the run's demonstrations, which are of
-    one length, and on some made longer. Both have a state of their own and take the same
-    demonstrations.
+    """Print the speed of packed and unpacked steps, in response tokens per CPU second.
+
+    The steps take turns, with states of their own and the same demonstrations: those of the run,
+    which have one length, and some that were made longer.
     """
     processes.start(ParallelConfig(), seed=1)
     base = args.output / "hf"
@@ -163,15 +169,16 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
         ]
         low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
         print(
-            f"SFT, demonstrations {kind}, response tokens a CPU second: {each}; packed is {middle:.2f} times as fast "
-            f"({low:.2f} to {high:.2f} a step)"
+            f"SFT, demonstrations {kind}, response tokens per CPU second: {each}; "
+            f"packed is {middle:.2f} times as fast ({low:.2f} to {high:.2f} per step)"
         )
     processes.stop()
 
 
 def mixed_lengths(run_of_sft: Path, scratch: Path) -> Path:
-    """Folder of the training problems anew, one program in five with the four before it in front:
-    the last definition counts.
+    """A folder with the training problems, where one program in five follows the four before it.
+
+    Its last definition counts.
     """
     rows = read(run_of_sft / "problems_train.jsonl")
     for i in range(4, len(rows), 5):

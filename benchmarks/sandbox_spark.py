@@ -1,11 +1,10 @@
-"""What Spark adds to a verdict: spark_jobs/verify_solutions.py against the plain pool, on the same
-samples.
+"""The cost of Spark per verdict: spark_jobs/verify_solutions.py against the plain pool.
 
     python -m benchmarks.sandbox_spark --mbpp FILE.jsonl [--samples 4] [--problems 974]
 
-Samples are MBPP's reference solutions, `samples` of each, told apart by a comment. Both run as a
-user runs them, two programs at a time; a run of one sample tells what the start costs. CPU seconds
-are those of everything that a command started, the JVM and its workers' jails included.
+Samples are MBPP's reference solutions, `samples` of each, which differ in a comment. Both run as
+commands, two programs at a time. A run of one sample gives the cost of the start. CPU seconds are
+those of everything that a command started, with the JVM and the jails of its workers.
 """
 
 from __future__ import annotations
@@ -30,14 +29,8 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--samples", type=int, default=4, help="of each problem")
     parser.add_argument("--problems", type=int, default=974, help="the first N of the file")
     arguments = parser.parse_args(argv)
-    if ctypes.CDLL(None).prctl(
-        PR_SET_CHILD_SUBREAPER,
-        1,
-        0,
-        0,
-        0,
-        # whatever outlives its parent is waited for, and counted
-    ):
+    # A process that outlives its parent is waited for here, so that its CPU time counts.
+    if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         sys.exit("prctl(PR_SET_CHILD_SUBREAPER) failed")
     problems = arguments.mbpp.read_text().splitlines()[: arguments.problems]
     rows = [json.loads(line) for line in problems]
@@ -63,7 +56,8 @@ def main(argv: list[str]) -> None:
     }
     told = ", ".join(f"{name} {value:.2f} ms" for name, value in each.items())
     print(
-        f"CPU a verdict without the start: {told}; Spark takes {each['on Spark'] / each['plain pool']:.2f} of the pool's"
+        f"CPU per verdict without the start: {told}; "
+        f"Spark takes {each['on Spark'] / each['plain pool']:.2f} of the pool's"
     )
 
 
@@ -95,7 +89,7 @@ def commands(folder: Path, samples: Path) -> dict[str, list[str]]:
 
 
 def cpu_seconds(command: list[str]) -> float:
-    """Of everything below this process until the last of it has ended."""
+    """CPU seconds of `command` and all its descendants, which have ended then."""
     before = sum(os.times()[2:4])
     done = subprocess.run(command, capture_output=True, text=True)
     while True:

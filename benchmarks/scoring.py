@@ -1,13 +1,13 @@
-"""Candidates for the scorer, side by side on the labels of a finished run: errors by
-cross-validation over repositories.
+"""Errors of candidates for the scorer, by cross-validation over repositories.
 
     python benchmarks/scoring.py output=runs/demo [--lm FOLDER]
 
 output: a run whose tables hold contents, files and labels. --lm: a Hugging Face folder whose frozen
-hidden states are tried too, computed once a file (SmolLM2-135M: about 6 CPU-minutes). Every
-candidate sees the same folds; the last table holds out whole languages instead, which is the
-nearest these labels come to files of another kind. Settings were chosen on the same folds and
-rounded to what is flat around the best, so all figures are a little optimistic alike.
+hidden states are tried too, computed once per file (SmolLM2-135M: about 6 CPU minutes).
+
+Every candidate sees the same folds. The last table holds out whole languages instead; these labels
+have nothing nearer to files of another kind. Settings were chosen on the same folds and rounded
+where the error is flat around the best. So all figures are slightly optimistic, and equally so.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from seedbed.queries.explain import TABLE_NAMES
 from seedbed.tables.reader import DeltaReader
 from spark_jobs.quality.structural_scorer import ROBUST, quality_of, targets
 
-# training x, training y, test x -> test predictions
+# From training x, training y and test x to test predictions.
 Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-# what fit_scorer chooses on the shipped labels
+# The settings that fit_scorer chooses on the shipped labels.
 WIDTH, PENALTY = 0.5, 0.03
 GRAM_BUCKETS = 1 << 14
-# of 30: the best of 8, 10, 14, 18, 20, 24, 26 and 30 in MAE
+# Of 30 layers. It has the best MAE of layers 8, 10, 14, 18, 20, 24, 26 and 30.
 LAYER = 14
-# leading tokens, the default of train_scorer
+# Leading tokens; the default of train_scorer.
 WINDOW = 256
 
 
@@ -59,7 +59,7 @@ def main() -> None:
     nothing = np.zeros(len(score), bool)
 
     def candidates(fold: np.ndarray) -> dict[str, np.ndarray]:
-        """Predictions (n) by name, on the label scale."""
+        """Predictions (n,) by name, on the label scale."""
 
         def held_out(matrix: np.ndarray, fit: Fit, rule: np.ndarray) -> np.ndarray:
             out = np.zeros(len(score))
@@ -94,7 +94,8 @@ def main() -> None:
         return found
 
     print(
-        f"{len(rows)} labels, {len(set(repos))} repositories, {marked.sum()} files marked as generated"
+        f"{len(rows)} labels, {len(set(repos))} repositories, "
+        f"{marked.sum()} files marked as generated"
     )
     print(f"of which labelled 0: {(score[marked] == 0).sum()}\n")
     by_repo = candidates(regression.group_folds(repos, 10))
@@ -141,7 +142,10 @@ def main() -> None:
 
 
 def header(title: str) -> str:
-    return f"{title:<42}{'MAE':>6} {'95%':>11}{'cMAE':>7} {'95%':>11}{'Spearman':>10}{'within 1':>10}{'zeros found':>13}"
+    return (
+        f"{title:<42}{'MAE':>6} {'95%':>11}{'cMAE':>7} {'95%':>11}{'Spearman':>10}"
+        f"{'within 1':>10}{'zeros found':>13}"
+    )
 
 
 def line(
@@ -153,8 +157,8 @@ def line(
         key: f"{spans[key][0]:.2f}-{spans[key][1]:.2f}" if spans else "" for key in ("mae", "cmae")
     }
     return (
-        f"{name:<42}{m['mae']:>6.2f} {told['mae']:>11}{m['cmae']:>7.2f} {told['cmae']:>11}{m['spearman']:>10.2f}"
-        f"{m['within_1']:>10.0%}{m['zero_recall']:>13.0%}"
+        f"{name:<42}{m['mae']:>6.2f} {told['mae']:>11}{m['cmae']:>7.2f} {told['cmae']:>11}"
+        f"{m['spearman']:>10.2f}{m['within_1']:>10.0%}{m['zero_recall']:>13.0%}"
     )
 
 
@@ -177,7 +181,7 @@ def two_stages(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
 def dual_ridge(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
     """Linear ridge for more features than rows; the penalty is the mean squared length of a row."""
     centre = x.mean(axis=0)
-    # counts are scaled already
+    # Counts are scaled already.
     spread = np.where((s := x.std(axis=0)) > 0, s, 1.0) if x.shape[1] < 10_000 else 1.0
     a, b = (x - centre) / spread, (test - centre) / spread
     gram = a @ a.T
@@ -192,8 +196,9 @@ def dual_ridge(x: np.ndarray, y: np.ndarray, test: np.ndarray) -> np.ndarray:
 
 
 def token_grams(texts: pa.Array) -> np.ndarray:
-    """n x GRAM_BUCKETS: hashed counts of tokens and pairs of tokens, their square roots scaled to
-    length 1.
+    """Hashed counts of tokens and pairs of tokens, float32 (n, GRAM_BUCKETS).
+
+    Each row holds square roots and has length 1.
     """
     out = np.zeros((len(texts), GRAM_BUCKETS), np.float32)
     for row, text in enumerate(texts.to_pylist()):
@@ -205,18 +210,19 @@ def token_grams(texts: pa.Array) -> np.ndarray:
 
 
 def components(states: np.ndarray, count: int = 16) -> np.ndarray:
-    """n x count: the first principal components, of unit variance. No label enters, so all rows
-    may.
+    """The first principal components, (n, count), with unit variance.
+
+    All rows may enter, because no label does.
     """
     centred = (states - states.mean(axis=0)) / np.maximum(states.std(axis=0), 1e-9)
     return np.linalg.svd(centred, full_matrices=False)[0][:, :count] * np.sqrt(len(states))
 
 
 def frozen_states(folder: str, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Two of n x hidden, of the first WINDOW tokens: layer LAYER's mean, and the last token after
-    the last layer.
+    """Two arrays (n, hidden) over the first WINDOW tokens of each text.
 
-    The second is what train_scorer's head reads.
+    The first is the mean of layer LAYER. The second is the last token after the last layer, which
+    the head of train_scorer reads.
     """
     import torch
     from tokenizers import Tokenizer

@@ -1,15 +1,16 @@
-"""Prompts a CPU-second: the language-model scorer against vLLM alone and against transformers, and
-what a student saves.
+"""Prompts per CPU second: the language-model scorer against plain vLLM and transformers.
 
-    python benchmarks/scoring_speed.py output=runs/demo --scorer runs/demo/scorers/language_model [--contents 400] [--rounds 3]
+    python benchmarks/scoring_speed.py output=runs/demo --scorer runs/demo/scorers/language_model
 
-All read the same leading windows of the same contents from memory, one thread, float32: contents of
-least hash, no two with the same window (ours would score it once). Ours starts from Arrow text:
-tokenizing, sorting and clipping are in its time. "vLLM alone" is the same engine, given the token
-ids that were made before, in the same order of length; from text it tokenizes itself, cut to as
-many tokens. transformers gets padded batches of like length of the ids made before, in two sizes.
-Rounds are interleaved and CPU time is counted, since the machine may be shared, wall time beside
-it; the median ratio is printed.
+All read the same leading windows of the same contents from memory, with one thread and float32. The
+contents are those with the smallest hashes. No two have the same window, which ours would score
+once. Ours starts from Arrow text, so its time includes tokenizing, sorting and clipping. "vLLM
+alone" is the same engine with ready token ids in the same order of length, or from text, which it
+tokenizes and cuts itself. transformers gets padded batches of ready ids of similar length, in two
+sizes.
+
+Rounds are interleaved, and CPU time is counted beside wall time, since the machine may be shared.
+The median ratio is printed, and the share of contents that a student would spare the model.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def main() -> None:
         tuple(window): row for row in reversed(rows) for window in ours.windows_of(row["text"])
     }
     print(
-        f"{len(rows)} contents have {len(first)} windows that differ; the others are not scored twice"
+        f"{len(rows)} contents have {len(first)} windows that differ; "
+        "the others are not scored twice"
     )
     chosen = sorted(first.items(), key=lambda item: len(item[0]))[
         :: max(len(first) // args.contents, 1)
@@ -86,10 +88,12 @@ def main() -> None:
             way()
             seconds[name].append((time.process_time() - cpu, time.perf_counter() - wall))
     print(
-        f"{len(ids)} prompts, {sum(map(len, ids)) / len(ids):.0f} tokens each, scorer {ours.version}"
+        f"{len(ids)} prompts, {sum(map(len, ids)) / len(ids):.0f} tokens each, "
+        f"scorer {ours.version}"
     )
     print(
-        f"{'':<26}{'prompts/CPU-s':>14}{'prompts/s':>11}   seedbed is so many times as fast: CPU, wall"
+        f"{'':<26}{'prompts/CPU-s':>14}{'prompts/s':>11}   "
+        "seedbed is so many times as fast: CPU, wall"
     )
     for name, spent in seconds.items():
         cpu, wall = (len(ids) / statistics.median(one[k] for one in spent) for k in (0, 1))
@@ -146,14 +150,15 @@ def transformers_way(folder: str, ids: list[list[int]], batch: int) -> Callable[
 def student_share(
     output: str, teacher: Any, texts: pa.Array, languages: list[Any], settings: ScoreSettings
 ) -> None:
-    """What a structural first pass would spare the model, and how often the two would disagree
-    about the lowest tenth.
+    """Print the share that a structural first pass would spare the model.
+
+    Also print how often the two agree about the lowest tenth.
     """
     structural = scorers.resolve(ScoreSettings(), output)
+    # The cache of `load` has room for one scorer, and that is the engine.
     student = scorers.load.__wrapped__(
         structural,
         scorers.version_of(structural),
-        # the cache holds one scorer, the engine
     )
     small, large = student.score(texts, languages), teacher.score(texts, languages)
     spared = small < settings.student_below
@@ -163,7 +168,8 @@ def student_share(
         row[np.argsort(quality, kind="stable")[:count]] = True
     print(f"student {student.version}: {spared.mean():.0%} spared below {settings.student_below:g}")
     print(
-        f"lowest tenth by the model alone, also lowest with the student: {(low[0] & low[1]).sum() / count:.0%}"
+        "lowest tenth by the model alone, also lowest with the student: "
+        f"{(low[0] & low[1]).sum() / count:.0%}"
     )
 
 

@@ -1,13 +1,15 @@
-"""Tokenizing into token shards: ours against Megatron-LM's tools/preprocess_data.py and datatrove's
-DocumentTokenizer.
+"""Writing token shards: ours against Megatron-LM's preprocess_data.py and datatrove.
 
-    python -m benchmarks.tokenization --tokenizer runs/demo/tokens/tokenizer --megatron PATH --datatrove PYTHON [--mb 4]
+    python -m benchmarks.tokenization --tokenizer runs/demo/tokens/tokenizer [--megatron PATH] \\
+        [--datatrove PYTHON] [--mb 4]
 
-PATH is a checkout of NVIDIA/Megatron-LM; PYTHON an interpreter of a virtual environment with
-datatrove. Both may be left out. The same source files, the same tokenizer, one worker and one
-thread each. What counts are CPU seconds of the whole process with
-its children, less those of a run over a single document: start-up and imports. Megatron-LM's shards
-must be ours, byte for byte; datatrove writes another format, whose tokens are compared.
+PATH is a checkout of NVIDIA/Megatron-LM. PYTHON is the interpreter of a virtual environment with
+datatrove, whose DocumentTokenizer runs. All read the same source files with the same tokenizer, one
+worker and one thread.
+
+The figures are CPU seconds of the whole process with its children. The seconds of a run over a
+single document, for start-up and imports, are subtracted. Megatron-LM's shards must equal ours
+byte for byte. datatrove writes another format, so its tokens are compared.
 """
 
 from __future__ import annotations
@@ -61,14 +63,14 @@ def main() -> None:
 
 
 def pack(source: Path, prefix: Path, tokenizer: Path) -> None:
-    """Ours: what pack_tokens does inside an executor."""
+    """Our side: the work of pack_tokens inside an executor."""
     from seedbed.kernels.tokens.indexed_dataset import IndexedDatasetWriter
-    from seedbed.kernels.tokens.packing import Packer, Sample
+    from seedbed.kernels.tokens.packing import DocumentSample, Packer
 
     packer = Packer((tokenizer / "tokenizer.json").read_text(), fim_rate=0.0, seed=1)
     with source.open() as lines, prefix.with_suffix(".bin").open("wb") as out:
         writer = IndexedDatasetWriter(out, packer.dtype)
-        batch: list[Sample] = []
+        batch: list[DocumentSample] = []
 
         def flush() -> None:
             for tokens in packer.encode(batch):
@@ -76,7 +78,7 @@ def pack(source: Path, prefix: Path, tokenizer: Path) -> None:
             batch.clear()
 
         for number, line in enumerate(lines):
-            batch.append(Sample(str(number), 0, "val", json.loads(line)["text"]))
+            batch.append(DocumentSample(str(number), 0, "val", json.loads(line)["text"]))
             if len(batch) == 256:
                 flush()
         flush()
@@ -132,15 +134,15 @@ def run(args: argparse.Namespace, scratch: Path) -> None:
         seconds = cpu_seconds(command) - start_up
         ours = ours or seconds
         print(
-            f"  {name:32} {size / 1e6 / seconds:6.2f} MB/s a core  {seconds / ours:5.2f} of our time (start-up {start_up:.1f} s)"
+            f"  {name:32} {size / 1e6 / seconds:6.2f} MB/s per core  "
+            f"{seconds / ours:5.2f} of our time (start-up {start_up:.1f} s)"
         )
     if args.megatron:
         for suffix in ("bin", "idx"):
             mine = (scratch / f"all-ours.{suffix}").read_bytes()
             theirs = (scratch / f"all-megatron_text_document.{suffix}").read_bytes()
-            print(
-                f"  .{suffix} {"is Megatron-LM's, byte for byte" if mine == theirs else "DIFFERS from Megatron-LM's"}"
-            )
+            same = "equals" if mine == theirs else "DIFFERS from"
+            print(f"  .{suffix} {same} Megatron-LM's")
     if args.datatrove:
         [file] = (scratch / "all-datatrove").glob("*.ds")
         same = np.array_equal(

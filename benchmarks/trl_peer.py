@@ -1,11 +1,11 @@
-"""TRL's GRPOTrainer for benchmarks/post_training.py. Runs under an interpreter that has TRL, not
-this project.
+"""TRL's GRPOTrainer, for benchmarks/post_training.py.
 
     PYTHON benchmarks/trl_peer.py < request.json > reply.json
 
-A request is {"model", "prompts", "steps", "samples", "micro_batch", "max_response", "temperature",
-"lr", "end_id"}; the reply {"seconds": [wall seconds of each step], "cpu": [CPU seconds]}. Rewards
-cost nothing here: the number of different characters.
+PYTHON is an interpreter with TRL and without this project. A request is {"model", "prompts",
+"steps", "samples", "micro_batch", "max_response", "temperature", "lr", "end_id"}. The reply is
+{"seconds": [wall seconds of each step], "cpu": [CPU seconds of each]}. The reward is the number
+of different characters, which costs nothing.
 """
 
 import json

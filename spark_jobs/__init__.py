@@ -1,3 +1,4 @@
-"""The data side: source archives in, Delta tables and token shards out. One job a file; `job.py`
-owns reading and writing.
+"""Curation jobs on Spark: source archives in, Delta tables and token shards out.
+
+Each file here is one job. `runtime/job.py` owns reading and writing.
 """

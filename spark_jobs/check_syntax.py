@@ -1,10 +1,10 @@
-"""`contents` -> `syntax`: what tree-sitter makes of every content (Sec 2.2.1 drops files with
-syntax errors).
+"""contents -> syntax: tree-sitter's verdict, definitions and line statistics of every content.
 
-spark-submit spark_jobs/check_syntax.py --config conf/curate/local.yaml output=DIR
+    spark-submit spark_jobs/check_syntax.py --config conf/curate/local.yaml output=DIR
 
-Records, never drops: which share of error is too much is policy and differs by language (macros
-make half of all sound C files "erroneous").
+The job records and never drops. The paper drops files with syntax errors (Sec 2.2.1), but the share
+of errors to accept is a policy and differs by language: because of macros, half of all sound C
+files have errors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 
 from conf.errors import run_cli
 from seedbed.kernels.source_code.grammars import GRAMMARS
-from seedbed.kernels.source_code.parse_guard import Guard
+from seedbed.kernels.source_code.parse_guard import ParseGuard
 from seedbed.kernels.source_code.syntax import line_stats
 from spark_jobs.runtime.job import Context, ShardJob, main
 from spark_jobs.runtime.store import TABLES
@@ -44,6 +44,7 @@ _ARROW = pa.schema(
 
 
 def params(ctx: Context) -> dict[str, Any]:
+    """All that a row depends on besides the content."""
     return {"timeout_s": ctx.cfg.syntax.timeout_s, "grammars": version("tree-sitter-language-pack")}
 
 
@@ -52,7 +53,7 @@ def transform(due: DataFrame, ctx: Context) -> DataFrame:
     timeout_s = ctx.cfg.syntax.timeout_s
 
     def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with Guard(timeout_s) as guard:
+        with ParseGuard(timeout_s) as guard:
             for batch in batches:
                 rows = [_row(guard, **content) for content in batch.to_pylist()]
                 yield pa.RecordBatch.from_pylist(rows, schema=_ARROW)
@@ -63,7 +64,7 @@ def transform(due: DataFrame, ctx: Context) -> DataFrame:
 
 
 def _row(
-    guard: Guard, content_sha256: str, text: str, language: str | None, shard: int
+    guard: ParseGuard, content_sha256: str, text: str, language: str | None, shard: int
 ) -> dict[str, Any]:
     status, facts = guard.facts(text.encode(), GRAMMARS.get(language or "", ()))
     found = asdict(facts) if facts else {}

@@ -1,24 +1,23 @@
-"""cluster_near_dups: near_edges, contents, files, repos -> clusters, a row per content.
+"""near_edges, contents, signatures, files, repos -> clusters: a cluster and a survivor per content.
 
-    spark-submit spark_jobs/cluster_near_dups.py --config conf/curate/local.yaml output=DIR [near.component_cap=10000 ...]
+    spark-submit spark_jobs/cluster_near_dups.py --config conf/curate/local.yaml output=DIR
 
-1. Components of the graph of verified edges (spark_jobs/near_dup/components.py).
-2. Rank: in each component by licence known, more stars, newer last commit, smaller content_sha256,
-   each taken at its best
-   over all files that hold the content.
-3. Guard: similarity is not transitive, so a component may chain together contents that have little
-   in common. Its members
-   pass by, best first, with their texts; each joins the first survivor to which its true Jaccard
-   reaches near.threshold, or survives itself (seedbed/kernels/near_dup/leaders.py). So whatever is
-   dropped is a near duplicate of the very content kept for it, and `clusters.jaccard` says how
-   near. A worker holds the shingles of one component's survivors and a batch. Where edges join all
-   members to the best one, as in every pair, the similarities are known and no text is read again.
-4. A component of more than near.component_cap members is cut into pieces of that many, in the order
-   of their signatures, so
-   that most near duplicates stay together; each piece is guarded by itself. It keeps a survivor a
-   piece at the least.
+1. Components. The graph of verified edges is cut into connected components
+   (spark_jobs/near_dup/components.py).
+2. Ranks. In each component the best member has a known licence, then more stars, then a newer last
+   commit, then the smaller content_sha256. Each criterion takes the best of all files that hold the
+   content.
+3. Survivors. Similarity is not transitive, so a component may chain contents that have little in
+   common. The members come best first, with their texts. Each joins the first survivor to which its
+   true Jaccard reaches near.threshold, or survives (seedbed/kernels/near_dup/leaders.py). So every
+   dropped content is a near duplicate of the content that is kept for it, and `clusters.jaccard`
+   holds the similarity. A worker holds the shingles of one component's survivors and a batch. Where
+   edges join all members to the best one, as in every pair, no text is read again.
+4. A component of more than near.component_cap members is cut into pieces of that size, in the order
+   of their signatures, so that most near duplicates stay together. Each piece is treated by itself
+   and keeps at least one survivor.
 
-Nothing here depends on file order, partitions or executors.
+The rows do not depend on file order, partitions or executors.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from seedbed.kernels.near_dup.shingles import Hashes, distinct, select, shingle_
 from spark_jobs.near_dup.components import connected
 from spark_jobs.runtime.job import Context, Summary, TableJob, main
 
-# clusters that the summary names
+# Number of clusters that the summary names.
 LARGEST = 10
 GROUP = ["component_id", "piece"]
 _LED = "content_sha256 string, component_id string, keeper string, jaccard double"
@@ -48,23 +47,28 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
-    """(clusters, rows)."""
+    """Yields (clusters, rows)."""
     ctx.size_shuffles()
-    with ctx.holding(JOB.name) as hold:
-        components = hold(connected(ctx.inputs["near_edges"], ctx, "near_edges"), "components")
-        members = hold(ranked(in_pieces(components, ctx), ctx), "ranks")
-        settled = hold(
+    with ctx.materialize(JOB.name) as materialize:
+        components = materialize(
+            connected(ctx.inputs["near_edges"], ctx, "near_edges"), "components"
+        )
+        members = materialize(ranked(in_pieces(components, ctx), ctx), "ranks")
+        settled = materialize(
             settled_by_edges(members, ctx.inputs["near_edges"], ctx.cfg.near), "settled by edges"
         )
-        open_ones = hold(members.join(settled, "content_sha256", "left_anti"), "to be guarded")
-        led = hold(
-            settled.unionByName(guarded(open_ones, ctx.inputs["contents"], ctx.cfg.near)), "guard"
+        open_ones = materialize(
+            members.join(settled, "content_sha256", "left_anti"), "members to compare"
+        )
+        led = materialize(
+            settled.unionByName(with_survivors(open_ones, ctx.inputs["contents"], ctx.cfg.near)),
+            "survivors",
         )
         yield "clusters", rows_of(led, ctx.inputs["contents"])
 
 
 def in_pieces(components: DataFrame, ctx: Context) -> DataFrame:
-    """`components` (content_sha256, component_id) with `piece`: 0, but in a component over the cap."""
+    """`components` (content_sha256, component_id) with `piece`, 0 where none had to be cut."""
     cap = ctx.cfg.near.component_cap
     sized = components.withColumn("size", F.count("*").over(Window.partitionBy("component_id")))
     large = sized.filter(F.col("size") > cap)
@@ -81,7 +85,7 @@ def in_pieces(components: DataFrame, ctx: Context) -> DataFrame:
 
 
 def ranked(members: DataFrame, ctx: Context) -> DataFrame:
-    """`members` with `place`, 1 for the best of its piece."""
+    """`members` with `place`, which is 1 for the best of its piece."""
     stars = ctx.inputs["repos"].select("repo", "revision", "stars", "last_commit")
     standing = (
         ctx.inputs["files"]
@@ -107,8 +111,9 @@ def ranked(members: DataFrame, ctx: Context) -> DataFrame:
 
 
 def settled_by_edges(members: DataFrame, edges: DataFrame, near: NearSettings) -> DataFrame:
-    """What `guarded` would say of the groups whose best member has a verified edge to every other:
-    it leads them all.
+    """The rows of `with_survivors` for groups whose best member has an edge to every other member.
+
+    There the best member is the only survivor, and the edges hold all similarities.
     """
     ends = edges.filter(F.col("jaccard") >= near.threshold).select("a", "b", "jaccard")
     both = ends.unionByName(ends.select(F.col("b").alias("a"), F.col("a").alias("b"), "jaccard"))
@@ -128,9 +133,10 @@ def settled_by_edges(members: DataFrame, edges: DataFrame, near: NearSettings) -
     return known.filter("unknown = 0").select("content_sha256", "component_id", "keeper", "jaccard")
 
 
-def guarded(members: DataFrame, contents: DataFrame, near: NearSettings) -> DataFrame:
-    """(content_sha256, component_id, keeper, jaccard): the survivor that each member is a near
-    duplicate of, maybe itself.
+def with_survivors(members: DataFrame, contents: DataFrame, near: NearSettings) -> DataFrame:
+    """(content_sha256, component_id, keeper, jaccard) of each member.
+
+    The keeper is the survivor that the member is a near duplicate of, or the member itself.
     """
     texts = members.join(contents.select("content_sha256", "text"), "content_sha256")
     return (
@@ -143,7 +149,7 @@ def guarded(members: DataFrame, contents: DataFrame, near: NearSettings) -> Data
 
 def _leading(near: NearSettings) -> Callable[[Batches], Batches]:
     def lead_batches(batches: Batches) -> Batches:
-        # the survivors so far of the group that the next batch may go on with
+        # The survivors so far of the last group, which the next batch may continue.
         held: list[pa.RecordBatch] = []
         held_sets = Hashes(np.zeros(0, np.uint64), np.zeros(1, np.int64))
         for batch in batches:
@@ -168,7 +174,7 @@ def _leading(near: NearSettings) -> Callable[[Batches], Batches]:
 
 
 def _group_numbers(rows: pa.RecordBatch) -> np.ndarray:
-    """A number a run of rows with the same component and piece."""
+    """Group numbers, int64 (rows,): one per run of rows with the same component and piece."""
     begins = np.zeros(len(rows), bool)
     for column in GROUP:
         begins[1:] |= pc.not_equal(rows[column][1:], rows[column][:-1]).to_numpy(
@@ -178,7 +184,7 @@ def _group_numbers(rows: pa.RecordBatch) -> np.ndarray:
 
 
 def rows_of(led: DataFrame, contents: DataFrame) -> DataFrame:
-    """Rows of `clusters` for every content: those of `led`, and all others alone and surviving."""
+    """Rows of `clusters` for every content; one that is not in `led` is alone and survives."""
     cluster = Window.partitionBy("keeper")
     clustered = led.withColumns(
         {
@@ -204,7 +210,7 @@ def rows_of(led: DataFrame, contents: DataFrame) -> DataFrame:
 def summarize(ctx: Context) -> Summary:
     """Contents in, survivors out; the rest are near duplicates.
 
-    The notes name what the guard did and the largest clusters.
+    The notes hold how many components were split, and the largest clusters.
     """
     clusters = ctx.inputs["clusters"]
     row = clusters.agg(

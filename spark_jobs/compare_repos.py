@@ -1,34 +1,28 @@
-"""compare_repos: files, repos -> repo_overlaps (the evidence), then repo_clusters, a row per
-repository and revision.
+"""files, repos -> repo_overlaps, repo_clusters: duplicate repositories, one row per repository.
 
-    spark-submit spark_jobs/compare_repos.py --config conf/curate/local.yaml output=DIR [near.repo_threshold=0.7 ...]
+    spark-submit spark_jobs/compare_repos.py --config conf/curate/local.yaml output=DIR
 
-A repository is the set of its content hashes, each counted once. Weights by size would let one
-vendored data file decide, and weights by rarity would make a pair's similarity depend on every
-other repository; so there are none.
+A repository at one revision is the set of its content hashes, each counted once. Contents have no
+weights. Weights by size would let one vendored data file decide. Weights by rarity would make a
+pair's similarity depend on every other repository.
 
 1. Sketch: the PROBES smallest content hashes of a repository, its bottom-k sketch (Broder 1997, "On
-   the resemblance and
-   containment of documents": SHA-256 is the permutation). Contents held by more than
-   near.bucket_cap repositories (empty licence files, stock __init__.py) come last.
+   the resemblance and containment of documents"; SHA-256 is the permutation). Contents of more than
+   near.bucket_cap repositories, such as empty licence files, come last.
 2. Candidates: two repositories of which one holds a probe of the other. A repository that lies in
-   another by a share c is
-   found with probability 1 - (1 - c)**PROBES: forks, and what plain MinHash cannot see, small
-   repositories inside large ones.
-   Repositories that share a common content as a probe are linked as a star on the smallest: n - 1
-   pairs, not n (n - 1) / 2.
-3. Evidence: shared contents counted in full, so that Jaccard and containment are true; kept where
-   the smaller one lies in the
-   larger by near.repo_threshold. `kind`: exact (one root hash), near (Jaccard reaches the
-   threshold), contained (it does
-   not: a vendored copy, or another version).
-4. Clusters of exact and near pairs, best first by: licence known, more stars, newer last commit,
-   more contents, smaller
-   (repo, revision). As for contents, each joins the first survivor that it is similar to, or
-   survives.
+   another by a share c is found with probability 1 - (1 - c)**PROBES. That finds forks, and also
+   small repositories inside large ones, which plain MinHash cannot see. Repositories that share a
+   common content as a probe are linked as a star to the smallest of them.
+3. Evidence: shared contents are counted in full, so that Jaccard and containment are true. A pair
+   is kept where the smaller repository lies in the larger one by near.repo_threshold. Its `kind` is
+   exact (one root hash), near (Jaccard reaches the threshold) or contained (it does not: a vendored
+   copy, or another version).
+4. Clusters of exact and near pairs. The best repository has a known licence, then more stars, then
+   a newer last commit, then more contents, then the smaller (repo, revision). As for contents, each
+   repository joins the first survivor that is similar to it, or survives.
 
-The root hash is the SHA-256 of the sorted content hashes: equal for two copies of a tree, whatever
-their paths.
+The root hash is the SHA-256 of the sorted content hashes. It is equal for two copies of a tree,
+whatever their paths.
 """
 
 from __future__ import annotations
@@ -44,14 +38,14 @@ from conf.errors import run_cli
 from spark_jobs.near_dup.components import connected
 from spark_jobs.runtime.job import Context, Summary, TableJob, main
 
-# a repository of which 70 % lies in another is missed with probability 0.3**8 < 1e-4
+# A repository of which 70 % lies in another is missed with probability 0.3**8 < 1e-4.
 PROBES = 8
 KEY = ["repo", "revision"]
 _LED = "id string, keeper string, jaccard double"
 
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
-    """(repo_overlaps, rows), then, from the table as written, (repo_clusters, rows)."""
+    """Yields (repo_overlaps, rows), then (repo_clusters, rows), made from the first as written."""
     holdings = held_contents(ctx).persist()
     try:
         summary = roots(holdings)
@@ -74,7 +68,7 @@ def held_contents(ctx: Context) -> DataFrame:
 
 
 def identity(key: list[str]) -> Column:
-    """One hexadecimal name for (repo, revision)."""
+    """A column that names (repo, revision): a SHA-256 in hexadecimal digits."""
     return F.sha2(F.concat_ws("\0", *key), 256)
 
 
@@ -87,8 +81,9 @@ def roots(holdings: DataFrame) -> DataFrame:
 
 
 def probes(holdings: DataFrame, cap: int) -> DataFrame:
-    """(id, content_sha256, common): the sketch of every repository; `common` marks contents of more
-    than `cap` repositories.
+    """(id, content_sha256, common): the sketch of every repository.
+
+    `common` marks contents of more than `cap` repositories.
     """
     held = holdings.groupBy("content_sha256").agg((F.count("*") > cap).alias("common"))
     order = Window.partitionBy("id").orderBy("common", "content_sha256")
@@ -97,8 +92,9 @@ def probes(holdings: DataFrame, cap: int) -> DataFrame:
 
 
 def candidates(sketch: DataFrame, holdings: DataFrame) -> DataFrame:
-    """(a, b), a < b, each once: one of the two holds a rare probe of the other, or both are in the
-    star of a common one.
+    """(a, b), a < b, each once: the pairs to compare.
+
+    One of the two holds a rare probe of the other, or both are in the star of a common probe.
     """
     holders = holdings.select(F.col("id").alias("other"), "content_sha256")
     met = sketch.filter("not common").join(holders, "content_sha256").select("id", "other")
@@ -190,9 +186,9 @@ def clusters(evidence: DataFrame, summary: DataFrame, ctx: Context) -> DataFrame
 
 
 def _lead(links: pd.DataFrame) -> pd.DataFrame:
-    """Each repository of one component with the first survivor that it is linked to.
+    """(id, keeper, jaccard) of one component: the first survivor that each repository is linked to.
 
-    links: a, place, b, place_b, jaccard.
+    links: (a, place, b, place_b, jaccard).
     """
     rows = []
     leads: set[str] = set()
@@ -221,6 +217,7 @@ def summarize(ctx: Context) -> Summary:
 
 
 def parameters(ctx: Context) -> dict[str, Any]:
+    """All that the rows depend on besides the tables."""
     near = ctx.cfg.near
     return {"threshold": near.repo_threshold, "probes": PROBES, "bucket_cap": near.bucket_cap}
 

@@ -1,13 +1,15 @@
-"""spark-submit spark_jobs/decontaminate.py --config conf/curate/local.yaml output=DIR [key=value ...]
+"""contents -> contamination: finds contents that share a run of words with a benchmark.
 
-contents x benchmarks -> contamination: does a content share any run of `ngram` words with a
-benchmark (Sec 4)? One row for each pair looked at; item and ngram are null where it is clean, else
-the smallest (item, ngram) found. Words and short texts: seedbed/kernels/ngrams.py; which fields of
-a benchmark count: benchmark_items.py.
+    spark-submit spark_jobs/decontaminate.py --config conf/curate/local.yaml output=DIR
 
-A benchmark's name holds the hash of its file, so a new or changed benchmark costs only itself and
-old rows stay true. The rule is literal, so a benchmark that spells out `0 1 2 3 4 5 6 7 8 9`
-(HumanEval/78) catches number tables too.
+There is one row per content and benchmark (Sec 4). Where they share a run of
+`decontaminate.ngram` words, item and ngram hold the smallest (item, ngram) found, else null.
+seedbed/kernels/ngrams.py defines words and short texts, and seedbed/benchmarks.py which fields of a
+benchmark count.
+
+A benchmark's name holds the hash of its file. So a new or changed benchmark costs only itself, and
+old rows stay true. The rule is literal: a benchmark that spells out `0 1 2 3 4 5 6 7 8 9`
+(HumanEval/78) also finds number tables.
 """
 
 from __future__ import annotations
@@ -28,18 +30,19 @@ from spark_jobs.runtime.store import TABLES
 
 
 def params(ctx: Context) -> dict[str, Any]:
+    """All that a row depends on besides the content and the benchmark."""
     return {"ngram": ctx.cfg.decontaminate.ngram, "words": "ascii-folded [a-z0-9_] and >= 0x80"}
 
 
 def due(ctx: Context) -> DataFrame:
-    """contents x benchmarks: the columns of contents and `benchmark`."""
+    """Every pair of content and benchmark: the columns of contents and `benchmark`."""
     names = [F.lit(benchmarks.identity(source)) for source in ctx.cfg.decontaminate.benchmarks]
     contents = ctx.inputs["contents"]
     return contents.withColumn("benchmark", F.explode(F.array(*names).cast("array<string>")))
 
 
 def transform(rows: DataFrame, ctx: Context) -> DataFrame:
-    """Due pairs (content_sha256, text, benchmark, shard) -> rows of contamination."""
+    """Rows of `contamination` for the due pairs (content_sha256, text, benchmark, shard)."""
     setting = ctx.cfg.decontaminate
     indexes = {}
     for source in setting.benchmarks:
@@ -56,7 +59,7 @@ def transform(rows: DataFrame, ctx: Context) -> DataFrame:
 
 
 def scan_batch(batch: pa.RecordBatch, indexes: dict[str, NgramIndex]) -> Iterator[pa.RecordBatch]:
-    """Rows of contamination for one batch of due pairs, benchmark by benchmark."""
+    """Rows of `contamination` for one batch of due pairs, benchmark by benchmark."""
     table = pa.Table.from_batches([batch])
     names = table["benchmark"].to_pylist()
     for name in sorted(set(names)):
@@ -73,7 +76,7 @@ def scan_batch(batch: pa.RecordBatch, indexes: dict[str, NgramIndex]) -> Iterato
         )
 
 
-# the job asks once a shard; `identity` makes the key follow the file
+# The job asks once per shard. `identity` in the key makes a changed file a miss of the cache.
 @lru_cache(maxsize=8)
 def _index(source: str, identity: str, ngram: int) -> NgramIndex:
     benchmark = benchmarks.load(source)

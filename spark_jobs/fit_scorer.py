@@ -1,15 +1,15 @@
-"""fit_scorer: contents + labels -> DIR/scorers/structural-<hash>, the scorer that needs no model
-and no GPU.
+"""contents, labels, files -> DIR/scorers/structural-<hash>: the scorer without model and GPU.
 
     spark-submit spark_jobs/fit_scorer.py --config conf/curate/local.yaml output=DIR
 
-A file that says that a program wrote it gets 0; of the others kernel ridge on structural features
-learns which the zero policy takes, and the score of the rest
-(spark_jobs/quality/structural_scorer.py). Its settings are chosen, and its error is measured, by
-cross-validation over whole repositories: two versions of one file are never on both sides. An
-output with too few labels for that gets the scorer that ships with Seedbed
-(conf/oracle/structural_scorer.json, fitted on the shipped labels), and is told so.
-DIR/scorers/structural.json points to the scorer that `score.scorer: structural` means.
+A file that announces that a program wrote it gets 0. For the others kernel ridge on structural
+features learns where the zero policy holds, and the score of the rest
+(spark_jobs/quality/structural_scorer.py). Cross-validation over whole repositories chooses the
+settings and measures the error, so two versions of one file are never on both sides.
+
+A run with too few labels gets the scorer that ships with Seedbed, and the job prints a note. That
+scorer is conf/oracle/structural_scorer.json, fitted on the shipped labels.
+DIR/scorers/structural.json points to the scorer that `score.scorer: structural` names.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from spark_jobs.quality.structural_scorer import ROBUST, StructuralScorer, quali
 from spark_jobs.runtime.job import Context, CustomJob, Summary, main
 
 SHIPPED = Path(conf.__file__).parent / "oracle/structural_scorer.json"
-MIN_LABELS, MIN_REPOSITORIES = (
-    100,
-    5,
-    # of files that are not marked; below, cross-validation over repositories says nothing
-)
+# Of files that are not marked as generated. With fewer, cross-validation over repositories is void.
+MIN_LABELS, MIN_REPOSITORIES = 100, 5
 FOLDS = 10
-# of the kernel; the error is flat around the best of both grids
+# Settings of the kernel. The error is flat around the best of both lists.
 WIDTHS = (0.25, 0.5, 1.0)
 PENALTIES = (0.03, 0.1, 0.3)
-# of the linear floor; its error is flat from 3 to 100
+GRID = regression.RidgeSettings(WIDTHS, PENALTIES)
+# Of the linear baseline. Its error is flat from 3 to 100.
 LINEAR_PENALTY = 30.0
 
 
 def run(ctx: Context) -> Summary | None:
-    """Fit where labels or features changed since the last fit; None where they did not."""
+    """Fit a scorer; None where labels and features have not changed since the last fit."""
     root, reads = ctx.store.root, JOB.reads
     made_from = {
-        "labels": ctx.inputs.version("labels"), "oracle": ctx.cfg.labels.oracle, "features": structure.VERSION,
+        "labels": ctx.inputs.version("labels"),
+        "oracle": ctx.cfg.labels.oracle,
+        "features": structure.VERSION,
         "rules": generated.VERSION,
-    }  # fmt: skip
+    }
     pointer = json.loads(storage.read_text(root, scorers.POINTER) or "{}")
     if pointer.get("made_from") == made_from:
         return None
@@ -69,7 +69,8 @@ def run(ctx: Context) -> Summary | None:
         metrics: dict[str, Any] = {}
         print(
             f"fit_scorer: {len(learnt)} labels in {len(set(learnt))} repositories "
-            f"(a fit needs {MIN_LABELS} in {MIN_REPOSITORIES}): the scorer that ships with Seedbed is used"
+            f"(a fit needs {MIN_LABELS} in {MIN_REPOSITORIES}): "
+            "the scorer that ships with Seedbed is used"
         )
     else:
         scorer, facts = fit(examples)
@@ -97,10 +98,11 @@ def run(ctx: Context) -> Summary | None:
 
 
 def labelled_features(ctx: Context) -> dict[str, Any]:
-    """Arrays by name, in order of content hash: features (n x f), generated, score and second_score
-    (0-10), language, repo.
+    """Columns of the labelled contents by name, in order of content hash.
 
-    A content in several repositories counts as the first one's by name.
+    features: float64 (n, features). generated: bool (n,). score, second_score: float64 (n,), 0-10;
+    NaN where a file was read once. language, repo: lists. A content of several repositories counts
+    as the first one's by name.
     """
     key = ["content_sha256", "shard"]
     labels = ctx.inputs["labels"].filter(
@@ -109,13 +111,14 @@ def labelled_features(ctx: Context) -> dict[str, Any]:
     texts = ctx.inputs["contents"].select(*key, "text", "language")
     rows = texts.join(labels.select(*key, "score", "second_score"), key).mapInArrow(
         _with_features,
-        "content_sha256 string, features array<double>, generated boolean, score double, second_score double, language string",
+        "content_sha256 string, features array<double>, generated boolean, score double, "
+        "second_score double, language string",
     )
     repos = ctx.inputs["files"].groupBy("content_sha256").agg(F.min("repo").alias("repo"))
     table = rows.join(repos, "content_sha256", "left").toArrow().sort_by("content_sha256")
     examples: dict[str, Any] = {name: table[name].to_pylist() for name in ("language", "repo")}
     for name in ("score", "second_score"):
-        # a label read once has NaN for its second score
+        # A file that was read once gets NaN for its second score.
         examples[name] = table[name].to_numpy().astype(np.float64)
     examples["generated"] = table["generated"].to_numpy()
     flat = table["features"].combine_chunks().flatten().to_numpy()
@@ -137,16 +140,15 @@ def _with_features(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
 
 
 def fit(examples: dict[str, Any]) -> tuple[StructuralScorer, dict[str, Any]]:
-    """The scorer fitted on every example, and how its settings were chosen and what
-    cross-validation measured.
+    """(scorer, facts): the scorer fitted on all examples, its settings and the measured errors.
+
+    examples: from `labelled_features`. The errors come from cross-validation.
     """
     score, repo, marked = examples["score"], np.asarray(examples["repo"]), examples["generated"]
     fold = regression.group_folds(examples["repo"], FOLDS)
     x, y, inner = examples["features"][~marked], score[~marked] / 10, fold[~marked]
     goal = targets(score[~marked])
-    grid = quality_of(
-        regression.out_of_fold(x, goal, inner, WIDTHS, PENALTIES, structure.SCALES, ROBUST)
-    )
+    grid = quality_of(regression.out_of_fold(x, goal, inner, GRID, structure.SCALES, ROBUST))
     (w, p), honest = regression.choose(grid, y, inner)
     scorer = StructuralScorer.of(
         regression.fit(x, goal, WIDTHS[w], PENALTIES[p], structure.SCALES, ROBUST)
@@ -173,10 +175,13 @@ def fit(examples: dict[str, Any]) -> tuple[StructuralScorer, dict[str, Any]]:
         metrics["on_files_read_twice"] = agreement(score[twice], predicted[twice])
     return scorer, {
         "fit": {
-            "width": WIDTHS[w], "penalty": PENALTIES[p], "folds": int(fold.max()) + 1, "marked_generated": int(marked.sum()),
+            "width": WIDTHS[w],
+            "penalty": PENALTIES[p],
+            "folds": int(fold.max()) + 1,
+            "marked_generated": int(marked.sum()),
         },
         "metrics": metrics,
-    }  # fmt: skip
+    }
 
 
 def _on_label_scale(quality: np.ndarray) -> np.ndarray:
@@ -184,14 +189,18 @@ def _on_label_scale(quality: np.ndarray) -> np.ndarray:
 
 
 def table_of(metrics: dict[str, Any], repositories: int) -> str:
-    """The figures as a table for people, with 95% intervals of the scorer's own."""
+    """The figures as a text table, with 95% intervals of this scorer's errors."""
     names = {
-        "cross_validated": "this scorer", "linear_ridge": "linear ridge", "mean_of_labels": "mean of labels",
-        "second_reading": "oracle, read twice", "on_files_read_twice": "scorer on those",
-    }  # fmt: skip
+        "cross_validated": "this scorer",
+        "linear_ridge": "linear ridge",
+        "mean_of_labels": "mean of labels",
+        "second_reading": "oracle, read twice",
+        "on_files_read_twice": "scorer on those",
+    }
     lines = [
         f"fit_scorer: errors on the 0-10 scale, cross-validated over {repositories} repositories",
-        f"  {'':<20}{'files':>6}{'MAE':>8}{'cMAE':>8}{'Spearman':>10}{'within 1':>10}{'zeros found':>13}",
+        f"  {'':<20}{'files':>6}{'MAE':>8}{'cMAE':>8}{'Spearman':>10}{'within 1':>10}"
+        f"{'zeros found':>13}",
         *(_line(name, metrics[key]) for key, name in names.items() if key in metrics),
         "  by language",
         *(

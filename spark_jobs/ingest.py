@@ -1,12 +1,12 @@
-"""Source archives and folders -> `files`, `repos`, `contents`.
+"""archives, folders -> files, repos, contents: reads source code; exact dedup happens here.
 
-spark-submit spark_jobs/ingest.py --config conf/curate/local.yaml input=PATH output=DIR
+    spark-submit spark_jobs/ingest.py --config conf/curate/local.yaml input=PATH output=DIR
 
-Executors identify every unit (hash, name, license, limits), the driver drops those that `repos` has
-already, and batches
-of repositories are read and committed in this order: contents, files, repos. A row in `repos` says
-that all rows of that repository are in, so a run that was killed repeats at most one batch, and its
-anti-joins skip what the batch had written. The input must not change while a run reads it.
+Executors identify every unit: its hash, name, licence and limits. The driver drops the units that
+`repos` already has. The others are read in batches of repositories, and each batch is committed in
+the order contents, files, repos. A row in `repos` says that all rows of that repository are
+written. So a killed run repeats at most one batch, and anti-joins skip the rows that the batch had
+written. The input must not change while a run reads it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from spark_jobs.sources.members import Member, decode, drop_reason
 from spark_jobs.sources.units import Offer, Unit
 
 NAME = "ingest"
-# text in one Arrow batch: bounds a worker's memory
+# Bytes of text in one Arrow batch. It bounds a worker's memory.
 ARROW_BYTES = 8 << 20
 _UNIT = "source string, name string, size long"
 _OFFER = (
@@ -43,7 +43,7 @@ _ROW = f"{TABLES['files'].ddl}, text string"
 
 
 def run(ctx: Context) -> Summary | None:
-    """Take in what `repos` does not have yet; None where that is nothing."""
+    """Ingest the repositories that `repos` lacks; None where there are none."""
     root, units = sources.find_units(ctx.cfg.input)
     lineage = ctx.lineage(NAME, _params(ctx.cfg.ingest), reads=())
     _refuse_other_params(ctx, lineage["params"])
@@ -78,7 +78,7 @@ def run(ctx: Context) -> Summary | None:
 
 
 def read_rows(ctx: Context, root: str, offers: list[Offer]) -> DataFrame:
-    """One row a member of `offers`: the columns of `files`, and `text` where the member is kept."""
+    """One row per member of `offers`: the columns of `files`, and the `text` of kept ones."""
     limits = ctx.cfg.ingest
     taken = [offer for offer in offers if offer.refused is None]
 
@@ -86,7 +86,7 @@ def read_rows(ctx: Context, root: str, offers: list[Offer]) -> DataFrame:
         for offer in _objects(batches, Offer):
             yield from _arrow_batches(_file_rows(root, offer, limits))
 
-    # The largest first, so that none of them is what a finished batch waits for.
+    # The largest come first, so that a batch does not wait for one of them at its end.
     return _spread(ctx, sorted(taken, key=lambda o: (-o.size, o.name)), _OFFER).mapInArrow(
         read, _ROW
     )
@@ -109,10 +109,11 @@ def _identified(ctx: Context, root: str, units: list[Unit]) -> list[Offer]:
 
 
 def _new_offers(offers: list[Offer], ctx: Context) -> list[Offer]:
-    """Offers that `repos` lacks. Of several with one (repo, revision) but other bytes, the one
-    already in the table stays, else the first by name; the others are refused by name. A refused
-    archive holds no revision, so it is recorded under `revision@digest` and a mended one can still
-    come in.
+    """The offers that `repos` lacks.
+
+    Of several offers with one (repo, revision) but different bytes, the one in the table stays,
+    else the first by name. The others are refused. A refused archive is recorded under
+    `revision@digest`, so that a repaired one can still be ingested.
     """
     rows = (
         ctx.store.read_or_empty("repos")
@@ -128,7 +129,10 @@ def _new_offers(offers: list[Offer], ctx: Context) -> list[Offer]:
         done.add((offer.repo, offer.origin_sha256))
         key = (offer.repo, offer.revision)
         if offer.refused is None and key in holder:
-            refused = f"refused: {offer.repo} {offer.revision} is already in, from {holder[key]} with other bytes"
+            refused = (
+                f"refused: {offer.repo} {offer.revision} is already in, "
+                f"from {holder[key]} with other bytes"
+            )
             offer = replace(offer, refused=refused)
         if offer.refused is None:
             holder[key] = offer.name
@@ -139,7 +143,7 @@ def _new_offers(offers: list[Offer], ctx: Context) -> list[Offer]:
 
 
 def _ingest_batch(ctx: Context, root: str, batch: list[Offer], lineage: dict) -> Counter[str]:
-    """Commit one batch of repositories; returns counts `rows`, `contents` and `drop:<reason>`."""
+    """Commit one batch of repositories; returns the counts rows, contents and drop:<reason>."""
     identity = "".join(
         f"{offer.repo}\0{offer.revision}\0{offer.origin_sha256}\0" for offer in batch
     )
@@ -174,9 +178,9 @@ def _ingest_batch(ctx: Context, root: str, batch: list[Offer], lineage: dict) ->
 
 
 def _contents(ctx: Context, rows: DataFrame) -> DataFrame:
-    """Distinct contents that the table lacks.
+    """The distinct contents that the table lacks.
 
-    Of several paths the one with the smallest doc_id gives the language.
+    Of several paths of a content, the one with the smallest doc_id gives the language.
     """
     kept = rows.filter("content_sha256 is not null")
     have = ctx.store.read_or_empty("contents").select("content_sha256")
@@ -218,14 +222,14 @@ def _file_rows(root: str, offer: Offer, limits: IngestSettings) -> Iterator[dict
 def _content(
     member: Member, language: str | None, max_bytes: int
 ) -> tuple[str | None, str | None, str | None]:
-    """(drop_reason, text, sha256): the first alone, or the other two."""
+    """(drop_reason, text, sha256): the first only, or the other two."""
     reason = drop_reason(member, language, max_bytes)
     if reason:
         return reason, None, None
     try:
         raw = member.read()
     except Exception:
-        # whatever a parser of hostile bytes raises: this member cannot be read
+        # A parser of hostile bytes may raise anything; it means that this member cannot be read.
         return "unreadable", None, None
     text, reason = decode(raw)
     return reason, text, None if reason else hashlib.sha256(raw).hexdigest()
@@ -257,8 +261,8 @@ def _refuse_other_params(ctx: Context, params: dict) -> None:
     last = ctx.store.last_commit("repos")
     if last is not None and last.lineage.get("params") != params:
         raise SeedbedError(
-            f"table repos was written with {last.lineage.get('params')}, the config asks for {params}: "
-            "rows read under two sets of limits must not mix",
+            f"table repos was written with {last.lineage.get('params')}, "
+            f"the config asks for {params}: rows read under two sets of limits must not mix",
             "restore the old ingest settings or choose another output=",
         )
 
@@ -273,14 +277,16 @@ def _require_code(ctx: Context) -> None:
     )
     files, refused, example = looked
     raise SeedbedError(
-        f"no code in {ctx.cfg.input}: {files:,} files looked at, none is text in a known language; {refused:,} archives refused"
+        f"no code in {ctx.cfg.input}: {files:,} files looked at, "
+        f"none is text in a known language; {refused:,} archives refused"
         + (f" ({example})" if example else ""),
-        "give a folder that holds source files or archives of them; tables files and repos tell why each was dropped",
+        "give a folder that holds source files or archives of them; "
+        "tables files and repos tell why each was dropped",
     )
 
 
 def _spread(ctx: Context, items: list, ddl: str) -> DataFrame:
-    """`items` (dataclasses) as rows, one partition each."""
+    """`items` (dataclasses) as rows, one partition per item."""
     numbered = [(*asdict(item).values(), index) for index, item in enumerate(items)]
     frame = ctx.spark.createDataFrame(numbered, f"{ddl}, task int")
     return frame.repartitionById(max(len(items), 1), "task").drop("task")
@@ -298,7 +304,7 @@ def _arrow_batches(rows: Iterator[dict]) -> Iterator[pa.RecordBatch]:
     size = 0
     for row in rows:
         waiting.append(row)
-        # about what the other columns take
+        # 500 bytes stand for the other columns.
         size += len(row["text"] or "") + 500
         if size > ARROW_BYTES:
             yield pa.RecordBatch.from_pylist(waiting, schema=schema)
@@ -308,7 +314,7 @@ def _arrow_batches(rows: Iterator[dict]) -> Iterator[pa.RecordBatch]:
 
 
 def _arrow(ddl: str) -> pa.Schema:
-    """The Arrow schema of a DDL string that holds strings and longs."""
+    """The Arrow schema of a DDL string with strings and longs only."""
     columns = [column.split() for column in ddl.split(", ")]
     return pa.schema(
         [(name, {"string": pa.string(), "long": pa.int64()}[kind]) for name, kind in columns]

@@ -1,20 +1,22 @@
-"""label_quality: contents + an oracle -> labels, one row per content that the oracle has answered
-about.
+"""contents, an oracle -> labels: a quality rating per content that the oracle was asked about.
 
-    spark-submit spark_jobs/label_quality.py --config conf/curate/local.yaml output=DIR [labels.path=FILE labels.oracle=NAME]
-    ... labels.source=endpoint labels.endpoint.url=http://HOST:8000/v1 labels.model=MODEL labels.oracle=NAME
-    ... labels.source=vllm labels.model=FOLDER labels.oracle=NAME
+    spark-submit spark_jobs/label_quality.py --config conf/curate/local.yaml output=DIR
 
-`file`: JSON lines with the content's SHA-256, so that the file carries no code; lines whose content
-is not in `contents` are passed over. `endpoint` and `vllm` ask by a rubric prompt about a sample of
-`labels.per_language` contents of each language,
-those of least hash: a larger sample holds the smaller one. An answer that holds no rating is a row
-too, with its text and the reason in `failure` and no score.
+The oracle is one of three kinds, by labels.source:
 
-What a label depends on (file's hash; or prompt, model, sampling, engine) are parameters of the
-oracle's rows: under one name they never mix. A new oracle is first asked about the gold set,
-contents that the label file knows; what it says there is recorded, and nothing else is asked where
-it is off by more than labels.max_gold_error.
+- file: JSON lines at labels.path with the content's SHA-256, so that the file holds no code. Lines
+  without a content in the table are skipped.
+- endpoint: an OpenAI-compatible server at labels.endpoint.url, asked for labels.model.
+- vllm: a model folder labels.model, served in the executors.
+
+The last two are asked with a rubric prompt about labels.per_language contents of each language,
+those with the smallest hashes. So a larger sample contains the smaller one. An answer without a
+rating is a row too, with its text, the reason in `failure` and no score.
+
+All that a label depends on is a parameter of the oracle's rows: the file's hash, or the prompt,
+model, sampling and engine. Rows of different parameters never mix under one labels.oracle. A new
+oracle is first asked about the gold set, contents that the label file also rates. Its error there
+is recorded. If it is above labels.max_gold_error, the oracle is asked about nothing else.
 """
 
 from __future__ import annotations
@@ -38,22 +40,25 @@ from spark_jobs.runtime import gpu_stage
 from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
 from spark_jobs.runtime.store import TABLES, shard_of
 
-# columns of a label file's row that are not numbers
+# Columns of a label file's row that are no numbers.
 TEXT = ("content_sha256", "zero_reason")
 
 
 def part(ctx: Context) -> dict[str, str]:
+    """The part of `labels` that this run writes: the rows of one oracle."""
     return {"oracle": ctx.cfg.labels.oracle}
 
 
 def run(ctx: Context) -> Summary | None:
+    """Add the missing labels from the file, or ask for them; None where none are missing."""
     return FROM_FILE.run(ctx) if ctx.cfg.labels.source == "file" else ask(ctx)
 
 
-# ---- labels from a file
+# Labels from a file.
 
 
 def file_parameters(ctx: Context) -> dict[str, Any]:
+    """All that a label from a file depends on besides the content."""
     return {
         "oracle": ctx.cfg.labels.oracle,
         "labels_sha256": label_file.digest(ctx.cfg.labels.path),
@@ -78,11 +83,11 @@ def file_labels(due_rows: DataFrame, ctx: Context) -> DataFrame:
     )
 
 
-# ---- labels that are asked for
+# Labels that an oracle is asked for.
 
 
 def parameters(ctx: Context) -> dict[str, Any]:
-    """The oracle's identity: all that an answer depends on besides the content."""
+    """All that an answer depends on besides the content: the oracle's identity."""
     labels = ctx.cfg.labels
     names = ("oracle", "source", "model", "max_chars", "max_answer_tokens", "temperature", "seed")
     facts = {name: getattr(labels, name) for name in names}
@@ -98,8 +103,9 @@ def parameters(ctx: Context) -> dict[str, Any]:
 
 
 def ask(ctx: Context) -> Summary | None:
-    """Ask about what is missing, the gold set first, committing every labels.commit_every answers;
-    None where nothing is.
+    """Ask about the missing contents, the gold set first; None where none are missing.
+
+    Every labels.commit_every answers are one commit.
     """
     labels, params = ctx.cfg.labels, parameters(ctx)
     lineage = ctx.lineage("label_quality", params, ("contents",)) | {"part": part(ctx)}
@@ -140,8 +146,9 @@ def ask(ctx: Context) -> Summary | None:
 
 
 def sample(ctx: Context) -> DataFrame:
-    """content_sha256 of the `labels.per_language` contents of least sha256(seed, content_sha256) in
-    each language.
+    """(content_sha256) of the sample: labels.per_language contents of each language.
+
+    They are those with the smallest sha256(seed, content_sha256).
     """
     draw = F.sha2(F.concat(F.lit(f"{ctx.cfg.labels.seed}:"), "content_sha256"), 256)
     order = Window.partitionBy(F.coalesce("language", F.lit(""))).orderBy(draw, "content_sha256")
@@ -152,8 +159,9 @@ def sample(ctx: Context) -> DataFrame:
 
 
 def gold_set(ctx: Context) -> dict[str, float]:
-    """Content hash -> score in the label file, of the `labels.gold` contents of least hash that
-    both know.
+    """Content hash -> score in the label file, for the gold set.
+
+    The gold set are the labels.gold contents with the smallest hashes that the label file rates.
     """
     if not ctx.cfg.labels.gold:
         return {}
@@ -169,11 +177,10 @@ def gold_set(ctx: Context) -> dict[str, float]:
 
 
 def check_gold(ctx: Context, gold: dict[str, float], params: dict[str, Any]) -> dict[str, Any]:
-    """How this oracle, and each other that was asked about it, agrees with the label file on the
-    gold set.
+    """Agreement with the label file on the gold set, for each oracle that was asked about it.
 
-    Raises SeedbedError where this oracle is off by more than labels.max_gold_error, or gave no
-    rating for most of it.
+    Raises SeedbedError where this oracle's error is above labels.max_gold_error, or where it rated
+    less than half of the gold set.
     """
     rows = ctx.store.read("labels").filter(
         F.col("content_sha256").isin(list(gold)) & F.col("score").isNotNull()
@@ -191,9 +198,11 @@ def check_gold(ctx: Context, gold: dict[str, float], params: dict[str, Any]) -> 
     )
     if mine["files"] < len(gold) / 2 or mine["mae"] > limit:
         raise SeedbedError(
-            f"oracle {ctx.cfg.labels.oracle} ({params}) rated {mine['files']} of {len(gold)} gold files, off by "
-            f"{mine['mae']:.2f} of 10 on the mean from {ctx.cfg.labels.path}; labels.max_gold_error is {limit:g}",
-            "read its answers in table labels; take a better model or prompt under another labels.oracle, or raise the limit",
+            f"oracle {ctx.cfg.labels.oracle} ({params}) rated {mine['files']} of {len(gold)} gold "
+            f"files, off by {mine['mae']:.2f} of 10 on the mean from {ctx.cfg.labels.path}; "
+            f"labels.max_gold_error is {limit:g}",
+            "read its answers in table labels; take a better model or prompt under another "
+            "labels.oracle, or raise the limit",
         )
     return found
 
@@ -223,9 +232,7 @@ def label_rows(answers: list[endpoint.Answer], oracle: str, shards: int) -> pa.T
 
 
 def _missing(ctx: Context, gold: dict[str, float]) -> list[str]:
-    """Content hashes still to ask about, in order: gold and sample without those that the oracle
-    has a row for.
-    """
+    """Content hashes to ask about, in order: gold set and sample without the oracle's rows."""
     wanted = sample(ctx)
     if gold:
         wanted = wanted.union(
@@ -258,7 +265,7 @@ def _ask_batch(
     if labels.source == "vllm":
         frame = ctx.spark.createDataFrame(prompts, "content_sha256 string, prompt string")
         asked = gpu_stage.map_in_arrow(
-            frame, vllm_oracle.asker(labels), vllm_oracle.ANSWERS, ctx.cfg.spark
+            frame, vllm_oracle.answering(labels), vllm_oracle.ANSWERS, ctx.cfg.spark
         ).collect()
         answers = [endpoint.Answer(**row.asDict()) for row in asked]
         for answer in answers:
@@ -267,9 +274,11 @@ def _ask_batch(
         return answers
     with Journal(_journal_path(ctx), params_hash) as journal:
         body: dict[str, Any] = {
-            "model": labels.model, "temperature": labels.temperature, "seed": labels.seed,
+            "model": labels.model,
+            "temperature": labels.temperature,
+            "seed": labels.seed,
             "max_tokens": labels.max_answer_tokens,
-        }  # fmt: skip
+        }
         if labels.endpoint.structured:
             body["extra_body"] = {"structured_outputs": {"regex": rating.ANSWER}}
 
@@ -288,8 +297,9 @@ def _ask_batch(
 
 
 def _journal_path(ctx: Context) -> Path:
-    """On the driver's disk: DIR/labels/<oracle>.jsonl, or the working directory's seedbed-labels
-    where DIR is a URI.
+    """The journal of answers on the driver's disk: DIR/labels/<oracle>.jsonl.
+
+    Where DIR is a URI, the folder is seedbed-labels in the working directory.
     """
     root = Path("seedbed-labels") if "://" in ctx.store.root else Path(ctx.store.root) / "labels"
     safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in ctx.cfg.labels.oracle)

@@ -1,14 +1,17 @@
-"""spark-submit spark_jobs/pack_tokens.py --config conf/curate/local.yaml output=DIR [key=value ...]
+"""documents, contents, tokenizer -> token_index, token shards, manifest: the corpus as tokens.
 
-documents + DIR/tokens/tokenizer -> DIR/tokens/{train,val}-NNNNN.{bin,idx}, table token_index,
-DIR/tokens/manifest.json.
+    spark-submit spark_jobs/pack_tokens.py --config conf/curate/local.yaml output=DIR
 
-A sample is a document in one epoch. sha256(seed, document_id, epoch) gives it its shard (leading
-digits) and its place in the shard (order), so neither depends on partitions or machines;
-fill-in-the-middle hangs on the same three (seedbed/kernels/tokens/fim.py).
-Executors encode and write: a shard is a partition, finished by a record of its own, so a killed run
-keeps whole shards (shard_files.py). The manifest is taken away first and comes back last: where it
-stands, all that it names does too.
+The job writes DIR/tokens/{train,val}-NNNNN.{bin,idx} and DIR/tokens/manifest.json.
+
+A sample is a document in one epoch. Its key is sha256(seed, document_id, epoch). The leading digits
+of the key give the shard, and the order of keys gives the position in the shard. So neither depends
+on partitions or machines. Fill in the middle depends on the same three values
+(seedbed/kernels/tokens/fim.py).
+
+Executors encode and write. A shard is a partition, and a record of its own marks it as finished. So
+a killed run keeps whole shards (spark_jobs/documents/token_shards.py). The manifest is deleted
+first and written last: where it exists, all files that it names exist.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ from seedbed.kernels.tokens.indexed_dataset import token_dtype
 from seedbed.kernels.tokens.packing import (
     END_OF_TEXT,
     PAD,
+    DocumentSample,
     Packer,
-    Sample,
     shard_count,
     special_ids,
 )
@@ -46,28 +49,34 @@ from spark_jobs.runtime.progress import task_progress
 from spark_jobs.runtime.store import TABLES
 
 MANIFEST = "tokens/manifest.json"
+CONTENTS_CHANGED = (
+    "table contents has changed since documents was written: "
+    "run spark_jobs/select_documents.py again"
+)
 NO_TRAINING = SeedbedError(
     "table documents holds no training document, so there is nothing to pack",
-    "loosen select.* (python -m spark_jobs funnel output=DIR tells what took the rest) or give more input",
+    "loosen select.* (python -m spark_jobs funnel output=DIR shows the drops) or give more input",
 )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Every sample (document_id, split, epoch, parts, bytes, key, number) and, by that number, the
-    shards they fall to.
+    """Every sample, and the shards.
+
+    samples: (document_id, split, epoch, parts, bytes, key, number); the number is the shard's.
+    names: number -> file name, for shards with samples. counts: number -> samples.
     """
 
     samples: DataFrame
-    # number -> file name; numbers that no sample falls to are left out
     names: dict[int, str]
-    # number -> samples
     counts: dict[int, int]
 
 
 def run(ctx: Context) -> Summary | None:
-    """Write what is missing; None where the manifest and all it names stand, made from these
-    documents and this config.
+    """Write the shards that are missing.
+
+    Returns None where the manifest and its files exist and were made from these documents and this
+    config.
     """
     root, setting = ctx.cfg.output, ctx.cfg.tokens
     tokenizer_json = storage.read_text(root, "tokens/tokenizer/tokenizer.json")
@@ -86,7 +95,7 @@ def run(ctx: Context) -> Summary | None:
         "pack_tokens", {**params, "tokenizer": tokenizer["sha256"]}, ("documents",)
     )
     made_from = config_hash(lineage)
-    if _stands(ctx, lineage, made_from):
+    if _is_current(ctx, lineage, made_from):
         return None
 
     storage.delete(root, MANIFEST)
@@ -169,7 +178,7 @@ def plan_samples(ctx: Context) -> Plan:
 
 
 def encode(samples: DataFrame, tokenizer_json: str, ctx: Context) -> DataFrame:
-    """Samples -> number, key, tokens: the bytes that the sample adds to its shard."""
+    """(number, key, tokens) of each sample: the bytes that it adds to its shard."""
     fim_rate, seed = ctx.cfg.tokens.fim_rate, ctx.cfg.tokens.seed
     shared = ctx.spark.sparkContext.broadcast(tokenizer_json)
 
@@ -179,7 +188,7 @@ def encode(samples: DataFrame, tokenizer_json: str, ctx: Context) -> DataFrame:
             columns = [
                 batch[name].to_pylist() for name in ("document_id", "epoch", "split", "text")
             ]
-            tokens = packer.encode([Sample(*row) for row in zip(*columns, strict=True)])
+            tokens = packer.encode([DocumentSample(*row) for row in zip(*columns, strict=True)])
             rows = {
                 "number": batch["number"],
                 "key": batch["key"],
@@ -193,7 +202,7 @@ def encode(samples: DataFrame, tokenizer_json: str, ctx: Context) -> DataFrame:
 
 
 def write(rows: DataFrame, names: dict[int, str], dtype: str, made_from: str, ctx: Context) -> None:
-    """Write the shards `names` from the rows of `encode`, each in one task."""
+    """Write the shards `names` from the rows of `encode`, one task per shard."""
     root = ctx.cfg.output
 
     def write_shards(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -210,25 +219,26 @@ def write(rows: DataFrame, names: dict[int, str], dtype: str, made_from: str, ct
     written = by_shard(rows, max(names) + 1).mapInArrow(write_shards, "number int").count()
     if written != len(names):
         raise SeedbedError(
-            f"{len(names)} shards were due, {written} were written: texts are missing from table contents",
-            "table contents has changed since documents was written: run spark_jobs/select_documents.py again",
+            f"{len(names)} shards were due, {written} were written: "
+            "texts are missing from table contents",
+            CONTENTS_CHANGED,
         )
 
 
 def by_shard(rows: DataFrame, shards: int) -> DataFrame:
-    """`rows` with one shard (column number) a partition, in the order of `key`."""
+    """`rows` with one partition per shard (column number), in the order of `key`."""
     return rows.repartitionById(shards, F.col("number")).sortWithinPartitions("number", "key")
 
 
 def index_rows(plan: Plan, root: str) -> DataFrame:
-    """Rows of token_index: the plan says which sample is where, the .idx files how long each is."""
+    """Rows of `token_index`: the plan gives each sample's shard, the .idx files its length."""
     names = plan.names
 
     def locate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         first, lengths, offsets = 0, np.zeros(0, np.int32), np.zeros(0, np.int64)
         name = ""
         for batch in batches:
-            # a partition is a shard
+            # A partition is a shard.
             if not name:
                 name = names[batch["number"][0].as_py()]
                 lengths = token_shards.lengths(root, name)
@@ -263,7 +273,7 @@ def describe(tokenizer_json: str) -> dict[str, Any]:
     }
 
 
-def _stands(ctx: Context, lineage: dict[str, Any], made_from: str) -> bool:
+def _is_current(ctx: Context, lineage: dict[str, Any], made_from: str) -> bool:
     manifest = json.loads(storage.read_text(ctx.cfg.output, MANIFEST) or "{}")
     index = ctx.store.last_commit("token_index")
     if manifest.get("config_hash") != made_from or index is None or index.lineage != lineage:
@@ -275,8 +285,9 @@ def _stands(ctx: Context, lineage: dict[str, Any], made_from: str) -> bool:
 def _checked(shard: dict[str, Any], samples: int) -> dict[str, Any]:
     if shard["documents"] != samples:
         raise SeedbedError(
-            f"shard {shard['prefix']} got {shard['documents']} documents, {samples} were due: texts are missing from contents",
-            "table contents has changed since documents was written: run spark_jobs/select_documents.py again",
+            f"shard {shard['prefix']} got {shard['documents']} documents, {samples} were due: "
+            "texts are missing from contents",
+            CONTENTS_CHANGED,
         )
     return shard
 

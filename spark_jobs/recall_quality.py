@@ -1,15 +1,17 @@
-"""recall_quality: seeds of high quality -> recall, which other contents read like them (Sec 2.2.4).
+"""contents, files, clusters, syntax, scores -> recall: finds contents like seeds of high quality.
 
-    spark-submit spark_jobs/recall_quality.py --config conf/curate/local.yaml output=DIR recall.rounds=2
+    spark-submit spark_jobs/recall_quality.py --config conf/curate/local.yaml output=DIR
 
-Off unless recall.rounds is set. Round 1: seeds are well scored, commented contents of the wanted
-languages that import what is wanted, a few of each repository; negatives are as many contents drawn
-at random from the rest, and as many hard ones, well scored but without a comment. A classifier of
-words and pairs of words (seedbed/kernels/models/recall_model.py) learns them apart and rates every
-content. Each later round adds what the last one found and the scorer agrees with to the seeds, and
-to the hard negatives what it
-found and the scorer rates low: without hard negatives nearly everything would rate high. `positive`
-is the column to select by.
+The method is that of Sec 2.2.4. The job does nothing unless recall.rounds is set.
+
+In round 1 the seeds are commented contents with a high score, in the wanted languages and with the
+wanted imports, a few per repository. The negatives are as many contents drawn at random from the
+rest, and as many hard ones, which have a high score and no comment. A classifier of words and pairs
+of words (seedbed/kernels/models/recall_model.py) learns from them and rates every content.
+
+Each later round adds contents that the last one found. Where the scorer agrees they become seeds;
+where it rates them low they become hard negatives. Without hard negatives nearly all contents would
+rate high. `positive` is the column to select by.
 """
 
 from __future__ import annotations
@@ -30,17 +32,18 @@ from spark_jobs.quality.scorers import resolve_version
 from spark_jobs.runtime.job import Context, CustomJob, Summary, TableJob, main
 from spark_jobs.runtime.store import TABLES
 
-# fewer teach a classifier of words nothing but their own names
+# From fewer seeds a classifier of words would learn only their own names.
 MIN_SEEDS = 20
 SEED, NEGATIVE = 1, 0
 
 
 def params(ctx: Context) -> dict[str, Any]:
+    """All that the rows depend on besides the tables."""
     return {**to_dict(ctx.cfg.recall), "scorer": resolve_version(ctx.cfg, ctx.store)}
 
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
-    """The table as the last round leaves it."""
+    """Yields (recall, rows): the table after the last round."""
     settings = ctx.cfg.recall
     rows = candidates(ctx).persist()
     try:
@@ -59,7 +62,7 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
 
 
 def candidates(ctx: Context) -> DataFrame:
-    """A row a surviving, parsed and scored content: what seeds are picked by, and its text."""
+    """One row per surviving, parsed and scored content: its text and the columns for seeds."""
     key = ["content_sha256", "shard"]
     scores = (
         ctx.inputs["scores"]
@@ -100,9 +103,11 @@ def first_examples(rows: DataFrame, settings: RecallSettings) -> dict[str, int]:
     seeds = _keys(seeds.filter(F.col("place") <= settings.seeds_per_repo), draw, settings.seeds)
     if len(seeds) < MIN_SEEDS:
         raise SeedbedError(
-            f"{len(seeds)} contents have quality >= {settings.min_quality:g}, comments >= {settings.min_comment_share:g} and the "
+            f"{len(seeds)} contents have quality >= {settings.min_quality:g}, "
+            f"comments >= {settings.min_comment_share:g} and the "
             f"wanted languages and imports; a recall needs {MIN_SEEDS}",
-            "lower recall.min_quality or recall.min_comment_share, or widen recall.languages or recall.imports",
+            "lower recall.min_quality or recall.min_comment_share, "
+            "or widen recall.languages or recall.imports",
         )
     hard = _keys(rows.filter(good & (F.col("comment_share") == 0)), draw, len(seeds))
     others = rows.filter(~F.col("content_sha256").isin([*seeds, *hard]))
@@ -117,8 +122,9 @@ def first_examples(rows: DataFrame, settings: RecallSettings) -> dict[str, int]:
 def found_examples(
     rated: DataFrame, examples: dict[str, int], settings: RecallSettings
 ) -> dict[str, int]:
-    """What the classifier found beyond its examples: seeds where the scorer agrees, hard negatives
-    where it rates low.
+    """New examples that the classifier found: content_sha256 -> SEED or NEGATIVE.
+
+    They are seeds where the scorer agrees, and hard negatives where it rates them low.
     """
     new = rated.filter(
         (F.col("probability") >= settings.threshold) & ~F.col("content_sha256").isin(list(examples))
@@ -130,7 +136,7 @@ def found_examples(
 
 
 def fit(rows: DataFrame, examples: dict[str, int], seed: int) -> np.ndarray:
-    """Weights of the classifier, learnt on the driver from the examples in order of hash."""
+    """Weights of the classifier, trained on the driver with the examples in order of hash."""
     chosen = rows.filter(F.col("content_sha256").isin(list(examples))).select(
         "content_sha256", "text"
     )
@@ -164,7 +170,7 @@ def _rater(weights: np.ndarray) -> Callable[[Iterator[pa.RecordBatch]], Iterator
 def _table(rated: DataFrame, seeds: list[str], settings: RecallSettings) -> DataFrame:
     """Rows of `recall`.
 
-    A positive is found by the classifier, and the scorer does not rate it low.
+    A positive is a seed, or a content that the classifier found and the scorer does not rate low.
     """
     found = (F.col("probability") >= settings.threshold) & (
         F.col("quality") >= settings.max_hard_quality
@@ -176,17 +182,26 @@ def _table(rated: DataFrame, seeds: list[str], settings: RecallSettings) -> Data
 
 
 def summarize(ctx: Context) -> Summary:
-    counts = ctx.inputs["recall"].agg(
-        F.count("*").alias("n"), F.count_if("seed").alias("seeds"), F.count_if("positive").alias("positives")
-    ).first()  # fmt: skip
+    """Rated contents in and out; the notes hold the numbers of seeds and positives."""
+    counts = (
+        ctx.inputs["recall"]
+        .agg(
+            F.count("*").alias("n"),
+            F.count_if("seed").alias("seeds"),
+            F.count_if("positive").alias("positives"),
+        )
+        .first()
+    )
     notes = {"seeds": counts["seeds"], "positives": counts["positives"]}
     print(
-        f"recall_quality: {notes['seeds']:,} seeds found {notes['positives']:,} positives, seeds among them"
+        f"recall_quality: {notes['seeds']:,} seeds found {notes['positives']:,} positives, "
+        "seeds among them"
     )
     return Summary("recall_quality", counts["n"], counts["n"], notes=notes)
 
 
 def run(ctx: Context) -> Summary | None:
+    """Rewrite the table; None where recall.rounds is 0 or nothing changed."""
     return TABLE_JOB.run(ctx) if ctx.cfg.recall.rounds else None
 
 

@@ -1,12 +1,14 @@
-"""score_quality: contents -> scores, one row per content and scorer version, quality on [0, 1].
+"""contents, clusters, labels -> gold_scores, scores: a quality per content and scorer version.
 
-    spark-submit spark_jobs/score_quality.py --config conf/curate/local.yaml output=DIR [score.scorer=FOLDER score.scope=all]
+    spark-submit spark_jobs/score_quality.py --config conf/curate/local.yaml output=DIR
 
-`score.scorer` is "structural" (the one fit_scorer left in DIR) or a folder with a scorer.json. The
-version is in the key: a second scorer adds its rows beside the first one's, and a killed run scores
-only what is missing. Quality is rounded to 1e-4, which is far below any scorer's error and above
-the noise of batching in float32. A version or an engine that is new here scores the gold set first
-and is refused where it moves that too far (drift.py).
+A quality is a number from 0 to 1. `score.scorer` is "structural", which fit_scorer wrote to DIR, or
+a folder with a scorer.json. The version is part of the key. So a second scorer adds its rows beside
+those of the first, and a killed run scores only missing contents. Quality is rounded to 1e-4, far
+below the error of any scorer and above the noise of batching in float32.
+
+A new version or engine scores the gold set first. It is refused where its scores there differ too
+much from those before (spark_jobs/quality/drift.py).
 """
 
 from __future__ import annotations
@@ -28,11 +30,12 @@ from spark_jobs.runtime import gpu_stage
 from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
 from spark_jobs.runtime.store import TABLES
 
-# of quality
+# Decimals of quality.
 DECIMALS = 4
 
 
 def run(ctx: Context) -> Summary | None:
+    """Check the scorer on the gold set, then score the missing contents; None where none are."""
     card = scorers.read_card(scorers.resolve(ctx.cfg.score, ctx.store.root).scorer)
     version = drift.Version(
         scorer=scorers.resolve_version(ctx.cfg, ctx.store),
@@ -45,8 +48,9 @@ def run(ctx: Context) -> Summary | None:
 
 
 def parameters(ctx: Context) -> dict[str, Any]:
-    """What a score depends on besides the content and its scorer version: the engine that runs a
-    language model.
+    """All that a score depends on besides the content and the scorer's version.
+
+    For a language model that is the engine, too.
     """
     kind = scorers.read_card(scorers.resolve(ctx.cfg.score, ctx.store.root).scorer)["kind"]
     return {"decimals": DECIMALS} | (
@@ -55,7 +59,7 @@ def parameters(ctx: Context) -> dict[str, Any]:
 
 
 def due(ctx: Context) -> DataFrame:
-    """The contents in score.scope, with the scorer version asked for."""
+    """The contents in score.scope, with the configured scorer's version in column `scorer`."""
     rows = ctx.inputs["contents"]
     key = ["content_sha256", "shard"]
     if ctx.cfg.score.scope == "survivors":
@@ -78,7 +82,7 @@ def _scorer(
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def score_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            # an empty partition must not start an engine
+            # An empty partition must not start an engine.
             if not batch.num_rows:
                 continue
             scorer = scorers.load(settings, batch["scorer"][0].as_py())

@@ -1,9 +1,9 @@
-"""sign_contents: contents -> signatures, one MinHash row per content.
+"""contents -> signatures: one MinHash signature per content, for near dedup.
 
-    spark-submit spark_jobs/sign_contents.py --config conf/curate/local.yaml output=DIR [near.num_perm=256 ...]
+    spark-submit spark_jobs/sign_contents.py --config conf/curate/local.yaml output=DIR
 
-Text goes to the kernels as Arrow buffers. `shingles` counts a document's shingles with repeats; 0
-marks a document with no tokens, whose signature means nothing and joins no bucket.
+Texts reach the kernels as Arrow buffers. The column `shingles` counts a content's shingles with
+repeats. It is 0 for a content without tokens, whose signature falls into no bucket.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from spark_jobs.runtime.store import TABLES
 
 
 def parameters(ctx: Context) -> dict[str, Any]:
+    """All that a signature depends on besides the text."""
     near = ctx.cfg.near
     return minhash.parameters(near.num_perm, near.shingle, near.seed)
 

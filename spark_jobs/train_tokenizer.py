@@ -1,11 +1,13 @@
-"""spark-submit spark_jobs/train_tokenizer.py --config conf/curate/local.yaml output=DIR [key=value ...]
+"""documents, contents -> DIR/tokens/tokenizer: a byte-level BPE for the corpus.
 
-documents -> DIR/tokens/tokenizer/: a byte-level BPE trained on a sample of the training documents
-(seedbed/kernels/tokens/bpe.py), or a copy of the folder tokens.tokenizer. lineage.json beside it is
-written last: it says what the tokenizer was made from.
+    spark-submit spark_jobs/train_tokenizer.py --config conf/curate/local.yaml output=DIR
 
-The sample is the documents with the smallest document_id, a hash, up to tokens.train_bytes.
-Validation takes no part.
+The tokenizer is trained on a sample of the training documents (seedbed/kernels/tokens/bpe.py), or
+copied from the folder tokens.tokenizer. lineage.json beside it is written last; it records the
+inputs of the tokenizer.
+
+The sample holds the training documents with the smallest document_id, which is a hash, up to
+tokens.train_bytes. Validation documents are never in it.
 """
 
 from __future__ import annotations
@@ -33,13 +35,13 @@ NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def run(ctx: Context) -> Summary | None:
-    """Write the tokenizer; None where it stands and what it depends on has not changed."""
+    """Write the tokenizer; None where it exists and nothing that it depends on has changed."""
     setting = ctx.cfg.tokens
     if setting.tokenizer:
         files = given_files(setting.tokenizer)
         digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
         lineage = ctx.lineage("train_tokenizer", {"given": digests}, ())
-        if _stands(ctx, lineage):
+        if _is_current(ctx, lineage):
             return None
         documents = size = 0
     else:
@@ -49,13 +51,13 @@ def run(ctx: Context) -> Summary | None:
             "words": bpe.WORDS,
         }
         lineage = ctx.lineage("train_tokenizer", params, ("documents",))
-        if _stands(ctx, lineage):
+        if _is_current(ctx, lineage):
             return None
         if setting.vocab_size < bpe.SMALLEST_VOCABULARY:
             raise SeedbedError(
-                f"tokens.vocab_size={setting.vocab_size} is below 256 bytes + {len(SPECIAL_TOKENS)} special tokens = "
-                f"{bpe.SMALLEST_VOCABULARY}",
-                "set tokens.vocab_size to 4096 or so for a demo, 100,000 and up for a real model",
+                f"tokens.vocab_size={setting.vocab_size} is below 256 bytes + "
+                f"{len(SPECIAL_TOKENS)} special tokens = {bpe.SMALLEST_VOCABULARY}",
+                "set tokens.vocab_size to about 4,096 for a demo, 100,000 and up for a real model",
             )
         last, documents, size = sample_bound(ctx)
         files = {
@@ -75,19 +77,21 @@ def run(ctx: Context) -> Summary | None:
 
 
 def sample_bound(ctx: Context) -> tuple[str, int, int]:
-    """(largest document_id of the sample, its documents, its bytes): train documents in the order
-    of their ids, a hash.
+    """(largest document_id, number of documents, bytes) of the sample.
+
+    It takes training documents in the order of their ids, which are hashes.
     """
     wanted = ctx.cfg.tokens.train_bytes
     train = ctx.inputs["documents"].filter(F.col("split") == "train").select("document_id", "bytes")
     total = train.agg(F.sum("bytes")).first()[0]
     if not total:
         raise SeedbedError(
-            "table documents holds no training document, so there is nothing to learn a tokenizer from",
-            "loosen select.* (python -m spark_jobs funnel output=DIR tells what took them) or give more input",
+            "table documents holds no training document, so no tokenizer can be trained",
+            "loosen select.* (python -m spark_jobs funnel output=DIR shows the drops) "
+            "or give more input",
         )
-    # Ids are uniform, so twice the share of the corpus surely holds the sample; the rest never
-    # reaches the driver.
+    # Ids are uniform, so twice the share of the corpus surely holds the sample. The rest is not
+    # collected on the driver.
     share = min(2 * wanted / total, 1.0)
     near = (
         train if share == 1 else train.filter(F.col("document_id") < f"{int(share * 2**64):016x}")
@@ -101,13 +105,14 @@ def sample_bound(ctx: Context) -> tuple[str, int, int]:
 def given_files(folder: str) -> dict[str, str]:
     """The tokenizer files of `folder` by name.
 
-    Raises SeedbedError where one is missing or a special token is.
+    Raises SeedbedError where a file or a special token is missing.
     """
     missing = [name for name in NAMES[:2] if not (Path(folder) / name).is_file()]
     if missing:
         raise SeedbedError(
             f"tokens.tokenizer={folder} lacks {', '.join(missing)}",
-            "give a folder that transformers' save_pretrained wrote, or leave tokens.tokenizer empty to train one",
+            "give a folder that transformers' save_pretrained wrote, "
+            "or leave tokens.tokenizer empty to train one",
         )
     files = {
         name: (Path(folder) / name).read_text() for name in NAMES if (Path(folder) / name).is_file()
@@ -134,7 +139,7 @@ def _texts(ctx: Context, last: str) -> Iterator[str]:
         yield row["text"]
 
 
-def _stands(ctx: Context, lineage: dict[str, Any]) -> bool:
+def _is_current(ctx: Context, lineage: dict[str, Any]) -> bool:
     written = storage.read_text(ctx.cfg.output, f"{FOLDER}/lineage.json")
     return written is not None and json.loads(written) == lineage
 

@@ -1,16 +1,16 @@
-"""Problems + samples -> verdicts: the sandbox on Spark executors, for rejection sampling over more
-rows than one machine judges.
+"""problems, samples -> solutions, verdicts: the sandbox on Spark executors, for many samples.
 
-    spark-submit spark_jobs/verify_solutions.py output=DIR verify.problems=P.jsonl verify.samples=S [verify.cpu_seconds=5 ...]
+    spark-submit spark_jobs/verify_solutions.py output=DIR verify.problems=P.jsonl verify.samples=S
 
-S is a JSONL file, a folder of them or a Delta table; rows have the fields that `python -m
-seedbed.sandbox run` reads. They go into the table `solutions` first, each (task, sample) once, and
-from there shard by shard into `verdicts`: killed and started again, the job judges only what is
-missing. A sample that got no verdict by a fault of ours (infrastructure) is not written, so that
-the next run judges it; one whose problem has a wrong reference is, with the reason.
+S is a file of JSON lines, a folder of such files or a Delta table. The rows have the fields that
+`python -m seedbed.sandbox run` reads. They go into the table `solutions` first, each (task, sample)
+once. From there they are judged shard by shard into `verdicts`. So a job that was killed and starts
+again judges only the missing samples.
 
-Not a job of the curation graph: it reads no content. The one job that imports another package,
-since programs are judged in rl/sandbox and nowhere else; that needs the standard library alone.
+A sample without a verdict, because of an infrastructure fault, is not written, so that the next run
+judges it. A sample whose problem has a wrong reference solution is written with that reason.
+
+The job is not part of the curation graph, since it reads no content.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SAMPLE = "task_id string, solution_sha256 string, sample string"
 
 
 def run(ctx: Context) -> Summary | None:
-    """Take in new samples, judge what has no verdict; None where there is neither."""
+    """Add new samples, and judge those without a verdict; None where there are none."""
     problems = _problems(ctx)
     _take_in(ctx, problems)
     judge = ShardJob(
@@ -58,15 +58,15 @@ def run(ctx: Context) -> Summary | None:
 
 
 def _params(ctx: Context) -> dict[str, Any]:
-    """What a verdict depends on besides the sample: the problems' bytes and the limits."""
+    """All that a verdict depends on besides the sample: the problems' bytes and the limits."""
     digest = hashlib.sha256(Path(ctx.cfg.verify.problems).read_bytes()).hexdigest()
     return {**asdict(ctx.cfg.verify), "problems": digest, "samples": ""}
 
 
 def _problems(ctx: Context) -> dict[str, str]:
-    """task_id -> its row as JSON.
+    """task_id -> the problem's row as JSON.
 
-    Raises SeedbedError for bad lines and for a task that comes twice.
+    Raises SeedbedError for invalid lines and for a repeated task_id.
     """
     settings = ctx.cfg.verify
     for name in ("problems", "samples"):
@@ -110,7 +110,8 @@ def _take_in(ctx: Context, problems: dict[str, str]) -> None:
 
     key = list(TABLES["solutions"].key)
     rows = lines.mapInArrow(parse, _SAMPLE).dropDuplicates(key)
-    # By task: a problem's reference is then measured once, and its samples share testers.
+    # The shard comes from the task. So a problem's reference solution is measured once, and its
+    # samples share testers.
     rows = rows.withColumn("shard", shard_of(F.sha2("task_id", 256), ctx.cfg.shards))
     fresh = rows.join(ctx.store.read_or_empty("solutions").select(*key), key, "left_anti").persist()
     try:
@@ -123,16 +124,17 @@ def _take_in(ctx: Context, problems: dict[str, str]) -> None:
 
 
 def _sample(line: str, known: frozenset[str]) -> dict[str, str]:
-    """A row of `solutions`.
+    """A row of `solutions` from one line; executors parse lines, which have no line number there.
 
-    Only what the sandbox reads counts, so that other columns make no second sample of one.
+    Only the fields that the sandbox reads count. So rows that differ in other columns are one
+    sample.
     """
     try:
         row = json.loads(line)
         task = str(row["task_id"])
     except (ValueError, KeyError, TypeError):
         raise SeedbedError(
-            f"the sample {line!r:.80} is not JSON with a task_id", "mend or remove that row"
+            f"the sample {line!r:.80} is not JSON with a task_id", "repair or remove that row"
         ) from None
     if task not in known:
         raise SeedbedError(
@@ -151,9 +153,9 @@ def _sample(line: str, known: frozenset[str]) -> dict[str, str]:
 
 
 def _judged(rows: DataFrame, ctx: Context, problems: dict[str, str]) -> DataFrame:
-    """Verdicts of samples.
+    """Rows of `verdicts` for samples of `solutions`.
 
-    Those of one task are judged in one place, one after the other: they share a tester.
+    One executor judges the samples of a task one after the other, so that they share a tester.
     """
     tasks, columns = ctx.spark.sparkContext.broadcast(problems), TABLES["verdicts"].ddl
     settings = ctx.cfg.verify
@@ -191,7 +193,7 @@ def _judge(
 
 
 def _name(row: dict[str, Any]) -> str:
-    """The task's id: the column holds it as inside a JSON text, since an id may be no UTF-8."""
+    """The task's id. The column holds it as in a JSON text, since an id may be invalid UTF-8."""
     return json.loads(f'"{row["task_id"]}"')  # type: ignore[no-any-return]
 
 

@@ -48,7 +48,10 @@ def serve():
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     """The one Spark session of the whole test run, since a JVM costs more than most tests.
 
-    It is started as every job starts its own, on two cores and with small shuffles.
+    It is started as every job starts its own, on two cores and with small shuffles. On a few rows
+    Spark spends its time in planning and in compiling generated code. So generated code, adaptive
+    planning and Delta's checksum files are off here. The tests that start jobs as processes
+    (test_curate_kill and others) run with the settings of production.
     """
     from spark_jobs.runtime import session
 
@@ -60,6 +63,11 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
         extra={
             "spark.sql.warehouse.dir": str(scratch / "warehouse"),
             "spark.local.dir": str(scratch / "local"),
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            "spark.sql.adaptive.enabled": "false",
+            "spark.databricks.delta.snapshotPartitions": "1",
+            "spark.databricks.delta.writeChecksumFile.enabled": "false",
         },
     )
     started = session.start(settings, "seedbed-tests")

@@ -1,6 +1,4 @@
-"""A small real corpus for tests of the whole line: files of the standard library and of installed
-packages, one wheel.
-"""
+"""A small real corpus for tests of the pipeline: files of the standard library and a wheel."""
 
 from __future__ import annotations
 
@@ -13,8 +11,9 @@ STDLIB = Path(sysconfig.get_path("stdlib"))
 
 
 def build(root: Path) -> Path:
-    """Folders `alpha` (standard library), `beta` (near copies of some of it) and a wheel: about 60
-    files.
+    """About 60 files: the folders `alpha` and `beta`, and a wheel.
+
+    alpha holds files of the standard library, beta copies and near copies of some of them.
     """
     alpha, beta = root / "alpha", root / "beta"
     alpha.mkdir(parents=True)
@@ -22,7 +21,7 @@ def build(root: Path) -> Path:
     names = [p for p in sorted(STDLIB.glob("*.py")) if 2_000 < p.stat().st_size < 20_000][:40]
     for path in names:
         (alpha / path.name).write_bytes(path.read_bytes())
-    # a near duplicate, an exact one
+    # One near duplicate and one exact duplicate per file.
     for path in names[:8]:
         (beta / f"near_{path.name}").write_bytes(path.read_bytes() + b"\n# changed at the end\n")
         (beta / f"same_{path.name}").write_bytes(path.read_bytes())
@@ -43,7 +42,7 @@ def build(root: Path) -> Path:
 
 
 def command(source: Path, output: Path) -> list[str]:
-    """Curates `source` into `output`, all jobs."""
+    """The command that runs all jobs from `source` into `output`."""
     options = [
         "shards=2",
         "tokens.vocab_size=600",

@@ -1,10 +1,9 @@
-"""Near dedup of one run's contents, again and again in one Spark session, each time laid out and
-planned otherwise.
+"""Near dedup of one run's contents in several variants, all in one Spark session.
 
-    python -m tests.dedup_variants RUN FOLDER MASTER PARTITIONS,AQE,SEED,DRIVER_EDGES ...
+    python -m tests.dedup_variants RUN FOLDER MASTER PARTITIONS,AQE,SEED,DRIVER_EDGES [more]
 
-Each variant leaves a run of its own in FOLDER/<number>: `contents` and `files` come in an order
-drawn by SEED.
+Each variant has its own partitions and query plans, and writes a run to FOLDER/<number>. SEED draws
+the order of the rows of its input tables.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""SIGKILL in the middle of a curate run, then the same command again: the same tables, the same
-token shards.
-"""
+"""A curate run that is killed and started again ends with the same tables and token shards."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from spark_jobs.graph import JOBS
 from tests import corpus
 
 pytestmark = pytest.mark.slow
-# The commit that triggers the kill: in ingest, between two tables of one job, between two jobs,
+# The commits that trigger a kill: in ingest, between two tables of one job, between two jobs, and
 # among the last writes.
 KILL_AT = ("contents", "near_edges", "syntax", "decisions")
 

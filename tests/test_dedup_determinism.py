@@ -1,5 +1,6 @@
-"""One input, one hash: partitions, AQE, executors, the order of rows and ten SIGKILLs change no row
-of the near-dedup tables.
+"""One input gives one hash of the near-dedup tables.
+
+Partitions, adaptive planning, executors, the order of rows and SIGKILLs change no row.
 """
 
 from __future__ import annotations
@@ -21,14 +22,12 @@ from tests import corpus
 pytestmark = pytest.mark.slow
 TABLES = ("signatures", "near_misses", "near_edges", "clusters")
 KILLS = 10
-# after the first word of the JVM, between which a kill comes: a whole run takes about as long
+# A kill comes this long after the JVM's first output. A whole run takes about as long.
 SECONDS = (3.0, 12.0)
 
 
 def build(root: Path) -> Path:
-    """Some three hundred files of the standard library; of every third come edited copies of
-    copies, which chain.
-    """
+    """200 files of the standard library; every third has edited copies of copies, which chain."""
     draw = random.Random(3)
     paths = [p for p in sorted(corpus.STDLIB.rglob("*.py")) if "site-packages" not in p.parts]
     paths = draw.sample([p for p in paths if 500 < p.stat().st_size < 30_000], 200)
@@ -76,7 +75,7 @@ def whole(tmp_path_factory):
     ("master", "variants"),
     [
         ("local[2]", ("1,false,1,1000000", "3,true,2,1000000")),
-        # and components in distributed rounds
+        # Here the components are also found in distributed rounds.
         ("local-cluster[2,1,1024]", ("8,false,3,0",)),
     ],
     ids=["one executor", "two executors"],
@@ -101,7 +100,7 @@ def test_ten_kills_at_random_moments_change_no_row(whole, tmp_path):
     for _ in range(KILLS):
         before = log.stat().st_size if log.exists() else 0
         process = subprocess.Popen(near_dedup(tmp_path), start_new_session=True)
-        # the JVM has something to say when it is up
+        # The JVM writes to the log when it is up.
         while not log.exists() or log.stat().st_size == before:
             assert process.poll() is None
             time.sleep(0.05)

@@ -1,5 +1,6 @@
-"""A disk that fills up in the middle of a curate run: one clear error; with more room the same
-command ends as if nothing was.
+"""A disk that fills up in the middle of a curate run gives one clear error.
+
+With more space the same command ends as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from tests import corpus
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 ISOLATE = ["unshare", "--user", "--map-root-user", "--mount"]
-# In one mount namespace: a small disk, the run, more room, the run again, and what it left copied
-# to where it can be read.
+# In one mount namespace: a small disk, the run, more space, the run again. The output is copied to
+# a folder outside the namespace.
 SCRIPT = """
 mount -t tmpfs -o size=1m none "$DISK" || exit 99
 "$@" >"$OUT/first" 2>&1

@@ -1,6 +1,4 @@
-"""After `make setup` nothing needs a network: Spark and Delta start and work where there is none
-but loopback.
-"""
+"""After `make setup` nothing needs a network: Spark and Delta work with loopback only."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ import pytest
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
-# SIOCSIFFLAGS of netdevice(7): a new namespace's loopback is down. Then the very script that `make
-# setup` ends with.
+# The loopback of a new namespace is down, so SIOCSIFFLAGS of netdevice(7) starts it. Then the last
+# script of `make setup` runs.
 WITHOUT_NETWORK = """
 import fcntl, runpy, socket, struct, sys
 with socket.socket() as probe:

@@ -1,5 +1,6 @@
-"""Every job through spark-submit on a real standalone cluster, one master and two workers, gives
-the tables of a local run.
+"""Every job on a real standalone cluster with two workers gives the tables of a local run.
+
+The jobs are started with spark-submit.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def test_every_job_submitted_to_two_workers_gives_the_tables_of_a_local_run(
 
 
 def finished_tasks(folder: Path) -> int:
-    """Tasks that executors say they finished, by the logs that their workers keep."""
+    """Number of tasks that executors have finished, by the logs that their workers keep."""
     return sum(
         log.read_text(errors="replace").count("Finished task")
         for log in folder.glob("app-*/*/stderr")
@@ -135,9 +136,7 @@ def finished_tasks(folder: Path) -> int:
 
 
 def test_a_worker_killed_in_the_middle_of_near_dedup_changes_no_row(cluster, curated, tmp_path):
-    """Worker 2 and its executor die when find_near_pairs has finished 30 tasks; worker 1 ends the
-    run.
-    """
+    """Worker 2 and its executor are killed after 30 tasks of the job, and worker 1 ends the run."""
     url, environment, root, daemons = cluster
     source, local = curated
     config = tmp_path / "config.yaml"
@@ -167,7 +166,7 @@ def test_a_worker_killed_in_the_middle_of_near_dedup_changes_no_row(cluster, cur
     assert executors
     for process in (*executors, worker):
         process.kill()
-    # in the middle it was
+    # The kill came in the middle of the job.
     assert not (killed / "tables/near_edges").exists()
     assert run.wait() == 0
     found = hashes(str(killed))

@@ -1,1 +1,1 @@
-"""Pure functions over Arrow and numpy buffers. Nothing here knows of Spark, tables or settings."""
+"""Pure functions over Arrow and numpy buffers, without Spark, tables or settings."""

@@ -1,13 +1,14 @@
-"""Which documents share a run of n words with a benchmark: hashed scan of Arrow string buffers,
-exact answer.
+"""Finds the documents that share a run of n words with a benchmark; the answer is exact.
 
-A word is a maximal run of the bytes [A-Za-z0-9_] or of any byte >= 0x80 (as in shingles.py), ASCII
-letters lower-cased; spacing, punctuation and layout between words do not count. The paper asks for
-"10-gram word overlap" and defines neither words nor normalisation (Sec 4): this is ours. A text of
-fewer than n words has no n-gram: it can neither hit nor be hit.
+A word is a maximal run of the bytes [A-Za-z0-9_] or of any byte >= 0x80, as in
+near_dup/shingles.py. ASCII letters are lower-cased. Spacing, punctuation and layout between words
+do not count. The Seed-Coder paper asks for "10-gram word overlap" (Sec 4) but defines neither words
+nor normalisation, so this definition is ours. A text of fewer than n words has no n-gram: it can
+neither hit nor be hit.
 
-The scan rolls a 64-bit hash over the words and looks it up among the benchmark's hashes; the words
-themselves are compared before a hit is believed, so a collision costs time and never an answer.
+The scan reads Arrow string buffers. It rolls a 64-bit hash over the words and looks the hash up
+among those of the benchmark. Before a hit counts, the words themselves are compared. So a hash
+collision costs time and never changes an answer.
 """
 
 from __future__ import annotations
@@ -22,30 +23,31 @@ from seedbed.kernels.native import native
 from seedbed.kernels.near_dup.shingles import fmix64, string_buffers
 
 WORD = re.compile(rb"[a-z0-9_\x80-\xff]+")
-# FNV-1a (draft-eastlake-fnv, section 5)
+# FNV-1a (draft-eastlake-fnv, section 5).
 FNV_BASIS, FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-# the n-gram polynomial's variable: 2**64 / golden ratio, odd
+# The variable of the n-gram polynomial: 2**64 / golden ratio, odd.
 BASE = np.uint64(0x9E3779B97F4A7C15)
 NO_HIT = np.int64(2**62)
-# byte -> the byte that is hashed; 0 ends a word
+# Maps a byte to the byte that is hashed; 0 ends a word.
 FOLDED = np.array([ord(chr(b).lower()) if b < 0x80 else b for b in range(256)], np.uint8)
 FOLDED[[b for b in range(256) if not WORD.fullmatch(bytes([FOLDED[b]]))]] = 0
 
 
 @dataclass(frozen=True)
 class NgramIndex:
-    """The distinct n-grams of a benchmark, `entries` ascending by (item, ngram), and the tables
-    that find them.
+    """The distinct n-grams of a benchmark and the tables that find them.
+
+    n: words per n-gram.
+    entries: (smallest item that holds the n-gram, its words joined by one space), ascending.
+    hashes: uint64 (distinct hashes,), ascending.
+    ranks: int64 (distinct hashes,), the smallest index into `entries` with that hash.
+    filter: uint8, a power of two long; 1 where some hash has these leading bits.
     """
 
     n: int
-    # (smallest item that holds it, the words joined by one space)
     entries: list[tuple[str, str]]
-    # uint64, ascending, distinct
     hashes: np.ndarray
-    # int64: smallest index into `entries` with that hash
     ranks: np.ndarray
-    # uint8, a power of two long: 1 where some hash has these leading bits
     filter: np.ndarray
 
     @classmethod
@@ -57,8 +59,8 @@ class NgramIndex:
                 smallest[ngram] = min(smallest.get(ngram, item), item)
         entries = sorted((item, ngram) for ngram, item in smallest.items())
         column = pa.array([ngram for _, ngram in entries], pa.string())
-        every = _hash_all(*string_buffers(column), n, FOLDED)
-        # return_index gives the first, so the smallest rank
+        every = _hash_all(*string_buffers(column), n)
+        # return_index gives the first position of a hash, which is its smallest rank.
         hashes, ranks = np.unique(every, return_index=True)
         bits = max(16, (16 * len(entries)).bit_length())
         present = np.zeros(1 << bits, np.uint8)
@@ -68,12 +70,12 @@ class NgramIndex:
 
 def words(text: str) -> list[bytes]:
     """The words of `text`, lower-cased, in order."""
-    # bytes.lower folds ASCII only, as FOLDED does
+    # bytes.lower folds ASCII only, as FOLDED does.
     return WORD.findall(text.encode().lower())
 
 
 def word_ngrams(text: str, n: int) -> list[str]:
-    """Every run of n words of `text`, joined by single spaces, in order, repeats included."""
+    """Every run of n words of `text`, joined by single spaces, in order, with repeats."""
     found = words(text)
     return [b" ".join(found[i : i + n]).decode() for i in range(len(found) - n + 1)]
 
@@ -81,15 +83,11 @@ def word_ngrams(text: str, n: int) -> list[str]:
 def smallest_hits(
     texts: pa.Array | pa.ChunkedArray, index: NgramIndex
 ) -> list[tuple[str, str] | None]:
-    """For each text the smallest (item, ngram) of the benchmark that it contains, or None where it
-    contains none.
-    """
+    """The smallest (item, ngram) of the benchmark in each text, or None where there is none."""
     if not index.entries:
         return [None] * len(texts)
     data, offsets = string_buffers(texts)
-    rank, start, end = _scan(
-        data, offsets, index.n, index.hashes, index.ranks, index.filter, FOLDED
-    )
+    rank, start, end = _scan(data, offsets, index.n, (index.hashes, index.ranks, index.filter))
     hits: list[tuple[str, str] | None] = [None] * len(texts)
     for row in np.flatnonzero(rank != NO_HIT):
         entry = index.entries[rank[row]]
@@ -107,21 +105,23 @@ def _search(text: str, index: NgramIndex) -> tuple[str, str] | None:
 
 
 @native
-def _hash_all(data, offsets, n, folded):  # type: ignore[no-untyped-def]
-    """The hash of each document, which must be exactly one n-gram."""
+def _hash_all(data, offsets, n):  # type: ignore[no-untyped-def]
+    """The hash, uint64, of each document, which must be exactly one n-gram."""
     out = np.empty(offsets.shape[0] - 1, np.uint64)
     starts = np.empty(1, np.int64)
     ends = np.empty(1, np.int64)
     for d in range(out.shape[0]):
-        _ngrams(data, offsets[d], offsets[d + 1], n, folded, out[d : d + 1], starts, ends)
+        _ngrams(data, offsets[d], offsets[d + 1], n, (out[d : d + 1], starts, ends))
     return out
 
 
 @native
-def _scan(data, offsets, n, hashes, ranks, present, folded):  # type: ignore[no-untyped-def]
-    """Per document: the smallest rank found (NO_HIT for none), and the first and end byte of the
-    words it was found at.
+def _scan(data, offsets, n, tables):  # type: ignore[no-untyped-def]
+    """Smallest rank per document (NO_HIT: none), and first and end byte of the words found there.
+
+    tables: (hashes, ranks, filter) of an NgramIndex.
     """
+    hashes, ranks, present = tables
     documents = offsets.shape[0] - 1
     rank = np.full(documents, NO_HIT)
     start = np.zeros(documents, np.int64)
@@ -138,7 +138,7 @@ def _scan(data, offsets, n, hashes, ranks, present, folded):  # type: ignore[no-
         slots >>= 1
         shift -= np.uint64(1)
     for d in range(documents):
-        for i in range(_ngrams(data, offsets[d], offsets[d + 1], n, folded, found, starts, ends)):
+        for i in range(_ngrams(data, offsets[d], offsets[d + 1], n, (found, starts, ends))):
             if present[np.int64(found[i] >> shift)]:
                 place = np.searchsorted(hashes, found[i])
                 if place < hashes.shape[0] and hashes[place] == found[i] and ranks[place] < rank[d]:
@@ -147,13 +147,16 @@ def _scan(data, offsets, n, hashes, ranks, present, folded):  # type: ignore[no-
 
 
 @native
-def _ngrams(data, first, last, n, folded, found, starts, ends):  # type: ignore[no-untyped-def]
-    """Hash, first byte and end byte of each n-gram of data[first:last]; returns how many.
+def _ngrams(data, first, last, n, out):  # type: ignore[no-untyped-def]
+    """Fill `out` with the n-grams of data[first:last]; returns their number.
 
-    A word is hashed by FNV-1a, an n-gram by a polynomial in its words modulo 2**64, which rolls,
-    mixed at the end.
+    out: (hash, first byte, end byte), each an array with room for all n-grams.
+
+    A word is hashed by FNV-1a. An n-gram is hashed by a polynomial in its words modulo 2**64, which
+    can be rolled and is mixed at the end.
     """
-    # BASE ** n: what the oldest word of a full window has been multiplied by
+    found, starts, ends = out
+    # BASE ** n: the factor that the oldest word of a full window has been multiplied by.
     leading = np.uint64(1)
     for _ in range(n):
         leading *= BASE
@@ -163,7 +166,7 @@ def _ngrams(data, first, last, n, folded, found, starts, ends):  # type: ignore[
     word, word_start, inside = FNV_BASIS, first, False
     count = 0
     for i in range(first, last + 1):
-        byte = folded[data[i]] if i < last else np.uint8(0)
+        byte = FOLDED[data[i]] if i < last else np.uint8(0)
         if byte:
             if not inside:
                 word, word_start, inside = FNV_BASIS, i, True

@@ -1,1 +1,1 @@
-"""From decisions to documents, their text, their split and their token shards."""
+"""The text, the split and the token shards of documents."""

@@ -1,5 +1,6 @@
-"""The text of documents: a document names its parts by hash, the text itself is stored once, in
-`contents`.
+"""Adds the text to documents.
+
+A document names its parts by hash. The text itself is stored once, in the table `contents`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from pyspark.sql import functions as F
 
 
 def with_text(documents: DataFrame, contents: DataFrame) -> DataFrame:
-    """`documents` (with the column parts) and a column `text`.
+    """`documents`, which have the column `parts`, with a column `text`.
 
-    Fails on a document that is not of exactly one part.
+    The query fails on a document that does not have exactly one part.
     """
     only = F.when(F.size("parts") == 1, F.col("parts")[0]["content_sha256"]).otherwise(
         F.raise_error(F.concat(F.lit("document without exactly one part: "), "document_id"))

@@ -1,5 +1,6 @@
-"""Token shards as files: NAME.bin, NAME.idx and NAME.json, the record of the two, which comes last
-and marks them whole.
+"""Writes and checks token shards: NAME.bin, NAME.idx and NAME.json.
+
+NAME.json is the record of the other two files. It is written last and marks them as whole.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ def write_shard(
 ) -> None:
     """Write one shard from the token bytes of its documents, in order.
 
-    made_from: what its content depends on, for `finished`. attempt: sets temporary files of
-    concurrent attempts apart; which of them is moved into place last does not matter, they are
-    equal.
+    root: the run's folder or URI. name: train-NNNNN or val-NNNNN. documents: bytes of `dtype`.
+    made_from: a hash of all that the shard depends on, for `finished`. attempt: a number that keeps
+    the temporary files of concurrent attempts apart. All attempts write equal files, so it does not
+    matter which one is moved into place last.
     """
     system, base = storage.open_root(root)
     system.create_dir(f"{base}/{FOLDER}", recursive=True)
@@ -71,7 +73,7 @@ def finished(root: str, made_from: str) -> dict[str, dict[str, Any]]:
 
 
 def clear_others(root: str, keep: Iterable[str]) -> None:
-    """Delete every shard file whose name is not in `keep`, and what killed attempts left."""
+    """Delete every shard file whose name is not in `keep`, and the files of killed attempts."""
     kept = {f"{name}.{kind}" for name in keep for kind in ("bin", "idx", "json")}
     for file in storage.file_sizes(root, FOLDER):
         if OURS.fullmatch(file) and file not in kept:
@@ -79,7 +81,7 @@ def clear_others(root: str, keep: Iterable[str]) -> None:
 
 
 def lengths(root: str, name: str) -> np.ndarray:
-    """Tokens of each document of a shard, in order, from its .idx."""
+    """Tokens of each document of a shard, int32 (documents,), in order, from its .idx."""
     system, base = storage.open_root(root)
     with system.open_input_file(f"{base}/{FOLDER}/{name}.idx") as stream:
         return read_lengths(stream)

@@ -1,13 +1,13 @@
-"""Which documents validate: whole repositories, drawn by hash, so that no repository is on both
-sides.
+"""Draws the validation documents: whole repositories, by hash, so that none is on both sides.
 
-A repository counts with its own bytes: those of kept contents that occur in no other repository,
-for only they can leave training with it. Repositories are taken in the order of sha256(seed, repo)
-until `fraction` of the kept bytes is reached, passing over any that would carry the total beyond
-OVERSHOOT times the goal; at least one is taken where there are two.
-An input of one repository has no such split: its contents are drawn by hash instead, and the job
-says so. Named repositories (`select.val_repos`) validate instead of drawn ones, so that several
-selections can share one hold-out.
+A repository counts with its own bytes, those of kept contents that occur in no other repository,
+because only they leave training with it. Repositories are taken in the order of sha256(seed, repo)
+until `fraction` of the kept bytes is reached. One that would raise the total above OVERSHOOT times
+the goal is skipped. At least one is taken where there are two.
+
+An input with one repository cannot be split so. Its contents are drawn by hash instead, and the job
+prints a note. With `select.val_repos` the named repositories validate, so that several selections
+can share one validation set.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ OVERSHOOT = 4
 
 
 def assign(copies: DataFrame, fraction: float, seed: int, named: Sequence[str] = ()) -> DataFrame:
-    """`copies` (content_sha256, repo, bytes, ...: a row for each occurrence of a kept content) with
-    a column `split`.
+    """`copies` with a column `split`, train or val.
+
+    copies: (content_sha256, repo, bytes) and more, one row per occurrence of a kept content.
+    fraction: share of the kept bytes that validate. named: repositories that validate instead.
     """
     if named:
         return copies.withColumn("split", _split(F.col("repo").isin(list(named))))
@@ -32,7 +34,7 @@ def assign(copies: DataFrame, fraction: float, seed: int, named: Sequence[str] =
         F.min("repo").alias("repo"), F.max("repo").alias("last"), F.max("bytes").alias("bytes")
     )
     own = F.when(F.col("repo") == F.col("last"), F.col("bytes")).otherwise(0)
-    # every repository, also one whose kept contents all occur elsewhere too (own bytes 0)
+    # All repositories count, also those without bytes of their own.
     repos = [row["repo"] for row in copies.select("repo").distinct().collect()]
     sums = (
         by_content.groupBy("repo")
@@ -55,7 +57,7 @@ def assign(copies: DataFrame, fraction: float, seed: int, named: Sequence[str] =
 def validation_repos(own_bytes: dict[str, int], goal: float, seed: int) -> list[str]:
     """Names of the validation repositories, sorted.
 
-    `own_bytes`: repository -> bytes; `goal`: bytes wanted.
+    own_bytes: repository -> its own bytes. goal: bytes to draw.
     """
     order = sorted(own_bytes, key=lambda repo: hashlib.sha256(f"{seed}\0{repo}".encode()).digest())
     candidates = [repo for repo in order if own_bytes[repo]]
@@ -75,12 +77,13 @@ def validation_repos(own_bytes: dict[str, int], goal: float, seed: int) -> list[
 
 
 def _drawn_contents(by_content: DataFrame, fraction: float, seed: int) -> Column:
-    """Condition: the content's hash with the seed is among the lowest `fraction`; one at least,
-    where there are two.
+    """A condition: the content's hash with the seed is among the lowest `fraction`.
+
+    It holds for at least one content where there are two.
     """
     drawn = F.sha2(F.concat(F.lit(f"{seed}\0"), "content_sha256"), 256)
     smallest, contents = by_content.agg(F.min(drawn), F.count("*")).first()
-    # every hex digit sorts below "g"
+    # Every hexadecimal digit sorts below "g".
     bound = f"{int(fraction * 2**64):016x}" if fraction < 1 else "g"
     return (drawn < bound) | (drawn == smallest if contents > 1 else F.lit(False))
 

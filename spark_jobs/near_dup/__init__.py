@@ -1,1 +1,1 @@
-"""Parts of near dedup that work on Spark frames."""
+"""The parts of near dedup that work on Spark DataFrames."""

@@ -1,18 +1,17 @@
-"""Connected components of the graph of near-duplicate edges: a label per content, the smallest hash
-of its component.
+"""Connected components of the graph of near-duplicate edges.
 
-Up to near.driver_edges edges by union-find on the driver; above, by alternating large stars and
-small stars (Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii 2014, "Connected Components in
-MapReduce and Beyond", algorithms 1 and 2):
+The label of a content is the smallest hash of its component. Up to near.driver_edges edges the
+labels are computed by union-find on the driver. Above that, large stars and small stars alternate
+until no edge changes (Kiveris, Lattanzi, Mirrokni, Rastogi, Vassilvitskii 2014, "Connected
+Components in MapReduce and Beyond", algorithms 1 and 2):
 
-  large star: every node hands its larger neighbours to the smallest node of its neighbourhood
-  (itself included)
-  small star: every node hands its smaller neighbours, and itself, to the smallest of them
+- large star: every node links its larger neighbours to the smallest node of its neighbourhood,
+  which includes itself;
+- small star: every node links its smaller neighbours, and itself, to the smallest of them.
 
-until no edge changes; then each node hangs on the smallest of its component. Each round is one
-Delta commit under DIR/curate/components/<table>, which is the next round's input: a plan never
-grows, and a killed run goes on after its last whole round. Labels are the same either way: both are
-the minimum of a component.
+Then each node is linked to the smallest of its component. Each round is one Delta commit under
+DIR/curate/components/<table>, which the next round reads. So no query plan grows, and a killed run
+continues after its last whole round. Both ways give the same labels, the minimum of a component.
 """
 
 from __future__ import annotations
@@ -32,8 +31,9 @@ from spark_jobs.runtime.job import Context
 
 
 def connected(edges: DataFrame, ctx: Context, table: str) -> DataFrame:
-    """(content_sha256, component_id) of the contents that have an edge in `edges` (a, b; hex), made
-    from `table`.
+    """(content_sha256, component_id) of the contents that have an edge.
+
+    edges: (a, b), hexadecimal hashes. table: the input table that the edges were made from.
     """
     ends = edges.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
     count = edges.count()
@@ -50,11 +50,12 @@ def connected(edges: DataFrame, ctx: Context, table: str) -> DataFrame:
 def on_driver(edges: DataFrame, ctx: Context) -> DataFrame:
     """(node, component) by union-find in one process.
 
-    It holds two 32-byte hashes an edge: 10 million edges take it about five seconds and under 2 GB.
+    It holds two hashes of 32 bytes per edge. 10 million edges take about five seconds and less than
+    2 GB.
     """
     table = edges.toArrow()
     nodes = pc.unique(pa.chunked_array([*table["a"].chunks, *table["b"].chunks], pa.binary()))
-    # so that the smallest node is the smallest hash
+    # Sorted, so that the smallest node is the smallest hash.
     nodes = nodes.take(pc.sort_indices(nodes))
     left, right = (pc.index_in(table[end], value_set=nodes).to_numpy() for end in ("a", "b"))
     label = components(len(nodes), left, right)
@@ -66,7 +67,8 @@ def on_driver(edges: DataFrame, ctx: Context) -> DataFrame:
 def by_stars(edges: DataFrame, folder: str, key: str) -> DataFrame:
     """(node, component) by alternating stars.
 
-    `key` names the graph: rounds of another one in `folder` are not gone on with.
+    folder: where the rounds are written. key: names the graph; a run does not continue rounds of
+    another graph.
     """
     spark = edges.sparkSession
     found = _last_round(spark, folder, key)
@@ -88,7 +90,7 @@ def by_stars(edges: DataFrame, folder: str, key: str) -> DataFrame:
 
 
 def large_star(edges: DataFrame) -> DataFrame:
-    """One large star over (a, b), a > b; so is what it gives."""
+    """One large star over edges (a, b) with a > b; the result has the same form."""
     both = edges.unionByName(edges.select(F.col("b").alias("a"), F.col("a").alias("b")))
     smallest = both.groupBy("a").agg(F.least("a", F.min("b")).alias("m"))
     return (
@@ -100,7 +102,7 @@ def large_star(edges: DataFrame) -> DataFrame:
 
 
 def small_star(edges: DataFrame) -> DataFrame:
-    """One small star over (a, b), a > b; so is what it gives."""
+    """One small star over edges (a, b) with a > b; the result has the same form."""
     smallest = edges.groupBy("a").agg(F.min("b").alias("m"))
     handed = (
         edges.join(smallest, "a")
@@ -113,8 +115,9 @@ def small_star(edges: DataFrame) -> DataFrame:
 def _write_round(
     edges: DataFrame, folder: str, key: str, number: int, before: str | None
 ) -> dict[str, Any]:
-    """Commit the edges of one round; `before` is the hash of the round before, by which the end is
-    known.
+    """Commit the edges of one round, and return the record of `_last_round`.
+
+    before: the hash of the edges before the round. The rounds end where it does not change.
     """
     spark = edges.sparkSession
     spark.sparkContext.setJobDescription(f"components: round {number}")
@@ -124,8 +127,9 @@ def _write_round(
 
 
 def _last_round(spark: Any, folder: str, key: str) -> dict[str, Any] | None:
-    """The newest whole round of graph `key`: its number, version, a hash of its edges, and whether
-    it changed nothing.
+    """The newest whole round of graph `key`, or None.
+
+    It holds the round's number and version, a hash of its edges, and whether nothing changed.
     """
     for version, info in commits(spark, folder):
         record = json.loads(info.get("userMetadata") or "{}")

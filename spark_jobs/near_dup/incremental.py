@@ -1,5 +1,10 @@
-"""What new contents can change in the pairs of an earlier run, and what stays; how and why is told
-in find_near_pairs.py.
+"""Finds the pairs of an earlier run that new contents can change, and keeps all others.
+
+Where the tables are those of a whole run with the same parameters and few contents are new, not all
+stars are drawn anew. A bucket without a new content has the star that it had. Call a content
+affected if it is new or shares a bucket with a new content. A pair with an unaffected content lies
+only in buckets without a new content, so its row stays. A pair of affected contents is proposed
+again from all of its buckets. Their stars are drawn with all of their members.
 """
 
 from __future__ import annotations
@@ -14,13 +19,13 @@ from pyspark.sql import functions as F
 
 from spark_jobs.runtime.job import Context
 
-# of the contents: where more are new, most stars are drawn anyway
-FEW = 0.1
+# The largest share of new contents. Where more are new, most stars are drawn anyway.
+MOST_NEW = 0.1
 
 
 @dataclass(frozen=True)
 class LastRun:
-    """The rows that a run left in all of its tables, and the signatures that came since."""
+    """The rows of all tables of a run, and the signatures that came since."""
 
     rows: DataFrame
     new_signatures: DataFrame
@@ -29,11 +34,11 @@ class LastRun:
 def last_run(
     ctx: Context, job: str, tables: tuple[str, ...], params: dict[str, Any], reads: tuple[str, ...]
 ) -> LastRun | None:
-    """The last run of `job`, which wrote `tables`; None where all stars are to be drawn anew.
+    """The last run of `job`, which wrote `tables`; None where all stars must be drawn anew.
 
-    That is so where a table is missing or of another run (killed between the two), parameters or
-    code differ, contents of then are gone, more than FEW are new, or the version of `signatures`
-    that was read then has been cleaned up.
+    That is so in these cases: a table is missing, or the tables are of two runs (one was killed
+    between them); parameters or code differ; contents of that run are gone; more than MOST_NEW of
+    the contents are new; the version of `signatures` that it read has been cleaned up.
     """
     commits = [ctx.store.last_commit(table) for table in tables]
     lineages = [commit.lineage if commit else {} for commit in commits]
@@ -50,7 +55,7 @@ def last_run(
         return None
     new = now.join(then.select("content_sha256"), "content_sha256", "left_anti")
     count, came = now.count(), new.count()
-    if came > FEW * count or count - came != then.count():
+    if came > MOST_NEW * count or count - came != then.count():
         return None
     rows = [
         ctx.store.read(table, commit.version) for table, commit in zip(tables, commits, strict=True)
@@ -58,32 +63,33 @@ def last_run(
     return LastRun(reduce(DataFrame.unionByName, rows), new)
 
 
-def places(members: DataFrame) -> DataFrame:
-    """(band, key): each bucket that `members` (sha, band, key) lie in, once."""
+def buckets_of(members: DataFrame) -> DataFrame:
+    """(band, key): each bucket of `members` (sha, band, key) once."""
     return members.select("band", "key").distinct()
 
 
-def within(members: DataFrame, places: DataFrame) -> DataFrame:
-    """Those of `members` (sha, band, key) that lie in the buckets `places`."""
-    return members.join(places, ["band", "key"], "left_semi")
+def within(members: DataFrame, buckets: DataFrame) -> DataFrame:
+    """Those of `members` (sha, band, key) that lie in `buckets` (band, key)."""
+    return members.join(buckets, ["band", "key"], "left_semi")
 
 
-def merged(rows: DataFrame, before: DataFrame, contents: DataFrame) -> DataFrame:
-    """Pairs (a, b, ...) of which both are in `contents` (content_sha256) as in `rows`, all others
-    as in `before`.
+def merged(rows: DataFrame, before: DataFrame, affected: DataFrame) -> DataFrame:
+    """Pairs (a, b, ...): from `rows` where both contents are affected, all others from `before`.
+
+    affected: (content_sha256).
     """
 
     def flagged(frame: DataFrame) -> DataFrame:
         for end in ("a", "b"):
             frame = frame.join(
-                contents.select(
-                    F.col("content_sha256").alias(end), F.lit(True).alias(f"{end}_moved")
+                affected.select(
+                    F.col("content_sha256").alias(end), F.lit(True).alias(f"{end}_affected")
                 ),
                 end,
                 "left",
             )
         return frame.withColumn(
-            "both", F.coalesce(F.col("a_moved") & F.col("b_moved"), F.lit(False))
+            "both", F.coalesce(F.col("a_affected") & F.col("b_affected"), F.lit(False))
         )
 
     columns = before.columns

@@ -1,1 +1,1 @@
-"""What rates the quality of contents: labels of an oracle, scorers, and their drift guard."""
+"""Labels of an oracle, scorers of quality, and the check of a scorer's drift."""

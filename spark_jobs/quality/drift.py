@@ -1,10 +1,10 @@
-"""The drift guard of scorers: a new version, or a known one on another engine, scores the gold set
-before it scores a corpus.
+"""Checks the drift of a scorer on the gold set before it scores a corpus.
 
-The gold set are `score.gold` contents with a rating by `labels.oracle`, those of least hash. What a
-version says of them stands in table `gold_scores`, beside what the version before it said: the
-newest of its name that has scored contents. A version that moves them by more than the limits is
-refused, however often it is asked; its rows stay, so that one can look.
+A new version, or a known one on another engine, scores the gold set first. The gold set are
+`score.gold` contents with a rating by `labels.oracle`, those with the smallest hashes. Table
+`gold_scores` holds the new scores beside those of the previous version: the newest of the same name
+that has scored contents. A version whose scores differ by more than the limits is refused, in every
+run. Its rows stay, so that one can look at them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,16 @@ from spark_jobs.runtime.job import Context
 from spark_jobs.runtime.store import Store
 
 TABLE = "gold_scores"
-# the engine of a scorer that is all ours
+# The engine of a scorer that needs none.
 BUILT_IN = "built in"
 
 
 @dataclass(frozen=True)
 class Version:
-    """`name`: of the scorer, without its hash; only versions of one name are compared."""
+    """A scorer's version and the engine that runs it.
+
+    name: the scorer's version without its hash. Only versions of one name are compared.
+    """
 
     scorer: str
     engine: str
@@ -46,11 +49,11 @@ class Version:
 def guard(
     ctx: Context, version: Version, score: Callable[[DataFrame, Context], DataFrame]
 ) -> dict[str, Any]:
-    """Score the gold set with `version` unless that was done before, and compare; what was found,
-    {} without a gold set.
+    """Score the gold set with `version`, unless that was done before, and compare the scores.
 
-    score: due rows of `contents` with a column `scorer` -> rows of `scores`. Raises SeedbedError
-    past the limits.
+    score: a function from due rows of `contents` with a column `scorer` to rows of `scores`.
+    Returns the figures of the comparison, {} without a gold set. Raises SeedbedError where the
+    scores differ by more than the limits.
     """
     mine = (F.col("scorer") == version.scorer) & (F.col("engine") == version.engine)
     if ctx.store.last_commit(TABLE, version.part) is None:
@@ -93,7 +96,7 @@ def gold_rows(
     due = ctx.inputs["contents"].join(
         gold.select("content_sha256", "shard"), ["content_sha256", "shard"], "left_semi"
     )
-    # one task: one engine starts
+    # One partition, so that only one engine starts.
     scored = score(due.withColumn("scorer", F.lit(version.scorer)).coalesce(1), ctx)
     rows = scored.join(gold, ["content_sha256", "shard"]).withColumn(
         "engine", F.lit(version.engine)
@@ -109,9 +112,7 @@ def gold_rows(
 
 
 def previous(store: Store, version: Version) -> Version | None:
-    """The version of the same name that scored the gold set last, of those that then scored
-    contents too.
-    """
+    """The newest version of the same name that scored the gold set and then contents, or None."""
     used = {
         (made.get("part", {}).get("scorer"), made.get("params", {}).get("engine", BUILT_IN))
         for made in _lineages(store, "scores")
@@ -124,8 +125,10 @@ def previous(store: Store, version: Version) -> Version | None:
 
 
 def refuse(found: dict[str, Any], version: Version, ctx: Context) -> None:
-    """Same scorer, other engine: no file may move far. Another scorer of that name: not all may
-    move on the mean.
+    """Raise SeedbedError where the scores differ by more than the limits.
+
+    The same scorer on another engine may not move any file far. Another scorer of the name may not
+    move the mean far.
     """
     if found["mean_shift"] is None:
         return
@@ -135,14 +138,15 @@ def refuse(found: dict[str, Any], version: Version, ctx: Context) -> None:
     limit, shift = getattr(settings, field), found["max_shift" if same else "mean_shift"]
     if shift > limit:
         raise SeedbedError(
-            f"scorer {version} moves the {found['files']} gold files by {found['mean_shift']:.4f} on the mean and "
-            f"{found['max_shift']:.4f} at most (quality is 0 to 1) from what {found['previous']} gave them; "
+            f"scorer {version} moves the {found['files']} gold files by "
+            f"{found['mean_shift']:.4f} on the mean and {found['max_shift']:.4f} at most "
+            f"(quality is 0 to 1) from what {found['previous']} gave them; "
             f"score.{field} is {limit:g}",
             f"compare the two in table {TABLE}; raise score.{field} if the new one is right",
         )
 
 
 def _lineages(store: Store, table: str) -> Iterator[dict[str, Any]]:
-    """Of the table's commits, newest first."""
+    """The lineages of the table's commits, newest first."""
     for _, info in commits(store.spark, store.path(table)):
         yield json.loads(info.get("userMetadata") or "{}")

@@ -1,6 +1,4 @@
-"""A cheap student before a language model: what the student finds clearly worthless is not read by
-the model.
-"""
+"""A cheap student before a language model: the model skips what the student rates as worthless."""
 
 from __future__ import annotations
 
@@ -15,17 +13,17 @@ class _Scores(Protocol):
 
 
 class FirstPass:
-    """Scores by `student` where it gives less than `below`, by `teacher` everywhere else.
+    """Takes the score of `student` where it is less than `below`, else that of `teacher`.
 
-    Only the low side is decided: a cut drops from below, and the student's low scores are its sure
-    ones (rule and zero stage).
+    The student decides only low scores. A cut drops the lowest contents, and the student is surest
+    there, because of its rule and its zero stage.
     """
 
     def __init__(self, version: str, student: _Scores, teacher: _Scores, below: float):
         self.version, self._student, self._teacher, self._below = version, student, teacher, below
 
     def score(self, texts: pa.Array, languages: list[str | None]) -> np.ndarray:
-        """Quality on [0, 1]."""
+        """Quality on [0, 1], float64 (texts,)."""
         quality = self._student.score(texts, languages)
         open_ = np.flatnonzero(quality >= self._below)
         if len(open_):

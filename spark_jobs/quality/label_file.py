@@ -1,15 +1,18 @@
-"""The oracle's label file: where it lies, and its lines, each checked.
+"""Finds and reads the oracle's label file, and checks each of its lines.
 
-A line is a JSON object: sha256 (of the file's raw bytes), score 0-10, readability, modularity,
-clarity, reusability 0-10, zero (the zero-policy reason, "" where none; conf/oracle/README.md tells
-the reasons), and second_score for the files that were read twice. Further fields (source, path,
-language ...) are for people.
+A line is a JSON object with these fields:
+
+- sha256: of the file's raw bytes;
+- score, readability, modularity, clarity, reusability: numbers from 0 to 10;
+- zero: the reason of the zero policy, "" where it does not hold (conf/oracle/README.md);
+- second_score: for files that were read twice.
+
+Other fields, such as source, path and language, are for people and are ignored.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -17,17 +20,17 @@ from typing import Any
 
 import conf
 from conf.errors import SeedbedError
+from seedbed import jsonl
 
 ASPECTS = ("readability", "modularity", "clarity", "reusability")
 COLUMNS = ("content_sha256", "score", *ASPECTS, "zero_reason", "second_score")
-# the zero policy of the rubric (Seed-Coder App A.2)
+# The zero policy of the rubric (Seed-Coder App A.2).
 ZERO_REASONS = ("", "generated", "nologic", "data", "config")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def locate(path: str) -> Path:
-    """`path` from the working directory, else from the repository that holds the installed `conf`
-    package.
+    """The label file at `path`, relative to the working directory or to the folder above `conf`.
 
     Raises SeedbedError where neither is a file.
     """
@@ -36,22 +39,22 @@ def locate(path: str) -> Path:
         if candidate.is_file():
             return candidate
     raise SeedbedError(
-        f"labels.path={path} does not exist (looked for {' and '.join(str(c) for c in candidates)})",
+        f"labels.path={path} does not exist "
+        f"(looked for {' and '.join(str(c) for c in candidates)})",
         "give the path of a label file, such as conf/oracle/labels.jsonl",
     )
 
 
 def digest(path: str) -> str:
-    """First 16 hex digits of the label file's SHA-256."""
+    """The first 16 hexadecimal digits of the label file's SHA-256."""
     return hashlib.sha256(locate(path).read_bytes()).hexdigest()[:16]
 
 
 def read(path: str) -> tuple[dict[str, Any], ...]:
-    """The labels, one dict a line: content_sha256, score, the aspects, zero_reason, second_score
-    (None: read once).
+    """The labels, one dict per line with the fields of COLUMNS.
 
-    Raises SeedbedError naming file:line for the first line that breaks a rule, or a content
-    labelled twice.
+    second_score is None where a file was read once. Raises SeedbedError, which names file:line, for
+    the first line that breaks a rule, and for a content that has two labels.
     """
     file = locate(path)
     stat = file.stat()
@@ -62,11 +65,9 @@ def read(path: str) -> tuple[dict[str, Any], ...]:
 def _read(file: Path, _mtime_ns: int, _size: int) -> tuple[dict[str, Any], ...]:
     labels: list[dict[str, Any]] = []
     line_of: dict[str, int] = {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
+    for number, row in jsonl.read(file):
         where = f"{file}:{number}"
-        label = _checked(line, where)
+        label = _checked(row, where)
         sha = label["content_sha256"]
         if sha in line_of:
             raise SeedbedError(
@@ -78,21 +79,12 @@ def _read(file: Path, _mtime_ns: int, _size: int) -> tuple[dict[str, Any], ...]:
     return tuple(labels)
 
 
-def _checked(line: str, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise SeedbedError(
-            f"{where}: not valid JSON: {error}", "write one JSON object a line"
-        ) from error
-    if not isinstance(row, dict):
-        raise SeedbedError(
-            f"{where}: a {type(row).__name__}, not an object", "write one JSON object a line"
-        )
+def _checked(row: jsonl.Row, where: str) -> dict[str, Any]:
     sha = row.get("sha256")
     if not isinstance(sha, str) or not _SHA256.fullmatch(sha):
         raise SeedbedError(
-            f"{where}: sha256={sha!r} is not 64 lower-case hex digits", "hash the file's raw bytes"
+            f"{where}: sha256={sha!r} is not 64 lower-case hex digits",
+            "give the SHA-256 of the file's raw bytes",
         )
     zero = row.get("zero")
     if zero not in ZERO_REASONS:
@@ -103,7 +95,7 @@ def _checked(line: str, where: str) -> dict[str, Any]:
     if zero and score != 0:
         raise SeedbedError(
             f"{where}: score={score:g} beside zero={zero!r}: the zero policy means a score of 0",
-            "mend one",
+            "correct one of the two",
         )
     return {
         "content_sha256": sha,
@@ -119,6 +111,6 @@ def _number(row: dict[str, Any], name: str, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10:
         raise SeedbedError(
             f"{where}: {name}={value!r} is not a number from 0 to 10",
-            "scores are on the 0-10 scale",
+            "give a number on the 0-10 scale",
         )
     return float(value)

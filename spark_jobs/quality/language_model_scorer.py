@@ -1,12 +1,13 @@
-"""The language-model scorer: a LlamaForSequenceClassification folder with one label, served by
-vLLM's pooling runner.
+"""The language-model scorer: a LlamaForSequenceClassification with one label, served by vLLM.
 
-A file is judged by windows of tokens, no special tokens added: by the leading one, exactly as
-megatron_train/train_scorer.py taught it, or with score.windows = N by up to N, spread evenly from
-its first to its last token; the mean of them counts. One engine lives in each Python worker
-(vllm_start.py). The raw regression value is asked for (no sigmoid) and clipped. A score moves in
-its last bits with the batch that carries it; score_quality's rounding hides that in float32.
-bfloat16 does not agree to that precision, so the data type is part of the version.
+A file is judged by windows of tokens without special tokens. By default that is the leading window,
+as megatron_train/train_scorer.py trained it. With score.windows = N up to N windows are spread
+evenly from the first to the last token, and their mean counts. vLLM's pooling runner gives the raw
+regression value, without a sigmoid, and it is clipped. One engine lives in each Python worker
+(seedbed/inference/in_process.py).
+
+The batch of a text changes the last bits of its score. In float32 the rounding of score_quality
+hides that. bfloat16 is not that precise, so the data type is part of the version.
 """
 
 from __future__ import annotations
@@ -24,27 +25,29 @@ from conf.errors import SeedbedError
 from conf.schema.curate import ScoreSettings
 from seedbed.inference import in_process
 
-# characters a token that are tokenized first; the demo's code has 3.5, files of blanks need another
-# try
+# Characters per token that are tokenized first. The demo's code has 3.5. Files of
+# blanks need another try.
 HEAD_CHARS = 5
-# times as many characters at each further try
+# Each further try takes this many times the characters.
 GROWTH = 4
-# pre-tokens before a cut that it may change: the one it splits, the parts of an added token
+# Pre-tokens before a cut that it may change: the split one, or the parts of an added token.
 CUT_WORDS = 8
 
 
 def version_of(card: dict[str, Any], settings: ScoreSettings) -> str:
-    """<version of the weights>-<tokens a window>t-[<windows>w-]<data type>."""
+    """<version of the weights>-<tokens per window>t-[<windows>w-]<data type>."""
     windows = f"{settings.windows}w-" if settings.windows > 1 else ""
     return f"{card['version']}-{_max_tokens(card, settings)}t-{windows}{settings.dtype}"
 
 
 def _max_tokens(card: dict[str, Any], settings: ScoreSettings) -> int:
-    """What the scorer was taught to read; score.max_tokens can only shorten it."""
+    """Tokens per window: those of the training, which score.max_tokens can only reduce."""
     return min(settings.max_tokens, int(card["max_tokens"]))
 
 
 class LanguageModelScorer:
+    """Scores texts with a model folder on vLLM."""
+
     def __init__(self, folder: str, card: dict[str, Any], settings: ScoreSettings):
         """Start the engine.
 
@@ -67,19 +70,19 @@ class LanguageModelScorer:
         self._engine()
 
     def score(self, texts: pa.Array, languages: list[str | None]) -> np.ndarray:
-        """Quality of each text, the mean over its windows; 0 for a text without tokens."""
+        """Quality on [0, 1], float64 (texts,): the mean over windows, 0 without tokens."""
         from vllm import PoolingParams
         from vllm.inputs import TokensPrompt
 
-        # window -> texts that have it: files of one head share theirs
+        # Maps a window to the texts that have it. Files with the same head share windows.
         readers: dict[tuple[int, ...], list[int]] = {}
         for i, text in enumerate(texts.to_pylist()):
             for window in self.windows_of(text):
                 readers.setdefault(tuple(window), []).append(i)
-        # like lengths share a batch
+        # Windows of similar length share a batch.
         windows = sorted(readers, key=len)
         sums, counts = np.zeros(len(texts)), np.zeros(len(texts))
-        # vLLM refuses an empty list
+        # vLLM refuses an empty list.
         if windows:
             outputs = self._engine().classify(
                 [TokensPrompt(prompt_token_ids=list(window)) for window in windows],
@@ -110,7 +113,7 @@ class LanguageModelScorer:
 
 
 def leading_tokens(tokenizer: Tokenizer, text: str, count: int) -> list[int]:
-    """The first `count` token ids of `text`, of which no more is tokenized than that takes."""
+    """The first `count` token ids of `text`; only as much of it as needed is tokenized."""
     chars = HEAD_CHARS * count
     while chars < len(text):
         head = tokenizer.encode(text[:chars], add_special_tokens=False)
@@ -123,8 +126,9 @@ def leading_tokens(tokenizer: Tokenizer, text: str, count: int) -> list[int]:
 
 
 def spread(ids: list[int], width: int, windows: int) -> list[list[int]]:
-    """At most `windows` runs of `width` ids, evenly from start to end: no more than cover the
-    whole, so a short text has one.
+    """At most `windows` runs of `width` ids, spread evenly from start to end.
+
+    There are no more than cover the whole text, so a short text has one.
     """
     if not ids:
         return []
@@ -142,11 +146,13 @@ def _check_folder(folder: Path, max_tokens: int) -> None:
     config = json.loads((folder / "config.json").read_text())
     if config.get("architectures") != ["LlamaForSequenceClassification"]:
         raise SeedbedError(
-            f"scorer {folder} is a {config.get('architectures')}, not LlamaForSequenceClassification",
+            f"scorer {folder} is a {config.get('architectures')}, "
+            "not LlamaForSequenceClassification",
             fix,
         )
     if max_tokens > config["max_position_embeddings"]:
         raise SeedbedError(
-            f"scorer {folder} reads at most {config['max_position_embeddings']} tokens, {max_tokens} asked for",
+            f"scorer {folder} reads at most {config['max_position_embeddings']} tokens, "
+            f"{max_tokens} asked for",
             f"set score.max_tokens={config['max_position_embeddings']}",
         )

@@ -1,9 +1,7 @@
-"""An oracle's answer -> its rating, or the reason why it is none.
+"""Parses an oracle's answer: its rating, or the reason why it holds none.
 
-The rating is the answer's last line that is not blank, and it must be the whole of it. Nothing else
-in the answer is looked
-at: an explanation that quotes a rating line, or a file that talked the oracle into writing another,
-gives a failure.
+The rating must be the whole of the answer's last line that is not blank. The rest of the answer is
+ignored. So an explanation after the rating, or a second rating on the line, gives a failure.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from dataclasses import dataclass
 
 from spark_jobs.quality.label_file import ASPECTS, ZERO_REASONS
 
-# whole or half points, 0-10
+# Whole or half points from 0 to 10.
 GRADE = r"(?:10|[0-9](?:\.5)?)"
 ZERO = "|".join(("none", *filter(None, ZERO_REASONS)))
 LINE = (
@@ -21,8 +19,8 @@ LINE = (
     + " ".join(f"{name}={GRADE}" for name in ASPECTS)
     + f" zero=(?:{ZERO}) overall={GRADE}"
 )
-# What an engine with structured output may write: one paragraph, then the line (no groups that a
-# grammar engine lacks).
+# What an engine with structured output may write: one paragraph, then the line. Grammar engines
+# lack groups that do not capture.
 ANSWER = r"[^\n]{1,800}\n" + LINE.replace("(?:", "(")
 _PARSED = re.compile(
     "RATING "
@@ -33,8 +31,9 @@ _PARSED = re.compile(
 
 @dataclass(frozen=True)
 class Rating:
-    """Grades 0-10, in the order of label_file.ASPECTS; `zero_reason` "" where the zero policy does
-    not hold.
+    """Grades from 0 to 10; `aspects` in the order of label_file.ASPECTS.
+
+    zero_reason is "" where the zero policy does not hold.
     """
 
     score: float
@@ -43,7 +42,7 @@ class Rating:
 
 
 def parse(answer: str) -> Rating | str:
-    """The rating of an answer, or why it has none."""
+    """The rating of an answer, or the reason why it has none."""
     lines = [line.strip() for line in answer.splitlines() if line.strip()]
     if not lines:
         return "empty answer"

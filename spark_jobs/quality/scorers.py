@@ -1,14 +1,15 @@
-"""Scorers: what turns contents into quality on [0, 1]. A scorer is a folder with a scorer.json that
-says its kind.
+"""Finds and loads scorers, which give contents a quality on [0, 1].
 
-    structural      kernel ridge on structural features, all of it in scorer.json       (spark_jobs/quality/structural_scorer.py)
-    language_model  LlamaForSequenceClassification with one label, served by vLLM       (spark_jobs/quality/language_model_scorer.py)
+A scorer is a folder with a scorer.json that names its kind:
+
+- structural: kernel ridge on structural features, whole in scorer.json (structural_scorer.py);
+- language_model: a LlamaForSequenceClassification with one label (language_model_scorer.py).
 
 With score.student a structural scorer decides the clear cases before a language model is asked
-(spark_jobs/quality/first_pass.py).
+(first_pass.py).
 
-A scorer's version stands in the key of `scores` and names everything a score depends on, so two
-scorers, or two settings of one, lie side by side and never mix.
+A scorer's version is part of the key of `scores` and names everything that a score depends on. So
+the rows of two scorers, or of two settings of one, never mix.
 """
 
 from __future__ import annotations
@@ -28,19 +29,21 @@ from spark_jobs.quality.first_pass import FirstPass
 from spark_jobs.quality.structural_scorer import StructuralScorer
 from spark_jobs.runtime.store import Store
 
-# DIR/...: which structural scorer this output uses
+# The file under DIR that names the run's structural scorer.
 POINTER = "scorers/structural.json"
 
 
 class Scorer(Protocol):
+    """What a scorer must have."""
+
     version: str
 
     def score(self, texts: pa.Array, languages: list[str | None]) -> np.ndarray:
-        """Quality (float64, [0, 1]) of each text; `languages` are names as in `contents`."""
+        """Quality on [0, 1], float64 (texts,); `languages` are names as in `contents`."""
 
 
 def resolve_version(cfg: CurateConfig, store: Store) -> str:
-    """The value of scores.scorer that `cfg` asks for.
+    """The configured value of scores.scorer.
 
     Raises SeedbedError where there is no such scorer.
     """
@@ -48,8 +51,9 @@ def resolve_version(cfg: CurateConfig, store: Store) -> str:
 
 
 def resolve(settings: ScoreSettings, root: str) -> ScoreSettings:
-    """`settings` with folders for names: "structural" is the scorer that fit_scorer left under
-    `root`.
+    """`settings` with folders in place of names.
+
+    "structural" is the scorer that fit_scorer wrote under `root`.
     """
     student = _folder(settings.student, root) if settings.student else ""
     return replace(settings, scorer=_folder(settings.scorer, root), student=student)
@@ -62,13 +66,14 @@ def _folder(scorer: str, root: str) -> str:
     if pointer is None:
         raise SeedbedError(
             f"no structural scorer in {root}: {POINTER} does not exist",
-            "run spark_jobs/fit_scorer.py with the same config first (python -m spark_jobs run does all in order)",
+            "run spark_jobs/fit_scorer.py with the same config first "
+            "(python -m spark_jobs run does all in order)",
         )
     return f"{root}/scorers/{json.loads(pointer)['version']}"
 
 
 def version_of(settings: ScoreSettings) -> str:
-    """The version of the scorer that resolved `settings` name, without loading it."""
+    """The version of the scorer that resolved `settings` name; it is not loaded."""
     card = read_card(settings.scorer)
     if card["kind"] == "structural":
         return str(card["version"])
@@ -82,10 +87,10 @@ def version_of(settings: ScoreSettings) -> str:
 
 @lru_cache(maxsize=1)
 def load(settings: ScoreSettings, version: str) -> Scorer:
-    """The scorer of resolved `settings`, loaded once in a process.
+    """The scorer of resolved `settings`, loaded once per process.
 
-    Raises SeedbedError where the folder holds no working scorer, or another than `version` (of
-    `version_of`) by now.
+    version: from `version_of`. Raises SeedbedError where the folder holds no working scorer, or no
+    longer the one of that version.
     """
     card = read_card(settings.scorer)
     if version_of(settings) != version:
@@ -105,8 +110,11 @@ def load(settings: ScoreSettings, version: str) -> Scorer:
 
 
 def read_card(folder: str) -> dict[str, Any]:
-    """scorer.json of `folder`, with a known kind and a version."""
-    fix = "give score.scorer=structural, or a folder written by fit_scorer or megatron_train.train_scorer"
+    """The scorer.json of `folder`; raises SeedbedError for an unknown kind or no version."""
+    fix = (
+        "give score.scorer=structural, "
+        "or a folder written by fit_scorer or megatron_train.train_scorer"
+    )
     text = storage.read_text(folder, "scorer.json")
     if text is None:
         raise SeedbedError(f"score.scorer={folder} has no scorer.json", fix)

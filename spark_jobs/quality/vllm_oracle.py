@@ -1,9 +1,8 @@
-"""vLLM in the executors as the oracle: a local model folder asked by `mapInArrow`, its answers held
-to the format.
+"""vLLM in the executors as the oracle: a local model folder, asked through `mapInArrow`.
 
-The rating line is a regular expression of the sampler, so that nothing a file says can change the
-format. One engine lives in each Python worker (vllm_start.py). A folder with a chat template is
-asked through it; a base model as it is.
+The sampler enforces the rating line as a regular expression, so no file can change the format of an
+answer. One engine lives in each Python worker (seedbed/inference/in_process.py). The prompt goes
+through the folder's chat template if it has one, and unchanged to a base model.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from spark_jobs.quality.rating import ANSWER
 ANSWERS = "content_sha256 string, text string, failure string, tokens_in long, tokens_out long"
 
 
-def asker(
+def answering(
     settings: LabelSettings,
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """A function for mapInArrow: rows of (content_sha256, prompt) -> rows of ANSWERS."""
+    """A function for mapInArrow, from rows (content_sha256, prompt) to rows of ANSWERS."""
 
     def ask_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            # an empty partition must not start an engine
+            # An empty partition must not start an engine.
             if batch.num_rows:
                 yield _ask(batch, settings)
 

@@ -122,7 +122,7 @@ class Context:
             self.spark.conf.set("spark.sql.shuffle.partitions", str(wanted))
 
     @contextmanager
-    def holding(self, job: str) -> Iterator[Callable[[DataFrame, str], DataFrame]]:
+    def materialize(self, job: str) -> Iterator[Callable[[DataFrame, str], DataFrame]]:
         """`hold(frame, step)`: `frame`, computed once, as files under DIR/curate/held/<job> that go
         with the block; where it was killed, with the job's next.
 

@@ -1,1 +1,1 @@
-"""Where code comes from: archives, folders, and what their members are."""
+"""Reads code from archives and folders, and finds the language and licence of their files."""

@@ -1,5 +1,6 @@
-"""Archives as repositories: one archive file is one repository at one revision. Nothing is ever
-unpacked to disk.
+"""Archives as repositories: one archive file is one repository at one revision.
+
+Nothing is unpacked to disk.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 
 @dataclass(frozen=True)
 class Checked:
-    """What one reading of an archive tells before any row is made of it.
+    """The result of the first reading of an archive, before rows are made of it.
 
-    refused: why none may be, or None.
+    digest: SHA-256 in hexadecimal digits. refused: why the archive must not be ingested, or None.
     """
 
     digest: str
@@ -30,13 +31,12 @@ class Checked:
 
 
 def is_archive(path: str) -> bool:
+    """Whether the name of `path` is that of an archive."""
     return path.lower().endswith(ZIP_SUFFIXES + TAR_SUFFIXES)
 
 
 def check(root: str, path: str, size: int, limits: IngestSettings) -> Checked:
-    """Hash the archive `root`/`path` (`size` bytes), hold it against the limits and find out what
-    it is.
-    """
+    """Hash the archive `root`/`path` (`size` bytes), check its limits and identify it."""
     with listing.open_file(root, path) as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
     name = path.rsplit("/", 1)[-1]
@@ -54,7 +54,7 @@ def check(root: str, path: str, size: int, limits: IngestSettings) -> Checked:
 def read(root: str, path: str, size: int, limits: IngestSettings) -> Iterator[Member]:
     """The archive's members.
 
-    Raises RefusedError before the first of them where the archive must not be read.
+    Raises RefusedError before the first member where the archive must not be read.
     """
     if path.lower().endswith(ZIP_SUFFIXES):
         with (

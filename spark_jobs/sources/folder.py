@@ -1,8 +1,8 @@
-"""Loose source files as repositories: each folder directly below the input is one, the input's own
-files are another.
+"""Loose source files as repositories.
 
-Paths are relative to the input, so they stay unique where a project's folder holds a package of its
-own name. The revision is a hash over what the repository's rows are made of, so it changes exactly
+Each folder directly below the input is a repository, and the input's own files are another. Paths
+are relative to the input, so they stay unique where a project's folder holds a package of its own
+name. The revision is a hash over all that the repository's rows are made of. So it changes exactly
 when they do.
 """
 
@@ -23,14 +23,14 @@ _FAULTS = {"file": None, "link": "link", "special": "unreadable"}
 
 
 def repo_of(root: str, path: str) -> str:
-    """The repository that the loose file `path` below `root` belongs to."""
+    """The repository of the loose file `path` below `root`."""
     return path.split("/", 1)[0] if "/" in path else _own_name(root)
 
 
 def check(root: str, repo: str, limits: IngestSettings) -> tuple[str, Identity]:
     """(SHA-256 over the repository's files, its identity).
 
-    Files that give no content count by path and size.
+    Files that give no content count with their path, size and drop_reason.
     """
     digest = hashlib.sha256()
     about: dict[str, str] = {}
@@ -52,8 +52,9 @@ def check(root: str, repo: str, limits: IngestSettings) -> tuple[str, Identity]:
 
 
 def read(root: str, repo: str) -> Iterator[Member]:
-    """The loose files of `repo` in path order; archives among them are repositories of their own
-    and are left out.
+    """The loose files of `repo` in the order of paths.
+
+    Archives among them are repositories of their own and are left out.
     """
     own_files = listing.walk(root, recurse=False) if repo == _own_name(root) else []
     for entry in own_files + listing.walk(root, repo):

@@ -1,11 +1,10 @@
-"""The language of a file, from its name alone.
+"""Infers the language of a file from its name.
 
-The paper infers it from the extension (App A.2.1) and lists 89 languages (App A.1): all are here,
-under the paper's names, with the extensions of GitHub Linguist's languages.yml, plus a few of their
-close relatives (Cython, Jinja, SCSS ...). An extension that several languages claim goes to the one
-that owns most files under it on GitHub, because the same path
-must always give the same answer: .h is C, .m MATLAB, .v Verilog, .cls TeX, .scm Scheme, .pl Perl,
-.r R.
+The paper infers it from the extension (App A.2.1) and lists 89 languages (App A.1). All are here,
+under the paper's names, with the extensions of GitHub Linguist's languages.yml. A few close
+relatives such as Cython, Jinja and SCSS are added. An extension that several languages use belongs
+to the one with most files on GitHub, because one path must always give one language. So .h is C, .m
+MATLAB, .v Verilog, .cls TeX, .scm Scheme, .pl Perl and .r R.
 """
 
 from __future__ import annotations
@@ -119,7 +118,9 @@ FILE_NAMES: dict[str, str] = {
     "Dockerfile": "Dockerfile Containerfile",
     "Groovy": "Jenkinsfile",
     "JavaScript": "Jakefile",
-    "Makefile": "Makefile makefile GNUmakefile BSDmakefile Kbuild Makefile.am Makefile.in Makefile.inc",
+    "Makefile": (
+        "Makefile makefile GNUmakefile BSDmakefile Kbuild Makefile.am Makefile.in Makefile.inc"
+    ),
     "Perl": "Makefile.PL Rexfile cpanfile",
     "Python": "SConstruct SConscript wscript BUILD BUCK WORKSPACE Snakefile",
     "Ruby": "Rakefile Gemfile Guardfile Vagrantfile Capfile Podfile Brewfile Fastfile Dangerfile",
@@ -142,8 +143,9 @@ _BY_NAME = _inverted(FILE_NAMES)
 
 
 def language_of(path: str) -> str | None:
-    """The language of the file at `path` ('/' separated): by its whole name, else by its extension
-    in lower case; else None.
+    """The language of the file at `path`, which is separated by '/', or None.
+
+    It is found by the whole name, else by the extension in lower case.
     """
     name = path.rsplit("/", 1)[-1]
     if name in _BY_NAME:
@@ -151,7 +153,7 @@ def language_of(path: str) -> str | None:
     stem, dot, extension = name.rpartition(".")
     if not dot:
         return None
-    # ".py" has no extension; "Dockerfile.gpu" is a Dockerfile
+    # ".py" has no extension, and "Dockerfile.gpu" is a Dockerfile.
     if stem == "" or stem.lower() == "dockerfile":
         return "Dockerfile" if stem else None
     return _BY_EXTENSION.get(extension.lower())

@@ -1,8 +1,7 @@
-"""SPDX identifiers from what a project says about its license: package metadata, or the text of its
-LICENSE file.
+"""Finds SPDX identifiers in package metadata and in the texts of LICENSE files.
 
-A claim that fits no single identifier gives None, never a guess: `licenses_denied` must be able to
-rely on the column.
+A claim that fits no single identifier gives None and never a guess, because `licenses_denied`
+relies on the column.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Values seen in the free-text License field of PyPI packages, lower case, punctuation and the word
-# "license" removed.
+# Values of the free-text License field of PyPI packages, in lower case, without punctuation and the
+# word "license".
 _NAMES: dict[str, str] = {
     "apache": "Apache-2.0",
     "apache 2": "Apache-2.0",
@@ -48,8 +47,7 @@ _NAMES: dict[str, str] = {
     "public domain": "LicenseRef-Public-Domain",
 }
 
-# Trove classifiers that name one license. "BSD License" is not among them: it may be any of the BSD
-# texts.
+# Trove classifiers that name one license. "BSD License" is missing, as it may be any BSD text.
 _CLASSIFIERS: dict[str, str] = {
     "Apache Software License": "Apache-2.0",
     "MIT License": "MIT",
@@ -70,7 +68,7 @@ _CLASSIFIERS: dict[str, str] = {
     "GNU Affero General Public License v3 or later (AGPLv3+)": "AGPL-3.0-or-later",
 }
 
-# (phrases that must all occur in the text, identifier); the first that fits wins, so narrower texts
+# (phrases that must all occur in the text, identifier). The first match wins, so narrower texts
 # come first. A bare GPL text does not say "or later", hence "-only".
 _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("gnu affero general public license version 3,",), "AGPL-3.0-only"),
@@ -108,19 +106,19 @@ _TEXTS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 
 _EXPRESSION = re.compile(r"\(*[A-Za-z0-9.+-]+\)*( (AND|OR|WITH) \(*[A-Za-z0-9.+-]+\)*)*")
-# the bare "OSI Approved" names no license
+# The bare "OSI Approved" names no license.
 _LICENSE_LINE = re.compile(r"License :: (?!OSI Approved$)")
-# characters read of a LICENSE text: later ones may be the licenses of bundled parts
+# Characters of a LICENSE text that are read. Later ones may be the licenses of bundled parts.
 _HEAD = 3_000
 
 
 def from_metadata(
     expression: str | None, field: str | None, classifiers: Sequence[str]
 ) -> str | None:
-    """SPDX expression from core metadata: License-Expression, the free License field, then `License
-    ::` classifiers.
+    """The SPDX expression of a package's core metadata, or None.
 
-    Two classifiers that disagree give None.
+    The order is License-Expression, the free-text License field, then `License ::` classifiers. Two
+    classifiers that disagree give None.
     """
     if expression and _EXPRESSION.fullmatch(expression.strip()):
         return expression.strip()
@@ -141,9 +139,7 @@ def from_metadata(
 
 
 def from_text(text: str) -> str | None:
-    """SPDX identifier of a license text by phrases that only that license has; None where none is
-    known.
-    """
+    """The SPDX identifier of a license text, by phrases that only that license has, or None."""
     head = " ".join(text[:_HEAD].lower().split())
     for phrases, identifier in _TEXTS:
         if all(phrase in head for phrase in phrases):

@@ -1,6 +1,6 @@
-"""Limits on what an archive may claim or deliver.
+"""Limits on the sizes that an archive may claim or deliver.
 
-Checked against headers first and again on the bytes themselves.
+They are checked on the headers first, and again on the bytes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import BinaryIO
 from conf.schema.curate import IngestSettings
 from spark_jobs.sources.members import RefusedError
 
-# Below this size the ratio says nothing: one file of blanks packs a thousandfold and harms nobody.
+# Below this size the ratio is not checked. A file of blanks shrinks a thousandfold and is harmless.
 RATIO_FROM_BYTES = 10_000_000
 
 
 def check_members(count: int, limits: IngestSettings) -> None:
+    """Raise RefusedError where an archive has too many members."""
     if count > limits.max_archive_members:
         raise RefusedError(
             f"refused: {count:,} members > max_archive_members {limits.max_archive_members:,}"
@@ -22,8 +23,9 @@ def check_members(count: int, limits: IngestSettings) -> None:
 
 
 def check_unpacked(unpacked: int, packed: int, limits: IngestSettings) -> None:
-    """Raise RefusedError where `unpacked` bytes (claimed or delivered so far) break the size or
-    ratio limit.
+    """Raise RefusedError where the sizes, in bytes, break the size or the ratio limit.
+
+    unpacked: claimed, or delivered so far. packed: of the archive.
     """
     if unpacked > limits.max_archive_bytes:
         raise RefusedError(
@@ -38,8 +40,9 @@ def check_unpacked(unpacked: int, packed: int, limits: IngestSettings) -> None:
 
 
 class LimitedReader:
-    """A seekable binary file that refuses one read of more than `largest` bytes, which is what
-    `rule` allows: no header can ask for the whole memory.
+    """A seekable binary file that refuses a single read of more than `largest` bytes.
+
+    So no header can ask for the whole memory. rule: the name of the limit, for the message.
     """
 
     def __init__(self, stream: BinaryIO, largest: int, rule: str):
@@ -55,7 +58,8 @@ class LimitedReader:
             self._stream.seek(position)
         if size > self._largest:
             raise RefusedError(
-                f"refused: a header asks for {size:,} bytes at once > {self._largest:,}, {self._rule}"
+                f"refused: a header asks for {size:,} bytes at once > {self._largest:,}, "
+                f"{self._rule}"
             )
         return self._stream.read(size)
 

@@ -1,4 +1,4 @@
-"""Walk and open what lies under an input folder, on a local disk or any URI that Arrow can open.
+"""Lists and opens the files of an input folder, on a local disk or at a URI that Arrow opens.
 
 Links are never followed.
 """
@@ -20,9 +20,9 @@ from spark_jobs.sources.members import is_vcs
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing below the root.
+    """One file, link or special file below the root.
 
-    path: relative to the root, '/' separated. kind: file | link | special.
+    path: relative to the root, separated by '/'. size: in bytes. kind: file, link or special.
     """
 
     path: str
@@ -31,11 +31,10 @@ class Entry:
 
 
 def walk(root: str, under: str = "", recurse: bool = True) -> list[Entry]:
-    """Entries below `root`/`under`, sorted by path; none where that is no folder. Version-control
-    folders are left out.
+    """Entries below `root`/`under`, sorted by path; none where that is no folder.
 
-    A link to a folder is one entry of kind link. Raises SeedbedError for a folder that cannot be
-    read.
+    Folders of version control are left out. A link to a folder is one entry of kind link. Raises
+    SeedbedError for a folder that cannot be read.
     """
     entries = (
         _walk_uri(root, under, recurse) if "://" in root else _walk_local(root, under, recurse)
@@ -46,7 +45,7 @@ def walk(root: str, under: str = "", recurse: bool = True) -> list[Entry]:
 def open_file(root: str, path: str) -> BinaryIO:
     """A seekable reader of the file `root`/`path`.
 
-    Raises OSError; a link put in the file's place is refused.
+    Raises OSError where it cannot be opened, also where a link has replaced the file.
     """
     if "://" in root:
         system, base = storage.open_root(root)

@@ -1,4 +1,4 @@
-"""What every source hands over, and the rules on it that do not depend on where it came from."""
+"""The members of a repository, and the rules on them that hold for every kind of source."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-# a repository's machinery, not its source
+# Folders of version control, which hold no source.
 _VCS = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "_darcs"})
 READ_BYTES = 1 << 20
 
 
 class RefusedError(Exception):
-    """A whole archive that must not be read; the text goes to `repos.drop_reason`."""
+    """Raised for an archive that must not be read; the text goes to `repos.drop_reason`."""
 
 
 @dataclass(frozen=True)
 class Member:
     """One entry of a repository, not yet read.
 
-    path: '/' separated, no leading './'; where `fault` is unsafe_path, the name as given, escaped
-    to printable UTF-8.
-    size: bytes that the container claims.
-    fault: drop_reason that is known without reading (unsafe_path, link, unreadable), else None.
-    read: gives the member's bytes; raises where they cannot be had. May be called once, before the
-    next member is asked for.
+    path: separated by '/', without a leading './'. Where `fault` is unsafe_path, it is the name as
+        given, escaped to printable UTF-8.
+    size: the bytes that the container claims.
+    fault: a drop_reason that needs no reading (unsafe_path, link, unreadable), else None.
+    read: returns the member's bytes, or raises where it cannot. It may be called once, before the
+        next member is taken.
     """
 
     path: str
@@ -37,8 +37,8 @@ class Member:
 def safe_path(name: str) -> str | None:
     """`name` without './' and doubled '/', or None where it is not a plain relative path.
 
-    Refused: absolute names, drive letters, backslashes, '..', NUL and other control characters,
-    names that are not UTF-8.
+    Absolute names, drive letters, backslashes, '..', control characters such as NUL, and names that
+    are not UTF-8 are refused.
     """
     if (
         not name
@@ -55,17 +55,19 @@ def safe_path(name: str) -> str | None:
 
 
 def shown(name: str) -> str:
-    """`name` as printable UTF-8, for the record of an unsafe path."""
+    """`name` as printable UTF-8, to record an unsafe path."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in name)
 
 
 def is_vcs(path: str) -> bool:
+    """Whether `path` lies in a folder of version control."""
     return any(part in _VCS for part in path.split("/"))
 
 
 class PathLedger:
-    """Names of one repository: which are safe, and which occur twice (then no reader can tell the
-    real one).
+    """Tells which names of one repository are safe.
+
+    A name that occurs twice is not, since no reader can tell which entry is the real one.
     """
 
     def __init__(self, names: Iterator[str]):
@@ -77,9 +79,7 @@ class PathLedger:
             (self._twice if path in seen else seen).add(path)
 
     def admit(self, name: str) -> tuple[str, bool] | None:
-        """(path to record, whether it is safe); None for a further entry of a path that has been
-        recorded already.
-        """
+        """(path to record, whether it is safe); None where the path has been recorded already."""
         safe = safe_path(name)
         path = safe or shown(name)
         if path in self._told:
@@ -91,7 +91,7 @@ class PathLedger:
 
 
 def drop_reason(member: Member, language: str | None, max_bytes: int) -> str | None:
-    """The first reason not to keep `member` that needs no reading; None where it must be read."""
+    """The first reason to drop `member` that needs no reading; None where it must be read."""
     if member.fault:
         return member.fault
     if language is None:
@@ -104,7 +104,7 @@ def drop_reason(member: Member, language: str | None, max_bytes: int) -> str | N
 def decode(raw: bytes) -> tuple[str | None, str | None]:
     """(text, None) or (None, drop_reason).
 
-    Strict UTF-8; a byte-order mark stays, so `text` encodes back to the hashed bytes.
+    Decoding is strict UTF-8. A byte-order mark stays, so that `text` encodes to the hashed bytes.
     """
     if b"\0" in raw:
         return None, "nul"

@@ -1,5 +1,6 @@
-"""Which repository, revision and license an archive is: from its package metadata, else from its
-file name and LICENSE.
+"""Finds the repository, revision and license of an archive.
+
+They come from its package metadata, else from its file name and LICENSE file.
 """
 
 from __future__ import annotations
@@ -12,35 +13,39 @@ from spark_jobs.sources import licenses
 
 _ABOUT = re.compile(r"([^/]+\.dist-info/METADATA|([^/]+/)?PKG-INFO|EGG-INFO/PKG-INFO)")
 _LICENSE = re.compile(r"([^/]+/){0,3}(LICEN[CS]E|COPYING)(\.(txt|md|rst))?", re.IGNORECASE)
-# name-version, then what a wheel's name adds
+# The form is name-version, then the tags of a wheel.
 _VERSIONED = re.compile(r"(.+?)-v?([0-9][^-]*)(-.*)?")
-# of one metadata or license file; larger ones are not read
+# Larger metadata and license files are not read.
 ABOUT_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
 class Identity:
+    """The name, revision and SPDX license (None: unknown) of a repository."""
+
     repo: str
     revision: str
     license: str | None
 
 
 def is_about(path: str) -> bool:
-    """Whether the member at `path` says what the archive is."""
+    """Whether the member at `path` identifies its archive."""
     return bool(_ABOUT.fullmatch(path) or is_license(path))
 
 
 def is_license(path: str) -> bool:
+    """Whether the member at `path` is a LICENSE or COPYING file."""
     return bool(_LICENSE.fullmatch(path))
 
 
 def identify(file_name: str, stem: str, digest: str, about: dict[str, str]) -> Identity:
-    """file_name without folders, `stem` without its archive suffix, hex `digest` of the archive,
-    texts of `is_about` members.
+    """The identity of an archive.
 
-    The name in package metadata is normalised as PEP 503 does, so that Jinja2 and jinja2 are one
-    repository. An archive with no version anywhere gets the first 12 digits of its digest as its
-    revision.
+    file_name: without folders. stem: the same without its archive suffix. digest: of the archive,
+    hexadecimal. about: texts of the members that `is_about` accepts, by path.
+
+    The name in package metadata is normalised as in PEP 503, so that Jinja2 and jinja2 are one
+    repository. The revision of an archive without a version is the first 12 digits of its digest.
     """
     said = next((about[path] for path in sorted(about, key=_depth) if _ABOUT.fullmatch(path)), "")
     headers = email.parser.HeaderParser().parsestr(said)

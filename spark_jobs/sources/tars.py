@@ -1,8 +1,8 @@
-"""Members of a tar file, plain or compressed, read as a stream under limits.
+"""Reads the members of a tar file, plain or compressed, as a stream under limits.
 
-A tar has no directory, so its sizes are known only at its end: `scan` reads it through once,
-counting what is delivered, and `members` reads it a second time knowing that it is sound. Header
-data (long names, pax records) is limited too, because tarfile reads it into memory in one piece.
+A tar has no directory, so its sizes are known only at its end. `scan` reads it once and counts the
+delivered bytes. `members` reads it again, when it is known to be sound. Header data, such as long
+names and pax records, is limited too, because tarfile reads it into memory in one piece.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from conf.schema.curate import IngestSettings
 from spark_jobs.sources.limits import check_members, check_unpacked
 from spark_jobs.sources.members import READ_BYTES, Member, PathLedger, RefusedError, is_vcs
 
-# POSIX ustar record
+# Bytes of a POSIX ustar block.
 _BLOCK = 512
-# what one member's headers may take; a path of 4 KB with pax records takes under 10 KB
+# Bytes of one member's headers. A path of 4 KB with pax records takes less than 10 KB.
 _HEADER_BYTES = 1 << 20
-# bytes; xz -9 needs 65 MiB to decompress, a hostile header may ask for 4 GiB
+# In bytes. xz -9 needs 65 MiB to decompress. A hostile header may ask for 4 GiB.
 _XZ_MEMORY = 256 << 20
 
 
 class TarStream:
-    """The unpacked bytes of a tar: forward only but for one block, counted against the limits as
-    they are delivered.
+    """The unpacked bytes of a tar, counted against the limits as they are delivered.
+
+    The stream goes only forward, except for one block.
     """
 
     def __init__(self, stream: BinaryIO, name: str, packed: int, limits: IngestSettings):
@@ -37,17 +38,19 @@ class TarStream:
         self._limits = limits
         self._position = 0
         self._delivered = 0
-        # the last block delivered: tarfile steps back one byte between members
+        # The last block delivered, because tarfile steps back one byte between members.
         self._tail = b""
         self._header_left = _HEADER_BYTES
 
     def begin_header(self) -> None:
+        """Allow the next member its header bytes."""
         self._header_left = _HEADER_BYTES
 
     def tell(self) -> int:
         return self._position
 
     def seek(self, offset: int) -> int:
+        """Go forward to `offset`, or back within the last block; returns the position."""
         if self._delivered - len(self._tail) <= offset <= self._delivered:
             self._position = offset
         while self._position < offset:
@@ -99,9 +102,9 @@ class TarStream:
 
 
 def scan(stream: BinaryIO, name: str, packed: int, limits: IngestSettings) -> list[str]:
-    """Read the whole tar; returns the names of its entries that are not folders, in order.
+    """Read the whole tar; returns the names of all entries except folders, in order.
 
-    Raises RefusedError where it is broken, truncated or over a limit.
+    packed: bytes of the archive. Raises RefusedError where it is broken, truncated or over a limit.
     """
     source = TarStream(stream, name, packed, limits)
     names: list[str] = []
@@ -113,7 +116,7 @@ def scan(stream: BinaryIO, name: str, packed: int, limits: IngestSettings) -> li
     except RefusedError:
         raise
     except Exception as error:
-        # a parser fed hostile bytes: whatever it raises means the same
+        # A parser of hostile bytes may raise anything; all of it means a broken archive.
         raise RefusedError(f"refused: broken or truncated tar file: {error}") from error
     if not source.ended_properly():
         raise RefusedError("refused: broken or truncated tar file: no end-of-archive block")
@@ -123,7 +126,7 @@ def scan(stream: BinaryIO, name: str, packed: int, limits: IngestSettings) -> li
 def members(
     stream: BinaryIO, name: str, packed: int, limits: IngestSettings, names: list[str]
 ) -> Iterator[Member]:
-    """Every entry that is not a folder; `names` is what `scan` gave for the same bytes."""
+    """All entries except folders; `names` comes from `scan` of the same bytes."""
     source = TarStream(stream, name, packed, limits)
     ledger = PathLedger(iter(names))
     for entry in _entries(source):
@@ -144,7 +147,7 @@ def _entries(source: TarStream) -> Iterator[tarfile.TarInfo]:
     while True:
         source.begin_header()
         entry = archive.next()
-        # tarfile keeps them all
+        # tarfile would keep all members in memory.
         archive.members.clear()
         if entry is None:
             return
@@ -167,7 +170,7 @@ def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
 
 
 class _XzStream:
-    """One .xz stream read forward with a limit on memory, which lzma.LZMAFile does not offer."""
+    """One .xz stream with a limit on memory, which lzma.LZMAFile does not offer."""
 
     def __init__(self, stream: BinaryIO):
         self._stream = stream

@@ -1,8 +1,7 @@
-"""Where code comes from. A source lists units (one repository at one revision each), identifies
-them and reads their members.
+"""Lists the units of an input, identifies them and reads their members.
 
-`find_units` runs on the driver and only lists; `identify` and `members` run in executors, one unit
-at a time.
+A unit is one repository at one revision. `find_units` runs on the driver and only lists. `identify`
+and `members` run in executors, one unit at a time.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from spark_jobs.sources.members import Member
 class Unit:
     """One repository to read.
 
-    source: archives | folder. name: the archive's path below the input, or the repository's name.
+    source: archives or folder. name: the archive's path below the input, or the repository's name.
+    size: in bytes.
     """
 
     source: str
@@ -30,7 +30,10 @@ class Unit:
 
 @dataclass(frozen=True)
 class Offer:
-    """A unit that has been identified. refused: why none of its files may be taken, or None."""
+    """A unit that has been identified.
+
+    refused: why none of its files may be ingested, or None.
+    """
 
     source: str
     name: str
@@ -74,7 +77,7 @@ def find_units(path: str) -> tuple[str, list[Unit]]:
 
 
 def identify(root: str, unit: Unit, limits: IngestSettings) -> Offer:
-    """Read `unit` once: its hash, name, revision, license, and whether it may be taken."""
+    """Read `unit` once: its hash, name, revision, license, and whether it may be ingested."""
     if unit.source == "folder":
         digest, identity = folder.check(root, unit.name, limits)
         refused = None

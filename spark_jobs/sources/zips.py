@@ -1,10 +1,10 @@
-"""Members of a zip file (wheels and eggs are zips), read by its central directory under limits.
+"""Reads the members of a zip file by its central directory, under limits; wheels and eggs are zips.
 
-Sizes come from the directory, but nothing trusts them: a member gives at most what it claims, the
-sum of all claims is limited before anything is unpacked, and a member that lies fails its CRC and
-is `unreadable`, as an encrypted one is. Entries that share bytes (the "better zip bomb") refuse the
-archive. Only stored and deflated members are read: zipfile unpacks the other methods without a
-bound on memory.
+Sizes come from the directory but are not trusted. The sum of all claims is limited before anything
+is unpacked. A member gives at most the bytes that it claims. One with a false size fails its CRC
+and is `unreadable`, as an encrypted one is. An archive whose entries share bytes (the "better zip
+bomb") is refused. Only stored and deflated members are read, since zipfile unpacks other methods
+without a bound on memory.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from conf.schema.curate import IngestSettings
 from spark_jobs.sources.limits import LimitedReader, check_members, check_unpacked
 from spark_jobs.sources.members import Member, PathLedger, RefusedError, is_vcs
 
-# bytes before a member's name, APPNOTE.TXT 4.3.7
+# Bytes before a member's name (APPNOTE.TXT 4.3.7).
 _LOCAL_HEADER = 30
-# bytes an entry of the central directory may take on average; real ones take 50 to 150
+# Bytes that an entry of the central directory may take on average. Real ones take 50 to 150.
 _DIRECTORY_ENTRY = 200
-# "version made by" host whose external attributes hold a file mode
+# The host in "version made by" whose external attributes hold a file mode.
 _UNIX = 3
 _SAFE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def open_zip(stream: BinaryIO, packed: int, limits: IngestSettings) -> zipfile.ZipFile:
-    """The archive with its directory read and checked.
+    """The archive, after its directory has been read and checked.
 
-    Raises RefusedError where it is broken or over a limit.
+    packed: bytes of the archive. Raises RefusedError where it is broken or over a limit.
     """
     directory_bytes = max(1 << 20, limits.max_archive_members * _DIRECTORY_ENTRY)
     rule = f"what a directory of max_archive_members {limits.max_archive_members:,} may take"
@@ -39,7 +39,7 @@ def open_zip(stream: BinaryIO, packed: int, limits: IngestSettings) -> zipfile.Z
     except RefusedError:
         raise
     except Exception as error:
-        # a parser fed hostile bytes: whatever it raises means the same
+        # A parser of hostile bytes may raise anything; all of it means a broken archive.
         raise RefusedError(f"refused: not a readable zip file: {error}") from error
     entries = archive.infolist()
     check_members(len(entries), limits)
@@ -49,7 +49,7 @@ def open_zip(stream: BinaryIO, packed: int, limits: IngestSettings) -> zipfile.Z
 
 
 def members(archive: zipfile.ZipFile) -> Iterator[Member]:
-    """Every entry that is not a folder, in the directory's order."""
+    """All entries except folders, in the directory's order."""
     entries = [entry for entry in archive.infolist() if not entry.orig_filename.endswith("/")]
     ledger = PathLedger(entry.orig_filename for entry in entries)
     for entry in entries:
@@ -75,7 +75,7 @@ def _fault(entry: zipfile.ZipInfo) -> str | None:
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     with archive.open(entry) as member:
-        # one more than claimed makes zipfile reach the end and check the CRC
+        # One byte more than claimed makes zipfile reach the end and check the CRC.
         raw = member.read(entry.file_size + 1)
     if len(raw) != entry.file_size:
         raise RefusedError(
@@ -89,7 +89,8 @@ def _check_overlap(entries: list[zipfile.ZipInfo], directory_start: int) -> None
     for entry in sorted(entries, key=lambda e: e.header_offset):
         if entry.header_offset < end:
             raise RefusedError(
-                f"refused: entries overlap in the file at byte {entry.header_offset} ({entry.filename})"
+                f"refused: entries overlap in the file at byte {entry.header_offset} "
+                f"({entry.filename})"
             )
         end = entry.header_offset + _LOCAL_HEADER + len(entry.orig_filename) + entry.compress_size
     if end > directory_start:

@@ -1,4 +1,4 @@
-"""What the near-dedup tests share."""
+"""The fixtures that the tests of near dedup share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.spark_jobs.near import NEAR, TEXTS, sha, sign_and_cluster
 
 @pytest.fixture(scope="session")
 def clustered(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """TEXTS of near.py, signed and clustered in three partitions."""
+    """A run over TEXTS of near.py, clustered in three partitions."""
     return sign_and_cluster(spark, tmp_path_factory.mktemp("clustered"), seed=2, parts=3)
 
 
@@ -28,7 +28,7 @@ def near_hashes() -> Hashes:
 
 @pytest.fixture(scope="session")
 def sets(near_hashes: Hashes) -> dict[str, set[int]]:
-    """SHA-256 -> shingles of every text."""
+    """SHA-256 of every text -> its shingles."""
     bounds = itertools.pairwise(near_hashes.offsets)
     return {
         sha(t): set(near_hashes.values[a:b].tolist())
@@ -38,7 +38,7 @@ def sets(near_hashes: Hashes) -> dict[str, set[int]]:
 
 @pytest.fixture(scope="session")
 def keys(near_hashes: Hashes) -> dict[str, np.ndarray]:
-    """SHA-256 -> its bucket in every band."""
+    """SHA-256 of every text -> its bucket in every band."""
     signature = minhash.signatures(distinct(near_hashes), NEAR.num_perm, NEAR.seed)
     return dict(
         zip(map(sha, TEXTS), minhash.band_keys(signature, NEAR.bands, NEAR.rows), strict=True)

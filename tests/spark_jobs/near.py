@@ -6,14 +6,15 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from conf.loader import load
 from conf.schema.curate import CurateConfig, NearSettings
 from spark_jobs import cluster_near_dups, find_near_pairs, sign_contents
 from spark_jobs.runtime.job import Context, Inputs
-from spark_jobs.runtime.store import TABLES, Store, shard_of
+from spark_jobs.runtime.store import Store, shard_of
+from tests.report import tiny
 
 NEAR = NearSettings()
 GENERATOR = np.random.default_rng(11)
@@ -24,8 +25,9 @@ def words(count: int) -> list[str]:
 
 
 def family(size: int, length: int, edits: int) -> list[str]:
-    """A text and `size - 1` descendants, each with `edits` more words replaced: a chain that drifts
-    below the threshold.
+    """A text and `size - 1` descendants, each with `edits` more words replaced.
+
+    They form a chain that drifts below the threshold.
     """
     text = words(length)
     versions = [" ".join(text)]
@@ -39,7 +41,7 @@ def family(size: int, length: int, edits: int) -> list[str]:
 EMPTY = ["()", "\n\n", "#!", "{}[]"]
 SHORT = ["import os", "import  os\n", "import sys"]
 TEXTS = (
-    # J of neighbours about .88, of the ends about .55
+    # The Jaccard similarity of neighbours is about .88, that of the ends about .55.
     [text for _ in range(12) for text in family(6, 400, 5)]
     + [text for _ in range(4) for text in family(5, 200, 2)]
     + [" ".join(words(300)) for _ in range(20)]
@@ -53,7 +55,7 @@ def sha(text: str) -> str:
 
 
 def write_inputs(store: Store, texts: list[str], seed: int, parts: int) -> None:
-    """contents, files and repos for `texts`, in an order and a partitioning of their own."""
+    """Write contents, files and repos for `texts`; seed and parts vary their order and files."""
     rows = [(sha(t), t, len(t.encode()), "Python") for t in texts]
     np.random.default_rng(seed).shuffle(rows)
     frame = store.spark.createDataFrame(
@@ -61,20 +63,10 @@ def write_inputs(store: Store, texts: list[str], seed: int, parts: int) -> None:
     )
     frame = frame.repartition(parts).withColumn("shard", shard_of(F.col("content_sha256"), 2))
     store.overwrite("contents", frame, {})
-    files = frame.select(
-        "content_sha256", "bytes", F.lit("r").alias("repo"), F.lit("1").alias("revision")
-    )
-    store.overwrite("files", padded("files", files), {})
-    store.overwrite("repos", store.read_or_empty("repos"), {})
-
-
-def padded(table: str, frame: DataFrame) -> DataFrame:
-    missing = {
-        f.name: F.lit(None).cast(f.dataType)
-        for f in TABLES[table].schema
-        if f.name not in frame.columns
-    }
-    return frame.withColumns(missing)
+    place = {"repo": "r", "revision": "1"}
+    files = [{"content_sha256": key, "bytes": size, **place} for key, _, size, _ in rows]
+    tiny.write_table(Path(store.root), "files", files)
+    tiny.write_table(Path(store.root), "repos", [])
 
 
 def context(spark: SparkSession, output: Path, *overrides: str) -> Context:
@@ -85,9 +77,7 @@ def context(spark: SparkSession, output: Path, *overrides: str) -> Context:
 def sign_and_cluster(
     spark: SparkSession, output: Path, seed: int, parts: int, texts: list[str] | None = None
 ) -> Store:
-    """TEXTS (or `texts`), written in an order and a partitioning of their own, signed, paired and
-    clustered.
-    """
+    """TEXTS (or `texts`), written in an order and a partitioning of their own, and clustered."""
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", str(parts))
     try:

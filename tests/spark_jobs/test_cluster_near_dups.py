@@ -1,4 +1,4 @@
-"""cluster_near_dups against brute force: components, the guard that takes chains apart, survivors."""
+"""cluster_near_dups against brute force: components, split chains and survivors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from seedbed.queries.certify import hashes
 from seedbed.queries.diff_clusters import diff
 from spark_jobs import cluster_near_dups, find_near_pairs, sign_contents
 from spark_jobs.runtime.store import Store
+from tests.report import tiny
 from tests.spark_jobs.near import (
     EMPTY,
     NEAR,
     SHORT,
     TEXTS,
     context,
-    padded,
     sha,
     sign_and_cluster,
     similarity,
@@ -40,8 +40,9 @@ def clusters(clustered: Store) -> dict[str, Row]:
 def similarity_graph(
     sets: dict[str, set[int]], keys: dict[str, np.ndarray]
 ) -> tuple[networkx.Graph, int]:
-    """Every pair that shares a bucket and is similar, by brute force; and how many that share one
-    are not.
+    """(graph, failed) by brute force.
+
+    The edges are the similar pairs that share a bucket; failed counts the others that share one.
     """
     graph = networkx.Graph()
     graph.add_nodes_from(sets)
@@ -60,7 +61,7 @@ def first_leaders(
 ) -> dict[str, str]:
     """Member -> survivor, where each joins the first survivor that is similar enough.
 
-    All rank alike but for their hash.
+    All members have the same rank except for their hashes.
     """
     keeper: dict[str, str] = {}
     for member in sorted(members):
@@ -79,7 +80,7 @@ def test_components_are_those_of_comparing_every_pair_in_every_bucket(
     graph, failed = similarity_graph(sets, keys)
     want = {node: min(part) for part in networkx.connected_components(graph) for node in part}
     assert {key: row.component_id for key, row in clusters.items()} == want
-    # candidates that verification turned down
+    # Some candidates failed the verification.
     assert failed > 10
     assert len(set(want.values())) < len(want) - 50
 
@@ -99,14 +100,14 @@ def test_a_component_that_chains_is_split_so_that_all_are_near_their_survivor(
             == (similarity(sets[key], sets[want[key]]) if sets[key] else 1.0)
             >= NEAR.threshold
         )
-    # chains there were
+    # Some components were chains.
     assert len(set(want.values())) > networkx.number_connected_components(graph) + 5
 
 
 def test_a_component_over_the_cap_is_cut_into_pieces_of_it(
     spark: SparkSession, tmp_path: Path, clustered: Store, sets: dict[str, set[int]]
 ) -> None:
-    """Pieces follow the order of signatures, in each the survivors are found as ever."""
+    """Pieces follow the order of signatures, and each has survivors of its own."""
     ctx = context(spark, Path(clustered.root), "near.component_cap=4")
     components = clustered.read("clusters").select("content_sha256", "component_id")
     members = cluster_near_dups.in_pieces(components, ctx).collect()
@@ -123,7 +124,7 @@ def test_a_component_over_the_cap_is_cut_into_pieces_of_it(
         )
         assert [s for _, s in these] == sorted(s for _, s in these)
     ranked = cluster_near_dups.ranked(cluster_near_dups.in_pieces(components, ctx), ctx)
-    rows = cluster_near_dups.guarded(ranked, ctx.inputs["contents"], NEAR).collect()
+    rows = cluster_near_dups.with_survivors(ranked, ctx.inputs["contents"], NEAR).collect()
     piece = {row.content_sha256: (row.component_id, row.piece) for row in members}
     want: dict[str, str] = {}
     for group in sizes:
@@ -151,10 +152,10 @@ def test_what_edges_settle_is_what_the_texts_say(
     }
     assert found == {key: want[key] for key in found}
     sizes = Counter(row.component_id for row in clusters.values())
-    # a pair is an edge
+    # A component of two is one edge.
     assert {key for key, row in clusters.items() if sizes[row.component_id] <= 2} <= set(found)
     assert sum(sizes[component] > 2 for component, _, _ in found.values()) > 5
-    # chains need the texts
+    # Chains need the texts.
     assert len(found) < len(clusters) - 10
 
 
@@ -163,7 +164,7 @@ def test_survivors_are_carried_from_batch_to_batch(spark: SparkSession, clustere
     ctx = context(spark, Path(clustered.root))
     components = clustered.read("clusters").select("content_sha256", "component_id")
     ranked = cluster_near_dups.ranked(cluster_near_dups.in_pieces(components, ctx), ctx)
-    led = cluster_near_dups.guarded(ranked, ctx.inputs["contents"], NEAR)
+    led = cluster_near_dups.with_survivors(ranked, ctx.inputs["contents"], NEAR)
     try:
         spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "4")
         small = sorted(map(tuple, led.collect()))
@@ -205,9 +206,7 @@ def test_documents_shorter_than_a_shingle_are_compared_by_all_they_have(
 def test_new_files_hash_only_themselves_and_give_the_tables_of_a_full_run(
     spark: SparkSession, tmp_path: Path, clustered: Store
 ) -> None:
-    """Three lots drawn at random, each behind the one before: half, most of the rest, and three
-    contents alone.
-    """
+    """Three random lots come one after the other: half, most of the rest, and three contents."""
     drawn = np.random.default_rng(1).permutation(TEXTS).tolist()
     store = sign_and_cluster(spark, tmp_path, seed=1, parts=2, texts=drawn[: len(TEXTS) // 2])
     for seen, upto in ((len(TEXTS) // 2, len(TEXTS) - 3), (len(TEXTS) - 3, len(TEXTS))):
@@ -245,9 +244,9 @@ def test_a_second_run_does_nothing_and_reports_add_up(
 def test_survivors_are_ranked_by_licence_then_stars_then_recency_then_hash(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    """One cluster a rule.
+    """There is one cluster per rule.
 
-    The better member has the larger hash wherever the last rule alone would choose the other.
+    Where the last rule alone would choose the other member, the better one has the larger hash.
     """
     clusters: list[tuple[dict[str, object], dict[str, object]]] = [
         ({"license": "MIT"}, {"stars": 900, "last_commit": "2026-01-01"}),
@@ -267,26 +266,22 @@ def test_survivors_are_ranked_by_licence_then_stars_then_recency_then_hash(
 def survivors(
     spark: SparkSession, output: Path, members: dict[str, dict[str, object]]
 ) -> list[str]:
-    """The first of each component, where each member comes from a repository of its own and one of
-    which nothing is known.
+    """The best member of each component.
+
+    Each member is in a repository of its own, and in one of which nothing is known.
     """
     ctx = context(spark, output)
-    repos = [
-        (key, "1", facts.get("stars"), facts.get("last_commit")) for key, facts in members.items()
+    repos: list[dict[str, object]] = [
+        {"repo": key, "revision": "1"} | {k: v for k, v in facts.items() if k != "license"}
+        for key, facts in members.items()
     ]
-    schema = "repo string, revision string, stars int, last_commit string"
-    ctx.store.overwrite(
-        "repos",
-        padded("repos", spark.createDataFrame([*repos, ("z", "1", None, None)], schema)),
-        {},
-    )
+    tiny.write_table(output, "repos", [*repos, {"repo": "z", "revision": "1"}])
     files = [
-        (key, repo, "1", facts.get("license"))
+        {"content_sha256": key, "repo": repo, "revision": "1", "license": facts.get("license")}
         for key, facts in members.items()
         for repo in (key, "z")
     ]
-    schema = "content_sha256 string, repo string, revision string, license string"
-    ctx.store.overwrite("files", padded("files", spark.createDataFrame(files, schema)), {})
+    tiny.write_table(output, "files", files)
     components = spark.createDataFrame(
         [(key, key[0], 0) for key in members],
         "content_sha256 string, component_id string, piece int",

@@ -14,7 +14,8 @@ from pyspark.sql import Row, SparkSession
 from spark_jobs import compare_repos, select_documents
 from spark_jobs.runtime.job import Context, Inputs
 from spark_jobs.runtime.store import Store
-from tests.spark_jobs.near import context, padded
+from tests.report import tiny
+from tests.spark_jobs.near import context
 
 LICENSED = ("fork", "tie/b")
 
@@ -30,46 +31,45 @@ def numbered(prefix: str, count: int) -> set[str]:
 EVERYWHERE = numbered("boilerplate", 3)
 REPOS = {
     "origin": numbered("o", 40) | EVERYWHERE,
-    # the same tree
+    # The same tree.
     "mirror": numbered("o", 40) | EVERYWHERE,
     "fork": numbered("o", 36) | numbered("f", 4) | EVERYWHERE,
-    # like the fork, less like the origin
+    # Similar to the fork, less similar to the origin.
     "further": numbered("o", 32) | numbered("f", 8) | EVERYWHERE,
-    # carries the origin inside
+    # It holds the origin.
     "application": numbered("o", 38) | numbered("a", 400) | EVERYWHERE,
     "other": numbered("x", 30) | EVERYWHERE,
     "tie/a": numbered("t", 10) | EVERYWHERE,
     "tie/b": numbered("t", 10) | EVERYWHERE,
-    # lies in all others, which says nothing
+    # It lies in all others, which means nothing.
     "boilerplate alone": set(EVERYWHERE),
     "boilerplate again": set(EVERYWHERE),
 }
-# what seven repositories hold is common
+# A content of seven repositories is common.
 CAP = "near.bucket_cap=6"
 
 
-def write(spark: SparkSession, output: Path, seed: int, parts: int) -> Context:
+def write(spark: SparkSession, output: Path) -> Context:
     ctx = context(spark, output, CAP)
     rows = [
-        (repo, "1", content) for repo, contents in REPOS.items() for content in sorted(contents)
+        {"repo": repo, "revision": "1", "content_sha256": content}
+        for repo, contents in REPOS.items()
+        for content in sorted(contents)
     ]
-    # a content at two paths counts once
-    rows += [("origin", "1", sorted(REPOS["origin"])[0])]
-    np.random.default_rng(seed).shuffle(rows)
-    files = spark.createDataFrame(
-        list(map(tuple, rows)), "repo string, revision string, content_sha256 string"
-    )
-    ctx.store.overwrite("files", padded("files", files.repartition(parts)), {})
-    known = [(repo, "1", "MIT" if repo in LICENSED else None) for repo in REPOS]
-    repos = spark.createDataFrame(known, "repo string, revision string, license string")
-    ctx.store.overwrite("repos", padded("repos", repos), {})
+    # A content at two paths counts once.
+    rows.append({"repo": "origin", "revision": "1", "content_sha256": min(REPOS["origin"])})
+    np.random.default_rng(1).shuffle(rows)
+    tiny.write_table(output, "files", rows)
+    known = [{"repo": repo, "revision": "1"} for repo in REPOS]
+    licences = [{"license": "MIT" if repo in LICENSED else None} for repo in REPOS]
+    tiny.write_table(output, "repos", [a | b for a, b in zip(known, licences, strict=True)])
     compare_repos.JOB.run(ctx)
     return ctx
 
 
 @pytest.fixture(scope="module")
 def compared(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return write(spark, tmp_path_factory.mktemp("repos"), seed=1, parts=2).store
+    return write(spark, tmp_path_factory.mktemp("repos")).store
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +112,9 @@ def test_the_licensed_survives_and_each_is_near_the_survivor_it_joins(
 ) -> None:
     survivors = {repo for repo, row in clusters.items() if row.survivor}
     assert survivors == {"fork", "application", "other", "tie/b", "boilerplate again"}
-    assert {repo for repo, row in clusters.items() if row.cluster_id == clusters["fork"].cluster_id} == {
-        "origin", "mirror", "fork", "further",
-    }  # fmt: skip
+    of_fork = clusters["fork"].cluster_id
+    together = {repo for repo, row in clusters.items() if row.cluster_id == of_fork}
+    assert together == {"origin", "mirror", "fork", "further"}
     assert clusters["origin"].jaccard == pytest.approx(39 / 47)
     assert all(row.jaccard >= 0.7 for row in clusters.values())
 

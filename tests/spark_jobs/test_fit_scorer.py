@@ -1,6 +1,4 @@
-"""The regression in closed form, the figures that judge it, and the job that fits and records a
-scorer.
-"""
+"""The job that fits and records a scorer."""
 
 from __future__ import annotations
 
@@ -8,82 +6,15 @@ import json
 
 import numpy as np
 import pytest
-from pyspark.sql import functions as F
 
 from conf.loader import load
 from conf.schema.curate import CurateConfig
-from seedbed.kernels.models import agreement, regression
 from spark_jobs import fit_scorer
 from spark_jobs.quality import scorers
 from spark_jobs.quality.structural_scorer import quality_of, targets
 from spark_jobs.runtime.job import execute
-from spark_jobs.runtime.store import Store, shard_of
-
-RNG = np.random.default_rng(7)
-X = RNG.normal(size=(60, 4))
-Y = np.sin(X[:, 0]) + X[:, 1]
-ONES = np.ones(4)
-
-
-def test_kernel_ridge_is_its_textbook_formula():
-    model = regression.fit(X, Y[:, None], width=0.7, penalty=0.2, scale=ONES)
-    z = (X - X.mean(0)) / X.std(0)
-    k = np.exp(-0.7 * np.abs(z[:, None] - z[None]).mean(axis=2))
-    expected = k @ np.linalg.solve(k + 0.2 * np.eye(60), Y - Y.mean()) + Y.mean()
-    # centres are stored to 3 decimals
-    np.testing.assert_allclose(model.predict(X)[:, 0], expected, atol=2e-3)
-    assert model.predict(X[:0]).shape == (0, 1)
-
-
-def test_an_output_learns_from_its_own_rows_alone():
-    some = np.arange(60) % 3 > 0
-    both = regression.fit(X, np.stack([Y, np.where(some, 2 * Y, np.nan)], axis=1), 0.7, 0.2, ONES)
-    z = np.round((X - X.mean(0)) / X.std(0), 3)
-    k = np.exp(-0.7 * np.abs(z[:, None] - z[some][None]).mean(axis=2))
-    alone = k @ np.linalg.solve(
-        k[some] + 0.2 * np.eye(some.sum()), 2 * Y[some] - 2 * Y[some].mean()
-    )
-    np.testing.assert_allclose(both.predict(X)[:, 1], alone + 2 * Y[some].mean(), atol=2e-3)
-    np.testing.assert_allclose(
-        both.predict(X)[:, 0], regression.fit(X, Y[:, None], 0.7, 0.2, ONES).predict(X)[:, 0]
-    )
-
-
-def test_fewer_centres_than_rows_come_close_and_all_rows_as_centres_agree_exactly(monkeypatch):
-    whole = regression.fit(X, Y[:, None], 0.7, 0.2, ONES)
-    monkeypatch.setattr(regression, "MAX_CENTRES", 40)
-    part = regression.fit(X, Y[:, None], 0.7, 0.2, ONES)
-    assert part.centres.shape == (40, 4)
-    assert np.abs(part.predict(X) - whole.predict(X)).mean() < 0.15 * Y.std()
-    gram = np.exp(-regression.distances(whole.centres, whole.centres))
-    normal = np.linalg.solve(gram.T @ gram + 0.2 * gram, gram.T @ Y)
-    np.testing.assert_allclose(regression._ridge(gram, Y, 0.2), normal, atol=1e-8)
-
-
-def test_a_feature_scaled_up_counts_as_that_many():
-    weighed = regression.fit(X, Y[:, None], 0.7, 0.2, np.array([3.0, 1, 1, 1]))
-    repeated = regression.fit(
-        X[:, [0, 0, 0, 1, 2, 3]],
-        Y[:, None],
-        0.7 * 6 / 4,
-        0.2,
-        np.ones(6),
-        # the width is per feature
-    )
-    np.testing.assert_allclose(
-        weighed.predict(X), repeated.predict(X[:, [0, 0, 0, 1, 2, 3]]), atol=2e-3
-    )
-
-
-def test_a_robust_output_is_not_moved_by_a_few_wild_labels_and_the_others_are_as_before():
-    wild = np.where(np.arange(60) % 15 == 0, Y + 30, Y)
-    plain, robust = (
-        regression.fit(X, np.stack([wild, Y], axis=1), 2.0, 3.0, ONES, r).predict(X)
-        for r in ((), (0,))
-    )
-    tame = np.arange(60) % 15 != 0
-    assert np.abs(robust[tame, 0] - Y[tame]).mean() < 0.5 * np.abs(plain[tame, 0] - Y[tame]).mean()
-    np.testing.assert_array_equal(robust[:, 1], plain[:, 1])
+from spark_jobs.runtime.store import Store
+from tests.report import tiny
 
 
 def test_quality_is_near_zero_and_in_order_where_zero_is_the_likelier():
@@ -93,128 +24,20 @@ def test_quality_is_near_zero_and_in_order_where_zero_is_the_likelier():
     np.testing.assert_allclose(quality_of(outputs), [0.0, 0.02, 0.049, 0.9, 1.0, 0.0])
 
 
-def test_linear_ridge_without_penalty_finds_the_line():
-    weights, intercept = regression.linear_ridge(X, 3 * X[:, 2] + 5, 1e-9)
-    # clipped at four deviations
-    np.testing.assert_allclose(weights, [0, 0, 3 * X[:, 2].std(), 0], atol=0.02)
-    assert intercept == pytest.approx(5 + 3 * X[:, 2].mean(), abs=0.02)
-
-
-def test_a_constant_feature_changes_nothing():
-    padded = np.column_stack([X, np.full(60, 3.0)])
-    # the width is per feature
-    wider = regression.fit(padded, Y[:, None], 0.7 * 5 / 4, 0.2, np.ones(5))
-    np.testing.assert_allclose(
-        wider.predict(padded), regression.fit(X, Y[:, None], 0.7, 0.2, ONES).predict(X), atol=1e-5
-    )
-
-
-def test_folds_never_split_a_group_and_are_even():
-    groups = ["big"] * 40 + ["b"] * 10 + ["c"] * 10 + ["d"] * 10 + ["e"] * 10
-    fold = regression.group_folds(groups, 3)
-    assert all(
-        len({int(f) for f, g in zip(fold, groups, strict=True) if g == name}) == 1
-        for name in set(groups)
-    )
-    assert sorted(np.bincount(fold)) == [20, 20, 40]
-    assert regression.group_folds(["a", "b"], 10).max() == 1
-
-
-def test_a_row_is_predicted_by_models_that_never_saw_its_group():
-    fold = np.repeat([0, 1, 2], 20)
-    poisoned = np.where(fold == 1, Y + 1000, Y)
-    clean = regression.out_of_fold(X, Y[:, None], fold, [1.0], [0.1], ONES)[0, 0]
-    again = regression.out_of_fold(X, poisoned[:, None], fold, [1.0], [0.1], ONES)[0, 0]
-    assert np.array_equal(again[fold == 1], clean[fold == 1])
-    assert np.abs(regression.out_of_fold_linear(X, poisoned, fold, 1.0)[fold == 1]).max() < 10
-
-
-def test_the_reported_predictions_choose_their_setting_on_other_folds():
-    targets, fold = np.zeros(4), np.array([0, 0, 1, 1])
-    # each setting is good on one fold only
-    predictions = np.array([[[1.0, 1, 9, 9], [8, 8, 2, 2]]])
-    (w, p), honest = regression.choose(predictions, targets, fold)
-    assert (w, p) == (0, 0)
-    # so each fold gets the one that is good elsewhere
-    assert honest.tolist() == [8, 8, 9, 9]
-
-
-def test_the_figures_are_those_of_their_definitions():
-    labels, predicted = np.array([0, 0, 6.5, 7, 3]), np.array([1.0, 3, 6.5, 8, 3])
-    assert agreement.mae(labels, predicted) == pytest.approx((1 + 3 + 0 + 1 + 0) / 5)
-    # 6.5 is a 7
-    assert agreement.class_mae(labels, predicted) == pytest.approx(
-        ((1 + 3) / 2 + (0.5 + 1) / 2 + 0) / 3
-    )
-    assert agreement.zero_recall(labels, predicted) == 0.5
-    assert agreement.within(labels, predicted) == 0.8
-    assert agreement.ranks(np.array([5, 1, 5, 9])).tolist() == [2.5, 1, 2.5, 4]
-    assert agreement.spearman(np.array([1, 2, 3, 4.0]), np.array([1, 3, 2, 40.0])) == pytest.approx(
-        0.8
-    )
-    # a tie
-    assert agreement.spearman(np.array([1, 2, 2, 3.0]), np.array([1, 2, 3, 4.0])) == pytest.approx(
-        0.948683
-    )
-    assert agreement.spearman(labels, np.ones(5)) == 0
-
-
-def test_intervals_draw_whole_groups_and_hold_the_figure_itself():
-    labels = np.repeat([2.0, 8.0], 50)
-    predicted = labels + np.tile([1.0, -1.0], 50)
-    groups = [f"g{i // 10}" for i in range(100)]
-    alike = agreement.intervals(labels, predicted, groups, draws=200)
-    assert alike["mae"] == [1.0, 1.0]
-    uneven = np.where(np.arange(100) < 50, labels, predicted)
-    low, high = agreement.intervals(labels, uneven, groups, draws=200)["mae"]
-    assert low < agreement.mae(labels, uneven) == 0.5 < high
-    by_file = agreement.intervals(labels, uneven, [str(i) for i in range(100)], draws=200)["mae"]
-    # files that err alike are no independent evidence
-    assert by_file[1] - by_file[0] < 0.7 * (high - low)
-    assert agreement.intervals(labels, uneven, groups, draws=200)["mae"] == [low, high]
-
-
-def test_calibration_sets_means_of_labels_beside_means_of_predictions():
-    found = agreement.calibration(np.array([0.0, 4, 6, 8]), np.array([2.0, 1, 7, 7]), bins=2)
-    assert found == [[1.5, 2.0, 2], [7.0, 7.0, 2]]
-
-
 def corpus(spark, root, shards, count=130, repos=6):
     """`count` labelled contents in `repos` repositories: longer functions get better labels."""
-    rows = [
-        (
-            f"{i:02x}" * 32,
-            f"def f{i}(x):\n" + f"    x = x + {i}\n" * (i % 10) + "    return x\n",
-            "Python",
-            f"repo{i % repos}",
-        )
-        for i in range(count)
-    ]
+    contents, labels, files = [], [], []
+    # With several shards the rows also lie in another order.
+    for i in list(range(count))[:: 1 if shards == 1 else -1]:
+        text = f"def f{i}(x):\n" + f"    x = x + {i}\n" * (i % 10) + "    return x\n"
+        key = f"{i:02x}" * 32
+        one = {"content_sha256": key, "shard": i * shards >> 8}
+        contents.append({**one, "text": text, "bytes": len(text), "language": "Python"})
+        labels.append({**one, "oracle": "o", "score": float(i % 10), "zero_reason": ""})
+        files.append({"doc_id": key, "content_sha256": key, "repo": f"repo{i % repos}"})
     store = Store(spark, str(root))
-    frame = spark.createDataFrame(
-        rows, "content_sha256 string, text string, language string, repo string"
-    )
-    frame = frame.withColumns(
-        {"bytes": F.length("text"), "shard": shard_of(F.col("content_sha256"), shards)}
-    )
-    empty = {c: F.lit(None) for c in ("source", "revision", "license", "drop_reason")}
-    labels = {c: F.lit(5.0) for c in ("readability", "modularity", "clarity", "reusability")}
-    score = (F.conv(F.substring("content_sha256", 1, 2), 16, 10).cast("int") % 10).cast("double")
-    labels |= {
-        "oracle": F.lit("o"),
-        "score": score,
-        "zero_reason": F.lit(""),
-        "second_score": F.lit(None),
-    }
-    labels |= {"answer": F.lit(None), "failure": F.lit(None)}
-    store.append("contents", frame, {}, "a")
-    store.append("labels", frame.withColumns(labels), {}, "a")
-    store.append(
-        "files",
-        frame.withColumns({**empty, "doc_id": F.col("content_sha256"), "path": F.lit("p")}),
-        {},
-        "a",
-    )
+    for table, rows in (("contents", contents), ("labels", labels), ("files", files)):
+        tiny.write_table(root, table, rows)
     return load(
         CurateConfig, None, [f"output={root}", f"shards={shards}", "labels.oracle=o"]
     ), store

@@ -1,6 +1,4 @@
-"""ingest on a tiny input: exact counts, the same rows however it is run, and one clear error for
-input of no use.
-"""
+"""ingest on a tiny input: exact counts, equal rows after a kill, an error for useless input."""
 
 from __future__ import annotations
 
@@ -80,7 +78,7 @@ def config(source: Path, output: Path, **limits: Any) -> CurateConfig:
 def ingested(
     spark: SparkSession, source: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Summary | None]:
-    """(output, summary) of one undisturbed run over `source`."""
+    """(output, summary) of one whole run over `source`."""
     output = tmp_path_factory.mktemp("ingested")
     return output, execute(JOB, config(source, output))
 

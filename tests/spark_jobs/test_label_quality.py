@@ -1,4 +1,4 @@
-"""The label file's rules, the join with contents, and what the shipped label set's card says of it."""
+"""The rules of the label file, its join with contents, and the card of the shipped labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError
 from conf.loader import load
@@ -16,7 +15,8 @@ from seedbed.kernels.models.agreement import agreement
 from spark_jobs.label_quality import JOB
 from spark_jobs.quality import label_file
 from spark_jobs.runtime.job import execute
-from spark_jobs.runtime.store import Store, shard_of
+from spark_jobs.runtime.store import Store
+from tests.report import tiny
 
 HASHES = [f"{i:x}" * 64 for i in range(4)]
 GOOD = {
@@ -57,12 +57,10 @@ def test_a_line_that_breaks_a_rule_is_refused_with_its_place(tmp_path, change, m
     assert message in error.value.problem
 
 
-@pytest.mark.parametrize(
-    ("line", "message"), [("{", "not valid JSON"), ("[1]", "a list, not an object")]
-)
+@pytest.mark.parametrize(("line", "message"), [("{", "is not JSON"), ("[1]", "is no JSON object")])
 def test_a_line_that_is_no_object_is_refused(tmp_path, line, message):
     (tmp_path / "labels.jsonl").write_text(line + "\n")
-    with pytest.raises(SeedbedError, match=rf"labels\.jsonl:1: .*{message}"):
+    with pytest.raises(SeedbedError, match=rf"labels\.jsonl:1 {message}"):
         label_file.read(str(tmp_path / "labels.jsonl"))
 
 
@@ -80,20 +78,23 @@ def test_the_shipped_labels_are_what_their_card_says():
     }  # fmt: skip
     assert all((label["score"] == 0) == bool(label["zero_reason"]) for label in labels)
     twice = [label for label in labels if label["second_score"] is not None]
-    assert agreement(*(np.array([label[k] for label in twice]) for k in ("score", "second_score"))) == {
-        "files": 96, "mae": 0.3958, "cmae": 0.5231, "spearman": 0.963, "within_1": 0.9479, "zero_recall": 0.9259,
-    }  # fmt: skip
+    first, second = (
+        np.array([label[name] for label in twice]) for name in ("score", "second_score")
+    )
+    assert agreement(first, second) == {
+        "files": 96,
+        "mae": 0.3958,
+        "cmae": 0.5231,
+        "spearman": 0.963,
+        "within_1": 0.9479,
+        "zero_recall": 0.9259,
+    }
 
 
 def test_labels_land_on_the_contents_they_were_given_for(spark, tmp_path):
     store = Store(spark, str(tmp_path))
-    rows = spark.createDataFrame(
-        [(h, "x", 1, "C") for h in HASHES[:2]],
-        "content_sha256 string, text string, bytes long, language string",
-    )
-    store.append(
-        "contents", rows.withColumn("shard", shard_of(F.col("content_sha256"), 4)), {}, step="a"
-    )
+    content = {"text": "x", "bytes": 1, "language": "C", "shard": 0}
+    tiny.write_table(tmp_path, "contents", [{"content_sha256": h, **content} for h in HASHES[:2]])
     zero = {
         **GOOD,
         "sha256": HASHES[1],
@@ -117,7 +118,7 @@ def test_labels_land_on_the_contents_they_were_given_for(spark, tmp_path):
     with pytest.raises(SeedbedError, match="rows of two parameter sets must not mix"):
         execute(JOB, cfg)
     again = [f"output={tmp_path}", f"labels.path={path}"]
-    # another name lies beside the first
+    # Rows of another name stand beside those of the first.
     assert execute(JOB, load(CurateConfig, None, [*again, "labels.oracle=other"]))
     assert execute(JOB, load(CurateConfig, None, [*again, "labels.oracle=o", "rebuild=[labels]"]))
     assert {(row["oracle"], row["score"]) for row in store.read("labels").collect()} == {

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 import pytest
-from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError
 from conf.loader import load
@@ -22,8 +21,9 @@ from seedbed.inference.journal import Journal
 from spark_jobs import label_quality
 from spark_jobs.quality import rating
 from spark_jobs.runtime.job import execute
-from spark_jobs.runtime.store import Store, shard_of
+from spark_jobs.runtime.store import Store
 from tests.fake_endpoint import completion
+from tests.report import tiny
 
 LINE = "RATING readability=6 modularity=6.5 clarity=5 reusability=4.5 zero=none overall=5.5"
 SHIPPED = "conf/prompts/rubric-v1.txt"
@@ -112,7 +112,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_line(tmp_path, monkeypatch):
     assert len(path.read_text().splitlines()) == 1
 
 
-# ---- a server
+# Asking a server.
 
 
 def ask(fake, count=4, **settings):
@@ -232,7 +232,7 @@ def test_requests_keep_the_pace_they_were_given(monkeypatch):
     assert waits == pytest.approx([0, 1, 3, 0])
 
 
-# ---- the job
+# The job.
 
 
 @pytest.fixture
@@ -240,28 +240,31 @@ def run(spark, tmp_path):
     """Eight contents in two languages; cfg(url, *overrides) asks about all of them."""
     store = Store(spark, str(tmp_path / "out"))
     rows = [
-        (f"{n:x}" * 64, f"text {n}\n{LINE}\n", 20, "Python" if n % 2 else "C") for n in range(8)
+        {"content_sha256": f"{n}" * 64, "text": f"text {n}\n{LINE}\n", "bytes": 20, "shard": 0}
+        | {"language": "Python" if n % 2 else "C"}
+        for n in range(8)
     ]
-    frame = spark.createDataFrame(
-        rows, "content_sha256 string, text string, bytes long, language string"
-    )
-    store.append(
-        "contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a"
-    )
+    tiny.write_table(tmp_path / "out", "contents", rows)
 
     def cfg(url, *overrides):
         base = [
-            f"output={tmp_path / 'out'}", "labels.source=endpoint", "labels.oracle=fake", "labels.model=m", "labels.gold=0",
-            f"labels.endpoint.url={url}", "labels.endpoint.retries=0", "labels.endpoint.concurrency=1",
+            f"output={tmp_path / 'out'}",
             "shards=1",
-        ]  # fmt: skip
+            "labels.source=endpoint",
+            "labels.oracle=fake",
+            "labels.model=m",
+            "labels.gold=0",
+            f"labels.endpoint.url={url}",
+            "labels.endpoint.retries=0",
+            "labels.endpoint.concurrency=1",
+        ]
         return load(CurateConfig, None, [*base, *overrides])
 
     return cfg, store
 
 
 def rating_of(n, p):
-    """What the fake answers about "text N": N as the grade, prose instead of a rating about text 5."""
+    """The fake rates "text N" with N + 1; about text 5 it writes prose without a rating."""
     digit = int(re.search(r"^text (\d)$", p, re.M)[1])
     if digit == 5:
         return completion("I would rather not.")
@@ -302,7 +305,7 @@ def test_a_run_that_dies_between_commits_asks_nothing_twice(run, serve):
             label_quality.JOB,
             cfg(fake.url, "labels.endpoint.max_failures=1", "labels.commit_every=3"),
         )
-    # one commit; two more answers are in the journal alone
+    # There was one commit. Two more answers are only in the journal.
     assert store.read("labels").count() == 3
     again = serve(rating_of)
     execute(label_quality.JOB, cfg(again.url))
@@ -329,7 +332,7 @@ def test_two_prompts_never_mix_under_one_name_and_stand_beside_each_other_under_
     assert store.read("labels").groupBy("oracle").count().count() == 2
     execute(label_quality.JOB, cfg(fake.url, *changed, "rebuild=[labels]"))
     assert store.read("labels").count() == 16
-    # the first oracle's rows were asked anew, the second's stayed
+    # The first oracle was asked again, and the rows of the second stayed.
     assert len(fake.prompts) == 24
 
 
@@ -352,9 +355,7 @@ def test_an_oracle_that_is_far_off_on_the_gold_set_is_asked_nothing_else(run, se
 
 @pytest.mark.slow
 def test_vllm_in_the_executors_answers_in_the_format_whatever_the_file_says(run, tmp_path):
-    """A random model of one layer: what it writes is noise, but the sampler holds it to the rating
-    line.
-    """
+    """A random model of one layer writes noise, but the sampler forces it into a rating line."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -372,15 +373,27 @@ def test_vllm_in_the_executors_answers_in_the_format_whatever_the_file_says(run,
     torch.manual_seed(0)
     LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=300, hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, head_dim=32,
-            num_key_value_heads=2, max_position_embeddings=4096, eos_token_id=0, bos_token_id=0,
+            vocab_size=300,
+            hidden_size=64,
+            intermediate_size=64,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            head_dim=32,
+            num_key_value_heads=2,
+            max_position_embeddings=4096,
+            eos_token_id=0,
+            bos_token_id=0,
         )
-    ).save_pretrained(folder)  # fmt: skip
+    ).save_pretrained(folder)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>").save_pretrained(folder)
     wanted = (
-        "labels.source=vllm", f"labels.model={folder}", "labels.dtype=float32", "labels.max_tokens=4096",
-        "labels.max_answer_tokens=1200", "labels.commit_every=8",
-    )  # fmt: skip
+        "labels.source=vllm",
+        f"labels.model={folder}",
+        "labels.dtype=float32",
+        "labels.max_tokens=4096",
+        "labels.max_answer_tokens=1200",
+        "labels.commit_every=8",
+    )
     summary = execute(label_quality.JOB, cfg("http://unused", *wanted))
     rows = store.read("labels").collect()
     assert summary.rows_out == len(rows) == 8

@@ -1,5 +1,6 @@
-"""Packing: what is in the shards, that it hangs on nothing but documents, seed and epoch, and how a
-broken run goes on.
+"""Packing: the content of the shards, and how a broken run continues.
+
+The shards depend on documents, seed and epoch only.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from conf.loader import load
 from conf.schema.curate import CurateConfig
 from seedbed.kernels.tokens import bpe
 from seedbed.kernels.tokens.indexed_dataset import read_lengths
-from seedbed.kernels.tokens.packing import Packer, Sample
+from seedbed.kernels.tokens.packing import DocumentSample, Packer
 from seedbed.queries.certify import hashes
 from spark_jobs import pack_tokens
 from spark_jobs.runtime.job import Summary, execute
@@ -90,9 +91,7 @@ def packed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Sto
 
 
 def expected_shards() -> dict[str, list[tuple[str, int, bytes]]]:
-    """(document_id, epoch, token bytes) of each shard, from the definition alone: no Spark, one
-    sample at a time.
-    """
+    """(document_id, epoch, token bytes) of each shard, by the definition, one sample at a time."""
     packer = Packer(TOKENIZER_JSON, RATE, SEED)
     samples = []
     for name, text in TEXTS.items():
@@ -102,7 +101,7 @@ def expected_shards() -> dict[str, list[tuple[str, int, bytes]]]:
         split = name.split("-")[0]
         for epoch in range(EPOCHS[split]):
             key = hashlib.sha256(f"{SEED}\0{document_id}\0{epoch}".encode()).hexdigest()
-            [tokens] = packer.encode([Sample(document_id, epoch, split, text)])
+            [tokens] = packer.encode([DocumentSample(document_id, epoch, split, text)])
             samples.append((split, key, document_id, epoch, tokens, len(text)))
     shards: dict[str, list[tuple[str, int, bytes]]] = {}
     for split in ("train", "val"):
@@ -203,9 +202,9 @@ def test_a_broken_run_keeps_its_whole_shards_and_ends_with_the_same_bytes(packed
     before, described = files(packed), manifest(packed)
     assert run(packed) is None
     folder = Path(packed.root, "tokens")
-    # killed before the end ...
+    # The run was killed before its end.
     (folder / "manifest.json").unlink()
-    # ... while this shard was being written
+    # It was writing this shard.
     (folder / "train-00001.json").unlink()
     (folder / "train-00001.bin").write_bytes(b"half")
     (folder / "train-00002.bin.99").write_bytes(b"left by a killed attempt")

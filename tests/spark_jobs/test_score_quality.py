@@ -1,11 +1,10 @@
-"""Scores: their range and scope, versions that lie side by side, wrong folders, and vLLM against
-transformers.
-"""
+"""Scores: range, scope, versions side by side, wrong folders, and vLLM against transformers."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +20,8 @@ from spark_jobs.quality import scorers, structural_scorer
 from spark_jobs.quality.first_pass import FirstPass
 from spark_jobs.quality.language_model_scorer import leading_tokens, spread
 from spark_jobs.runtime.job import execute
-from spark_jobs.runtime.store import Store, shard_of
+from spark_jobs.runtime.store import Store
+from tests.report import tiny
 
 GOOD = '''"""Shortest paths in graphs with weighted edges."""
 
@@ -63,21 +63,38 @@ TEXTS = [
 TEXTS += [(f"def f{n}(a):\n    return a + {n}\n", "Python") for n in range(10)]
 
 
+def prepare(spark, root):
+    """16 contents in one shard with the shipped scorer: cfg(*overrides), store, scorer version."""
+    write_contents(root, TEXTS)
+    version = use(root, json.loads(fit_scorer.SHIPPED.read_text()))
+    return (
+        lambda *o: load(CurateConfig, None, [f"output={root}", *o]),
+        Store(spark, str(root)),
+        version,
+    )
+
+
+def write_contents(root, texts):
+    """Contents of (text, language) with the keys 000..., 111... in one shard."""
+    rows = [
+        {"content_sha256": f"{n:x}" * 64, "text": text, "bytes": len(text), "language": language}
+        for n, (text, language) in enumerate(texts)
+    ]
+    tiny.write_table(root, "contents", [row | {"shard": 0} for row in rows])
+
+
 @pytest.fixture
 def run(spark, tmp_path):
-    """16 contents in one shard and the shipped scorer in place; returns cfg(*overrides), store, the
-    scorer's version.
-    """
-    store = Store(spark, str(tmp_path))
-    rows = [(f"{n:x}" * 64, text, len(text), name) for n, (text, name) in enumerate(TEXTS)]
-    frame = spark.createDataFrame(
-        rows, "content_sha256 string, text string, bytes long, language string"
-    )
-    store.append(
-        "contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a"
-    )
-    version = use(tmp_path, json.loads(fit_scorer.SHIPPED.read_text()))
-    return lambda *o: load(CurateConfig, None, [f"output={tmp_path}", *o]), store, version
+    return prepare(spark, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def scored(spark, tmp_path_factory):
+    """(cfg, store, version, root) of a run whose contents have been scored once."""
+    root = tmp_path_factory.mktemp("scored")
+    cfg, store, version = prepare(spark, root)
+    assert execute(score_quality.JOB, cfg()).rows_out == 16
+    return cfg, store, version, root
 
 
 def use(root, card):
@@ -89,16 +106,15 @@ def use(root, card):
     return card["version"]
 
 
-def test_the_shipped_scorer_fits_this_code_and_tells_good_files_from_bad(run):
-    cfg, _, version = run
+def test_the_shipped_scorer_fits_this_code_and_tells_good_files_from_bad(scored):
+    cfg, _, version, _ = scored
     scorer = scorers.load(scorers.resolve(cfg().score, cfg().output), version)
     good, data, generated = scorer.score(pa.array([GOOD, DATA, GENERATED]), ["Python"] * 3)
     assert good > 0.6 > 0.3 > max(data, generated)
 
 
-def test_every_content_is_scored_once_in_range_and_then_nothing_is_left(run):
-    cfg, store, version = run
-    assert execute(score_quality.JOB, cfg()).rows_out == 16
+def test_every_content_is_scored_once_in_range_and_then_nothing_is_left(scored):
+    cfg, store, version, _ = scored
     rows = store.read("scores").collect()
     assert {row["content_sha256"] for row in rows} == {f"{n:x}" * 64 for n in range(16)}
     assert {row["scorer"] for row in rows} == {version}
@@ -108,13 +124,12 @@ def test_every_content_is_scored_once_in_range_and_then_nothing_is_left(run):
     assert execute(score_quality.JOB, cfg()) is None
 
 
-def test_a_second_scorer_adds_its_rows_beside_the_first_ones(run, tmp_path):
-    cfg, store, first = run
-    execute(score_quality.JOB, cfg())
+def test_a_second_scorer_adds_its_rows_beside_the_first_ones(scored):
+    cfg, store, first, root = scored
     before = store.read("scores").orderBy("content_sha256").collect()
     card = json.loads(fit_scorer.SHIPPED.read_text())
     card["model"]["intercept"][1] += 0.1
-    second = use(tmp_path, {**card, "version": "structural-second"})
+    second = use(root, {**card, "version": "structural-second"})
     assert execute(score_quality.JOB, cfg()).rows_out == 16
     rows = store.read("scores")
     assert rows.filter(F.col("scorer") == first).orderBy("content_sha256").collect() == before
@@ -122,45 +137,19 @@ def test_a_second_scorer_adds_its_rows_beside_the_first_ones(run, tmp_path):
         first: 16,
         second: 16,
     }
-    use(tmp_path, json.loads(fit_scorer.SHIPPED.read_text()))
-    # going back costs nothing
+    use(root, json.loads(fit_scorer.SHIPPED.read_text()))
+    # Going back to the first scorer costs nothing.
     assert execute(score_quality.JOB, cfg()) is None
 
 
 @pytest.mark.slow
 def test_scope_limits_what_is_scored_and_widening_it_scores_the_rest(run):
     cfg, store, _ = run
-    keys = store.read("contents").select("content_sha256", "shard")
-    labels = keys.filter("content_sha256 < '4'").withColumns(
-        {
-            c: F.lit(1.0)
-            for c in (
-                "score",
-                "readability",
-                "modularity",
-                "clarity",
-                "reusability",
-                "second_score",
-            )
-        }
-    )
-    oracles = labels.withColumns(
-        {
-            "oracle": F.lit("seedbed-labels-v1"),
-            "zero_reason": F.lit(""),
-            "answer": F.lit(""),
-            "failure": F.lit(""),
-        }
-    )
-    store.append("labels", oracles, {}, "a")
-    clusters = {
-        "cluster_id": F.col("content_sha256"),
-        "component_id": F.col("content_sha256"),
-        "cluster_size": F.lit(1),
-        "jaccard": F.lit(1.0),
-        "survivor": F.col("content_sha256") < "8",
-    }
-    store.append("clusters", keys.withColumns(clusters), {}, "a")
+    keys = [{"content_sha256": f"{n:x}" * 64, "shard": 0} for n in range(16)]
+    labels = [key | {"oracle": "seedbed-labels-v1", "score": 1.0} for key in keys[:4]]
+    tiny.write_table(Path(store.root), "labels", labels)
+    clusters = [key | {"survivor": key["content_sha256"] < "8"} for key in keys]
+    tiny.write_table(Path(store.root), "clusters", clusters)
     got = [
         execute(score_quality.JOB, cfg(f"score.scope={s}")).rows_out
         for s in ("labelled", "survivors", "all")
@@ -304,8 +293,9 @@ def test_with_enough_windows_every_token_is_read_and_none_more_often_than_it_mus
 
 
 def random_scorer(folder):
-    """A random model of two layers with scores that spread over [0, 1] and past both ends, as a
-    folder; tokenizer and model.
+    """(tokenizer, model) of a random model of two layers, which is written to `folder`.
+
+    Its scores spread over [0, 1] and beyond both ends.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -322,11 +312,19 @@ def random_scorer(folder):
     torch.manual_seed(0)
     model = LlamaForSequenceClassification(
         LlamaConfig(
-            vocab_size=400, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-            num_key_value_heads=2, head_dim=32, max_position_embeddings=128, num_labels=1, pad_token_id=0,
+            vocab_size=400,
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=32,
+            max_position_embeddings=128,
+            num_labels=1,
+            pad_token_id=0,
             initializer_range=0.3,
         )
-    ).eval()  # fmt: skip
+    ).eval()
     with torch.no_grad():
         model.score.weight.copy_(torch.randn(1, 64) * 0.05)
     model.save_pretrained(folder)
@@ -338,7 +336,7 @@ def random_scorer(folder):
 
 
 def by_transformers(model, windows):
-    """The mean over a file's windows, clipped; 0 without one."""
+    """The mean over a file's windows, clipped; 0 without a window."""
     import torch
 
     with torch.no_grad():
@@ -348,7 +346,7 @@ def by_transformers(model, windows):
 
 @pytest.mark.slow
 def test_vllm_scores_what_transformers_scores(run, tmp_path):
-    """Through the job, so the engine runs where it will: in a Spark Python worker."""
+    """The job runs, so that the engine starts in a Spark Python worker, as in production."""
     cfg, store, _ = run
     folder = tmp_path / "lm"
     tokenizer, model = random_scorer(folder)
@@ -358,7 +356,7 @@ def test_vllm_scores_what_transformers_scores(run, tmp_path):
         expected[f"{n:x}" * 64] = by_transformers(model, [ids] if ids else [])
     assert len({round(v, 3) for v in expected.values()}) > 5
 
-    # the worker that starts the engine has run numba kernels, as in a whole run
+    # The worker that starts the engine has run numba kernels before, as in a whole run.
     execute(score_quality.JOB, cfg())
     assert (
         execute(score_quality.JOB, cfg(f"score.scorer={folder}", "score.batch_size=4")).rows_out
@@ -372,8 +370,9 @@ def test_vllm_scores_what_transformers_scores(run, tmp_path):
 
 @pytest.mark.slow
 def test_each_file_of_any_length_gets_one_row_with_the_mean_of_its_windows(spark, tmp_path):
-    """200,000 tokens, nothing, NULs, a line of 5 MB, a file of one window, and a copy of the first
-    but for its last token.
+    """Texts of 200,000 tokens, none, NULs, one line of 5 MB and one window, and a near copy.
+
+    The copy differs from the first text in its last token.
     """
     folder = tmp_path / "lm"
     tokenizer, model = random_scorer(folder)
@@ -383,13 +382,7 @@ def test_each_file_of_any_length_gets_one_row_with_the_mean_of_its_windows(spark
     assert lengths[0] > 200_000
     assert 0 < lengths[4] <= 100
     store = Store(spark, str(tmp_path))
-    rows = [(f"{n:x}" * 64, text, len(text), "Python") for n, text in enumerate(texts)]
-    frame = spark.createDataFrame(
-        rows, "content_sha256 string, text string, bytes long, language string"
-    )
-    store.append(
-        "contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a"
-    )
+    write_contents(tmp_path, [(text, "Python") for text in texts])
     expected = {}
     for n, text in enumerate(texts):
         ids = tokenizer.encode(text, add_special_tokens=False).ids

@@ -18,7 +18,7 @@ from spark_jobs import sign_contents
 from spark_jobs.runtime.job import Context, Inputs
 from spark_jobs.runtime.store import Store, shard_of
 
-# one line of 5 MB
+# One line of 5 MB.
 LONG_LINE = ",".join(f"{i:06x}" for i in range(720_000))
 TEXTS = [
     "def add(first, second):\n    return first + second\n",
@@ -53,7 +53,7 @@ def context(spark: SparkSession, output: Path, *overrides: str) -> Context:
 
 @pytest.fixture(scope="module")
 def output(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with TEXTS signed."""
+    """A run whose contents are TEXTS, with their signatures."""
     output = tmp_path_factory.mktemp("signed")
     ctx = context(spark, output)
     add_contents(ctx.store, TEXTS)

@@ -1,4 +1,4 @@
-"""The tokenizer: lossless, repeatable, loadable by transformers; the job that trains or copies it."""
+"""The job that trains or copies the tokenizer, and the tokenizer that it makes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from seedbed.kernels.tokens import bpe
 from seedbed.kernels.tokens.packing import SPECIAL_TOKENS
 from spark_jobs import train_tokenizer
 from spark_jobs.runtime.job import Summary, execute
-from spark_jobs.runtime.store import TABLES, Store
+from spark_jobs.runtime.store import Store
+from tests.report import tiny
 
 SOURCE = [
     Path(module.__file__ or "").read_text()
@@ -28,7 +29,7 @@ SOURCE = [
 ]
 TOKENIZER_JSON = bpe.train(SOURCE, 600)
 TOKENIZER = Tokenizer.from_str(TOKENIZER_JSON)
-# as packing does: SOURCE spells special tokens
+# As in packing, because SOURCE spells out special tokens.
 TOKENIZER.encode_special_tokens = True
 
 
@@ -102,32 +103,26 @@ def test_transformers_loads_the_folder_and_writes_chats(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """12 training documents of 1,000 bytes and one of validation whose text must not be learned
-    from.
-    """
+    """12 training documents of 1,000 bytes, and a validation document that must not be learnt."""
     store = Store(spark, str(tmp_path_factory.mktemp("tokenizer")))
     texts = {f"train-{i}": (SOURCE[0] * 3)[i * 100 : i * 100 + 1000] for i in range(12)} | {
         "val": "zqxj" * 500
     }
     sha = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
-    contents = [(sha[name], text, len(text), "Python", 0) for name, text in texts.items()]
-    documents = [
-        (
-            "0" * 64 if n == "val" else sha[n][::-1],
-            "file",
-            [(f"{n}.py", sha[n])],
-            "Python",
-            None,
-            n,
-            n.split("-")[0],
-            1,
-            len(t),
-            0.5,
-        )
-        for n, t in texts.items()
-    ]
-    store.overwrite("contents", spark.createDataFrame(contents, TABLES["contents"].schema), {})
-    store.overwrite("documents", spark.createDataFrame(documents, TABLES["documents"].schema), {})
+    contents, documents = [], []
+    for name, text in texts.items():
+        key = {"content_sha256": sha[name]}
+        contents.append({**key, "text": text, "bytes": len(text), "shard": 0})
+        document = {
+            "document_id": "0" * 64 if name == "val" else sha[name][::-1],
+            "parts": [{"path": f"{name}.py", **key}],
+            "split": name.split("-")[0],
+            "epochs": 1,
+            "bytes": len(text),
+        }
+        documents.append(document)
+    tiny.write_table(Path(store.root), "contents", contents)
+    tiny.write_table(Path(store.root), "documents", documents)
     return store
 
 
@@ -156,7 +151,7 @@ def test_the_job_learns_from_a_bounded_sample_of_training_documents_once(store: 
     assert "zq" not in Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
 
     assert (summary := run(store, "tokens.train_bytes=1")) is not None
-    # never none
+    # The sample is never empty.
     assert summary.rows_in == 1
 
 

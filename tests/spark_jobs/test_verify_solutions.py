@@ -1,4 +1,4 @@
-"""Bulk verdicts on Spark: those of the plain pool, each sample once, whatever was killed."""
+"""Verdicts on Spark equal those of the plain pool; each sample has one, also after a kill."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, VerifySettings
 from seedbed.sandbox import Sandbox, formats
-from spark_jobs.runtime.job import execute
+from spark_jobs.runtime.job import Summary, execute
 from spark_jobs.runtime.store import Store
 from spark_jobs.verify_solutions import VERIFY
 
@@ -65,11 +65,19 @@ def verdicts(spark: SparkSession, cfg: CurateConfig) -> set[tuple[Any, ...]]:
     }
 
 
+@pytest.fixture(scope="module")
+def judged(
+    spark: SparkSession, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[CurateConfig, Summary | None]:
+    """A run over SAMPLES: its config and summary."""
+    cfg = config(tmp_path_factory.mktemp("judged"))
+    return cfg, execute(VERIFY, cfg)
+
+
 def test_spark_gives_the_verdicts_of_the_plain_pool_and_each_sample_has_one_row(
-    spark: SparkSession, tmp_path: Path
+    spark: SparkSession, judged: tuple[CurateConfig, Summary | None], tmp_path: Path
 ) -> None:
-    cfg = config(tmp_path)
-    summary = execute(VERIFY, cfg)
+    cfg, summary = judged
     assert summary is not None
     assert (summary.rows_in, summary.rows_out, summary.dropped) == (9, 8, {"infrastructure": 1})
     by_task = {str(row["task_id"]): row for row in PROBLEMS}
@@ -81,7 +89,7 @@ def test_spark_gives_the_verdicts_of_the_plain_pool_and_each_sample_has_one_row(
     found = verdicts(spark, cfg)
     assert {(task, verdict, reason, weak) for task, _, verdict, reason, weak in found} == wanted
     assert [verdict for task, _, verdict, _, _ in found if task == "unfit"] == ["infrastructure"]
-    # New samples cost only themselves (and what had no verdict); from a Delta table as from a file.
+    # New samples, here from a Delta table, cost only themselves and those without a verdict.
     table = str(tmp_path / "delta")
     rows = [
         {"task_id": "io", "completion": "print(25)"},
@@ -113,20 +121,21 @@ def test_bad_input_is_named(
 
 
 def test_other_limits_or_problems_do_not_mix_into_the_table(
-    spark: SparkSession, tmp_path: Path
+    judged: tuple[CurateConfig, Summary | None], tmp_path: Path
 ) -> None:
-    cfg = config(tmp_path, SAMPLES[:1])
-    execute(VERIFY, cfg)
+    cfg, _ = judged
+    other = config(tmp_path, SAMPLES, [*PROBLEMS[:4], {**PROBLEMS[4], "code": "f = str"}])
+    with pytest.raises(SeedbedError, match="rows of two parameter sets must not mix"):
+        execute(VERIFY, replace(other, output=cfg.output))
     with pytest.raises(SeedbedError, match="rows of two parameter sets must not mix"):
         execute(VERIFY, replace(cfg, verify=replace(cfg.verify, cpu_seconds=9.0)))
-    assert execute(VERIFY, cfg) is None
 
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_judges_the_rest_when_it_is_started_again(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    # a problem's samples are in one shard
+    # The samples of a problem are in one shard.
     problems = [{**PROBLEMS[1], "task_id": n} for n in range(20)]
     samples = [
         {"task_id": n % 20, "completion": f"def g(): return 3 + {n % 2}  # {n}"} for n in range(200)

@@ -1,1 +1,1 @@
-"""Small models that are fitted on the CPU, and how their predictions are judged."""
+"""Small models that are fitted on the CPU, and the figures that judge their predictions."""

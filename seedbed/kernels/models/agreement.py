@@ -9,20 +9,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# a prediction under this says "zero policy": of our labels 1% lie strictly between
+# A prediction below this counts as a zero. Of our labels 1% lie strictly between the two.
 ZERO_BELOW = 2.0
 
 
 def mae(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean absolute error."""
+    """Mean absolute error, in points of the 0-10 scale."""
     return float(np.abs(predicted - labels).mean())
 
 
 def class_mae(labels: np.ndarray, predicted: np.ndarray) -> float:
     """cMAE: the mean over score classes i = 0..10 of mean |predicted - i| (App A.2).
 
-    The paper's labels are whole; ours may be halves, which are rounded up to a class. Classes
-    without labels are left out.
+    The paper's labels are whole numbers. Ours may be halves, which are rounded up to a class.
+    Classes without labels are left out.
     """
     classes = np.floor(labels + 0.5).astype(int)
     errors = [np.abs(predicted[classes == i] - i).mean() for i in np.unique(classes)]
@@ -30,14 +30,14 @@ def class_mae(labels: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, ties sharing their mean rank."""
+    """Ranks from 1, float64; equal values share their mean rank."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return (last - (counts - 1) / 2)[inverse]
 
 
 def spearman(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Rank correlation; 0 where either side is constant."""
+    """Spearman's rank correlation; 0 where either side is constant."""
     a, b = ranks(labels), ranks(predicted)
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a @ a) * (b @ b)))
@@ -45,8 +45,9 @@ def spearman(labels: np.ndarray, predicted: np.ndarray) -> float:
 
 
 def zero_recall(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """Share of the files labelled 0 that are predicted under ZERO_BELOW; 0 where none is labelled
-    0.
+    """Share of the files labelled 0 with a prediction below ZERO_BELOW.
+
+    It is 0 where no file is labelled 0.
     """
     zeros = labels == 0
     return float((predicted[zeros] < ZERO_BELOW).mean()) if zeros.any() else 0.0
@@ -58,7 +59,7 @@ def within(labels: np.ndarray, predicted: np.ndarray, distance: float = 1.0) -> 
 
 
 def agreement(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """All of the above by name, rounded to 4 decimals, with the number of files."""
+    """All figures above by name, rounded to 4 decimals, and the number of files."""
     figures = {
         "mae": mae(labels, predicted),
         "cmae": class_mae(labels, predicted),
@@ -76,11 +77,10 @@ def intervals(
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[str, list[float]]:
-    """95% intervals [low, high] of mae, cmae and spearman, by resampling whole groups with
-    replacement (percentile bootstrap).
+    """95% intervals [low, high] of mae, cmae and spearman, by the percentile bootstrap.
 
-    Files of one repository err alike, so the repositories are what is drawn (Davison and Hinkley
-    1997, section 3.8).
+    Whole groups are resampled with replacement (Davison and Hinkley 1997, section 3.8). The groups
+    are repositories, because the errors of files of one repository are alike.
     """
     _, index = np.unique(np.asarray(groups), return_inverse=True)
     members = [np.flatnonzero(index == g) for g in range(index.max() + 1)]
@@ -88,8 +88,8 @@ def intervals(
     figures = []
     for _ in range(draws):
         rows = np.concatenate([members[g] for g in random.integers(0, len(members), len(members))])
-        figures.append((mae(labels[rows], predicted[rows]), class_mae(labels[rows], predicted[rows]),
-                        spearman(labels[rows], predicted[rows])))  # fmt: skip
+        y, p = labels[rows], predicted[rows]
+        figures.append((mae(y, p), class_mae(y, p), spearman(y, p)))
     low, high = np.percentile(np.array(figures), (2.5, 97.5), axis=0)
     names = ("mae", "cmae", "spearman")
     return {
@@ -98,8 +98,9 @@ def intervals(
 
 
 def calibration(labels: np.ndarray, predicted: np.ndarray, bins: int = 5) -> list[list[float]]:
-    """[mean prediction, mean label, files] of each of `bins` equal parts of the files in order of
-    prediction, lowest first.
+    """[mean prediction, mean label, files] of each of `bins` parts of the files.
+
+    The files are sorted by prediction, lowest first, and cut into parts of equal size.
     """
     order = np.argsort(predicted, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]

@@ -1,16 +1,15 @@
 """Kernel ridge regression with a Laplacian kernel, in closed form: the structural scorer's model.
 
-k(x, c) = exp(-width * mean_j |x_j - c_j|) on standardised features. Its sums of per-feature
-distances cut the space along
-the axes as boosted trees do, while the fit stays one linear solve in float64: no seed, no
-iteration, no pickled object. (Saunders et al. 1998 for kernel ridge; Rahimi and Recht 2007 for the
-Laplacian kernel.)
+The kernel is k(x, c) = exp(-width * mean_j |x_j - c_j|) on standardised features. Its sums of
+distances per feature cut the space along the axes, as boosted trees do. The fit stays one linear
+solve in float64, with no seed, no iteration and no pickled object. Sources: Saunders et al. 1998
+for kernel ridge; Rahimi and Recht 2007 for the Laplacian kernel.
 
-Several outputs share the centres and so the distances; an output learns from the rows that have a
+Several outputs share the centres and so the distances. An output learns from the rows that have a
 target for it.
 
 With more than MAX_CENTRES rows the kernel is expanded over that many of them (Nystrom: Williams and
-Seeger 2001), so the cost grows with the labels only linearly. Linear ridge is here as the floor to
+Seeger 2001). So the cost grows only linearly with the labels. Linear ridge is the baseline to
 measure against.
 """
 
@@ -18,24 +17,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from seedbed.kernels.native import native
 
 MAX_CENTRES = 2048
-# standard deviations: an outlier among the features says no more than an extreme value
+# Standardised features are clipped here, so that an outlier counts as an extreme value only.
 CLIP = 4.0
-# of fitted numbers: BLAS builds differ in the last bits, and the parameters name the scorer's
-# version
+# Decimals of fitted numbers. BLAS builds differ in the last bits, and the parameters name the
+# scorer's version.
 DECIMALS = 6
-# of the centres, in standard deviations: keeps a scorer's file small
+# Decimals of the centres, in standard deviations. They keep a scorer's file small.
 CENTRE_DECIMALS = 3
-# more change the error in its third figure
+# More reweightings change only the third figure of the error.
 REWEIGHTINGS = 3
-# a row that is met exactly is trusted fully
+# Bounds a residual from below, so that a row that is met exactly has full weight.
 TINY = 1e-12
-# on the diagonal of the centres' kernel: two labelled files may have the same features
+# Added to the diagonal of the centres' kernel: two labelled files may have the same features.
 JITTER = 1e-9
 
 
@@ -43,8 +43,8 @@ JITTER = 1e-9
 class Model:
     """A fitted regression of `targets` on features; `predict` takes raw features.
 
-    mean, std, scale: features. centres: m x features, standardised and scaled. weights: m x
-    outputs. intercept: outputs.
+    mean, std, scale: (features,). centres: (m, features), standardised and scaled. weights:
+    (m, outputs). intercept: (outputs,). All are float64. width: of the kernel.
     """
 
     mean: np.ndarray
@@ -56,12 +56,19 @@ class Model:
     width: float
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Predictions (n x outputs) for raw features x (n x features)."""
+        """Predictions, float64 (n, outputs), for raw features x (n, features)."""
         if not len(x):
             return np.zeros((0, len(self.intercept)))
         z = standardise(x, self.mean, self.std) * self.scale
         gram = np.exp(distances(z, self.centres) * -self.width)
         return np.asarray(gram @ self.weights + self.intercept)
+
+
+class RidgeSettings(NamedTuple):
+    """The settings of kernel ridge to try: every width with every penalty."""
+
+    widths: Sequence[float]
+    penalties: Sequence[float]
 
 
 def fit(
@@ -72,11 +79,12 @@ def fit(
     scale: np.ndarray,
     robust: Sequence[int] = (),
 ) -> Model:
-    """Kernel ridge of `targets` (n x outputs; NaN: not for this row) on x (n x features), features
-    weighed by `scale`.
+    """Fit kernel ridge of `targets` on `x`.
 
-    Each output minimises squared error, those in `robust` Huber's, + penalty * |f|^2 in the
-    kernel's space. The first MAX_CENTRES rows are the centres.
+    x: (n, features). targets: (n, outputs); NaN where a row has no target. scale: (features,), the
+    weight of each feature. robust: the outputs that minimise Huber's loss instead of the squared
+    error. Each output adds penalty * |f|^2 in the kernel's space. The first MAX_CENTRES rows are
+    the centres.
     """
     mean, std = moments(x)
     z = np.round(standardise(x, mean, std) * scale, CENTRE_DECIMALS)
@@ -90,8 +98,9 @@ def fit(
 def _outputs(
     gram: np.ndarray, targets: np.ndarray, penalty: float, robust: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (m x outputs) and intercepts, given the kernel of all rows with the centres (n x m),
-    the first m rows.
+    """Weights (m, outputs) and intercepts (outputs,), given the kernel of rows with centres.
+
+    gram: (n, m). The first m rows are the centres.
     """
     weights, intercept = np.zeros((gram.shape[1], targets.shape[1])), np.zeros(targets.shape[1])
     for output in range(targets.shape[1]):
@@ -105,16 +114,15 @@ def _outputs(
 
 
 def _ridge(gram: np.ndarray, residual: np.ndarray, penalty: float) -> np.ndarray:
-    """Weights (m) of the centres, given the kernel of all rows with them (n x m); the first m rows
-    are the centres.
-    """
+    """Weights (m,) of the centres that minimise the squared error; arguments as in `_solve`."""
     return _solve(gram, residual, penalty, np.ones(len(gram)))
 
 
 def _huber(gram: np.ndarray, residual: np.ndarray, penalty: float) -> np.ndarray:
-    """Weights (m) of the centres by reweighted least squares (Holland and Welsch 1977): a row that
-    is missed by more than the median error counts in proportion to its distance, as in the mean
-    absolute error, and not to its square.
+    """Weights (m,) of the centres by reweighted least squares (Holland and Welsch 1977).
+
+    A row with more than the median error counts in proportion to its error, as in the mean absolute
+    error, and not to its square.
     """
     trust = np.ones(len(gram))
     for _ in range(REWEIGHTINGS):
@@ -126,11 +134,11 @@ def _huber(gram: np.ndarray, residual: np.ndarray, penalty: float) -> np.ndarray
 
 
 def _solve(gram: np.ndarray, residual: np.ndarray, penalty: float, trust: np.ndarray) -> np.ndarray:
-    """Weights (m) of the centres, given the kernel of all rows with them (n x m) and each row's
-    weight in the squared error.
+    """Weights (m,) of the centres that minimise the weighted squared error.
 
-    The first m rows are the centres. With every row a centre the normal equations reduce to (K +
-    penalty / trust) w = r.
+    gram: (n, m), the kernel of all rows with the centres, which are the first m rows. residual:
+    (n,). trust: (n,), each row's weight in the squared error. Where every row is a centre, the
+    normal equations reduce to (K + penalty / trust) w = r.
     """
     size = gram.shape[1]
     if len(gram) == size:
@@ -142,8 +150,9 @@ def _solve(gram: np.ndarray, residual: np.ndarray, penalty: float, trust: np.nda
 
 
 def linear_ridge(x: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
-    """Weights (features) and intercept on standardised x, minimising squared error + penalty *
-    |w|^2.
+    """Weights (features,) and intercept of linear ridge on standardised x (n, features).
+
+    They minimise squared error + penalty * |w|^2.
     """
     mean, std = moments(x)
     z = standardise(x, mean, std)
@@ -155,20 +164,22 @@ def linear_ridge(x: np.ndarray, targets: np.ndarray, penalty: float) -> tuple[np
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each feature; a constant feature gets 1, so that it
-    standardises to 0.
+    """Mean and standard deviation of each feature, both (features,).
+
+    The deviation of a constant feature is 1, so that it standardises to 0.
     """
     mean, std = np.round(x.mean(axis=0), DECIMALS), np.round(x.std(axis=0), DECIMALS)
     return mean, np.where(std > 0, std, 1.0)
 
 
 def standardise(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Features in standard deviations from the mean, clipped at CLIP; shape of `x`."""
     return np.clip((x - mean) / std, -CLIP, CLIP)
 
 
 @native
 def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of each row of a (n x f) and b (m x f): n x m."""
+    """Mean absolute difference, (n, m), of each row of a (n, features) and b (m, features)."""
     out = np.empty((a.shape[0], b.shape[0]), np.float64)
     for i in range(a.shape[0]):
         for j in range(b.shape[0]):
@@ -180,8 +191,9 @@ def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def group_folds(groups: Sequence[str], folds: int) -> np.ndarray:
-    """Fold (0..folds-1) of each row so that no group is split: groups, largest first, go to the
-    emptiest fold.
+    """Fold, int64 from 0 to folds - 1, of each row; no group is split.
+
+    The groups go to the emptiest fold, the largest group first.
     """
     names, counts = np.unique(np.asarray(groups), return_counts=True)
     sizes = np.zeros(min(folds, len(names)), np.int64)
@@ -196,15 +208,16 @@ def out_of_fold(
     x: np.ndarray,
     targets: np.ndarray,
     fold: np.ndarray,
-    widths: Sequence[float],
-    penalties: Sequence[float],
+    settings: RidgeSettings,
     scale: np.ndarray,
     robust: Sequence[int] = (),
 ) -> np.ndarray:
-    """Predictions (widths x penalties x n x outputs) for each row by models that did not see its
-    fold.
+    """Predictions for each row by models that did not see its fold; one model per setting.
+
+    x, targets, scale, robust: as in `fit`. fold: (n,). Returns float64 (widths, penalties, n,
+    outputs).
     """
-    out = np.zeros((len(widths), len(penalties), *targets.shape))
+    out = np.zeros((len(settings.widths), len(settings.penalties), *targets.shape))
     for held in np.unique(fold):
         test, train = fold == held, fold != held
         mean, std = moments(x[train])
@@ -214,9 +227,9 @@ def out_of_fold(
             distances(z, centres),
             distances(standardise(x[test], mean, std) * scale, centres),
         )
-        for w, width in enumerate(widths):
+        for w, width in enumerate(settings.widths):
             gram = np.exp(seen * -width)
-            for p, penalty in enumerate(penalties):
+            for p, penalty in enumerate(settings.penalties):
                 weights, intercept = _outputs(gram, targets[train], penalty, robust)
                 out[w, p, test] = np.exp(unseen * -width) @ weights + intercept
     return out
@@ -225,11 +238,10 @@ def out_of_fold(
 def choose(
     predictions: np.ndarray, targets: np.ndarray, fold: np.ndarray
 ) -> tuple[tuple[int, int], np.ndarray]:
-    """The (width, penalty) indices of least mean absolute error, and predictions (n) whose choice
-    did not see their fold.
+    """The (width, penalty) indices of least mean absolute error, and honest predictions (n,).
 
-    The second is what to report: each fold is predicted with the setting that is best on the other
-    folds.
+    predictions: (widths, penalties, n), as from `out_of_fold`. The honest predictions are the ones
+    to report: each fold is predicted with the setting that is best on the other folds.
     """
     errors = np.abs(predictions - targets)
     honest = np.zeros(len(targets))
@@ -247,7 +259,7 @@ def _smallest(grid: np.ndarray) -> tuple[int, int]:
 def out_of_fold_linear(
     x: np.ndarray, targets: np.ndarray, fold: np.ndarray, penalty: float
 ) -> np.ndarray:
-    """Predictions (n) of linear ridge for each row by models that did not see its fold."""
+    """Predictions (n,) of linear ridge for each row by models that did not see its fold."""
     out = np.zeros(len(targets))
     for held in np.unique(fold):
         test, train = fold == held, fold != held

@@ -1,1 +1,1 @@
-"""Shingles, MinHash, Jaccard and clusters: the mathematics of near dedup."""
+"""Shingles, MinHash, Jaccard similarity and clusters: the algorithms of near dedup."""

@@ -1,5 +1,6 @@
-"""True Jaccard similarity of sets of shingle hashes: |A and B| / |A or B|, by merging two ascending
-runs.
+"""True Jaccard similarity of sets of shingle hashes, |A and B| / |A or B|.
+
+Two sets are compared by merging their ascending runs.
 """
 
 from __future__ import annotations
@@ -39,28 +40,28 @@ def _jaccard(values, offsets, left, right):  # type: ignore[no-untyped-def]
 def similar_pairs(
     sets: Hashes, asked: np.ndarray, threshold: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """By brute force, every set at least `threshold` similar to one that is asked for: (query,
-    other, similarity) arrays.
+    """All pairs of a set in `asked` and another set that are at least `threshold` similar.
 
-    query[k] is a place in `asked` (int64 indices of sets), other[k] the index of a set that is not
-    that one itself.
+    asked: int64 indices of sets. Returns three arrays, found by brute force: the positions in
+    `asked`, the indices of the other sets, and the similarities.
     """
     return _similar_pairs(sets.values, sets.offsets, np.asarray(asked, np.int64), threshold)
 
 
 @native
 def similarity_from(values, i, i_end, j, j_end, threshold):  # type: ignore[no-untyped-def]
-    """Jaccard of two ascending runs of `values`; 0 as soon as it is sure to stay below `threshold`,
-    which costs less.
+    """Jaccard of the ascending runs values[i:i_end] and values[j:j_end].
+
+    Returns 0 as soon as the similarity is sure to stay below `threshold`, which saves time.
     """
     total = (i_end - i) + (j_end - j)
     common = 0
     while i < i_end and j < j_end:
         left = min(i_end - i, j_end - j)
-        # even if all that is left were common
+        # The bound is reached if all that is left is common to both.
         if (common + left) / (total - common - left) < threshold:
             return 0.0
-        # the bound moves slowly: looked at every 32 steps
+        # The bound moves slowly, so it is checked every 32 steps.
         stop = min(i + 32, i_end)
         while i < stop and j < j_end:
             x, y = values[i], values[j]

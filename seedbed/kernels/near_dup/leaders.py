@@ -1,11 +1,12 @@
-"""Greedy leader clustering of sets by true Jaccard: every member is as similar to its leader as the
-threshold asks.
+"""Greedy leader clustering of sets by true Jaccard similarity.
 
-The members of a group come best first. The first leads; each later one joins the first leader it is
-similar enough to, or leads itself. So two leaders of a group are never near duplicates, and nobody
-is counted as the copy of something that it is only linked to through others. It is the Pivot
-algorithm of Ailon, Charikar, Newman 2008, "Aggregating inconsistent
-information: ranking and clustering", with the rank in place of a random order; the answer depends
+Every member is at least as similar to its leader as the threshold asks. The members of a group come
+best first. The first one leads. Each later one joins the first leader that is similar enough, or
+leads itself. So two leaders of a group are never near duplicates. Nor is a member the copy of a set
+to which it is linked only through others.
+
+This is the Pivot algorithm of Ailon, Charikar and Newman 2008, "Aggregating inconsistent
+information: ranking and clustering", with the rank in place of a random order. The result depends
 on the rank alone.
 """
 
@@ -19,11 +20,10 @@ from seedbed.kernels.near_dup.shingles import Hashes
 
 
 def leaders(sets: Hashes, groups: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """(leader, similarity) of each set: the index of its leader, its own for one that leads, and
-    the Jaccard with it.
+    """(leader, similarity) of each set: the index of its leader, int64, and the Jaccard with it.
 
-    groups: int64 a set; the sets of a group stand together, best first. Memory: nothing beside the
-    input.
+    A leader has its own index and similarity 1. groups: int64 (sets,), the group of each set; the
+    sets of a group stand together, best first. Memory beside the input: one index per set.
     """
     return _leaders(sets.values, sets.offsets, np.asarray(groups, np.int64), threshold)
 
@@ -33,7 +33,7 @@ def _leaders(values, offsets, groups, threshold):  # type: ignore[no-untyped-def
     n = groups.shape[0]
     leader = np.arange(n)
     similarity = np.ones(n)
-    # the leaders of the group in hand, best first
+    # The leaders of the current group, best first.
     led = np.empty(n, np.int64)
     count = 0
     for member in range(n):

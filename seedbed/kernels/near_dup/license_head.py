@@ -1,14 +1,16 @@
-"""Where a file's text begins once the licence comment at its head is taken off.
+"""Finds where a file's text begins once the licence comment at its head is removed.
 
-A licence is most of a small file and says nothing about its code: with it, two short files of one
-project are near duplicates whatever they hold. The head is what stands before the first byte of
-code: blank lines, line comments and block comments. It is cut after its last comment that speaks of
-a licence (copyright, licence or license, SPDX, in any case), comment lines with no blank line
-between them being one comment; a head without such a word stays whole.
+A licence is most of a small file and says nothing about its code. With it, two short files of one
+project would be near duplicates whatever they hold.
 
-Comment marks need no language, since nothing but comments can stand at the head: `#` unless a
-letter follows (#include), `//` `--` `;` `%` to the end of the line; `/* */` `<!-- -->` `(* *)` `{-
--}` `{# #}` as blocks; `<?xml ... ?>` and `<?php` are passed over. A docstring is not a comment: it
+The head is all that stands before the first byte of code: blank lines, line comments and block
+comments. It is cut after its last comment that mentions a licence (copyright, licence, license or
+SPDX, in any case). Comment lines with no blank line between them are one comment. A head without
+such a word stays whole.
+
+Comment marks need no language, since only comments can stand at the head. Line comments are `//`,
+`--`, `;`, `%`, and `#` unless a letter follows (#include). Blocks are `/* */`, `<!-- -->`, `(* *)`,
+`{- -}` and `{# #}`. An XML declaration and `<?php` are skipped. A docstring is not a comment, so it
 stays.
 """
 
@@ -21,7 +23,7 @@ from seedbed.kernels.native import native
 WORDS = tuple(
     np.frombuffer(word, np.uint8) for word in (b"copyright", b"licence", b"license", b"spdx-")
 )
-# (opening mark, closing mark); an empty closing mark is the end of the line.
+# (opening mark, closing mark). An empty closing mark stands for the end of the line.
 COMMENTS = tuple(
     (np.frombuffer(opening, np.uint8), np.frombuffer(closing, np.uint8))
     for opening, closing in (
@@ -44,14 +46,16 @@ NEWLINE = np.uint8(10)
 
 
 def license_end(data: np.ndarray, start: int, end: int) -> int:
-    """Index in data[start:end] (UTF-8 bytes) of the first byte after its licence head; `start`
-    where it has none.
+    """Index of the first byte of data[start:end] after its licence head.
+
+    data: uint8, UTF-8 bytes. Returns `start` where the text has no licence head.
     """
     return int(license_end_native(data, start, end))
 
 
 @native
 def _starts(data, at, end, mark):  # type: ignore[no-untyped-def]
+    """Whether `mark` stands at `at`."""
     same = at + mark.shape[0] <= end
     i = 0
     while same and i < mark.shape[0]:
@@ -62,17 +66,18 @@ def _starts(data, at, end, mark):  # type: ignore[no-untyped-def]
 
 @native
 def _find(data, at, end, mark):  # type: ignore[no-untyped-def]
-    """The first index from `at` on where `mark` stands; `end` where it does not."""
+    """The first index, from `at`, at which `mark` stands; `end` where there is none."""
     while at < end and not _starts(data, at, end, mark):
         at += 1
     return at
 
 
 @native
-def _speaks_of_license(data, at, end):  # type: ignore[no-untyped-def]
+def _mentions_license(data, at, end):  # type: ignore[no-untyped-def]
+    """Whether one of WORDS stands in data[at:end], in any case."""
     while at < end:
         lower = data[at] | np.uint8(32)
-        # c, l, s
+        # The words begin with c, l or s.
         if lower == 99 or lower == 108 or lower == 115:
             for word in WORDS:
                 same = at + word.shape[0] <= end
@@ -88,8 +93,9 @@ def _speaks_of_license(data, at, end):  # type: ignore[no-untyped-def]
 
 @native
 def _comment_end(data, at, end):  # type: ignore[no-untyped-def]
-    """(index after the comment that begins at `at`, whether it is a line comment); (`at`, False)
-    where none does.
+    """(index after the comment at `at`, whether it is a line comment).
+
+    Returns (`at`, False) where no comment begins.
     """
     for opening, closing in COMMENTS:
         if not _starts(data, at, end, opening):
@@ -98,10 +104,10 @@ def _comment_end(data, at, end):  # type: ignore[no-untyped-def]
         if closing.shape[0]:
             found = _find(data, after, end, closing)
             if found == end:
-                # never closed
+                # The block is never closed.
                 return at, False
             return found + closing.shape[0], False
-        # #include, #define
+        # A letter follows `#`: a directive such as #include or #define.
         if opening[0] == 35 and after < end and 97 <= (data[after] | np.uint8(32)) <= 122:
             return at, False
         while after < end and data[after] != NEWLINE:
@@ -112,12 +118,12 @@ def _comment_end(data, at, end):  # type: ignore[no-untyped-def]
 
 @native
 def license_end_native(data, start, end):  # type: ignore[no-untyped-def]
-    """`license_end` for other kernels."""
+    """Compiled form of `license_end`, for other kernels."""
     at = start + BOM.shape[0] if _starts(data, start, end, BOM) else start
     cut = start
-    # the comment before was a line, which the next line may go on with
+    # The comment before was a line comment, which the next line may continue.
     after_line = False
-    # the comment in hand has spoken of a licence
+    # The current comment has mentioned a licence.
     licensed = False
     while True:
         newlines = 0
@@ -132,7 +138,7 @@ def license_end_native(data, start, end):  # type: ignore[no-untyped-def]
         if after == at:
             return cut
         goes_on = is_line and after_line and newlines < 2
-        licensed = (licensed and goes_on) or _speaks_of_license(data, at, after)
+        licensed = (licensed and goes_on) or _mentions_license(data, at, after)
         if licensed:
             cut = after
         at, after_line = after, is_line

@@ -1,17 +1,18 @@
 """MinHash signatures, their LSH bands and their estimate, over sets of 64-bit shingle hashes.
 
-The scheme is datasketch 2.x's `affine32`: the low 32 bits of a shingle hash go once through the
-32-bit MurmurHash3 finalizer, then permutation k is a_k * h + b_k modulo 2**32 with a_k odd, so a
-bijection; a signature is the minimum of each permutation. Of datasketch's schemes it is the fastest
-and halves the table (uint32). A row of `signatures` is
+The scheme is `affine32` of datasketch 2.x. The low 32 bits of a shingle hash go once through the
+32-bit MurmurHash3 finalizer. Permutation k is a_k * h + b_k modulo 2**32; a_k is odd, so it is a
+bijection. A signature holds the minimum under each permutation. Of datasketch's schemes this is the
+fastest, and its uint32 values halve the table. A row of `signatures` is
 
     datasketch.MinHash(seed=1, scheme="affine32", hashvalues=numpy.frombuffer(row["signature"],
     "<u4"))
 
-whose jaccard() and LSH queries agree bit for bit with datasketch fed the same hashes (hash &
-0xFFFFFFFF).
-MinHash: Broder 1997, "On the resemblance and containment of documents"; bands: Leskovec, Rajaraman,
-Ullman, "Mining of Massive Datasets", section 3.4: two sets of similarity s share a bucket with
+Its jaccard() and LSH queries agree bit for bit with those of datasketch fed the same hashes
+(hash & 0xFFFFFFFF).
+
+MinHash: Broder 1997, "On the resemblance and containment of documents". Bands: Leskovec, Rajaraman
+and Ullman, "Mining of Massive Datasets", section 3.4. Two sets of similarity s share a bucket with
 probability 1 - (1 - s**rows)**bands.
 """
 
@@ -25,18 +26,18 @@ import pyarrow as pa
 from seedbed.kernels.native import native
 from seedbed.kernels.near_dup.shingles import BASE, Hashes, fmix64
 
-# datasketch's name
+# The name that datasketch gives the scheme.
 SCHEME = "affine32"
-# every value of the empty set's signature, as in datasketch
+# Every value of the empty set's signature, as in datasketch.
 NO_SHINGLE = np.uint32(0xFFFFFFFF)
-# hashes are padded to a multiple of this, so that the vector loop has no scalar rest
+# Hashes are padded to a multiple of this, so that the vector loop has no scalar remainder.
 LANES = 64
 
 
 def parameters(num_perm: int, shingle: int, seed: int) -> dict[str, Any]:
     """All that a signature depends on besides the text.
 
-    Signatures of different parameters must never be compared.
+    Signatures made with different parameters must never be compared.
     """
     return {
         "num_perm": num_perm,
@@ -48,7 +49,7 @@ def parameters(num_perm: int, shingle: int, seed: int) -> dict[str, Any]:
 
 
 def permutations(num_perm: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(a, b), uint32 each, drawn as datasketch 2.x draws them (MinHash._init_permutations)."""
+    """(a, b), uint32 (num_perm,) each, as datasketch 2.x draws them (_init_permutations)."""
     generator = np.random.RandomState(seed)
     a = generator.randint(0, 1 << 31, num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
     b = generator.randint(0, 1 << 32, num_perm, dtype=np.uint32)
@@ -58,7 +59,7 @@ def permutations(num_perm: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def signatures(hashes: Hashes, num_perm: int, seed: int) -> np.ndarray:
     """MinHash signatures, uint32 (documents, num_perm).
 
-    An empty set's signature is all NO_SHINGLE.
+    Every value of an empty set's signature is NO_SHINGLE.
     """
     a, b = permutations(num_perm, seed)
     return _signatures(hashes.values, hashes.offsets, a, b)
@@ -75,7 +76,7 @@ def to_binary(signature: np.ndarray) -> pa.Array:
 def from_binary(column: pa.Array | pa.ChunkedArray, num_perm: int) -> np.ndarray:
     """Signatures, uint32 (documents, num_perm), from the binary column.
 
-    Raises ValueError for another length.
+    Raises ValueError where a signature has another length.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
@@ -87,17 +88,18 @@ def from_binary(column: pa.Array | pa.ChunkedArray, num_perm: int) -> np.ndarray
 
 
 def band_keys(signature: np.ndarray, bands: int, rows: int) -> np.ndarray:
-    """Bucket of each document in each band, int64 (documents, bands): a 64-bit hash of `rows`
-    signature values.
+    """Bucket of each document in each band, int64 (documents, bands).
 
-    Two unlike bands that hash alike only cost a comparison that the true Jaccard then turns down.
+    A bucket is a 64-bit hash of `rows` values of the signature. Where two different bands have one
+    hash, a pair is compared in vain; its true Jaccard then rejects it.
     """
     return _band_keys(signature, bands, rows)
 
 
 def estimates(signature: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Estimated Jaccard, float64, of documents left[i] and right[i]: the share of equal values, as
-    datasketch's jaccard().
+    """Estimated Jaccard, float64 (pairs,), of documents left[i] and right[i] (int64 indices).
+
+    The estimate is the share of equal values, as in datasketch's jaccard().
     """
     return _estimates(signature, left, right)
 
@@ -127,7 +129,7 @@ def _signatures(values, offsets, a, b):  # type: ignore[no-untyped-def]
         for i in range(count):
             mixed[i] = _fmix32(np.uint32(values[offsets[d] + i]))
         padded = (count + LANES - 1) // LANES * LANES
-        # a repeated element changes no minimum
+        # A repeated element changes no minimum.
         mixed[count:padded] = mixed[0]
         for k in range(num_perm):
             a_k, b_k, least = a[k], b[k], NO_SHINGLE

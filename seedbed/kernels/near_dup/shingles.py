@@ -1,21 +1,21 @@
-"""Documents as shingle hashes, straight from Arrow string buffers; no Python object per document.
+"""Turns documents in Arrow string buffers into shingle hashes, in compiled code.
 
-A token is a maximal run of the bytes [A-Za-z0-9_] or of any byte >= 0x80. The second half matters:
-with ASCII alone every comment and string in another script would vanish, and translation tables
-that share their keys (locale/ja/messages.py, locale/ru/messages.py) would be near duplicates of
-each other. UTF-8 needs no decoding for it: all bytes of a non-ASCII character are >= 0x80, so an
-identifier such as `größe` stays whole, and unspaced text such as Chinese is one token up to the
-next ASCII space or mark.
+A token is a maximal run of the bytes [A-Za-z0-9_] or of any byte >= 0x80. The second half matters.
+With ASCII alone every comment and string in another script would vanish. Translation tables that
+share their keys, such as locale/ja/messages.py and locale/ru/messages.py, would be near duplicates.
+UTF-8 needs no decoding, because all bytes of a non-ASCII character are >= 0x80. So an identifier
+such as `größe` stays whole. Text without spaces, such as Chinese, is one token up to the next ASCII
+space or mark.
 
-A shingle is `size` tokens in a row; what lies between tokens does not count, so reformatting
-changes nothing. A document with fewer tokens gives one shingle of what it has; one with no tokens
-gives none. A licence comment at the head does not count either
-(seedbed/kernels/near_dup/license_head.py), unless the document holds nothing else.
+A shingle is `size` consecutive tokens. The bytes between tokens do not count, so reformatting
+changes nothing. A document with fewer tokens gives one shingle of all its tokens; one without
+tokens gives none. A licence comment at the head does not count either (license_head.py), unless
+the document holds nothing else.
 
-Token hash: h = (h ^ byte) * FNV prime modulo 2**64 from h = 0 (FNV-0; draft-eastlake-fnv, section
-5), finished by the 64-bit MurmurHash3 finalizer. Shingle hash: a polynomial in the token hashes
-modulo 2**64, finished the same way. At 64 bits, 10**7 distinct shingles in one comparison hold a
-collision with probability below 3e-6.
+Token hash: h = (h ^ byte) * FNV prime modulo 2**64, from h = 0 (FNV-0; draft-eastlake-fnv, section
+5), then the 64-bit MurmurHash3 finalizer. Shingle hash: a polynomial in the token hashes modulo
+2**64, then the same finalizer. With 64 bits, 10**7 distinct shingles in one comparison hold a
+collision with a probability below 3e-6.
 """
 
 from __future__ import annotations
@@ -29,13 +29,12 @@ from seedbed.kernels.native import native
 from seedbed.kernels.near_dup.license_head import license_end_native
 
 FNV_PRIME = np.uint64(0x100000001B3)
-# the shingle polynomial's variable: 2**64 / golden ratio, odd
+# The variable of the shingle polynomial: 2**64 / golden ratio, odd.
 BASE = np.uint64(0x9E3779B97F4A7C15)
-# marks a free slot of a set; no shingle hash takes this value
+# Marks a free slot of a set. No shingle hash has this value.
 FREE = np.uint64(0)
 
-# FNV_PRIME for a token byte, 0 for a separator: one multiplication both extends a token and ends
-# it.
+# FNV_PRIME for a token byte, 0 for a separator. So one multiplication extends or ends a token.
 MULTIPLIER = np.zeros(256, np.uint64)
 for _first, _last in (("a", "z"), ("A", "Z"), ("0", "9"), ("_", "_")):
     MULTIPLIER[ord(_first) : ord(_last) + 1] = FNV_PRIME
@@ -44,18 +43,17 @@ MULTIPLIER[0x80:] = FNV_PRIME
 
 @dataclass(frozen=True)
 class Hashes:
-    """64-bit hashes per document: document i owns values[offsets[i]:offsets[i + 1]], and the
-    documents own all values.
+    """64-bit hashes of documents; document i owns values[offsets[i]:offsets[i + 1]].
+
+    values: uint64; every value belongs to a document. offsets: int64 (documents + 1,).
     """
 
-    # uint64
     values: np.ndarray
-    # int64 (documents + 1,)
     offsets: np.ndarray
 
     @property
     def counts(self) -> np.ndarray:
-        """Hashes per document, int64."""
+        """Number of hashes per document, int64 (documents,)."""
         return np.diff(self.offsets)
 
     def followed_by(self, other: Hashes) -> Hashes:
@@ -65,10 +63,10 @@ class Hashes:
 
 
 def shingle_hashes(texts: pa.Array | pa.ChunkedArray, size: int) -> Hashes:
-    """The hash of every shingle of each document, in order and with repeats. A null is a document
-    with no tokens.
+    """The hash of every shingle of each document, in order and with repeats.
 
-    texts: string or large_string. size: tokens a shingle, >= 1.
+    texts: string or large_string; a null is a document without tokens. size: tokens per shingle, at
+    least 1.
     """
     data, offsets = string_buffers(texts)
     powers = np.empty(size, np.uint64)
@@ -78,25 +76,25 @@ def shingle_hashes(texts: pa.Array | pa.ChunkedArray, size: int) -> Hashes:
 
 
 def distinct(hashes: Hashes) -> Hashes:
-    """Each document's hashes as a set: strictly ascending, without repeats. None may be 0, and they
-    should differ in their leading bits, by which they are placed.
+    """Each document's hashes as a set: strictly ascending, without repeats.
+
+    No hash may be 0. The hashes should differ in their leading bits, by which they are placed.
     """
     return Hashes(*_distinct(hashes.values, hashes.offsets))
 
 
 def select(hashes: Hashes, documents: np.ndarray) -> Hashes:
-    """The hashes of some documents (int64 indices), in the order given."""
+    """The hashes of `documents` (int64 indices), in the order given."""
     parts = [hashes.values[hashes.offsets[d] : hashes.offsets[d + 1]] for d in documents]
     offsets = np.cumsum([0, *map(len, parts)]).astype(np.int64)
     return Hashes(np.concatenate(parts) if parts else np.zeros(0, np.uint64), offsets)
 
 
 def string_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    """UTF-8 bytes (uint8) and int64 offsets (len + 1) of a string or large_string array, without a
-    copy of the bytes.
+    """UTF-8 bytes (uint8) and offsets (int64, len + 1) of a string or large_string array.
 
-    Slices keep their place in the shared buffer. Nulls come out as empty: Arrow lets a null span
-    bytes, so an array that has nulls is rebuilt without them.
+    The bytes are not copied, and slices keep their place in the shared buffer. A null comes out as
+    an empty text. Arrow lets a null span bytes, so an array with nulls is rebuilt without them.
     """
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
@@ -114,8 +112,9 @@ def string_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.nd
 
 @native
 def fmix64(h: np.uint64) -> np.uint64:
-    """The finalizer of MurmurHash3_x64_128 (Austin Appleby, public domain): a bijection in which
-    every bit avalanches.
+    """The finalizer of MurmurHash3_x64_128 (Austin Appleby, public domain).
+
+    It is a bijection of 64-bit numbers; every input bit affects every output bit.
     """
     h ^= h >> np.uint64(33)
     h *= np.uint64(0xFF51AFD7ED558CCD)
@@ -128,9 +127,9 @@ def fmix64(h: np.uint64) -> np.uint64:
 def _scan(
     data: np.ndarray, start: int, end: int, multiplier: np.ndarray, tokens: np.ndarray
 ) -> int:
-    """Hash the tokens of data[start:end] into `tokens`; returns how many.
+    """Hash the tokens of data[start:end] into `tokens`; returns their number.
 
-    No branches: token ends are unpredictable.
+    The loop has no branches, because a processor cannot predict the ends of tokens.
     """
     count = np.int64(0)
     h = np.uint64(0)
@@ -141,7 +140,7 @@ def _scan(
         member = factor != np.uint64(0)
         count += inside & (not member)
         h = (h ^ byte) * factor
-        # written at every byte; the one at the token's last byte is the one that stays
+        # The hash is written at every byte. The one at the token's last byte stays.
         tokens[count] = h
         inside = member
     return int(count + inside)
@@ -151,13 +150,14 @@ def _scan(
 def _shingle_hashes(
     data: np.ndarray, offsets: np.ndarray, powers: np.ndarray, multiplier: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    """(values, offsets) of `shingle_hashes`; powers: BASE ** i for each token of a shingle."""
     documents = offsets.shape[0] - 1
     size = powers.shape[0]
     longest = np.int64(0)
     for d in range(documents):
         longest = max(longest, offsets[d + 1] - offsets[d])
     tokens = np.empty(longest // 2 + 2, np.uint64)
-    # a guess at bytes a token; grows
+    # Room for one shingle per six bytes; it grows where that is too little.
     values = np.empty((offsets[documents] - offsets[0]) // 6 + 1, np.uint64)
     ends = np.zeros(documents + 1, np.int64)
     for d in range(documents):
@@ -180,7 +180,7 @@ def _shingle_hashes(
             for i in range(out.shape[0]):
                 out[i] += tokens[i + j] * powers[j]
         for i in range(out.shape[0]):
-            # FREE stays free
+            # No hash may equal FREE.
             out[i] = max(fmix64(out[i]), np.uint64(1))
     return values[: ends[documents]], ends
 
@@ -189,9 +189,9 @@ def _shingle_hashes(
 def _insert(table: np.ndarray, shift: np.uint64, h: np.uint64) -> int:
     """Put `h` into an open-addressing table that stays sorted; returns 1 if it was new.
 
-    The home slot is the hash's leading bits and probing is linear, so keeping each run sorted keeps
-    the table sorted: read from the front it yields the ascending set, at the price of a hash table
-    instead of a sort.
+    The home slot is given by the leading bits of the hash, and probing is linear. So the table
+    stays sorted as long as each run does. Read from the front it yields the ascending set, at the
+    cost of a hash table instead of a sort.
     """
     slot = np.int64(h >> shift)
     while table[slot] != FREE and table[slot] < h:
@@ -215,7 +215,7 @@ def _distinct(values: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.n
         bits = 1
         while (1 << bits) < 2 * count:
             bits += 1
-        # a run may spill past the last home slot, and ends at a free one
+        # A run may go past the last home slot, and it ends at a free slot.
         slots = (1 << bits) + count + 1
         if table.shape[0] < slots:
             table = np.empty(2 * slots, np.uint64)

@@ -1,16 +1,15 @@
-"""Which tree-sitter grammar parses which language, and which of a grammar's nodes are functions,
-classes and comments.
+"""The tree-sitter grammars of each language, and the names of functions, classes and comments.
 
-Grammars are those that tree-sitter-language-pack 0.13.0 carries. Node names come from the grammars'
-own node-types.json; grammars share most of them, so one set serves all. A language that is not here
-has no grammar in the pack.
+The grammars are those of tree-sitter-language-pack 0.13.0. The node names come from the grammars'
+own node-types.json. Grammars share most of them, so one set serves all. A language that is missing
+here has no grammar in the pack.
 """
 
 from __future__ import annotations
 
-# Several grammars: the first that parses without an error is taken, else the one with the fewest
-# bytes in error. A .h file may be C or C++, and TypeScript casts (<T>x) and TSX elements exclude
-# each other.
+# Of several grammars, the first that parses without an error is taken, else the one with the fewest
+# bytes in error. A .h file may be C or C++. In TypeScript, casts such as <T>x and TSX elements
+# exclude each other.
 GRAMMARS: dict[str, tuple[str, ...]] = {
     "Ada": ("ada",),
     "Agda": ("agda",),
@@ -84,8 +83,8 @@ GRAMMARS: dict[str, tuple[str, ...]] = {
     "reStructuredText": ("rst",),
 }
 
-# Definitions with a body. Lambdas are left out but for JavaScript's arrow functions, which are how
-# functions are written.
+# Definitions with a body. Lambdas are left out, except JavaScript's arrow functions, since many
+# JavaScript functions are written so.
 FUNCTIONS = frozenset(
     {
         "arrow_function",

@@ -1,9 +1,9 @@
-"""Parse in a child process that may be killed: some grammars loop for ever in C, others crash or
-eat the memory.
+"""Parses in a child process that may be killed.
 
-The child arms a timer of its own CPU time before each file and the kernel ends it when the timer
-runs out, so the verdict does not depend on how busy the machine is. One child serves many files; a
-new one is started only after a death.
+Some grammars loop for ever in C, others crash or use up the memory. Before each file the child
+starts a timer of its own CPU time. The operating system ends the child when the timer runs out. So
+the verdict does not depend on the load of the machine. One child serves many files, and a new one
+is started only after a death.
 """
 
 from __future__ import annotations
@@ -19,40 +19,45 @@ import sys
 from dataclasses import asdict
 from typing import IO, Any
 
-from seedbed.kernels.source_code.syntax import Facts, parse
+from seedbed.kernels.source_code.syntax import SyntaxFacts, parse
 
-# seconds, bytes of the grammars' names, bytes of the source
+# Of a request: seconds, bytes of the grammars' names, bytes of the source.
 _HEADER = struct.Struct("<dII")
-# bytes of address space; a 1 MB file takes about 0.2 GB
+# The child's address space in bytes. A file of 1 MB takes about 0.2 GB.
 _MEMORY = 2 << 30
 
 
-class Guard:
-    """A context in which `facts` parses files, one at a time."""
+class ParseGuard:
+    """A context in which `facts` parses files, one at a time.
+
+    timeout_s: CPU seconds per file.
+    """
 
     def __init__(self, timeout_s: float):
         self._timeout_s = timeout_s
         self._child: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Guard:
+    def __enter__(self) -> ParseGuard:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def facts(self, raw: bytes, grammars: tuple[str, ...]) -> tuple[str, Facts | None]:
-        """(status, facts) of UTF-8 source: ok with facts, or timeout, failed, no_parser (no
-        grammars given) without.
+    def facts(self, raw: bytes, grammars: tuple[str, ...]) -> tuple[str, SyntaxFacts | None]:
+        """(status, facts) of UTF-8 source.
+
+        The status is ok, with facts, or timeout, failed or no_parser, without. It is no_parser
+        where no grammars are given.
         """
         if not grammars:
             return "no_parser", None
         reply = self._ask(raw, " ".join(grammars).encode())
         if reply:
-            return "ok", Facts(**json.loads(reply))
+            return "ok", SyntaxFacts(**json.loads(reply))
         return ("timeout" if self._stop() == -signal.SIGPROF else "failed"), None
 
     def _ask(self, raw: bytes, names: bytes) -> bytes:
-        """One line of JSON, or nothing where the child died."""
+        """The child's reply, one line of JSON; empty where the child died."""
         if self._child is None:
             environment = {
                 **os.environ,
@@ -72,19 +77,19 @@ class Guard:
         return replies.readline()
 
     def _stop(self) -> int:
-        """End the child; returns its exit status as subprocess gives it (0 where there is none)."""
+        """End the child; returns its exit status as subprocess gives it, 0 where there is none."""
         child, self._child = self._child, None
         if child is None:
             return 0
         with contextlib.suppress(BrokenPipeError):
-            # a live child reads the end of its input and leaves
+            # A live child reads the end of its input and exits.
             _pipes(child)[0].close()
         _pipes(child)[1].close()
         return child.wait()
 
 
 def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
-    """Answer requests until they end. Runs in the child."""
+    """Answer requests until they end; this runs in the child."""
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

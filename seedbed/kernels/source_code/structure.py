@@ -1,8 +1,8 @@
-"""Structural features of a content: what its shape says of it, without reading it.
+"""Structural features of a content: figures of its lines, words, comments and bytes.
 
-`features` turns Arrow strings and language names into a documents x len(FEATURES) matrix. Every
-feature is a logarithm or the square root of a share (which spreads out small shares), so none grows
-with the file but the sizes meant to. A scorer fitted on features of another VERSION is refused.
+`features` turns Arrow strings and language names into a matrix (documents, len(FEATURES)). Every
+feature is a logarithm or the square root of a share; the root spreads out small shares. So only the
+features of size grow with the file. A scorer fitted on features of another VERSION is refused.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from seedbed.kernels.near_dup.shingles import string_buffers
 from seedbed.kernels.source_code import lexis
 from seedbed.kernels.source_code.structure_scan import C, scan
 
-# raise it with any change to what a feature means, and fit again
+# Raise it with any change to the meaning of a feature, and fit the scorer again.
 VERSION = "structure-2"
 
 KINDS = ("code", "design", "data", "prose")
-# a kind weighs as much as six features (flat from 4 to 10 in errors with whole languages held out)
+# A kind weighs as much as six features. The error with whole languages held out is flat from 4 to
+# 10.
 KIND_SCALE = 6.0
 
-# Word families whose share of all words is a feature; the others enter by line, by definition or in
+# Word families whose share of all words is a feature. The others count by line, by definition or in
 # the head.
 PER_WORD = (
     "defs",
@@ -41,8 +42,9 @@ PER_WORD = (
 
 
 def features(texts: pa.Array | pa.ChunkedArray, languages: list[str | None]) -> np.ndarray:
-    """Feature matrix (documents x len(FEATURES), float64) of `texts` in `languages` (None:
-    unknown).
+    """Feature matrix, float64 (documents, len(FEATURES)).
+
+    languages: one name per text, None where it is unknown.
     """
     data, offsets = string_buffers(texts)
     styles = np.array([lexis.STYLE_OF.get(name or "", lexis.SLASH) for name in languages], np.int64)
@@ -58,6 +60,7 @@ def features(texts: pa.Array | pa.ChunkedArray, languages: list[str | None]) -> 
 
 
 def _one_hot(values: Sequence[str | None], names: Sequence[str]) -> list[np.ndarray]:
+    """One column per name: 1 where the value is that name, else 0."""
     return [np.array([value == name for value in values], np.float64) for name in names]
 
 
@@ -82,11 +85,11 @@ def _shape(counts: np.ndarray) -> dict[str, np.ndarray]:
     spread = np.sqrt(np.maximum(share("line_squares", filled) - mean_line**2, 0.0))
     indent_spread = np.sqrt(np.maximum(share("indent_squares", filled) - mean_indent**2, 0.0))
     return {
-        # size
+        # Size.
         "log_bytes": np.log1p(size),
         "log_lines": np.log1p(lines),
         "log_words": np.log1p(words),
-        # lines
+        # Lines.
         "log_mean_line": np.log1p(mean_line),
         "log_max_line": np.log1p(c("max_line")),
         "log_line_spread": np.log1p(spread),
@@ -99,12 +102,12 @@ def _shape(counts: np.ndarray) -> dict[str, np.ndarray]:
         "assignment_line_share": root("assignment_lines", code),
         "distinct_line_share": root("distinct_lines", filled),
         "distinct_shape_share": root("distinct_shapes", filled),
-        # indentation
+        # Indentation.
         "log_mean_indent": np.log1p(mean_indent),
         "log_indent_spread": np.log1p(indent_spread),
         "log_max_indent": np.log1p(c("max_indent")),
         "deeper_line_share": root("deeper_lines", filled),
-        # words
+        # Words.
         "mean_word_length": share("identifier_bytes", words),
         "single_letter_share": root("single_letters", words),
         "distinct_word_share": root("distinct_identifiers", words),
@@ -112,7 +115,7 @@ def _shape(counts: np.ndarray) -> dict[str, np.ndarray]:
         "word_byte_share": root("identifier_bytes", size),
         "upper_share": root("upper", size),
         "underscore_share": root("underscores", size),
-        # literals, comments, bytes
+        # Literals, comments and bytes.
         "number_share": root("numbers", words + c("numbers")),
         "digit_share": root("digit_bytes", size),
         "string_byte_share": root("string_bytes", size),
@@ -126,7 +129,7 @@ def _shape(counts: np.ndarray) -> dict[str, np.ndarray]:
         "non_ascii_share": root("non_ascii", size),
         "distinct_gram_share": root("distinct_grams", c("grams")),
         "entropy": c("entropy"),
-        # what the code does
+        # What the code does.
         "calls_per_word": root("calls", words),
         "assigns_per_word": root("assignments", words),
         "comparisons_per_word": root("comparisons", words),
@@ -136,7 +139,7 @@ def _shape(counts: np.ndarray) -> dict[str, np.ndarray]:
         "returns_per_def": np.minimum(share("returns", c("defs")), 4.0),
         "log_branches": np.log1p(c("branches")),
         **{f"{family}_per_word": root(family, words) for family in PER_WORD},
-        # what the head says
+        # What the head announces.
         "generated_marks": np.minimum(c("generated_marks"), 3.0),
         "licence_marks": np.minimum(c("licence_marks"), 5.0),
     }

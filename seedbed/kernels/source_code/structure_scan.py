@@ -1,90 +1,101 @@
-"""Two passes over a file's bytes that count what its structure shows: its lines, then its tokens.
+"""Counts lines, tokens and bytes of source files; `structure.features` turns them into features.
 
-The lexer knows nothing of a grammar but comment marks, quotes and identifiers: enough for shares,
-and cheap enough for a whole corpus. Distinct items are counted by linear counting (Whang et al.
-1990) in tables that are never cleared: a slot is taken when it holds the current document's number.
+The tokens come from lexer.py. Distinct items are counted by linear counting (Whang et al. 1990).
+The tables are never cleared: a slot is taken where it holds the number of the current document.
 """
 
 from __future__ import annotations
 
 import math
 from collections import namedtuple
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from seedbed.kernels.native import native
 from seedbed.kernels.source_code import lexis
+from seedbed.kernels.source_code.lexer import (
+    CLASSES,
+    comment_end,
+    family,
+    is_doc_comment,
+    is_word,
+    string_end,
+    triple_end,
+    word_end,
+)
 
 _LINE_COUNTS = (
-    "lines", "blank_lines", "max_line", "line_sum", "line_squares", "long_line_bytes", "comment_lines", "bracket_lines",
-    "distinct_lines", "distinct_shapes", "indent_sum", "indent_squares", "max_indent", "deeper_lines",
-)  # fmt: skip
+    "lines blank_lines max_line line_sum line_squares long_line_bytes comment_lines bracket_lines "
+    "distinct_lines distinct_shapes indent_sum indent_squares max_indent deeper_lines"
+)
 _TOKEN_COUNTS = (
-    "bytes", "identifiers", "identifier_bytes", "single_letters", "distinct_identifiers", "numbers", "digit_bytes",
-    "string_bytes", "strings", "comment_bytes", "docstring_bytes", "docstrings", "punctuation", "brackets", "upper",
-    "underscores", "non_ascii", "whitespace", "calls", "comparisons", "assignments", "code_lines", "import_lines",
-    "literal_lines", "assignment_lines", "distinct_grams", "grams", "entropy",
-)  # fmt: skip
-Counts = namedtuple(
-    "Counts", _LINE_COUNTS + _TOKEN_COUNTS + tuple(lexis.KEYWORDS) + tuple(lexis.HEAD_WORDS)
-)  # type: ignore[misc]
-# column of each count
+    "bytes identifiers identifier_bytes single_letters distinct_identifiers numbers digit_bytes "
+    "string_bytes strings comment_bytes docstring_bytes docstrings punctuation brackets upper "
+    "underscores non_ascii whitespace calls comparisons assignments code_lines import_lines "
+    "literal_lines assignment_lines distinct_grams grams entropy"
+)
+_COLUMNS = [*_LINE_COUNTS.split(), *_TOKEN_COUNTS.split(), *lexis.KEYWORDS, *lexis.HEAD_WORDS]
+Counts = namedtuple("Counts", _COLUMNS)  # type: ignore[misc]
+# The column of each count.
 C: Any = Counts(*range(len(Counts._fields)))
 
-# where generators and licences announce themselves
+# Generators and licences announce themselves in this part of a file.
 HEAD_BYTES = 2048
-# the share of distinct 4-grams falls with length, so it is taken over a bounded head
+# The share of distinct 4-grams falls with length, so it is taken over a bounded head.
 GRAM_BYTES = 16384
-# bytes: past what formatters allow
+# In bytes. No formatter allows longer lines.
 LONG_LINE = 160
-# of the linear-counting table
+# The size of a table for linear counting.
 SLOTS = 1 << 16
 
-_CLASSES = lexis.byte_classes()
 _KEYWORDS, _KEYWORD_COLUMNS = lexis.hash_table(lexis.KEYWORDS, C._asdict())
 _HEAD, _HEAD_COLUMNS = lexis.hash_table(lexis.HEAD_WORDS, C._asdict())
 _BASIS, _PRIME = np.uint64(lexis.FNV_BASIS), np.uint64(lexis.FNV_PRIME)
-# 2**64 / golden ratio: Fibonacci hashing (Knuth 6.4)
+# 2**64 / golden ratio, for Fibonacci hashing (Knuth, section 6.4).
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 _SHIFT = np.uint64(48)
-_LOW = np.uint64(1023)
 _SPACE, _LETTER, _DIGIT, _UNDERSCORE = lexis.SPACE, lexis.LETTER, lexis.DIGIT, lexis.UNDERSCORE
-_BRACKET, _QUOTE, _PUNCTUATION, _HIGH, _NEWLINE = (
-    lexis.BRACKET, lexis.QUOTE, lexis.PUNCTUATION, lexis.HIGH, lexis.NEWLINE,
-)  # fmt: skip
-_SLASH, _HASH, _DASH, _PERCENT, _SEMICOLON = (
-    lexis.SLASH,
-    lexis.HASH,
-    lexis.DASH,
-    lexis.PERCENT,
-    lexis.SEMICOLON,
-)
-_BLOCK, _MARKUP, _PLAIN = lexis.BLOCK, lexis.MARKUP, lexis.PLAIN
+_BRACKET, _QUOTE, _PUNCTUATION = lexis.BRACKET, lexis.QUOTE, lexis.PUNCTUATION
+_HIGH, _NEWLINE = lexis.HIGH, lexis.NEWLINE
+_MARKUP, _PLAIN = lexis.MARKUP, lexis.PLAIN
+
+
+class SourceText(NamedTuple):
+    """One document, data[start:end] (uint8, UTF-8), its comment style and its number."""
+
+    data: np.ndarray
+    start: int
+    end: int
+    style: int
+    document: int
 
 
 @native
 def scan(data: np.ndarray, offsets: np.ndarray, styles: np.ndarray) -> np.ndarray:
-    """Counts (documents x len(C), float64) of UTF-8 documents data[offsets[i]:offsets[i + 1]] with
-    comment style styles[i].
+    """Counts, float64 (documents, len(C)), of the documents data[offsets[i]:offsets[i + 1]].
+
+    data: uint8, UTF-8 bytes. offsets: int64 (documents + 1,). styles: int64 (documents,), the
+    comment style of each document.
     """
     documents = offsets.shape[0] - 1
     out = np.zeros((documents, len(C)), np.float64)
-    # lines, shapes of lines, identifiers, 4-grams
+    # One table each for lines, shapes of lines, identifiers and 4-grams.
     tables = np.full((4, SLOTS), -1, np.int32)
     for d in range(documents):
         start, end = offsets[d], offsets[d + 1]
         row = out[d]
         row[C.bytes] = end - start
-        _scan_lines(data, start, end, styles[d], row, tables[0], tables[1], d)
-        _scan_tokens(data, start, end, styles[d], row, tables[2], d)
-        _scan_bytes(data, start, end, row, tables[3], d)
+        text = SourceText(data, start, end, styles[d], d)
+        _scan_lines(text, row, tables[0], tables[1])
+        _scan_tokens(text, row, tables[2])
+        _scan_bytes(text, row, tables[3])
     return out
 
 
 @native
 def _first_time(table: np.ndarray, document: int, value: np.uint64) -> int:
-    """1 where the slot of the 64-bit `value` had not been taken by this `document`."""
+    """1 where this `document` had not taken the slot of the 64-bit `value`, else 0."""
     slot = np.int64((value * _SPREAD) >> _SHIFT)
     if table[slot] == document:
         return 0
@@ -94,34 +105,32 @@ def _first_time(table: np.ndarray, document: int, value: np.uint64) -> int:
 
 @native
 def _distinct(taken: float) -> float:
-    """Estimate of the distinct items that took `taken` slots: -m ln(free share)."""
+    """Estimated number of distinct items that took `taken` of m slots: -m ln(free share)."""
     return -SLOTS * math.log(max(1.0 - taken / SLOTS, 1.0 / SLOTS))
 
 
 @native
 def _scan_lines(
-    data: np.ndarray,
-    start: int,
-    end: int,
-    style: int,
-    row: np.ndarray,
-    line_table: np.ndarray,
-    shape_table: np.ndarray,
-    document: int,
+    text: SourceText, row: np.ndarray, line_table: np.ndarray, shape_table: np.ndarray
 ) -> None:
+    """Add the counts of _LINE_COUNTS to `row`.
+
+    A line's shape is the line with each run of letters, digits or blanks as one item.
+    """
+    data, start, end, style, document = text
     previous = -1
     lines = shapes = 0
     at = start
     while at < end:
         stop = at
-        # first byte that is not blank
+        # The first byte that is not blank.
         first = -1
         exact = shape = _BASIS
         last_class = 255
         only_brackets = True
         while stop < end and data[stop] != 10:
             byte = data[stop]
-            kind = _CLASSES[byte]
+            kind = CLASSES[byte]
             if kind != _SPACE and first < 0:
                 first = stop
             if first >= 0:
@@ -130,7 +139,7 @@ def _scan_lines(
                 if kind in (_PUNCTUATION, _BRACKET, _QUOTE):
                     shape = (shape ^ np.uint64(byte)) * _PRIME
                 elif kind != last_class:
-                    # a run of letters, digits or blanks is one item of the line's shape
+                    # A run of letters, digits or blanks is one item of the line's shape.
                     shape = (shape ^ np.uint64(kind)) * _PRIME
                 last_class = kind
                 if kind in (_LETTER, _DIGIT, _QUOTE):
@@ -146,7 +155,7 @@ def _scan_lines(
         else:
             indent = first - at
             for i in range(at, first):
-                # a tab is four columns
+                # A tab counts as four columns.
                 indent += 3 if data[i] == 9 else 0
             row[C.line_sum] += length
             row[C.line_squares] += float(length) * length
@@ -157,7 +166,7 @@ def _scan_lines(
                 row[C.deeper_lines] += 1
             previous = indent
             row[C.bracket_lines] += only_brackets
-            row[C.comment_lines] += _comment_end(data, first, end, style) > 0
+            row[C.comment_lines] += comment_end(data, first, end, style) > 0
             lines += _first_time(line_table, document, exact)
             shapes += _first_time(shape_table, document, shape)
         at = stop + 1
@@ -166,36 +175,30 @@ def _scan_lines(
 
 
 @native
-def _scan_tokens(
-    data: np.ndarray,
-    start: int,
-    end: int,
-    style: int,
-    row: np.ndarray,
-    table: np.ndarray,
-    document: int,
-) -> None:
+def _scan_tokens(text: SourceText, row: np.ndarray, table: np.ndarray) -> None:
+    """Add the counts of words, literals, comments and code lines to `row`."""
+    data, start, end, style, document = text
     distinct = 0
-    # of the current line
+    # Counts of the current line.
     names = literals = calls = assigns = imports = 0
-    # the comment before is a doc comment of which this line may be more
+    # The comment before is a documentation comment, which this line may continue.
     documented = False
     at = start
     while at < end:
         byte = data[at]
-        kind = _CLASSES[byte]
-        after = _comment_end(data, at, end, style)
+        kind = CLASSES[byte]
+        after = comment_end(data, at, end, style)
         if after > 0:
             row[C.comment_bytes] += after - at
             _count_words(data, at, min(after, start + HEAD_BYTES), row)
-            if _is_doc_comment(data, at, after):
+            if is_doc_comment(data, at, after):
                 row[C.docstrings] += not documented
                 row[C.docstring_bytes] += after - at
                 documented = True
             at = after
         elif kind == _QUOTE and style != _PLAIN and not (style == _MARKUP and byte != 34):
             triple = at + 2 < end and data[at + 1] == byte and data[at + 2] == byte
-            after = _triple_end(data, at, end) if triple else _string_end(data, at, end)
+            after = triple_end(data, at, end) if triple else string_end(data, at, end)
             if triple:
                 row[C.docstrings] += 1
                 row[C.docstring_bytes] += after - at
@@ -207,20 +210,20 @@ def _scan_tokens(
             at = after
         elif kind in (_LETTER, _UNDERSCORE, _HIGH):
             documented = False
-            after, value = _word_end(data, at, end)
+            after, value = word_end(data, at, end)
             row[C.identifiers] += 1
             row[C.identifier_bytes] += after - at
             row[C.single_letters] += after - at == 1
             distinct += _first_time(table, document, value)
-            family = _family(_KEYWORDS, _KEYWORD_COLUMNS, value)
-            if family >= 0:
-                row[family] += 1
-            if family == C.constants:
+            column = family(_KEYWORDS, _KEYWORD_COLUMNS, value)
+            if column >= 0:
+                row[column] += 1
+            if column == C.constants:
                 literals += 1
             else:
-                imports += family == C.imports and names == 0
+                imports += column == C.imports and names == 0
                 names += 1
-            if after < end and data[after] == 40 and family < 0:
+            if after < end and data[after] == 40 and column < 0:
                 row[C.calls] += 1
                 calls += 1
             if style == _PLAIN and at < start + HEAD_BYTES:
@@ -228,7 +231,7 @@ def _scan_tokens(
             at = after
         elif kind == _DIGIT:
             after = at + 1
-            while after < end and (_is_word(_CLASSES[data[after]]) or data[after] == 46):
+            while after < end and (is_word(CLASSES[data[after]]) or data[after] == 46):
                 after += 1
             row[C.numbers] += 1
             literals += 1
@@ -238,7 +241,7 @@ def _scan_tokens(
             names = literals = calls = assigns = imports = 0
             at += 1
         else:
-            # '='; a comparison where a second one, or one of ! < >, stands beside it
+            # '=' compares where a second '=', or one of ! < >, stands beside it.
             if byte == 61:
                 after = at + 1
                 while after < end and data[after] == 61:
@@ -249,7 +252,7 @@ def _scan_tokens(
                 assigns += not compares
                 at = after - 1
             elif byte == 58:
-                # ':' also binds a key to a value
+                # ':' also binds a key to a value.
                 assigns += 1
             at += 1
     _close_line(row, names, literals, calls, assigns, imports)
@@ -260,6 +263,7 @@ def _scan_tokens(
 def _close_line(
     row: np.ndarray, names: int, literals: int, calls: int, assigns: int, imports: int
 ) -> None:
+    """Classify a line by the number of its names, literals, calls, bindings and imports."""
     row[C.code_lines] += names + literals > 0
     row[C.import_lines] += imports > 0
     row[C.literal_lines] += literals > 0 and names == 0
@@ -267,12 +271,12 @@ def _close_line(
 
 
 @native
-def _scan_bytes(
-    data: np.ndarray, start: int, end: int, row: np.ndarray, table: np.ndarray, document: int
-) -> None:
-    """Shares of byte classes, entropy of bytes in bits, and distinct 4-grams of the head (a proxy
-    of compressibility).
+def _scan_bytes(text: SourceText, row: np.ndarray, table: np.ndarray) -> None:
+    """Add counts of byte classes, the entropy of bytes in bits, and 4-grams of the head to `row`.
+
+    The distinct 4-grams are a proxy of compressibility.
     """
+    data, start, end, _, document = text
     histogram = np.zeros(256, np.int64)
     for i in range(start, end):
         histogram[data[i]] += 1
@@ -282,7 +286,7 @@ def _scan_bytes(
         if n == 0:
             continue
         row[C.entropy] -= n / size * math.log2(n / size)
-        kind = _CLASSES[byte]
+        kind = CLASSES[byte]
         row[C.digit_bytes] += n if kind == _DIGIT else 0
         row[C.punctuation] += n if kind == _PUNCTUATION else 0
         row[C.brackets] += n if kind == _BRACKET else 0
@@ -302,141 +306,26 @@ def _scan_bytes(
 
 
 @native
-def _is_word(kind: int) -> bool:
-    return kind in (_LETTER, _DIGIT, _UNDERSCORE, _HIGH)
-
-
-@native
 def _compares(byte: int) -> bool:
+    """Whether `byte` is one of ! < >, which make a comparison of a following '='."""
     return byte == 33 or byte == 60 or byte == 62
 
 
 @native
-def _word_end(data: np.ndarray, at: int, end: int) -> tuple[int, np.uint64]:
-    """Position after the identifier at `at`, and its FNV-1a hash."""
-    value = _BASIS
-    while at < end and _is_word(_CLASSES[data[at]]):
-        value = (value ^ np.uint64(data[at])) * _PRIME
-        at += 1
-    return at, value
-
-
-@native
-def _family(keys: np.ndarray, columns: np.ndarray, value: np.uint64) -> int:
-    """Column of the word family that holds the hash `value`, or -1."""
-    slot = np.int64(value & _LOW)
-    while keys[slot] != 0:
-        if keys[slot] == value:
-            return columns[slot]
-        slot = (slot + 1) & 1023
-    return -1
-
-
-@native
 def _count_words(data: np.ndarray, at: int, end: int, row: np.ndarray) -> None:
-    """Count the head words of data[at:end], lower-cased: only comments and prose announce a
-    generator or a licence.
+    """Count the head words, lower-cased, of data[at:end].
+
+    The caller gives comments and prose only, where generators and licences announce themselves.
     """
     while at < end:
-        if _CLASSES[data[at]] != _LETTER:
+        if CLASSES[data[at]] != _LETTER:
             at += 1
             continue
         value = _BASIS
-        while at < end and _CLASSES[data[at]] == _LETTER:
+        while at < end and CLASSES[data[at]] == _LETTER:
             byte = data[at]
             value = (value ^ np.uint64(byte + 32 if byte <= 90 else byte)) * _PRIME
             at += 1
-        family = _family(_HEAD, _HEAD_COLUMNS, value)
-        if family >= 0:
-            row[family] += 1
-
-
-@native
-def _comment_end(data: np.ndarray, at: int, end: int, style: int) -> int:
-    """Position after the comment that opens at `at` (a line comment stops before its newline), or 0
-    where none opens.
-    """
-    byte = data[at]
-    following = data[at + 1] if at + 1 < end else 0
-    if (
-        (style == _SLASH and byte == 47 and following == 47)
-        or (style == _HASH and byte == 35)
-        or (style == _DASH and byte == 45 and following == 45)
-        or (style == _PERCENT and byte == 37)
-        or (style == _SEMICOLON and byte == 59)
-    ):
-        while at < end and data[at] != 10:
-            at += 1
-        return at
-    if (style in (_SLASH, _BLOCK)) and byte == 47 and following == 42:
-        at += 4
-        while at <= end and not (data[at - 2] == 42 and data[at - 1] == 47):
-            at += 1
-        return min(at, end)
-    if (
-        style == _MARKUP
-        and byte == 60
-        and following == 33
-        and at + 3 < end
-        and data[at + 2] == 45
-        and data[at + 3] == 45
-    ):
-        at += 7
-        while at <= end and not (data[at - 3] == 45 and data[at - 2] == 45 and data[at - 1] == 62):
-            at += 1
-        return min(at, end)
-    return 0
-
-
-@native
-def _is_doc_comment(data: np.ndarray, at: int, after: int) -> bool:
-    """Whether a comment has the mark of a documentation tool.
-
-    /** /*! /// //! (Javadoc, Doxygen, rustdoc, C#, Swift), #' (roxygen2), --- and -- | (LDoc,
-    Haddock).
-    """
-    if after - at < 4:
-        return False
-    first, second, third = data[at], data[at + 1], data[at + 2]
-    if first == 47 and second == 42:
-        return (third == 42 and data[at + 3] != 47) or third == 33
-    if first == 47 and second == 47:
-        return (third == 47 and data[at + 3] != 47) or third == 33
-    if first == 45 and second == 45:
-        return (third == 45 and data[at + 3] != 45) or (third == 32 and data[at + 3] == 124)
-    return first == 35 and second == 39
-
-
-@native
-def _string_end(data: np.ndarray, at: int, end: int) -> int:
-    """Position after the string that opens at `at`, or before the newline that leaves it open; a
-    backtick's may span lines.
-    """
-    quote = data[at]
-    at += 1
-    while at < end:
-        # backslash
-        if data[at] == 92:
-            at += 2
-            continue
-        if data[at] == quote:
-            return at + 1
-        if data[at] == 10 and quote != 96:
-            return at
-        at += 1
-    return end
-
-
-@native
-def _triple_end(data: np.ndarray, at: int, end: int) -> int:
-    """Position after the triple-quoted string that opens at `at`, or `end`."""
-    quote = data[at]
-    at += 3
-    while at + 2 < end:
-        if data[at] == 92:
-            at += 2
-            continue
-        if data[at] == quote and data[at + 1] == quote and data[at + 2] == quote:
-            return at + 3
-        at += 1
-    return end
+        column = family(_HEAD, _HEAD_COLUMNS, value)
+        if column >= 0:
+            row[column] += 1

@@ -1,8 +1,7 @@
-"""Facts about one source file: how much of it its parser rejects, what it defines, how long its
-lines are.
+"""Facts about one source file: the share that its parser rejects, its definitions and its lines.
 
-Pure functions of the text. A grammar may loop for ever inside C, where nothing in this process can
-stop it: run `parse` through `parse_guard.Guard`.
+All are pure functions of the text. A grammar may loop for ever inside C, where nothing in this
+process can stop it. So run `parse` through `parse_guard.ParseGuard`.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from seedbed.kernels.source_code.grammars import CLASSES, COMMENTS, FUNCTIONS
 
 
 @dataclass(frozen=True)
-class Facts:
-    """parser: grammar used. error_share: bytes under outermost ERROR nodes, plus one a MISSING
-    node, over all bytes.
+class SyntaxFacts:
+    """What tree-sitter finds in one file.
 
-    comment_share: bytes of comment nodes over all bytes (a Python docstring is a string, not a
-    comment).
+    parser: the grammar used. error_share: the bytes under outermost ERROR nodes, plus one byte per
+    MISSING node, over all bytes. comment_share: the bytes of comment nodes over all bytes; a Python
+    docstring is a string and no comment.
     """
 
     parser: str
@@ -35,16 +34,21 @@ class Facts:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines as '\\n' ends them, their longest and mean length in characters without the line end."""
+    """Number of lines, and their longest and mean length in characters.
+
+    Only '\\n' ends a line, and it does not count as a character of it.
+    """
 
     lines: int
     max_line: int
     mean_line: float
 
 
-def parse(raw: bytes, grammars: tuple[str, ...]) -> Facts:
-    """Facts about UTF-8 source `raw` by the first of `grammars` that finds no error, else the one
-    that rejects least.
+def parse(raw: bytes, grammars: tuple[str, ...]) -> SyntaxFacts:
+    """Facts about UTF-8 source `raw`.
+
+    They are those of the first of `grammars` that finds no error, else of the one that rejects the
+    fewest bytes.
     """
     trees = []
     for name in grammars:
@@ -56,7 +60,7 @@ def parse(raw: bytes, grammars: tuple[str, ...]) -> Facts:
     wrong, name, root = min(trees, key=lambda tree: (tree[2].has_error, tree[0]))
     size = max(len(raw), 1)
     found = _tools(name).captures(root)
-    return Facts(
+    return SyntaxFacts(
         parser=name,
         has_error=root.has_error,
         error_share=min(wrong / size, 1.0),
@@ -76,14 +80,15 @@ def line_stats(text: str) -> Lines:
 
 
 class _Tools:
-    """The parser of one grammar and the query that finds its definitions and comments in one pass
-    in C.
+    """The parser of one grammar, and the query for its definitions and comments.
+
+    The query runs in one pass in C.
     """
 
     def __init__(self, grammar: str):
         language = get_language(grammar)  # type: ignore[arg-type]
         self.parser = Parser(language)
-        # `struct s` names a type in C and defines one only with a body.
+        # In C, `struct s` names a type; it defines one only with a body.
         patterns = [
             f"({kind} body: (_)) @{capture}"
             if kind.endswith("_specifier")
@@ -98,6 +103,7 @@ class _Tools:
         self._query = Query(language, "\n".join(patterns)) if patterns else None
 
     def captures(self, root: Node) -> dict[str, list[Node]]:
+        """Nodes by what they are: function, class or comment."""
         return QueryCursor(self._query).captures(root) if self._query else {}
 
 
@@ -107,7 +113,7 @@ def _tools(grammar: str) -> _Tools:
 
 
 def _kinds(language: Language) -> set[str]:
-    """Names of the nodes that can appear in this grammar's trees."""
+    """Names of all nodes that can appear in this grammar's trees."""
     named = (
         language.node_kind_for_id(number)
         for number in range(language.node_kind_count)
@@ -117,9 +123,9 @@ def _kinds(language: Language) -> set[str]:
 
 
 def _bytes_in_error(root: Node) -> int:
-    """Bytes under outermost ERROR nodes, plus one for each MISSING node.
+    """Bytes under outermost ERROR nodes, plus one per MISSING node.
 
-    Visits only what holds an error.
+    It visits only nodes that hold an error.
     """
     total = 0
     waiting = [root] if root.has_error else []
@@ -135,7 +141,7 @@ def _bytes_in_error(root: Node) -> int:
 
 
 def _covered(nodes: list[Node]) -> int:
-    """Bytes that `nodes` cover together; one may lie in another."""
+    """Bytes that `nodes` cover together; one node may lie in another."""
     total, end = 0, 0
     for start, stop in sorted((node.start_byte, node.end_byte) for node in nodes):
         total += max(stop - max(start, end), 0)

@@ -1,1 +1,1 @@
-"""From text to training tokens: byte-level BPE, fill in the middle, packing, shard files."""
+"""Turns text into training tokens: byte-level BPE, fill in the middle, packing, shard files."""

@@ -1,10 +1,12 @@
-"""Byte-level BPE: any text comes back exactly, and the same texts in any order give the same
-tokenizer.json.
+"""Byte-level BPE: any text is decoded exactly, and the order of the training texts does not matter.
 
-Words are cut by a pattern of our own for code before merges: a run of letters with at most one
-leading mark or space (so `_name` and ` name` are one word), single digits (numbers have one
-spelling, whatever their length), runs of punctuation, line ends with the indentation's newlines,
-and runs of spaces that leave the last one to the word after them.
+Before merges the text is cut into words by a pattern of our own for code:
+
+- a run of letters with at most one leading mark or space, so that `_name` and ` name` are one word;
+- single digits, so that numbers have one spelling whatever their length;
+- runs of punctuation;
+- line ends, with the blanks before them;
+- runs of spaces, whose last space belongs to the word after them.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ from seedbed.kernels.tokens.packing import (
 )
 
 WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-# every byte has a token
+# Every byte has a token.
 SMALLEST_VOCABULARY = len(SPECIAL_TOKENS) + 256
 
-# One turn is <|user|> or <|assistant|>, a line end, the words, <|end|>, a line end. A system
-# message is a user's turn.
+# One turn is <|user|> or <|assistant|>, a line end, the words, <|end|> and a line end. A system
+# message counts as a user's turn.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}{{ '" + ASSISTANT + "\\n' }}"
@@ -42,8 +44,9 @@ CHAT_TEMPLATE = (
 
 
 def train(texts: Iterable[str], vocab_size: int) -> str:
-    """tokenizer.json of a BPE with at most `vocab_size` tokens (fewer where the texts have no more
-    pairs to merge).
+    """The tokenizer.json of a BPE that is trained on `texts`.
+
+    It has `vocab_size` tokens, or fewer where the texts have no more pairs to merge.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -64,11 +67,10 @@ def train(texts: Iterable[str], vocab_size: int) -> str:
 
 
 def companion_files() -> dict[str, str]:
-    """The files that make a folder with tokenizer.json one that transformers' AutoTokenizer and
-    vLLM load: name -> text.
+    """The files that transformers' AutoTokenizer and vLLM need beside tokenizer.json: name -> text.
 
-    <|endoftext|> is both ends of a document: in the shards it follows each, so it also stands
-    before the next.
+    <|endoftext|> marks both ends of a document. In the shards it follows each document, so it also
+    stands before the next one.
     """
     marks: dict[str, Any] = {"bos_token": END_OF_TEXT, "eos_token": END_OF_TEXT, "pad_token": PAD}
     config = {

@@ -1,11 +1,12 @@
-"""Fill in the middle as a pure function of (seed, document, epoch): the same sample on any machine,
-in any order, on resume.
+"""Fill in the middle as a pure function of (seed, document, epoch).
 
-Form SPM, `<[fim-suffix]>SUFFIX<[fim-prefix]>PREFIX<[fim-middle]>MIDDLE`, with a character-level
-random split (Sec 2.2.6; SPM was found slightly better than PSM). The paper does not give the
-distribution of the split: two cuts are drawn uniformly over all positions, ends included, as in
-Bavarian et al. 2022, "Efficient Training of Language Models to Fill in the Middle", so that empty
-prefixes, middles and suffixes occur.
+So a sample is the same on any machine, in any order and after a resume.
+
+The form is SPM, `<[fim-suffix]>SUFFIX<[fim-prefix]>PREFIX<[fim-middle]>MIDDLE`, with a random split
+between characters (Seed-Coder, Sec 2.2.6, which found SPM slightly better than PSM). The paper does
+not give the distribution of the split. Here two cuts are drawn uniformly over all positions, both
+ends included, as in Bavarian et al. 2022, "Efficient Training of Language Models to Fill in the
+Middle". So empty prefixes, middles and suffixes occur.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 
 class Split(NamedTuple):
-    """A document cut in three: prefix + middle + suffix is the text."""
+    """A document cut into three parts: prefix + middle + suffix is the text."""
 
     prefix: str
     middle: str
@@ -25,7 +26,7 @@ class Split(NamedTuple):
 def split(text: str, seed: int, document_id: str, epoch: int, rate: float) -> Split | None:
     """The cut of this document in this epoch, or None where it stays left to right.
 
-    `rate`: share of documents cut, 0 to 1.
+    rate: the share of documents to cut, from 0 to 1.
     """
     digest = hashlib.sha256(f"fim\0{seed}\0{document_id}\0{epoch}".encode()).digest()
     draw, one, two = (int.from_bytes(digest[i : i + 8], "little") for i in (0, 8, 16))

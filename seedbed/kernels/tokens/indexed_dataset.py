@@ -1,7 +1,7 @@
-"""Megatron's indexed dataset, written as a stream: byte for byte what megatron.core's
-IndexedDatasetBuilder writes.
+"""Writes Megatron's indexed dataset as a stream.
 
-`.bin` is the tokens of all documents, end to end, little-endian. `.idx` is (megatron-core 0.19,
+The files equal those of megatron.core's IndexedDatasetBuilder byte for byte. `.bin` holds the
+tokens of all documents, one after the other, little-endian. `.idx` holds (megatron-core 0.19,
 datasets/indexed_dataset.py):
 
     9 bytes   b"MMIDIDX\\0\\0"
@@ -13,7 +13,7 @@ datasets/indexed_dataset.py):
     int64[S]  byte offset of each sequence in .bin
     int64[D + 1]  sequence number at which each document starts, and S
 
-Here a document is one sequence, so S = D.
+A document is one sequence here, so S = D.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ import numpy as np
 
 MAGIC = b"MMIDIDX\0\0"
 HEADER = struct.Struct("<9sQBQQ")
-# DType
+# The codes of Megatron's class DType.
 TYPE_CODES = {"uint16": 8, "int32": 4}
-# DType.optimal_dtype: vocabularies below it are stored in two bytes
+# Tokens of smaller vocabularies are stored in two bytes, as in DType.optimal_dtype.
 UINT16_LIMIT = 65_500
 
 
 class Sink(Protocol):
-    """What the writer needs of a stream: files and pyarrow output streams both have it."""
+    """The part of a stream that the writer needs; files and pyarrow output streams have it."""
 
     def write(self, data: bytes, /) -> object: ...
 
 
 def token_dtype(vocab_size: int) -> str:
-    """numpy name of the type that Megatron stores tokens of this vocabulary in."""
+    """The numpy name of the type in which Megatron stores tokens of this vocabulary."""
     return "uint16" if vocab_size < UINT16_LIMIT else "int32"
 
 
 class IndexedDatasetWriter:
-    """Documents in, `.bin` bytes out as they come; `index()` gives the `.idx` at the end."""
+    """Writes documents to a `.bin` stream as they come; `index()` gives the `.idx` at the end."""
 
     def __init__(self, bin_stream: Sink, dtype: str):
         self._stream = bin_stream
@@ -54,22 +54,24 @@ class IndexedDatasetWriter:
         self._digest = hashlib.sha256()
 
     def add_document(self, tokens: bytes) -> None:
-        """Append one document, given as the bytes of its tokens in the dataset's type."""
+        """Append one document: the bytes of its tokens in the dataset's type."""
         self._stream.write(tokens)
         self._digest.update(tokens)
         self._lengths.append(len(tokens) // self._itemsize)
 
     @property
     def documents(self) -> int:
+        """Number of documents written so far."""
         return len(self._lengths)
 
     @property
     def tokens(self) -> int:
+        """Number of tokens written so far."""
         return sum(self._lengths)
 
     @property
     def bin_sha256(self) -> str:
-        """Digest of what has been written so far."""
+        """SHA-256, hexadecimal, of the bytes written so far."""
         return self._digest.hexdigest()
 
     def index(self) -> bytes:
@@ -88,10 +90,13 @@ class IndexedDatasetWriter:
 
 
 def read_lengths(idx: BinaryIO) -> np.ndarray:
-    """Tokens of each document, int32, from an open `.idx`. Raises ValueError for another format."""
+    """Tokens of each document, int32 (documents,), from an open `.idx`.
+
+    Raises ValueError for another format.
+    """
     magic, version, _, sequences, bounds = HEADER.unpack(idx.read(HEADER.size))
     if magic != MAGIC or version != 1 or bounds != sequences + 1:
         raise ValueError(
-            f"not an index of one sequence a document: magic {magic!r}, version {version}"
+            f"not an index with one sequence per document: magic {magic!r}, version {version}"
         )
     return np.frombuffer(idx.read(4 * sequences), "<i4")

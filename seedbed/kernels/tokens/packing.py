@@ -1,8 +1,8 @@
-"""From texts to the token bytes that go into a shard, a batch at a time.
+"""Encodes batches of texts as the token bytes of a shard.
 
-Source code that spells a special token, such as this project's own, stays text: the tokenizer
-encodes special strings like any others (`encode_special_tokens`), and special ids enter only here,
-by number.
+Source code may spell out a special token, as this project's own does. Such a string stays text: the
+tokenizer encodes special strings like any others (`encode_special_tokens`). Special ids enter only
+here, by number.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from seedbed.kernels.tokens.indexed_dataset import token_dtype
 
 END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
-# Names of Sec 2.2.6. The chat tokens are ours: the paper does not print its template.
+# These names are from Sec 2.2.6. The chat tokens are ours, as the paper prints no template.
 FIM_SUFFIX, FIM_PREFIX, FIM_MIDDLE = "<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>"
 USER, ASSISTANT, END_OF_TURN = "<|user|>", "<|assistant|>", "<|end|>"
-# ids from 0
+# Their ids count from 0 in this order.
 SPECIAL_TOKENS = (
     END_OF_TEXT,
     PAD,
@@ -34,13 +34,14 @@ SPECIAL_TOKENS = (
     END_OF_TURN,
 )
 
-# Only the plan uses it: code runs at 2.5 (vocabulary 4,096) to 4 (over 100,000) bytes a token.
+# Used only to plan the number of shards. Code takes 2.5 bytes per token with a vocabulary of 4,096,
+# and 4 with more than 100,000.
 BYTES_PER_TOKEN = 3
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One document in one epoch."""
+class DocumentSample:
+    """One document in one epoch; its `split` is train or val."""
 
     document_id: str
     epoch: int
@@ -51,7 +52,8 @@ class Sample:
 class Packer:
     """Encodes samples with one tokenizer.
 
-    Raises KeyError where the tokenizer lacks a special token of SPECIAL_TOKENS.
+    fim_rate: the share of training samples to cut, from 0 to 1. Raises KeyError where the tokenizer
+    lacks one of SPECIAL_TOKENS.
     """
 
     def __init__(self, tokenizer_json: str, fim_rate: float, seed: int):
@@ -67,10 +69,10 @@ class Packer:
             [ids[FIM_MIDDLE]],
         )
 
-    def encode(self, samples: Sequence[Sample]) -> list[bytes]:
-        """Token bytes of each sample, its end-of-text token included.
+    def encode(self, samples: Sequence[DocumentSample]) -> list[bytes]:
+        """Token bytes of each sample, with its end-of-text token.
 
-        Validation is never cut: its loss must mean the same whatever the fim_rate of the run.
+        Validation samples are never cut, so that their loss does not depend on the fim_rate.
         """
         cuts = [
             None
@@ -92,7 +94,7 @@ class Packer:
 
 
 def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
-    """Id of every special token. Raises KeyError with the names that are missing."""
+    """Id of every special token; raises KeyError with the names that are missing."""
     found = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
     missing = [name for name, number in found.items() if number is None]
     if missing:
@@ -101,7 +103,5 @@ def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
 
 
 def shard_count(total_bytes: int, shard_tokens: int) -> int:
-    """Shards that documents of this size are dealt to, so that each holds about `shard_tokens`
-    tokens.
-    """
+    """Number of shards for documents of `total_bytes`, with about `shard_tokens` tokens each."""
     return max(1, math.ceil(total_bytes / BYTES_PER_TOKEN / shard_tokens))

@@ -1,6 +1,4 @@
-"""Distributed components against union-find on the shapes that break them, and after a kill between
-rounds.
-"""
+"""Distributed components against union-find, on difficult shapes and after a kill."""
 
 from __future__ import annotations
 
@@ -33,15 +31,13 @@ def graph(kind: str) -> list[tuple[int, int]]:
         return [(N - 1, i) for i in range(N - 1)]
     if kind == "cliques":
         return [(a, b) for a in range(24) for b in range(a) if a // 8 == b // 8]
-    # loops and an edge twice
+    # Loops, and one edge twice.
     return [(i, i) for i in range(9)] + [(1, 2), (2, 1)]
 
 
 @pytest.fixture(scope="module")
 def edges(spark: SparkSession) -> DataFrame:
-    """All shapes side by side, with names whose order says nothing, an edge now this way round and
-    now that.
-    """
+    """All shapes side by side, with random names and random directions of the edges."""
     rows = []
     for number, kind in enumerate(("random", "chain", "sorted chain", "star", "cliques", "loops")):
         names = [bytes(GENERATOR.integers(0, 256, 8, np.uint8)) + bytes([number]) for _ in range(N)]
@@ -60,7 +56,7 @@ def labels(frame: DataFrame) -> dict[bytes, bytes]:
 
 
 def without_loops(found: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    """Nodes that are alone in their component are left out: only a loop names them."""
+    """The labels without nodes that are alone in their component; only a loop names them."""
     sizes: dict[bytes, int] = {}
     for component in found.values():
         sizes[component] = sizes.get(component, 0) + 1
@@ -91,14 +87,14 @@ def test_stars_give_the_labels_of_union_find_also_after_a_kill_between_rounds(
     assert recorded(spark, folder) == [0, 1, 2]
     assert labels(components.by_stars(edges, folder, "one")) == want
     done = recorded(spark, folder)
-    # no round was done twice
+    # No round was repeated.
     assert done == list(range(len(done)))
     assert len(done) > 4
     assert labels(components.by_stars(edges.limit(0), folder, "another graph")) == {}
 
 
 def recorded(spark: SparkSession, folder: str) -> list[int]:
-    """The rounds committed, first to last."""
+    """The numbers of the committed rounds, in order."""
     return [json.loads(info["userMetadata"])["round"] for _, info in commits(spark, folder)][::-1]
 
 

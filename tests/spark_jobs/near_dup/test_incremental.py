@@ -1,5 +1,6 @@
-"""Stars that are drawn anew for moved contents alone, against all stars, over many random splits at
-once.
+"""Stars that are drawn anew for affected contents only, against all stars, over many random splits.
+
+All splits are tested in one run.
 """
 
 from __future__ import annotations
@@ -8,23 +9,22 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from spark_jobs import find_near_pairs
-from spark_jobs.near_dup import incremental
+from spark_jobs.near_dup import incremental, stars
 
-# members of a star, so that hubs are linked too
+# The members of a star are few, so that hubs are linked too.
 CAP = 3
-# each with contents and buckets of its own
+# Each split has contents and buckets of its own.
 SPLITS = 25
 
 
 def pairs_of(members: DataFrame) -> DataFrame:
-    links = find_near_pairs.star_links(members, find_near_pairs.hot_buckets(members, CAP), CAP)
-    return find_near_pairs.pairs_of(links).select(
-        F.hex("a").alias("a"), F.hex("b").alias("b"), "band"
-    )
+    links = stars.star_links(members, stars.hot_buckets(members, CAP), CAP)
+    return stars.pairs_of(links).select(F.hex("a").alias("a"), F.hex("b").alias("b"), "band")
 
 
-def test_stars_of_moved_contents_and_what_stays_are_all_pairs(spark: SparkSession) -> None:
+def test_stars_of_affected_contents_and_the_rows_that_stay_are_all_pairs(
+    spark: SparkSession,
+) -> None:
     draw = np.random.default_rng(5)
     rows = []
     for split in range(SPLITS):
@@ -38,18 +38,20 @@ def test_stars_of_moved_contents_and_what_stays_are_all_pairs(spark: SparkSessio
     old = frame.filter("not is_new").select(F.unhex("name").alias("sha"), "band", "key")
     fresh = frame.filter("is_new").select(F.unhex("name").alias("sha"), "band", "key")
 
-    met = (
-        incremental.within(members, incremental.places(fresh))
+    affected = (
+        incremental.within(members, incremental.buckets_of(fresh))
         .select(F.hex("sha").alias("content_sha256"))
         .distinct()
     )
-    theirs = members.join(met.select(F.unhex("content_sha256").alias("sha")), "sha", "left_semi")
-    again = pairs_of(incremental.within(members, incremental.places(theirs)))
+    theirs = members.join(
+        affected.select(F.unhex("content_sha256").alias("sha")), "sha", "left_semi"
+    )
+    again = pairs_of(incremental.within(members, incremental.buckets_of(theirs)))
     before = set(map(tuple, pairs_of(old).collect()))
-    found = list(map(tuple, incremental.merged(again, pairs_of(old), met).collect()))
+    found = list(map(tuple, incremental.merged(again, pairs_of(old), affected).collect()))
     want = set(map(tuple, pairs_of(members).collect()))
     assert sorted(found) == sorted(want)
-    # hubs gave way
+    # New hubs replaced old ones.
     assert len(before - want) > 5
     assert len(want - before) > 50
-    assert 100 < met.count() < 60 * SPLITS / 2
+    assert 100 < affected.count() < 60 * SPLITS / 2

@@ -1,5 +1,6 @@
-"""The drift guard: a new scorer or engine scores the gold set first, and one that moves it too far
-scores nothing else.
+"""The check of drift: a new scorer or engine scores the gold set first.
+
+One whose scores differ too much scores nothing else.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from conf.schema.curate import CurateConfig
 from spark_jobs import fit_scorer, score_quality
 from spark_jobs.quality import drift, scorers
 from spark_jobs.runtime.job import Context, Inputs, execute
-from spark_jobs.runtime.store import Store, shard_of
+from spark_jobs.runtime.store import Store
+from tests.report import tiny
 from tests.spark_jobs.test_score_quality import GOOD
 
 TEXTS = [f"{GOOD}\n\nLIMIT = {n}  # of the length of a queue\n" for n in range(8)]
@@ -23,25 +25,19 @@ TEXTS = [f"{GOOD}\n\nLIMIT = {n}  # of the length of a queue\n" for n in range(8
 
 @pytest.fixture
 def run(spark, tmp_path):
-    """Eight contents, labels of 5 for the first six; returns cfg(*overrides), the store, and
-    use(name, added quality).
+    """Eight contents, and labels of 5 for the first six.
+
+    Returns cfg(*overrides), the store, and use(name, added quality), which sets the scorer.
     """
     store = Store(spark, str(tmp_path))
-    rows = [(f"{n}" * 64, text, len(text), "Python") for n, text in enumerate(TEXTS)]
-    frame = spark.createDataFrame(
-        rows, "content_sha256 string, text string, bytes long, language string"
-    )
-    store.append(
-        "contents", frame.withColumn("shard", shard_of(F.col("content_sha256"), 1)), {}, "a"
-    )
-    grades = dict.fromkeys(
-        ("score", "readability", "modularity", "clarity", "reusability", "second_score"), F.lit(5.0)
-    )
-    words = {"oracle": "seedbed-labels-v1", "zero_reason": "", "answer": "", "failure": ""}
-    labels = frame.filter("content_sha256 < '6'").withColumns(
-        grades | {k: F.lit(v) for k, v in words.items()}
-    )
-    store.append("labels", labels.withColumn("shard", F.lit(0)), {}, "a")
+    keys = [{"content_sha256": f"{n}" * 64, "shard": 0} for n in range(len(TEXTS))]
+    contents = [
+        {**key, "text": text, "bytes": len(text), "language": "Python"}
+        for key, text in zip(keys, TEXTS, strict=True)
+    ]
+    tiny.write_table(tmp_path, "contents", contents)
+    rating = {"oracle": "seedbed-labels-v1", "score": 5.0, "zero_reason": ""}
+    tiny.write_table(tmp_path, "labels", [key | rating for key in keys[:6]])
 
     def use(name, added):
         card = json.loads(fit_scorer.SHIPPED.read_text())
@@ -60,7 +56,7 @@ def run(spark, tmp_path):
 
 
 def gold(store):
-    """scorer -> its rows of gold_scores in order of hash."""
+    """Scorer -> its rows of gold_scores, in order of hash."""
     rows = store.read("gold_scores").orderBy("content_sha256").collect()
     return {
         scorer: [row for row in rows if row["scorer"] == scorer]
@@ -97,7 +93,7 @@ def test_a_new_version_scores_the_gold_set_first_and_stands_beside_the_one_befor
 
 
 @pytest.mark.slow
-def test_a_version_that_moves_the_gold_set_too_far_is_refused_by_both_names_however_often_it_is_asked(
+def test_a_version_that_moves_the_gold_set_too_far_is_refused_in_every_run_by_both_names(
     run,
 ):
     cfg, store, use = run
@@ -112,7 +108,7 @@ def test_a_version_that_moves_the_gold_set_too_far_is_refused_by_both_names_howe
         )
         assert "structural-a on built in" in error.value.problem
     assert {row["scorer"] for row in store.read("scores").collect()} == {"structural-a"}
-    # the refused one is not what the next is held against
+    # The next version is not compared with the refused one.
     use("structural-near", 0.05)
     assert execute(score_quality.JOB, cfg()).notes["gold"]["previous"] == "structural-a on built in"
     use("structural-far", -0.3)
@@ -144,7 +140,7 @@ def test_the_same_scorer_on_another_engine_may_move_no_file_far(run):
         SeedbedError,
         match=r"structural-a on engine-3 moves .* structural-a on built in .*max_engine_shift",
     ):
-        # 0.0125 on the mean
+        # That is 0.0125 on the mean.
         guard("engine-3", 0.05)
 
 

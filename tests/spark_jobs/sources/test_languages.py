@@ -14,13 +14,15 @@ SHARED = Path(os.environ.get("SEEDBED_SHARED", Path(__file__).resolve().parents[
 
 # App A.1 of the paper.
 _NAMES = (
-    "ANTLR, Ada, Agda, Alloy, AppleScript, Assembly, Augeas, AWK, Batchfile, Bluespec, C, C#, C++, CMake, CSS, Clojure, "
-    "CoffeeScript, Common Lisp, CUDA, Dart, Dockerfile, Elixir, Elm, Emacs Lisp, Erlang, F#, Fortran, GLSL, Go, Groovy, HTML, "
-    "Haskell, Idris, Isabelle, JSON, Java, Java Server Pages, JavaScript, Julia, Kotlin, Lean, Literate Agda, Literate "
-    "CoffeeScript, Literate Haskell, Lua, Makefile, Maple, Markdown, Mathematica, MATLAB, OCaml, PHP, Pascal, Perl, "
-    "PowerShell, Prolog, Protocol Buffer, Python, R, RMarkdown, Racket, Ruby, Rust, SAS, SPARQL, SQL, Scala, Scheme, Shell, "
-    "Smalltalk, Solidity, Stan, Standard ML, Stata, Swift, SystemVerilog, Tcl, Tcsh, TeX, Thrift, TypeScript, VHDL, Verilog, "
-    "Visual Basic, XSLT, YAML, Yacc, Zig, reStructuredText"
+    "ANTLR, Ada, Agda, Alloy, AppleScript, Assembly, Augeas, AWK, Batchfile, Bluespec, C, C#, "
+    "C++, CMake, CSS, Clojure, CoffeeScript, Common Lisp, CUDA, Dart, Dockerfile, Elixir, Elm, "
+    "Emacs Lisp, Erlang, F#, Fortran, GLSL, Go, Groovy, HTML, Haskell, Idris, Isabelle, JSON, "
+    "Java, Java Server Pages, JavaScript, Julia, Kotlin, Lean, Literate Agda, Literate "
+    "CoffeeScript, Literate Haskell, Lua, Makefile, Maple, Markdown, Mathematica, MATLAB, "
+    "OCaml, PHP, Pascal, Perl, PowerShell, Prolog, Protocol Buffer, Python, R, RMarkdown, "
+    "Racket, Ruby, Rust, SAS, SPARQL, SQL, Scala, Scheme, Shell, Smalltalk, Solidity, Stan, "
+    "Standard ML, Stata, Swift, SystemVerilog, Tcl, Tcsh, TeX, Thrift, TypeScript, VHDL, "
+    "Verilog, Visual Basic, XSLT, YAML, Yacc, Zig, reStructuredText"
 )
 PAPER = _NAMES.split(", ")
 
@@ -93,11 +95,13 @@ def test_a_license_is_named_only_where_the_metadata_leaves_no_doubt(
     [
         ("Apache License\n   Version 2.0, January 2004\n", "Apache-2.0"),
         (
-            "Redistribution and use in source and binary forms, with or\nwithout modification, are permitted",
+            "Redistribution and use in source and binary forms, with or\n"
+            "without modification, are permitted",
             "BSD-2-Clause",
         ),
         (
-            "Redistribution and use in source and binary forms ... used to endorse or promote products",
+            "Redistribution and use in source and binary forms "
+            "... used to endorse or promote products",
             "BSD-3-Clause",
         ),
         ("GNU GENERAL PUBLIC LICENSE\n  Version 3, 29 June 2007", "GPL-3.0-only"),

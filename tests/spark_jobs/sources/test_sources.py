@@ -322,7 +322,10 @@ def test_version_control_folders_are_left_out_everywhere(tmp_path):
 
 
 def test_a_wheel_is_named_by_its_metadata(tmp_path):
-    about = "Metadata-Version: 2.1\nName: My_Pack.Age\nVersion: 1.2.0\nLicense-Expression: MIT OR Apache-2.0\n\nbody\n"
+    about = (
+        "Metadata-Version: 2.1\nName: My_Pack.Age\nVersion: 1.2.0\n"
+        "License-Expression: MIT OR Apache-2.0\n\nbody\n"
+    )
     wheel = zipped(
         tmp_path / "other-9-py3-none-any.whl",
         {"a.py": CODE, "my_pack_age-1.2.0.dist-info/METADATA": about.encode()},
@@ -336,7 +339,10 @@ def test_a_wheel_is_named_by_its_metadata(tmp_path):
 
 
 def test_an_archive_without_metadata_is_named_by_its_file_and_licensed_by_its_text(tmp_path):
-    licence = b'MIT License\n\nPermission is hereby granted, free of charge, to any person\nobtaining a copy ... provided "as is"'
+    licence = (
+        b"MIT License\n\nPermission is hereby granted, free of charge, to any person\n"
+        b'obtaining a copy ... provided "as is"'
+    )
     sdist = offer(
         tarred(
             tmp_path / "tool-kit-2.0rc1.tar.gz",

@@ -61,14 +61,14 @@ def test_each_joins_the_first_leader_that_is_similar_enough(threshold: float) ->
 
 
 def test_a_similarity_of_exactly_the_threshold_is_enough() -> None:
-    # 7 of 10
+    # 7 of 10 are common.
     one, other = set(range(1, 8)), set(range(1, 11))
     leader, found = leaders(as_hashes([one, other]), np.zeros(2), 0.7)
     assert (leader.tolist(), found.tolist()) == ([0, 0], [1.0, 0.7])
 
 
 def test_leaders_carried_over_lead_again() -> None:
-    """What a batch hands to the next: the leaders of the group in hand, in their order."""
+    """A batch gives the next one the leaders of its last group, in their order."""
     sets = random_sets(120, seed=3)
     whole, _ = leaders(as_hashes(sets), np.zeros(len(sets)), 0.7)
     first, _ = leaders(as_hashes(sets[:70]), np.zeros(70), 0.7)

@@ -13,7 +13,7 @@ from seedbed.kernels.near_dup.shingles import shingle_hashes
 
 
 def rest(text: str) -> str:
-    """What is left of a text once its head is cut."""
+    """The rest of a text after its head is cut."""
     data = ("skipped\n" + text).encode()
     return data[license_end(np.frombuffer(data, np.uint8), 8, len(data)) :].decode()
 

@@ -110,12 +110,12 @@ def test_a_signature_of_another_length_is_refused(hashes: Hashes) -> None:
 
 def test_band_keys_depend_on_their_own_rows_only() -> None:
     signature = np.arange(2 * 256, dtype=np.uint32).reshape(2, 256) % 256
-    # row 7 of band 1
+    # Row 7 of band 1.
     signature[1, 17] ^= 1
     keys = minhash.band_keys(signature, 25, 10)
     assert np.flatnonzero(keys[0] != keys[1]).tolist() == [1]
     signature[1, 17] ^= 1
-    # beyond 25 * 10
+    # Beyond the 25 * 10 values that the bands use.
     signature[1, 250:] += 1
     keys = minhash.band_keys(signature, 25, 10)
     assert (keys[0] == keys[1]).all()

@@ -109,9 +109,9 @@ def test_a_set_is_ascending_and_without_repeats() -> None:
     generator = np.random.default_rng(0)
     runs = [
         generator.integers(1, 2**64 - 1, 5000, np.uint64, endpoint=True),
-        # all in one home slot
+        # All hashes have one home slot.
         generator.integers(1, 40, 5000, np.uint64),
-        # all spill past the end
+        # All hashes go past the last slot.
         np.full(3000, 2**64 - 1, np.uint64) - generator.integers(0, 50, 3000, np.uint64),
         np.zeros(0, np.uint64),
         np.full(7, 9, np.uint64),

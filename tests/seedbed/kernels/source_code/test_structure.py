@@ -62,11 +62,30 @@ def of(text: str, language: str | None) -> dict[str, float]:
 def test_a_python_file_is_counted_as_a_person_would():
     found = counts(PYTHON, "Python")
     expected = {
-        "lines": 11, "blank_lines": 2, "comment_lines": 1, "comment_bytes": 26, "docstrings": 2, "docstring_bytes": 21,
-        "import_lines": 2, "defs": 1, "branches": 1, "returns": 2, "comparisons": 1, "assignments": 0, "calls": 1,
-        "strings": 1, "string_bytes": 5, "numbers": 2, "licence_marks": 2, "generated_marks": 0, "max_indent": 8,
-        "deeper_lines": 2, "code_lines": 6, "literal_lines": 0, "max_line": 26,
-    }  # fmt: skip
+        "lines": 11,
+        "blank_lines": 2,
+        "comment_lines": 1,
+        "comment_bytes": 26,
+        "docstrings": 2,
+        "docstring_bytes": 21,
+        "import_lines": 2,
+        "defs": 1,
+        "branches": 1,
+        "returns": 2,
+        "comparisons": 1,
+        "assignments": 0,
+        "calls": 1,
+        "strings": 1,
+        "string_bytes": 5,
+        "numbers": 2,
+        "licence_marks": 2,
+        "generated_marks": 0,
+        "max_indent": 8,
+        "deeper_lines": 2,
+        "code_lines": 6,
+        "literal_lines": 0,
+        "max_line": 26,
+    }
     assert {name: found[name] for name in expected} == expected
 
 

@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from seedbed.kernels.tokens import bpe, fim
-from seedbed.kernels.tokens.packing import Packer, Sample, shard_count, special_ids
+from seedbed.kernels.tokens.packing import DocumentSample, Packer, shard_count, special_ids
 
 TEXT = "def add(a, b):\n    return a + b  # größe\n"
 IDS = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(4000)]
@@ -37,7 +37,7 @@ def test_the_three_pieces_make_the_text_again() -> None:
 def test_a_cut_is_a_fixed_function_of_seed_document_and_epoch() -> None:
     cut = fim.split("0123456789" * 4, 1, "doc", 0, 1.0)
     assert cut is not None
-    # golden: a change here changes every corpus
+    # A golden value: a change here changes every corpus.
     assert [len(piece) for piece in cut] == [23, 7, 10]
     assert cut == fim.split("0123456789" * 4, 1, "doc", 0, 0.9999)
     others = {
@@ -71,21 +71,22 @@ def test_an_empty_text_can_be_cut() -> None:
 
 
 def test_a_training_sample_is_in_spm_form_and_ends_its_text(tokenizer_json: str) -> None:
-    [tokens] = Packer(tokenizer_json, 1.0, 1).encode([Sample("doc", 0, "train", TEXT)])
+    [tokens] = Packer(tokenizer_json, 1.0, 1).encode([DocumentSample("doc", 0, "train", TEXT)])
     prefix, middle, suffix = fim.split(TEXT, 1, "doc", 0, 1.0) or pytest.fail("not cut")
     expected = f"<[fim-suffix]>{suffix}<[fim-prefix]>{prefix}<[fim-middle]>{middle}<|endoftext|>"
     assert decode(tokenizer_json, tokens) == expected
 
 
 def test_validation_is_never_cut(tokenizer_json: str) -> None:
-    [tokens] = Packer(tokenizer_json, 1.0, 1).encode([Sample("doc", 0, "val", TEXT)])
+    [tokens] = Packer(tokenizer_json, 1.0, 1).encode([DocumentSample("doc", 0, "val", TEXT)])
     assert decode(tokenizer_json, tokens) == TEXT + "<|endoftext|>"
 
 
 def test_a_batch_encodes_as_its_samples_do_alone(tokenizer_json: str) -> None:
     packer = Packer(tokenizer_json, 0.5, 1)
     samples = [
-        Sample(document_id, 0, "train", TEXT * (i % 3)) for i, document_id in enumerate(IDS[:50])
+        DocumentSample(document_id, 0, "train", TEXT * (i % 3))
+        for i, document_id in enumerate(IDS[:50])
     ]
     assert packer.encode(samples) == [packer.encode([sample])[0] for sample in samples]
 
@@ -93,7 +94,7 @@ def test_a_batch_encodes_as_its_samples_do_alone(tokenizer_json: str) -> None:
 def test_source_that_spells_special_tokens_gets_no_special_ids(tokenizer_json: str) -> None:
     names = special_ids(Tokenizer.from_str(tokenizer_json))
     text = " ".join(names)
-    [tokens] = Packer(tokenizer_json, 0.0, 1).encode([Sample("doc", 0, "train", text)])
+    [tokens] = Packer(tokenizer_json, 0.0, 1).encode([DocumentSample("doc", 0, "train", text)])
     ids = np.frombuffer(tokens, np.uint16).tolist()
     assert ids[-1] == names["<|endoftext|>"]
     assert not set(ids[:-1]) & set(names.values())

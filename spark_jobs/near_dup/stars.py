@@ -1,0 +1,118 @@
+"""Which contents to compare: buckets of signatures, and the stars that link their members.
+
+find_near_pairs.py describes the steps. Everywhere `sha`, `hub`, a and b are binary hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from conf.schema.curate import NearSettings
+from seedbed.kernels.near_dup import minhash
+
+# The columns that name a star: the bucket and its chunk (-1: the hubs of the chunks). The key comes
+# first, because sorting by it is fast.
+STAR = ["key", "band", "chunk"]
+# Failed members per star that get a second look. It bounds the cost at 32 pairs per member.
+REHUBBED = 32
+
+Batches = Iterator[pa.RecordBatch]
+
+
+def buckets(signatures: DataFrame, near: NearSettings) -> DataFrame:
+    """(sha binary, band, key): the buckets of every content that has tokens.
+
+    A content without tokens is in no bucket.
+    """
+    signed = signatures.filter("shingles > 0").select(
+        F.unhex("content_sha256").alias("sha"), "signature"
+    )
+
+    def band_batches(batches: Batches) -> Batches:
+        for batch in batches:
+            keys = minhash.band_keys(
+                minhash.from_binary(batch["signature"], near.num_perm), near.bands, near.rows
+            )
+            yield pa.RecordBatch.from_pydict(
+                {
+                    "sha": batch["sha"].take(pa.array(np.repeat(np.arange(len(keys)), near.bands))),
+                    "band": pa.array(np.tile(np.arange(near.bands, dtype=np.int32), len(keys))),
+                    "key": pa.array(keys.ravel()),
+                }
+            )
+
+    return signed.mapInArrow(band_batches, "sha binary, band int, key long")
+
+
+def hot_buckets(members: DataFrame, cap: int) -> DataFrame:
+    """(band, key, size) of the buckets with more than `cap` members.
+
+    Spark combines the counts of each partition before it shuffles them.
+    """
+    sizes = members.groupBy("band", "key").agg(F.count("*").alias("size"))
+    return sizes.filter(F.col("size") > cap)
+
+
+def report_hot(hot: DataFrame, cap: int, job: str) -> None:
+    """Print one line where there are hot buckets, which boilerplate in many files makes."""
+    total = hot.agg(
+        F.count("*").alias("n"), F.sum("size").alias("rows"), F.max("size").alias("fullest")
+    ).first()
+    if total["n"]:
+        print(
+            f"{job:<18} {total['n']:,} buckets hold more than near.bucket_cap={cap:,} "
+            f"members, {total['rows']:,} in all, the fullest {total['fullest']:,}: "
+            f"cut into stars of about {cap:,}",
+            flush=True,
+        )
+
+
+def star_links(members: DataFrame, hot: DataFrame, cap: int) -> DataFrame:
+    """(band, key, chunk, hub, sha): each member of a star with its hub; hub < sha.
+
+    There is one shuffle, of (hash, band, key, chunk). A hot bucket's members are spread by their
+    hash and not by their number. So its chunks are known before the shuffle and fall into different
+    tasks.
+    """
+    star = Window.partitionBy(*STAR)
+    pieces = F.ceil(F.coalesce("size", F.lit(1)) / cap)
+    placed = members.join(hot, ["band", "key"], "left").withColumn("pieces", pieces)
+    placed = placed.withColumn("chunk", F.pmod(F.xxhash64("sha"), "pieces").cast("int"))
+    placed = placed.withColumn("hub", F.min("sha").over(star))
+    if hot.isEmpty():
+        return placed.filter("sha != hub").select(*STAR, "hub", "sha")
+    hubs = placed.filter("sha = hub and pieces > 1").withColumn("chunk", F.lit(-1))
+    hubs = hubs.withColumn("hub", F.min("sha").over(star))
+    return placed.unionByName(hubs).filter("sha != hub").select(*STAR, "hub", "sha")
+
+
+def pairs_of(links: DataFrame) -> DataFrame:
+    """(a, b, band): each linked pair once, a < b, with the smallest band that found it."""
+    return links.groupBy(F.col("hub").alias("a"), F.col("sha").alias("b")).agg(
+        F.min("band").alias("band")
+    )
+
+
+def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> DataFrame:
+    """(a, b, band): the pairs of step 5 that are not in `verified`, each once, a < b."""
+    failed = verified.filter(F.col("jaccard") < threshold).select(
+        F.unhex("a").alias("hub"), F.unhex("b").alias("sha")
+    )
+    order = Window.partitionBy(*STAR).orderBy("sha")
+    rehubbed = (
+        links.join(failed, ["hub", "sha"])
+        .withColumn("rank", F.row_number().over(order))
+        .filter(F.col("rank") <= REHUBBED)
+        .select(*STAR, F.col("sha").alias("again"))
+    )
+    pairs = rehubbed.join(links, STAR).filter("again != sha")
+    ordered = pairs.select(
+        "band", F.least("again", "sha").alias("hub"), F.greatest("again", "sha").alias("sha")
+    )
+    seen = verified.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
+    return pairs_of(ordered).join(seen, ["a", "b"], "left_anti")
