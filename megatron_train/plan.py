@@ -99,8 +99,9 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
         f"${hours * gpus * gpu.dollars:,.0f} at ${gpu.dollars:.2f} "
         "(no failures, no saving, no evaluation)",
         f"assumed: matrix products at {matmul:.0%} of the peak, "
-        f"attention at {speed.ATTENTION_EFFICIENCY:.0%} of bf16, links at {speed.LINK_EFFICIENCY:.0%}, "
-        f"{speed.NODE} GPUs per node, Transformer Engine's layers, {1 - speed.USABLE_MEMORY:.0%} of the memory kept free",
+        f"attention at {speed.ATTENTION_EFFICIENCY:.0%} of bf16, "
+        f"links at {speed.LINK_EFFICIENCY:.0%}, {speed.NODE} GPUs per node, "
+        f"Transformer Engine's layers, {1 - speed.USABLE_MEMORY:.0%} of the memory kept free",
     ]
     return "\n".join(lines)
 

@@ -78,7 +78,8 @@ class NoFp8:
         if self.kept != kept:
             raise SeedbedError(
                 f"{folder} keeps the FP8 scales of {kept}; this run's are of {self.kept}",
-                "restore fp8.history and fp8.emulate, or take only its weights (hf export)",
+                "restore fp8.history and fp8.emulate, or take only its weights "
+                "(python -m megatron_train.export_hf)",
             )
         return self._expected()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from conf.errors import SeedbedError
 from conf.schema.fp8 import Fp8Config
 from megatron_train.fp8.policy import EmulatedFp8, NoFp8, policy_of
+from tests.megatron_train import tiny
 
 
 def emulated(recipe: str, history: int = 4) -> EmulatedFp8:
@@ -14,6 +17,17 @@ def emulated(recipe: str, history: int = 4) -> EmulatedFp8:
     found = policy_of(cfg)
     assert isinstance(found, EmulatedFp8)
     return found
+
+
+def test_the_trainer_imports_the_policy_and_no_other_part_of_fp8():
+    """The loop of pretrain alone also asks the guard."""
+    root = tiny.ROOT / "megatron_train"
+    for path in sorted(root.rglob("*.py")):
+        if path.is_relative_to(root / "fp8"):
+            continue
+        found = set(re.findall(r"megatron_train\.fp8(?:\.| import )(\w+)", path.read_text()))
+        allowed = {"policy", "guard"} if path.name == "pretrain.py" else {"policy"}
+        assert found <= allowed, f"{path}: {found}"
 
 
 def test_without_fp8_nothing_is_asked_of_megatron_core_and_nothing_is_kept():
