@@ -30,7 +30,8 @@ from megatron_train.parallel import processes
 from megatron_train.training.step import Batch, build, train_step
 from rl.problems import problem_set
 from rl.sft import demonstrations, loss
-from rl.training.batches import Example, micro_batches, packed_batches, places
+from rl.training.batches import Example, Share, micro_batches, packed_batches, sample_indices
+from seedbed import jsonl
 from seedbed.inference.chat import Chat
 
 LENGTH = {"max_prompt": 96, "max_response": 32}
@@ -129,16 +130,15 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
     processes.start(ParallelConfig(), seed=1)
     base = args.output / "hf"
     chat = Chat(base)
+    share = Share.everything(ParallelConfig(), chat.end_id)
     for kind, folder in (
         ("short", args.output / "rl"),
         ("of many lengths", mixed_lengths(args.output / "rl", scratch)),
     ):
         some = demonstrations(problem_set.read(folder / "problems_train.jsonl"), chat, SFT_LENGTH)
         cuts: dict[str, Cut] = {
-            "unpacked": lambda examples: micro_batches(examples, 8, 0, 1, chat.end_id, 1),
-            "packed": lambda examples: packed_batches(
-                examples, 1, 0, 1, chat.end_id, 2 * SFT_LENGTH, 1
-            ),
+            "unpacked": lambda examples: micro_batches(examples, 8, share),
+            "packed": lambda examples: packed_batches(examples, 1, share, 2 * SFT_LENGTH),
         }
         model, vocab_size = hf.model_config(base)
         states = {
@@ -149,7 +149,9 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
             hf.load_weights(state, base)
         speeds: dict[str, list[float]] = {name: [] for name in cuts}
         for number in range(args.steps + 1):
-            examples = [some[i] for i in places(len(some), number * SFT_BATCH, SFT_BATCH, 1)]
+            examples = [
+                some[i] for i in sample_indices(len(some), number * SFT_BATCH, SFT_BATCH, 1)
+            ]
             for name, cut in cuts.items():
                 began = time.process_time()
                 result = train_step(states[name], cut(examples), loss, RATE)
@@ -176,7 +178,7 @@ def mixed_lengths(run_of_sft: Path, scratch: Path) -> Path:
     rows = read(run_of_sft / "problems_train.jsonl")
     for i in range(4, len(rows), 5):
         rows[i]["code"] = "\n\n\n".join(row["code"] for row in rows[i - 4 : i + 1])
-    problem_set.save(rows, scratch / "problems_train.jsonl")
+    jsonl.write(scratch / "problems_train.jsonl", rows)
     return scratch
 
 

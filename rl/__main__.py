@@ -4,8 +4,8 @@
 
 {programs}
 
-Each PROGRAM --help tells its inputs, outputs and settings. Settings are written as key=value. sft,
-dpo and grpo run in several processes under torchrun --nproc-per-node N -m rl.PROGRAM.
+Each PROGRAM --help tells its inputs, outputs and settings. Settings are written as key=value. Under
+torchrun --nproc-per-node N -m rl.PROGRAM the programs sft, dpo and grpo run in N processes.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 
@@ -93,7 +94,12 @@ def test_a_request_that_the_engine_refuses_is_an_error_that_names_it(tmp_path, m
 
 
 def test_a_problem_file_that_is_cut_or_not_text_is_named(tmp_path):
-    for name, content in (("cut.jsonl.gz", b"\x1f\x8b\x08"), ("binary.jsonl", b"\xff\xfe\x00")):
+    whole = gzip.compress(b'{"task_id": "p"}\n')
+    for name, content, why in (
+        ("cut.jsonl.gz", b"\x1f\x8b\x08", "is not a whole gzip file"),
+        ("damaged.jsonl.gz", whole[:12] + b"\xff\xff" + whole[14:], "is not a whole gzip file"),
+        ("binary.jsonl", b"\xff\xfe\x00", "is not JSON"),
+    ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(SeedbedError, match=f"{name} cannot be read"):
+        with pytest.raises(SeedbedError, match=f"{name}(:1)? {why}"):
             problem_set.read(tmp_path / name)

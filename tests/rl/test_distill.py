@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[2]
 
 def response(n: int, right: bool = True) -> str:
     program = f"def add_{n}(x):\n    return x {'+' if right else '-'} {n}"
-    return f"<think>\nA draft:\n```python\ndef add_{n}(x):\n    pass\n```\n</think>\nSo:\n```python\n{program}\n```"
+    draft = f"A draft:\n```python\ndef add_{n}(x):\n    pass\n```"
+    return f"<think>\n{draft}\n</think>\nSo:\n```python\n{program}\n```"
 
 
 def write_problems(folder: Path, count: int) -> Path:
@@ -219,14 +220,14 @@ def test_responses_of_a_file_are_judged_in_its_order(tmp_path, tokenizer_folder,
 @pytest.mark.parametrize(
     ("traces", "message"),
     [
-        ('{"task_id": 1}\n', r"traces\.jsonl:1: KeyError"),
+        ('{"task_id": 1}\n', r"traces\.jsonl:1 has no task_id with a text"),
         (
             '{"task_id": 1, "response": "a"}\n{"task_id": 1, "resp',
-            r"traces\.jsonl:2: JSONDecodeError",
+            r"traces\.jsonl:2 is not JSON",
         ),
-        ('{"task_id": 1, "response": 3}\n', r"traces\.jsonl:1: AttributeError"),
-        ("[1]\n", r"traces\.jsonl:1: TypeError"),
-        (b"\xff\n", r"traces\.jsonl:1: UnicodeDecodeError"),
+        ('{"task_id": 1, "response": 3}\n', r"traces\.jsonl:1 has no task_id with a text"),
+        ("[1]\n", r"traces\.jsonl:1 is no JSON object"),
+        (b"\xff\n", r"traces\.jsonl:1 is not JSON"),
     ],
 )
 def test_a_file_of_responses_that_cannot_be_read_is_refused_with_the_line(

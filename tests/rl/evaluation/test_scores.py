@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from math import comb
 
 import pytest
@@ -22,6 +23,24 @@ def items(*rows: str) -> list[dict]:
         }
         for i, row in enumerate(rows)
     ]
+
+
+@pytest.mark.parametrize(
+    ("n", "c", "k"), [(5, 2, 1), (5, 2, 2), (5, 0, 3), (5, 5, 1), (6, 3, 4), (4, 3, 2)]
+)
+def test_pass_at_k_is_the_share_of_k_subsets_with_a_correct_sample(n, c, k):
+    subsets = list(combinations([True] * c + [False] * (n - c), k))
+    share = sum(any(s) for s in subsets) / len(subsets)
+    assert scores.unbiased_pass_at_k(n, c, k) == pytest.approx(share)
+
+
+def test_pass_at_is_the_mean_over_items_for_powers_of_two():
+    found = scores.pass_at(items("pfff", "ffff"))
+    assert found == {"pass@1": 0.125, "pass@2": 0.25, "pass@4": 0.5}
+
+
+def test_an_outage_lowers_the_number_of_samples_not_the_score():
+    assert scores.pass_at(items("pi", "pp")) == {"pass@1": 1.0}
 
 
 def test_the_interval_of_equal_items_is_a_point_and_widens_with_their_spread():

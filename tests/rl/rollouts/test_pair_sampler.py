@@ -11,8 +11,8 @@ import pytest
 from conf.errors import SeedbedError
 from conf.schema.rl import DpoConfig, EngineConfig, SandboxConfig
 from rl.problems import problem_set
-from rl.rollouts.pair_sampler import PairMaker
-from rl.training.run_tables import RunLog
+from rl.rollouts.pair_sampler import PairSampler, SamplesRecord
+from rl.training.run_tables import StageTables
 from rl.weight_sync import sync
 from seedbed.inference.chat import Chat
 from tests.rl.http_server import State, serving
@@ -62,10 +62,9 @@ def made(base: Path, out: Path, url: str) -> list[dict[str, Any]]:
         sandbox=SandboxConfig(workers=1),
     )
     read = [(row, problem_set.parse(row)) for row in ROWS]
-    with PairMaker(
-        cfg, base, Chat(base), read, out / "rl/dpo", "data", RunLog(str(out), "dpo", {})
-    ) as maker:
-        while maker.advance():
+    record = SamplesRecord(out / "rl/dpo", "data", StageTables(str(out), "dpo", {}))
+    with PairSampler(cfg, base, Chat(base), read, record) as sampler:
+        while sampler.advance():
             pass
     return [json.loads(line) for line in (out / "rl/dpo/pairs.jsonl").read_text().splitlines()]
 

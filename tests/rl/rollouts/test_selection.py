@@ -9,7 +9,8 @@ import pytest
 from conf.schema.rl import GrpoConfig
 from rl.problems import problem_set
 from rl.rollouts.rewards import Reward
-from rl.rollouts.selection import Rollout, log_rows, select, statistics
+from rl.rollouts.sampler import Rollout
+from rl.rollouts.selection import log_rows, select, statistics
 from seedbed.inference.engine import Sample
 
 CFG = GrpoConfig(samples=4)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rl.training.objective import (
     STD_EPSILON,
+    ClipRange,
     clipped_policy_loss,
     group_advantages,
     groups_with_signal,
@@ -134,11 +135,14 @@ def test_a_correct_share_is_of_the_verdicts_not_of_the_samples():
     assert groups_with_signal(rewards, counted, malformed, 0.875, True).tolist() == [False]
 
 
+CLIP = ClipRange(0.2, 0.28)
+
+
 def loss_of(ratio: float, advantage: float) -> tuple[float, float]:
     """The loss of one token and its gradient with respect to the log-probability."""
     logprobs = torch.tensor([[math.log(ratio)]], requires_grad=True)
     total, count, _ = clipped_policy_loss(
-        logprobs, torch.zeros(1, 1), torch.tensor([advantage]), torch.ones(1, 1), 0.2, 0.28
+        logprobs, torch.zeros(1, 1), torch.tensor([advantage]), torch.ones(1, 1), CLIP
     )
     total.backward()
     assert count == 1
@@ -169,7 +173,7 @@ def test_policy_loss_normalises_by_tokens_not_by_sequences():
     logprobs = torch.zeros(2, 3)
     mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
     total, count, sums = clipped_policy_loss(
-        logprobs, logprobs, torch.tensor([1.0, -1.0]), mask, 0.2, 0.28
+        logprobs, logprobs, torch.tensor([1.0, -1.0]), mask, CLIP
     )
     # Three tokens at -1, one at +1, over four tokens: -1/2. By sequence it would be 0.
     assert (total / count).item() == -0.5
@@ -180,7 +184,7 @@ def test_masked_tokens_may_hold_anything():
     logprobs = torch.tensor([[0.0, -math.inf, math.nan]], requires_grad=True)
     old = torch.tensor([[0.0, 0.0, -math.inf]])
     mask = torch.tensor([[1.0, 0.0, 0.0]])
-    total, count, _ = clipped_policy_loss(logprobs, old, torch.tensor([1.0]), mask, 0.2, 0.28)
+    total, count, _ = clipped_policy_loss(logprobs, old, torch.tensor([1.0]), mask, CLIP)
     total.backward()
     assert (total.item(), count.item()) == (-1.0, 1)
     assert logprobs.grad.tolist() == [[-1.0, 0.0, 0.0]]
@@ -198,7 +202,7 @@ def test_on_policy_the_gradient_is_that_of_the_policy_gradient():
     logprobs = torch.randn(3, 4, requires_grad=True)
     advantages = torch.tensor([1.0, -2.0, 0.5])
     mask = torch.ones(3, 4)
-    clipped_policy_loss(logprobs, logprobs.detach(), advantages, mask, 0.2, 0.28)[0].backward()
+    clipped_policy_loss(logprobs, logprobs.detach(), advantages, mask, CLIP)[0].backward()
     torch.testing.assert_close(logprobs.grad, -advantages[:, None].expand(3, 4))
 
 
