@@ -30,7 +30,7 @@ from megatron_train.parallel import processes
 from megatron_train.training.step import Batch, build, train_step
 from rl.problems import problem_set
 from rl.sft import demonstrations, loss
-from rl.training.batches import Example, Share, micro_batches, packed_batches, sample_indices
+from rl.training.batches import Example, ProcessShare, micro_batches, packed_batches, sample_indices
 from seedbed import jsonl
 from seedbed.inference.chat import Chat
 
@@ -130,7 +130,7 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
     processes.start(ParallelConfig(), seed=1)
     base = args.output / "hf"
     chat = Chat(base)
-    share = Share.everything(ParallelConfig(), chat.end_id)
+    share = ProcessShare.everything(ParallelConfig(), chat.end_id)
     for kind, folder in (
         ("short", args.output / "rl"),
         ("of many lengths", mixed_lengths(args.output / "rl", scratch)),

@@ -36,8 +36,8 @@ from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts import pairs, reference_check
 from rl.rollouts.pair_sampler import PairSampler, SamplesRecord
-from rl.training.batches import Share, sample_indices
-from rl.training.loop import Program, Training, minutes, say
+from rl.training.batches import ProcessShare, sample_indices
+from rl.training.loop import Algorithm, Training, minutes, say
 from rl.training.objective import LossSums, preference_loss, sequence_logprobs
 from rl.training.resume import require_length
 from rl.training.run_tables import StageTables
@@ -101,7 +101,7 @@ def main(argv: list[str]) -> int:
             "seconds": round(time.perf_counter() - started, 3),
         }
 
-    training.run(steps, Program(step, lambda row, eta: _line(row, steps, eta)))
+    training.run(steps, Algorithm(step, lambda row, eta: _line(row, steps, eta)))
     training.export()
     processes.stop()
     return 0
@@ -140,7 +140,7 @@ def reference_logprobs(
 def _batches(
     cfg: DpoConfig, pad_id: int, some: Sequence[Row], references: Sequence[tuple[float, float]]
 ) -> list[Batch]:
-    share = Share.of_this_process(cfg.parallel, pad_id)
+    share = ProcessShare.of_this_process(cfg.parallel, pad_id)
     return pairs.batches(some, references, cfg.batch.micro, share, cfg.max_length)
 
 

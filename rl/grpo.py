@@ -39,8 +39,8 @@ from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts.rollout_worker import RolloutWorker
 from rl.rollouts.selection import Selection, log_rows, select, statistics
-from rl.training.batches import Share, micro_batches, sample_indices
-from rl.training.loop import Program, Training, say
+from rl.training.batches import ProcessShare, micro_batches, sample_indices
+from rl.training.loop import Algorithm, Training, say
 from rl.training.objective import (
     ClipRange,
     LossSums,
@@ -187,13 +187,13 @@ def _train(
         before = on_main(lambda: worker.evaluate(heldout, out.parent / "eval_sft.json"))
         row = {"step": 0, "heldout_reward": before["reward"], "shares": before["shares"]}
         training.log(row, first_line(row))
-    program = Program(
+    algorithm = Algorithm(
         step,
         line=lambda row, eta: line(row, cfg.steps, eta),
         extra=lambda: {"drawn_ahead": worker.drawn_ahead(), "sandbox": version()},
         saved=lambda: on_main(lambda: tables.rollouts_of_steps(out / "rollouts.jsonl", state.step)),
     )
-    training.run(cfg.steps, program)
+    training.run(cfg.steps, algorithm)
 
 
 def policy_step(
@@ -206,7 +206,7 @@ def policy_step(
     if not selection.examples:
         state.step += 1
         return StepResult(0.0, 0, 0.0, {})
-    share = Share.of_this_process(cfg.parallel, pad_id)
+    share = ProcessShare.of_this_process(cfg.parallel, pad_id)
     batches = micro_batches(selection.examples, cfg.micro_batch, share)
     clip = ClipRange(cfg.clip_low, cfg.clip_high)
 

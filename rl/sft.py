@@ -37,13 +37,13 @@ from rl.problems.problem_set import Problem, Row
 from rl.rollouts import reference_check, rewards
 from rl.training.batches import (
     Example,
-    Share,
+    ProcessShare,
     micro_batches,
     packed_batches,
     sample_indices,
     weighted_indices,
 )
-from rl.training.loop import Program, Training, minutes, say
+from rl.training.loop import Algorithm, Training, minutes, say
 from rl.training.objective import LossSums, masked_cross_entropy
 from rl.training.run_tables import StageTables
 from seedbed import jsonl
@@ -82,7 +82,7 @@ def main(argv: list[str]) -> int:
     training.start_or_resume()
     total, steps = cfg.batch.total, cfg.schedule.steps
     say(f"{len(train)} demonstrations, {steps} steps of {total}, dp {dp}")
-    share = Share.of_this_process(cfg.parallel, chat.end_id)
+    share = ProcessShare.of_this_process(cfg.parallel, chat.end_id)
 
     def batches(examples: list[Example]) -> list[Batch]:
         if cfg.pack_length:
@@ -113,7 +113,7 @@ def main(argv: list[str]) -> int:
             row["heldout_loss"] = eval_loss(state, batches(heldout), loss).loss
         return row
 
-    training.run(steps, Program(step, lambda row, eta: _line(row, steps, eta)))
+    training.run(steps, Algorithm(step, lambda row, eta: _line(row, steps, eta)))
     training.export()
     processes.stop()
     return 0

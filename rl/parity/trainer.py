@@ -16,7 +16,7 @@ from torch import Tensor
 from megatron_train.model.gpt import unwrap
 from megatron_train.parallel import processes
 from megatron_train.training.step import TrainState, token_logprobs
-from rl.training.batches import Batch, Example, Share, micro_batches
+from rl.training.batches import Batch, Example, ProcessShare, micro_batches
 from seedbed.inference import layer_outputs as residual_stream
 
 
@@ -48,7 +48,7 @@ def layer_outputs(state: TrainState, sequence: Sequence[int]) -> dict[str, Tenso
 
 
 def _batch(state: TrainState, ids: Sequence[int]) -> Batch:
-    share = Share.everything(state.layout, pad_id=0)
+    share = ProcessShare.everything(state.layout, pad_id=0)
     return micro_batches([Example(ids[:1], ids[1:], {}, {})], 1, share)[0]
 
 

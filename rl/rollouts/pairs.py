@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from rl.training.batches import Batch, Example, Share, micro_batches
+from rl.training.batches import Batch, Example, ProcessShare, micro_batches
 
 Row = dict[str, Any]
 
@@ -57,7 +57,7 @@ def batches(
     pairs: Sequence[Row],
     references: Sequence[tuple[float, float]],
     size: int,
-    share: Share,
+    share: ProcessShare,
     length: int,
 ) -> list[Batch]:
     """Micro-batches of `size` pairs, as rl.training.objective.preference_loss takes them.

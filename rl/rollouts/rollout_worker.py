@@ -20,7 +20,7 @@ from rl.problems.problem_set import Problem, Row
 from rl.rollouts import reference_check
 from rl.rollouts.assess import AssessSettings, assess, save
 from rl.rollouts.sampler import Query, Rollout, Sampler, queries, short_prompt
-from rl.training.batches import Example, Share, micro_batches
+from rl.training.batches import Example, ProcessShare, micro_batches
 from rl.weight_sync.sync import WeightSync, open_engine
 from seedbed.inference.chat import Chat
 from seedbed.inference.engine import Sample, Sampling, sample_seed
@@ -192,7 +192,7 @@ class RolloutWorker:
             for prompt, sample in zip(self._probes, samples, strict=True)
         ]
         # Every data-parallel process scores all probes, so that each knows the difference.
-        share = Share.everything(cfg.parallel, self._chat.end_id)
+        share = ProcessShare.everything(cfg.parallel, self._chat.end_id)
         [batch] = micro_batches(examples, len(examples), share)
         [ours] = token_logprobs(state, [batch], cfg.temperature)
         difference = ((ours.cpu() - batch["theirs"]) * batch["loss_mask"]).abs().max().item()

@@ -32,7 +32,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Share:
+class ProcessShare:
     """Which sequences a process takes, and how they are padded.
 
     Sequence i goes to data-parallel process i % dp_size. Rows are padded with `pad_id` to a length
@@ -45,13 +45,13 @@ class Share:
     multiple: int
 
     @classmethod
-    def of_this_process(cls, layout: ParallelConfig, pad_id: int) -> Share:
+    def of_this_process(cls, layout: ParallelConfig, pad_id: int) -> ProcessShare:
         """The share of this process; `processes.start` came before."""
         rank, size = processes.dp_rank(), processes.dp_size()
         return cls(rank, size, pad_id, layout.sequence_multiple())
 
     @classmethod
-    def everything(cls, layout: ParallelConfig, pad_id: int) -> Share:
+    def everything(cls, layout: ParallelConfig, pad_id: int) -> ProcessShare:
         """All sequences, for work that every data-parallel process repeats."""
         return cls(0, 1, pad_id, layout.sequence_multiple())
 
@@ -87,7 +87,7 @@ def weighted_indices(weights: Sequence[float], start: int, count: int, seed: int
 
 
 def micro_batches(
-    examples: Sequence[Example], size: int, share: Share, least: int = 0
+    examples: Sequence[Example], size: int, share: ProcessShare, least: int = 0
 ) -> list[Batch]:
     """This process's share of `examples`, in micro-batches of `size` sequences of one length.
 
@@ -114,7 +114,7 @@ def micro_batches(
 
 
 def packed_batches(
-    examples: Sequence[Example], size: int, share: Share, length: int
+    examples: Sequence[Example], size: int, share: ProcessShare, length: int
 ) -> list[Batch]:
     """The examples, several per row of at most `length` positions, in micro-batches of `size` rows.
 

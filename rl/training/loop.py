@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Program:
+class Algorithm:
     """What a program does in a step, and what it says of it.
 
     step: takes one optimizer step and returns its row of metrics.jsonl; collective.
@@ -65,20 +65,20 @@ class Training:
         logs = ("metrics.jsonl", *journals)
         return resume.start_or_resume(self.state, self.base, self.out, self._data, self._cfg, logs)
 
-    def run(self, steps: int, program: Program) -> None:
+    def run(self, steps: int, algorithm: Algorithm) -> None:
         """Takes the steps that are left until the state has taken `steps`.
 
         Saves a checkpoint every cfg.save_every steps and after the last one.
         """
         state, first, began = self.state, self.state.step, time.perf_counter()
         while state.step < steps:
-            row = program.step()
+            row = algorithm.step()
             each = (time.perf_counter() - began) / (state.step - first)
-            self.log(row, program.line(row, each * (steps - state.step)))
+            self.log(row, algorithm.line(row, each * (steps - state.step)))
             if state.step == steps or state.step % self._cfg.save_every == 0:
-                extra = {"data": self._data, **program.extra()}
+                extra = {"data": self._data, **algorithm.extra()}
                 sharded.save(state, self.out / "checkpoints", extra, self._cfg.keep)
-                program.saved()
+                algorithm.saved()
 
     def log(self, row: Row, line: str) -> None:
         """Appends a row to metrics.jsonl and prints its line, unless that is empty."""

@@ -7,7 +7,7 @@ import torch
 
 from rl.training.batches import (
     Example,
-    Share,
+    ProcessShare,
     micro_batches,
     packed_batches,
     sample_indices,
@@ -18,9 +18,9 @@ ONE = Example([10, 11, 12], [20, 21], {"advantage": 0.5}, {"old_logprobs": [-1.0
 TWO = Example([10], [20, 21, 22, 23, 24], {"advantage": -1.0}, {"old_logprobs": [-3.0] * 5})
 
 
-def alone(pad_id: int = 0, multiple: int = 1) -> Share:
+def alone(pad_id: int = 0, multiple: int = 1) -> ProcessShare:
     """The share of the only process."""
-    return Share(0, 1, pad_id, multiple)
+    return ProcessShare(0, 1, pad_id, multiple)
 
 
 def test_labels_follow_tokens_and_only_the_response_counts():
@@ -34,7 +34,9 @@ def test_labels_follow_tokens_and_only_the_response_counts():
 
 def test_processes_share_the_examples_and_have_equally_many_batches():
     examples = [Example([1], [i], {}, {}) for i in range(5)]
-    shares = [micro_batches(examples, 2, Share(rank, 2, pad_id=9, multiple=1)) for rank in range(2)]
+    shares = [
+        micro_batches(examples, 2, ProcessShare(rank, 2, pad_id=9, multiple=1)) for rank in range(2)
+    ]
     assert [len(share) for share in shares] == [2, 2]
     counted = [
         label
@@ -86,7 +88,7 @@ EXAMPLES = [Example([5 + i] * (1 + i % 3), [40 + i] * (2 + i % 4), {}, {}) for i
 @pytest.mark.parametrize(("size", "dp"), [(1, 1), (2, 1), (2, 3)])
 def test_packing_keeps_every_example_once_and_gives_processes_equally_many_batches(size, dp):
     shares = [
-        packed_batches(EXAMPLES, size, Share(rank, dp, pad_id=0, multiple=2), length=12)
+        packed_batches(EXAMPLES, size, ProcessShare(rank, dp, pad_id=0, multiple=2), length=12)
         for rank in range(dp)
     ]
     assert len({len(share) for share in shares}) == 1

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from rl.training import loop
-from rl.training.loop import Program, Training, minutes
+from rl.training.loop import Algorithm, Training, minutes
 from seedbed import jsonl
 
 
@@ -44,7 +44,7 @@ def run(tmp_path, monkeypatch):
 
 def test_every_step_is_logged_and_a_checkpoint_follows_every_second_and_the_last(run, capsys):
     extra, saved = lambda: {"more": run.state.step}, lambda: run.events.append("saved")
-    run.training.run(3, Program(run.step, run.line, extra, saved))
+    run.training.run(3, Algorithm(run.step, run.line, extra, saved))
     assert run.events == [
         1,
         2,
@@ -61,13 +61,13 @@ def test_every_step_is_logged_and_a_checkpoint_follows_every_second_and_the_last
 
 def test_a_resumed_run_takes_the_steps_that_are_left(tmp_path, monkeypatch):
     run = Run(tmp_path, monkeypatch, done=2)
-    run.training.run(3, Program(run.step, run.line))
+    run.training.run(3, Algorithm(run.step, run.line))
     assert run.events == [3, ("save", 3, "checkpoints", {"data": "data"}, 3)]
 
 
 def test_a_run_that_has_taken_all_steps_takes_none_and_can_still_be_exported(tmp_path, monkeypatch):
     run = Run(tmp_path, monkeypatch, done=3)
-    run.training.run(3, Program(run.step, run.line))
+    run.training.run(3, Algorithm(run.step, run.line))
     assert run.training.export() == tmp_path / "hf"
     assert run.events == [tmp_path / "hf"]
 
@@ -79,12 +79,12 @@ def test_a_checkpoint_follows_the_row_of_its_step(run, monkeypatch):
         assert jsonl.rows(run.training.out / "metrics.jsonl")[-1] == {"step": state.step}
 
     monkeypatch.setattr(loop.sharded, "save", save)
-    run.training.run(2, Program(run.step, run.line))
+    run.training.run(2, Algorithm(run.step, run.line))
 
 
 def test_other_processes_write_and_print_nothing(run, monkeypatch, capsys):
     monkeypatch.setattr(loop.processes, "is_main", lambda: False)
-    run.training.run(1, Program(run.step, run.line))
+    run.training.run(1, Algorithm(run.step, run.line))
     assert not (run.training.out / "metrics.jsonl").exists()
     assert capsys.readouterr().out == ""
 
