@@ -1,7 +1,8 @@
 """A GRPO step against TRL's, where its time goes, and packed against unpacked SFT: one process and
 one thread each.
 
-    python -m benchmarks.post_training --output runs/demo [--trl PYTHON] [--sft-only] [--steps 5] [--prompts 8] [--samples 8]
+    python -m benchmarks.post_training --output runs/demo [--trl PYTHON] [--sft-only]
+        [--steps 5] [--prompts 8] [--samples 8]
 
 Same model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature
 and fp32 for both. Ours samples with vLLM, judges in the sandbox, and proves after each step that
@@ -36,7 +37,7 @@ from seedbed.inference.chat import Chat
 
 LENGTH = {"max_prompt": 96, "max_response": 32}
 MICRO_BATCH, TEMPERATURE, RATE = 16, 1.0, 3e-4
-# tokens of the longest demonstration, and demonstrations a step
+# Tokens of the longest demonstration, and demonstrations per step.
 SFT_LENGTH, SFT_BATCH = 256, 32
 Cut = Callable[[list[Example]], list[Batch]]
 
@@ -59,7 +60,8 @@ def main(argv: list[str]) -> None:
                 seconds = trl_grpo(args)[1:]
                 theirs = statistics.median(seconds)
                 print(
-                    f"TRL's GRPOTrainer       {theirs:7.2f} s a step; ours takes {ours / theirs:.2f} of it"
+                    f"TRL's GRPOTrainer       {theirs:7.2f} s per step; "
+                    f"ours takes {ours / theirs:.2f} of it"
                 )
         our_sft(args, Path(scratch))
 
@@ -90,10 +92,12 @@ def our_grpo(args: argparse.Namespace, scratch: Path) -> float:
     trained = statistics.mean(row["samples_trained"] for row in rows)
     sampled = args.prompts * args.samples
     print(
-        f"our GRPO                {statistics.median(totals):7.2f} s a step of {sampled} samples ({shares})"
+        f"our GRPO                {statistics.median(totals):7.2f} s per step of {sampled} samples "
+        f"({shares})"
     )
     print(
-        f"    of {sampled} samples {trained:.0f} train; {statistics.mean(r['response_tokens'] for r in rows):.0f} tokens each"
+        f"    of {sampled} samples {trained:.0f} train; "
+        f"{statistics.mean(r['response_tokens'] for r in rows):.0f} tokens each"
     )
     return statistics.median(totals)
 
@@ -165,7 +169,8 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
         ]
         low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
         print(
-            f"SFT, demonstrations {kind}, response tokens a CPU second: {each}; packed is {middle:.2f} times as fast "
+            f"SFT, demonstrations {kind}, response tokens per CPU second: {each}; "
+            f"packed is {middle:.2f} times as fast "
             f"({low:.2f} to {high:.2f} a step)"
         )
     processes.stop()
