@@ -1,5 +1,6 @@
-"""Token sequences -> the micro-batches that megatron_train's step takes, one share per
-data-parallel process.
+"""Token sequences -> micro-batches for megatron_train's step.
+
+Each data-parallel process takes its share of the sequences.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ GOOD = "def f(x):\n    return 2 * x\n"
         ("```python\n" + GOOD + "```", "pass"),
         (GOOD + "\0", "error"),
         (GOOD + "s = '\ud800'", "error"),
-        # 100 MB
+        # 100 MB.
         ("def f" * (20 << 20), "error"),
-        # quadratic for a careless regular expression
+        # A careless regular expression takes quadratic time.
         ("\n" * (8 << 20), "error"),
         ("```\n" * (1 << 20), "error"),
         (GOOD + "#" * (2 << 20), "error"),
@@ -71,7 +71,7 @@ def test_an_engine_that_dies_while_it_samples_is_an_error_that_says_how_to_go_on
             SeedbedError, match="the engine ended with exit code 9: out of memory"
         ) as caught:
             engine.generate([[1, 2]], [1], Sampling(1.0, 8))
-        # and not a hang
+        # A second request fails too, and does not hang.
         with pytest.raises(SeedbedError, match="the engine ended with exit code 9"):
             engine.generate([[1, 2]], [1], Sampling(1.0, 8))
     assert "goes on from its last checkpoint" in caught.value.fix

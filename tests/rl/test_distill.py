@@ -1,5 +1,6 @@
-"""Chains of thought: a teacher over real HTTP or in a file, whose correct responses alone become
-demonstrations.
+"""Chains of thought: only correct responses of a teacher become demonstrations.
+
+The teacher is behind real HTTP, or is a file.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ def write_problems(folder: Path, count: int) -> Path:
 
 
 class Teacher:
-    """Solves problem 0 at once and problem 1 at the third time; each other number has a way of its
-    own to go wrong.
+    """Solves problem 0 at once and problem 1 at the third attempt.
+
+    Each other problem fails in its own way.
     """
 
     def __init__(self):
@@ -68,7 +70,7 @@ class Teacher:
         }
         if n == 5:
             return 400, {"error": {"message": "too long"}}
-        # the server tells thought and answer apart
+        # This server sends thought and answer apart.
         if n == 7:
             thought, answer = response(7).removeprefix("<think>\n").split("\n</think>\n")
             status, reply = completion(answer)

@@ -12,7 +12,7 @@ from rl import rescore
 GOOD, BAD = "def f(x):\n    return abs(x)", "def f(x):\n    return x"
 ROLLOUTS = [
     {"task_id": "p", "completion": GOOD, "verdict": "pass", "reason": "", "tokens": [1]},
-    # the old tests were too weak
+    # The old tests were too weak.
     {"task_id": "p", "completion": BAD, "verdict": "pass", "reason": "", "tokens": [2]},
     {
         "task_id": "p",

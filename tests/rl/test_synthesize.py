@@ -1,6 +1,4 @@
-"""Problems from snippets: a model that is asked over real HTTP, and that answers well, badly or not
-at all.
-"""
+"""Problems from snippets: a model behind real HTTP answers well, badly or not at all."""
 
 from __future__ import annotations
 
@@ -33,8 +31,9 @@ SHARED_WORDS = "Return median of elements in the list l. >>> median([3, 1, 2, 4,
 
 
 def write_tables(out: Path, count: int) -> Path:
-    """`count` training documents, number N naming itself in every line, and three that must not be
-    used.
+    """Writes `count` training documents, and three that must not be used.
+
+    Document N names itself in every line.
     """
     texts = {
         f"{n:064x}": f"def value_{n}(x):\n\n    return x + value_{n}.y\n" for n in range(count + 3)
@@ -169,7 +168,7 @@ def test_every_snippet_becomes_a_problem_or_ends_with_its_reason_and_the_funnel_
     )
     assert {n: (row["step"], row["reason"]) for n, row in numbers.items() if row["reason"]} in (
         WAYS,
-        # which of the two comes first, a hash decides
+        # A hash decides which of the two comes first.
         {**{n: way for n, way in WAYS.items() if n != 12}, 0: WAYS[12]},
     )
     assert (numbers[1]["rounds"], numbers[16]["rounds"], numbers[2]["rounds"]) == (1, 0, 2)
@@ -271,11 +270,8 @@ def test_what_a_server_gets_over_is_asked_again_and_changes_nothing(serve, tmp_p
     part = write_tables(tmp_path / "part", 8)
     ill = {2: (429, {"error": "busy"}), 5: (500, {"error": "oops"}), 9: (200, b"<html>no json")}
     fake = serve(lambda n, p: ill.pop(n) if n in ill else model(n, p))
-    with pytest.raises(
-        SeedbedError,
-        match="JSONDecodeError",
-        # garbage is not asked again at once, but by the next run
-    ):
+    # Garbage is asked again by the next run, and not at once.
+    with pytest.raises(SeedbedError, match="JSONDecodeError"):
         run(part, fake.url, "endpoint.retries=3")
     run(part, fake.url, "endpoint.retries=3")
     assert hashes(str(part), ("synthetic",)) == hashes(str(whole), ("synthetic",))
@@ -387,7 +383,7 @@ def test_a_form_admits_what_the_prompts_ask_for_and_ends_before_the_answer_is_cu
         assert not re.fullmatch(
             answers.form("tests", code, 1_024), fenced("\n".join([*tests[:5], wrong])).strip()
         )
-    # any name then
+    # A program without functions allows any name.
     assert re.fullmatch(
         answers.form("tests", "f = print", 384), fenced("\n".join(tests[:5])).strip()
     )

@@ -48,7 +48,7 @@ def test_every_problem_has_three_tests_and_each_passes_plainly():
     for row in problem_set.generate(SMALL)[0]:
         assert len(row["test_list"]) >= 3
         names: dict = {}
-        # our own templates, not a model's program
+        # This evaluates our own templates, and no program of a model.
         exec(row["code"], names)
         for test in row["test_list"]:
             exec(test, names)

@@ -29,8 +29,9 @@ ROWS = [
 
 
 class Server(State):
-    """Answers every other prompt with a program that adds one; after a restart, with nothing that
-    runs.
+    """Answers odd seeds with a program that adds one, and all others with no program.
+
+    After a restart no answer is a program.
     """
 
     def __init__(self, base: Path):
@@ -77,7 +78,7 @@ def test_a_server_is_given_the_model_that_is_sampled_and_again_when_it_loses_it(
     with serving(state) as url:
         pairs = made(tiny_model, tmp_path, url)
     assert state.loads == 2
-    # no sample adds two
+    # No sample solves "add 2".
     assert {pair["task_id"] for pair in pairs} == {"add 1"}
     assert {pair["chosen"] for pair in pairs} == {"def f(x):\n    return x + 1"}
 

@@ -49,7 +49,7 @@ def test_a_problem_whose_own_solution_fails_is_named_once_and_one_without_a_solu
     assert capsys.readouterr().err == (
         f"dropped problem wrong: its reference fails its own tests: {WRONG['wrong']}\n"
     )
-    # a run that is started again
+    # A run that is started again asks nobody.
     assert reference_check.failing(READ, Closed(), record) == WRONG
     assert (
         capsys.readouterr().err == f"1 of 4 problems are not drawn, for the reasons in {record}\n"

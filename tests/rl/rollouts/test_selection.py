@@ -72,7 +72,7 @@ def test_statistics_of_a_step():
         rollout("fail", finished=False),
     ]
     found = statistics(group, select(group, CFG, 4))
-    # of three verdicts
+    # The mean is over the three verdicts.
     assert found["reward"] == pytest.approx(1 / 3)
     assert (found["groups"], found["groups_with_signal"], found["samples_trained"]) == (1, 1, 2)
     assert (found["response_tokens"], found["finished"]) == (2.0, 0.75)

@@ -92,7 +92,7 @@ def test_packing_keeps_every_example_once_and_gives_processes_equally_many_batch
         for rank in range(dp)
     ]
     assert len({len(share) for share in shares}) == 1
-    # a pipeline takes no other
+    # A pipeline takes micro-batches of one shape only.
     [shape] = {batch["tokens"].shape for share in shares for batch in share}
     assert shape[0] == size
     assert shape[1] <= 12
@@ -112,7 +112,7 @@ def test_rows_are_as_short_as_their_number_allows():
     examples = [Example([1, 2], [3, 4, 5], {}, {})] * 8
     [batch] = packed_batches(examples, 3, alone(), length=15)
     assert batch["tokens"].shape == (3, 12)
-    # the fourth row is there anyway
+    # Four rows are needed anyway to fill the micro-batch.
     [batch] = packed_batches(examples, 4, alone(), length=15)
     assert batch["tokens"].shape == (4, 8)
 

@@ -22,7 +22,7 @@ from seedbed.sandbox import Sandbox
 from seedbed.tables import writer
 from seedbed.tables.writer import TABLES
 
-# a step
+# Samples per step.
 SAMPLES = 4
 
 
@@ -138,13 +138,13 @@ def test_a_run_that_begins_anew_takes_out_its_own_rows_and_leaves_the_other_stag
     )
     grpo(tmp_path, steps=3, save_every=1)
     for path in (tmp_path / "rl/grpo").iterdir():
-        # as the refusal of other settings tells the user to
+        # The error about other settings tells the user to do this.
         path.unlink()
     grpo(tmp_path, steps=2, save_every=1)
     rows = writer.rows(tmp_path / "tables/rollouts", TABLES["rollouts"].key)
     assert [row["stage"] for row in rows] == ["dpo"] * 6 + ["grpo"] * 2 * SAMPLES
     assert len(writer.rows(tmp_path / "tables/pairs", ["place"])) == 1
-    # two steps and the beginning
+    # Two steps and the beginning made three commits.
     before = DeltaTable(tmp_path / "tables/rollouts").version() - 3
     assert (
         len(DeltaTable(tmp_path / "tables/rollouts", version=before).to_pyarrow_table())
