@@ -1,1 +1,1 @@
-"""Post-training: SFT, GRPO, evaluation, and the sandbox that scores programs."""
+"""Post-training: problems, SFT, DPO, GRPO and evaluation. `python -m rl` lists the programs."""

@@ -1,15 +1,16 @@
-"""Do transformers, megatron-core and vLLM give the same log-probabilities for one model? Asked
-before a run starts.
+"""Do transformers, megatron-core and vLLM give the same log-probabilities for one model?
 
     python -m rl.check_parity --model HF_FOLDER [--dtype fp32] [--limit 1e-3] [--tokens 48]
         [--layout tp=2 pp=2 sequence_parallel=true]
 
-A few random token sequences are scored by transformers (the reference), by megatron-core in the
-layout given (its processes are started here) and by vLLM: at temperature 1, and, for tokens that
-vLLM sampled, at 0.6, and at 0.6 within the most likely 0.8 (top-p), where what is left must be
-scaled up to 1. vLLM starts from a copy of the model with other weights and is then
-given the real ones, the way a training run hands them over: what it keeps of the old ones shows.
-Where a log-probability differs by more than the limit (default 1e-3, for bf16 0.1) the command
+It is asked before a run starts. transformers (the reference), megatron-core in the given layout and
+vLLM score a few random token sequences at temperature 1. vLLM also samples tokens at temperature
+0.6, with top-p 1 and 0.8, and their log-probabilities are compared as well.
+
+vLLM starts from a copy of the model with other weights. It is then given the real ones as a
+training run gives them, so that old weights that it keeps become visible.
+
+Where a log-probability differs by more than the limit (by default 1e-3, for bf16 0.1), the command
 fails and names the first layer whose output differs.
 """
 
@@ -21,45 +22,43 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM
 
 from conf.errors import SeedbedError, run_cli
+from conf.flags import flag_parser, parse_flags
 from conf.loader import load
 from conf.schema.pretrain import ParallelConfig
 from conf.schema.rl import EngineConfig
 from megatron_train.checkpoint import hf
+from rl.parity.reference import Reference, worst
+from seedbed.dtypes import ENGINE_NAME
 from seedbed.inference import layer_outputs
 from seedbed.inference.engine import Engine, Sampling
 
 SEQUENCES = 3
 LIMIT = {"fp32": 1e-3, "bf16": 0.1}
-ENGINE_DTYPE = {"fp32": "float32", "bf16": "bfloat16"}
-TORCH_DTYPE = {"fp32": torch.float32, "bf16": torch.bfloat16}
-# the report's (Sec 3.2)
+# The sampling temperature of Seed-Coder's RL (arXiv 2506.03524 Sec 3.2).
 TEMPERATURE = 0.6
-# 0.8 is what its authors give for inference
+# Besides no top-p at all, the value that the model's authors recommend for inference.
 TOP_P = (1.0, 0.8)
 
 
 @dataclass(frozen=True)
 class _Layout:
+    """Makes the fields of a layout settable, as parallel.tp=2."""
+
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
 
 
 def main(argv: list[str]) -> int:
     args = _arguments(argv)
-    model, layout = (
-        Path(args.model),
-        load(_Layout, None, [f"parallel.{item}" for item in args.layout]).parallel,
-    )
+    model = Path(args.model)
+    layout = load(_Layout, None, [f"parallel.{item}" for item in args.layout]).parallel
     config, vocab_size = hf.model_config(model)
     layout.check(config)
     if layout.cp != 1:
@@ -79,7 +78,8 @@ def main(argv: list[str]) -> int:
         for name, (logprobs, outputs) in found.items():
             difference = worst(logprobs, expected)
             print(
-                f"{name:<14} differs from transformers by at most {difference:.1e} in a token's log-probability"
+                f"{name:<14} differs from transformers by at most {difference:.1e} "
+                "in a token's log-probability"
             )
             if not difference <= limit:
                 where = layer_outputs.first_difference(
@@ -98,68 +98,26 @@ def main(argv: list[str]) -> int:
                 failed.append(f"vLLM by {tempered:.1e} in tokens {how}")
     if failed:
         raise SeedbedError(
-            f"log-probabilities of {model} differ from transformers' by more than {limit:g}: {'; '.join(failed)}",
-            "do not train on rollouts of this model here; look at the layer named, or at the weights given to it",
+            f"log-probabilities of {model} differ from transformers' by more than {limit:g}: "
+            f"{'; '.join(failed)}",
+            "do not train on rollouts of this model here; look at the layer named, or at the "
+            "weights given to it",
         )
     return 0
 
 
-def nucleus(logprobs: Tensor, top_p: float) -> Tensor:
-    """Log-probabilities [..., vocabulary] after top-p (arXiv 1904.09751 Sec 3.1): the fewest most
-    likely tokens that hold at least top_p together, scaled to sum to 1; -inf for the others.
-    """
-    if top_p >= 1:
-        return logprobs
-    ordered, places = logprobs.sort(descending=True)
-    before = ordered.exp().cumsum(-1) - ordered.exp()
-    left = torch.zeros_like(logprobs, dtype=torch.bool).scatter(-1, places, before >= top_p)
-    return torch.log_softmax(logprobs.masked_fill(left, -torch.inf), -1)
-
-
 def random_sequences(vocab_size: int, length: int) -> list[list[int]]:
+    """SEQUENCES lists of `length` token ids, always the same."""
     generator = torch.Generator().manual_seed(1)
     return torch.randint(0, vocab_size, (SEQUENCES, length), generator=generator).tolist()
-
-
-def worst(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> float:
-    """The largest difference of two sets of log-probabilities; infinite where one has no number."""
-    pairs = [pair for a, b in zip(ours, theirs, strict=True) for pair in zip(a, b, strict=True)]
-    differences = [abs(a - b) for a, b in pairs]
-    return max(d if d == d else float("inf") for d in differences)
-
-
-class Reference:
-    """transformers' LlamaForCausalLM."""
-
-    def __init__(self, folder: Path, dtype: str):
-        self._model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=TORCH_DTYPE[dtype], local_files_only=True
-        ).eval()
-
-    @torch.no_grad()
-    def logprobs(
-        self, ids: Sequence[int], temperature: float = 1.0, top_p: float = 1.0
-    ) -> list[float]:
-        """log p of each token but the first, in the distribution that is sampled from."""
-        logits = self._model(torch.tensor([ids])).logits[0, :-1].float() / temperature
-        kept = nucleus(torch.log_softmax(logits, -1), top_p)
-        return kept.gather(-1, torch.tensor(ids[1:])[:, None])[:, 0].tolist()
-
-    @torch.no_grad()
-    def layers(self, ids: Sequence[int]) -> dict[str, Tensor]:
-        def rows(output: Any) -> Tensor:
-            return (output[0] if isinstance(output, tuple) else output).reshape(len(ids), -1)
-
-        with layer_outputs.recorded(layer_outputs.llama_modules(self._model), rows) as found:
-            self._model(torch.tensor([ids]))
-        return found
 
 
 def by_megatron(
     model: Path, layout: ParallelConfig, dtype: str, sequences: list[list[int]], scratch: Path
 ) -> tuple[list[list[float]], dict[str, Tensor]]:
-    """Log-probabilities of all sequences and the layers' outputs for the first, from processes in
-    that layout.
+    """Log-probabilities of all sequences, and layers' outputs for the first, from megatron-core.
+
+    Processes in `layout` are started for it; `scratch` holds what they read and write.
     """
     request = scratch / "megatron.json"
     request.write_text(
@@ -185,8 +143,9 @@ def by_megatron(
     )
     if done.returncode != 0:
         raise SeedbedError(
-            f"megatron-core could not score {model} in {processes} processes: {done.stderr.strip()[-600:]}",
-            "the message above is of its own processes",
+            f"megatron-core could not score {model} in {processes} processes: "
+            f"{done.stderr.strip()[-600:]}",
+            "read the message above, which its own processes wrote",
         )
     return json.loads((scratch / "logprobs.json").read_text()), load_file(
         scratch / "megatron.safetensors"
@@ -196,15 +155,16 @@ def by_megatron(
 def by_vllm(
     model: Path, dtype: str, sequences: list[list[int]], scratch: Path
 ) -> tuple[tuple[list[list[float]], dict[str, Tensor]], list[tuple[list[int], list[float]]]]:
-    """The same from vLLM, which held other weights before; and, for each TOP_P, all tokens and the
-    log-probabilities of those that it sampled.
+    """The same from vLLM, which held other weights before, and what vLLM sampled.
+
+    For each of TOP_P that is (all tokens, log-probabilities of the sampled ones).
     """
     other = scratch / "other"
     write_other_weights(model, other)
     with Engine(
         other,
         len(sequences[0]) + 8,
-        EngineConfig(dtype=ENGINE_DTYPE[dtype]),
+        EngineConfig(dtype=ENGINE_NAME[dtype]),
         scratch / "engine.log",
     ) as engine:
         engine.load(model)
@@ -220,8 +180,9 @@ def by_vllm(
 
 
 def write_other_weights(model: Path, folder: Path) -> None:
-    """A copy of an HF folder whose matrices have their rows in reverse order: same shapes and
-    sizes, another function.
+    """Writes a copy of a Hugging Face folder in which every tensor has its rows reversed.
+
+    Shapes and sizes stay, but the model computes another function.
     """
     folder.mkdir()
     for file in model.iterdir():
@@ -233,19 +194,15 @@ def write_other_weights(model: Path, folder: Path) -> None:
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="rl.check_parity",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = flag_parser("rl.check_parity", __doc__)
     parser.add_argument("--model", required=True, help="Hugging Face folder")
     parser.add_argument("--dtype", choices=sorted(LIMIT), default="fp32")
     parser.add_argument(
         "--limit",
         type=float,
-        help="largest difference of a token's log-probability (1e-3; bf16: 0.1)",
+        help="largest allowed difference of a token's log-probability (1e-3; bf16: 0.1)",
     )
-    parser.add_argument("--tokens", type=int, default=48, help="of a sequence")
+    parser.add_argument("--tokens", type=int, default=48, help="tokens per sequence")
     parser.add_argument(
         "--layout",
         nargs="*",
@@ -253,7 +210,12 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         metavar="key=value",
         help="fields of ParallelConfig, such as tp=2 pp=2",
     )
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "fields", nargs="*", metavar="key=value", help="the same fields, without --layout"
+    )
+    args = parse_flags(parser, argv)
+    args.layout = [*args.layout, *args.fields]
+    return args
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
-"""Have a teacher solve problems, and keep the responses whose program the sandbox passes: the
-LongCoT warm-up's data (Sec 3.2).
+"""Have a teacher solve problems, and keep the responses whose program passes (Sec 3.2).
 
-    python -m rl.distill --config conf/rl/distill.yaml output=DIR problems=FILE model=HF_FOLDER [key=value]
-    python -m rl.distill ... source=endpoint endpoint.url=URL model=NAME     # any OpenAI-compatible server, such as DeepSeek's
-    python -m rl.distill ... source=file traces=FILE                        # responses that are there, such as open-r1's
+    python -m rl.distill --config conf/rl/distill.yaml output=DIR problems=FILE model=HF_FOLDER
+    python -m rl.distill ... source=endpoint endpoint.url=URL model=NAME
+    python -m rl.distill ... source=file traces=FILE
 
-Each problem is asked up to `samples` times, until `per_problem` responses are correct. Writes
-DIR/tables/demonstrations: a row a response, kept where `reason` is null, else why not; and
-DIR/rl/distill: answers.jsonl (every answer as it arrives) and engine.log. Killed anywhere and
-started again it asks nothing twice and adds no row twice. rl.sft learns the table:
-train_problems=DIR/tables/demonstrations.
+These are the data of the LongCoT warm-up. The teacher is a model of this machine, a model behind
+any OpenAI-compatible server, or a file of responses such as open-r1's. Each problem is asked up to
+`samples` times, until `per_problem` responses are correct.
+
+Writes DIR/tables/demonstrations, with one row per response. `reason` is null where the response is
+kept, else it says why not. Also writes DIR/rl/distill with answers.jsonl (every answer as it
+arrives) and engine.log. A run that is killed and started again asks nothing twice and adds no row
+twice. rl.sft trains on the table: train_problems=DIR/tables/demonstrations.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from rl.problems.problem_set import Problem, Row
 from rl.rollouts import reasoning, rewards
 from rl.synthesis import answers
 from rl.synthesis.answers import Fault
-from rl.synthesis.teacher import Asker
+from rl.synthesis.teacher import Teacher
+from seedbed import jsonl
 from seedbed.inference import prompt
 from seedbed.inference.chat import Chat
 from seedbed.inference.endpoint import Answer
@@ -42,10 +45,11 @@ from seedbed.tables import writer as table_writer
 from seedbed.tables.writer import Writer, lineage
 
 TABLE = "demonstrations"
-# Why a response is not kept, in the order it is checked. `wrong`: any verdict of the sandbox but
-# pass.
+# Why a response is not kept, in the order in which it is checked. `wrong`: any verdict of the
+# sandbox on the program but pass.
 REASONS = ("refused", "no_reasoning", "no_program", "too_long", "unfit_problem", "wrong")
 
+# (problems, number) -> the teacher's answer `number` to each problem, None where there is no more.
 Ask = Callable[[Sequence[Problem], int], "list[Answer | None]"]
 
 
@@ -65,7 +69,8 @@ def main(argv: list[str]) -> int:
     continued = [problem.task_id for _, problem in given if problem.continues]
     if continued:
         raise SeedbedError(
-            f"{cfg.problems}: {continued[0]} asks for the rest of a program, which nobody thinks about in words",
+            f"{cfg.problems}: {continued[0]} asks for the rest of a program, "
+            "which no chain of thought precedes",
             "give problems that ask in words",
         )
     chat = Chat(Path(cfg.base or out / "hf"))
@@ -74,28 +79,13 @@ def main(argv: list[str]) -> int:
         if cfg.source == "file":
             identity, ask = traces(Path(cfg.traces), [problem.task_id for _, problem in given])
         else:
-            asker = owned.enter_context(Asker(cfg, out / "rl" / "distill", reasoning=cfg.reasoning))
+            teacher = Teacher(cfg, out / "rl" / "distill", reasoning=cfg.reasoning)
+            owned.enter_context(teacher)
             text = prompt.load(cfg.prompt, frozenset({"prompt"}))
-            identity, ask = {**asker.identity, "prompt": text.version}, asking(asker, text)
+            identity, ask = {**teacher.identity, "prompt": text.version}, asking(teacher, text)
         params = parameters(cfg, identity)
         writer.refuse_other_parameters(params)
-        known = (
-            table_writer.rows(out / "tables" / TABLE, ["task_id"])
-            if writer.reached is not None
-            else []
-        )
-        done = {row["task_id"]: row["prompt"] for row in known}
-        changed = [
-            problem.task_id
-            for _, problem in given
-            if done.get(problem.task_id, problem.prompt) != problem.prompt
-        ]
-        if changed:
-            raise SeedbedError(
-                f"{cfg.problems}: problem {changed[0]} has another text than when it was asked ({len(changed)} such problems)",
-                f"give changed problems a new task_id, or remove {out / 'tables' / TABLE} to start anew",
-            )
-        waiting = [pair for pair in given if pair[1].task_id not in done]
+        waiting = _waiting(cfg, given, writer)
         print(f"{len(given)} problems, {len(given) - len(waiting)} of them done before", flush=True)
         sandbox = owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
         began = time.perf_counter()
@@ -108,46 +98,74 @@ def main(argv: list[str]) -> int:
             eta = (time.perf_counter() - began) / so_far * (len(waiting) - so_far)
             kept = sum(row["reason"] is None for row in found)
             print(
-                f"{so_far}/{len(waiting)} problems, {kept} of {len(found)} responses kept, ETA {eta:.0f} s",
+                f"{so_far}/{len(waiting)} problems, {kept} of {len(found)} responses kept, "
+                f"ETA {eta:.0f} s",
                 flush=True,
             )
     print(summary(table_writer.rows(out / "tables" / TABLE, ["task_id", "place"]), len(given)))
     return 0
 
 
-def asking(asker: Asker, text: Prompt) -> Ask:
-    """A model's answers: number n to a problem has a seed of its own."""
+def _waiting(
+    cfg: DistillConfig, given: Sequence[tuple[Row, Problem]], writer: Writer
+) -> list[tuple[Row, Problem]]:
+    """The problems that the table does not have yet.
+
+    Raises:
+        SeedbedError: for a problem whose text has changed since it was asked.
+    """
+    table = Path(cfg.output) / "tables" / TABLE
+    known = table_writer.rows(table, ["task_id"]) if writer.reached is not None else []
+    done = {row["task_id"]: row["prompt"] for row in known}
+    changed = [
+        problem.task_id
+        for _, problem in given
+        if done.get(problem.task_id, problem.prompt) != problem.prompt
+    ]
+    if changed:
+        raise SeedbedError(
+            f"{cfg.problems}: problem {changed[0]} has another text than when it was asked "
+            f"({len(changed)} such problems)",
+            f"give changed problems a new task_id, or remove {table} to start anew",
+        )
+    return [pair for pair in given if pair[1].task_id not in done]
+
+
+def asking(teacher: Teacher, text: Prompt) -> Ask:
+    """Asks a model; each of several answers to a problem has its own seed."""
 
     def ask(some: Sequence[Problem], number: int) -> list[Answer | None]:
         hashed = [hashlib.sha256(problem.prompt.encode()).hexdigest() for problem in some]
         prompts = [
             text.fill(sha, prompt=problem.prompt) for sha, problem in zip(hashed, some, strict=True)
         ]
-        return list(asker.ask(prompts, number=number))
+        return list(teacher.ask(prompts, number=number))
 
     return ask
 
 
 def traces(path: Path, tasks: Sequence[str]) -> tuple[dict[str, Any], Ask]:
-    """What identifies the responses of a file, and how to ask it: by task, in the file's order.
-    Says how many are to tasks that the problems lack. Raises SeedbedError, with the line, for one
-    that cannot be read.
+    """Identity of a file of responses, and how to ask it: by task, in the file's order.
+
+    Prints how many responses are to tasks that the problems do not have.
+
+    Raises:
+        SeedbedError: with file:line, for a response that cannot be read.
     """
     if not path.is_file():
         raise SeedbedError(
             f"traces={path} does not exist", 'give a .jsonl of {"task_id": ..., "response": ...}'
         )
     found: dict[str, list[str]] = defaultdict(list)
-    data = path.read_bytes()
-    for number, line in enumerate(data.splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            found[str(row["task_id"])].append(row["response"].encode("utf-8", "replace").decode())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+    for number, row in jsonl.read(path):
+        task, response = row.get("task_id"), row.get("response")
+        if task is None or not isinstance(response, str):
             raise SeedbedError(
-                f"{path}:{number}: {type(error).__name__}: {error}",
+                f"{path}:{number} has no task_id with a text as its response",
                 'a line is a JSON object {"task_id": ..., "response": "..."}',
-            ) from error
+            )
+        # No file and no hash takes lone surrogates; they become '?'.
+        found[str(task)].append(response.encode("utf-8", "replace").decode())
     unknown = sum(len(some) for task, some in found.items() if task not in set(tasks))
     if unknown:
         print(
@@ -159,11 +177,11 @@ def traces(path: Path, tasks: Sequence[str]) -> tuple[dict[str, Any], Ask]:
         texts = [found.get(problem.task_id, [])[number : number + 1] for problem in some]
         return [Answer("", text[0], "", 0, 0) if text else None for text in texts]
 
-    return {"source": "file", "traces": hashlib.sha256(data).hexdigest()}, ask
+    return {"source": "file", "traces": hashlib.sha256(path.read_bytes()).hexdigest()}, ask
 
 
 def parameters(cfg: DistillConfig, identity: dict[str, Any]) -> dict[str, Any]:
-    """All that a row depends on besides its problem, and how often a problem is asked."""
+    """Everything that a row depends on besides its problem, and how often a problem is asked."""
     names = ("reasoning", "samples", "per_problem", "max_length")
     return {**{name: getattr(cfg, name) for name in names}, "teacher": identity}
 
@@ -171,9 +189,9 @@ def parameters(cfg: DistillConfig, identity: dict[str, Any]) -> dict[str, Any]:
 def distill(
     batch: Sequence[tuple[Row, Problem]], ask: Ask, sandbox: Sandbox, chat: Chat, cfg: DistillConfig
 ) -> list[Row]:
-    """Rows of the table for the problems of a batch.
+    """The table's rows for the problems of a batch.
 
-    A problem that is never answered has one row, `refused`.
+    A problem that is never answered gets one row with the reason `refused`.
     """
     rows: dict[str, list[Row]] = {problem.task_id: [] for _, problem in batch}
     for number in range(cfg.samples):
@@ -203,8 +221,11 @@ def distill(
 def judge(
     answered: Sequence[tuple[Problem, Answer]], sandbox: Sandbox, chat: Chat, cfg: DistillConfig
 ) -> list[Row]:
-    """response, program, tokens, verdict, reason and detail of each. Raises SeedbedError where the
-    sandbox has no verdict: then nothing is recorded, and the next run judges anew.
+    """response, program, tokens, verdict, reason and detail of each answer.
+
+    Raises:
+        SeedbedError: where the sandbox has no verdict. Nothing of the batch is recorded then, and
+            the next run judges again.
     """
     rows = [_read(problem, answer, chat, cfg) for problem, answer in answered]
     sound = [
@@ -222,7 +243,8 @@ def judge(
         elif not reward.counted:
             raise SeedbedError(
                 f"the sandbox has no verdict on an answer to {problem.task_id}: {reward.reason}",
-                "`python -m seedbed.sandbox check` tells what this machine gives; then run again, no answer is asked twice",
+                "`python -m seedbed.sandbox check` tells what this machine gives; then run again, "
+                "no answer is asked twice",
             )
         elif reward.verdict != "pass":
             row["reason"] = "wrong"
@@ -260,7 +282,7 @@ def _read(problem: Problem, answer: Answer, chat: Chat, cfg: DistillConfig) -> R
 
 
 def summary(rows: Sequence[Row], given: int) -> str:
-    """Every response with its end."""
+    """How many responses were kept, and how many ended for each reason."""
     counts = Counter(row["reason"] or "kept" for row in rows)
     solved = len({row["task_id"] for row in rows if row["reason"] is None})
     lines = [

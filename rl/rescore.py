@@ -1,28 +1,29 @@
-"""Judge stored rollouts again, under the present sandbox and tests, and tell which rewards change.
+"""Judge stored rollouts again, with the present sandbox and tests, and list changed rewards.
 
-    python -m rl.rescore --rollouts DIR/tables/rollouts --problems DIR/tables/problems --out F.jsonl [--workers N]
+    python -m rl.rescore --rollouts DIR/tables/rollouts --problems DIR/tables/problems --out F.jsonl
+        [--workers N]
 
-Rollouts are rows with task_id, completion, verdict (and reason): the table, or a file such as
-GRPO's rollouts.jsonl and DPO's samples.jsonl. Problems likewise are a table or a file of the same,
-or other, tests. F.jsonl gets a row
-for each rollout whose verdict differs: its place, both verdicts and both reasons. Nothing else is
-written or changed. Exit
-status 0: what changed is the answer, not a fault.
+Rollouts are rows with task_id, completion, verdict and, where known, reason. They come from the
+table, or from a file such as GRPO's rollouts.jsonl and DPO's samples.jsonl. Problems too come from
+a table or a file, with the same tests or with others.
+
+F.jsonl gets one row for each rollout whose verdict differs: its place, both verdicts and both
+reasons. Nothing else is written. The exit status is 0 even where rewards change.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError, run_cli
+from conf.flags import flag_parser, parse_flags
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem
 from rl.rollouts import rewards
+from seedbed import jsonl
 from seedbed.sandbox import Sandbox
 from seedbed.tables import writer
 
@@ -30,29 +31,25 @@ Row = dict[str, Any]
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="rl.rescore", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rollouts", type=Path, required=True, metavar="TABLE|FILE.jsonl")
+    parser = flag_parser("rl.rescore", __doc__)
+    source = "TABLE|FILE.jsonl"
+    parser.add_argument("--rollouts", type=Path, required=True, metavar=source)
     parser.add_argument(
-        "--problems",
-        type=Path,
-        required=True,
-        metavar="TABLE|FILE.jsonl",
-        help="the tests to judge by",
+        "--problems", type=Path, required=True, metavar=source, help="the tests to judge by"
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE.jsonl", help="the rollouts that change"
     )
-    parser.add_argument("--workers", type=int, help="programs in flight (default: the CPUs)")
-    args = parser.parse_args(argv)
+    parser.add_argument(
+        "--workers", type=int, help="programs judged at once (default: the number of CPUs)"
+    )
+    args = parse_flags(parser, argv)
     rows = read(args.rollouts)
     with Sandbox(args.workers) as sandbox:
         changed = rescore(rows, {p.task_id: p for p in problem_set.read(args.problems)}, sandbox)
-    problem_set.save(changed, args.out)
-    for (before, after), count in sorted(
-        Counter((row["before"], row["after"]) for row in changed).items()
-    ):
+    jsonl.write(args.out, changed)
+    counts = Counter((row["before"], row["after"]) for row in changed)
+    for (before, after), count in sorted(counts.items()):
         print(f"{before:<15} -> {after:<15}{count:>8}")
     flipped = sum(row["reward_before"] != row["reward_after"] for row in changed)
     print(
@@ -62,8 +59,10 @@ def main(argv: list[str]) -> int:
 
 
 def read(path: Path) -> list[Row]:
-    """The rollouts of a table, by stage and step, or of a file. Raises SeedbedError, with the line,
-    for one that cannot be judged again.
+    """The rollouts of a file, or of a table by stage and step.
+
+    Raises:
+        SeedbedError: with file:line, for a row that cannot be judged again.
     """
     if writer.is_table(path):
         stored = writer.rows(path, writer.TABLES["rollouts"].key)
@@ -76,31 +75,31 @@ def read(path: Path) -> list[Row]:
             f"{path} does not exist", "give DIR/tables/rollouts, or rollouts.jsonl of a GRPO run"
         )
     rows = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            rows.append(
-                {name: row[name] for name in ("task_id", "completion", "verdict")}
-                | {"reason": row.get("reason", "")}
-            )
-        except (ValueError, KeyError, TypeError) as error:
+    for number, row in jsonl.read(path):
+        missing = {"task_id", "completion", "verdict"} - row.keys()
+        if missing:
             raise SeedbedError(
-                f"{path}:{number}: {type(error).__name__}: {error}",
+                f"{path}:{number} has no {', '.join(sorted(missing))}",
                 "a rollout has task_id, completion and verdict",
-            ) from error
+            )
+        kept = {name: row[name] for name in ("task_id", "completion", "verdict")}
+        rows.append(kept | {"reason": row.get("reason", "")})
     return rows
 
 
 def rescore(rows: Sequence[Row], known: dict[str, Problem], sandbox: Sandbox) -> list[Row]:
-    """The rollouts whose verdict differs now. A verdict `infrastructure`, then or now, is no reward
-    and changes none.
+    """The rollouts whose verdict differs now.
 
-    Raises SeedbedError for a rollout of a problem that is not known.
+    A verdict `infrastructure` is no reward, so one that appears or disappears changes none.
+
+    Raises:
+        SeedbedError: for a rollout of a problem that is not known.
     """
     missing = sorted({row["task_id"] for row in rows} - known.keys())
     if missing:
         raise SeedbedError(
-            f"{len(missing)} problems of the rollouts are not in the problems file, the first {missing[0]!r}",
+            f"{len(missing)} problems of the rollouts are not in the problems file, "
+            f"the first {missing[0]!r}",
             "give the problems that the rollouts were drawn for",
         )
     programs = [rewards.extract_program(row["completion"]) for row in rows]

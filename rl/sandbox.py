@@ -1,6 +1,9 @@
-"""python -m rl.sandbox run | check: judge programs from files, or show what this host gives.
+"""Judge programs from files, or show what this host isolates.
 
-The sandbox is `seedbed/sandbox`, which Spark executors and bare hosts use without the rest of rl.
+    python -m rl.sandbox run --problems P.jsonl --samples S.jsonl --out V.jsonl
+    python -m rl.sandbox check
+
+The sandbox is `seedbed/sandbox`. Spark executors and bare hosts use it without the rest of rl.
 """
 
 from __future__ import annotations

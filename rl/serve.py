@@ -1,46 +1,46 @@
-"""vLLM as a server that a training run can sample from and give weights to, on this machine or
-another.
+"""vLLM as a server that a training run samples from and gives weights to.
 
-    python -m rl.serve --model HF_FOLDER --max-length 256 [--host 127.0.0.1] [--port 8000] [dtype=bfloat16 key=value]
+    python -m rl.serve --model HF_FOLDER --max-length 256 [--host 127.0.0.1] [--port 8000]
+        [dtype=bfloat16 key=value]
 
-key=value are fields of EngineConfig. The run then has engine.url=http://HOST:PORT. With
-transfer=safetensors it writes each new policy into DIR/rl/grpo/policy, and the server reads it from
-the same path; with transfer=nccl (GPUs) weights go from GPU to GPU.
-The routes that change weights are open to whoever reaches the port: keep it inside the cluster.
+Any other key=value is a field of EngineConfig. The training run then gets
+engine.url=http://HOST:PORT; the server may be on another machine.
+
+With transfer=safetensors the run writes each new policy into DIR/rl/grpo/policy, and the server
+reads it from the same path. With transfer=nccl the weights go from GPU to GPU. Whoever reaches the
+port can change the weights, so keep it inside the cluster.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
 from pathlib import Path
 
 from conf.errors import SeedbedError, run_cli
+from conf.flags import flag_parser, parse_flags
 from conf.loader import load
 from conf.schema.rl import EngineConfig
 from seedbed.inference import vllm_settings
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="rl.serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = flag_parser("rl.serve", __doc__)
     parser.add_argument("--model", required=True, type=Path, help="Hugging Face folder")
     parser.add_argument(
-        "--max-length", required=True, type=int, help="tokens of prompt and response"
+        "--max-length", required=True, type=int, help="tokens of prompt and response together"
     )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", default="8000")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", default="8000", help="port to listen on")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="fields of EngineConfig")
-    args = parser.parse_args(argv)
+    args = parse_flags(parser, argv)
     cfg = load(EngineConfig, None, args.overrides)
     if not (args.model / "config.json").is_file():
         raise SeedbedError(
             f"{args.model} holds no config.json", "give a folder that an export wrote"
         )
-    # the routes that take weights
+    # vLLM opens the routes that take weights only in its development mode.
     os.environ.update(vllm_settings.environment(cfg), VLLM_SERVER_DEV_MODE="1")
     os.execv(sys.executable, command(args.model, args.max_length, cfg, args.host, args.port))
 
@@ -48,17 +48,11 @@ def main(argv: list[str]) -> int:
 def command(model: Path, max_length: int, cfg: EngineConfig, host: str, port: str) -> list[str]:
     """The server's command line.
 
-    `vllm serve` looks for a distribution called vllm, which CPU builds are not.
+    The module is started instead of `vllm serve`, which looks for a distribution called vllm; CPU
+    builds have another name.
     """
-    flags = [
-        sys.executable,
-        "-m",
-        "vllm.entrypoints.openai.api_server",
-        "--host",
-        host,
-        "--port",
-        port,
-    ]
+    module = "vllm.entrypoints.openai.api_server"
+    flags = [sys.executable, "-m", module, "--host", host, "--port", port]
     for name, value in vllm_settings.arguments(model, max_length, cfg).items():
         flag = name.replace("_", "-")
         if isinstance(value, bool):

@@ -1,14 +1,16 @@
-"""Supervised fine-tuning on demonstrations, with the loss on responses only: the small warm-up that
-RL starts from.
+"""Supervised fine-tuning on demonstrations, with the loss on responses only.
 
-    torchrun --nproc-per-node 2 -m rl.sft --config conf/rl/demo_sft.yaml output=DIR [base=HF_FOLDER] [key=value]
+    torchrun --nproc-per-node 2 -m rl.sft --config conf/rl/demo_sft.yaml output=DIR [key=value]
 
-Demonstrations are the solutions of generated problems, or of those in train_problems=FILE
-heldout_problems=FILE: their `code`, or their `responses` where they have some (a table that
-rl.distill wrote: chains of thought). Reads DIR/hf. Writes DIR/rl/problems_train.jsonl and
-problems_heldout.jsonl (every reference verified in the sandbox) and DIR/rl/sft (checkpoints/,
-metrics.jsonl, hf/). Started again it goes on from the newest checkpoint. On CPUs set
-OMP_NUM_THREADS=1.
+This is the small warm-up that RL starts from. It trains base=HF_FOLDER, by default DIR/hf.
+
+A demonstration is the solution (`code`) of a problem, or each of its `responses` where it has some:
+the chains of thought that rl.distill collects. The problems are generated, or come from
+train_problems=FILE and heldout_problems=FILE, which may be tables.
+
+Writes DIR/rl/problems_train.jsonl and problems_heldout.jsonl, whose solutions the sandbox has
+verified, and DIR/rl/sft with checkpoints/, metrics.jsonl and hf/. A run that is started again goes
+on from its newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -25,18 +27,25 @@ from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import check_world
 from conf.schema.rl import SftConfig
-from megatron_train.checkpoint import hf, sharded
+from megatron_train.checkpoint import hf
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.schedule import learning_rate
 from megatron_train.training.step import Batch, build, eval_loss, train_step
 from rl.problems import problem_set
-from rl.problems.problem_set import Problem
+from rl.problems.problem_set import Problem, Row
 from rl.rollouts import reference_check, rewards
-from rl.training.batches import Example, micro_batches, packed_batches, places, weighted_places
+from rl.training.batches import (
+    Example,
+    ProcessShare,
+    micro_batches,
+    packed_batches,
+    sample_indices,
+    weighted_indices,
+)
+from rl.training.loop import Algorithm, Training, minutes, say
 from rl.training.objective import LossSums, masked_cross_entropy
-from rl.training.resume import start_or_resume
-from rl.training.run_tables import RunLog
+from rl.training.run_tables import StageTables
 from seedbed import jsonl
 from seedbed.files import claim
 from seedbed.inference.chat import Chat
@@ -63,75 +72,63 @@ def main(argv: list[str]) -> int:
     chosen = problem_set.read(folder / "problems_train.jsonl")[: cfg.demonstrations]
     train = demonstrations(chosen, chat, cfg.max_length)[: cfg.demonstrations]
     weights = difficulties(chosen, cfg.favour_harder)[: cfg.demonstrations]
-    heldout = demonstrations(
-        problem_set.read(folder / "problems_heldout.jsonl"), chat, cfg.max_length
-    )
+    held = problem_set.read(folder / "problems_heldout.jsonl")
+    heldout = demonstrations(held, chat, cfg.max_length)
 
     state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
     sources = cfg.train_problems, cfg.heldout_problems
-    data = config_hash(
-        cfg.problems, *sources, cfg.demonstrations, cfg.batch.total, cfg.seed, cfg.favour_harder
-    )
-    start_or_resume(state, base, out, data, cfg)
-    if processes.is_main():
-        print(
-            f"{len(train)} demonstrations, {cfg.schedule.steps} steps of {cfg.batch.total}, dp {dp}",
-            flush=True,
-        )
+    draws = cfg.demonstrations, cfg.batch.total, cfg.seed, cfg.favour_harder
+    training = Training(cfg, state, base, out, config_hash(cfg.problems, *sources, *draws))
+    training.start_or_resume()
+    total, steps = cfg.batch.total, cfg.schedule.steps
+    say(f"{len(train)} demonstrations, {steps} steps of {total}, dp {dp}")
+    share = ProcessShare.of_this_process(cfg.parallel, chat.end_id)
 
-    def shard(examples: list[Example]) -> list[Batch]:
-        multiple = cfg.parallel.sequence_multiple()
-        mine = processes.dp_rank(), processes.dp_size()
+    def batches(examples: list[Example]) -> list[Batch]:
         if cfg.pack_length:
-            length = -(-cfg.pack_length // multiple) * multiple
-            return packed_batches(examples, cfg.batch.micro, *mine, chat.end_id, length, multiple)
-        return micro_batches(examples, cfg.batch.micro, *mine, chat.end_id, multiple)
+            length = share.padded(cfg.pack_length)
+            return packed_batches(examples, cfg.batch.micro, share, length)
+        return micro_batches(examples, cfg.batch.micro, share)
 
     def draw(start: int) -> list[int]:
         if cfg.favour_harder:
-            return weighted_places(weights, start, cfg.batch.total, cfg.seed)
-        return places(len(train), start, cfg.batch.total, cfg.seed)
+            return weighted_indices(weights, start, total, cfg.seed)
+        return sample_indices(len(train), start, total, cfg.seed)
 
-    first, began = state.step, time.perf_counter()
-    while state.step < cfg.schedule.steps:
+    def step() -> Row:
         started = time.perf_counter()
         lr = learning_rate(state.step, cfg.optim, cfg.schedule)
-        batch = [train[i] for i in draw(state.step * cfg.batch.total)]
-        result = train_step(state, shard(batch), loss, lr)
-        last = state.step == cfg.schedule.steps
+        batch = [train[i] for i in draw(state.step * total)]
+        result = train_step(state, batches(batch), loss, lr)
         row = {
             "step": state.step,
             "loss": result.loss,
             "lr": lr,
             "grad_norm": result.grad_norm,
             "tokens": result.tokens,
+            "seconds": round(time.perf_counter() - started, 3),
+            "heldout_loss": None,
         }
-        row["seconds"] = round(time.perf_counter() - started, 3)
-        row["heldout_loss"] = eval_loss(state, shard(heldout), loss).loss if last else None
-        if processes.is_main():
-            jsonl.append(out / "metrics.jsonl", row)
-            if last or state.step % 10 == 0:
-                eta = (
-                    (time.perf_counter() - began)
-                    / (state.step - first)
-                    * (cfg.schedule.steps - state.step)
-                )
-                print(_line(row, cfg.schedule.steps, eta), flush=True)
-        if last or state.step % cfg.save_every == 0:
-            sharded.save(state, out / "checkpoints", {"data": data}, cfg.keep)
-    hf.export(state, out / "hf", base)
+        if state.step == steps:
+            row["heldout_loss"] = eval_loss(state, batches(heldout), loss).loss
+        return row
+
+    training.run(steps, Algorithm(step, lambda row, eta: _line(row, steps, eta)))
+    training.export()
     processes.stop()
     return 0
 
 
 def loss(logprobs: torch.Tensor, batch: Batch) -> LossSums:
+    """Cross-entropy of the response tokens."""
     return masked_cross_entropy(logprobs, batch["loss_mask"])
 
 
 def prepare_problems(cfg: SftConfig, folder: Path) -> None:
-    """Generate both problem files, or copy those given: every reference is judged by the sandbox,
-    and a problem whose reference fails its own tests is named and dropped. Does nothing when those
-    of this config are there already.
+    """Generates both problem files, or copies those given, with verified solutions only.
+
+    The sandbox judges every solution. A problem whose solution fails its own tests is named on
+    stderr and dropped. Does nothing where the files of these settings are there already.
     """
     stamp = folder / "problems.hash"
     given = [Path(path) for path in (cfg.train_problems, cfg.heldout_problems) if path]
@@ -143,25 +140,26 @@ def prepare_problems(cfg: SftConfig, folder: Path) -> None:
         both = [
             [row for row, _ in problem_set.read_with_rows(path)] for path in given
         ] or problem_set.generate(cfg.problems)
-        kept: dict[str, list[problem_set.Row]] = {}
+        kept: dict[str, list[Row]] = {}
         for name, rows in zip(("train", "heldout"), both, strict=True):
             failing = rewards.failing_references(sandbox, [problem_set.parse(row) for row in rows])
-            reference_check.name(failing)
+            reference_check.announce(failing)
             good = [row for row in rows if str(row["task_id"]) not in failing]
-            problem_set.save(good, folder / f"problems_{name}.jsonl")
+            jsonl.write(folder / f"problems_{name}.jsonl", good)
             kept[name] = good
             print(f"{len(good)} {name} problems, references verified in the sandbox", flush=True)
-    log = RunLog(cfg.output, "sft", {"settings": wanted}, given)
-    log.begin("problems")
-    log.problems(
+    tables = StageTables(cfg.output, "sft", {"settings": wanted}, given)
+    tables.begin("problems")
+    tables.problems(
         {name: [(row, problem_set.parse(row)) for row in rows] for name, rows in kept.items()}
     )
     stamp.write_text(wanted)
 
 
 def _identity(path: Path) -> str:
-    """Of a problem file's bytes, or of a table's version; "" where there is neither, which reading
-    will tell.
+    """Identity of a table's version or of a file's bytes.
+
+    It is "" where there is neither; reading the problems then raises the error.
     """
     table = open_table(path) if is_table(path) else None
     if table is not None:
@@ -170,9 +168,10 @@ def _identity(path: Path) -> str:
 
 
 def demonstrations(some: list[Problem], chat: Chat, max_length: int) -> list[Example]:
-    """Prompt and demonstrations of each problem.
+    """Prompt and response of each demonstration of each problem.
 
-    Raises SeedbedError for one that is longer than max_length tokens.
+    Raises:
+        SeedbedError: for a demonstration that is longer than max_length tokens.
     """
     examples = []
     for problem in some:
@@ -189,26 +188,33 @@ def demonstrations(some: list[Problem], chat: Chat, max_length: int) -> list[Exa
 
 
 def difficulties(some: list[Problem], power: float) -> list[float]:
-    """Sampling weights of demonstrations: difficulty ** power. Raises SeedbedError for a problem
-    without a known difficulty.
+    """Sampling weights of the demonstrations: difficulty ** power.
+
+    Raises:
+        SeedbedError: for a problem whose difficulty is not known.
     """
     unknown = [problem.task_id for problem in some if problem.difficulty <= 0]
     if power and unknown:
         raise SeedbedError(
-            f"favour_harder={power:g}, but {len(unknown)} problems have no difficulty, the first {unknown[0]}",
+            f"favour_harder={power:g}, but {len(unknown)} problems have no difficulty, "
+            f"the first {unknown[0]}",
             "give every problem a `difficulty` above 0, or set favour_harder=0",
         )
     return [problem.difficulty**power for problem in some for _ in problem.demonstrations]
 
 
 def _line(row: dict[str, Any], steps: int, eta: float) -> str:
+    """Every tenth step and the last one, for the screen."""
+    if row["step"] != steps and row["step"] % 10:
+        return ""
     heldout = "" if row["heldout_loss"] is None else f"  held-out loss {row['heldout_loss']:.4f}"
     return (
-        f"step {row['step']:>{len(str(steps))}}/{steps}  loss {row['loss']:.4f}  lr {row['lr']:.2e}  "
-        f"{row['tokens'] / row['seconds']:,.0f} response tok/s  ETA {int(eta) // 60}:{int(eta) % 60:02d}{heldout}"
+        f"step {row['step']:>{len(str(steps))}}/{steps}  loss {row['loss']:.4f}  "
+        f"lr {row['lr']:.2e}  {row['tokens'] / row['seconds']:,.0f} response tok/s  "
+        f"ETA {minutes(eta)}{heldout}"
     )
 
 
-# the guard matters: the checkpoint writer may spawn processes that import this file
+# The checkpoint writer may spawn processes that import this file; they must not train.
 if __name__ == "__main__":
     processes.run_ranks(main)

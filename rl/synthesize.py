@@ -1,14 +1,17 @@
-"""Write problems with tests from snippets of the curated documents: a model invents, solves,
-grades, tests and mends (Sec 3.1).
+"""Write problems with tests from snippets of curated documents (Sec 3.1).
 
     python -m rl.synthesize --config conf/rl/synthesis.yaml output=DIR model=HF_FOLDER [key=value]
-    python -m rl.synthesize --config conf/rl/synthesis.yaml output=DIR source=endpoint endpoint.url=URL model=NAME [key=value]
+    python -m rl.synthesize --config conf/rl/synthesis.yaml output=DIR \\
+        source=endpoint endpoint.url=URL model=NAME [key=value]
 
-Reads DIR/tables/documents and contents. Writes DIR/tables/synthetic: a row a snippet, a problem
-where `reason` is null, else the step where it ended and why; and DIR/rl/synthesis: answers.jsonl
-(every answer as it arrives) and engine.log. Killed anywhere and started again it asks nothing twice
-and adds no row twice; a larger `snippets=` adds to what is there. The table is read as problems by
-rl.sft and rl.grpo: train_problems=DIR/tables/synthetic.
+A model invents a task, solves it, grades it, writes its tests and repairs what fails. Reads
+DIR/tables/documents and contents. Writes DIR/tables/synthetic, with one row per snippet. The row is
+a problem where `reason` is null; else it names the step where the snippet ended and why. Also
+writes DIR/rl/synthesis with answers.jsonl (every answer as it arrives) and engine.log.
+
+A run that is killed and started again asks nothing twice and adds no row twice. A larger
+`snippets=` adds to the table. rl.sft and rl.grpo read the table as problems:
+train_problems=DIR/tables/synthetic.
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.ask import SynthesisConfig
 from rl.synthesis import answers, snippets
-from rl.synthesis.steps import REASONS, Draft, Steps, prompts, task_hash
-from rl.synthesis.teacher import Asker
+from rl.synthesis.draft import REASONS, Draft, task_hash
+from rl.synthesis.steps import Steps, prompts
+from rl.synthesis.teacher import Teacher
 from seedbed.inference.endpoint import Meter
 from seedbed.sandbox import Sandbox
 from seedbed.tables import writer as table_writer
@@ -47,10 +51,9 @@ def main(argv: list[str]) -> int:
     versions = snippets.pinned(out / "tables")
     drawn = snippets.draw(cfg, out / "tables", versions, styles)
     writer = Writer(out, TABLE, "rl.synthesize")
-    with Asker(cfg, out / "rl" / "synthesis", answers.forms_version()) as asker:
-        params = parameters(
-            cfg, asker.identity, {step: text.version for step, text in texts.items()}, styles
-        )
+    with Teacher(cfg, out / "rl" / "synthesis", answers.forms_version()) as teacher:
+        versions_of_prompts = {step: text.version for step, text in texts.items()}
+        params = parameters(cfg, teacher.identity, versions_of_prompts, styles)
         writer.refuse_other_parameters(params)
         known = (
             table_writer.rows(out / "tables" / TABLE, ["task_id"])
@@ -62,10 +65,10 @@ def main(argv: list[str]) -> int:
         waiting = [snippet for snippet in drawn if snippet.task_id not in done]
         print(f"{len(drawn)} snippets, {len(drawn) - len(waiting)} of them done before", flush=True)
         with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
-            steps = Steps(cfg, asker, sandbox, texts, seen)
+            steps = Steps(cfg, teacher, sandbox, texts, seen)
             for start in range(0, len(waiting), cfg.commit_every):
                 batch = [Draft(snippet) for snippet in waiting[start : start + cfg.commit_every]]
-                began, asked = time.perf_counter(), asker.asked
+                began, asked = time.perf_counter(), teacher.asked
                 yields = steps.run(batch, lambda step: print(f"  {step} ...", end="", flush=True))
                 record = lineage(
                     "rl.synthesize",
@@ -76,9 +79,10 @@ def main(argv: list[str]) -> int:
                 writer.append([draft.row() for draft in batch], record, (writer.reached or 0) + 1)
                 kept = sum(draft.reason is None for draft in batch)
                 print(
-                    f"\n{start + len(batch)}/{len(waiting)} snippets, {kept} problems of {len(batch)}, "
-                    f"{asker.asked - asked} answers asked, {time.perf_counter() - began:.0f} s"
-                    + (f", cost {asker.meter.cost:.4f} so far" if asker.meter.cost else ""),
+                    f"\n{start + len(batch)}/{len(waiting)} snippets, "
+                    f"{kept} problems of {len(batch)}, "
+                    f"{teacher.asked - asked} answers asked, {time.perf_counter() - began:.0f} s"
+                    + (f", cost {teacher.meter.cost:.4f} so far" if teacher.meter.cost else ""),
                     flush=True,
                 )
     print(funnel_text(out, cfg))
@@ -86,7 +90,11 @@ def main(argv: list[str]) -> int:
 
 
 def read_styles(folder: str) -> list[str]:
-    """The meta styles, one a line of styles.txt. Raises SeedbedError for fewer than two."""
+    """The styles of the tasks' texts, one per line of styles.txt.
+
+    Raises:
+        SeedbedError: for fewer than two styles.
+    """
     candidates = [
         Path(folder) / "styles.txt",
         Path(conf.__file__).parents[1] / folder / "styles.txt",
@@ -96,7 +104,7 @@ def read_styles(folder: str) -> list[str]:
     if len(set(lines)) < 2:
         raise SeedbedError(
             f"{folder}/styles.txt names {len(set(lines))} styles: a task is told in a blend of two",
-            "give a style a line",
+            "write one style per line",
         )
     return lines
 
@@ -104,9 +112,9 @@ def read_styles(folder: str) -> list[str]:
 def parameters(
     cfg: SynthesisConfig, model: dict[str, Any], versions: dict[str, str], styles: Sequence[str]
 ) -> dict[str, Any]:
-    """All that a row depends on besides its snippet.
+    """Everything that a row depends on besides its snippet.
 
-    Not how many snippets, nor how fast they are asked.
+    The number of snippets and the speed of asking are not part of it.
     """
     names = (
         "languages",
@@ -123,9 +131,10 @@ def parameters(
 
 
 def funnel_text(out: Path, cfg: SynthesisConfig) -> str:
-    """Every snippet of the table, step by step, with what its answers took.
+    """How many of the table's snippets each step took and dropped, with tokens and cost.
 
-    Raises SeedbedError where it does not add up.
+    Raises:
+        SeedbedError: where rows and commits disagree.
     """
     rows = table_writer.rows(out / "tables" / TABLE, ["task_id"])
     steps = recorded_yields(out)
@@ -143,13 +152,15 @@ def funnel_text(out: Path, cfg: SynthesisConfig) -> str:
         before, alive = alive, alive - sum(counts.values())
         if (steps[step]["entered"], steps[step]["left"]) != (before, alive):
             raise SeedbedError(
-                f"step {step}: its commits say {steps[step]['entered']} in, {steps[step]['left']} left, "
-                f"the rows {before} and {alive}",
-                f"the table was changed by something else: remove {out / 'tables' / TABLE} and run again",
+                f"step {step}: its commits say {steps[step]['entered']} in, "
+                f"{steps[step]['left']} left, the rows {before} and {alive}",
+                "the table was changed by something else: "
+                f"remove {out / 'tables' / TABLE} and run again",
             )
         cost = f"{meter.cost:.4f}" if meter.cost else "-"
         lines.append(
-            f"{step:<12}{before:>8}{before - alive:>9}{alive:>7}{meter.tokens_in:>12,}{meter.tokens_out:>10,}{cost:>10}"
+            f"{step:<12}{before:>8}{before - alive:>9}{alive:>7}"
+            f"{meter.tokens_in:>12,}{meter.tokens_out:>10,}{cost:>10}"
         )
         lines += [f"  {reason:<18}{count:>9}" for reason, count in counts.items() if count]
     kept = sum(row["reason"] is None for row in rows)
@@ -164,7 +175,7 @@ def funnel_text(out: Path, cfg: SynthesisConfig) -> str:
 
 
 def recorded_yields(out: Path) -> dict[str, dict[str, Any]]:
-    """The yields of all commits, summed step by step."""
+    """The yields of each step, summed over all commits."""
     total: dict[str, dict[str, Any]] = {
         step: {"entered": 0, "left": 0, "tokens_in": 0, "tokens_out": 0} for step in REASONS
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ def read(path: Path) -> Iterator[tuple[int, Row]]:
                     yield number, _row(line, f"{path}:{number}")
     except FileNotFoundError:
         raise SeedbedError(f"there is no file {path}", "check the path") from None
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SeedbedError(
             f"{path} is not a whole gzip file ({error})", "compress it again, or drop the .gz"
         ) from None

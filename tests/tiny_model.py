@@ -1,4 +1,4 @@
-"""Writes a tiny Llama folder with random weights and a real byte-level tokenizer with a chat template."""
+"""Writes a tiny Llama folder: random weights, and a byte-level tokenizer with a chat template."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEMPLATE = (
 def write_tokenizer(
     folder: Path, template: str | None = TEMPLATE, more: Sequence[str] = ()
 ) -> None:
-    """Every byte is a token, plus a few merges, so that no download and no training text is needed."""
+    """Writes a tokenizer of all bytes and a few merges, which needs no download and no corpus."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
@@ -49,17 +49,20 @@ def write_model(folder: Path, tied: bool = True, seed: int = 0, seq_length: int 
     from tokenizers import Tokenizer
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    """Writes a Hugging Face folder that transformers, megatron-core and vLLM can load."""
     write_tokenizer(folder)
     torch.manual_seed(seed)
+    # Heads have 32 dimensions, the fewest that vLLM takes on CPUs. The wide initializer makes the
+    # model far from uniform, so that equal log-probabilities mean equal weights.
     config = LlamaConfig(
         vocab_size=Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size(),
-        hidden_size=128,  # heads of 32: vLLM on the CPU takes no smaller ones
+        hidden_size=128,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=seq_length,
-        initializer_range=0.2,  # far from uniform, so that equal log-probabilities mean equal weights
+        initializer_range=0.2,
         tie_word_embeddings=tied,
         bos_token_id=None,
         eos_token_id=0,

@@ -1,1 +1,1 @@
-"""Figures of an evaluation: pass@k, comparisons, held-out code, the page of problems."""
+"""Scores of an evaluation: pass@k, comparisons, held-out code, and the page of problems."""

@@ -1,5 +1,6 @@
-"""python -m rl.evaluate compare A.json B.json: does B differ from A on the problems that both
-answered?
+"""Does model B differ from model A on the problems that both answered?
+
+python -m rl.evaluate compare A.json B.json
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from rl.evaluation import scores
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="rl.evaluate compare", description=__doc__)
-    parser.add_argument("first", type=Path)
-    parser.add_argument("second", type=Path)
+    parser = argparse.ArgumentParser(
+        prog="rl.evaluate compare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("first", type=Path, help="JSON of one evaluation")
+    parser.add_argument("second", type=Path, help="JSON of the other")
     args = parser.parse_args(argv)
     first, second = _items(args.first), _items(args.second)
     found = scores.paired(first, second)
@@ -32,9 +37,10 @@ def main(argv: list[str]) -> int:
         )
     low, high = found["interval"]
     print(
-        f"pass@1 {found['first']:.4f} -> {found['second']:.4f} on {found['items']} problems: {found['difference']:+.4f} "
-        f"(95 % interval {low:+.4f} to {high:+.4f})\n"
-        f"better on {found['better']}, worse on {found['worse']}; two-sided sign-flip test p = {found['p_value']:.4f}"
+        f"pass@1 {found['first']:.4f} -> {found['second']:.4f} on {found['items']} problems: "
+        f"{found['difference']:+.4f} (95 % interval {low:+.4f} to {high:+.4f})\n"
+        f"better on {found['better']}, worse on {found['worse']}; "
+        f"two-sided sign-flip test p = {found['p_value']:.4f}"
     )
     return 0
 

@@ -1,8 +1,9 @@
-"""Code that a model was not trained on, from a run's tables: fill-in-the-middle items, bits per
-byte, and benchmark overlap.
+"""Code that a model was not trained on, from a run's tables.
 
-Held out are the documents of split `val`: whole repositories. They are drawn in the order of a hash
-of (seed, document), so the same tables and seed give the same items whatever the machine.
+It gives fill-in-the-middle items, bits per byte, and the overlap of benchmarks with the tables.
+Held out are the documents of split `val`, which are whole repositories. They are drawn in the order
+of a hash of (seed, document). The same tables and seed therefore give the same items on any
+machine.
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ from seedbed.inference.engine import Engine, Sampling
 
 # Names of the report (Sec 2.2.6), in its order: suffix, prefix, middle.
 SUFFIX, PREFIX, MIDDLE = "<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>"
-# characters without the margin; shorter lines such as `else:` say little
+# Characters without the indentation. Shorter lines such as `else:` say little.
 SHORTEST_LINE = 6
-# characters
+# The fewest and the most characters of a gap.
 SPAN = (10, 60)
-# of a completion
+# Tokens per completion.
 LINE_TOKENS, SPAN_TOKENS = 64, 64
 
 
 @dataclass(frozen=True)
 class Document:
+    """A held-out document of one file."""
+
     document_id: str
     language: str
     text: str
@@ -40,7 +43,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Gap:
-    """prefix + middle + suffix is the document."""
+    """A gap of a document, which is prefix + middle + suffix."""
 
     document_id: str
     prefix: str
@@ -51,7 +54,8 @@ class Gap:
 def documents(tables: Path, limit: int, seed: int) -> list[Document]:
     """At most `limit` held-out documents of one file each.
 
-    Raises SeedbedError where there is no table or no such document.
+    Raises:
+        SeedbedError: where there is no table or no such document.
     """
     columns = ["document_id", "language", "parts"]
     rows = (
@@ -76,17 +80,20 @@ def documents(tables: Path, limit: int, seed: int) -> list[Document]:
 
 
 def overlapping_items(tables: Path, benchmark: str) -> set[str]:
-    """Items of a benchmark (`humaneval`, or a file's name without its ending) that share an n-gram
-    with any content ingested,
-    kept or not: the table `contamination`. Raises SeedbedError for a benchmark that the contents
-    were never compared with.
+    """Items of a benchmark that share an n-gram with any ingested content, kept or not.
+
+    benchmark: `humaneval`, or a file's name without its ending. The table `contamination` tells.
+
+    Raises:
+        SeedbedError: for a benchmark that the contents were never compared with.
     """
     rows = _table(tables, "contamination").to_table(columns=["benchmark", "item"])
     compared = sorted(rows["benchmark"].unique().to_pylist())
     mine = [name for name in compared if name.split("@")[0].lower() == benchmark.lower()]
     if not mine:
         raise SeedbedError(
-            f"the contents of {tables} were not compared with {benchmark}, but with {', '.join(compared) or 'nothing'}",
+            f"the contents of {tables} were not compared with {benchmark}, "
+            f"but with {', '.join(compared) or 'nothing'}",
             "curate with decontaminate.benchmarks=[..., FILE], or leave --tables out",
         )
     return {
@@ -97,17 +104,18 @@ def overlapping_items(tables: Path, benchmark: str) -> set[str]:
 
 
 def gaps(some: Sequence[Document], kind: str, seed: int) -> Iterator[Gap]:
-    """One gap a document that has room for one: a whole line (`line`) or a run of characters
-    (`span`).
+    """One gap for each document that has room for it.
+
+    kind: `line`, a whole line, or `span`, a run of characters.
     """
     for document in some:
         rng, text = Random(f"{seed}:{kind}:{document.document_id}"), document.text
         if kind == "line":
-            starts, place = [], 0
+            starts, offset = [], 0
             for line in text.splitlines(keepends=True):
-                if len(line.strip()) >= SHORTEST_LINE and place > 0:
-                    starts.append((place, place + len(line.rstrip("\r\n"))))
-                place += len(line)
+                if len(line.strip()) >= SHORTEST_LINE and offset > 0:
+                    starts.append((offset, offset + len(line.rstrip("\r\n"))))
+                offset += len(line)
             if not starts:
                 continue
             first, last = rng.choice(starts)
@@ -121,8 +129,9 @@ def gaps(some: Sequence[Document], kind: str, seed: int) -> Iterator[Gap]:
 
 
 class Infilling:
-    """Asks a model to fill gaps, in the form it was trained on: suffix, prefix, then the middle
-    (SPM).
+    """Asks a model to fill gaps, in the form it was trained on.
+
+    That is SPM: suffix, prefix, then the middle.
     """
 
     def __init__(self, folder: Path, max_length: int):
@@ -139,8 +148,9 @@ class Infilling:
         self._max_length = max_length
 
     def prompt(self, gap: Gap, room: int) -> list[int]:
-        """Ids of the prompt, prefix and suffix cut to what lies nearest the gap, so that `room`
-        tokens are left.
+        """Token ids of the prompt, which leaves `room` tokens for the completion.
+
+        Prefix and suffix are cut to what lies nearest the gap.
         """
         budget = self._max_length - room - len(self._marks)
         prefix, suffix = self._ids(gap.prefix[-8 * budget :]), self._ids(gap.suffix[: 8 * budget])
@@ -155,11 +165,10 @@ class Infilling:
         ]
 
     def items(self, engine: Engine, chosen: Sequence[Gap], kind: str) -> list[dict[str, Any]]:
-        """Items as rl/evaluation/scores.py takes them: greedy, one sample each, `pass` for an exact
-        match.
+        """Items for rl/evaluation/scores.py: one greedy sample each, `pass` for an exact match.
 
-        line: the completion's first line, without the margins. span: as many characters as are
-        missing.
+        For kind `line` the completion's first line must match, without its margins. For `span` as
+        many characters as are missing must match.
         """
         room = LINE_TOKENS if kind == "line" else SPAN_TOKENS
         prompts = [self.prompt(gap, room) for gap in chosen]
@@ -188,13 +197,15 @@ class Infilling:
         return items
 
     def bits_per_byte(self, engine: Engine, some: Sequence[Document]) -> dict[str, Any]:
-        """-log2 p a byte over the documents, in windows of the model's length, each but for its
-        first token. Bytes are the tokens' own: a byte-level token has one character for each.
+        """-log2 p per byte over the documents, in windows of the model's length.
+
+        The first token of a window is not scored. A byte-level token has one character for each of
+        its bytes.
         """
         windows: list[tuple[str, list[int]]] = []
         for document in some:
             ids = self._ids(document.text)
-            # the engine adds a token
+            # To score a sequence the engine adds one token.
             size = self._max_length - 1
             windows += [(document.language, ids[i : i + size]) for i in range(0, len(ids), size)]
         windows = [window for window in windows if len(window[1]) > 1]
@@ -216,7 +227,7 @@ class Infilling:
         }
 
     def _ids(self, text: str) -> list[int]:
-        """Text that spells a special token stays text, as in training."""
+        """Token ids of a text. A special token that the text spells stays text, as in training."""
         return self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
             "input_ids"
         ]
@@ -226,7 +237,7 @@ def _table(tables: Path, name: str) -> Any:
     try:
         return DeltaTable(str(tables / name)).to_pyarrow_dataset()
     except Exception as error:
-        # deltalake has no common base of its errors
+        # The errors of deltalake have no common base class.
         raise SeedbedError(
             f"{tables / name} is not a Delta table ({str(error).splitlines()[0]})",
             "give --tables DIR/tables of a curated run",

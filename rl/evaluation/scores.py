@@ -1,7 +1,7 @@
-"""From verdicts to figures: pass@k, intervals by bootstrap, and whether two models differ. Pure.
+"""From verdicts to scores: pass@k, bootstrap intervals, and whether two models differ. Pure.
 
-An item is {"task_id", "samples": [{"verdict"}, ...]}. Samples without a verdict (infrastructure)
-count nowhere.
+An item is a problem with its samples: {"task_id": ..., "samples": [{"verdict": ...}]}. A sample
+without a verdict (infrastructure) does not count.
 """
 
 from __future__ import annotations
@@ -16,14 +16,19 @@ Item = dict[str, Any]
 
 DRAWS = 10_000
 LEVEL = 0.95
-# items that differ, up to which all 2^n sign patterns are tried
+# With at most so many items that differ, all 2^n sign patterns are tried.
 EXACT = 14
 
 
-def pass_at(items: Sequence[Item]) -> dict[str, float]:
-    """Mean pass@k over the items that have a verdict, for k = 1, 2, 4 ...
+def summary(items: Sequence[Item]) -> dict[str, Any]:
+    """pass_at and intervals, as an evaluation records them."""
+    return {"pass_at": pass_at(items), "intervals": intervals(items)}
 
-    up to the samples that each of them has one on.
+
+def pass_at(items: Sequence[Item]) -> dict[str, float]:
+    """Mean pass@k over the items that have a verdict, for k = 1, 2, 4 and further powers of two.
+
+    The largest k is at most the smallest number of verdicts that such an item has.
     """
     counts = _with_verdict(items)
     return {
@@ -33,8 +38,9 @@ def pass_at(items: Sequence[Item]) -> dict[str, float]:
 
 
 def intervals(items: Sequence[Item], seed: int = 1) -> dict[str, tuple[float, float]]:
-    """The 95 % percentile interval of each pass@k over resampled items: how much depends on which
-    problems were asked.
+    """The 95 % percentile bootstrap interval of each pass@k over resampled items.
+
+    It shows how much a score depends on the choice of problems.
     """
     counts = _with_verdict(items)
     return {
@@ -44,20 +50,20 @@ def intervals(items: Sequence[Item], seed: int = 1) -> dict[str, tuple[float, fl
 
 
 def unbiased_pass_at_k(n: int, c: int, k: int) -> float:
-    """1 - C(n - c, k) / C(n, k): the chance that k of n samples, c of them correct, hold a correct
-    one (arXiv 2107.03374 eq. 1).
+    """1 - C(n - c, k) / C(n, k) (arXiv 2107.03374 eq. 1).
+
+    This is the chance that k of n samples, c of which are correct, include a correct one.
     """
     return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
 def paired(first: Sequence[Item], second: Sequence[Item], seed: int = 1) -> dict[str, Any]:
-    """The second model against the first on the items of both: pass@1 of each, the difference with
-    its 95 % interval (items resampled, pairs kept), and the two-sided p-value of a sign-flip
-    permutation test.
+    """Compares the second model with the first on the items that both answered.
 
-    The null hypothesis is that an item's difference is as likely to have the other sign. With one
-    sample an item this is McNemar's exact test. Up to EXACT items that differ all sign patterns are
-    counted, above that DRAWS random ones.
+    Returns pass@1 of each, the difference with its 95 % interval (items resampled, pairs kept), and
+    the two-sided p-value of a sign-flip permutation test. Its null hypothesis is that an item's
+    difference could as well have the other sign. With one sample per item this is McNemar's exact
+    test. Up to EXACT differing items all sign patterns are counted, above that DRAWS random ones.
     """
     theirs = {item["task_id"]: item for item in first}
     both = [(theirs[item["task_id"]], item) for item in second if item["task_id"] in theirs]
@@ -85,7 +91,7 @@ def _sign_flip(difference: np.ndarray, seed: int) -> float:
         patterns = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
         signs, extra = 1 - 2 * patterns, 0
     else:
-        # the observed pattern is counted as one of the draws: a p-value of 0 would claim too much
+        # The observed pattern counts as one draw, because a p-value of 0 would claim too much.
         signs, extra = 1 - 2 * np.random.default_rng(seed).integers(0, 2, (DRAWS, count)), 1
     sums = np.abs(signs @ difference)
     beyond = (sums >= abs(difference.sum()) - 1e-9).sum()
@@ -110,7 +116,7 @@ def _counts(item: Item) -> tuple[int, int]:
 
 
 def _with_verdict(items: Sequence[Item]) -> list[tuple[int, int]]:
-    """_counts of the items that have a verdict: not those of a problem whose own solution fails."""
+    """_counts of the items that have a verdict."""
     return [counts for item in items if (counts := _counts(item))[0]]
 
 

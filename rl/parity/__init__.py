@@ -1,1 +1,1 @@
-"""Whether transformers, megatron-core and vLLM compute the same model."""
+"""Whether transformers, megatron-core and vLLM compute the same log-probabilities."""

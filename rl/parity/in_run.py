@@ -1,8 +1,7 @@
-"""The log-prob contract inside a run: transformers, the trainer in its layout and the engine score
-the same tokens.
+"""The parity check inside a run: transformers, trainer and engine score the same tokens.
 
-rl.check_parity asks the same before a run, of a folder; here the live state answers, at its start
-and at each export.
+rl.check_parity asks the same of a folder before a run. Here the live trainer answers in its own
+layout, at the start of the run and at each export.
 """
 
 from __future__ import annotations
@@ -15,22 +14,27 @@ from torch import Tensor
 from conf.errors import SeedbedError
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.step import TrainState
-from rl.check_parity import Reference, worst
 from rl.parity import trainer
+from rl.parity.reference import Reference, worst
 from seedbed.inference import layer_outputs
 from seedbed.inference.engine import AnyEngine
 
 
-def hold(
+def check(
     state: TrainState,
     engine: AnyEngine | None,
     folder: Path,
     sequences: Sequence[Sequence[int]],
     limit: float,
 ) -> dict[str, float]:
-    """{"trainer": ..., "engine": ...}: the largest difference of each from transformers' model of
-    `folder` in a token's log-probability. Collective; `engine` is needed on process 0. Raises
-    SeedbedError on every process past `limit`, naming the first layer whose output differs.
+    """The largest difference of trainer and engine from transformers; collective.
+
+    All score `sequences` with the weights in `folder`. `engine` is needed on process 0 only.
+    Returns {"trainer": ..., "engine": ...}, differences in a token's log-probability.
+
+    Raises:
+        SeedbedError: on every process, where a difference is above `limit`; it names the first
+            layer whose output differs.
     """
     ours = trainer.logprobs(state, sequences)
 
@@ -64,9 +68,10 @@ def hold(
             if not found[name] <= limit
         ]
         raise SeedbedError(
-            f"log-probabilities differ from transformers' model of {folder} by more than logprob_limit={limit:g}: "
-            + "; ".join(faults),
-            "do not train on rollouts of this model here; look at the layer named, or at the weights given to it",
+            f"log-probabilities differ from transformers' model of {folder} by more than "
+            f"logprob_limit={limit:g}: {'; '.join(faults)}",
+            "do not train on rollouts of this model here; look at the layer named, or at the "
+            "weights given to it",
         )
 
     on_main(refuse)

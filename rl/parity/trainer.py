@@ -1,5 +1,6 @@
-"""What megatron-core's model, cut as it is over its processes, says of token sequences:
-log-probabilities and layers' outputs.
+"""The trainer's side of a parity check: log-probabilities and layers' outputs of token sequences.
+
+megatron-core's model computes them in its own layout, cut over its processes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 from megatron_train.model.gpt import unwrap
 from megatron_train.parallel import processes
 from megatron_train.training.step import TrainState, token_logprobs
-from rl.training.batches import Batch, Example, micro_batches
+from rl.training.batches import Batch, Example, ProcessShare, micro_batches
 from seedbed.inference import layer_outputs as residual_stream
 
 
@@ -24,7 +25,7 @@ def logprobs(
 ) -> list[list[float]]:
     """log p of each token but the first of each sequence, on every process; collective."""
     found = []
-    # one at a time: a pipeline takes micro-batches of one shape
+    # One sequence at a time, because a pipeline takes micro-batches of one shape.
     for ids in sequences:
         [scores] = token_logprobs(state, [_batch(state, ids)], temperature)
         found.append(scores[0, : len(ids) - 1].tolist())
@@ -32,8 +33,9 @@ def logprobs(
 
 
 def layer_outputs(state: TrainState, sequence: Sequence[int]) -> dict[str, Tensor]:
-    """seedbed/inference/layer_outputs.py's view of all tokens but the last, on every process;
-    collective. Not under context parallelism.
+    """Outputs of each layer for all tokens but the last, on every process; collective.
+
+    seedbed/inference/layer_outputs.py defines the names. Context parallelism is not supported.
     """
     with residual_stream.recorded(_modules(state), _rows) as found:
         token_logprobs(state, [_batch(state, sequence)])
@@ -46,9 +48,8 @@ def layer_outputs(state: TrainState, sequence: Sequence[int]) -> dict[str, Tenso
 
 
 def _batch(state: TrainState, ids: Sequence[int]) -> Batch:
-    return micro_batches(
-        [Example(ids[:1], ids[1:], {}, {})], 1, 0, 1, 0, state.layout.sequence_multiple()
-    )[0]
+    share = ProcessShare.everything(state.layout, pad_id=0)
+    return micro_batches([Example(ids[:1], ids[1:], {}, {})], 1, share)[0]
 
 
 def _modules(state: TrainState) -> dict[str, torch.nn.Module]:
@@ -61,13 +62,14 @@ def _modules(state: TrainState) -> dict[str, torch.nn.Module]:
 
 
 def _rows(output: Any) -> Tensor:
-    """[tokens, 1, hidden], as megatron-core lays them out, -> [tokens, hidden]."""
+    """[tokens, 1, hidden], megatron-core's layout, -> [tokens, hidden]."""
     return (output[0] if isinstance(output, tuple) else output)[:, 0]
 
 
 def _whole(rows: Tensor, state: TrainState) -> Tensor:
-    """The rows of all tokens, where sequence parallelism has cut them over the tensor-parallel
-    processes.
+    """The rows of all tokens.
+
+    Sequence parallelism cuts them over the tensor-parallel processes.
     """
     if not state.layout.sequence_parallel:
         return rows

@@ -1,8 +1,9 @@
-"""megatron-core's side of rl.check_parity, one process of its layout: torchrun -m rl.parity.worker
-REQUEST.json
+"""megatron-core's side of rl.check_parity, which starts one such process per rank of the layout.
 
-Writes, beside the request, logprobs.json and megatron.safetensors: the layers' outputs for the
-first sequence (seedbed/inference/layer_outputs.py names them).
+    torchrun -m rl.parity.worker REQUEST.json
+
+Writes, beside the request, logprobs.json and megatron.safetensors. The latter holds the layers'
+outputs for the first sequence, by the names of seedbed/inference/layer_outputs.py.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Problems with unit tests: files, tables, and generated ones."""
+"""Problems with unit tests: generated, or read from files and tables."""

@@ -1,24 +1,21 @@
-"""Problems with unit tests: generated from rl/problems/toy_functions.py, or read from a file or a
-table.
+"""Problems with unit tests: generated from rl/problems/toy_functions.py, or read.
 
-A file holds one JSON object a line, in any form that the sandbox reads
-(seedbed/sandbox/formats.py). HumanEval's rows ask for a continuation of their prompt; all others
-ask in words: `prompt`, or MBPP's `text`, to which the tests are appended because only they name the
-function wanted. `code` is a solution known to pass. Instead of a file a Delta table may be given:
-`synthetic` (rl/synthesize.py) or `demonstrations` (rl/distill.py), whose rows with a reason are
-passed over, or `problems` (rl/training/run_tables.py).
+They are read from a file or a Delta table. A file holds one JSON object per line, in any form that
+the sandbox reads (seedbed/sandbox/formats.py). HumanEval's rows ask for a continuation of their
+prompt. All others ask in words: in `prompt`, or in MBPP's `text`. MBPP's tests are appended to the
+text, because only they name the wanted function. `code` is a solution known to pass.
 
-Generated problems are a pure function of the seed. Train and held-out are split by the function
-asked for: a held-out one never occurs in training under any wording.
+The tables are `synthetic` (rl/synthesize.py) and `demonstrations` (rl/distill.py), whose rows with
+a reason are skipped, and `problems` (rl/training/run_tables.py).
+
+Generated problems are a pure function of the seed. Train and held-out sets are split by the
+function that is asked for. A held-out function never occurs in training under any wording.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -26,28 +23,31 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.schema.rl import ProblemConfig
-from rl.problems.toy_functions import Function, draw_input, functions
+from rl.problems.toy_functions import ToyFunction, draw_input, functions
+from seedbed import jsonl
 from seedbed.sandbox import CallTests, StdioTests, formats
 from seedbed.tables import writer
 
 Row = dict[str, Any]
 
-# of the functions
+# Share of the functions that are held out.
 HELDOUT_SHARE = 0.2
 FRAMES = (
     "Write a function f(xs) that returns {}.",
     "Define f(xs) to return {}.",
     "Implement f(xs), which gives {}.",
 )
-# a problem: functions that differ on none of these are taken to be the same
+# Inputs tried per problem. Functions that agree on all of them are taken to be the same.
 INPUTS_TRIED = 60
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One problem. code: a program that passes, empty where none is known. continues: the answer is
-    the rest of the prompt itself (HumanEval), not a reply to it. responses: whole answers that hold
-    such programs, with what was thought before.
+    """One problem.
+
+    code: a program that passes, empty where none is known. continues: the answer continues the
+    text of the prompt (HumanEval) and is no reply to it. difficulty: 0 where it is not known.
+    responses: whole answers with such programs, chain of thought included.
     """
 
     task_id: str
@@ -55,20 +55,20 @@ class Problem:
     code: str
     tests: CallTests | StdioTests
     continues: bool = False
-    # 0: not known
     difficulty: float = 0.0
     responses: tuple[str, ...] = ()
 
     @property
     def demonstrations(self) -> tuple[str, ...]:
-        """What a model is taught to answer."""
+        """The answers that fine-tuning trains on."""
         return self.responses or (self.code,)
 
 
 def generate(cfg: ProblemConfig) -> tuple[list[Row], list[Row]]:
     """Rows of (train, held-out), in a fixed shuffled order.
 
-    Raises SeedbedError when the families do not give that many.
+    Raises:
+        SeedbedError: where there are fewer functions than problems wanted.
     """
     chosen = []
     for heldout, wanted in ((False, cfg.train), (True, cfg.heldout)):
@@ -84,30 +84,23 @@ def generate(cfg: ProblemConfig) -> tuple[list[Row], list[Row]]:
     return chosen[0], chosen[1]
 
 
-def is_heldout(function: Function, seed: int) -> bool:
-    """A hash decides, so that adding a part moves no function from one side to the other."""
+def is_heldout(function: ToyFunction, seed: int) -> bool:
+    """Whether a function is held out. A hash decides, so a new function moves no other one."""
     digest = hashlib.sha256(f"{seed}:{function.name}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < HELDOUT_SHARE * 2**64
 
 
-def save(rows: Iterable[Row], path: Path) -> None:
-    """Write a problem file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    partial.replace(path)
-
-
 def read(path: Path) -> list[Problem]:
-    """The problems of a file.
+    """The problems of a file or table.
 
-    Raises SeedbedError, with the line, for what cannot be used and for a task_id that comes twice.
+    Raises:
+        SeedbedError: with file:line, for a row that is no problem and for a repeated task_id.
     """
     return [problem for _, problem in read_with_rows(path)]
 
 
 def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
-    """The same, each with the row it came from."""
+    """The problems of a file or table, each with the row it came from; raises as `read`."""
     if writer.is_table(path):
         return _from_table(path)
     if not path.is_file():
@@ -116,14 +109,14 @@ def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
             "run rl.sft first, which writes the problems, or give another path",
         )
     found: dict[str, tuple[Row, Problem]] = {}
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, row in jsonl.read(path):
         try:
-            row = json.loads(line)
             problem = parse(row)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise SeedbedError(
                 f"{path}:{number}: {type(error).__name__}: {error}",
-                "a problem is a JSON object with task_id, prompt or text, and tests in a form of seedbed/sandbox/formats.py",
+                "a problem is a JSON object with task_id, prompt or text, and tests in a form of "
+                "seedbed/sandbox/formats.py",
             ) from error
         if problem.task_id in found:
             raise SeedbedError(
@@ -132,7 +125,7 @@ def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
             )
         found[problem.task_id] = row, problem
     if not found:
-        raise SeedbedError(f"{path} holds no problem", "give a file with one JSON object a line")
+        raise SeedbedError(f"{path} holds no problem", "give a file with one JSON object per line")
     return list(found.values())
 
 
@@ -152,10 +145,12 @@ def _from_table(path: Path) -> list[tuple[Row, Problem]]:
         if stored.get("response") is not None:
             row["responses"] = [*(earlier.responses if earlier else ()), stored["response"]]
         problem = parse(row)
-        # Two stages may have used one problem; two responses to one are one problem.
+        # The table `problems` may hold one problem for each of several stages, and the table
+        # `demonstrations` one row for each response.
         if earlier and replace(earlier, responses=()) != replace(problem, responses=()):
             raise SeedbedError(
-                f"{path}: problem {problem.task_id!r} stands there twice, with different texts or tests",
+                f"{path}: problem {problem.task_id!r} stands there twice, with different texts "
+                "or tests",
                 "give the file of problems that is meant",
             )
         found[problem.task_id] = row, problem
@@ -166,26 +161,17 @@ def _from_table(path: Path) -> list[tuple[Row, Problem]]:
     return list(found.values())
 
 
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise SeedbedError(
-            f"{path} cannot be read ({type(error).__name__}: {error})",
-            "give UTF-8 text, or a whole .gz",
-        ) from error
-
-
 def parse(row: Row) -> Problem:
-    """One row of a file.
+    """The problem of one row of a file.
 
-    Raises KeyError for a missing field, SeedbedError for tests in no known form.
+    Raises:
+        KeyError: for a missing field.
+        SeedbedError: for tests in no known form.
     """
     tests = formats.tests(row)
     difficulty, responses = float(row.get("difficulty", 0.0)), tuple(row.get("responses", ()))
     solution = formats.reference(row)
-    # MBPP has Windows line ends, which a model would learn to write.
+    # MBPP has Windows line ends, and a model would learn to write them.
     code = solution.replace("\r\n", "\n") if isinstance(solution, str) else ""
     if "entry_point" in row:
         return Problem(str(row["task_id"]), row["prompt"], code, tests, True, difficulty, responses)
@@ -200,7 +186,7 @@ def parse(row: Row) -> Problem:
     )
 
 
-def _row(function: Function, seed: int) -> Row:
+def _row(function: ToyFunction, seed: int) -> Row:
     rng = Random(f"{seed}:{function.name}")
     return {
         "task_id": function.name,
@@ -212,8 +198,8 @@ def _row(function: Function, seed: int) -> Row:
     }
 
 
-def _inputs(function: Function, rng: Random) -> list[list[int]]:
-    """At least three, and enough to tell the function from every one that differs in one part."""
+def _inputs(function: ToyFunction, rng: Random) -> list[list[int]]:
+    """At least three inputs, and enough to tell the function from all its neighbours."""
     inputs: list[list[int]] = []
     alive = list(function.neighbours())
     for _ in range(INPUTS_TRIED):
@@ -228,8 +214,8 @@ def _inputs(function: Function, rng: Random) -> list[list[int]]:
     return inputs
 
 
-def _value(function: Function, xs: list[int]) -> Any:
-    """None where the function has no value."""
+def _value(function: ToyFunction, xs: list[int]) -> Any:
+    """The function's value, None where it has none."""
     try:
         return function.reference(xs)
     except ValueError:

@@ -1,9 +1,9 @@
-"""Problems that a model of a few million parameters can learn: the laptop's stand-in for contest
-problems.
+"""Functions that a model of a few million parameters can learn to write.
 
-Each asks for a function f(xs) that filters a list of integers, maps what is left and reduces it:
-"the sum of the squares of the even numbers in xs". A problem is a triple of parts, so whether a
-model learnt to read the parts shows on triples it never saw.
+They stand in for contest problems on a laptop. Each problem asks for a function f(xs) that filters
+a list of integers, maps the rest and reduces it: "the sum of the squares of the even numbers in
+xs". A function is a triple of parts. Held-out triples show whether a model has learnt to read the
+parts.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Part:
-    """One choice for a place in the sentence: its wordings, its code, and the same in Python for
-    the expected values.
-    """
+    """One choice for a part: its wordings, its code, and a function that computes the same."""
 
     name: str
     wordings: tuple[str, ...]
@@ -28,8 +26,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Function:
-    """reduce over map over filter."""
+class ToyFunction:
+    """One function f(xs): it filters, then maps, then reduces."""
 
     reduce: Part
     map: Part
@@ -37,31 +35,33 @@ class Function:
 
     @property
     def name(self) -> str:
+        """Identity of the function, and the task_id of its problem."""
         return f"{self.reduce.name}/{self.map.name}/{self.filter.name}"
 
     @property
     def code(self) -> str:
+        """The expression that f(xs) returns."""
         return self.reduce.code.format(f"{self.map.code} for x in xs if {self.filter.code}")
 
     def wording(self, rng: Random) -> str:
+        """A random wording of what the function returns."""
         reduce, mapping, kept = (
             rng.choice(part.wordings) for part in (self.reduce, self.map, self.filter)
         )
         return f"{reduce} {mapping} {kept}".replace("  ", " ")
 
     def reference(self, xs: list[int]) -> Any:
-        """The expected value.
+        """The expected value of f(xs).
 
-        Raises ValueError where the function has none (the largest of nothing).
+        Raises:
+            ValueError: where there is none, such as the largest of no numbers.
         """
         return self.reduce.reference(
             [self.map.reference(x) for x in xs if self.filter.reference(x)]
         )
 
-    def neighbours(self) -> Iterator[Function]:
-        """Every function that differs in exactly one part: what a model that misreads one word
-        would write.
-        """
+    def neighbours(self) -> Iterator[ToyFunction]:
+        """Every function that differs in one part: what a model writes that misreads one word."""
         yield from (replace(self, reduce=part) for part in REDUCES if part is not self.reduce)
         yield from (replace(self, map=part) for part in MAPS if part is not self.map)
         yield from (replace(self, filter=part) for part in FILTERS if part is not self.filter)
@@ -94,8 +94,6 @@ MAPS = (
     Part("next", ("the successors of",), "x + 1", lambda x: x + 1),
     Part("digit", ("the remainders by ten of",), "x % 10", lambda x: x % 10),
 )
-
-
 FILTERS = (
     Part("even", ("the even numbers in xs",), "x % 2 == 0", lambda x: x % 2 == 0),
     Part("odd", ("the odd numbers in xs",), "x % 2 == 1", lambda x: x % 2 == 1),
@@ -109,18 +107,16 @@ FILTERS = (
 )
 
 
-def functions() -> Iterator[Function]:
-    """All of them, in a fixed order.
+def functions() -> Iterator[ToyFunction]:
+    """All functions, in a fixed order.
 
-    Counting maps nothing: how many squares there are is how many numbers there are.
+    Counting is combined with no map, because there are as many squares as numbers.
     """
     for reduce, mapping, kept in product(REDUCES, MAPS, FILTERS):
         if reduce.name != "count" or mapping is PLAIN:
-            yield Function(reduce, mapping, kept)
+            yield ToyFunction(reduce, mapping, kept)
 
 
 def draw_input(rng: Random) -> list[int]:
-    """A list that is dense around the constants of the filters, with negatives, zeros and
-    repetitions.
-    """
+    """A list of integers near the constants of the filters, with negatives, zeros and repeats."""
     return [rng.randint(-6, 14) for _ in range(rng.randint(6, 12))]

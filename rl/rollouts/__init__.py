@@ -1,1 +1,1 @@
-"""Samples from the policy, their rewards, and what is selected from them."""
+"""From a problem to a reward: prompts, samples of the policy, verdicts, and what is selected."""

@@ -1,5 +1,6 @@
-"""Preference pairs from judged samples of one policy: each a program that passes and one that does
-not, and why. Pure.
+"""Preference pairs from judged samples of one policy. Pure.
+
+A pair holds a program that passes, one that does not, and the reason.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from rl.training.batches import Batch, Example, micro_batches
+from rl.training.batches import Batch, Example, ProcessShare, micro_batches
 
 Row = dict[str, Any]
 
@@ -18,10 +19,9 @@ Row = dict[str, Any]
 def choose(samples: Sequence[Row], limit: int, seed: int) -> list[Row]:
     """At most `limit` pairs of the judged samples of one problem, as rows of pairs.jsonl.
 
-    A sample without a verdict (infrastructure) or cut off by the length limit is on neither side:
-    the first says nothing of the program, the second would teach length. Samples of one text count
-    once. Both sides are shuffled by (seed, task_id) and used about equally often; no pair comes
-    twice.
+    A sample without a verdict (infrastructure) says nothing of its program, and one that the length
+    limit cut off would teach length. Neither enters a pair. Samples of one text count once. Both
+    sides are shuffled by (seed, task_id) and used about equally often; no pair comes twice.
     """
     usable = {
         s["completion"]: s for s in samples if s["finished"] and s["verdict"] != "infrastructure"
@@ -33,7 +33,7 @@ def choose(samples: Sequence[Row], limit: int, seed: int) -> list[Row]:
     rng = Random(f"{seed}:{samples[0]['task_id']}")
     rng.shuffle(passing)
     rng.shuffle(failing)
-    # up to here the walk below repeats no pair
+    # A longer walk through both lists would repeat a pair.
     count = min(limit, max(len(passing), len(failing)))
     return [_pair(passing[i % len(passing)], failing[i % len(failing)]) for i in range(count)]
 
@@ -45,7 +45,8 @@ def _pair(chosen: Row, rejected: Row) -> Row:
         "chosen": chosen["completion"],
         "rejected": rejected["completion"],
         "verdict": rejected["verdict"],
-        "reason": f"the chosen program passes every test; the rejected one: {rejected['verdict']}, {rejected['reason']}",
+        "reason": "the chosen program passes every test; the rejected one: "
+        f"{rejected['verdict']}, {rejected['reason']}",
         "prompt_tokens": chosen["prompt_tokens"],
         "chosen_tokens": chosen["tokens"],
         "rejected_tokens": rejected["tokens"],
@@ -56,28 +57,24 @@ def batches(
     pairs: Sequence[Row],
     references: Sequence[tuple[float, float]],
     size: int,
-    dp_rank: int,
-    dp_size: int,
-    pad_id: int,
-    multiple: int,
+    share: ProcessShare,
     length: int,
 ) -> list[Batch]:
-    """Micro-batches of `size` pairs for rl.training.objective.preference_loss: the chosen
-    responses, then the rejected ones.
+    """Micro-batches of `size` pairs, as rl.training.objective.preference_loss takes them.
 
-    references: log-probabilities (chosen, rejected) of each pair under the reference. All are
-    padded to `length` tokens, so that a response is computed by the same kernels whatever stands
-    beside it.
+    A batch holds the chosen responses and then the rejected ones. references: log-probabilities
+    (chosen, rejected) of each pair under the reference model. All rows are padded to `length`
+    tokens, so that the same kernels compute a response whatever stands beside it.
     """
 
-    def side(name: str, place: int) -> list[Batch]:
+    def side(name: str, column: int) -> list[Batch]:
         examples = [
             Example(
-                pair["prompt_tokens"], pair[f"{name}_tokens"], {"reference": reference[place]}, {}
+                pair["prompt_tokens"], pair[f"{name}_tokens"], {"reference": reference[column]}, {}
             )
             for pair, reference in zip(pairs, references, strict=True)
         ]
-        return micro_batches(examples, size, dp_rank, dp_size, pad_id, multiple, least=length - 1)
+        return micro_batches(examples, size, share, least=length - 1)
 
     both = zip(side("chosen", 0), side("rejected", 1), strict=True)
     return [

@@ -1,8 +1,8 @@
-"""A response that thinks before it answers: <think>, the chain of thought, </think>, the answer.
-Pure.
+"""Responses that think before they answer. Pure.
 
-The marks are those of DeepSeek-R1, whose responses the report learns from (Sec 3.2). Its chat
-template may open the thought itself, so a response may begin inside it.
+Their form is <think>, the chain of thought, </think>, the answer. The tags are those of
+DeepSeek-R1, whose responses the report trains on (Sec 3.2). Its chat template may open the thought
+itself, so a response may begin inside the thought.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ OPEN, CLOSE = "<think>", "</think>"
 
 
 def answer_of(response: str) -> str:
-    """What follows the chain of thought; all of a response without one, "" where the thought does
-    not end.
+    """What follows the chain of thought.
+
+    That is all of a response without a thought, and "" where the thought does not end.
     """
     if CLOSE in response:
         return response.rpartition(CLOSE)[2]
@@ -20,12 +21,14 @@ def answer_of(response: str) -> str:
 
 
 def normalised(response: str) -> str:
-    """The response with both marks, each on a line of its own. Raises ValueError, saying why, where
-    it is not one thought and an answer.
+    """The response with both tags, each on a line of its own.
+
+    Raises:
+        ValueError: saying why, where the response is not one thought and an answer.
     """
     text = response.strip().removeprefix(OPEN)
-    thought, mark, answer = text.partition(CLOSE)
-    if not mark:
+    thought, tag, answer = text.partition(CLOSE)
+    if not tag:
         raise ValueError(f"no {CLOSE}")
     if not thought.strip() or not answer.strip():
         raise ValueError("an empty thought" if answer.strip() else f"nothing after {CLOSE}")

@@ -1,8 +1,8 @@
-"""Which problems a run may draw: all but those whose own solution fails their tests, which no
-sample could answer.
+"""Which problems a run may draw: all but those whose own solution fails their tests.
 
-Judged once, before the first step, and written down, so that a run that is started again draws the
-same whatever the sandbox says by then.
+No sample could answer those. The solutions are judged once, before the first step, and the verdicts
+are recorded. A run that is started again therefore draws the same problems, whatever the sandbox
+says by then.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from conf.errors import SeedbedError
 from conf.loader import config_hash
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts.rewards import failing_references
+from seedbed.files import write_whole
 from seedbed.sandbox import Sandbox, version
 
 
-def unfit(read: Sequence[tuple[Row, Problem]], sandbox: Sandbox, record: Path) -> dict[str, str]:
-    """task_id -> reason, of the problems whose own solution the sandbox does not pass; one without
-    a solution is fit.
+def failing(read: Sequence[tuple[Row, Problem]], sandbox: Sandbox, record: Path) -> dict[str, str]:
+    """task_id -> reason, of the problems whose own solution the sandbox does not pass.
 
-    From `record` where it is of these problems; else judged, named on stderr, and written there.
-    Process 0 only. Raises SeedbedError where no problem is left.
+    A problem without a solution passes. The answer comes from the file `record` where that is of
+    these problems. Otherwise the solutions are judged, the failing ones are named on stderr, and
+    `record` is written. Process 0 only.
+
+    Raises:
+        SeedbedError: where no problem is left.
     """
     identity = config_hash([row for row, _ in read])
     known = json.loads(record.read_text()) if record.is_file() else {}
@@ -37,26 +41,23 @@ def unfit(read: Sequence[tuple[Row, Problem]], sandbox: Sandbox, record: Path) -
             )
     else:
         found = failing_references(sandbox, [problem for _, problem in read if problem.code])
-        name(found)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        partial = record.with_name(record.name + ".partial")
-        partial.write_text(
-            json.dumps({"problems": identity, "sandbox": version(), "unfit": found}, indent=1)
-            + "\n"
-        )
-        partial.replace(record)
+        announce(found)
+        stored = {"problems": identity, "sandbox": version(), "unfit": found}
+        write_whole(record, json.dumps(stored, indent=1) + "\n")
     if len(found) == len(read):
         task, reason = next(iter(found.items()))
         raise SeedbedError(
-            f"the own solutions of all {len(read)} problems fail their tests; that of {task}: {reason}",
-            "`python -m seedbed.sandbox run` judges them one by one; mend the problems or give others",
+            f"the own solutions of all {len(read)} problems fail their tests; that of {task}: "
+            f"{reason}",
+            "`python -m seedbed.sandbox run` judges them one by one; "
+            "mend the problems or give others",
         )
     return found
 
 
-def name(failing: dict[str, str]) -> None:
-    """Tell stderr of the problems that are dropped."""
-    for task_id, reason in failing.items():
+def announce(dropped: dict[str, str]) -> None:
+    """Names the dropped problems on stderr, with their reasons."""
+    for task_id, reason in dropped.items():
         print(
             f"dropped problem {task_id}: its reference fails its own tests: {reason}",
             file=sys.stderr,

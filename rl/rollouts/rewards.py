@@ -1,5 +1,7 @@
-"""Completions -> rewards: 1 when the sandbox says pass, 0 when it says anything else about the
-program, none when it cannot say.
+"""Programs -> rewards, from the sandbox's verdicts.
+
+A reward is 1 for the verdict pass and 0 for any other verdict on the program. There is none where
+the sandbox has no verdict (infrastructure).
 """
 
 from __future__ import annotations
@@ -17,19 +19,20 @@ from seedbed.sandbox import Job, Limits, Sandbox
 from seedbed.sandbox.reference import UNFIT
 
 _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
-# The margin takes no line breaks: a completion of many empty lines would cost the square of their
-# number.
+# The leading white space holds no line breaks. Otherwise a completion of many empty lines would
+# cost the square of their number.
 _DEFINITION = re.compile(r"^[^\S\n]*(?:async\s+)?(?:def|class)\s|\blambda\b", re.MULTILINE)
 
-# How the seven verdicts on a program are shown; infrastructure is not one of them.
+# Verdict -> name of its share in logs. All other verdicts on a program count as `error`.
 SHARES = {"pass": "pass", "fail": "wrong", "timeout": "timeout", "infrastructure": "infrastructure"}
 
 
 @dataclass(frozen=True)
 class Reward:
-    """value: 1.0 or 0.0. counted: False when the sandbox has no verdict (infrastructure): such a
-    sample must not train.
-    malformed: the completion holds no program to run.
+    """The reward of one sample, and the verdict behind it.
+
+    value: 1.0 or 0.0. counted: False where the sandbox has no verdict (infrastructure); such a
+    sample must not train. malformed: the completion holds no program to run.
     """
 
     value: float
@@ -40,8 +43,10 @@ class Reward:
 
 
 def extract_program(completion: str) -> str:
-    """The last fenced block, closed or cut off, of what follows the chain of thought; without a
-    fence, all of it.
+    """The program in a chat reply.
+
+    That is the last fenced block, closed or cut off, of what follows the chain of thought. Without
+    a fence it is all that follows the chain of thought.
     """
     answer = answer_of(completion)
     blocks = _FENCE.findall(answer)
@@ -49,11 +54,11 @@ def extract_program(completion: str) -> str:
 
 
 def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]) -> list[Reward]:
-    """Rewards of programs[i] for problems[i], in order. The same program for the same problem is
-    judged once.
+    """Rewards of programs[i] for problems[i], in order.
 
-    A problem's own solution is judged first and stretches the limits where it is slow. A problem
-    whose solution fails is named on stderr; its programs are not counted.
+    The same program for the same problem is judged once. A problem's own solution is judged first,
+    and the limits grow where it is slow. A problem whose solution fails is named on stderr, and its
+    programs are not counted.
     """
     distinct = list(dict.fromkeys(zip(problems, programs, strict=True)))
     jobs = (Job(p.task_id, program, p.tests, reference=p.code) for p, program in distinct)
@@ -69,7 +74,7 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
             Reward(
                 value=float(verdict.verdict == "pass"),
                 counted=verdict.verdict != "infrastructure",
-                # longer ones never run
+                # The sandbox runs no program longer than this.
                 malformed=_DEFINITION.search(pair[1], 0, Limits.program_bytes) is None,
                 verdict=verdict.verdict,
                 reason=verdict.reason,
@@ -79,9 +84,11 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
 
 
 def failing_references(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[str, str]:
-    """task_id -> reason, for every problem whose own solution does not pass its tests. Raises
-    SeedbedError where the sandbox has
-    no verdict on one: an outage must not drop a problem for good.
+    """task_id -> reason, for every problem whose own solution does not pass its tests.
+
+    Raises:
+        SeedbedError: where the sandbox has no verdict on a solution. An outage must not drop a
+            problem for good.
     """
     judged = list(zip(problems, score(sandbox, problems, [p.code for p in problems]), strict=True))
     for problem, reward in judged:
@@ -94,9 +101,7 @@ def failing_references(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[st
 
 
 def shares(rewards: Iterable[Reward]) -> dict[str, float]:
-    """Shares of pass, wrong, error (every other way to fail), timeout and infrastructure; they sum
-    to 1.
-    """
+    """Shares of pass, wrong, error (every other failure), timeout, infrastructure; the sum is 1."""
     counts = Counter(SHARES.get(reward.verdict, "error") for reward in rewards)
     total = max(counts.total(), 1)
     return {
@@ -106,6 +111,6 @@ def shares(rewards: Iterable[Reward]) -> dict[str, float]:
 
 
 def mean_reward(rewards: Iterable[Reward]) -> float:
-    """Mean over the counted ones; 0.0 when there is none."""
+    """Mean over the counted rewards; 0.0 where there is none."""
     values = [reward.value for reward in rewards if reward.counted]
     return sum(values) / max(len(values), 1)

@@ -1,4 +1,4 @@
-"""From judged samples to what trains: advantages, filters, and the figures of a step. Pure."""
+"""From judged samples to training examples: advantages, filters, statistics of a step. Pure."""
 
 from __future__ import annotations
 
@@ -9,28 +9,17 @@ from typing import Any
 import torch
 
 from conf.schema.rl import GrpoConfig
-from rl.problems.problem_set import Problem
-from rl.rollouts.rewards import Reward, mean_reward, shares
+from rl.rollouts.rewards import mean_reward, shares
+from rl.rollouts.sampler import Rollout, judged_row, token_row
 from rl.training.batches import Example
 from rl.training.objective import group_advantages, groups_with_signal, samples_that_train
-from seedbed.inference.engine import Sample
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """One judged sample. Rollouts of one problem stand together, in the order they were drawn."""
-
-    problem: Problem
-    prompt: list[int]
-    sample: Sample
-    completion: str
-    reward: Reward
 
 
 @dataclass(frozen=True)
 class Selection:
-    """advantages and trains: one each rollout; signal: one each group; examples: the rollouts that
-    train.
+    """What a step trains on.
+
+    advantages, trains: one per rollout. signal: one per group. examples: the rollouts that train.
     """
 
     advantages: list[float]
@@ -40,8 +29,10 @@ class Selection:
 
 
 def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, samples: int) -> Selection:
-    """Advantages within groups of `samples`, and which rollouts train: those of groups with signal
-    that have a verdict and, with cfg.mask_overlong, ended by themselves.
+    """Advantages within groups of `samples` rollouts, and the rollouts that train.
+
+    A rollout trains where its group has signal, it has a verdict and, with cfg.mask_overlong, the
+    length limit did not cut it off.
     """
     shape = (-1, samples)
     rewards = torch.tensor([r.reward.value for r in rollouts]).view(shape)
@@ -69,7 +60,7 @@ def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, samples: int) -> Select
 
 
 def statistics(rollouts: Sequence[Rollout], selection: Selection) -> dict[str, Any]:
-    """The figures of a step that come from its rollouts."""
+    """Statistics of a step that come from its rollouts, for metrics.jsonl."""
     return {
         "reward": mean_reward(r.reward for r in rollouts),
         "groups": len(selection.signal),
@@ -84,28 +75,20 @@ def statistics(rollouts: Sequence[Rollout], selection: Selection) -> dict[str, A
 def log_rows(
     rollouts: Sequence[Rollout], selection: Selection, step: int, policy: int
 ) -> list[dict[str, Any]]:
-    """Rows of rollouts.jsonl: everything that is needed to judge the samples again or to train on
-    them.
+    """Rows of rollouts.jsonl, with all that judging or training on the samples again needs.
 
-    step: the step that trains on them, from 1; policy: how many steps the weights that drew them
-    had taken.
+    step: the step that trains on them, from 1. policy: the number of steps that the weights had
+    taken when they drew the samples.
     """
     return [
         {
             "step": step,
             "policy": policy,
-            "task_id": r.problem.task_id,
-            "prompt": r.problem.prompt,
-            "completion": r.completion,
-            "verdict": r.reward.verdict,
-            "reason": r.reward.reason,
+            **judged_row(r),
             "reward": r.reward.value,
             "advantage": advantage,
             "trains": trains,
-            "finished": r.sample.finished,
-            "prompt_tokens": r.prompt,
-            "tokens": r.sample.tokens,
-            "logprobs": [round(value, 6) for value in r.sample.logprobs],
+            **token_row(r),
         }
         for r, advantage, trains in zip(
             rollouts, selection.advantages, selection.trains, strict=True

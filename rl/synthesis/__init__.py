@@ -1,8 +1,10 @@
-"""Problems with tests, written by a model from snippets of the curated documents (Seed-Coder Sec
-3.1); rl/synthesize.py runs it.
+"""Problems with tests, written by a model from snippets of curated documents (Seed-Coder Sec 3.1).
 
-snippets.py   which piece of which document a problem starts from, and in which styles it is told
-asker.py      prompts -> answers, from an endpoint or from vLLM, each asked once however often a run is killed
-answers.py    a step's answer -> what it holds, or the reason why it holds nothing
-steps.py      a snippet's way through the steps, and where it ends
+rl/synthesize.py runs these parts:
+
+    snippets.py   the piece of a document that a problem starts from, and the styles of its text
+    teacher.py    prompts -> answers, from an endpoint or from vLLM; no kill makes it ask twice
+    answers.py    a step's answer -> what it holds, or the reason why it holds nothing
+    draft.py      a snippet on its way to a problem, and the reasons why it may end
+    steps.py      the steps that a draft takes
 """

@@ -1,8 +1,7 @@
-"""A step's answer -> what it holds. Pure. A `Fault` says why it holds nothing: no answer is guessed
-at.
+"""A step's answer -> what it holds, or a `Fault` that says why it holds nothing. Pure.
 
-Grades stand in the answer's last line that is not blank, and must be the whole of it, as in
-spark_jobs/quality/rating.py: text that a program quotes, or that talked the judge into writing
+No answer is guessed at. A grade must be the whole of the answer's last line that is not blank, as
+in spark_jobs/quality/rating.py. Text that a program quotes, or that talked the judge into writing
 another line, gives a fault.
 """
 
@@ -18,8 +17,8 @@ _FENCED = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 _CORRECTNESS = r"CORRECTNESS (10|[0-9])"
 _DIFFICULTY = r"DIFFICULTY (10|[1-9]) TOPIC ([a-zA-Z0-9+#./ -]{1,60})"
 _NAME = "[A-Za-z_][A-Za-z0-9_]{0,60}"
-# Held from within: what may hold any character runs on to the next bracket that closes, through
-# comments and further comparisons.
+# Brackets may not contain every character. Otherwise a literal would run on to the next closing
+# bracket, through comments and further comparisons.
 _LITERAL = "|".join(
     (
         r"None|True|False|set\(\)|-?[0-9]{1,20}(\.[0-9]{1,10})?(e-?[0-9]{1,3})?",
@@ -29,35 +28,37 @@ _LITERAL = "|".join(
 )
 _ARGUMENT = rf"([a-z_]{{1,30}}=)?({_LITERAL})"
 _CALL = rf"\(({_ARGUMENT}(, {_ARGUMENT}){{0,5}})?\)"
-# As the prompts ask: assert FUNCTION(ARGUMENTS) == RESULT, FUNCTION being one of the program's, the
-# others literals.
+# The prompts ask for assert FUNCTION(ARGUMENTS) == RESULT. FUNCTION is one of the program's; the
+# arguments and the result are literals.
 _TESTS = rf"```python\n(assert (NAMES){_CALL}(\.{_NAME}{_CALL})? == ({_LITERAL})\n){{5,MOST}}```"
-# Steps whose answers a server with structured output can hold to their form: one paragraph and the
-# line, or blocks of code.
+# The forms of the steps whose answers a server with structured output can constrain: one paragraph
+# and the grade's line, or blocks of code.
 _FORMS = {
     "judge": rf"[^\n]{{1,600}}\n{_CORRECTNESS}",
     "difficulty": rf"[^\n]{{1,600}}\n{_DIFFICULTY}",
     "tests": _TESTS,
     "repair": rf"```python\n([^`\n]{{0,100}}\n){{1,LINES}}```\n{_TESTS}",
 }
-# A line of code and a test, in tokens: a form ends before the answer is cut off, which would leave
-# nothing of it. What is left of it when a model writes to the form's end was measured with
-# SmolLM2's tokenizer (12 a line), with room for longer ones.
+# Tokens that a line of code and a test may take. A form must end before the answer is cut off,
+# because a cut answer holds nothing. SmolLM2's tokenizer was measured at 12 tokens per line; the
+# rest is room for longer lines.
 _LINE_TOKENS, _TEST_TOKENS = 16, 48
-# shorter says nothing, longer is a model that does not stop
+# A shorter text says nothing, and a longer one comes from a model that does not stop.
 TASK_CHARACTERS = (40, 6_000)
 PROGRAM_CHARACTERS = 40_000
 
 
 @dataclass(frozen=True)
 class Fault:
+    """Why an answer holds nothing."""
+
     why: str
 
 
 def form(step: str, code: str, tokens: int) -> str:
-    """A regular expression for the whole answer of a step; "" where any text will do. code: the
-    program that is asked about;
-    tokens: what an answer may take.
+    """A regular expression for the whole answer of a step; "" where any text will do.
+
+    code: the program that is asked about. tokens: the most that an answer may take.
     """
     most = min(10, max(5, tokens // _TEST_TOKENS))
     names = "|".join(_names(code)) or _NAME
@@ -66,12 +67,12 @@ def form(step: str, code: str, tokens: int) -> str:
 
 
 def forms_version() -> str:
-    """Of the forms, whatever the program."""
+    """Version of the forms, whatever the program."""
     return config_hash([form(step, "", 1_024) for step in _FORMS])
 
 
 def task(answer: str) -> str | Fault:
-    """The text of a task: the whole answer."""
+    """The text of a task, which is the whole answer."""
     text, (least, most) = answer.strip(), TASK_CHARACTERS
     if not least <= len(text) <= most:
         return Fault(f"{len(text)} characters, not {least} to {most}")
@@ -79,14 +80,15 @@ def task(answer: str) -> str | Fault:
 
 
 def program(answer: str) -> str | Fault:
-    """The only fenced block, or the last of several: a model may show a draft first."""
+    """The last fenced block. A model may show a draft before it."""
     blocks = _blocks(answer)
     return blocks[-1] if blocks else Fault("no closed block of code")
 
 
 def tests(answer: str, least: int) -> tuple[str, ...] | Fault:
-    """The assert statements of the last fenced block, which must hold nothing else but `least` or
-    more of them.
+    """The assert statements of the last fenced block.
+
+    The block must hold nothing else, and at least `least` of them.
     """
     blocks = _blocks(answer)
     return asserts(blocks[-1], least) if blocks else Fault("no closed block of code")
@@ -102,16 +104,11 @@ def repair(answer: str, least: int) -> tuple[str, tuple[str, ...]] | Fault:
 
 
 def asserts(code: str, least: int) -> tuple[str, ...] | Fault:
-    """The statements of `code`, where all are different asserts and there are `least` or more."""
+    """The statements of `code`, which must be at least `least` different asserts."""
     try:
         body = ast.parse(code).body
-    except (
-        SyntaxError,
-        ValueError,
-        RecursionError,
-        MemoryError,
-        # the last two: brackets too deep for the parser
-    ) as error:
+    # The last two come from brackets that are too deep for the parser.
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Fault(f"tests that are no Python: {type(error).__name__}")
     if not all(isinstance(node, ast.Assert) for node in body):
         return Fault("statements among the tests that are no asserts")
@@ -120,13 +117,13 @@ def asserts(code: str, least: int) -> tuple[str, ...] | Fault:
 
 
 def correctness(answer: str) -> int | Fault:
-    """0 to 10."""
+    """The grade of correctness, 0 to 10."""
     found = re.fullmatch(_CORRECTNESS, _last_line(answer))
     return int(found[1]) if found else Fault("the last line is no grade")
 
 
 def difficulty(answer: str) -> tuple[int, str] | Fault:
-    """(1 to 10, the topic in lower case)."""
+    """The difficulty, 1 to 10, and the topic in lower case."""
     found = re.fullmatch(_DIFFICULTY, _last_line(answer))
     return (
         (int(found[1]), found[2].strip().lower())
@@ -136,18 +133,19 @@ def difficulty(answer: str) -> tuple[int, str] | Fault:
 
 
 def stub(code: str) -> str:
-    """A program with the functions and classes of `code` that do nothing: tests that it passes
-    prove nothing.
+    """A program with the functions and classes of `code`, which do nothing.
+
+    Tests that it passes prove nothing.
     """
     return "".join(f"def {name}(*values, **named):\n    return None\n\n" for name in _names(code))
 
 
 def _names(code: str) -> list[str]:
-    """Of the functions and classes that `code` defines, each once."""
+    """Names of the functions and classes that `code` defines, each once."""
     try:
         body = ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        # a mended program may be no Python
+        # A repaired program need not be Python.
         return []
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     return list(dict.fromkeys(node.name for node in body if isinstance(node, kinds)))

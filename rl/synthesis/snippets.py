@@ -1,7 +1,7 @@
-"""The seeds: one piece of each chosen document, and the styles that its problem is told in.
+"""The seeds of problems: one piece of each chosen document, and the styles of the problem's text.
 
-All draws come from (seed, document), so the same tables give the same seeds on any machine, and a
-larger draw holds the smaller.
+All draws come from (seed, document). The same tables therefore give the same snippets on any
+machine, and a larger draw contains the smaller.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ READS = ("documents", "contents")
 
 @dataclass(frozen=True)
 class Snippet:
-    """Lines first_line to last_line (from 1, both inside) of a content, and two styles.
+    """Lines first_line to last_line of a content (from 1, both included), and two styles.
 
-    task_id is made from all that.
+    task_id is a hash of all that.
     """
 
     task_id: str
@@ -39,9 +39,10 @@ class Snippet:
 
 
 def pinned(tables: Path) -> dict[str, int]:
-    """The versions of the tables read, as they are now.
+    """The present versions of the tables that are read.
 
-    Raises SeedbedError where one is missing.
+    Raises:
+        SeedbedError: where a table is missing.
     """
     versions = {}
     for name in READS:
@@ -57,9 +58,13 @@ def pinned(tables: Path) -> dict[str, int]:
 def draw(
     cfg: SynthesisConfig, tables: Path, versions: dict[str, int], styles: Sequence[str]
 ) -> list[Snippet]:
-    """At most cfg.snippets of them: of training documents of one file, in the wanted languages and
-    of enough quality, in the order of a hash of (seed, document). Raises SeedbedError where there
-    is no such document.
+    """At most cfg.snippets snippets, in the order of a hash of (seed, document).
+
+    They come from training documents of one file each, in the wanted languages and of at least
+    cfg.min_quality.
+
+    Raises:
+        SeedbedError: where there is no such document.
     """
     chosen = _documents(cfg, tables, versions)
     texts = _texts(tables, versions, [row["content_sha256"] for row in chosen])
@@ -67,12 +72,8 @@ def draw(
     for row in chosen:
         rng = Random(f"{cfg.seed}:{row['document_id']}")
         lines = texts[row["content_sha256"]].split("\n")
-        full = [
-            number
-            for number, line in enumerate(lines, 1)
-            if line.strip()
-            # a snippet starts and ends in one of these
-        ]
+        # A snippet starts and ends with a line that is not blank.
+        full = [number for number, line in enumerate(lines, 1) if line.strip()]
         if not full:
             continue
         first = rng.choice(full)
@@ -100,7 +101,7 @@ def _documents(
 ) -> list[dict[str, str]]:
     table = open_table(tables / "documents", versions["documents"])
     where = (ds.field("split") == "train") & ds.field("language").isin(cfg.languages)
-    # a null is no quality
+    # A document without a score has quality null and passes only where no score is asked for.
     if cfg.min_quality > 0:
         where &= ds.field("quality") >= cfg.min_quality
     columns = ["document_id", "language", "parts"]
@@ -108,8 +109,8 @@ def _documents(
     rows = [row for row in rows if len(row["parts"]) == 1]
     if not rows:
         raise SeedbedError(
-            f"{tables / 'documents'} holds no training document of one file in {cfg.languages} with a quality of "
-            f"{cfg.min_quality:g} or more",
+            f"{tables / 'documents'} holds no training document of one file in {cfg.languages} "
+            f"with a quality of {cfg.min_quality:g} or more",
             "lower min_quality, or give other languages",
         )
     rows.sort(key=lambda row: hashlib.sha256(f"{cfg.seed}:{row['document_id']}".encode()).digest())

@@ -1,15 +1,15 @@
-"""A snippet's way through the steps, in the report's order (Sec 3.1): task, style, solution, syntax
-filter, the model's own judgement, difficulty, tests, and the sandbox with rounds of
-self-correction. Each snippet ends as a problem, or with the first reason why not.
+"""The steps from a snippet to a problem, in the report's order (Sec 3.1).
+
+They are task, style, solution, syntax filter, the model's own judgement, difficulty, tests, and the
+sandbox with rounds of self-correction. Each snippet ends as a problem, or with the first reason why
+not.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 
@@ -17,8 +17,8 @@ from conf.errors import SeedbedError
 from conf.schema.ask import SynthesisConfig
 from rl.synthesis import answers
 from rl.synthesis.answers import Fault
-from rl.synthesis.snippets import Snippet
-from rl.synthesis.teacher import Asker
+from rl.synthesis.draft import REASONS, Draft, Yield, task_hash
+from rl.synthesis.teacher import Teacher
 from seedbed import benchmarks
 from seedbed.inference import prompt
 from seedbed.inference.prompt import Prompt
@@ -27,19 +27,8 @@ from seedbed.kernels.source_code.grammars import GRAMMARS
 from seedbed.kernels.source_code.parse_guard import Guard
 from seedbed.sandbox import Job, Sandbox, Verdict, formats
 
-# Step -> the reasons why a snippet may end there, in the order they are checked. `refused`: by the
-# server, or too long.
-REASONS: dict[str, tuple[str, ...]] = {
-    "task": ("refused", "no_task"),
-    "restyle": ("refused", "no_task", "duplicate", "contaminated"),
-    "solve": ("refused", "no_program"),
-    "syntax": ("syntax_error",),
-    "judge": ("refused", "no_grade", "judged_wrong"),
-    "difficulty": ("refused", "no_grade", "too_easy"),
-    "tests": ("refused", "no_tests"),
-    "sandbox": ("refused", "no_repair", "fails_its_tests", "tests_prove_nothing", "contaminated"),
-}
-_PLACES = {
+# Step -> the placeholders of its prompt.
+_PLACEHOLDERS = {
     "task": {"language", "snippet"},
     "restyle": {"first_style", "second_style", "task"},
     "solve": {"prompt"},
@@ -48,105 +37,46 @@ _PLACES = {
     "tests": {"prompt", "code"},
     "repair": {"prompt", "code", "tests", "verdict"},
 }
-# of CPU: some grammars loop for ever on tiny inputs
+# CPU seconds for one program, because some grammars loop for ever on tiny inputs.
 SYNTAX_SECONDS = 5.0
 
 
 def prompts(folder: str) -> dict[str, Prompt]:
-    """The prompt of each step that asks.
+    """The prompt of each step that asks the model.
 
-    Raises SeedbedError for a file that is missing or has other places.
+    Raises:
+        SeedbedError: for a file that is missing or has other placeholders.
     """
     return {
-        step: prompt.load(f"{folder}/{step}.txt", frozenset(places))
-        for step, places in _PLACES.items()
+        step: prompt.load(f"{folder}/{step}.txt", frozenset(placeholders))
+        for step, placeholders in _PLACEHOLDERS.items()
     }
 
 
-@dataclass
-class Draft:
-    """A snippet on its way. `reason` None after the last step: a problem."""
-
-    snippet: Snippet
-    task: str = ""
-    prompt: str = ""
-    code: str = ""
-    tests: tuple[str, ...] = ()
-    topic: str = ""
-    correctness: int | None = None
-    difficulty: int | None = None
-    rounds: int = 0
-    step: str = ""
-    reason: str | None = None
-    detail: str = ""
-    tokens_in: int = 0
-    tokens_out: int = 0
-
-    def drop(self, reason: str, detail: str) -> None:
-        self.reason, self.detail = reason, detail[:500]
-
-    def row(self) -> dict[str, Any]:
-        """Of table `synthetic`."""
-        names = (
-            "task",
-            "prompt",
-            "code",
-            "topic",
-            "correctness",
-            "difficulty",
-            "rounds",
-            "step",
-            "reason",
-            "detail",
-        )
-        kept = {name: getattr(self, name) for name in (*names, "tokens_in", "tokens_out")}
-        seed = {
-            name: value
-            for name, value in vars(self.snippet).items()
-            if name not in ("text", "styles")
-        }
-        return {**seed, **kept, "styles": list(self.snippet.styles), "test_list": list(self.tests)}
-
-
-@dataclass
-class Yield:
-    """What went into a step, what came out, and the tokens of its answers, whether asked now or
-    kept from before.
-    """
-
-    entered: int = 0
-    left: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-
-
 class Steps:
-    """The steps over one batch of drafts at a time.
+    """Takes one batch of drafts at a time through all steps.
 
-    `seen`: hashes of the tasks that earlier batches kept.
+    texts: the prompt of each step. seen: hashes of the tasks that earlier batches kept.
     """
 
     def __init__(
         self,
         cfg: SynthesisConfig,
-        asker: Asker,
+        teacher: Teacher,
         sandbox: Sandbox,
         texts: dict[str, Prompt],
         seen: set[str],
     ):
-        self._cfg, self._asker, self._pool, self._texts, self._seen = (
-            cfg,
-            asker,
-            sandbox,
-            texts,
-            seen,
-        )
+        self._cfg, self._teacher, self._pool = cfg, teacher, sandbox
+        self._texts, self._seen = texts, seen
 
     def run(
         self, drafts: Sequence[Draft], show: Callable[[str], None] = lambda step: None
     ) -> dict[str, Yield]:
-        """Take all drafts to their end; what each step yielded."""
+        """Takes all drafts to their end; returns what each step yielded.
+
+        show: called with the name of each step that begins.
+        """
         found = {}
         for step in REASONS:
             show(step)
@@ -166,10 +96,10 @@ class Steps:
         return found
 
     def _task(self, drafts: Sequence[Draft]) -> None:
-        def places(draft: Draft) -> dict[str, str]:
+        def values(draft: Draft) -> dict[str, str]:
             return {"language": draft.snippet.language, "snippet": draft.snippet.text}
 
-        for draft, answer in self._ask("task", drafts, places):
+        for draft, answer in self._ask("task", drafts, values):
             found = answers.task(answer)
             if isinstance(found, Fault):
                 draft.drop("no_task", found.why)
@@ -177,11 +107,11 @@ class Steps:
                 draft.task = found
 
     def _restyle(self, drafts: Sequence[Draft]) -> None:
-        def places(draft: Draft) -> dict[str, str]:
+        def values(draft: Draft) -> dict[str, str]:
             first, second = draft.snippet.styles
             return {"first_style": first, "second_style": second, "task": draft.task}
 
-        for draft, answer in self._ask("restyle", drafts, places):
+        for draft, answer in self._ask("restyle", drafts, values):
             found = answers.task(answer)
             if isinstance(found, Fault):
                 draft.drop("no_task", found.why)
@@ -258,7 +188,7 @@ class Steps:
                 for draft, verdict in failing:
                     draft.drop("fails_its_tests", f"{verdict.verdict}: {verdict.reason}")
                 break
-            waiting = self._mend(failing)
+            waiting = self._repair(failing)
             for draft in waiting:
                 draft.rounds = number + 1
         passing = [draft for draft in drafts if draft.reason is None]
@@ -270,41 +200,43 @@ class Steps:
                 self._drop_contaminated(draft, "\n".join([draft.code, *draft.tests]))
 
     def _drop_contaminated(self, draft: Draft, text: str) -> bool:
-        """Whether `text` shares an n-gram with a benchmark; the draft is then dropped."""
+        """Drops the draft where `text` shares an n-gram with a benchmark; whether it does."""
         [hit] = ngrams.smallest_hits(pa.array([text]), self._benchmarks)
         if hit is not None:
             draft.drop("contaminated", f"{hit[0]}: {hit[1]}")
         return hit is not None
 
-    def _mend(self, failing: Sequence[tuple[Draft, Verdict]]) -> list[Draft]:
-        """Show each its verdict and take the new program and tests; those that have both."""
+    def _repair(self, failing: Sequence[tuple[Draft, Verdict]]) -> list[Draft]:
+        """Asks for a new program and new tests, showing each verdict; the drafts that got both."""
         reasons = {
             draft.snippet.task_id: f"{verdict.verdict}: {verdict.reason}"
             for draft, verdict in failing
         }
 
-        def places(draft: Draft) -> dict[str, str]:
-            verdict = reasons[draft.snippet.task_id]
+        def values(draft: Draft) -> dict[str, str]:
             return {
                 "prompt": draft.prompt,
                 "code": draft.code,
                 "tests": "\n".join(draft.tests),
-                "verdict": verdict,
+                "verdict": reasons[draft.snippet.task_id],
             }
 
-        mended = []
-        for draft, answer in self._ask("repair", [draft for draft, _ in failing], places):
+        repaired = []
+        for draft, answer in self._ask("repair", [draft for draft, _ in failing], values):
             found = answers.repair(answer, self._cfg.min_tests)
             if isinstance(found, Fault):
                 draft.drop("no_repair", f"{found.why}, after {reasons[draft.snippet.task_id]}")
                 continue
             draft.code, draft.tests = found
-            mended.append(draft)
-        return mended
+            repaired.append(draft)
+        return repaired
 
     def _verdicts(self, programs: Sequence[tuple[Draft, str]]) -> list[Verdict]:
-        """The sandbox's verdict on each program under its draft's tests. Raises SeedbedError where
-        it has none: then nothing is recorded, and the next run judges anew.
+        """The sandbox's verdict on each program under its draft's tests.
+
+        Raises:
+            SeedbedError: where the sandbox has none. Nothing of the batch is recorded then, and the
+                next run judges again.
         """
         jobs = []
         for draft, program in programs:
@@ -318,25 +250,29 @@ class Steps:
         lost = [verdict for verdict in found if verdict.verdict == "infrastructure"]
         if lost:
             raise SeedbedError(
-                f"the sandbox has no verdict on {len(lost)} of {len(found)} programs, the first of {lost[0].task_id}: "
-                f"{lost[0].reason}",
-                "`python -m seedbed.sandbox check` tells what this machine gives; then run again, no answer is asked twice",
+                f"the sandbox has no verdict on {len(lost)} of {len(found)} programs, the first of "
+                f"{lost[0].task_id}: {lost[0].reason}",
+                "`python -m seedbed.sandbox check` tells what this machine gives; then run again, "
+                "no answer is asked twice",
             )
         return found
 
     def _ask(
-        self, step: str, drafts: Sequence[Draft], places: Callable[[Draft], dict[str, str]]
+        self, step: str, drafts: Sequence[Draft], values_of: Callable[[Draft], dict[str, str]]
     ) -> Iterator[tuple[Draft, str]]:
-        """The drafts with their answers; those that were refused are dropped."""
+        """Yields the drafts with their answers; drops those whose prompt was refused.
+
+        values_of: the values of the prompt's placeholders for a draft.
+        """
         texts, forms = [], []
         for draft in drafts:
-            values = places(draft)
+            values = values_of(draft)
             enclosed = hashlib.sha256(
                 "\0".join(values[name] for name in sorted(values)).encode()
             ).hexdigest()
             texts.append(self._texts[step].fill(enclosed, **values))
             forms.append(answers.form(step, draft.code, self._cfg.max_answer_tokens))
-        for draft, answer in zip(drafts, self._asker.ask(texts, forms), strict=True):
+        for draft, answer in zip(drafts, self._teacher.ask(texts, forms), strict=True):
             draft.tokens_in += answer.tokens_in
             draft.tokens_out += answer.tokens_out
             if answer.failure:
@@ -348,8 +284,3 @@ class Steps:
     def _benchmarks(self) -> ngrams.NgramIndex:
         texts = [pair for source in self._cfg.benchmarks for pair in benchmarks.load(source).texts]
         return ngrams.NgramIndex.build(texts, self._cfg.ngram)
-
-
-def task_hash(text: str) -> str:
-    """Of a task's words: layout and case make no other task."""
-    return hashlib.sha256(b" ".join(ngrams.words(text))).hexdigest()

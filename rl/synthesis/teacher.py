@@ -1,7 +1,7 @@
-"""Prompts -> answers, from any OpenAI-compatible server or from vLLM beside this process.
+"""Prompts -> answers, from an OpenAI-compatible server or from vLLM beside this process.
 
-An answer is kept on disk as it arrives, under (hash of the prompt, hash of model and sampling):
-whoever asks again, after a kill or in a later run, gets the same answer and pays nothing.
+Each answer is kept on disk as it arrives, under (hash of the prompt, hash of model and sampling).
+The same question, after a kill or in a later run, gets the same answer and costs nothing.
 """
 
 from __future__ import annotations
@@ -25,22 +25,25 @@ from seedbed.inference.journal import Journal
 
 
 def prompt_hash(prompt: str, number: int = 0) -> str:
-    """Of a prompt; of its answer `number` from 1 on, with the number."""
+    """Hash of a prompt; answers after the first also hash their number."""
     return hashlib.sha256((f"{number}\0{prompt}" if number else prompt).encode()).hexdigest()
 
 
-class Asker:
-    """`ask` answers prompts; `meter` counts the tokens of those that were really asked, `asked` how
-    many these were.
+class Teacher:
+    """A model that answers prompts.
 
-    Raises SeedbedError for a model folder that cannot be asked.
+    identity: everything that an answer depends on besides its prompt. meter: tokens of the prompts
+    that were really asked in this process. asked: how many these were.
+
+    Raises:
+        SeedbedError: for a model folder that cannot be asked.
     """
 
     def __init__(self, cfg: AskConfig, folder: Path, forms: str = "", reasoning: bool = False):
-        """folder: for the journal and the engine's log. forms: version of the regular expressions
-        that `ask` will be given.
-        reasoning: an endpoint's chain of thought, which servers tell apart from the answer, is put
-        in front of it.
+        """folder: for the journal and the engine's log.
+
+        forms: version of the regular expressions that `ask` will get. reasoning: puts an endpoint's
+        chain of thought, which servers send apart from the answer, in front of the answer.
         """
         self._cfg, self._folder, self._reasoning = cfg, folder, reasoning
         self.identity = _identity(cfg, forms) | ({"reasoning": True} if reasoning else {})
@@ -54,11 +57,18 @@ class Asker:
     def ask(
         self, prompts: Sequence[str], forms: Sequence[str] = (), number: int = 0
     ) -> list[Answer]:
-        """An answer a prompt, in order; equal prompts have one. A prompt that the server refuses,
-        or that is too long for the model, has a `failure`. forms: a regular expression a prompt,
-        the same for the same prompt, to which endpoint.structured holds its answer; "" and none at
-        all leave it free. number: which of several answers to the same prompts is wanted; each has
-        a seed of its own. Raises SeedbedError where the server is down: what was answered is kept.
+        """One answer per prompt, in order; equal prompts get equal answers.
+
+        An answer has a `failure` where the server refuses its prompt, or where the prompt is too
+        long for the model.
+
+        forms: one regular expression per prompt, the same for the same prompt. With
+            endpoint.structured the server forces the answer to match it. "" and no forms at all
+            leave the answer free.
+        number: which of several answers to the same prompts is wanted; each has its own seed.
+
+        Raises:
+            SeedbedError: where the server is down. The answers so far are kept.
         """
         keys = [prompt_hash(prompt, number) for prompt in prompts]
         known = self._journal.answers
@@ -94,7 +104,7 @@ class Asker:
         self.asked += 1
 
     def _ask_engine(self, prompts: list[tuple[str, str]]) -> None:
-        # not before there is something to ask
+        # The engine takes long to start, so it starts at the first prompt.
         if self._engine is None:
             model = Path(self._cfg.model)
             self._length = min(self._cfg.max_tokens, hf.model_config(model)[0].seq_length)
@@ -104,7 +114,7 @@ class Asker:
                 Engine(model, self._length, self._cfg.engine, log)
             )
         room = self._length - self._cfg.max_answer_tokens
-        # what is decoded together is what a kill can cost
+        # A kill loses at most the prompts of one call, and the engine decodes so many together.
         size = self._cfg.engine.max_sequences
         for start in range(0, len(prompts), size):
             asked = [
@@ -129,7 +139,7 @@ class Asker:
                     Answer(key, self._chat.decode(sample.tokens), "", len(ids), len(sample.tokens))
                 )
 
-    def __enter__(self) -> Asker:
+    def __enter__(self) -> Teacher:
         return self
 
     def __exit__(
@@ -142,20 +152,21 @@ class Asker:
 
 
 def _answer(record: dict[str, Any]) -> Answer:
-    """A record of the journal.
+    """The answer of a journal's record.
 
-    A server's JSON may hold lone surrogates, which no file and no hash takes: they become '?'.
+    A server's JSON may hold lone surrogates, which neither files nor hashes take. They become '?'.
     """
     kept = {name: record[name] for name in Answer.__dataclass_fields__}
     return Answer(**{**kept, "text": kept["text"].encode("utf-8", "replace").decode()})
 
 
 def _identity(cfg: AskConfig, forms: str) -> dict[str, Any]:
-    """All that an answer depends on besides its prompt."""
+    """Everything that an answer depends on besides its prompt."""
     if not cfg.model:
         raise SeedbedError(
             f"model is empty: source={cfg.source} has nobody to ask",
-            "set model to a Hugging Face folder with a chat template, or for source=endpoint to the model's name there",
+            "set model to a Hugging Face folder with a chat template, or for source=endpoint to "
+            "the model's name there",
         )
     sampling = {
         "temperature": cfg.temperature,
@@ -165,7 +176,7 @@ def _identity(cfg: AskConfig, forms: str) -> dict[str, Any]:
     if cfg.source == "endpoint":
         held = forms if cfg.endpoint.structured else ""
         return {"source": cfg.source, "model": cfg.model, "structured": held, **sampling}
-    # The folder's place does not matter, what it holds does.
+    # The identity is that of the folder's contents, whatever its path.
     folder = {
         "weights": fingerprint.identity(cfg.model),
         "length": cfg.max_tokens,

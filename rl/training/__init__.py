@@ -1,1 +1,1 @@
-"""What SFT, DPO and GRPO share: batches, objectives, resume, logs and tables."""
+"""What SFT, DPO and GRPO share: the loop, batches, objectives, resuming, logs and tables."""

@@ -1,5 +1,6 @@
-"""Token sequences -> the micro-batches that megatron_train's step takes, each data-parallel process
-its share.
+"""Token sequences -> micro-batches for megatron_train's step.
+
+Each data-parallel process takes its share of the sequences.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ from random import Random
 
 import torch
 
+from conf.schema.pretrain import ParallelConfig
+from megatron_train.parallel import processes
+
 Batch = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt, its response, and what the loss needs to know of it: numbers of the sequence and of
-    each response token.
+    """A prompt and its response as token ids, with the numbers that the loss needs.
+
+    per_sequence: name -> one number. per_token: name -> one number per response token.
     """
 
     prompt: Sequence[int]
@@ -27,9 +32,39 @@ class Example:
     per_token: dict[str, Sequence[float]]
 
 
-def places(size: int, start: int, count: int, seed: int) -> list[int]:
-    """Places start ... start + count of the endless order of `size` items: a permutation for each
-    pass, drawn from (seed, pass).
+@dataclass(frozen=True)
+class ProcessShare:
+    """Which sequences a process takes, and how they are padded.
+
+    Sequence i goes to data-parallel process i % dp_size. Rows are padded with `pad_id` to a length
+    that divides by `multiple`, because sequence parallelism cuts them into equal parts.
+    """
+
+    dp_rank: int
+    dp_size: int
+    pad_id: int
+    multiple: int
+
+    @classmethod
+    def of_this_process(cls, layout: ParallelConfig, pad_id: int) -> ProcessShare:
+        """The share of this process; `processes.start` came before."""
+        rank, size = processes.dp_rank(), processes.dp_size()
+        return cls(rank, size, pad_id, layout.sequence_multiple())
+
+    @classmethod
+    def everything(cls, layout: ParallelConfig, pad_id: int) -> ProcessShare:
+        """All sequences, for work that every data-parallel process repeats."""
+        return cls(0, 1, pad_id, layout.sequence_multiple())
+
+    def padded(self, length: int) -> int:
+        """`length` rounded up to `multiple`."""
+        return -(-length // self.multiple) * self.multiple
+
+
+def sample_indices(size: int, start: int, count: int, seed: int) -> list[int]:
+    """Indices of samples start ... start + count - 1 of an endless series over `size` items.
+
+    Each pass is a permutation of all items, drawn from (seed, number of the pass).
     """
     found: list[int] = []
     while len(found) < count:
@@ -40,40 +75,10 @@ def places(size: int, start: int, count: int, seed: int) -> list[int]:
     return found
 
 
-def micro_batches(
-    examples: Sequence[Example],
-    size: int,
-    dp_rank: int,
-    dp_size: int,
-    pad_id: int,
-    multiple: int,
-    least: int = 0,
-) -> list[Batch]:
-    """Process dp_rank's share of `examples`, in micro-batches of `size` sequences of one common
-    length.
+def weighted_indices(weights: Sequence[float], start: int, count: int, seed: int) -> list[int]:
+    """Indices of draws start ... start + count - 1 of an endless series with replacement.
 
-    Each holds tokens, labels int64 [size, s] (labels[t] follows tokens[t]); loss_mask float [size,
-    s], 1 where the label is a response token; per_sequence values [size]; per_token values [size,
-    s] at the response's labels, 0 elsewhere. s is the longest sequence of all examples, `least` if
-    that is more, rounded up to `multiple` (sequence parallelism cuts it). Short shares are filled
-    with rows whose loss_mask is 0, so that every process has the same number of micro-batches.
-    Example i goes to process i % dp_size.
-    """
-    longest = max(least, max(len(e.prompt) + len(e.response) for e in examples) - 1)
-    length = -(-longest // multiple) * multiple
-    rounds = -(-len(examples) // (size * dp_size))
-    mine = list(examples[dp_rank::dp_size])
-    batches = []
-    for start in range(0, rounds * size, size):
-        rows = [_row(e, length, pad_id) for e in mine[start : start + size]]
-        rows += [_empty(examples[0], length, pad_id)] * (size - len(rows))
-        batches.append({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
-    return batches
-
-
-def weighted_places(weights: Sequence[float], start: int, count: int, seed: int) -> list[int]:
-    """Draws start ... start + count of an endless series with replacement: item i comes in
-    proportion to weights[i], each draw from (seed, its number) alone.
+    Item i comes in proportion to weights[i]. A draw depends on (seed, its number) alone.
     """
     everything, sums = range(len(weights)), list(accumulate(weights))
     return [
@@ -82,34 +87,57 @@ def weighted_places(weights: Sequence[float], start: int, count: int, seed: int)
     ]
 
 
-def packed_batches(
-    examples: Sequence[Example],
-    size: int,
-    dp_rank: int,
-    dp_size: int,
-    pad_id: int,
-    length: int,
-    multiple: int,
+def micro_batches(
+    examples: Sequence[Example], size: int, share: ProcessShare, least: int = 0
 ) -> list[Batch]:
-    """The examples, several to a row of at most `length` places, in micro-batches of `size` rows;
-    tokens, labels, loss_mask as in micro_batches, and document_ids int64 [size, s], by which the
-    step keeps a token from seeing another example.
+    """This process's share of `examples`, in micro-batches of `size` sequences of one length.
 
-    No token sees another example, so sums of losses are those of the examples alone, to rounding.
-    There are as many rows as `length`, a multiple of `multiple`, asks for and as micro-batches and
-    processes can share; s is then the least multiple that so many rows can do with, since a place
-    without an example costs as much as another. Row i goes to process i % dp_size. No example may
-    have more than length + 1 tokens.
+    Each batch holds, with s positions per row:
+        tokens, labels: int64 [size, s]; labels[t] follows tokens[t].
+        loss_mask: float [size, s], 1 where the label is a response token.
+        the per_sequence values: float [size].
+        the per_token values: float [size, s], at the response's labels and 0 elsewhere.
+
+    s is the length of the longest of all examples, or `least` where that is more, rounded up to
+    share.multiple. Rows whose loss_mask is 0 fill short shares up, so that every process has the
+    same number of micro-batches.
     """
-    lengths = sorted((_places(example) for example in examples), reverse=True)
-    together = size * dp_size
-    count = -(-len(_fill(lengths, length)) // together) * together
-    widths = range(-(-lengths[0] // multiple) * multiple, length + 1, multiple)
-    s = widths[bisect_left(widths, True, key=lambda width: len(_fill(lengths, width)) <= count)]
-    in_order = sorted(examples, key=lambda example: -_places(example))
-    rows = [[in_order[i] for i in row] for row in _fill(lengths, s)]
+    longest = max(least, max(map(_positions, examples)))
+    length = share.padded(longest)
+    rounds = -(-len(examples) // (size * share.dp_size))
+    mine = list(examples[share.dp_rank :: share.dp_size])
+    batches = []
+    for start in range(0, rounds * size, size):
+        rows = [_row(e, length, share.pad_id) for e in mine[start : start + size]]
+        rows += [_empty(examples[0], length, share.pad_id)] * (size - len(rows))
+        batches.append({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
+    return batches
+
+
+def packed_batches(
+    examples: Sequence[Example], size: int, share: ProcessShare, length: int
+) -> list[Batch]:
+    """The examples, several per row of at most `length` positions, in micro-batches of `size` rows.
+
+    tokens, labels and loss_mask are as in micro_batches. document_ids int64 [size, s] number the
+    examples of a row: the step keeps a token from attending to another example. Sums of losses are
+    therefore those of the examples alone, up to rounding.
+
+    The number of rows is what `length` (a multiple of share.multiple) asks for, rounded up to what
+    micro-batches and processes can share. s is then the least multiple with which that many rows
+    suffice, since a position without an example costs as much as any other. Row i goes to process
+    i % dp_size. No example may have more than length + 1 tokens.
+    """
+    lengths = sorted(map(_positions, examples), reverse=True)
+    together = size * share.dp_size
+    count = -(-len(_first_fit(lengths, length)) // together) * together
+    widths = range(share.padded(lengths[0]), length + 1, share.multiple)
+    enough = bisect_left(widths, True, key=lambda width: len(_first_fit(lengths, width)) <= count)
+    s = widths[enough]
+    in_order = sorted(examples, key=lambda example: -_positions(example))
+    rows = [[in_order[i] for i in row] for row in _first_fit(lengths, s)]
     rows += [[]] * (count - len(rows))
-    mine = [_packed_row(row, s, pad_id) for row in rows[dp_rank::dp_size]]
+    mine = [_packed_row(row, s, share.pad_id) for row in rows[share.dp_rank :: share.dp_size]]
     batches = []
     for start in range(0, len(mine), size):
         some = mine[start : start + size]
@@ -117,21 +145,22 @@ def packed_batches(
     return batches
 
 
-def _places(example: Example) -> int:
+def _positions(example: Example) -> int:
+    """Positions that an example takes in a row: one less than its tokens."""
     return len(example.prompt) + len(example.response) - 1
 
 
-def _fill(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """First-fit: the numbers of the lengths that share each row of `room` places."""
+def _first_fit(lengths: Sequence[int], room: int) -> list[list[int]]:
+    """First-fit bin packing: for each row of `room` positions, the indices of its lengths."""
     rows: list[list[int]] = []
     left: list[int] = []
     for number, length in enumerate(lengths):
-        place = next((i for i, free in enumerate(left) if free >= length), len(rows))
-        if place == len(rows):
+        row = next((i for i, free in enumerate(left) if free >= length), len(rows))
+        if row == len(rows):
             rows.append([])
             left.append(room)
-        rows[place].append(number)
-        left[place] -= length
+        rows[row].append(number)
+        left[row] -= length
     return rows
 
 
@@ -140,30 +169,25 @@ def _packed_row(examples: Sequence[Example], length: int, pad_id: int) -> Batch:
         "tokens": torch.full((length,), pad_id),
         "labels": torch.full((length,), pad_id),
         "loss_mask": torch.zeros(length),
-        "document_ids": torch.full(
-            (length,),
-            -1,
-            # padding is a document too: a token that may attend to nothing has no softmax
-        ),
+        # Padding is a document too: the softmax of a token that may attend to nothing is undefined.
+        "document_ids": torch.full((length,), -1),
     }
     at = 0
     for number, example in enumerate(examples):
         ids = torch.tensor([*example.prompt, *example.response])
-        place = slice(at, at + len(ids) - 1)
-        row["tokens"][place], row["labels"][place], row["document_ids"][place] = (
-            ids[:-1],
-            ids[1:],
-            number,
-        )
-        row["loss_mask"][at + len(example.prompt) - 1 : place.stop] = 1.0
-        at = place.stop
+        span = slice(at, at + len(ids) - 1)
+        row["tokens"][span] = ids[:-1]
+        row["labels"][span] = ids[1:]
+        row["document_ids"][span] = number
+        row["loss_mask"][at + len(example.prompt) - 1 : span.stop] = 1.0
+        at = span.stop
     return row
 
 
 def _row(example: Example, length: int, pad_id: int) -> Batch:
     ids = [*example.prompt, *example.response]
     ids += [pad_id] * (length + 1 - len(ids))
-    # the place whose label is the first response token
+    # The label at this position is the first response token.
     first = len(example.prompt) - 1
 
     def spread(values: Sequence[float]) -> torch.Tensor:
@@ -184,6 +208,7 @@ def _row(example: Example, length: int, pad_id: int) -> Batch:
 
 
 def _empty(like: Example, length: int, pad_id: int) -> Batch:
+    """A row of the same fields as that of `like` that counts nowhere."""
     row = _row(like, length, pad_id)
     return {
         name: torch.full_like(value, pad_id)

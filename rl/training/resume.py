@@ -1,6 +1,4 @@
-"""How SFT and GRPO start: from a Hugging Face folder, or from where an earlier, killed run had got
-to.
-"""
+"""How SFT, DPO and GRPO start: from a Hugging Face folder, or where a killed run had got to."""
 
 from __future__ import annotations
 
@@ -9,21 +7,28 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.loader import to_yaml
+from conf.schema.pretrain import ModelConfig
+from conf.schema.rl import DpoConfig, GrpoConfig
 from megatron_train.checkpoint import hf, sharded
-from megatron_train.metrics import metrics_file
 from megatron_train.parallel import processes
 from megatron_train.training.step import TrainState
+from seedbed import jsonl
+from seedbed.files import write_whole
 
 
 def start_or_resume(
-    state: TrainState, base: Path, out: Path, data: str, cfg: Any, logs: tuple[str, ...] = ()
+    state: TrainState, base: Path, out: Path, data: str, cfg: Any, logs: tuple[str, ...]
 ) -> dict[str, Any]:
-    """Load the newest checkpoint under out/checkpoints, or the weights of `base` where there is
-    none; collective. Returns the checkpoint's `extra`, {} where there is none.
+    """Loads the newest checkpoint under out/checkpoints, or else the weights of `base`; collective.
 
-    data: identity of everything that decides which samples a step sees; checkpoints carry it in
-    extra["data"], and one with another is refused with a SeedbedError. Rows that metrics.jsonl and
-    `logs` hold of later steps are dropped, as they come again.
+    Returns the checkpoint's `extra`, {} where there is none. Of the JSON-lines files `logs` the
+    rows of later steps are dropped, because those steps are taken again. Writes out/config.yaml.
+
+    data: identity of everything that decides which samples a step sees. Checkpoints carry it in
+    extra["data"].
+
+    Raises:
+        SeedbedError: for a checkpoint that carries another identity.
     """
     newest, extra = sharded.latest(out / "checkpoints"), {}
     if newest is None:
@@ -33,14 +38,26 @@ def start_or_resume(
         theirs = extra["data"]
         if theirs != data:
             raise SeedbedError(
-                f"{newest} belongs to a run over other data: its settings hash to {theirs}, these to {data}",
+                f"{newest} belongs to a run over other data: its settings hash to {theirs}, "
+                f"these to {data}",
                 f"restore the settings in {out / 'config.yaml'}, or remove {out} to start anew",
             )
         sharded.load(state, newest)
     if processes.is_main():
-        out.mkdir(parents=True, exist_ok=True)
-        for log in ("metrics.jsonl", *logs):
-            # GRPO's row 0 comes again as well
-            metrics_file.keep_up_to(out / log, -1 if newest is None else state.step)
-        (out / "config.yaml").write_text(to_yaml(cfg))
+        # GRPO's row 0, the reward before training, is also written again by a run without a
+        # checkpoint.
+        last = -1 if newest is None else state.step
+        for log in logs:
+            jsonl.keep(out / log, lambda row: row["step"] <= last)
+        write_whole(out / "config.yaml", to_yaml(cfg))
     return extra
+
+
+def require_length(cfg: DpoConfig | GrpoConfig, model: ModelConfig, base: Path) -> None:
+    """Raises SeedbedError where prompt and response are longer than the sequences of `base`."""
+    if cfg.max_length > model.seq_length:
+        raise SeedbedError(
+            f"max_prompt + max_response = {cfg.max_prompt} + {cfg.max_response} = "
+            f"{cfg.max_length} tokens, but {base} was trained on sequences of {model.seq_length}",
+            "lower max_prompt or max_response",
+        )

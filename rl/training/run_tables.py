@@ -1,11 +1,9 @@
-"""What a run's journals hold, as Delta tables: problems, rollouts and pairs, no row lost or doubled
-by a kill.
+"""What a run's journals hold, as Delta tables: problems, rollouts and pairs.
 
-The journals (rollouts.jsonl, samples.jsonl) are written line by line as the run goes, and are the
-log that survives anything. The
-tables follow them: whatever a journal holds beyond the table's mark is appended with the next mark
-in one commit, at each checkpoint, and once more when a run is started again. A run that begins anew
-first takes its stage's rows out. Process 0 only.
+The journals (rollouts.jsonl, samples.jsonl) are written line by line while the run goes on, and
+survive a kill. The tables follow them. At each checkpoint, and when a run is started again, one
+commit appends the rows beyond the table's mark together with the next mark. No row is therefore
+lost or doubled. A run that begins anew first deletes its stage's rows. Process 0 only.
 """
 
 from __future__ import annotations
@@ -20,10 +18,11 @@ from seedbed import jsonl
 from seedbed.tables.writer import Writer, is_table, lineage, open_table
 
 
-class RunLog:
-    """The tables of one stage (sft, dpo or grpo) of the run in `output`. settings: what its rows
-    depend on, for the lineage.
-    sources: where its problems came from; versions of those that are tables are recorded.
+class StageTables:
+    """The tables of one stage (sft, dpo or grpo) of the run in `output`.
+
+    settings: what the stage's rows depend on, for the lineage. sources: files and tables of the
+    stage's problems; the lineage records the versions of the tables.
     """
 
     def __init__(
@@ -38,14 +37,14 @@ class RunLog:
         }
 
     def begin(self, *names: str) -> None:
-        """Take this stage's rows out of the tables `names`."""
+        """Deletes this stage's rows from the tables `names`."""
         for name in names:
-            # only one stage makes pairs
+            # Only one stage makes pairs, so that table has no column for the stage.
             part = {} if name == "pairs" else {"stage": self._stage}
             self._writers[name].begin(self._lineage, **part)
 
     def problems(self, splits: dict[str, Sequence[tuple[Row, Problem]]]) -> None:
-        """The problems by split, each with the row it was read from; they are written once."""
+        """Writes the problems of each split, with the row each was read from, once."""
         rows = [
             {
                 "stage": self._stage,
@@ -62,21 +61,23 @@ class RunLog:
         self._writers["problems"].append(rows, self._lineage, 1)
 
     def rollouts_of_steps(self, journal: Path, step: int) -> None:
-        """The journal's rollouts up to `step` that the table does not have yet.
+        """Appends the journal's rollouts up to `step` that the table does not have yet.
 
-        Rows of a step stand together, in order.
+        The rows of a step stand side by side in the journal.
         """
         reached = self._writers["rollouts"].reached or 0
         fresh, place, before = [], 0, -1
         for row in jsonl.rows(journal):
-            place, before = (place + 1 if row["step"] == before else 0), row["step"]
+            place = place + 1 if row["step"] == before else 0
+            before = row["step"]
             if reached < row["step"] <= step:
                 fresh.append({**row, "place": place, "stage": self._stage})
         self._writers["rollouts"].append(fresh, self._lineage, step)
 
     def samples(self, rows: Sequence[Row]) -> None:
-        """Judged samples of weights that do not change, all so far: those that the table does not
-        have yet are added.
+        """Appends the judged samples that the table does not have yet; `rows` are all so far.
+
+        The weights that drew them do not change, so all carry step 0 and policy 0.
         """
         reached = self._writers["rollouts"].reached or 0
         told = {"stage": self._stage, "step": 0, "policy": 0}
@@ -86,7 +87,7 @@ class RunLog:
         self._writers["rollouts"].append(fresh, self._lineage, len(rows))
 
     def pairs(self, rows: Sequence[Row]) -> None:
-        """The preference pairs, written once."""
+        """Writes the preference pairs, once."""
         self._writers["pairs"].append(
             [{**row, "place": place} for place, row in enumerate(rows)], self._lineage, 1
         )

@@ -1,9 +1,8 @@
-"""Weights from the trainer's GPUs to a vLLM server's over NCCL, through vLLM's own weight-transfer
-engines.
+"""Weights from the trainer's GPUs to a vLLM server's over NCCL, by vLLM's own transfer engines.
 
-Never run by us: it needs one GPU for the trainer and another for the server. What the CPU tests
-hold is that it is built on the names, shapes and calls of the pinned vLLM, and that without CUDA it
-refuses.
+This was never run here, since it needs one GPU for the trainer and another for the server. The CPU
+tests check that it uses the names, shapes and calls of the pinned vLLM, and that it refuses to run
+without CUDA.
 """
 
 from __future__ import annotations
@@ -29,20 +28,23 @@ def require_cuda() -> None:
     """Raises SeedbedError on a machine without a GPU."""
     if not torch.cuda.is_available():
         raise SeedbedError(
-            "engine.transfer=nccl, but this process sees no CUDA device: NCCL moves weights between GPUs",
-            "use engine.transfer=safetensors, which needs a folder that trainer and server both see",
+            "engine.transfer=nccl, but this process sees no CUDA device: "
+            "NCCL moves weights between GPUs",
+            "use engine.transfer=safetensors, which needs a folder that trainer and server both "
+            "see",
         )
 
 
 class NcclTransfer:
-    """One group of trainer process 0 and the server's workers.
+    """One NCCL group of trainer process 0 and the server's workers.
 
-    All methods collective over the trainer's processes.
+    All methods are collective over the trainer's processes.
     """
 
     def __init__(self, state: TrainState, engine: HttpEngine | None, url: str, port: int):
-        """engine: on process 0, the server at `url`, whose workers reach process 0 at its own
-        address and `port`.
+        """engine: the server at `url`, needed on process 0.
+
+        The server's workers reach process 0 at its own address and `port`.
         """
         require_cuda()
         from vllm.distributed.weight_transfer.clients import HTTPVLLMWeightSyncClient
@@ -63,14 +65,16 @@ class NcclTransfer:
         )
 
     def send(self, dtype: str) -> Sums:
-        """Give the server the weights as they are now; on process 0 their sums
-        (seedbed/inference/checksums.py).
+        """Sends the present weights.
+
+        Returns, on process 0, their checksums (seedbed/inference/checksums.py).
         """
         self._source.sums = Sums(dtype)
         self._engine.send_weights()
         return self._source.sums
 
     def close(self) -> None:
+        """Leaves the group."""
         self._engine.shutdown()
 
 
@@ -79,15 +83,16 @@ def own_address(url: str) -> str:
     import socket
 
     host, port = urlsplit(url).hostname, urlsplit(url).port or 80
-    # sends nothing: it only chooses a route
+    # Connecting a datagram socket sends nothing; it only chooses the route.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((host, port))
         return probe.getsockname()[0]
 
 
 def source_of(state: TrainState, device: torch.device) -> Any:
-    """The trainer's weights as vLLM's WeightSource: Hugging Face's names, whole tensors, gathered
-    one at a time.
+    """The trainer's weights as vLLM's WeightSource.
+
+    They have Hugging Face's names and are whole tensors, gathered one at a time.
     """
     from vllm.distributed.weight_transfer.base import ParamMeta, WeightSource
 
@@ -96,8 +101,9 @@ def source_of(state: TrainState, device: torch.device) -> Any:
         _metadata: list[ParamMeta] | None = None
 
         def metadata(self) -> list[ParamMeta]:
-            """Collective at the first call: the shapes of whole tensors are known once they are
-            gathered.
+            """Name, dtype and shape of each tensor; collective at the first call.
+
+            The shapes of whole tensors are known only once they are gathered.
             """
             if self._metadata is None:
                 self._metadata = [

@@ -1,4 +1,4 @@
-"""The engine gets the trainer's weights, and shows by a checksum a tensor that it holds them."""
+"""The engine gets the trainer's weights; one checksum per tensor shows that it holds them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ from seedbed.inference.checksums import Sums
 from seedbed.inference.engine import AnyEngine, Engine
 from seedbed.inference.http_engine import HttpEngine
 
-# where trainer process 0 waits for the server's workers
+# The port where trainer process 0 waits for the server's workers.
 NCCL_PORT = 29511
 
 
 def open_engine(model: Path, max_length: int, cfg: EngineConfig, log: Path) -> AnyEngine:
-    """The server at cfg.url, or else a process of its own that loads `model`."""
+    """The server at cfg.url, or else an engine process that loads `model`."""
     return HttpEngine(cfg) if cfg.url else Engine(model, max_length, cfg, log)
 
 
 def give_folder(engine: AnyEngine, folder: Path, sums: Sums) -> None:
-    """The weights of an HF folder, whose checksums are `sums`, to an engine that sees it, and again
-    to a server that loses them.
+    """Gives an engine the weights of a Hugging Face folder that it sees.
 
-    Raises SeedbedError, naming a tensor, when the engine computes with another weight.
+    A server that loses them later is given them again. sums: checksums of the folder's tensors.
+
+    Raises:
+        SeedbedError: naming a tensor, where the engine computes with another weight.
     """
 
     def give() -> None:
@@ -41,7 +43,7 @@ def give_folder(engine: AnyEngine, folder: Path, sums: Sums) -> None:
 
 
 def sums_of_folder(folder: Path, dtype: str) -> Sums:
-    """Checksum of each tensor of an HF folder, rounded to an engine's dtype."""
+    """Checksum of each tensor of a Hugging Face folder, rounded to the engine's dtype."""
     sums = Sums(dtype)
     for name, tensor in hf.stored(folder):
         sums.add(name, tensor)
@@ -49,18 +51,19 @@ def sums_of_folder(folder: Path, dtype: str) -> Sums:
 
 
 class WeightSync:
-    """From one trainer, in any layout, to one engine. `engine` is needed on process 0 alone."""
+    """Weights from one trainer, in any layout, to one engine, which only process 0 needs."""
 
     def __init__(self, cfg: EngineConfig, engine: AnyEngine | None, folder: Path, base: Path):
-        """folder: where the policy is exported to, with the tokenizer of `base`."""
+        """folder: where the policy is exported, with the tokenizer of `base`."""
         self._cfg, self._engine, self._folder, self._base = cfg, engine, folder, base
         self._nccl: NcclTransfer | None = None
 
     def give(self, state: TrainState) -> None:
-        """Collective.
+        """Gives the engine the present weights; collective.
 
-        Raises SeedbedError on every process, naming a tensor, when the engine computes with another
-        weight.
+        Raises:
+            SeedbedError: on every process, naming a tensor, where the engine computes with another
+                weight.
         """
         if self._cfg.transfer == "nccl":
             server = self._engine if isinstance(self._engine, HttpEngine) else None
@@ -88,5 +91,6 @@ class WeightSync:
         )
 
     def close(self) -> None:
+        """Leaves the NCCL group, where there is one."""
         if self._nccl is not None:
             self._nccl.close()

@@ -1,5 +1,6 @@
-"""A stand-in for a vLLM server: its answers are a function of (policy, prompt, seed), and it can be
-told to fail.
+"""A stand-in for a vLLM server, which can be told to fail.
+
+Its answers are a function of (policy, prompt, seed).
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Any
 
 
 class State:
-    """version: the name of its weights; a restart forgets it. fault(number of a completion) -> what
-    goes wrong with it.
+    """What the server holds.
+
+    version: the name of its weights; a restart forgets it. sums: the checksums that it reports.
+    fault: (number of a completion) -> what goes wrong with it.
     """
 
     def __init__(self) -> None:
         self.version, self.weights, self.loads, self.completions = "default", "first", 0, 0
-        # what it says of its weights
         self.sums: dict[str, str] = {}
         self.fault: Callable[[int], str] = lambda number: ""
         self.lock = threading.Lock()
@@ -69,7 +71,7 @@ def serving(state: State, port: int = 0) -> Iterator[str]:
                 with state.lock:
                     number, state.completions = state.completions, state.completions + 1
                     fault = state.fault(number)
-            # the process dies: the connection is closed in the middle of the answer
+            # As when the process dies: the connection closes in the middle of the answer.
             if fault == "cut":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{")
                 self.close_connection = True

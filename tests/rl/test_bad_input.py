@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 
@@ -28,9 +29,9 @@ GOOD = "def f(x):\n    return 2 * x\n"
         ("```python\n" + GOOD + "```", "pass"),
         (GOOD + "\0", "error"),
         (GOOD + "s = '\ud800'", "error"),
-        # 100 MB
+        # 100 MB.
         ("def f" * (20 << 20), "error"),
-        # quadratic for a careless regular expression
+        # A careless regular expression takes quadratic time.
         ("\n" * (8 << 20), "error"),
         ("```\n" * (1 << 20), "error"),
         (GOOD + "#" * (2 << 20), "error"),
@@ -70,7 +71,7 @@ def test_an_engine_that_dies_while_it_samples_is_an_error_that_says_how_to_go_on
             SeedbedError, match="the engine ended with exit code 9: out of memory"
         ) as caught:
             engine.generate([[1, 2]], [1], Sampling(1.0, 8))
-        # and not a hang
+        # A second request fails too, and does not hang.
         with pytest.raises(SeedbedError, match="the engine ended with exit code 9"):
             engine.generate([[1, 2]], [1], Sampling(1.0, 8))
     assert "goes on from its last checkpoint" in caught.value.fix
@@ -93,7 +94,12 @@ def test_a_request_that_the_engine_refuses_is_an_error_that_names_it(tmp_path, m
 
 
 def test_a_problem_file_that_is_cut_or_not_text_is_named(tmp_path):
-    for name, content in (("cut.jsonl.gz", b"\x1f\x8b\x08"), ("binary.jsonl", b"\xff\xfe\x00")):
+    whole = gzip.compress(b'{"task_id": "p"}\n')
+    for name, content, why in (
+        ("cut.jsonl.gz", b"\x1f\x8b\x08", "is not a whole gzip file"),
+        ("damaged.jsonl.gz", whole[:12] + b"\xff\xff" + whole[14:], "is not a whole gzip file"),
+        ("binary.jsonl", b"\xff\xfe\x00", "is not JSON"),
+    ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(SeedbedError, match=f"{name} cannot be read"):
+        with pytest.raises(SeedbedError, match=f"{name}(:1)? {why}"):
             problem_set.read(tmp_path / name)

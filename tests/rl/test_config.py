@@ -36,7 +36,8 @@ from conf.schema.rl import DpoConfig, GrpoConfig, SftConfig
             GrpoConfig,
             [
                 "steps=5",
-                "earlier_stages=[{steps: 2, samples: 4, max_response: 8}, {steps: 3, samples: 4, max_response: 8}]",
+                "earlier_stages=[{steps: 2, samples: 4, max_response: 8}, "
+                "{steps: 3, samples: 4, max_response: 8}]",
             ],
             r"earlier_stages take 2 \+ 3 = 5 of steps=5",
         ),

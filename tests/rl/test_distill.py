@@ -1,5 +1,6 @@
-"""Chains of thought: a teacher over real HTTP or in a file, whose correct responses alone become
-demonstrations.
+"""Chains of thought: only correct responses of a teacher become demonstrations.
+
+The teacher is behind real HTTP, or is a file.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ ROOT = Path(__file__).parents[2]
 
 def response(n: int, right: bool = True) -> str:
     program = f"def add_{n}(x):\n    return x {'+' if right else '-'} {n}"
-    return f"<think>\nA draft:\n```python\ndef add_{n}(x):\n    pass\n```\n</think>\nSo:\n```python\n{program}\n```"
+    draft = f"A draft:\n```python\ndef add_{n}(x):\n    pass\n```"
+    return f"<think>\n{draft}\n</think>\nSo:\n```python\n{program}\n```"
 
 
 def write_problems(folder: Path, count: int) -> Path:
@@ -49,8 +51,9 @@ def write_problems(folder: Path, count: int) -> Path:
 
 
 class Teacher:
-    """Solves problem 0 at once and problem 1 at the third time; each other number has a way of its
-    own to go wrong.
+    """Solves problem 0 at once and problem 1 at the third attempt.
+
+    Each other problem fails in its own way.
     """
 
     def __init__(self):
@@ -67,7 +70,7 @@ class Teacher:
         }
         if n == 5:
             return 400, {"error": {"message": "too long"}}
-        # the server tells thought and answer apart
+        # This server sends thought and answer apart.
         if n == 7:
             thought, answer = response(7).removeprefix("<think>\n").split("\n</think>\n")
             status, reply = completion(answer)
@@ -219,14 +222,14 @@ def test_responses_of_a_file_are_judged_in_its_order(tmp_path, tokenizer_folder,
 @pytest.mark.parametrize(
     ("traces", "message"),
     [
-        ('{"task_id": 1}\n', r"traces\.jsonl:1: KeyError"),
+        ('{"task_id": 1}\n', r"traces\.jsonl:1 has no task_id with a text"),
         (
             '{"task_id": 1, "response": "a"}\n{"task_id": 1, "resp',
-            r"traces\.jsonl:2: JSONDecodeError",
+            r"traces\.jsonl:2 is not JSON",
         ),
-        ('{"task_id": 1, "response": 3}\n', r"traces\.jsonl:1: AttributeError"),
-        ("[1]\n", r"traces\.jsonl:1: TypeError"),
-        (b"\xff\n", r"traces\.jsonl:1: UnicodeDecodeError"),
+        ('{"task_id": 1, "response": 3}\n', r"traces\.jsonl:1 has no task_id with a text"),
+        ("[1]\n", r"traces\.jsonl:1 is no JSON object"),
+        (b"\xff\n", r"traces\.jsonl:1 is not JSON"),
     ],
 )
 def test_a_file_of_responses_that_cannot_be_read_is_refused_with_the_line(

@@ -12,7 +12,7 @@ from rl import rescore
 GOOD, BAD = "def f(x):\n    return abs(x)", "def f(x):\n    return x"
 ROLLOUTS = [
     {"task_id": "p", "completion": GOOD, "verdict": "pass", "reason": "", "tokens": [1]},
-    # the old tests were too weak
+    # The old tests were too weak.
     {"task_id": "p", "completion": BAD, "verdict": "pass", "reason": "", "tokens": [2]},
     {
         "task_id": "p",
@@ -36,9 +36,10 @@ def test_a_stronger_test_takes_a_reward_away_and_says_so(tmp_path, capsys):
     rollouts = write(tmp_path / "r.jsonl", ROLLOUTS)
     arguments = [
         f"--rollouts={rollouts}",
-        f"--problems={problems}",
-        f"--out={tmp_path}/out.jsonl",
-        "--workers=1",
+        f"problems={problems}",
+        "--out",
+        f"{tmp_path}/out.jsonl",
+        "workers=1",
     ]
     assert rescore.main(arguments) == 0
     changed = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
@@ -61,5 +62,8 @@ def test_a_rollout_of_an_unknown_problem_and_a_broken_line_are_named(tmp_path):
         rescore.rescore(ROLLOUTS, {}, None)
     path = write(tmp_path / "r.jsonl", ROLLOUTS[:1])
     path.write_text(path.read_text() + '{"task_id": "p", "comp')
-    with pytest.raises(SeedbedError, match=r"r.jsonl:2: JSONDecodeError"):
+    with pytest.raises(SeedbedError, match=r"r.jsonl:2 is not JSON"):
+        rescore.read(path)
+    path.write_text('{"task_id": "p", "completion": ""}')
+    with pytest.raises(SeedbedError, match=r"r.jsonl:1 has no verdict"):
         rescore.read(path)

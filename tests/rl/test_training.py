@@ -1,4 +1,4 @@
-"""SFT and GRPO through their own commands, with a tiny model that learns four problems by heart."""
+"""SFT, DPO and GRPO through their own commands, with a tiny model that memorizes its problems."""
 
 from __future__ import annotations
 
@@ -124,11 +124,8 @@ def test_sft_is_the_same_model_in_another_layout(warm, tmp_path):
     torchrun("rl.sft", f"output={tmp_path}", f"base={warm}/hf", *SFT, "parallel.tp=2")
     theirs = [row["loss"] for row in rows(warm / "rl/sft/metrics.jsonl")]
     ours = [row["loss"] for row in rows(tmp_path / "rl/sft/metrics.jsonl")]
-    assert ours[:10] == pytest.approx(
-        theirs[:10],
-        abs=5e-3,
-        # ten large steps amplify the rounding of another order of sums
-    )
+    # Ten large steps amplify the rounding of another order of sums.
+    assert ours[:10] == pytest.approx(theirs[:10], abs=5e-3)
 
 
 @pytest.mark.slow
@@ -156,7 +153,7 @@ def test_packed_sft_on_given_problems_takes_the_same_steps_and_drops_a_wrong_ref
     theirs = [row["loss"] for row in rows(warm / "rl/sft/metrics.jsonl")][:6]
     ours = [row["loss"] for row in rows(tmp_path / "rl/sft/metrics.jsonl")][:6]
     assert ours[0] == pytest.approx(theirs[0], abs=1e-5)
-    # large steps amplify the rounding of another order of sums
+    # Large steps amplify the rounding of another order of sums.
     assert ours == pytest.approx(theirs, abs=5e-3)
 
 
@@ -175,9 +172,8 @@ DPO = [
 
 
 def dpo_arguments(warm: Path, out: Path, *arguments: str) -> list[str]:
-    return [
-        f"output={out}", f"base={warm}/rl/sft/hf", f"train_problems={warm}/given_train.jsonl", *DPO, *arguments
-    ]  # fmt: skip
+    inputs = [f"base={warm}/rl/sft/hf", f"train_problems={warm}/given_train.jsonl"]
+    return [f"output={out}", *inputs, *DPO, *arguments]
 
 
 def dpo(warm: Path, out: Path, *arguments: str, ranks: int = 2) -> Path:
@@ -198,10 +194,8 @@ def test_dpo_starts_at_ln_two_and_goes_on_where_it_was_stopped_in_any_layout(war
     part = tmp_path / "part/rl/dpo"
     part.mkdir(parents=True)
     lines = (whole / "samples.jsonl").read_text().splitlines(keepends=True)
-    (part / "samples.jsonl").write_text(
-        "".join(lines[: 3 * 4 + 1]) + lines[13][:20]
-        # killed while it wrote group four
-    )
+    # As a kill leaves it that comes while the fourth group is written.
+    (part / "samples.jsonl").write_text("".join(lines[: 3 * 4 + 1]) + lines[13][:20])
     (part / "samples.hash").write_text((whole / "samples.hash").read_text())
     dpo(
         warm,
@@ -228,8 +222,9 @@ def lines(path: Path) -> int:
 
 
 def disturbed(module: str, arguments: list[str], due, victim) -> str:
-    """Run in two processes until due(), then SIGKILL what victim(torchrun's process) names; what
-    the run still said.
+    """Runs a program in two processes until due(), then kills the process that `victim` names.
+
+    victim: torchrun's pid -> the process to kill, None for all. Returns what the run printed.
     """
     launch = [
         sys.executable,
@@ -255,12 +250,12 @@ def disturbed(module: str, arguments: list[str], due, victim) -> str:
                 time.sleep(0.01)
             tree = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
             killed = victim(run.pid)
-            # torchrun gives its processes sessions of their own
+            # torchrun starts each process in its own session.
             for process in tree if killed is None else [killed]:
-                # a judged program may have ended meanwhile
+                # A judged program may have ended meanwhile.
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
-            # a run that hangs never ends
+            # A run that hangs would never end.
             code = run.wait(300)
             _, alive = psutil.wait_procs(tree, timeout=60)
             assert code != 0
@@ -333,10 +328,10 @@ def test_grpo_goes_on_after_a_killed_rank_a_dead_engine_and_a_killed_run_as_if_u
     part, arguments = tmp_path / "part/rl/grpo", grpo_arguments(warm, tmp_path / "part", *settings)
     told = []
     for victim, step in ((rank_one, 1), (the_engine, 2), (everybody, 3)):
-        # anywhere in what follows a step: sampling, judging, training, the checkpoint, the table
+        # The kill comes anywhere in the next step: while it samples, judges, trains or saves.
         wait = rng.random()
-        # Written when the journal has been cut back to the checkpoint: from then on its rows are
-        # this run's.
+        # Written once the journal has been cut back to the checkpoint. From then on its rows are
+        # those of this run.
         started = part / "config.yaml"
         started.unlink(missing_ok=True)
 
@@ -370,17 +365,18 @@ def test_grpo_goes_on_after_a_killed_rank_a_dead_engine_and_a_killed_run_as_if_u
 
 @pytest.mark.slow
 def test_a_grpo_run_that_was_stopped_goes_on_with_the_same_rollouts(warm, tmp_path):
-    """With rollouts one step behind the weights, and two stages: the checkpoint holds what was
-    drawn ahead.
+    """Rollouts are one step behind the weights, and there are two stages.
+
+    The checkpoint holds what was drawn ahead.
     """
     plan = ["rollout_lag=1", "earlier_stages=[{steps: 1, samples: 6, max_response: 48}]"]
     whole = grpo(warm, tmp_path / "whole", "steps=4", *plan)
     part = grpo(warm, tmp_path / "part", "steps=3", "save_every=2", *plan)
-    # killed after the save at step 2, when step 3's rollouts were drawn
+    # As a kill leaves it that comes after the save at step 2, when step 3's rollouts were drawn.
     checkpoints = part / "checkpoints"
     (checkpoints / "latest").write_text("step_00000002\n")
     shutil.rmtree(checkpoints / "step_00000003")
-    # what a kill after the checkpoint leaves behind
+    # A kill after the checkpoint leaves rows of a step that was not saved.
     with (part / "rollouts.jsonl").open("a") as log:
         log.write(
             json.dumps({"step": 3, "completion": "of a step that was not saved"})
@@ -417,7 +413,7 @@ def test_grpo_in_a_tensor_and_pipeline_parallel_layout_takes_the_same_steps(warm
     one, other = rows(plain / "metrics.jsonl")[1], rows(cut / "metrics.jsonl")[1]
     assert other["loss"] == pytest.approx(one["loss"], abs=1e-4)
     assert other["reward"] == one["reward"]
-    # the engine sampled with the trainer's weights
+    # The engine sampled with the trainer's weights.
     assert one.get("gap", 0.0) < 1e-3
 
 

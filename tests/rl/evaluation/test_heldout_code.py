@@ -26,7 +26,7 @@ def tables(tmp_path_factory):
         [{"path": "a.py", "content_sha256": hashlib.sha256(name.encode()).hexdigest()}]
         for name in names
     ]
-    # a document of two files
+    # A document of two files.
     parts[5] = parts[5] * 2
     splits = ["val"] * 4 + ["train", "val"]
     rows = {"document_id": names, "language": ["Python"] * 6, "parts": parts, "split": splits}
@@ -131,7 +131,7 @@ def test_the_prompt_is_suffix_then_prefix_cut_to_what_is_nearest(infilling):
 
 
 def test_bits_per_byte_of_a_coin_for_each_token(infilling):
-    # two bytes each
+    # Each character takes two bytes.
     document = Document("d", "Python", "é" * 30)
     found = infilling.bits_per_byte(Oracle(infilling), [document])
     ids = infilling._ids(document.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from math import comb
 
 import pytest
@@ -24,10 +25,28 @@ def items(*rows: str) -> list[dict]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("n", "c", "k"), [(5, 2, 1), (5, 2, 2), (5, 0, 3), (5, 5, 1), (6, 3, 4), (4, 3, 2)]
+)
+def test_pass_at_k_is_the_share_of_k_subsets_with_a_correct_sample(n, c, k):
+    subsets = list(combinations([True] * c + [False] * (n - c), k))
+    share = sum(any(s) for s in subsets) / len(subsets)
+    assert scores.unbiased_pass_at_k(n, c, k) == pytest.approx(share)
+
+
+def test_pass_at_is_the_mean_over_items_for_powers_of_two():
+    found = scores.pass_at(items("pfff", "ffff"))
+    assert found == {"pass@1": 0.125, "pass@2": 0.25, "pass@4": 0.5}
+
+
+def test_an_outage_lowers_the_number_of_samples_not_the_score():
+    assert scores.pass_at(items("pi", "pp")) == {"pass@1": 1.0}
+
+
 def test_the_interval_of_equal_items_is_a_point_and_widens_with_their_spread():
     assert scores.intervals(items("p", "p", "p")) == {"pass@1": (1.0, 1.0)}
     low, high = scores.intervals(items(*"pf" * 50))["pass@1"]
-    # the standard error of 100 fair coins is 0.05: 95 % lie within 1.96 of it
+    # The standard error of 100 fair coins is 0.05; 95 % lie within 1.96 times that.
     assert (low, high) == pytest.approx((0.402, 0.598), abs=0.015)
     assert scores.intervals(items(*"pf" * 50)) == scores.intervals(items(*"pf" * 50))
 
@@ -57,7 +76,7 @@ def test_models_that_never_differ_have_p_one():
 
 def test_many_items_are_tested_by_random_signs_close_to_the_exact_value():
     before, after = items(*"f" * 16), items(*"p" * 12, *"f" * 4)
-    # 12 that differ: all patterns
+    # With 12 differing items all patterns are tried.
     assert scores.paired(before, after)["p_value"] == 2 / 2**12
     found = scores.paired(items(*"f" * 14, *"p" * 6), items(*"p" * 14, *"f" * 6))
     two_sided = 2 * sum(comb(20, k) for k in range(14, 21)) / 2**20

@@ -1,5 +1,6 @@
-"""The contract inside a run, asked of a live trainer in two pipeline stages: a fault is named by
-its layer.
+"""The parity check inside a run, of a live trainer in two pipeline stages.
+
+A fault is named by its layer.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from megatron_train.checkpoint import hf
 from megatron_train.model.weights import local_parameters
 from megatron_train.parallel import processes
 from megatron_train.training.step import build
-from rl.check_parity import Reference
 from rl.parity import in_run
+from rl.parity.reference import Reference
 from seedbed.inference.engine import AnyEngine
 from tests.rl.test_training import torchrun
 from tests.tiny_model import write_model
@@ -45,8 +46,9 @@ class EngineOf(AnyEngine):
 
 
 def main(argv: list[str]) -> int:
-    """One process of two, under torchrun: what the contract says of a sound state, an engine that
-    is off and a changed layer.
+    """One process of two, under torchrun.
+
+    It records what the check says of a sound state, an engine that is off and a changed layer.
     """
     folder = Path(argv[0])
     processes.start(ParallelConfig(pp=2), seed=1)
@@ -60,7 +62,7 @@ def main(argv: list[str]) -> int:
                 if name.startswith("decoder.layers.1.") and name.endswith("fc2.weight"):
                     weight.data *= 1.5
         try:
-            said.append(in_run.hold(state, EngineOf(folder, off), folder, SEQUENCES, 1e-3))
+            said.append(in_run.check(state, EngineOf(folder, off), folder, SEQUENCES, 1e-3))
         except SeedbedError as error:
             said.append(error.problem)
     (folder.parent / f"said-{processes.rank()}.json").write_text(json.dumps(said))

@@ -10,8 +10,9 @@ import pytest
 from conf.errors import SeedbedError
 from conf.schema.rl import ProblemConfig
 from rl.problems import problem_set
-from rl.problems.toy_functions import FILTERS, MAPS, REDUCES, Function, functions
+from rl.problems.toy_functions import FILTERS, MAPS, REDUCES, ToyFunction, functions
 from rl.rollouts.rewards import failing_references
+from seedbed import jsonl
 from seedbed.sandbox import Sandbox
 
 SMALL = ProblemConfig(train=40, heldout=10)
@@ -47,14 +48,14 @@ def test_every_problem_has_three_tests_and_each_passes_plainly():
     for row in problem_set.generate(SMALL)[0]:
         assert len(row["test_list"]) >= 3
         names: dict = {}
-        # our own templates, not a model's program
+        # This evaluates our own templates, and no program of a model.
         exec(row["code"], names)
         for test in row["test_list"]:
             exec(test, names)
 
 
 def test_the_tests_tell_a_function_from_those_that_differ_in_one_part():
-    square_even = Function(REDUCES[1], MAPS[3], FILTERS[0])
+    square_even = ToyFunction(REDUCES[1], MAPS[3], FILTERS[0])
     assert square_even.code == "sum(x ** 2 for x in xs if x % 2 == 0)"
     inputs = problem_set._inputs(square_even, Random(1))
     for other in square_even.neighbours():
@@ -92,7 +93,7 @@ def test_references_pass_in_the_sandbox_and_a_wrong_one_is_named():
 
 def test_a_saved_file_reads_back(tmp_path):
     rows, _ = problem_set.generate(SMALL)
-    problem_set.save(rows, tmp_path / "p.jsonl")
+    jsonl.write(tmp_path / "p.jsonl", rows)
     assert problem_set.read(tmp_path / "p.jsonl") == [problem_set.parse(row) for row in rows]
 
 
@@ -132,7 +133,7 @@ def line(**row) -> str:
     ("text", "message"),
     [
         ("", "holds no problem"),
-        ("{not json", r":1: JSONDecodeError"),
+        ("{not json", r"p\.jsonl:1 is not JSON"),
         (line() + "\n" + line(), r":2: task_id 'a' occurs twice"),
         (json.dumps({"task_id": "a", "test_list": ["assert f()"]}), r":1: KeyError: 'text'"),
         (json.dumps({"task_id": "a", "prompt": "p"}), "of no known format"),
@@ -152,7 +153,8 @@ def test_a_missing_file_says_who_writes_it(tmp_path):
 
 GOLDEN = {
     "task_id": "ascending/square/round",
-    "prompt": "Write a function f(xs) that returns the sorted list of the squares of the multiples of ten in xs.",
+    "prompt": "Write a function f(xs) that returns the sorted list of the squares of the multiples "
+    "of ten in xs.",
     "code": "def f(xs):\n    return sorted(x ** 2 for x in xs if x % 10 == 0)",
     "test_list": [
         "assert f([6, 14, -1, 0, 1, 13]) == [0]",

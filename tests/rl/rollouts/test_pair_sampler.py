@@ -11,8 +11,8 @@ import pytest
 from conf.errors import SeedbedError
 from conf.schema.rl import DpoConfig, EngineConfig, SandboxConfig
 from rl.problems import problem_set
-from rl.rollouts.pair_sampler import PairMaker
-from rl.training.run_tables import RunLog
+from rl.rollouts.pair_sampler import PairSampler, SamplesRecord
+from rl.training.run_tables import StageTables
 from rl.weight_sync import sync
 from seedbed.inference.chat import Chat
 from tests.rl.http_server import State, serving
@@ -29,8 +29,9 @@ ROWS = [
 
 
 class Server(State):
-    """Answers every other prompt with a program that adds one; after a restart, with nothing that
-    runs.
+    """Answers odd seeds with a program that adds one, and all others with no program.
+
+    After a restart no answer is a program.
     """
 
     def __init__(self, base: Path):
@@ -62,10 +63,9 @@ def made(base: Path, out: Path, url: str) -> list[dict[str, Any]]:
         sandbox=SandboxConfig(workers=1),
     )
     read = [(row, problem_set.parse(row)) for row in ROWS]
-    with PairMaker(
-        cfg, base, Chat(base), read, out / "rl/dpo", "data", RunLog(str(out), "dpo", {})
-    ) as maker:
-        while maker.advance():
+    record = SamplesRecord(out / "rl/dpo", "data", StageTables(str(out), "dpo", {}))
+    with PairSampler(cfg, base, Chat(base), read, record) as sampler:
+        while sampler.advance():
             pass
     return [json.loads(line) for line in (out / "rl/dpo/pairs.jsonl").read_text().splitlines()]
 
@@ -78,7 +78,7 @@ def test_a_server_is_given_the_model_that_is_sampled_and_again_when_it_loses_it(
     with serving(state) as url:
         pairs = made(tiny_model, tmp_path, url)
     assert state.loads == 2
-    # no sample adds two
+    # No sample solves "add 2".
     assert {pair["task_id"] for pair in pairs} == {"add 1"}
     assert {pair["chosen"] for pair in pairs} == {"def f(x):\n    return x + 1"}
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rl.rollouts import pairs
+from rl.training.batches import ProcessShare
 
 
 def sample(completion: str, verdict: str, finished: bool = True) -> dict:
@@ -59,7 +60,7 @@ def test_batches_hold_the_chosen_then_the_rejected_of_the_same_pairs(dp):
     references = [(-float(i), -10.0 - i) for i in range(3)]
     seen = []
     for rank in range(dp):
-        for batch in pairs.batches(found, references, 2, rank, dp, pad_id=0, multiple=1, length=9):
+        for batch in pairs.batches(found, references, 2, ProcessShare(rank, dp, 0, 1), length=9):
             assert batch["tokens"].shape == (4, 8)
             chosen, rejected = batch["reference"].chunk(2)
             masks = batch["loss_mask"].sum(1).chunk(2)

@@ -45,12 +45,12 @@ def test_a_problem_whose_own_solution_fails_is_named_once_and_one_without_a_solu
     sandbox, tmp_path, capsys
 ):
     record = tmp_path / "grpo/unfit.json"
-    assert reference_check.unfit(READ, sandbox, record) == WRONG
+    assert reference_check.failing(READ, sandbox, record) == WRONG
     assert capsys.readouterr().err == (
         f"dropped problem wrong: its reference fails its own tests: {WRONG['wrong']}\n"
     )
-    # a run that is started again
-    assert reference_check.unfit(READ, Closed(), record) == WRONG
+    # A run that is started again asks nobody.
+    assert reference_check.failing(READ, Closed(), record) == WRONG
     assert (
         capsys.readouterr().err == f"1 of 4 problems are not drawn, for the reasons in {record}\n"
     )
@@ -58,9 +58,9 @@ def test_a_problem_whose_own_solution_fails_is_named_once_and_one_without_a_solu
 
 def test_other_problems_are_judged_anew(sandbox, tmp_path):
     record = tmp_path / "unfit.json"
-    reference_check.unfit(READ, sandbox, record)
+    reference_check.failing(READ, sandbox, record)
     mended = [READ[0], problem("wrong", "def f(x): return x + x")]
-    assert reference_check.unfit(mended, sandbox, record) == {}
+    assert reference_check.failing(mended, sandbox, record) == {}
     assert json.loads(record.read_text())["unfit"] == {}
 
 
@@ -69,4 +69,4 @@ def test_a_run_without_a_problem_to_draw_is_refused_with_the_first_reason(sandbo
         SeedbedError,
         match=r"own solutions of all 1 problems fail.*that of wrong: fail: AssertionError",
     ):
-        reference_check.unfit(READ[1:2], sandbox, tmp_path / "unfit.json")
+        reference_check.failing(READ[1:2], sandbox, tmp_path / "unfit.json")

@@ -9,7 +9,8 @@ import pytest
 from conf.schema.rl import GrpoConfig
 from rl.problems import problem_set
 from rl.rollouts.rewards import Reward
-from rl.rollouts.selection import Rollout, log_rows, select, statistics
+from rl.rollouts.sampler import Rollout
+from rl.rollouts.selection import log_rows, select, statistics
 from seedbed.inference.engine import Sample
 
 CFG = GrpoConfig(samples=4)
@@ -71,7 +72,7 @@ def test_statistics_of_a_step():
         rollout("fail", finished=False),
     ]
     found = statistics(group, select(group, CFG, 4))
-    # of three verdicts
+    # The mean is over the three verdicts.
     assert found["reward"] == pytest.approx(1 / 3)
     assert (found["groups"], found["groups_with_signal"], found["samples_trained"]) == (1, 1, 2)
     assert (found["response_tokens"], found["finished"]) == (2.0, 0.75)

@@ -5,14 +5,26 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rl.training.batches import Example, micro_batches, packed_batches, places, weighted_places
+from rl.training.batches import (
+    Example,
+    ProcessShare,
+    micro_batches,
+    packed_batches,
+    sample_indices,
+    weighted_indices,
+)
 
 ONE = Example([10, 11, 12], [20, 21], {"advantage": 0.5}, {"old_logprobs": [-1.0, -2.0]})
 TWO = Example([10], [20, 21, 22, 23, 24], {"advantage": -1.0}, {"old_logprobs": [-3.0] * 5})
 
 
+def alone(pad_id: int = 0, multiple: int = 1) -> ProcessShare:
+    """The share of the only process."""
+    return ProcessShare(0, 1, pad_id, multiple)
+
+
 def test_labels_follow_tokens_and_only_the_response_counts():
-    [batch] = micro_batches([ONE, TWO], size=2, dp_rank=0, dp_size=1, pad_id=0, multiple=1)
+    [batch] = micro_batches([ONE, TWO], 2, alone())
     assert batch["tokens"].tolist() == [[10, 11, 12, 20, 21], [10, 20, 21, 22, 23]]
     assert batch["labels"].tolist() == [[11, 12, 20, 21, 0], [20, 21, 22, 23, 24]]
     assert batch["loss_mask"].tolist() == [[0, 0, 1, 1, 0], [1, 1, 1, 1, 1]]
@@ -22,7 +34,9 @@ def test_labels_follow_tokens_and_only_the_response_counts():
 
 def test_processes_share_the_examples_and_have_equally_many_batches():
     examples = [Example([1], [i], {}, {}) for i in range(5)]
-    shares = [micro_batches(examples, 2, rank, 2, pad_id=9, multiple=1) for rank in range(2)]
+    shares = [
+        micro_batches(examples, 2, ProcessShare(rank, 2, pad_id=9, multiple=1)) for rank in range(2)
+    ]
     assert [len(share) for share in shares] == [2, 2]
     counted = [
         label
@@ -37,7 +51,7 @@ def test_processes_share_the_examples_and_have_equally_many_batches():
 
 
 def test_filling_rows_carry_nothing():
-    [batch] = micro_batches([ONE], size=3, dp_rank=0, dp_size=1, pad_id=7, multiple=4)
+    [batch] = micro_batches([ONE], 3, alone(pad_id=7, multiple=4))
     assert batch["tokens"].shape == (3, 4)
     assert batch["tokens"][1:].unique().tolist() == [7]
     assert all(
@@ -46,24 +60,24 @@ def test_filling_rows_carry_nothing():
 
 
 def test_lengths_are_rounded_up_for_sequence_parallelism():
-    [batch] = micro_batches([ONE, TWO], 2, 0, 1, pad_id=0, multiple=4)
+    [batch] = micro_batches([ONE, TWO], 2, alone(multiple=4))
     assert batch["tokens"].shape == (2, 8)
     assert batch["tokens"].dtype == torch.int64
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 10, 23])
 def test_the_order_of_samples_does_not_depend_on_where_a_run_was_stopped(count):
-    whole = places(10, 0, 40, seed=1)
+    whole = sample_indices(10, 0, 40, seed=1)
     parts = [
-        place
+        index
         for start in range(0, 40, count)
-        for place in places(10, start, min(count, 40 - start), seed=1)
+        for index in sample_indices(10, start, min(count, 40 - start), seed=1)
     ]
     assert parts == whole
 
 
 def test_every_pass_sees_every_sample_once_in_its_own_order():
-    first, second = places(10, 0, 10, seed=1), places(10, 10, 10, seed=1)
+    first, second = sample_indices(10, 0, 10, seed=1), sample_indices(10, 10, 10, seed=1)
     assert sorted(first) == sorted(second) == list(range(10))
     assert first != second
 
@@ -74,11 +88,11 @@ EXAMPLES = [Example([5 + i] * (1 + i % 3), [40 + i] * (2 + i % 4), {}, {}) for i
 @pytest.mark.parametrize(("size", "dp"), [(1, 1), (2, 1), (2, 3)])
 def test_packing_keeps_every_example_once_and_gives_processes_equally_many_batches(size, dp):
     shares = [
-        packed_batches(EXAMPLES, size, rank, dp, pad_id=0, length=12, multiple=2)
+        packed_batches(EXAMPLES, size, ProcessShare(rank, dp, pad_id=0, multiple=2), length=12)
         for rank in range(dp)
     ]
     assert len({len(share) for share in shares}) == 1
-    # a pipeline takes no other
+    # A pipeline takes micro-batches of one shape only.
     [shape] = {batch["tokens"].shape for share in shares for batch in share}
     assert shape[0] == size
     assert shape[1] <= 12
@@ -91,14 +105,15 @@ def test_packing_keeps_every_example_once_and_gives_processes_equally_many_batch
 
 
 def test_rows_are_as_short_as_their_number_allows():
-    """Eight examples of four places: three to a row of 15, so three rows; of 12 places, for nothing
-    is gained by more.
+    """Eight examples of four positions: a row of 15 takes three, so there are three rows.
+
+    The rows have 12 positions, because no more are needed.
     """
     examples = [Example([1, 2], [3, 4, 5], {}, {})] * 8
-    [batch] = packed_batches(examples, 3, 0, 1, pad_id=0, length=15, multiple=1)
+    [batch] = packed_batches(examples, 3, alone(), length=15)
     assert batch["tokens"].shape == (3, 12)
-    # the fourth row is there anyway
-    [batch] = packed_batches(examples, 4, 0, 1, pad_id=0, length=15, multiple=1)
+    # Four rows are needed anyway to fill the micro-batch.
+    [batch] = packed_batches(examples, 4, alone(), length=15)
     assert batch["tokens"].shape == (4, 8)
 
 
@@ -115,15 +130,15 @@ def test_packed_log_probabilities_are_those_of_each_example_alone(tiny_model):
         return sorted(zip(batch["labels"][kept].tolist(), found[kept].tolist(), strict=True))
 
     packed = []
-    for batch in packed_batches(EXAMPLES, 2, 0, 1, pad_id=0, length=12, multiple=1):
+    for batch in packed_batches(EXAMPLES, 2, alone(), length=12):
         ids = batch["document_ids"]
         other = ids[:, None, :, None] != ids[:, None, None, :]
         blocked = (other | torch.ones(other.shape[2:]).triu(1).bool()).float() * torch.finfo(
             torch.float32
         ).min
         packed += logprobs(batch, blocked)
-    [alone] = micro_batches(EXAMPLES, len(EXAMPLES), 0, 1, pad_id=0, multiple=1)
-    expected = logprobs(alone, None)
+    [apart] = micro_batches(EXAMPLES, len(EXAMPLES), alone())
+    expected = logprobs(apart, None)
     packed.sort()
     assert [label for label, _ in packed] == [label for label, _ in expected]
     assert [value for _, value in packed] == pytest.approx(
@@ -132,8 +147,8 @@ def test_packed_log_probabilities_are_those_of_each_example_alone(tiny_model):
 
 
 def test_harder_demonstrations_come_in_proportion_and_draws_depend_on_their_number_alone():
-    drawn = weighted_places([1.0, 3.0, 0.0], 0, 4000, seed=1)
+    drawn = weighted_indices([1.0, 3.0, 0.0], 0, 4000, seed=1)
     assert drawn.count(2) == 0
     assert drawn.count(1) / 4000 == pytest.approx(0.75, abs=0.03)
-    assert drawn[100:140] == weighted_places([1.0, 3.0, 0.0], 100, 40, seed=1)
-    assert drawn != weighted_places([1.0, 3.0, 0.0], 0, 4000, seed=2)
+    assert drawn[100:140] == weighted_indices([1.0, 3.0, 0.0], 100, 40, seed=1)
+    assert drawn != weighted_indices([1.0, 3.0, 0.0], 0, 4000, seed=2)

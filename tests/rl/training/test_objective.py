@@ -1,6 +1,4 @@
-"""Advantages, filters and losses against values worked out by hand, and properties that must hold
-for any input.
-"""
+"""Advantages, filters and losses: values worked out by hand, and properties of any input."""
 
 from __future__ import annotations
 
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 
 from rl.training.objective import (
     STD_EPSILON,
+    ClipRange,
     clipped_policy_loss,
     group_advantages,
     groups_with_signal,
@@ -30,7 +29,7 @@ def everything(rewards: torch.Tensor) -> torch.Tensor:
 
 def test_advantages_of_one_correct_in_four():
     rewards = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
-    # mean 1/4; squares (9 + 1 + 1 + 1) / 16 = 3/4; sample variance 3/4 / 3 = 1/4; std 1/2
+    # Mean 1/4; squares (9 + 1 + 1 + 1) / 16 = 3/4; sample variance 3/4 / 3 = 1/4; std 1/2
     expected = torch.tensor([[1.5, -0.5, -0.5, -0.5]])
     torch.testing.assert_close(
         group_advantages(rewards, everything(rewards)), expected, atol=1e-5, rtol=0
@@ -38,7 +37,7 @@ def test_advantages_of_one_correct_in_four():
 
 
 def test_a_group_of_equal_rewards_gets_exact_zeros():
-    # the mean of three 0.1 is not 0.1 in binary
+    # In binary the mean of three times 0.1 is not 0.1.
     rewards = torch.tensor([[0.1] * 3, [1.0] * 3, [0.0] * 3])
     assert group_advantages(rewards, everything(rewards)).abs().sum() == 0
 
@@ -93,11 +92,11 @@ def test_the_order_within_a_group_does_not_matter(values, order):
 def test_groups_with_signal_drops_what_the_paper_drops():
     rewards = torch.tensor(
         [
-            # all correct
+            # All are correct.
             [1.0] * 8,
-            # all wrong
+            # All are wrong.
             [0.0] * 8,
-            # 7/8 = 87.5%: not more than 87.5%, kept
+            # 7/8 = 87.5 % is not more than 87.5 %, so the group is kept.
             [1.0] * 7 + [0.0],
             [1.0] * 4 + [0.0] * 4,
         ]
@@ -127,18 +126,21 @@ def test_a_group_of_correct_and_malformed_answers_alone_is_dropped_when_asked():
 
 
 def test_a_correct_share_is_of_the_verdicts_not_of_the_samples():
-    # 8 of 9 verdicts are 88.9%; 8 of 10 samples would be 80%
+    # 8 of 9 verdicts are 88.9 %; 8 of 10 samples would be 80 %.
     rewards = torch.tensor([[1.0] * 8 + [0.0] * 2])
     counted = torch.tensor([[True] * 9 + [False]])
     malformed = torch.zeros_like(counted)
     assert groups_with_signal(rewards, counted, malformed, 0.875, True).tolist() == [False]
 
 
+CLIP = ClipRange(0.2, 0.28)
+
+
 def loss_of(ratio: float, advantage: float) -> tuple[float, float]:
     """The loss of one token and its gradient with respect to the log-probability."""
     logprobs = torch.tensor([[math.log(ratio)]], requires_grad=True)
     total, count, _ = clipped_policy_loss(
-        logprobs, torch.zeros(1, 1), torch.tensor([advantage]), torch.ones(1, 1), 0.2, 0.28
+        logprobs, torch.zeros(1, 1), torch.tensor([advantage]), torch.ones(1, 1), CLIP
     )
     total.backward()
     assert count == 1
@@ -149,15 +151,15 @@ def loss_of(ratio: float, advantage: float) -> tuple[float, float]:
     ("ratio", "advantage", "loss", "gradient"),
     [
         (1.0, 2.0, -2.0, -2.0),
-        # inside
+        # Inside the range.
         (1.2, 1.0, -1.2, -1.2),
-        # clip-higher: gain is capped at 1.28
+        # Above the upper bound: the gain is capped at 1.28.
         (1.5, 1.0, -1.28, 0.0),
-        # worse than before: never clipped for a good sample
+        # A good sample that became less likely is never clipped.
         (0.5, 1.0, -0.5, -0.5),
-        # already made unlikely enough: capped at 1 - 0.2
+        # A bad sample that is already unlikely enough: capped at 1 - 0.2.
         (0.5, -1.0, 0.8, 0.0),
-        # a bad sample made likelier: not clipped
+        # A bad sample that became likelier is not clipped.
         (1.5, -1.0, 1.5, 1.5),
     ],
 )
@@ -169,7 +171,7 @@ def test_policy_loss_normalises_by_tokens_not_by_sequences():
     logprobs = torch.zeros(2, 3)
     mask = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
     total, count, sums = clipped_policy_loss(
-        logprobs, logprobs, torch.tensor([1.0, -1.0]), mask, 0.2, 0.28
+        logprobs, logprobs, torch.tensor([1.0, -1.0]), mask, CLIP
     )
     # Three tokens at -1, one at +1, over four tokens: -1/2. By sequence it would be 0.
     assert (total / count).item() == -0.5
@@ -180,7 +182,7 @@ def test_masked_tokens_may_hold_anything():
     logprobs = torch.tensor([[0.0, -math.inf, math.nan]], requires_grad=True)
     old = torch.tensor([[0.0, 0.0, -math.inf]])
     mask = torch.tensor([[1.0, 0.0, 0.0]])
-    total, count, _ = clipped_policy_loss(logprobs, old, torch.tensor([1.0]), mask, 0.2, 0.28)
+    total, count, _ = clipped_policy_loss(logprobs, old, torch.tensor([1.0]), mask, CLIP)
     total.backward()
     assert (total.item(), count.item()) == (-1.0, 1)
     assert logprobs.grad.tolist() == [[-1.0, 0.0, 0.0]]
@@ -198,7 +200,7 @@ def test_on_policy_the_gradient_is_that_of_the_policy_gradient():
     logprobs = torch.randn(3, 4, requires_grad=True)
     advantages = torch.tensor([1.0, -2.0, 0.5])
     mask = torch.ones(3, 4)
-    clipped_policy_loss(logprobs, logprobs.detach(), advantages, mask, 0.2, 0.28)[0].backward()
+    clipped_policy_loss(logprobs, logprobs.detach(), advantages, mask, CLIP)[0].backward()
     torch.testing.assert_close(logprobs.grad, -advantages[:, None].expand(3, 4))
 
 
@@ -230,7 +232,7 @@ def test_preference_loss_by_hand():
     logprobs = torch.tensor([[-0.25, -0.75, -9.0], [-1.0, -2.0, -9.0]], requires_grad=True)
     mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
     total, count, sums = preference_loss(logprobs, mask, torch.tensor([-2.0, -2.5]), beta=0.5)
-    # chosen gained -1 - -2 = 1, rejected -3 - -2.5 = -1/2: margin 1/2 * 3/2 = 3/4, loss log(1 +
+    # Chosen gained -1 - -2 = 1, rejected -3 - -2.5 = -1/2: margin 1/2 * 3/2 = 3/4, loss log(1 +
     # e^-3/4)
     assert total.item() == pytest.approx(math.log1p(math.exp(-0.75)), abs=1e-6)
     assert (count.item(), sums["accuracy"].item(), sums["margin"].item()) == (1, 1, 0.75)

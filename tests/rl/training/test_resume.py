@@ -17,7 +17,9 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_keeps_no_row(tmp_path
         (tmp_path / name).write_text("".join(json.dumps({"step": step}) + "\n" for step in (0, 1)))
     state = SimpleNamespace(step=0)
     assert (
-        resume.start_or_resume(state, tmp_path, tmp_path, "data", GrpoConfig(), ("rollouts.jsonl",))
+        resume.start_or_resume(
+            state, tmp_path, tmp_path, "data", GrpoConfig(), ("metrics.jsonl", "rollouts.jsonl")
+        )
         == {}
     )
     assert [(tmp_path / name).read_text() for name in ("metrics.jsonl", "rollouts.jsonl")] == [

@@ -1,5 +1,6 @@
-"""The tables follow the journals: every row once, whatever was killed between a journal, a
-checkpoint and a commit.
+"""The tables follow the journals, and have every row once after any kill.
+
+Kills come between a journal, a checkpoint and a commit.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from deltalake import DeltaTable
 from conf.errors import SeedbedError
 from rl import rescore
 from rl.problems import problem_set
-from rl.training.run_tables import RunLog
+from rl.training.run_tables import StageTables
 from seedbed.queries.certify import hashes
 from seedbed.queries.explain import OTHER_TABLE_NAMES, status
 from seedbed.sandbox import Sandbox
 from seedbed.tables import writer
 from seedbed.tables.writer import TABLES
 
-# a step
+# Samples per step.
 SAMPLES = 4
 
 
@@ -53,7 +54,7 @@ class Killed(BaseException):
 
 
 def grpo(output: Path, steps: int, save_every: int, kill_at: int = -1) -> None:
-    """What rl.grpo does to journal, checkpoint and tables, killed at the kill_at-th of its writes."""
+    """Writes journal, checkpoint and tables as rl.grpo does; killed at its write `kill_at`."""
     folder = output / "rl/grpo"
     folder.mkdir(parents=True, exist_ok=True)
     journal, checkpoint = folder / "rollouts.jsonl", folder / "latest"
@@ -70,19 +71,19 @@ def grpo(output: Path, steps: int, save_every: int, kill_at: int = -1) -> None:
     done = int(checkpoint.read_text()) if checkpoint.is_file() else 0
     lines = journal.read_text().splitlines(keepends=True) if journal.is_file() else []
     lines = [line for line in lines if json.loads(line)["step"] <= done]
-    log = RunLog(str(output), "grpo", {"settings": "s"})
+    tables = StageTables(str(output), "grpo", {"settings": "s"})
     if done == 0:
-        write(lambda: log.begin("problems", "rollouts"))
+        write(lambda: tables.begin("problems", "rollouts"))
     row = {"task_id": "t", "prompt": "p", "code": "c", "test_list": ["assert f([]) == 0"]}
-    write(lambda: log.problems({"train": [(row, problem_set.parse(row))]}))
+    write(lambda: tables.problems({"train": [(row, problem_set.parse(row))]}))
     write(lambda: save(lines))
-    write(lambda: log.rollouts_of_steps(journal, done))
+    write(lambda: tables.rollouts_of_steps(journal, done))
     for step in range(done + 1, steps + 1):
         lines += [json.dumps(journal_row(step, place)) + "\n" for place in range(SAMPLES)]
         write(lambda lines=lines: save(lines))
         if step % save_every == 0 or step == steps:
             write(lambda step=step: checkpoint.write_text(str(step)))
-            write(lambda step=step: log.rollouts_of_steps(journal, step))
+            write(lambda step=step: tables.rollouts_of_steps(journal, step))
 
 
 def test_a_run_that_is_killed_anywhere_ends_in_the_tables_of_an_undisturbed_one(tmp_path):
@@ -117,7 +118,7 @@ def test_a_run_that_is_killed_anywhere_ends_in_the_tables_of_an_undisturbed_one(
 
 def test_a_run_that_begins_anew_takes_out_its_own_rows_and_leaves_the_other_stages(tmp_path):
     out = str(tmp_path)
-    dpo = RunLog(out, "dpo", {"settings": "s"})
+    dpo = StageTables(out, "dpo", {"settings": "s"})
     dpo.begin("rollouts", "pairs")
     samples = [{**journal_row(0, place), "task_id": "t"} for place in range(6)]
     dpo.samples(samples[:4])
@@ -137,13 +138,13 @@ def test_a_run_that_begins_anew_takes_out_its_own_rows_and_leaves_the_other_stag
     )
     grpo(tmp_path, steps=3, save_every=1)
     for path in (tmp_path / "rl/grpo").iterdir():
-        # as the refusal of other settings tells the user to
+        # The error about other settings tells the user to do this.
         path.unlink()
     grpo(tmp_path, steps=2, save_every=1)
     rows = writer.rows(tmp_path / "tables/rollouts", TABLES["rollouts"].key)
     assert [row["stage"] for row in rows] == ["dpo"] * 6 + ["grpo"] * 2 * SAMPLES
     assert len(writer.rows(tmp_path / "tables/pairs", ["place"])) == 1
-    # two steps and the beginning
+    # Two steps and the beginning made three commits.
     before = DeltaTable(tmp_path / "tables/rollouts").version() - 3
     assert (
         len(DeltaTable(tmp_path / "tables/rollouts", version=before).to_pyarrow_table())
@@ -153,13 +154,13 @@ def test_a_run_that_begins_anew_takes_out_its_own_rows_and_leaves_the_other_stag
 
 def test_commits_carry_the_lineage_and_status_knows_the_tables(tmp_path):
     grpo(tmp_path, steps=1, save_every=1)
-    log = RunLog(
+    tables = StageTables(
         str(tmp_path),
         "sft",
         {"settings": "x"},
         [tmp_path / "tables/rollouts", tmp_path / "a.jsonl"],
     )
-    log.begin("problems")
+    tables.begin("problems")
     newest = json.loads(DeltaTable(tmp_path / "tables/problems").history(1)[0]["userMetadata"])
     assert newest["job"] == "rl.sft"
     assert newest["inputs"] == {"rollouts": 1}
@@ -171,16 +172,16 @@ def test_commits_carry_the_lineage_and_status_knows_the_tables(tmp_path):
 
 
 def test_rescore_reads_the_tables(tmp_path):
-    log = RunLog(str(tmp_path), "grpo", {})
+    tables = StageTables(str(tmp_path), "grpo", {})
     row = {
         "task_id": "t",
         "prompt": "Sum.",
         "code": "def f(xs):\n    return sum(xs)",
         "test_list": ["assert f([1, 2]) == 3"],
     }
-    log.problems({"train": [(row, problem_set.parse(row))]})
-    RunLog(str(tmp_path), "dpo", {}).problems({"train": [(row, problem_set.parse(row))]})
-    log.samples(
+    tables.problems({"train": [(row, problem_set.parse(row))]})
+    StageTables(str(tmp_path), "dpo", {}).problems({"train": [(row, problem_set.parse(row))]})
+    tables.samples(
         [
             {"task_id": "t", "completion": row["code"], "verdict": "pass", "reason": ""},
             {
@@ -208,7 +209,7 @@ def test_two_stages_with_different_tests_under_one_name_are_not_mixed(tmp_path):
             "code": "c",
             "test_list": [f"assert f([1, 2]) == {expected}"],
         }
-        RunLog(str(tmp_path), stage, {}).problems({"train": [(row, problem_set.parse(row))]})
+        StageTables(str(tmp_path), stage, {}).problems({"train": [(row, problem_set.parse(row))]})
     with pytest.raises(SeedbedError, match="'t' stands there twice"):
         problem_set.read(tmp_path / "tables/problems")
 
@@ -221,4 +222,4 @@ def test_a_disk_that_is_full_is_told_with_the_table(tmp_path, monkeypatch):
     with pytest.raises(
         SeedbedError, match=r"table rollouts at .* cannot be written: No space left"
     ):
-        RunLog(str(tmp_path), "grpo", {}).samples([{}])
+        StageTables(str(tmp_path), "grpo", {}).samples([{}])

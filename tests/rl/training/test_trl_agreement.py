@@ -13,7 +13,12 @@ import math
 import pytest
 import torch
 
-from rl.training.objective import clipped_policy_loss, preference_loss, truncated_importance_weights
+from rl.training.objective import (
+    ClipRange,
+    clipped_policy_loss,
+    preference_loss,
+    truncated_importance_weights,
+)
 
 
 def table(shift: int) -> torch.Tensor:
@@ -77,15 +82,16 @@ TRUNCATED = (
 )
 
 
+CLIP = ClipRange(0.2, 0.28)
+
+
 @pytest.mark.parametrize("off_policy", [False, True])
 def test_grpo_agrees_with_trl(off_policy):
     def loss(logprobs):
         if not off_policy:
-            return clipped_policy_loss(logprobs, OLD, ADVANTAGES, MASK, 0.2, 0.28)
+            return clipped_policy_loss(logprobs, OLD, ADVANTAGES, MASK, CLIP)
         weights = truncated_importance_weights(logprobs, OLD, MASK, cap=1.5)
-        return clipped_policy_loss(
-            logprobs, logprobs.detach(), ADVANTAGES, MASK, 0.2, 0.28, weights
-        )
+        return clipped_policy_loss(logprobs, logprobs.detach(), ADVANTAGES, MASK, CLIP, weights)
 
     ours, gradient = value_and_gradient(loss, NEW)
     theirs, slopes = TRUNCATED if off_policy else PLAIN

@@ -1,5 +1,6 @@
-"""Trainer to engine: what the engine computes with is what the trainer has, in a process of its own
-or a server.
+"""Trainer to engine: the engine computes with the trainer's weights.
+
+The engine is a process beside the trainer, or a server.
 """
 
 from __future__ import annotations
@@ -84,17 +85,18 @@ def test_the_source_for_vllms_transfer_declares_what_it_yields_and_sums_it(state
     source = nccl.source_of(state, torch.device("cpu"))
     source.sums = Sums("float32")
     declared = [(meta.name, meta.dtype, meta.shape) for meta in source.metadata()]
-    # a fresh pass each round
+    # Each round is a fresh pass.
     for _ in range(2):
         assert [(name, t.dtype, tuple(t.shape)) for name, t in source] == declared
     assert source.sums == sums_of(state.folder)
-    # vLLM's own partition into layers covers all of them
+    # vLLM's own partition into layers covers all tensors.
     assert sum(map(len, source.groups())) == len(declared)
 
 
 def test_the_trainers_side_of_the_transfer_takes_the_arguments_that_we_give(state, monkeypatch):
-    """The pinned vLLM's factory and trainer engine, with NCCL's communicator and the server's
-    answers stood in for.
+    """Uses the pinned vLLM's factory and trainer engine.
+
+    NCCL's communicator and the server's answers are stand-ins.
     """
     from vllm.distributed.weight_transfer import clients, nccl_engine
 
@@ -155,8 +157,9 @@ def test_an_output_layer_that_stays_old_is_named_with_both_sums(state, tmp_path,
 def test_sampling_sees_prefixes_of_older_weights_where_the_cache_is_kept(
     state, tmp_path, monkeypatch
 ):
-    """Why the agreement of engine and trainer is asked of samples: scores, which recompute the
-    prompt, miss it.
+    """Why engine and trainer are compared on samples.
+
+    Scoring recomputes the prompt, so it misses a stale cache.
     """
     old = write_model(tmp_path / "old", seed=1)
     prompt = Chat(old).prompt("a long prompt " * 9)
@@ -168,7 +171,7 @@ def test_sampling_sees_prefixes_of_older_weights_where_the_cache_is_kept(
         with engine_that(monkeypatch, script, old, tmp_path / f"{name}.log") as engine:
             engine.generate([prompt], [1], Sampling(1.0, 4))
             engine.load(state.folder)
-            # the weights are new, the cache is not among them
+            # The checksums cover the new weights, but not the cache.
             checksums.check(sums_of(state.folder), engine.sums())
             [sample] = engine.generate([prompt], [1], Sampling(1.0, 4))
             scored = engine.score([[*prompt, *sample.tokens]])[0][-4:]
@@ -229,7 +232,7 @@ def test_a_server_samples_scores_and_takes_weights_as_our_own_process_does_and_s
         theirs = server.layers(prompts[0], tmp_path / "server.safetensors")
         assert all(torch.allclose(theirs[name], value, atol=1e-4) for name, value in layers.items())
         stop(process)
-    # started again, with its first weights
+    # The server is started again, with its first weights.
     with served(old, log, port):
         compare(asked(server), (samples, scores))
         assert server.sums() == {
