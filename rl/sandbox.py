@@ -1,6 +1,6 @@
-"""python -m rl.sandbox run | check: judge programs from files, or show what this host gives.
+"""python -m rl.sandbox run | check: judges programs from files, or shows what this host allows.
 
-The sandbox is `seedbed/sandbox`, which Spark executors and bare hosts use without the rest of rl.
+The sandbox is seedbed/sandbox. Spark executors and bare hosts use it without the rest of `rl`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from conf.errors import SeedbedError
 from seedbed.sandbox import CallTests, Job, Limits, Sandbox, Verdict
 from seedbed.sandbox.inside.lockdown import CHANNELS
 from seedbed.sandbox.pool import _Queue
-from seedbed.sandbox.server import Server
+from seedbed.sandbox.server import ForkServer
 
 SUM = "def f(a, b): return a + b"
 
@@ -83,13 +83,13 @@ def test_programs_with_the_same_tests_share_a_tester_and_others_do_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
-    spawn = Server.spawn
+    spawn = ForkServer.spawn
 
-    def counting(server: Server, descriptors: list[int], **request: Any) -> dict[str, int]:
+    def counting(server: ForkServer, descriptors: list[int], **request: Any) -> dict[str, int]:
         asked.append(request["op"])
         return spawn(server, descriptors, **request)
 
-    monkeypatch.setattr(Server, "spawn", counting)
+    monkeypatch.setattr(ForkServer, "spawn", counting)
     with Sandbox(1) as sandbox:
         alike = [
             Job(n, f"{SUM} + {n % 2}", CallTests("assert f(1, 2) == 3"))
