@@ -104,6 +104,10 @@ def test_the_word_of_the_jail_explains_a_failure_and_makes_no_pass():
     detail = ("MemoryError", "MemoryError", (), "too much", 3, ())
     report = STARTED + b"\0\0\0\0" + wire.frame(999, "raise", detail)
     assert printed(b"1", "1", failed, report)[0] == "memory"
+    assert printed(b"1", None, failed, report)[0] == "memory"
+    left = STARTED + b"\0\0\0\0" + wire.frame(999, "exit", "exit code 1")
+    ended = "the program ended the process with exit code 1"
+    assert printed(b"1", "1", failed, left) == ("error", ended)
     passed = STARTED + b"\0\0\0\0" + wire.frame(999, "return", "")
     assert printed(b"1", "1", failed, passed)[0] == "error"
     assert printed(b"2", "1", EXITED, passed)[0] == "fail"
