@@ -37,7 +37,8 @@ from conf.schema.pretrain import ParallelConfig
 from conf.schema.rl import EngineConfig
 from megatron_train.checkpoint import hf
 from seedbed.inference import layer_outputs
-from seedbed.inference.engine import Engine, Sampling
+from seedbed.inference.engine import Sampling
+from seedbed.inference.process_engine import Engine
 
 SEQUENCES = 3
 LIMIT = {"fp32": 1e-3, "bf16": 0.1}

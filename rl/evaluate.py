@@ -33,7 +33,8 @@ from rl.problems import problem_set
 from rl.problems.problem_set import Problem
 from rl.rollouts import rewards
 from seedbed.inference.chat import Chat
-from seedbed.inference.engine import AnyEngine, Engine, Sampling, sample_seed
+from seedbed.inference.engine import AnyEngine, Sampling, sample_seed
+from seedbed.inference.process_engine import Engine
 from seedbed.sandbox import Sandbox
 
 # A function body has ended where the next line starts at the margin. Same idea as Codex's stop

@@ -15,7 +15,8 @@ import pytest
 from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
 from seedbed.inference.chat import Chat
-from seedbed.inference.engine import Engine, Sampling, _environment, sample_seed
+from seedbed.inference.engine import Sampling, sample_seed
+from seedbed.inference.process_engine import Engine, _environment
 from tests.tiny_model import write_model
 
 
