@@ -1,8 +1,7 @@
-"""Defaults (dataclasses) <- YAML (deltas) <- `key=value` (command line), strictly checked.
+"""Reads settings: defaults of dataclasses, then a YAML file, then `key=value` of the command line.
 
-An unknown key fails with the nearest known key and the place it came from; a wrong type fails with
-the value and the type wanted; a schema's own `check()` holds the rules that span fields and shows
-their arithmetic.
+An unknown key fails with its origin and the nearest known key. A wrong type fails with the value. A
+schema's own `check()` has the rules between fields, and shows their arithmetic.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ T = TypeVar("T")
 
 
 def load(schema: type[T], path: str | Path | None = None, overrides: Iterable[str] = ()) -> T:
-    """The frozen `schema` instance that `path` (YAML, may be None) and `key=value` overrides
-    resolve to.
+    """The frozen instance of `schema` after a YAML file and overrides.
+
+    path: the file; None for the defaults. overrides: words `key=value`, which win over the file.
 
     Raises SeedbedError for a missing or malformed file, an unknown key, a value of the wrong type,
     or a broken rule.
@@ -55,18 +55,19 @@ def load(schema: type[T], path: str | Path | None = None, overrides: Iterable[st
 
 
 def to_dict(cfg: Any) -> dict[str, Any]:
-    """The resolved tree as plain containers."""
+    """A config as plain containers."""
     return dataclasses.asdict(cfg)
 
 
 def to_yaml(cfg: Any) -> str:
-    """The resolved tree as YAML, for --dry-run and for the record beside every output."""
+    """A config as YAML, for --dry-run and for the record beside each output."""
     return OmegaConf.to_yaml(OmegaConf.create(to_dict(cfg)))
 
 
 def config_hash(*parts: Any) -> str:
-    """First 16 hex digits of SHA-256 over the canonical JSON of dataclasses or plain values: the
-    identity of a setting.
+    """The identity of settings: 16 hex digits of a SHA-256 over their canonical JSON.
+
+    parts: dataclasses or plain values.
     """
     plain = [to_dict(p) if dataclasses.is_dataclass(p) else p for p in parts]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
@@ -74,20 +75,21 @@ def config_hash(*parts: Any) -> str:
 
 
 def cli_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
-    """The command line every job and trainer shares: --config FILE, --dry-run, then key=value
-    overrides.
-    """
+    """The command line of every job and trainer: --config FILE, --dry-run, then key=value."""
     parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--config", metavar="FILE", help="YAML that holds only what differs from the defaults"
+        "--config", metavar="FILE", help="YAML file with what differs from the defaults"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="validate, print the resolved config and stop"
+        "--dry-run", action="store_true", help="check the settings, print them and stop"
     )
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="dotted key and value; wins over the file"
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="dotted key and value, which wins over the file",
     )
     return parser
 
@@ -184,9 +186,9 @@ def _read_yaml(path: Path) -> DictConfig:
     try:
         layer = OmegaConf.load(path)
     except Exception as error:
-        # yaml has a family of errors and OmegaConf adds its own
+        # yaml has many kinds of errors, and OmegaConf adds its own.
         raise SeedbedError(
-            f"{path} is not valid YAML: {str(error).splitlines()[0]}", "mend the file"
+            f"{path} is not valid YAML: {str(error).splitlines()[0]}", "correct the file"
         ) from error
     if not isinstance(layer, DictConfig):
         raise SeedbedError(
@@ -235,9 +237,7 @@ def _hints(schema: type) -> dict[str, Any]:
 
 
 def _build(schema: type[T], tree: dict[str, Any]) -> T:
-    """Rebuild real (frozen, nested) dataclasses: OmegaConf hands back dicts for nested nodes and
-    lists of nodes.
-    """
+    """Builds nested frozen dataclasses from the dicts and lists that OmegaConf gives."""
     from typing import get_args, get_origin
 
     values: dict[str, Any] = {}

@@ -54,7 +54,7 @@ class EndpointSettings:
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """Where labels come from: a file, or an oracle that is asked by the rubric (Sec 2.2.1, App A.2)."""
+    """Where labels come from: a file, or an oracle asked by the rubric (Sec 2.2.1, App A.2)."""
 
     # The name that the rows have, and that fits and reports refer to.
     oracle: str = "seedbed-labels-v1"
