@@ -7,7 +7,7 @@
 DIR holds the tables that ingest wrote; `megabytes` takes as much of `contents`, in the order of
 their hash. A corpus of 1 GB:
 
-    python -m demo.fetch benchmarks/dedup_sources.txt downloads/dedup
+    python -m demo.fetch sources=benchmarks/dedup_sources.txt folder=downloads/dedup
     python -m spark_jobs run input=downloads/dedup output=runs/dedup until=contents
 
 The peers come with virtual environments of their own; `spacy` is datatrove's again, and asks for
