@@ -105,7 +105,8 @@ def test_what_others_left_in_the_tester_is_never_a_programs_fault() -> None:
     judged in a new one.
     """
     hoard = CallTests(
-        "import sys\nkept = sys.__dict__.setdefault('kept', [])\nkept.append(f())\nassert len(kept[-1]) == 700000"
+        "import sys\nkept = sys.__dict__.setdefault('kept', [])\n"
+        "kept.append(f())\nassert len(kept[-1]) == 700000"
     )
     limits = Limits(cpu_seconds=5, wall_seconds=15, memory_bytes=128 << 20)
     with Sandbox(1, limits) as sandbox:
@@ -114,7 +115,8 @@ def test_what_others_left_in_the_tester_is_never_a_programs_fault() -> None:
         )
         assert [verdict.verdict for verdict in found] == ["pass"] * CHANNELS
         spin = CallTests(
-            "import sys\nsys.__dict__['n'] = sys.__dict__.get('n', 0) + 1\nf()\nwhile sys.n > 2: pass"
+            "import sys\nsys.__dict__['n'] = sys.__dict__.get('n', 0) + 1\nf()\n"
+            "while sys.n > 2: pass"
         )
         found = sandbox.run(
             Job(n, "def f(): return 1", spin, Limits(cpu_seconds=0.3)) for n in range(4)
