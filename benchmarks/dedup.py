@@ -8,7 +8,7 @@
 DIR holds the tables that ingest wrote. `megabytes` takes as much of `contents`, in the order of
 their hashes. These commands make a corpus of 1 GB:
 
-    python -m demo.fetch benchmarks/dedup_sources.txt downloads/dedup
+    python -m demo.fetch sources=benchmarks/dedup_sources.txt folder=downloads/dedup
     python -m spark_jobs run input=downloads/dedup output=runs/dedup until=contents
 
 The peers need virtual environments of their own. `spacy` names datatrove's environment again and

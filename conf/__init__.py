@@ -1,3 +1,4 @@
-"""What can be set: typed dataclasses, their YAML deltas and the loader. Imports the standard
-library and OmegaConf only.
+"""What can be set: typed dataclasses, YAML files that differ from the defaults, and the loader.
+
+It imports the standard library and OmegaConf alone.
 """

@@ -1,6 +1,6 @@
-"""Errors a user can act on.
+"""Errors that a user can act on.
 
-Every entry point runs under `run_cli`, so a user reads one clear message, never a traceback.
+Every entry point runs under `run_cli`. So a user reads one clear message, and never a traceback.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ import os
 import sys
 from collections.abc import Callable
 
-# What the operating system says of a place that a user chose, and what helps. Any other OSError is
-# a fault of ours.
-_PLACE_FAULTS = {
-    errno.ENOSPC: "free space there or choose another output=; what is committed stays, and the same command goes on from it",
-    errno.EDQUOT: "raise the quota or choose another output=; what is committed stays, and the same command goes on from it",
+_GOES_ON = "what is committed stays, and the same command goes on from it"
+# Errors of the operating system about a path that a user chose, and what helps. Any other OSError
+# is a fault of ours.
+_PATH_FAULTS = {
+    errno.ENOSPC: f"free space there or choose another output=; {_GOES_ON}",
+    errno.EDQUOT: f"raise the quota or choose another output=; {_GOES_ON}",
     errno.EROFS: "choose another output=, on a file system that can be written",
-    errno.EACCES: "give this user the right to it, or choose another place",
+    errno.EACCES: "give this user the right to it, or choose another path",
 }
 
 
 class SeedbedError(Exception):
-    """A fault in the user's input, config or machine.
+    """A fault in the user's input, settings or machine.
 
-    problem: the offending value and the rule it breaks, one or two sentences.
+    problem: the value and the rule that it breaks, in one or two sentences.
     fix: what to type or change.
     """
 
@@ -37,10 +38,10 @@ class SeedbedError(Exception):
 
 
 def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = None) -> None:
-    """Run `main(argv)` and exit: 0 or its return value, 2 for a SeedbedError or a full or closed
-    disk, 130 when interrupted.
+    """Run `main(argv)` and exit with what it returns, or with 0 for None.
 
-    SEEDBED_TRACEBACK=1 lets the traceback of these through, for developers.
+    Exits with 2 for a SeedbedError and for a full or closed disk, and with 130 when interrupted.
+    SEEDBED_TRACEBACK=1 shows the traceback of these, for developers.
     """
     try:
         code = main(sys.argv[1:] if argv is None else argv) or 0
@@ -50,7 +51,7 @@ def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = No
         print(f"error: {error}", file=sys.stderr, flush=True)
         code = 2
     except OSError as error:
-        fix = _PLACE_FAULTS.get(error.errno or 0)
+        fix = _PATH_FAULTS.get(error.errno or 0)
         if fix is None or os.environ.get("SEEDBED_TRACEBACK") == "1":
             raise
         where = f": {error.filename}" if error.filename else ""

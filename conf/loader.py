@@ -1,8 +1,7 @@
-"""Defaults (dataclasses) <- YAML (deltas) <- `key=value` (command line), strictly checked.
+"""Reads settings: defaults of dataclasses, then a YAML file, then `key=value` of the command line.
 
-An unknown key fails with the nearest known key and the place it came from; a wrong type fails with
-the value and the type wanted; a schema's own `check()` holds the rules that span fields and shows
-their arithmetic.
+An unknown key fails with its origin and the nearest known key. A wrong type fails with the value. A
+schema's own `check()` has the rules between fields, and shows their arithmetic.
 """
 
 from __future__ import annotations
@@ -25,8 +24,9 @@ T = TypeVar("T")
 
 
 def load(schema: type[T], path: str | Path | None = None, overrides: Iterable[str] = ()) -> T:
-    """The frozen `schema` instance that `path` (YAML, may be None) and `key=value` overrides
-    resolve to.
+    """The frozen instance of `schema` after a YAML file and overrides.
+
+    path: the file; None for the defaults. overrides: words `key=value`, which win over the file.
 
     Raises SeedbedError for a missing or malformed file, an unknown key, a value of the wrong type,
     or a broken rule.
@@ -55,18 +55,19 @@ def load(schema: type[T], path: str | Path | None = None, overrides: Iterable[st
 
 
 def to_dict(cfg: Any) -> dict[str, Any]:
-    """The resolved tree as plain containers."""
+    """A config as plain containers."""
     return dataclasses.asdict(cfg)
 
 
 def to_yaml(cfg: Any) -> str:
-    """The resolved tree as YAML, for --dry-run and for the record beside every output."""
+    """A config as YAML, for --dry-run and for the record beside each output."""
     return OmegaConf.to_yaml(OmegaConf.create(to_dict(cfg)))
 
 
 def config_hash(*parts: Any) -> str:
-    """First 16 hex digits of SHA-256 over the canonical JSON of dataclasses or plain values: the
-    identity of a setting.
+    """The identity of settings: 16 hex digits of a SHA-256 over their canonical JSON.
+
+    parts: dataclasses or plain values.
     """
     plain = [to_dict(p) if dataclasses.is_dataclass(p) else p for p in parts]
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
@@ -74,30 +75,106 @@ def config_hash(*parts: Any) -> str:
 
 
 def cli_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
-    """The command line every job and trainer shares: --config FILE, --dry-run, then key=value
-    overrides.
-    """
+    """The command line of every job and trainer: --config FILE, --dry-run, then key=value."""
     parser = argparse.ArgumentParser(
         prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--config", metavar="FILE", help="YAML that holds only what differs from the defaults"
+        "--config", metavar="FILE", help="YAML file with what differs from the defaults"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="validate, print the resolved config and stop"
+        "--dry-run", action="store_true", help="check the settings, print them and stop"
     )
     parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="dotted key and value; wins over the file"
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="dotted key and value, which wins over the file",
     )
     return parser
 
 
-def with_flags(argv: list[str], *names: str) -> list[str]:
-    """`argv` with --NAME=VALUE in place of NAME=VALUE for each of `names`.
+# The last line of the help of a program that reads its flags through `flags_from_words`.
+KEY_VALUE_HELP = "Every flag may also be written as key=value: max_tokens=9 for --max-tokens 9."
 
-    So a command takes its flags as key=value too: step=7 is --step=7.
+
+def flags_from_words(parser: argparse.ArgumentParser, argv: Iterable[str]) -> list[str]:
+    """Rewrites the `key=value` words of a command line as the flags of `parser`.
+
+    `max_tokens=9` becomes `--max-tokens=9`, and `dry_run=true` becomes `--dry-run`. Flags and
+    their values stay as they are. A subcommand's words become flags of its own parser. Words that
+    name no flag are left to the positional arguments of `parser`, and stand before the flags, as
+    argparse wants them in one piece.
+
+    Raises SeedbedError for a switch that is neither true nor false, and for an unknown key where
+    `parser` has no positional arguments.
     """
-    return [f"--{item}" if item.split("=")[0] in names else item for item in argv]
+    words = list(argv)
+    flags: list[str] = []
+    free: list[str] = []
+    while words:
+        word = words.pop(0)
+        if word == "--":
+            return [*flags, "--", *free, *words]
+        subcommand = _subparsers(parser).get(word)
+        if subcommand is not None:
+            return [*free, *flags, word, *flags_from_words(subcommand, words)]
+        if word.startswith("-"):
+            flags.append(word)
+            flags += _values_of(parser, word, words)
+            continue
+        key, equals, value = word.partition("=")
+        known = _as_flag(parser, key, value) if equals else None
+        if known is None:
+            free.append(word)
+        else:
+            flags += known
+    return [*free, *flags]
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    for action in parser._get_positional_actions():
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
+
+
+def _values_of(parser: argparse.ArgumentParser, flag: str, words: list[str]) -> list[str]:
+    """Takes from `words`, in place, the values of a flag that was given without `=`."""
+    known = parser._option_string_actions
+    # argparse takes a flag that is cut short, too.
+    near = [known[flag]] if flag in known else [known[k] for k in known if k.startswith(flag)]
+    values: list[str] = []
+    if near and near[0].nargs != 0:
+        several = near[0].nargs in ("*", "+")
+        while words and not words[0].startswith("-") and (several or not values):
+            values.append(words.pop(0))
+    return values
+
+
+def _as_flag(parser: argparse.ArgumentParser, key: str, value: str) -> list[str] | None:
+    """The flag that `key=value` stands for. None: no flag, but maybe a positional argument."""
+    known = parser._option_string_actions
+    flag = "--" + key.replace("_", "-")
+    if flag not in known:
+        if parser._get_positional_actions():
+            return None
+        names = [name[2:].replace("-", "_") for name in known if name.startswith("--")]
+        raise SeedbedError(
+            f"unknown key {key} (from command line: {key}={value})", _hint(key, names)
+        )
+    if known[flag].nargs != 0:
+        return [f"{flag}={value}"]
+    if value.lower() not in ("true", "false"):
+        raise SeedbedError(f"{key}={value} is neither true nor false", f"write {key}=true")
+    return [flag] if value.lower() == "true" else []
+
+
+def _hint(key: str, known: Iterable[str], prefix: str = "") -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    if near:
+        return f"did you mean {prefix}{near[0]}?"
+    return f"known keys here: {', '.join(sorted(known))}"
 
 
 def _read_yaml(path: Path) -> DictConfig:
@@ -109,9 +186,9 @@ def _read_yaml(path: Path) -> DictConfig:
     try:
         layer = OmegaConf.load(path)
     except Exception as error:
-        # yaml has a family of errors and OmegaConf adds its own
+        # yaml has many kinds of errors, and OmegaConf adds its own.
         raise SeedbedError(
-            f"{path} is not valid YAML: {str(error).splitlines()[0]}", "mend the file"
+            f"{path} is not valid YAML: {str(error).splitlines()[0]}", "correct the file"
         ) from error
     if not isinstance(layer, DictConfig):
         raise SeedbedError(
@@ -140,13 +217,9 @@ def _reject_unknown_keys(schema: type, tree: Any, origin: str, prefix: str = "")
         return
     for key, value in tree.items():
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            hint = (
-                f"did you mean {prefix}{near[0]}?"
-                if near
-                else f"known keys here: {', '.join(sorted(known))}"
+            raise SeedbedError(
+                f"unknown key {prefix}{key} (from {origin})", _hint(str(key), known, prefix)
             )
-            raise SeedbedError(f"unknown key {prefix}{key} (from {origin})", hint)
         child = _dataclass_of(schema, known[key])
         if child is not None:
             _reject_unknown_keys(child, value, origin, f"{prefix}{key}.")
@@ -164,9 +237,7 @@ def _hints(schema: type) -> dict[str, Any]:
 
 
 def _build(schema: type[T], tree: dict[str, Any]) -> T:
-    """Rebuild real (frozen, nested) dataclasses: OmegaConf hands back dicts for nested nodes and
-    lists of nodes.
-    """
+    """Builds nested frozen dataclasses from the dicts and lists that OmegaConf gives."""
     from typing import get_args, get_origin
 
     values: dict[str, Any] = {}

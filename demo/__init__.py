@@ -1,3 +1,1 @@
-"""`make demo`: the whole line on real code, one program after the other, then expected against
-obtained.
-"""
+"""The demo: the whole line on real code, program by program, then expected against obtained."""

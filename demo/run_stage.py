@@ -1,8 +1,9 @@
-"""One stage as a program of its own, its output on the terminal and in a file."""
+"""Runs one stage of the demo as a program of its own."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,9 +15,9 @@ from seedbed.processes import die_with_parent
 
 
 def run_stage(stage: Stage, log: Path) -> float:
-    """Run one stage, its output on the terminal and in `log`; seconds.
+    """Runs a stage, with its output on the terminal and in `log`. Gives the seconds it took.
 
-    Raises SeedbedError when it fails.
+    Raises SeedbedError for any exit code but 0, and for a stage that a signal killed.
     """
     started = time.monotonic()
     with log.open("wb") as keep:
@@ -36,7 +37,18 @@ def run_stage(stage: Stage, log: Path) -> float:
         code = process.wait()
     if code != 0:
         raise SeedbedError(
-            f"stage {stage.name} ended with exit code {code}: {' '.join(stage.command)}",
-            f"read {log}, mend the cause and run the same command again: it goes on where it stopped",
+            f"stage {stage.name} {_end(code)}: {' '.join(stage.command)}",
+            f"read {log}, remove the cause and run the same command again: "
+            "it goes on where it stopped",
         )
     return time.monotonic() - started
+
+
+def _end(code: int) -> str:
+    """How a process ended, by its code from subprocess: below 0 a signal killed it."""
+    if code > 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    if -code == signal.SIGKILL:
+        return f"was killed by {name}, as the system does when memory runs out"
+    return f"was killed by {name}"

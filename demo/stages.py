@@ -1,6 +1,4 @@
-"""The demo's stages: the same commands a user would type, in order, with the seconds each takes on
-two cores.
-"""
+"""The stages of the demo in order: the commands that a user would type, with their durations."""
 
 from __future__ import annotations
 
@@ -12,8 +10,9 @@ from conf.schema.demo import DemoConfig
 
 @dataclass(frozen=True)
 class Stage:
-    """`command` is an argument list (never a shell string); `seconds` is what two quiet cores were
-    measured to take.
+    """One program of the line.
+
+    command: a list of arguments, never a shell string. seconds: measured on two quiet cores.
     """
 
     name: str
@@ -23,17 +22,20 @@ class Stage:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Beyond the caller's: several processes on few cores are fastest with one thread each."""
+        """Variables on top of the caller's environment.
+
+        Several processes on few cores are fastest with one thread each.
+        """
         return {"OMP_NUM_THREADS": "1"} if "torch.distributed.run" in self.command else {}
 
 
 def module(name: str, *arguments: str) -> list[str]:
-    """`python -m name arguments` in this interpreter."""
+    """The command `python -m name arguments`, with this interpreter."""
     return [sys.executable, "-m", name, *arguments]
 
 
 def torchrun(ranks: int, name: str, *arguments: str) -> list[str]:
-    """The module on `ranks` processes of this machine."""
+    """The command that runs a module in `ranks` processes of this machine."""
     return module(
         "torch.distributed.run",
         "--standalone",
@@ -46,7 +48,7 @@ def torchrun(ranks: int, name: str, *arguments: str) -> list[str]:
 
 
 def stages(cfg: DemoConfig, seconds: dict[str, int]) -> list[Stage]:
-    """Every stage of the line for `cfg`; `seconds` by stage name, from the profile's expectations."""
+    """All stages of a profile. seconds: stage -> its duration, from the profile's expectations."""
     out = f"output={cfg.output}"
     curate = ("--config", cfg.curate, f"input={cfg.downloads}", out)
     lm_scores = (
@@ -58,7 +60,7 @@ def stages(cfg: DemoConfig, seconds: dict[str, int]) -> list[Stage]:
         (
             "fetch",
             "real source archives, pinned and hashed",
-            module("demo.fetch", cfg.sources, cfg.downloads),
+            module("demo.fetch", f"sources={cfg.sources}", f"folder={cfg.downloads}"),
         ),
         (
             "curate",

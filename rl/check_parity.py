@@ -38,7 +38,8 @@ from megatron_train.checkpoint import hf
 from rl.parity.reference import Reference, worst
 from seedbed.dtypes import ENGINE_NAME
 from seedbed.inference import layer_outputs
-from seedbed.inference.engine import Engine, Sampling
+from seedbed.inference.engine import Sampling
+from seedbed.inference.process_engine import Engine
 
 SEQUENCES = 3
 LIMIT = {"fp32": 1e-3, "bf16": 0.1}

@@ -37,7 +37,7 @@ from rl.rollouts.assess import AssessSettings, assess, save
 from rl.rollouts.sampler import Sampler
 from seedbed.files import write_whole
 from seedbed.inference.chat import Chat
-from seedbed.inference.engine import Engine
+from seedbed.inference.process_engine import Engine
 from seedbed.sandbox import Sandbox
 
 HELDOUT = ("fim-line", "fim-span", "bits-per-byte")

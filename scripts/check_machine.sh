@@ -1,5 +1,5 @@
 #!/bin/sh
-# What `make setup` asks of a machine, checked before anything is installed: each fault is named with its fix.
+# Checks a machine before `make setup` installs anything, and names each fault with its fix.
 set -u
 python=${1:?the Python that make found}
 disk_gb=${2:-12}

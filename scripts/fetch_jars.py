@@ -1,7 +1,6 @@
-"""`make setup`, last step: fetch the Delta jars by Spark's own route and prove them with a write
-and a read.
+"""The last step of `make setup`: fetches the Delta jars, and tests them with a write and a read.
 
-Ivy keeps them in its cache, so that every later start works without a network.
+Spark itself fetches them. Ivy keeps them in its cache, so later starts work without a network.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from spark_jobs.runtime import session
 
 
 def main(argv: list[str]) -> int:
+    """Exit status 0. Raises SeedbedError where Delta does not read back what it wrote."""
     spark = session.start(SparkSettings(master="local[1]", driver_memory="1g"), app="fetch jars")
     with tempfile.TemporaryDirectory() as folder:
         spark.range(3).write.format("delta").save(f"{folder}/probe")

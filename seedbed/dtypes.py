@@ -1,20 +1,19 @@
-"""The names of floating-point types: ours (fp32, bf16), the engine's (float32, bfloat16), torch's."""
+"""Names of floating-point types: ours (fp32, bf16) and those of vLLM and torch."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Ours and megatron-core's -> vLLM's and torch's.
+# Our names, which megatron-core shares -> the names of vLLM and torch.
 ENGINE_NAME = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 def torch_dtype(name: str) -> Any:
-    """The torch.dtype of one of our names or of the engine's.
+    """The torch.dtype of one of our names, or of a name of the engine.
 
-    Raises:
-        KeyError: for any other name; settings are checked before.
+    Raises KeyError for any other name. Settings are checked before.
     """
-    # Settings and sandboxes are read without torch, which takes seconds to import.
+    # torch takes seconds to import, and this module is read without it, too.
     import torch
 
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[ENGINE_NAME.get(name, name)]

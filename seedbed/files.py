@@ -1,4 +1,4 @@
-"""Files and folders that appear whole, folders that one run writes to, tokenizer files."""
+"""Files and folders that appear whole or not at all, and folders that one run may write to."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import IO
 
 from conf.errors import SeedbedError
 
+# What belongs to a tokenizer in a Hugging Face folder.
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -20,14 +21,16 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 
-
+# The folders of this process, with the files whose locks it holds.
 _claimed: dict[Path, IO[str]] = {}
 
 
 def claim(folder: Path) -> None:
-    """Keep `folder` for this process, until it ends in whatever way. Raises SeedbedError where
-    another one has it: two runs in one folder would mix their metrics and take each other's
-    checkpoints.
+    """Reserves a folder for this process until the process ends, in whatever way.
+
+    Two runs in one folder would mix their metrics and read each other's checkpoints.
+
+    Raises SeedbedError where another process has reserved the folder.
     """
     folder = Path(folder).resolve()
     if folder in _claimed:
@@ -35,7 +38,7 @@ def claim(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / "lock").open("a")
     try:
-        # not flock, which forked checkpoint writers would hold on to
+        # Not flock: processes that were forked to write checkpoints would keep such a lock.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         file.close()
@@ -47,15 +50,14 @@ def claim(folder: Path) -> None:
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:
+    """Copies the files of a tokenizer from one folder to another."""
     for name in TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copy(source / name, target / name)
 
 
 def fresh_partial(folder: Path) -> Path:
-    """An empty folder.partial to write into, before `replace_folder` puts it in the place of
-    `folder`.
-    """
+    """A new, empty folder beside `folder`, to be filled and then given to `replace_folder`."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -63,8 +65,9 @@ def fresh_partial(folder: Path) -> Path:
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Put `new` in the place of `target` by two renames; a crash between them leaves `target.old`,
-    never a half.
+    """Replaces the folder `target` by `new`, by two renames.
+
+    A crash between them leaves `target.old`. It never leaves half a folder.
     """
     old = target.with_name(target.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
@@ -76,10 +79,9 @@ def replace_folder(new: Path, target: Path) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to that appears at `path` when the block ends well, and else leaves nothing.
+    """A file to write to. It appears at `path` when the block ends without an error.
 
-    Raises:
-        SeedbedError: where the place cannot be written.
+    Otherwise nothing is left of it. Raises SeedbedError where the file cannot be written.
     """
     name = ""
     try:
@@ -90,7 +92,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             # Without it, a power failure could leave an empty file under the new name.
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp's files are for their owner alone; others read a run's files too.
+        # mkstemp makes files that only their owner may read. Others read the files of a run, too.
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException as error:

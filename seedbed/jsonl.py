@@ -1,4 +1,4 @@
-"""JSON lines: plain or .gz, faults named as file:line, files that appear whole or not at all."""
+"""Reads and writes JSON lines, plain or .gz. Errors name file:line."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ Row = dict[str, Any]
 
 
 def read(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yields (line number from 1, row) of each line that is not blank.
+    """Yields each row after its line number, from 1. Blank lines are skipped.
 
-    Raises:
-        SeedbedError: for a file that is missing, unreadable or cut, and for a line that is not a
-            JSON object; the message begins with file:line.
+    Raises SeedbedError for a file that is missing, unreadable or cut, and for a line that is not a
+    JSON object. The message then begins with file:line.
     """
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
@@ -40,7 +39,7 @@ def read(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def rows(path: Path) -> list[Row]:
-    """All rows of a file, [] where there is no file. Raises SeedbedError as `read` does."""
+    """All rows of a file; [] where there is no file. Raises SeedbedError as `read` does."""
     return [row for _, row in read(path)] if path.is_file() else []
 
 
@@ -56,7 +55,7 @@ def whole_rows(path: Path) -> list[Row]:
 
 
 def keep(path: Path, wanted: Callable[[Row], bool]) -> None:
-    """Rewrites a log with its whole rows that are `wanted`. Does nothing where there is no file."""
+    """Rewrites a log with those of its whole rows that are `wanted`, where there is a log."""
     if path.is_file():
         write(path, filter(wanted, whole_rows(path)))
 
@@ -68,14 +67,13 @@ def append(path: Path, *rows: Row) -> None:
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    """Writes a file that appears whole or not at all; equal rows give equal bytes, .gz or not.
+    """Writes a file that appears whole or not at all. Equal rows give equal bytes, .gz or not.
 
-    Raises:
-        SeedbedError: where the place cannot be written.
+    Raises SeedbedError where the file cannot be written.
     """
     with whole_file(path) as raw:
         packed = path.suffix == ".gz"
-        # Without a time stamp in it the same rows give the same bytes.
+        # gzip's time stamp would give the same rows different bytes.
         file = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if packed else raw
         for row in rows:
             file.write(_line(row))
@@ -90,9 +88,9 @@ def _line(row: Row) -> bytes:
 def _row(line: bytes, where: str) -> Row:
     try:
         row = json.loads(line)
-    # Also for bytes that are not UTF-8.
     except ValueError as error:
+        # The bytes are not JSON, or not UTF-8.
         raise SeedbedError(f"{where} is not JSON ({error})", "mend or remove that line") from None
     if not isinstance(row, dict):
-        raise SeedbedError(f"{where} is no JSON object", "give one object a line")
+        raise SeedbedError(f"{where} is no JSON object", "give one object per line")
     return row

@@ -1,8 +1,7 @@
-"""No process outlives the one that started it: a run that is started again would meet the old one
-in its own folder.
+"""Lets a process die with the one that started it.
 
-The call itself stands in the jail's part of the sandbox, whose interpreter sees the standard
-library alone.
+A child that lives on would meet the next run of the same command in its own folder. The call itself
+belongs to the jail's part of the sandbox, which sees the standard library alone.
 """
 
 from seedbed.sandbox.inside.syscalls import die_with_parent

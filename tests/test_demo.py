@@ -1,9 +1,10 @@
-"""The demo's own parts: pinned sources, stages, and expected against obtained."""
+"""The parts of the demo: pinned sources, stages, and expected against obtained."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.demo import DemoConfig
 from demo import fetch
-from demo.expectations import Expected, Row, compare, read_expected, table
-from demo.stages import stages
+from demo.__main__ import main as demo_main
+from demo.expectations import Comparison, Expected, compare, read_expected, table
+from demo.run_stage import run_stage
+from demo.stages import Stage, stages
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,6 +57,12 @@ def test_what_is_there_already_is_not_downloaded_again(tmp_path, monkeypatch):
     fetch.fetch([fetch.Source("a==1", hashlib.sha256(b"x").hexdigest())], tmp_path)
 
 
+def test_the_folder_and_the_sources_are_words(tmp_path, capsys):
+    (tmp_path / "sources.txt").write_text("# none\n")
+    assert fetch.main([f"sources={tmp_path}/sources.txt", f"folder={tmp_path}/w"]) == 0
+    assert capsys.readouterr().out == f"0 wheels, 0 MB in {tmp_path}/w\n"
+
+
 def test_counts_are_compared_exactly_and_trained_figures_by_bounds(monkeypatch):
     obtained = {"funnel.seen": 10, "loss": 5.0, "gain": 0.05}
     monkeypatch.setattr("demo.expectations.measure", lambda output: obtained)
@@ -63,8 +72,80 @@ def test_counts_are_compared_exactly_and_trained_figures_by_bounds(monkeypatch):
     assert rows[3].obtained == "missing"
 
 
+@pytest.mark.parametrize(
+    ("bound", "value", "ok"),
+    [
+        (7, 7, True),
+        (7, 8, False),
+        ({"max": 5.0}, 5.0, True),
+        ({"max": 5.0}, 5.1, False),
+        ({"min": 5.0}, 5.0, True),
+        ({"min": 5.0}, 4.9, False),
+        ({"min": 1.0, "max": 2.0}, 0.9, False),
+        ({"min": 1.0, "max": 2.0}, 1.5, True),
+        ({"min": 1.0, "max": 2.0}, 2.1, False),
+        ({"max": 5.0}, float("nan"), False),
+        ({"min": 5.0}, float("nan"), False),
+        ({"max": 5.0}, None, False),
+    ],
+)
+def test_a_bound_holds_up_to_its_edge_and_not_beyond(monkeypatch, bound, value, ok):
+    obtained = {} if value is None else {"loss": value}
+    monkeypatch.setattr("demo.expectations.measure", lambda output: obtained)
+    [row] = compare("x", Expected(values={"loss": bound}, seconds={}))
+    assert row.ok is ok
+
+
+def test_both_bounds_are_shown(monkeypatch):
+    monkeypatch.setattr("demo.expectations.measure", lambda output: {})
+    bounds = [{"min": 1}, {"max": 2.0}, {"min": 1, "max": 2}]
+    rows = compare("x", Expected(values=dict(enumerate(bounds)), seconds={}))
+    assert [row.expected for row in rows] == [">= 1", "<= 2.000", "1 to 2"]
+
+
+@pytest.mark.parametrize("bound", ["{maximum: 5}", "{max: many}", "many", "{}", "{max: null}"])
+def test_an_expectation_that_could_never_fail_is_refused(tmp_path, bound):
+    file = tmp_path / "expected.yaml"
+    file.write_text(f"values:\n  loss: {bound}\nseconds: {{}}\n")
+    with pytest.raises(SeedbedError, match=r"values.loss is .*, neither a number nor bounds"):
+        read_expected(file)
+
+
+def run(tmp_path: Path, program: str) -> str:
+    stage = Stage("work", "", [sys.executable, "-c", program], 1)
+    run_stage(stage, tmp_path / "work.log")
+    return (tmp_path / "work.log").read_text()
+
+
+def test_a_stage_leaves_its_output_in_its_log(tmp_path):
+    assert run(tmp_path, "import sys; print(1, flush=True); print(2, file=sys.stderr)") == "1\n2\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "end"),
+    [
+        ("raise SystemExit(3)", "ended with exit code 3"),
+        ("import os; os.kill(os.getpid(), 9)", "was killed by SIGKILL, as the system does"),
+        ("import os; os.kill(os.getpid(), 15)", "was killed by SIGTERM"),
+    ],
+)
+def test_a_stage_that_fails_or_is_killed_stops_the_demo(tmp_path, program, end):
+    with pytest.raises(SeedbedError) as caught:
+        run(tmp_path, program)
+    assert f"stage work {end}" in caught.value.problem
+    assert str(tmp_path / "work.log") in caught.value.fix
+
+
+def test_the_help_names_all_that_the_demo_can_start(capsys):
+    with pytest.raises(SystemExit):
+        demo_main(["--help"])
+    said = capsys.readouterr().out
+    for program in ("python -m demo ", "python -m demo.rounds ", "python -m demo.fetch "):
+        assert program in said
+
+
 def test_the_table_marks_what_differs():
-    text = table([Row("a", "1", "1", True), Row("b", "1", "2", False)])
+    text = table([Comparison("a", "1", "1", True), Comparison("b", "1", "2", False)])
     assert text.splitlines()[1].endswith("ok")
     assert text.splitlines()[2].endswith("DIFFERS")
 
@@ -73,7 +154,8 @@ def test_the_short_profile_gives_its_golden_counts():
     output = os.environ.get("SEEDBED_OUTPUT")
     if not output:
         pytest.skip(
-            "SEEDBED_OUTPUT names no run: make demo PROFILE=small OUTPUT=runs/ci, then SEEDBED_OUTPUT=runs/ci"
+            "SEEDBED_OUTPUT names no run: make demo PROFILE=small OUTPUT=runs/ci, "
+            "then SEEDBED_OUTPUT=runs/ci"
         )
     expected = read_expected(ROOT / "conf/demo/expected_small.yaml")
     counted = {name: value for name, value in expected.values.items() if isinstance(value, int)}

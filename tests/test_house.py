@@ -43,7 +43,13 @@ ROOMS = {
     "seedbed/kernels": {"seedbed.kernels"},
     "seedbed/sandbox": {"conf", "seedbed.sandbox", "seedbed.jsonl", "seedbed.files"},
     "seedbed/tables": {"conf", "seedbed.tables", "seedbed.storage"},
-    "seedbed/inference": {"conf", "seedbed.inference", "seedbed.processes"},
+    "seedbed/inference": {
+        "conf",
+        "seedbed.inference",
+        "seedbed.dtypes",
+        "seedbed.jsonl",
+        "seedbed.processes",
+    },
 }
 
 

@@ -1,4 +1,4 @@
-"""The self-scoring loop: its commands, a round's tables of its own, and the comparison."""
+"""The self-scoring loop: its commands, the tables of each round, and the comparison."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_round_writes_into_tables_of_its_own(tmp_path):
     )
     assert {path: path.read_bytes() for path in sorted(before.rglob("*")) if path.is_file()} == was
     assert DeltaTable(str(before / "tables/scores")).to_pyarrow_table().num_rows == rows.num_rows
-    # a second call leaves what the round has written
+    # A second call leaves what the round has written.
     rounds.inherit(before, after)
     assert DeltaTable(str(after / "tables/scores")).to_pyarrow_table().num_rows == 1
     assert not (after / "scorers/language_model").exists()
@@ -94,6 +94,8 @@ def test_a_round_is_compared_by_its_selection_its_model_and_its_scorer(tmp_path)
 def test_one_round_compares_nothing():
     with pytest.raises(SeedbedError, match="compares nothing"):
         rounds.main(["--rounds", "1"])
+    with pytest.raises(SeedbedError, match="compares nothing"):
+        rounds.main(["rounds=1"])
 
 
 LOOP = """
@@ -102,8 +104,10 @@ from demo import rounds
 from demo.stages import Stage, module
 prepared, output = sys.argv[1:]
 def stand_ins(cfg, folders, k, repos):
-    names = ("curate", "pretrain", "holdout", "scorer", "score")
-    return [Stage(n, "stand-in", module("tests.round_stage", n, str(folders[k]), prepared), 1) for n in names]
+    return [
+        Stage(n, "stand-in", module("tests.round_stage", n, str(folders[k]), prepared), 1)
+        for n in ("curate", "pretrain", "holdout", "scorer", "score")
+    ]
 rounds.round_stages = stand_ins
 rounds.main(["--config", "conf/demo/small.yaml", f"output={output}"])
 """
@@ -114,7 +118,7 @@ def loop(prepared, output):
 
 
 def files_of(folder):
-    """Content of every file that a round leaves, but its logs and the page."""
+    """The content of every file that a round leaves, except for its logs and the page."""
     found = (
         p
         for p in sorted(folder.rglob("*"))
@@ -133,9 +137,7 @@ def gone(pid):
 
 @pytest.mark.slow
 def test_a_loop_killed_again_and_again_ends_with_the_figures_of_one_that_was_not(tmp_path):
-    """SIGKILL to the loop alone, amid a stage that goes on where it stopped, between two stages,
-    and in the second round.
-    """
+    """SIGKILL goes to the loop alone: within a stage, between two stages, and in round 1."""
     prepared, whole, killed = tmp_path / "prepared", tmp_path / "whole", tmp_path / "killed"
     tiny.write_run(prepared)
     subprocess.run(loop(prepared, whole), check=True, cwd=ROOT)
@@ -161,8 +163,7 @@ def test_a_loop_killed_again_and_again_ends_with_the_figures_of_one_that_was_not
         ]
         while not all(map(gone, stages)):
             time.sleep(0.01)
-        # a stage that outlived the loop would have gone on to its end, and met itself in the next
-        # one
+        # A stage that outlived the loop would have run to its end, and met itself in the next loop.
         if lines:
             assert len(file.read_text().splitlines()) < round_stage.STEPS, mark
     subprocess.run(loop(prepared, killed), check=True, cwd=ROOT)

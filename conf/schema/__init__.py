@@ -1,1 +1,1 @@
-"""Every setting of the project with its type, default and where the default comes from."""
+"""Every setting of the project, with its type, its default and the source of the default."""

@@ -1,5 +1,6 @@
-"""Settings of what a model is asked for: new problems, and responses to learn from. Paper sections
-are those of the Seed-Coder report (arXiv 2506.03524).
+"""Settings of what a model is asked for: new problems, and responses to learn from.
+
+Paper sections are those of the Seed-Coder report (arXiv 2506.03524).
 """
 
 from __future__ import annotations
@@ -7,82 +8,82 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
+from conf.schema.checks import one_of, positive
 from conf.schema.curate import EndpointSettings
-from conf.schema.rl import EngineConfig, SandboxConfig, positive
+from conf.schema.rl import EngineConfig, SandboxConfig
 
 
 @dataclass(frozen=True)
 class AskConfig:
-    """Who is asked for texts, and how it samples them."""
+    """Which model is asked for texts, and how it samples them."""
 
-    # vllm (a process beside this one) | endpoint (any OpenAI-compatible server)
+    # vllm (a process beside this one) | endpoint (any OpenAI-compatible server).
     source: str = "vllm"
-    # vllm: a Hugging Face folder with a chat template; endpoint: its name there
+    # vllm: a Hugging Face folder with a chat template. endpoint: the model's name there.
     model: str = ""
-    # the released model's own (its generation_config)
+    # The value of the released model (its generation_config).
     temperature: float = 0.6
     max_answer_tokens: int = 1_024
-    # vllm: of prompt and answer together, at most what the model was trained on
+    # vllm: tokens of prompt and answer together, at most what the model was trained on.
     max_tokens: int = 8_192
     seed: int = 1
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     engine: EngineConfig = field(default_factory=EngineConfig)
 
     def check(self) -> None:
-        """Rules that span fields; each failure shows its arithmetic."""
-        if self.source not in ("vllm", "endpoint"):
-            raise SeedbedError(f"source={self.source!r} is unknown", "use vllm or endpoint")
-        if self.source == "endpoint" and not self.endpoint.url.startswith(("http://", "https://")):
-            raise SeedbedError(
-                f"endpoint.url={self.endpoint.url!r} is no address",
-                "give one such as http://HOST:8000/v1",
-            )
+        """The rules of the source, and those between fields."""
+        one_of("source", self.source, "vllm", "endpoint")
+        if self.source == "endpoint":
+            self.endpoint.check("endpoint")
         positive("max_answer_tokens", self.max_answer_tokens)
         if self.temperature < 0:
             raise SeedbedError(f"temperature={self.temperature} is below 0", "use 0 (greedy) to 1")
         if self.max_answer_tokens >= self.max_tokens:
             raise SeedbedError(
-                f"max_answer_tokens={self.max_answer_tokens} leaves no room for a prompt in max_tokens={self.max_tokens}",
+                f"max_answer_tokens={self.max_answer_tokens} leaves no room for a prompt in "
+                f"max_tokens={self.max_tokens}",
                 "lower max_answer_tokens or raise max_tokens",
             )
 
 
 @dataclass(frozen=True)
 class SynthesisConfig(AskConfig):
-    """Problems out of snippets of the curated documents, by a model that is asked step by step (Sec
-    3.1).
+    """New problems from snippets of the curated documents (Sec 3.1).
+
+    A model is asked for each step of making them.
     """
 
-    # reads output/tables; writes output/tables/synthetic and output/rl/synthesis
+    # Reads output/tables. Writes output/tables/synthetic and output/rl/synthesis.
     output: str = "runs/demo"
-    # one a document; a larger draw holds the smaller one. Paper: about 3 million pairs (Sec 3.1)
+    # Snippets, one per document. A larger draw contains the smaller one. The paper has about 3
+    # million pairs (Sec 3.1).
     snippets: int = 1_000
-    # of the snippets; solutions are always Python
+    # Languages of the snippets. Solutions are always Python.
     languages: list[str] = field(default_factory=lambda: ["Python"])
-    # of a document. The paper filters strictly and gives no number (Sec 3.1)
+    # Lowest quality of a document. The paper filters strictly and gives no number (Sec 3.1).
     min_quality: float = 0.5
-    # of a snippet: OSS-Instruct's 1 to 15 (arXiv 2312.02120 Sec 2)
+    # Lines of a snippet. OSS-Instruct takes 1 to 15 (arXiv 2312.02120 Sec 2).
     max_lines: int = 15
-    # folder: a file a step, and styles.txt
+    # A folder with one file per step, and styles.txt.
     prompts: str = "conf/prompts/synthesis-v1"
-    # of 10, by the model's own judgement. The paper's cut is not given
+    # Points of 10, by the model's own judgement. The paper does not give its cut.
     min_correctness: int = 6
-    # of 10: what is easier is dropped (Sec 3.1)
+    # Points of 10. Easier problems are dropped (Sec 3.1).
     min_difficulty: int = 3
-    # asserts a problem: as many as MBPP has
+    # Asserts per problem, as many as MBPP has.
     min_tests: int = 3
-    # of self-correction after the first attempt; the paper gives no number
+    # Rounds of self-correction after the first attempt. The paper gives no number.
     rounds: int = 3
-    # "humaneval" or a path: no n-gram in common
+    # "humaneval" or paths. A problem must share no n-gram with them.
     benchmarks: list[str] = field(default_factory=lambda: ["humaneval"])
-    # words (Sec 4)
+    # Words per n-gram (Sec 4).
     ngram: int = 10
-    # snippets a commit: what a kill can cost in verdicts. Answers are kept one by one
+    # Snippets per commit. A kill costs at most their verdicts, as answers are kept one by one.
     commit_every: int = 64
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
 
     def check(self) -> None:
-        """Rules that span fields; each failure shows its arithmetic."""
+        """The rules of `AskConfig`, and those between fields."""
         super().check()
         for name in ("snippets", "max_lines", "min_tests", "ngram", "commit_every"):
             positive(name, getattr(self, name))
@@ -92,41 +93,41 @@ class SynthesisConfig(AskConfig):
 
 @dataclass(frozen=True)
 class DistillConfig(AskConfig):
-    """Responses of a teacher to problems with tests, of which the sandbox keeps the correct ones:
-    the LongCoT warm-up (Sec 3.2).
+    """Responses of a teacher to problems with tests: the LongCoT warm-up (Sec 3.2).
 
-    `source` may also be "file": responses that a teacher gave elsewhere.
+    The sandbox keeps the correct ones. `source` may also be "file": responses that a teacher gave
+    elsewhere.
     """
 
-    # writes output/tables/demonstrations and output/rl/distill
+    # Writes output/tables/demonstrations and output/rl/distill.
     output: str = "runs/demo"
-    # .jsonl, or a table of problems
+    # JSON lines, or a table of problems.
     problems: str = ""
-    # what a teacher is asked; the model that learns sees the problem alone
+    # What a teacher is asked. The model that learns sees the problem alone.
     prompt: str = "conf/prompts/distill-v1.txt"
-    # source=file: .jsonl of {"task_id", "response"}, several a task or none
+    # source=file: JSON lines {"task_id", "response"}, with any number per task.
     traces: str = ""
-    # HF folder of the model to be warmed up, whose tokens count; empty = output/hf
+    # Hugging Face folder of the model to be warmed up, whose tokens count. Empty means output/hf.
     base: str = ""
-    # a response must be one chain of thought in <think> </think> and an answer with the program
+    # A response must be one chain of thought in <think> </think>, and an answer with the program.
     reasoning: bool = True
-    # asked a problem at most, one after the other until enough are correct; the paper gives no
-    # number
+    # Most responses that are asked for per problem, one after the other until enough are correct.
+    # The paper gives no number.
     samples: int = 4
-    # correct responses kept a problem. The paper: thousands in all, deliberately few (Sec 3.2)
+    # Correct responses that are kept per problem. The paper has thousands in all, deliberately few
+    # (Sec 3.2).
     per_problem: int = 1
-    # tokens of prompt and response; the first stage of the report's RL has as many (Sec 3.2)
+    # Tokens of prompt and response. The first stage of the report's RL has as many (Sec 3.2).
     max_length: int = 16_384
     max_answer_tokens: int = 16_384
     max_tokens: int = 20_480
-    # problems a commit: what a kill can cost in verdicts. Answers are kept one by one
+    # Problems per commit. A kill costs at most their verdicts, as answers are kept one by one.
     commit_every: int = 64
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
 
     def check(self) -> None:
-        """Rules that span fields; each failure shows its arithmetic."""
-        if self.source not in ("vllm", "endpoint", "file"):
-            raise SeedbedError(f"source={self.source!r} is unknown", "use vllm, endpoint or file")
+        """The rules of `AskConfig`, and those between fields."""
+        one_of("source", self.source, "vllm", "endpoint", "file")
         if self.source != "file":
             super().check()
         if (self.source == "file") != bool(self.traces):
@@ -138,6 +139,7 @@ class DistillConfig(AskConfig):
             positive(name, getattr(self, name))
         if self.per_problem > self.samples:
             raise SeedbedError(
-                f"per_problem={self.per_problem} correct responses cannot come of samples={self.samples}",
+                f"per_problem={self.per_problem} correct responses cannot come from "
+                f"samples={self.samples}",
                 "raise samples or lower per_problem",
             )

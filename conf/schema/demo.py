@@ -1,4 +1,4 @@
-"""Settings of `make demo`: which pinned inputs and which config of each program a profile takes."""
+"""Settings of the demo: the pinned inputs, and the config of each program in a profile."""
 
 from __future__ import annotations
 
@@ -9,22 +9,28 @@ from conf.errors import SeedbedError
 
 @dataclass(frozen=True)
 class DemoConfig:
+    """A profile of the demo (`python -m demo`)."""
+
+    # The folder of the run.
     output: str = "runs/demo"
-    # the wheels, kept between runs
+    # Where the wheels are, which are kept between runs.
     downloads: str = "downloads/demo"
-    # pinned requirements with hashes
+    # Pinned requirements with hashes.
     sources: str = "conf/curate/demo_sources.txt"
     curate: str = "conf/curate/demo.yaml"
     pretrain: str = "conf/pretrain/demo.yaml"
-    # TP=2 x PP=2 over gloo
+    # Processes of pretraining: TP=2 x PP=2 over gloo.
     pretrain_ranks: int = 4
-    # leading tokens that the language-model scorer reads
+    # Leading tokens of a file that the language-model scorer reads.
     scorer_tokens: int = 128
     sft: str = "conf/rl/demo_sft.yaml"
     grpo: str = "conf/rl/demo_grpo.yaml"
+    # Processes of SFT and of GRPO.
     rl_ranks: int = 2
+    # What the run should give, in the form that demo/expectations.py reads.
     expected: str = "conf/demo/expected_full.yaml"
 
     def check(self) -> None:
+        """Refuses an empty output."""
         if not self.output:
             raise SeedbedError("output is empty", "add output=DIR")

@@ -20,7 +20,8 @@ from deltalake import DeltaTable
 from transformers import AutoTokenizer
 
 from conf.errors import SeedbedError
-from seedbed.inference.engine import Engine, Sampling
+from seedbed.inference.engine import Sampling
+from seedbed.inference.process_engine import Engine
 
 # Names of the report (Sec 2.2.6), in its order: suffix, prefix, middle.
 SUFFIX, PREFIX, MIDDLE = "<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>"

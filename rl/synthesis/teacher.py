@@ -20,8 +20,9 @@ from megatron_train.checkpoint import hf
 from seedbed.inference import endpoint, fingerprint
 from seedbed.inference.chat import Chat
 from seedbed.inference.endpoint import Answer
-from seedbed.inference.engine import Engine, Sampling, sample_seed
+from seedbed.inference.engine import Sampling, sample_seed
 from seedbed.inference.journal import Journal
+from seedbed.inference.process_engine import Engine
 
 
 def prompt_hash(prompt: str, number: int = 0) -> str:
@@ -94,8 +95,7 @@ class Teacher:
                 self._cfg.endpoint,
                 self.meter,
                 self._keep,
-                own,
-                self._reasoning,
+                endpoint.Options(own, self._reasoning),
             )
         return [_answer(known[key]) for key in keys]
 

@@ -12,8 +12,9 @@ from megatron_train.training.step import TrainState
 from rl.weight_sync.nccl import NcclTransfer
 from seedbed.inference import checksums
 from seedbed.inference.checksums import Sums
-from seedbed.inference.engine import AnyEngine, Engine
+from seedbed.inference.engine import AnyEngine
 from seedbed.inference.http_engine import HttpEngine
+from seedbed.inference.process_engine import Engine
 
 # The port where trainer process 0 waits for the server's workers.
 NCCL_PORT = 29511

@@ -1,1 +1,1 @@
-"""Everything that asks a model: vLLM engines, endpoints, prompts, chat, checksums of weights."""
+"""Everything that asks a model: vLLM engines, endpoints, prompts and checksums of weights."""

@@ -1,5 +1,6 @@
-"""Which model a folder holds, told from its files: a name that two runs share exactly when their
-answers may be mixed.
+"""Which model a folder holds, by its files.
+
+Two runs have the same name exactly when their answers may be mixed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from conf.errors import SeedbedError
 
 
 def identity(folder: str) -> str:
-    """First 12 hex digits of a hash over the model folder's config and its weight files, all of
-    their bytes: two models that share their embedding may differ in the last layer alone. A
-    gigabyte takes about a second.
+    """12 hex digits of a SHA-256 over the config and all bytes of the weights.
 
-    Raises SeedbedError where the folder holds no config.json.
+    Two models may differ in the last layer alone, so all bytes count. A gigabyte takes about a
+    second.
+
+    Raises SeedbedError where the folder has no config.json.
     """
     path = Path(folder)
     if not (path / "config.json").is_file():

@@ -1,12 +1,16 @@
-"""A vLLM server as the engine of a run: samples through its OpenAI-compatible route, weights by its
-routes for training.
+"""A vLLM server as the engine of a run.
 
-Every request carries its own seed, so one that was lost is asked again and gives the same sample:
-an outage costs time and nothing else. A server that starts again holds its first weights and says
-nothing. So the weights that a run gave bear a name (`weight_version`), which is asked for before
-and after each batch of samples; where it is not ours the weights are given again and the samples
-are drawn anew. Times of arrival decide which requests share a forward pass, so log-probabilities
-may differ in their last bits from one call to the next.
+Samples come by its OpenAI-compatible route, and weights go by its routes for training.
+
+Each request has a seed of its own. So a request that was lost is sent again and gives the same
+sample: an outage costs time and nothing else.
+
+A server that restarts has its first weights again, and does not say so. So the weights of a run
+have a name (`weight_version`). The engine asks for it before and after each batch of samples. If it
+is another one, the engine sends the weights again and draws the samples anew.
+
+The time of arrival decides which requests share a forward pass. So log-probabilities may differ in
+their last bits from one call to the next.
 """
 
 from __future__ import annotations
@@ -26,21 +30,22 @@ from seedbed.inference.engine import AnyEngine, Sample, Sampling
 
 T = TypeVar("T")
 
-# seconds between two tries
+# Seconds between two attempts: the first wait, which doubles up to the longest.
 FIRST_WAIT, LONGEST_WAIT = 0.2, 10.0
-# one answer may take so long, on a slow server with long responses
+# Seconds that one answer may take, on a slow server with long responses.
 REQUEST_S = 3600
+# Requests in flight, at most.
 CONNECTIONS = 128
-# times that a batch is drawn anew because the weights changed under it
+# Times that a batch is drawn because the weights changed meanwhile.
 ROUNDS = 5
-# what a proxy says when nobody is behind it
+# HTTP statuses of a proxy that has no server behind it.
 GONE = (502, 503, 504)
 
 
 class HttpEngine(AnyEngine):
-    """The server at cfg.url (`rl.serve`).
+    """The server at cfg.url, which `rl.serve` started.
 
-    Raises SeedbedError when it refuses a request or is silent for cfg.patience_s.
+    Raises SeedbedError when it refuses a request, or is silent for cfg.patience_s.
     """
 
     def __init__(self, cfg: EngineConfig):
@@ -81,8 +86,8 @@ class HttpEngine(AnyEngine):
         answers = self._under_one_policy(lambda: self._complete(each))
         return [
             [
-                place[str(token)]["logprob"]
-                for place, token in zip(answer["prompt_logprobs"][1:], ids[1:], strict=True)
+                at[str(token)]["logprob"]
+                for at, token in zip(answer["prompt_logprobs"][1:], ids[1:], strict=True)
             ]
             for answer, ids in zip(answers, sequences, strict=True)
         ]
@@ -101,22 +106,24 @@ class HttpEngine(AnyEngine):
             )
 
     def named(self, version: str, restore: Callable[[], None]) -> None:
-        """The weights that the server has now are called `version`; `restore` gives them again,
-        without naming them.
+        """Names the weights that the server has now.
+
+        restore: gives the server the same weights again, without naming them.
         """
         self._restore = restore
         self._version = version
         self.post("update_weight_version", {"new_version": version})
 
     def post(self, route: str, body: dict[str, Any] | None = None) -> Any:
-        """The answer to a POST, however often it must be tried."""
+        """The answer to a POST request. It is sent again after an outage."""
         return self._ask(route, json.dumps(body or {}).encode())
 
     def get(self, route: str) -> Any:
+        """The answer to a GET request. It is sent again after an outage."""
         return self._ask(route, None)
 
     def _under_one_policy(self, draw: Callable[[], T]) -> T:
-        """What `draw` gives, all of it from the weights that this run gave."""
+        """What `draw` gives, once all of it comes from the weights of this run."""
         for _ in range(ROUNDS):
             if self._version and self.get("weight_info")["weight_version"] != self._version:
                 assert self._restore is not None
@@ -128,11 +135,11 @@ class HttpEngine(AnyEngine):
                 return found
         raise SeedbedError(
             f"{self._url} lost its weights {ROUNDS} times within one batch of samples",
-            "read the server's log: it starts again and again, or another run gives it weights",
+            "read the server's log: it keeps restarting, or another run gives it weights",
         )
 
     def _complete(self, each: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One completion a request, in the order of the requests."""
+        """One completion per request, in the order of the requests."""
         self._model = self._model or self.get("v1/models")["data"][0]["id"]
         with ThreadPoolExecutor(self._connections) as pool:
             answers = pool.map(
@@ -157,13 +164,15 @@ class HttpEngine(AnyEngine):
                     ) from None
                 fault: Exception = error
             except (OSError, HTTPException, json.JSONDecodeError) as error:
-                # refused, cut off, or half an answer
+                # The connection was refused or cut off, or the answer is only half there.
                 fault = error
             lost = lost or time.monotonic()
             if time.monotonic() - lost > self._patience:
                 raise SeedbedError(
-                    f"{self._url} has not answered for engine.patience_s={self._patience} seconds: {fault}",
-                    "start the server again (`python -m rl.serve`); the run, started again, goes on from its last checkpoint",
+                    f"{self._url} has not answered for engine.patience_s={self._patience} "
+                    f"seconds: {fault}",
+                    "start the server again (`python -m rl.serve`), then the run, which goes on "
+                    "from its last checkpoint",
                 ) from fault
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)

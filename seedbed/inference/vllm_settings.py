@@ -1,6 +1,4 @@
-"""How vLLM is started, in this project's own process and as a server alike, so that both sample the
-same.
-"""
+"""How vLLM is started, in a process of ours and as a server alike, so that both sample the same."""
 
 from __future__ import annotations
 
@@ -11,37 +9,42 @@ from conf.schema.rl import EngineConfig
 
 
 def arguments(model: Path, max_length: int, cfg: EngineConfig) -> dict[str, Any]:
-    """Of vllm.LLM; with other hyphens, of the server."""
+    """The arguments of vllm.LLM. With hyphens they are the flags of the server.
+
+    max_length: tokens of prompt and response together.
+    """
     found = {
         "model": str(model),
         "dtype": cfg.dtype,
         "max_model_len": max_length,
         "max_num_seqs": cfg.max_sequences,
-        # A prompt cut over two passes makes vLLM turn back its seeded generator, which CPU
-        # generators cannot do.
+        # For a prompt that is cut over two passes vLLM rewinds its seeded generator, which a
+        # generator on the CPU cannot do.
         "enable_chunked_prefill": False,
         "max_num_batched_tokens": max(max_length, 8192),
         "enforce_eager": True,
         "enable_prefix_caching": True,
-        # of the distribution sampled from: temperature and top-p included
+        # Log-probabilities are those of the distribution that is sampled from, with temperature
+        # and top-p.
         "logprobs_mode": "processed_logprobs",
-        # nothing is sampled otherwise than a request says
+        # The request alone decides how to sample, and not the model's generation_config.
         "generation_config": "vllm",
         "worker_extension_cls": "seedbed.inference.worker_extension.Extension",
         "seed": 0,
     }
-    return found | (
-        {"weight_transfer_config": {"backend": "nccl"}} if cfg.transfer == "nccl" else {}
-    )
+    if cfg.transfer == "nccl":
+        found["weight_transfer_config"] = {"backend": "nccl"}
+    return found
 
 
 def environment(cfg: EngineConfig) -> dict[str, str]:
+    """The environment variables of the process that vLLM runs in."""
     return {
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "VLLM_CPU_KVCACHE_SPACE": str(cfg.kv_cache_gb),
-        # binding fights the trainer over the same cores
+        # vLLM would bind its threads to cores that the trainer uses, too.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(cfg.threads),
     }

@@ -1,7 +1,7 @@
-"""What this project adds to vLLM's workers: loading that is whole, sums of the weights in use, and
-a look into the layers.
+"""What this project adds to vLLM's workers.
 
-vLLM mixes `Extension` into its worker class (`worker_extension_cls`). Its methods are called by
+`Extension` loads weights completely, gives checksums of the weights in use, and records the outputs
+of layers. vLLM mixes it into its worker class (`worker_extension_cls`). Its methods are called by
 name, in this process or over HTTP (`/collective_rpc`), so no code crosses a process boundary.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from seedbed.inference import checksums, layer_outputs
 
-# of the identity matrix, at a time
+# Rows of the identity matrix that are multiplied at a time.
 ROWS = 256
 
 
@@ -26,38 +26,35 @@ class Extension:
     parallel_config: Any
 
     def seedbed_load(self, folder: str) -> None:
-        """The weights of an HF folder of the same architecture, in every place where the old ones
-        were.
-        """
+        """Takes the weights of an HF folder of the same architecture, wherever old ones were."""
         self.reload_weights(weights_path=folder)  # type: ignore[attr-defined]
         self.seedbed_repack()
 
     def seedbed_repack(self) -> None:
-        """On CPUs vLLM keeps a repacked copy of lm_head, which an update of tied embeddings leaves
-        as it was, with no error.
+        """Repacks lm_head from the tied embeddings.
+
+        On a CPU vLLM keeps a packed copy of lm_head. Loading new tied embeddings leaves the old
+        copy in place, without an error.
         """
         model = self.model_runner.get_model()
         if model.config.tie_word_embeddings:
             model.lm_head.quant_method.process_weights_after_loading(model.lm_head)
 
     def seedbed_sums(self) -> dict[str, str]:
-        """seedbed/inference/checksums.py's sum of each tensor that the model computes with, under
-        Hugging Face's names.
-        """
+        """The checksum of each tensor that the model computes with, by Hugging Face's names."""
         if self.parallel_config.world_size != 1:
             raise ValueError(
-                f"weights cut over {self.parallel_config.world_size} workers have no sums of whole tensors"
+                f"weights cut over {self.parallel_config.world_size} workers "
+                "have no sums of whole tensors"
             )
         found = tensors(self.model_runner.get_model())
         return {name: checksums.of_tensor(tensor, tensor.dtype) for name, tensor in found}
 
     def seedbed_record(self) -> None:
-        """Keep what each layer gives in the next forward passes, until seedbed_layers is called."""
+        """Records what each layer gives in forward passes, until seedbed_layers is called."""
 
-        def rows(
-            output: Any,
-            # a layer gives the change of the residual stream and the stream before it apart
-        ) -> Tensor:
+        def rows(output: Any) -> Tensor:
+            # A layer gives two tensors: the change of the residual stream, and the stream before.
             return sum(output) if isinstance(output, tuple) else output  # type: ignore[return-value]
 
         self._recording = layer_outputs.recorded(
@@ -66,8 +63,9 @@ class Extension:
         self._recorded = self._recording.__enter__()
 
     def seedbed_layers(self, file: str, count: str) -> None:
-        """Write the first `count` tokens' outputs of each layer
-        (seedbed/inference/layer_outputs.py), as safetensors.
+        """Writes the recorded outputs of each layer as safetensors, for the first `count` tokens.
+
+        The names and shapes are those of layer_outputs.py.
         """
         from safetensors.torch import save_file
 
@@ -79,8 +77,9 @@ class Extension:
 
 @torch.no_grad()
 def tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
-    """Hugging Face's names and tensors of vLLM's LlamaForCausalLM: fused matrices apart, without
-    the vocabulary's padding.
+    """The tensors of vLLM's LlamaForCausalLM, with Hugging Face's names.
+
+    Fused matrices are taken apart, and the padding of the vocabulary is left out.
     """
     config = model.config
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -105,9 +104,9 @@ def tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
 def in_use(layer: Any, inputs: int) -> Tensor:
     """The matrix [outputs, inputs] that a layer multiplies by.
 
-    On CPUs vLLM packs a matrix out of sight, and may drop the parameter or leave an old one in its
-    place. The product with the
-    identity gives it back exactly: one term of each sum is the weight, all others are zeros.
+    On a CPU vLLM packs the matrix, and may drop the parameter or leave an old one in its place. The
+    product with the identity gives the matrix back exactly: in each sum one term is the weight, and
+    all others are zero.
     """
     if not hasattr(layer, "cpu_linear"):
         return layer.weight

@@ -1,14 +1,17 @@
 """Sealed verdicts on untrusted Python programs.
 
-    supervisor (verdict, worker, pool, formats, __main__)   the caller's process: holds problems, gives verdicts
-      | exec with an empty environment
-    fork server (inside/fork_server)                             never sees a program or a test
-      |-- jail (inside/jail)       runs the program: gets source and call arguments, returns plain values
-      `-- tester (inside/tester)   runs the tests: compares what came back, on exact built-in types
+    supervisor                        the caller's process. It holds problems and gives verdicts:
+      |                               pool and worker run jobs, judge decides
+      |  exec, empty environment
+      v
+    fork server (inside/fork_server)  never sees a program or a test
+      |-- jail (inside/jail)          runs the program. It receives source and call arguments, and
+      |                               returns plain values
+      `-- tester (inside/tester)      runs the tests. It compares what came back, on exact built-in
+                                      types
 
-The expected output never enters the program's process or an ancestor of it. With expected values
-out of reach and answers that are plain data, tricks of the program can change its answers and
-nothing else.
+The expected output never enters the program's process, nor an ancestor of it. The program's answers
+are plain data. So a program can change its own answers, and nothing else.
 
     with Sandbox(workers=2) as sandbox:
         verdicts = sandbox.run(Job(task_id, program, tests) for ...)

@@ -1,13 +1,15 @@
-"""Judge programs from files, or show what this host gives.
+"""Judges programs from files, or shows which isolation this host allows.
 
-    python -m rl.sandbox run --problems P.jsonl --samples S.jsonl --out V.jsonl [--workers N] [--cpu-seconds S] [--memory-mb M]
-                           [--isolation rlimits-only]
+    python -m rl.sandbox run problems=P.jsonl samples=S.jsonl out=V.jsonl [workers=2]
+        [cpu_seconds=5] [memory_mb=512] [isolation=rlimits-only]
     python -m rl.sandbox check
 
-Problems and samples are JSON lines, plain or .gz (formats.py names the fields). V.jsonl has one row
-per sample, in the samples'
-order: the fields of verdict.Verdict. It appears when all verdicts are in. A problem whose own
-reference fails its tests is named, and its samples have no verdict (infrastructure).
+Problems and samples are JSON lines, plain or .gz. The fields that they need are named in
+seedbed/sandbox/formats.py. V.jsonl has one row per sample, in the order of the samples, with the
+fields of seedbed.sandbox.verdict.Verdict. It is written when all verdicts are known.
+
+A problem whose own reference fails its tests is named, and its samples get no verdict
+(infrastructure).
 """
 
 from __future__ import annotations
@@ -23,43 +25,59 @@ from typing import get_args
 from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
+from conf.loader import KEY_VALUE_HELP, flags_from_words
 from seedbed import jsonl
 from seedbed.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host
 from seedbed.sandbox.reference import UNFIT
-from seedbed.sandbox.verdict import Isolation
+from seedbed.sandbox.verdict import Isolation, Verdict
 
 
 def main(argv: list[str]) -> int:
-    """Exit status 0; 1 when `check` finds the sandbox impossible here."""
+    """Exit status 0; 1 when `check` finds that the sandbox cannot run here."""
+    parser = _parser()
+    arguments = parser.parse_args(flags_from_words(parser, argv))
+    return _check() if arguments.command == "check" else _run(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m rl.sandbox", description="Sealed verdicts on untrusted programs."
+        prog="python -m rl.sandbox",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="judge samples")
-    for name in ("problems", "samples", "out"):
-        run.add_argument(f"--{name}", type=Path, required=True, metavar="FILE.jsonl")
-    run.add_argument("--workers", type=int, help="programs in flight (default: the CPUs)")
+    run = commands.add_parser("run", help="judge samples", epilog=KEY_VALUE_HELP)
+    files = {
+        "problems": "one problem per line",
+        "samples": "one sample per line",
+        "out": "where the verdicts go",
+    }
+    for name, meaning in files.items():
+        run.add_argument(f"--{name}", type=Path, required=True, metavar="FILE.jsonl", help=meaning)
+    run.add_argument(
+        "--workers", type=int, help="programs that run at a time (default: the number of CPUs)"
+    )
     run.add_argument(
         "--cpu-seconds",
         type=float,
         default=Limits.cpu_seconds,
-        help="per program (default: %(default)s)",
+        help="CPU time of one program (default: %(default)s)",
     )
     run.add_argument(
         "--memory-mb",
         type=int,
         default=Limits.memory_bytes >> 20,
-        help="per program (default: %(default)s)",
+        help="memory of one program, in MiB (default: %(default)s)",
     )
     run.add_argument(
         "--isolation",
         choices=get_args(Isolation),
         default="full",
-        help="rlimits-only: for hosts without namespaces, weaker, stamped on each verdict (default: %(default)s)",
+        help="rlimits-only is weaker, for hosts without namespaces; each verdict then says so "
+        "(default: %(default)s)",
     )
-    commands.add_parser("check", help="show which isolation primitives this host gives")
-    arguments = parser.parse_args(argv)
-    return _check() if arguments.command == "check" else _run(arguments)
+    commands.add_parser("check", help="show which isolation primitives this host allows")
+    return parser
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -74,22 +92,25 @@ def _run(arguments: argparse.Namespace) -> int:
     with pool as sandbox, tqdm(total=len(jobs), unit="program", mininterval=1) as bar:
         verdicts = sandbox.run(jobs, on_verdict=lambda verdict: bar.update())
     jsonl.write(arguments.out, map(asdict, verdicts))
-    for task, reason in {
-        v.task_id: v.reason for v in verdicts if v.reason.startswith(UNFIT)
-    }.items():
+    _print_summary(verdicts)
+    print(f"{'all':<15}{len(verdicts):>8}  -> {arguments.out}")
+    return 0
+
+
+def _print_summary(verdicts: list[Verdict]) -> None:
+    unfit = {v.task_id: v.reason for v in verdicts if v.reason.startswith(UNFIT)}
+    for task, reason in unfit.items():
         print(f"dropped: task {task!r}: {reason}", file=sys.stderr)
     counts = Counter(verdict.verdict for verdict in verdicts)
     for outcome in OUTCOMES:
         if counts[outcome]:
             print(f"{outcome:<15}{counts[outcome]:>8}  {counts[outcome] / len(verdicts):7.2%}")
-    print(f"{'all':<15}{len(verdicts):>8}  -> {arguments.out}")
-    return 0
 
 
 def read_jobs(problems: Path, samples: Path) -> Iterator[Job]:
-    """Jobs of a samples file, in its order.
+    """The jobs of a file of samples, in its order.
 
-    Raises SeedbedError for bad lines, duplicate problems and unknown tasks.
+    Raises SeedbedError for bad lines, for two problems of one task_id, and for unknown tasks.
     """
     known: dict[str, tuple[int, formats.Row]] = {}
     for number, row in formats.read_tasks(problems):
@@ -102,7 +123,8 @@ def read_jobs(problems: Path, samples: Path) -> Iterator[Job]:
     for number, row in formats.read_tasks(samples):
         if str(row["task_id"]) not in known:
             raise SeedbedError(
-                f"{samples}:{number} is a sample of task {row['task_id']!r}, which {problems} does not have.",
+                f"{samples}:{number} is a sample of task {row['task_id']!r}, "
+                f"which {problems} does not have.",
                 "Give the problems file that the samples were drawn for.",
             )
         yield formats.job(known[str(row["task_id"])][1], row)

@@ -1,5 +1,6 @@
-"""Time limits of a run, watched by the supervisor: CPU seconds decide, the wall clock is the
-backstop.
+"""Time limits of one run, watched by the supervisor.
+
+CPU seconds decide. The wall clock catches programs that sleep.
 """
 
 from __future__ import annotations
@@ -11,29 +12,32 @@ from pathlib import Path
 
 from seedbed.sandbox.verdict import Limits
 
-# the wall backstop stretches at most this far for time without a CPU
-_STARVED = 10
+# The wall limit grows by the time in which no CPU was free, up to this many times its length.
+_MOST_STRETCH = 10
 
 
 class Clock:
-    """The time limits of one run: CPU of each process, and a wall-clock backstop.
+    """The time limits of one run: CPU time of each process, and the wall clock.
 
-    pids: the jail's, then the tester's where there is one. The kernel's own RLIMIT_CPU counts whole
-    seconds by sampling, so it is set at twice the limit and left as a second net. Seconds in which
-    the processes waited for a CPU do not count on the wall clock.
+    pids: the jail's, then the tester's where there is one.
+
+    The kernel's own RLIMIT_CPU counts whole seconds by sampling. It is set to twice the limit and
+    serves as a second net. Seconds in which the processes waited for a CPU do not count as wall
+    time.
     """
 
     def __init__(self, limits: Limits, pids: list[int]):
         self._limits, self._pids, self._start = limits, pids, time.monotonic()
-        # What a tester used for the programs before this one. A jail is new.
+        # What a tester used for the programs before this one. A jail is always new.
         self._cpu_before = sum(map(_cpu_seconds, pids[1:]))
         self._starved_before = sum(map(_run_queue_seconds, pids[1:]))
-        # why, once a limit is passed
+        # Says which limit was passed. Empty until then.
         self.expired = ""
 
     def wait(self, descriptors: list[int]) -> list[int]:
-        """The descriptors that can be read or are closed, as soon as there is one; none when a
-        limit is passed.
+        """Waits until a descriptor can be read or is closed, and gives all such descriptors.
+
+        Gives none when a limit is passed.
         """
         poll = select.poll()
         for descriptor in descriptors:
@@ -49,7 +53,7 @@ class Clock:
         """Seconds until a limit can be passed at the soonest, 5 ms at least."""
         spent = time.monotonic() - self._start
         soonest = min(self._limits.cpu_seconds, self._limits.wall_seconds) - spent
-        # most runs: no need to ask the kernel
+        # Most runs end before this, without a question to the kernel.
         if soonest > 0:
             return soonest
         cpu = max(self._cpu())
@@ -67,17 +71,19 @@ class Clock:
     def _cpu(self) -> list[float]:
         """CPU seconds of the jail and of the tester, if there is one, in this run."""
         return [
-            _cpu_seconds(pid) - (place and self._cpu_before) for place, pid in enumerate(self._pids)
+            _cpu_seconds(pid) - (self._cpu_before if number > 0 else 0.0)
+            for number, pid in enumerate(self._pids)
         ]
 
     def _starved(self) -> float:
         starved = sum(map(_run_queue_seconds, self._pids)) - self._starved_before
-        return min(starved, (_STARVED - 1) * self._limits.wall_seconds)
+        return min(starved, (_MOST_STRETCH - 1) * self._limits.wall_seconds)
 
 
 def _cpu_seconds(pid: int) -> float:
-    """CPU time of a process and its threads, by its own clock (clock_getcpuclockid(3)); 0 once it
-    is gone.
+    """CPU time of a process and its threads; 0 once it is gone.
+
+    Source: the process's own clock, whose id clock_getcpuclockid(3) derives from the pid.
     """
     try:
         return time.clock_gettime(~pid << 3 | 2)
@@ -86,8 +92,9 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _run_queue_seconds(pid: int) -> float:
-    """Time a process has been ready to run but had no CPU: second field of /proc/PID/schedstat,
-    nanoseconds.
+    """Seconds in which a process was ready to run but had no CPU.
+
+    Source: the second field of /proc/PID/schedstat, in nanoseconds.
     """
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
@@ -96,5 +103,5 @@ def _run_queue_seconds(pid: int) -> float:
 
 
 def over_cpu(limits: Limits, who: str) -> str:
-    """The reason for a program or tests that passed the CPU limit."""
+    """The reason for a program, or for tests, that used more than the CPU limit."""
     return f"{who} used more than {limits.cpu_seconds:g} s of CPU time"

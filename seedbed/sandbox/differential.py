@@ -1,8 +1,7 @@
-"""Tests that run a reference program beside the one to judge: EvalPlus' stored inputs, or inputs
-from a seeded generator.
+"""Tests that run a reference program beside the one to judge, and compare their answers.
 
-The reference and the generator run in the tester, which is confined like a jail; the program gets
-the inputs alone, and answers are compared in the tester.
+Inputs are EvalPlus' stored ones, or come from a seeded generator. The reference and the generator
+run in the tester, which is confined like a jail. The program receives the inputs alone.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from typing import Any
 
 from seedbed.sandbox.verdict import CallTests
 
-# EvalPlus' own rule (evalplus/eval/__init__.py): equal, or close where floats are expected.
-# Expected is what the reference gives.
+# The rule of EvalPlus (evalplus/eval/__init__.py): equal, or close where floats are expected. The
+# expected answer is the reference's.
 _EVALPLUS = """
 import copy as _copy
 import math as _math
@@ -23,14 +22,16 @@ _reference = _scope[{entry!r}]
 
 
 def _floats(value):
-    return isinstance(value, float) or (
-        isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(item, float) for item in value)
-    )
+    if isinstance(value, (list, tuple)):
+        return len(value) > 0 and all(isinstance(item, float) for item in value)
+    return isinstance(value, float)
 
 
 def _close(got, want, atol):
     if isinstance(want, (list, tuple)):
-        return type(got) is type(want) and len(got) == len(want) and all(map(_close, got, want, [atol] * len(want)))
+        if type(got) is not type(want) or len(got) != len(want):
+            return False
+        return all(map(_close, got, want, [atol] * len(want)))
     return got == want or _math.isclose(got, want, rel_tol=1e-7, abs_tol=atol)
 """
 _EVALPLUS_CASES = """
@@ -38,11 +39,14 @@ for _given in {inputs!r}:
     _want = _reference(*_copy.deepcopy(_given))
     _got = {entry}(*_copy.deepcopy(_given))
     _atol = {atol!r} or (1e-6 if _floats(_want) else 0)
-    assert _got == _want or (_atol and type(_got) is type(_want) and _close(_got, _want, _atol)), (_given, _got, _want)
+    _right = _got == _want
+    if not _right and _atol and type(_got) is type(_want):
+        _right = _close(_got, _want, _atol)
+    assert _right, (_given, _got, _want)
 """
 
-# codeio's answers are JSON values (its input_output_spec), so a tuple is a list here. Numbers may
-# differ by rounding, as another order of the same arithmetic does; a bool is no number.
+# The answers of codeio are JSON values (its input_output_spec), so a tuple counts as a list.
+# Numbers may differ by rounding, because the order of the arithmetic may. A bool is not a number.
 _GENERATED = """
 import copy as _copy
 import math as _math
@@ -61,17 +65,22 @@ def _same(got, want):
     if type(want) in _LISTS:
         return type(got) in _LISTS and len(got) == len(want) and all(map(_same, got, want))
     if type(want) is dict:
-        return type(got) is dict and got.keys() == want.keys() and all(_same(got[key], want[key]) for key in want)
+        if type(got) is not dict or got.keys() != want.keys():
+            return False
+        return all(_same(got[key], want[key]) for key in want)
     if type(want) in _NUMBERS and type(got) in _NUMBERS:
         if got == want or (got != got and want != want):
             return True
-        return float in (type(got), type(want)) and _math.isclose(got, want, rel_tol=1e-6, abs_tol=1e-9)
+        if float not in (type(got), type(want)):
+            return False
+        return _math.isclose(got, want, rel_tol=1e-6, abs_tol=1e-9)
     return type(got) is type(want) and got == want
 
 
 def _cases(count, seed):
     rng, found = _random.Random(seed), 0
-    for _ in range(4 * count):  # inputs that the reference itself refuses are drawn again
+    # Inputs that the reference itself refuses are drawn again.
+    for _ in range(4 * count):
         given = _generate(rng)
         try:
             want = _reference(**_copy.deepcopy(given))
@@ -91,17 +100,18 @@ for _given, _want in _cases({cases!r}, {seed!r}):
 
 
 def evalplus(reference: str, entry: str, inputs: list[list[Any]], atol: float) -> CallTests:
-    """Tests on stored argument lists.
+    """Tests on stored lists of arguments.
 
-    atol: absolute tolerance on floats; 0: EvalPlus' default for float answers.
+    atol: absolute tolerance on floats. 0 means EvalPlus' default for float answers, 1e-6.
     """
     cases = _EVALPLUS_CASES.format(inputs=inputs, entry=entry, atol=atol)
     return CallTests(cases, _EVALPLUS.format(reference=reference, entry=entry))
 
 
 def generated(reference: str, generator: str, entry: str, cases: int, seed: int) -> CallTests:
-    """Tests on `cases` keyword inputs from the generator's `generate_inputs(rng: Random) -> dict`,
-    a function of the seed.
+    """Tests on `cases` inputs from the generator's `generate_inputs(rng: Random) -> dict`.
+
+    The inputs are keyword arguments, and depend on the generator and the seed alone.
     """
     setup = _GENERATED.format(reference=reference, generator=generator, entry=entry)
     return CallTests(_GENERATED_CASES.format(entry=entry, cases=cases, seed=seed), setup)

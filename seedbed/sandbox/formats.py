@@ -1,5 +1,7 @@
-"""Benchmark rows to jobs, told apart by their fields: HumanEval, EvalPlus, MBPP, stdin/stdout
-cases, codeio's generators, and projects of several files.
+"""Turns rows of benchmarks into jobs.
+
+The fields of a row tell its format: HumanEval, EvalPlus, MBPP, cases for stdin and stdout, codeio's
+generators, or a project of several files.
 """
 
 from __future__ import annotations
@@ -25,15 +27,14 @@ from seedbed.sandbox.verdict import (
 )
 
 Row = jsonl.Row
-# inputs drawn from a generator, where a row does not say
+# Inputs that are drawn from a generator, where a row does not give a number.
 GENERATED_CASES = 16
 
 
 def read_tasks(path: Path) -> Iterator[tuple[int, Row]]:
-    """(line number, row) of each line of a file of problems or samples.
+    """Each row of a file of problems or samples, after its line number.
 
-    Raises:
-        SeedbedError: as `jsonl.read` does, and for a row without a task_id.
+    Raises SeedbedError as `jsonl.read` does, and for a row without a task_id.
     """
     for number, row in jsonl.read(path):
         if not isinstance(row.get("task_id"), str | int):
@@ -44,11 +45,12 @@ def read_tasks(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def job(problem: Row, sample: Row) -> Job:
-    """The job of one sample of a problem. Raises SeedbedError for rows that lack a field or hold
-    another type.
+    """The job of one sample of a problem.
 
-    A sample has `completion` (HumanEval: what follows the prompt; elsewhere the program),
-    `solution` (always a whole program) or, for a project, `files`.
+    A sample has one of three fields. `completion` is what follows the prompt in HumanEval, and the
+    program elsewhere. `solution` is always a whole program. `files` is for projects.
+
+    Raises SeedbedError for a row that lacks a field, or has a field of another type.
     """
     task = problem["task_id"]
     continues_prompt = "prompt" in problem and "entry_point" in problem
@@ -71,7 +73,7 @@ def job(problem: Row, sample: Row) -> Job:
 
 
 def reference(problem: Row) -> str | Files:
-    """The problem's own solution as a program; empty where the row has none."""
+    """The problem's own solution as a program; empty where the row has no solution."""
     if "canonical_solution" in problem:
         return str(problem.get("prompt", "")) + str(problem["canonical_solution"])
     if "command" in problem and "reference" in problem:
@@ -80,7 +82,7 @@ def reference(problem: Row) -> str | Files:
 
 
 def tests(problem: Row) -> Tests:
-    """The trusted side of a problem. Raises SeedbedError for an unknown format."""
+    """The tests of a problem. Raises SeedbedError for an unknown format."""
     task = problem["task_id"]
     if "command" in problem and "tests" in problem:
         return _project(problem, task)
@@ -107,15 +109,16 @@ def tests(problem: Row) -> Tests:
     raise SeedbedError(
         f"Problem {task!r} is of no known format (fields: {', '.join(sorted(problem))}).",
         "Give `test` and `entry_point` (HumanEval), `base_input` and `entry_point` (EvalPlus), "
-        "`test_list` (MBPP), `inputs` and `outputs` (stdin/stdout), `input_generator` and `code_sample` (codeio), or `tests` and "
-        "`command` (a project).",
+        "`test_list` (MBPP), `inputs` and `outputs` (stdin/stdout), `input_generator` and "
+        "`code_sample` (codeio), or `tests` and `command` (a project).",
     )
 
 
 def _evalplus(problem: Row, task: Any) -> CallTests:
-    """Base and plus inputs, each given to the program and to the reference. Both run on the trusted
-    side's terms: the reference in the tester. The few tasks for which EvalPlus has a rule of its
-    own in code are judged by equality.
+    """Base and plus inputs, each given to the program and to the reference.
+
+    The reference runs in the tester. EvalPlus has special rules in code for a few tasks; these are
+    judged by equality here.
     """
     entry = _text(problem, "entry_point", "problem", task)
     if not entry.isidentifier():
@@ -130,9 +133,10 @@ def _evalplus(problem: Row, task: Any) -> CallTests:
 
 
 def _generated(problem: Row, task: Any) -> CallTests:
-    """A row of codeio (reasoning-gym's data/codeio.jsonl.gz): `code_sample` defines the function,
-    `input_generator` defines generate_inputs(rng). `entry_point`, `cases` and `seed` are ours and
-    may be left out.
+    """A row of codeio (reasoning-gym's data/codeio.jsonl.gz).
+
+    `code_sample` defines the function, and `input_generator` defines generate_inputs(rng). The
+    fields `entry_point`, `cases` and `seed` are ours and optional.
     """
     entry = problem.get("entry_point", "main_solution")
     if not isinstance(entry, str) or not entry.isidentifier():
@@ -158,10 +162,14 @@ def _project(problem: Row, task: Any) -> ProjectTests:
     target, in_process = problem.get("target", ""), problem.get("tests_in_process", False)
     if not isinstance(target, str) or type(in_process) is not bool:
         raise SeedbedError(
-            f"Problem {task!r} has target = {target!r:.80} and tests_in_process = {in_process!r:.80}.",
+            f"Problem {task!r} has target = {target!r:.80} and "
+            f"tests_in_process = {in_process!r:.80}.",
             "Give the path of a file, and true or false.",
         )
-    for path in (path for path, _ in (*files, *given, *([(target, "")] if target else []))):
+    paths = [path for path, _ in (*files, *given)]
+    if target:
+        paths.append(target)
+    for path in paths:
         if not is_plain_path(path):
             raise SeedbedError(
                 f"Problem {task!r} names the file {path!r:.80}.",
@@ -176,8 +184,9 @@ def _project(problem: Row, task: Any) -> ProjectTests:
     if not (unittest or script or module):
         raise SeedbedError(
             f"Problem {task!r} has the command {list(command)!r:.120}.",
-            "Give python -m unittest [MODULE ...] or python FILE [ARGUMENT ...] with a file of `tests`. With tests_in_process: "
-            "true, which stamps each verdict as one that a program can forge, also python -m MODULE ...",
+            "Give python -m unittest [MODULE ...] or python FILE [ARGUMENT ...] with a file of "
+            "`tests`. With tests_in_process: true also python -m MODULE; each verdict then says "
+            "that a program can forge it.",
         )
     return ProjectTests(files, command, given, target, in_process)
 
@@ -193,13 +202,14 @@ def _files(row: Row, field: str, task: Any) -> Files:
 
 
 def _helpers(prompt: str, entry: str) -> str:
-    """What a HumanEval prompt defines besides the function asked for: some tests call it (tasks 32,
-    38, 50).
+    """The functions that a HumanEval prompt defines besides the one it asks for.
+
+    The tests of tasks 32, 38 and 50 call them.
     """
     try:
         tree = ast.parse(prompt)
     except (SyntaxError, ValueError):
-        # a prompt that ends inside a statement brings no helpers
+        # A prompt that ends inside a statement defines no helpers.
         return ""
     tree.body = [
         node for node in tree.body if not (isinstance(node, ast.FunctionDef) and node.name == entry)
@@ -208,13 +218,14 @@ def _helpers(prompt: str, entry: str) -> str:
 
 
 def _imports(code: str) -> str:
-    """Imports for the standard modules whose attributes MBPP's tests read, trusting the program to
-    have imported them (596).
+    """Imports of the standard modules whose attributes the tests of MBPP read.
+
+    These tests rely on the program to import them (task 596).
     """
     try:
         nodes = list(ast.walk(ast.parse(code)))
     except (SyntaxError, ValueError):
-        # the tester reports it
+        # The tester reports the fault.
         return ""
     bases = {
         node.value.id
@@ -225,8 +236,9 @@ def _imports(code: str) -> str:
 
 
 def _shadowed(reference: str) -> tuple[str, ...]:
-    """Built-in names that the reference solution defines as its own functions (MBPP 126 asks for a
-    `sum`).
+    """Built-in names that the reference defines as functions of its own.
+
+    Task 126 of MBPP asks for a function `sum`.
     """
     try:
         body = ast.parse(reference).body

@@ -1,4 +1,4 @@
-"""What this host gives the sandbox: each primitive tried in a process of its own."""
+"""Which isolation primitives this host offers. Each is tried in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from conf.errors import SeedbedError
 from seedbed.sandbox.inside import landlock, syscalls
 from seedbed.sandbox.inside.seccomp import Filter
-from seedbed.sandbox.server import Server
+from seedbed.sandbox.server import ForkServer
 from seedbed.sandbox.verdict import Isolation
 
 
 def primitives() -> dict[str, tuple[bool, str]]:
-    """Name -> (given, detail), in the order of need.
+    """Name of each primitive -> (whether the host offers it, detail).
 
-    All but Landlock are required for the whole sandbox.
+    The full sandbox requires all of them but Landlock.
     """
     found: dict[str, tuple[bool, str]] = {}
     here = f"{sys.platform} {platform.machine()}, kernel {platform.release()}"
@@ -42,7 +42,7 @@ def primitives() -> dict[str, tuple[bool, str]]:
 
 def _start(isolation: Isolation) -> tuple[bool, str]:
     try:
-        Server(isolation).close()
+        ForkServer(isolation).close()
         return True, "started and ended"
     except SeedbedError as error:
         return False, str(error)
@@ -54,7 +54,7 @@ def _filter() -> None:
 
 
 def _try(action: Callable[[], None]) -> tuple[bool, str]:
-    """Run an action in a forked child; its errno, if any, is the exit status."""
+    """Run an action in a forked child, whose exit status is the errno of its failure."""
     pid = os.fork()
     if pid == 0:
         code = 255

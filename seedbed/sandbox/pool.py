@@ -1,4 +1,4 @@
-"""The sandbox as a caller sees it: jobs in, verdicts out in the same order, several at a time."""
+"""The sandbox as its callers see it: jobs go in, and verdicts come out in the same order."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from seedbed.sandbox.worker import Worker
 
 
 class _Queue:
-    """Jobs drawn `ahead` at most, handed out so that a worker stays with the tests it has, and no
-    two share tests needlessly.
+    """Hands out jobs so that a worker keeps its tests, and two workers rarely share tests.
+
+    ahead: jobs that are drawn from the iterable before they are handed out, at most.
     """
 
     def __init__(self, jobs: Iterable[Job], ahead: int):
         self._feed, self._ahead, self._drawn = enumerate(jobs), ahead, 0
-        # by tests, in the order of their first job
+        # Tests -> their jobs with their positions, in the order of the first job.
         self._groups: dict[object, deque[tuple[int, Job]]] = {}
-        # the tests that each worker was given last
+        # The tests that each worker was given last.
         self._at: dict[Worker, object] = {}
 
     def take(self, worker: Worker) -> tuple[int, Job] | None:
-        """(place, job) of the next job for this worker; None at the end."""
+        """The next job for this worker with its position among all; None at the end."""
         while self._drawn < self._ahead and (drawn := next(self._feed, None)) is not None:
             self._groups.setdefault(drawn[1].tests, deque()).append(drawn)
             self._drawn += 1
@@ -48,18 +49,18 @@ class _Queue:
 
 
 class Sandbox:
-    """A pool of fork servers, each judging one program at a time.
+    """A pool of fork servers. Each judges one program at a time.
 
-    Servers start by exec, never by fork: safe in a process with threads, CUDA or an engine in it.
-    Threads here only wait.
+    The servers start by exec, never by fork. So a sandbox is safe in a process that has threads,
+    CUDA or an engine. The threads of the pool only wait.
 
-    workers: programs in flight; default the CPUs this process may use.
-    limits: of jobs that bring none of their own.
-    isolation: "full", or "rlimits-only" for hosts without namespaces (inside/fork_server.py says
-    what is left): weaker, for programs
-        that are wrong rather than hostile, and each verdict says so.
-    Raises SeedbedError where the host cannot give that isolation; it never falls back to the weaker
-    one.
+    workers: programs in flight; by default the number of CPUs that this process may use.
+    limits: for jobs that bring none of their own.
+    isolation: "full", or "rlimits-only" for hosts without namespaces. inside/fork_server.py says
+        what the weaker one keeps out. It is for programs that may be wrong but are not hostile, and
+        each verdict says so.
+
+    Raises SeedbedError where the host cannot give that isolation. Nothing falls back in silence.
     """
 
     def __init__(
@@ -82,28 +83,29 @@ class Sandbox:
     def run(
         self, jobs: Iterable[Job], on_verdict: Callable[[Verdict], None] | None = None
     ) -> list[Verdict]:
-        """Judge all jobs; verdicts in the jobs' order. on_verdict sees each as it falls, in any
-        order, one at a time.
+        """Judge all jobs. The verdicts are in the order of the jobs.
 
-        Calls from several threads take turns. Jobs are drawn as workers come free, a few ahead, so
-        an endless or costly iterable is fine. Jobs with the same tests cost less when they are near
-        each other, as a GRPO group's are.
+        on_verdict: called with each verdict when it is reached, in any order, one call at a time.
+
+        Calls from several threads take turns. A few jobs are drawn ahead of the free workers, so
+        the iterable may be endless or slow. Jobs with the same tests cost less when they are close
+        to each other, as in a GRPO group.
         """
         with self._turn:
-            queue, guard = _Queue(jobs, len(self._workers) * CHANNELS), threading.Lock()
+            queue, lock = _Queue(jobs, len(self._workers) * CHANNELS), threading.Lock()
             verdicts: dict[int, Verdict] = {}
             stopped = threading.Event()
 
             def drain(worker: Worker) -> None:
                 while not stopped.is_set():
-                    with guard:
+                    with lock:
                         found = queue.take(worker)
                     if found is None:
                         return
-                    place, job = found
+                    position, job = found
                     verdict = worker.run(job)
-                    with guard:
-                        verdicts[place] = verdict
+                    with lock:
+                        verdicts[position] = verdict
                         if on_verdict is not None:
                             on_verdict(verdict)
 
@@ -111,7 +113,7 @@ class Sandbox:
                 try:
                     drain(worker)
                 except BaseException:
-                    # a fault of the jobs' iterable or of on_verdict ends the run for all
+                    # A fault in the iterable or in on_verdict ends the run for all workers.
                     stopped.set()
                     raise
 
@@ -121,7 +123,7 @@ class Sandbox:
                         done.result()
                 finally:
                     stopped.set()
-            return [verdicts[place] for place in range(len(verdicts))]
+            return [verdicts[position] for position in range(len(verdicts))]
 
     def close(self) -> None:
         """End all fork servers and everything below them."""

@@ -1,5 +1,6 @@
-"""Limits scaled by what a problem's own solution needs on this machine, measured in the same
-sandbox.
+"""Time limits scaled by what a problem's own solution needs on this machine.
+
+The solution, called the reference, is judged in the same sandbox as the programs.
 """
 
 from __future__ import annotations
@@ -12,22 +13,23 @@ from dataclasses import replace
 
 from seedbed.sandbox.verdict import Job, Limits, Verdict
 
-# problems whose measurement is remembered
+# Verdicts on references that are remembered.
 _KEPT = 1 << 16
+# How the reason of an infrastructure verdict begins where the problem itself is at fault.
 UNFIT = "the problem's reference does not pass its tests"
 
 
 class References:
-    """Verdicts on references, each judged once. Safe to share between workers."""
+    """Verdicts on references, each judged once. Several workers may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._found: dict[bytes, Future[Verdict]] = {}
 
     def verdict(self, job: Job, limits: Limits, judge: Callable[[Job, Limits], Verdict]) -> Verdict:
-        """The verdict on the job's reference, by `judge` if none has been reached before.
+        """The verdict on the job's reference, by `judge` where there is none yet.
 
-        Another worker's is waited for.
+        If another worker is judging the same reference, waits for that verdict.
         """
         key = hashlib.sha256(
             repr((job.reference, job.tests, limits)).encode("utf-8", "backslashreplace")
@@ -64,8 +66,10 @@ class References:
 
 
 def scaled(limits: Limits, reference: Verdict) -> Limits:
-    """Limits of programs whose reference passed: CPU the greater of the limit and factor x what the
-    reference used, the wall clock at least three times that.
+    """The limits of programs whose reference passed.
+
+    CPU time is the greater of the limit and `reference_factor` times what the reference used. The
+    wall limit is at least three times that.
     """
     cpu = max(limits.cpu_seconds, limits.reference_factor * reference.cpu_seconds)
     return replace(limits, cpu_seconds=cpu, wall_seconds=max(limits.wall_seconds, 3 * cpu))

@@ -1,5 +1,6 @@
-"""The supervisor's handle on one fork server: start it by exec, ask it for children, learn how they
-ended.
+"""The supervisor's handle on one fork server.
+
+Starts it by exec, asks it for child processes, and learns how they ended.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from conf.errors import SeedbedError
 from seedbed.sandbox.inside.syscalls import JAIL_ID, MACHINE
 from seedbed.sandbox.verdict import Isolation
 
+# What the new interpreter runs: it finds the package `inside` below argv[1], and nothing else.
 _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); from inside import fork_server; del sys.path[0]; "
     "fork_server.main(int(sys.argv[2]), sys.argv[3])"
@@ -26,12 +28,16 @@ _BOOT = (
 
 
 class ServerLost(Exception):
-    """The fork server is gone or answers nonsense: start another and try again."""
+    """The fork server is gone or its answer makes no sense. Start another one and try again."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended. status: as from os.waitpid; ours: it was alive and we killed it."""
+    """How a child ended.
+
+    status: as os.waitpid gives it. ours: whether it was alive until we killed it.
+    cpu: seconds of CPU time. rss: peak resident bytes.
+    """
 
     status: int
     ours: bool
@@ -39,19 +45,23 @@ class Ended:
     rss: int
 
 
-class Server:
-    """One running fork server. Raises SeedbedError where the host does not allow the isolation."""
+class ForkServer:
+    """One running fork server.
+
+    Raises SeedbedError where the host does not allow the isolation.
+    """
 
     def __init__(self, isolation: Isolation) -> None:
         if sys.platform != "linux" or platform.machine() != MACHINE:
             raise SeedbedError(
-                f"The sandbox needs Linux on {MACHINE}; this is {sys.platform} on {platform.machine()}.",
+                f"The sandbox needs Linux on {MACHINE}; "
+                f"this is {sys.platform} on {platform.machine()}.",
                 "Run it in a Linux container or machine of that kind.",
             )
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            # Not -I: it would ignore PYTHONHASHSEED, and set order, so verdicts, would differ from
-            # server to server.
+            # Not -I: that ignores PYTHONHASHSEED. The order of sets, and so a verdict, would then
+            # differ from server to server.
             options = ["-s", "-P", "-S", "-B", "-W", "ignore", "-c", _BOOT]
             self._process = subprocess.Popen(
                 [
@@ -91,19 +101,18 @@ class Server:
         self._link.settimeout(30)
 
     def _write_maps(self) -> None:
-        """Map ids in the server's user namespace: 0 to ourselves and, where we may, 1 to an
-        unprivileged user for the jails.
+        """Maps user ids in the server's namespace.
+
+        0 becomes ourselves. Where we may, 1 becomes an unprivileged user for the jails.
         """
         folder = Path(f"/proc/{self._process.pid}")
         try:
             (folder / "gid_map").write_text(f"0 {os.getegid()} 1\n1 {JAIL_ID} 1")
             (folder / "uid_map").write_text(f"0 {os.geteuid()} 1\n1 {JAIL_ID} 1")
             drop = True
-        except (
-            OSError
-            # not root, or root of a container with no other ids: the jails stay ourselves, without
-            # capabilities
-        ):
+        except OSError:
+            # We are not root, or root of a container that has no other ids. The jails then run as
+            # ourselves, without capabilities.
             (folder / "setgroups").write_text("deny")
             (folder / "gid_map").write_text(f"0 {os.getegid()} 1")
             (folder / "uid_map").write_text(f"0 {os.geteuid()} 1")
@@ -125,8 +134,9 @@ class Server:
         return json.loads(data)
 
     def spawn(self, descriptors: list[int], **request: Any) -> dict[str, int]:
-        """Ask for a child; the process ids of the present jail and tester (0: none). Raises
-        ServerLost.
+        """Ask for a child. Gives the process ids of the jail and the tester; 0 means none.
+
+        Raises ServerLost.
         """
         answer = self._ask(request, descriptors)
         if "error" in answer:
@@ -134,8 +144,9 @@ class Server:
         return answer
 
     def reap(self, grace: float, tester: bool) -> list[Ended]:
-        """End the jail, after `grace` seconds in which it may end by itself, and the tester if
-        asked: how they ended, the jail first. Raises ServerLost.
+        """End the jail, and the tester if asked. Gives how they ended, the jail first.
+
+        grace: seconds in which the jail may still end by itself. Raises ServerLost.
         """
         answer = self._ask({"op": "reap", "grace": grace, "tester": tester}, [])
         return [Ended(**ended) for ended in answer["ended"]]
@@ -181,9 +192,10 @@ def _refusal(message: dict[str, Any]) -> SeedbedError:
         )
     return SeedbedError(
         problem,
-        "Allow user namespaces: `sysctl user.max_user_namespaces=15000`, on Ubuntu also `sysctl "
-        "kernel.apparmor_restrict_unprivileged_userns=0`, on old Debian `sysctl kernel.unprivileged_userns_clone=1`; in Docker "
-        "start the container with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`. "
-        "`python -m seedbed.sandbox check` shows each primitive. Where namespaces cannot be had and the programs are not hostile, "
-        "ask for the weaker mode by its name, rlimits-only.",
+        "Allow user namespaces: `sysctl user.max_user_namespaces=15000`. On Ubuntu also "
+        "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`, on old Debian "
+        "`sysctl kernel.unprivileged_userns_clone=1`. In Docker start the container with "
+        "`--security-opt seccomp=unconfined --security-opt apparmor=unconfined`. "
+        "`python -m seedbed.sandbox check` shows each primitive. Where namespaces are not to be "
+        "had and the programs are not hostile, use the weaker mode: isolation=rlimits-only.",
     )

@@ -1,4 +1,4 @@
-"""What goes into the sandbox and what comes out: Limits, tests, Job, Verdict."""
+"""What goes into the sandbox and what comes out of it: limits, tests, jobs and verdicts."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ OUTCOMES: tuple[Outcome, ...] = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What one program may use; its tester has the same limits.
+    """What one program may use. Its tester has the same limits.
 
-    Defaults fit HumanEval and MBPP with ample room.
+    The defaults are ours. They leave ample room for HumanEval and MBPP.
     """
 
-    # the limit that decides: it does not depend on the machine's load
+    # CPU time of one program. It decides, because it does not depend on the machine's load.
     cpu_seconds: float = 5.0
-    # backstop for programs that sleep; time spent waiting for a CPU does not count
+    # Wall time, for programs that sleep. Time spent waiting for a CPU does not count.
     wall_seconds: float = 15.0
-    # address space beyond the bare interpreter's
+    # Address space beyond that of the bare interpreter.
     memory_bytes: int = 512 << 20
-    # stdout of a script, or one returned value
+    # Bytes of a script's stdout, or of one returned value.
     output_bytes: int = 8 << 20
+    # Bytes of the program's source.
     program_bytes: int = 1 << 20
     threads: int = 32
-    # a problem whose reference needs long allows its programs this many times as long
+    # Programs may use this many times the CPU time of the problem's reference.
     reference_factor: float = 10.0
 
     def check(self) -> None:
@@ -55,12 +56,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class CallTests:
-    """Test code that calls the program's functions. Names it does not define itself are the
-    program's.
+    """Test code that calls the program's functions.
+
+    Names that the tests do not define are the program's.
 
     setup: trusted helpers and imports, run before the tests on the trusted side.
-    names: built-in names that mean the program's function all the same (a task that asks for its
-    own `sum`).
+    names: built-in names that mean the program's function here (a task may ask for its own `sum`).
     """
 
     code: str
@@ -68,23 +69,23 @@ class CallTests:
     names: tuple[str, ...] = ()
 
 
-# (relative path, text)
+# Pairs of a relative path and a text.
 Files = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class ProjectTests:
-    """Test files with the command that runs them, for a program of several files.
+    """Test files and the command that runs them, for a program of several files.
 
     The command is `python -m unittest [module ...]` or `python FILE [argument ...]`. The test files
-    stay in the tester; what they import from the program are stand-ins for what lives in the jail
-    (inside/project.py).
+    stay in the tester. What they import from the program are stand-ins for objects that stay in the
+    jail (inside/project.py).
 
-    given: files that every program gets; a program's own replace them.
-    target: the file that a program given as one text is; empty where it must bring files.
-    in_process: run the tests in the program's own process instead, and believe its exit status. For
-    commands that sealed tests
-        cannot serve. A program can forge this verdict, which is stamped so (Verdict.weakened).
+    given: files that every program gets. A program's own files replace them.
+    target: path of the file that a program of one text becomes; empty where it must bring files.
+    in_process: run the tests in the program's own process, and believe its exit status. It is for
+        commands that sealed tests cannot serve. A program can forge this verdict, so
+        Verdict.weakened names it.
     """
 
     files: Files
@@ -96,10 +97,10 @@ class ProjectTests:
 
 @dataclass(frozen=True)
 class StdioTests:
-    """Cases for a program that reads stdin and writes stdout. Output matches when all lines do,
-    trailing blanks aside.
+    """Cases for a program that reads stdin and writes stdout.
 
-    Each case is a run of its own: limits are per case, cpu_seconds of the verdict is their sum.
+    The output is right when all lines are equal without their trailing blanks. Each case is a run
+    of its own. Limits hold per case; the verdict's cpu_seconds is the sum.
     """
 
     inputs: tuple[str, ...]
@@ -113,16 +114,15 @@ Tests = CallTests | StdioTests | ProjectTests
 class Job:
     """One program to judge.
 
-    reference: a program known to solve the problem. It is judged first, once per sandbox, and the
-    CPU limit of the programs is
-        the greater of their own and Limits.reference_factor times what it used. Where it does not
-        pass, no program can be judged.
+    limits: None means those of the sandbox.
+    reference: a program known to solve the problem. It is judged first, once per sandbox. The CPU
+        limit of the programs is the greater of their own and Limits.reference_factor times what it
+        used. If it does not pass, no program of the problem is judged.
     """
 
     task_id: str | int
     program: str | Files
     tests: Tests
-    # None: the sandbox's own
     limits: Limits | None = None
     reference: str | Files = ""
 
@@ -132,28 +132,28 @@ class Verdict:
     """The outcome of one job.
 
     pass: every test held. fail: a wrong answer. error: the program raised, exited or crashed.
-    timeout, memory, output: over that limit. forbidden: ended by something that no program may do.
-    infrastructure: our fault, after retries: no verdict on the program, never to be counted as a
-    wrong answer.
+    timeout, memory, output: it went over that limit. forbidden: it did what no program may do.
+    infrastructure: the fault was ours, also after retries. It says nothing about the program and
+    must never count as a wrong answer.
     """
 
     task_id: str | int
     verdict: Outcome
-    # printable text, at most 500 characters; empty for a pass
+    # Printable text of at most 500 characters; empty for a pass.
     reason: str
-    # of the program, not of its tests
+    # CPU time of the program, without its tests.
     cpu_seconds: float
     wall_seconds: float
-    # peak resident size of the program's process, ~25 MB of it the shared interpreter
+    # Peak resident size of the program's process. About 25 MB of it are the shared interpreter.
     max_rss_bytes: int
-    # that it was held to
+    # The CPU limit that held for it.
     cpu_limit_seconds: float = 0.0
-    # "" or, joined by "+", what makes this verdict weaker: "rlimits-only", "in-process-tests"
+    # What makes this verdict weaker, joined by "+": "rlimits-only", "in-process-tests". Or empty.
     weakened: str = ""
 
 
 def is_plain_path(path: str) -> bool:
-    """Whether a path is relative, of ordinary parts and printable: one that a jail may create."""
+    """Whether a jail may create a file at a path: relative, printable, without `.` and `..`."""
     parts = path.split("/")
     return (
         path.isprintable()

@@ -1,4 +1,4 @@
-"""One name for all that decides a verdict besides program, tests and limits."""
+"""A version of the sandbox: what decides a verdict besides the program, the tests and limits."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 
 @cache
 def version(folder: Path = Path(__file__).parent) -> str:
-    """12 hex digits of the hash of the sandbox's own sources, in `folder`, and of the interpreter
-    that programs run in.
+    """12 hex digits of a SHA-256 over the sandbox's sources and the version of Python.
+
+    folder: where the sources lie.
     """
     digest = hashlib.sha256(platform.python_version().encode())
     for file in sorted(folder.rglob("*.py")):

@@ -1,63 +1,53 @@
-"""One fork server and the run of one job at a time on it.
+"""Runs one job at a time on a fork server of its own: owns the processes and the clock.
 
-Turns what happened into a verdict; retries what was our fault.
+`judge.py` turns what came back into a verdict. A run that failed through no fault of the program is
+repeated.
 """
 
 from __future__ import annotations
 
 import math
 import os
-import signal
 import socket
 import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 from conf.errors import SeedbedError
-from seedbed.sandbox.clock import Clock, over_cpu
+from seedbed.sandbox import judge
+from seedbed.sandbox.clock import Clock
 from seedbed.sandbox.inside import wire
-from seedbed.sandbox.inside.decoder import Decoder
 from seedbed.sandbox.inside.lockdown import CHANNELS
+from seedbed.sandbox.judge import CallRun, Finding, ScriptRun
 from seedbed.sandbox.reference import UNFIT, References, scaled
-from seedbed.sandbox.server import Ended, Server, ServerLost
+from seedbed.sandbox.server import ForkServer, ServerLost
+from seedbed.sandbox.submission import Refused, submission
 from seedbed.sandbox.verdict import (
-    OUTCOMES,
     CallTests,
     Files,
     Isolation,
     Job,
     Limits,
-    Outcome,
     ProjectTests,
     StdioTests,
     Verdict,
-    is_plain_path,
 )
 
 _ATTEMPTS = 3
-# seconds between a jail's closed channel and its end as a process
+# Seconds that a jail gets to end by itself after it has closed its channel.
 _GRACE = 1.0
+# Bytes of a jail's report that are read. An honest report is a few hundred bytes long.
 _REPORT_BYTES = 1 << 14
-# of all a program's files: each may be an inode
-_PATH_PARTS = 1000
-
-
-@dataclass(frozen=True)
-class _Finding:
-    """A verdict on one run, before the task id."""
-
-    outcome: Outcome
-    reason: str
-    cpu: float = 0.0
-    rss: int = 0
-    # for infrastructure: whether another attempt may help
-    retry: bool = True
+# Bytes of a frame that we send. A program's own limit is checked before.
+_FRAME_BYTES = 1 << 30
 
 
 @dataclass
 class _Tester:
-    """A running tester: what it was made for, our end of its channel, and how many programs it has
-    judged.
+    """A running tester.
+
+    tests, limits: what it was started with. channel: our end of its socket.
+    judged: programs that it was given so far.
     """
 
     tests: CallTests | ProjectTests
@@ -66,8 +56,10 @@ class _Tester:
     judged: int = 0
 
     def serves(self, tests: CallTests | ProjectTests, limits: Limits) -> bool:
-        """Whether it may judge under these limits too. Time is watched run by run: what it was
-        allowed when it judged the reference does for the programs.
+        """Whether it may judge a program of these tests under these limits.
+
+        The time limits may be lower than its own: the clock watches them in each run. So the tester
+        that judged the reference also judges the programs.
         """
         own = self.limits
         same = (
@@ -77,14 +69,15 @@ class _Tester:
 
 
 class Worker:
-    """Judges jobs one by one. Not thread-safe: one thread a worker."""
+    """Judges jobs one by one. It is not thread-safe: give each worker one thread."""
 
     def __init__(self, limits: Limits, isolation: Isolation, references: References):
         self._limits, self._isolation, self._references = limits, isolation, references
         self._tester: _Tester | None = None
-        self.server: Server | None = Server(isolation)
+        self.server: ForkServer | None = ForkServer(isolation)
 
     def close(self) -> None:
+        """End the fork server and everything below it."""
         self._forget_tester()
         if self.server is not None:
             self.server.close()
@@ -99,10 +92,8 @@ class Worker:
         if not job.reference:
             return self._judge(job, limits)
         reference = self._references.verdict(job, limits, self._judge)
-        if (
-            job.program == job.reference or reference.verdict == "infrastructure"
-            # an outage says nothing of the problem
-        ):
+        # An outage while the reference ran says nothing about the problem.
+        if job.program == job.reference or reference.verdict == "infrastructure":
             return replace(reference, task_id=job.task_id)
         if reference.verdict != "pass":
             reason = f"{UNFIT}: {reference.verdict}: {reference.reason}"[:500]
@@ -115,57 +106,37 @@ class Worker:
             finding = self._attempt(job, limits)
             if finding.outcome != "infrastructure" or not finding.retry:
                 break
-        reason = (
-            finding.reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")[:500]
-        )
         wall = time.monotonic() - started
-        in_process = isinstance(job.tests, ProjectTests) and job.tests.in_process
-        weakened = [self._isolation] * (self._isolation != "full") + [
-            "in-process-tests"
-        ] * in_process
-        return Verdict(
-            job.task_id,
-            finding.outcome,
-            reason,
-            round(finding.cpu, 6),
-            round(wall, 6),
-            finding.rss,
-            round(limits.cpu_seconds, 6),
-            "+".join(weakened),
-        )
+        return judge.verdict(job, finding, limits, wall, self._isolation)
 
-    def _attempt(self, job: Job, limits: Limits) -> _Finding:
-        texts = [job.program] if isinstance(job.program, str) else [text for _, text in job.program]
-        size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-        if size > limits.program_bytes:
-            return _Finding(
-                "error", f"the program has {size:,} bytes; the limit is {limits.program_bytes:,}"
-            )
-        program = _whole(job)
-        if isinstance(program, _Finding):
-            return program
+    def _attempt(self, job: Job, limits: Limits) -> Finding:
         try:
-            self.server = self.server or Server(self._isolation)
+            program = submission(job, limits)
+        except Refused as error:
+            return Finding("error", str(error))
+        if isinstance(job.tests, ProjectTests) and self._isolation != "full":
+            reason = "a project needs a file system of its own: namespaces"
+            return Finding("infrastructure", reason, retry=False)
+        try:
+            self.server = self.server or ForkServer(self._isolation)
             if isinstance(job.tests, StdioTests):
-                return self._cases(self.server, str(program), job.tests, limits)
-            if isinstance(job.tests, ProjectTests) and self._isolation != "full":
-                return _Finding(
-                    "infrastructure",
-                    "a project needs a file system of its own: namespaces",
-                    retry=False,
-                )
+                return self._run_cases(self.server, str(program), job.tests, limits)
             if isinstance(job.tests, ProjectTests) and job.tests.in_process:
-                program = (*program, *job.tests.files)  # type: ignore[assignment]
-                return self._script(self.server, (program, job.tests.command), "", None, limits)
-            return self._calls(self.server, program, job.tests, limits)
+                files = (*program, *job.tests.files)
+                return self._run_script(self.server, (files, job.tests.command), "", None, limits)
+            return self._run_calls(self.server, program, job.tests, limits)
         except (ServerLost, SeedbedError, OSError) as error:
             self.close()
-            return _Finding("infrastructure", str(error))
+            return Finding("infrastructure", str(error))
 
-    def _calls(
-        self, server: Server, program: str | Files, tests: CallTests | ProjectTests, limits: Limits
-    ) -> _Finding:
-        """Jail and tester; the tester reports.
+    def _run_calls(
+        self,
+        server: ForkServer,
+        program: str | Files,
+        tests: CallTests | ProjectTests,
+        limits: Limits,
+    ) -> Finding:
+        """Runs a program in a jail while a tester calls its functions and reports.
 
         The tester stays for the next program that has the same tests.
         """
@@ -176,28 +147,25 @@ class Worker:
         clock = Clock(limits, [pids["jail"], pids["tester"]])
         report = None
         try:
-            wire.send(tester.channel.fileno(), wire.frame(1 << 30, program))
+            wire.send(tester.channel.fileno(), wire.frame(_FRAME_BYTES, program))
             if clock.wait([tester.channel.fileno()]):
-                report = _report(tester.channel.fileno())
+                report = _receive_report(tester.channel.fileno())
         except BrokenPipeError:
-            # it has ended: the reaping says how
+            # The tester has ended. Its exit status says how.
             pass
-        fit = report is not None and report[0] != "memory"
-        jail, *ended = server.reap(
-            _GRACE if report is not None and report[0] == "gone" else 0, tester=not fit
-        )
-        if not fit:
+        healthy = report is not None and report[0] != "memory"
+        grace = _GRACE if report is not None and report[0] == "gone" else 0
+        jail, *others = server.reap(grace, tester=not healthy)
+        if not healthy:
             self._forget_tester()
             if used and not clock.expired.startswith("the program"):
-                # never blame a program for what others have left
-                return self._calls(server, program, tests, limits)
-        outcome, reason = _judge_calls(jail, ended, report, limits, clock)
-        if outcome == "unsupported":
-            return _Finding("infrastructure", reason, jail.cpu, jail.rss, retry=False)
-        return _Finding(outcome, reason, jail.cpu, jail.rss)
+                # What earlier programs left in this tester may be the cause. A new one decides.
+                return self._run_calls(server, program, tests, limits)
+        run = CallRun(jail, others[0] if others else None, report, clock.expired)
+        return judge.calls(run, limits)
 
     def _tester_for(
-        self, server: Server, tests: CallTests | ProjectTests, limits: Limits
+        self, server: ForkServer, tests: CallTests | ProjectTests, limits: Limits
     ) -> _Tester:
         old = self._tester
         if old is not None and old.judged < CHANNELS and old.serves(tests, limits):
@@ -219,7 +187,7 @@ class Worker:
             parts: tuple[Any, ...] = ("calls", tests.setup, tests.code, tests.names)
         else:
             parts = ("project", tests.files, tests.command, None)
-        wire.send(ours.fileno(), wire.frame(1 << 30, *parts))
+        wire.send(ours.fileno(), wire.frame(_FRAME_BYTES, *parts))
         return self._tester
 
     def _forget_tester(self) -> None:
@@ -227,24 +195,26 @@ class Worker:
             self._tester.channel.close()
             self._tester = None
 
-    def _cases(self, server: Server, program: str, tests: StdioTests, limits: Limits) -> _Finding:
-        """A jail a case, until one is not a pass."""
+    def _run_cases(
+        self, server: ForkServer, program: str, tests: StdioTests, limits: Limits
+    ) -> Finding:
+        """Runs a program once per case, each in a new jail, until a case does not pass."""
         cpu, rss = 0.0, 0
         for number, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
-            found = self._script(server, program, given, expected, limits)
+            found = self._run_script(server, program, given, expected, limits)
             cpu, rss = cpu + found.cpu, max(rss, found.rss)
             if found.outcome != "pass":
-                return _Finding(found.outcome, f"case {number}: {found.reason}", cpu, rss)
+                return Finding(found.outcome, f"case {number}: {found.reason}", cpu, rss)
         if not tests.inputs:
-            return _Finding("fail", "the problem has no cases")
-        return _Finding("pass", "", cpu, rss)
+            return Finding("fail", "the problem has no cases")
+        return Finding("pass", "", cpu, rss)
 
-    def _script(
-        self, server: Server, program: Any, given: str, expected: str | None, limits: Limits
-    ) -> _Finding:
-        """One run of a script.
+    def _run_script(
+        self, server: ForkServer, program: Any, given: str, expected: str | None, limits: Limits
+    ) -> Finding:
+        """Runs a script once, with `given` as its stdin.
 
-        expected: what it must print; None: its exit status is all that counts.
+        expected: what it must print. None: its exit status alone decides.
         """
         channel, theirs = socket.socketpair()
         stdout, writer = os.pipe()
@@ -258,48 +228,22 @@ class Worker:
                 writer = -1
                 clock = Clock(limits, [pids["jail"]])
                 stdin = given.encode("utf-8", "surrogatepass")
-                wire.send(channel.fileno(), wire.frame(1 << 30, program, stdin))
-                printed, said = _drain(clock, stdout, channel.fileno(), limits.output_bytes)
+                wire.send(channel.fileno(), wire.frame(_FRAME_BYTES, program, stdin))
+                printed, report = _drain(clock, stdout, channel.fileno(), limits.output_bytes)
                 over = len(printed) > limits.output_bytes
                 (jail,) = server.reap(0 if clock.expired or over else _GRACE, tester=False)
         finally:
             os.close(stdout)
             if writer >= 0:
                 os.close(writer)
-        verdict, reason = _judge_script(jail, printed, said, expected, limits, clock)
-        return _Finding(verdict, reason, jail.cpu, jail.rss)
-
-
-def _whole(job: Job) -> str | Files | _Finding:
-    """What the jail gets: a text, or for a project all files of which none is a folder of another."""
-    if not isinstance(job.tests, ProjectTests):
-        return (
-            job.program
-            if isinstance(job.program, str)
-            else _Finding("error", "files where a text is asked for")
-        )
-    own = job.program
-    if isinstance(own, str):
-        own = ((job.tests.target, own),)
-    files = {**dict(job.tests.given), **dict(own)}
-    for path in files:
-        if not is_plain_path(path):
-            return _Finding(
-                "error", f"the program has a file {path!r:.100}, not a plain relative path"
-            )
-        if any(parent in files for parent in _parents(path)):
-            return _Finding("error", f"the program has a file {path!r:.100} below another file")
-    if sum(path.count("/") + 1 for path in files) > _PATH_PARTS:
-        return _Finding("error", f"the program has more than {_PATH_PARTS} files and folders")
-    return tuple(files.items())
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+        return judge.script(ScriptRun(jail, printed, report, clock.expired), expected, limits)
 
 
 def _for_child(limits: Limits) -> dict[str, int]:
+    """The limits that the kernel enforces on a child, as a request names them.
+
+    The kernel counts CPU time by sampling, so its limit is twice ours and only a second net.
+    """
     return {
         "memory_bytes": limits.memory_bytes,
         "cpu_seconds": math.ceil(2 * limits.cpu_seconds),
@@ -307,58 +251,18 @@ def _for_child(limits: Limits) -> dict[str, int]:
     }
 
 
-def _report(descriptor: int) -> tuple[str, str] | None:
-    """The tester's (verdict, reason), or None if it ended without one."""
+def _receive_report(descriptor: int) -> judge.Report | None:
+    """The tester's report; None if the tester ended without one."""
     try:
-        verdict, reason = Decoder(wire.receive(descriptor, 1 << 20)).values(2)
-    except (EOFError, wire.Malformed):
+        return judge.read_report(wire.receive(descriptor, 1 << 20))
+    except (EOFError, wire.TooBig):
         return None
-    known = verdict in OUTCOMES or verdict in ("gone", "unsupported")
-    return (verdict, reason) if known and type(reason) is str else None
-
-
-def _judge_calls(
-    jail: Ended, tester: list[Ended], report: tuple[str, str] | None, limits: Limits, clock: Clock
-) -> tuple[Any, str]:
-    """Verdict on a call program.
-
-    The tester's word stands, unless a limit or a death says otherwise.
-    """
-    if clock.expired:
-        return "timeout", clock.expired
-    if report is None:
-        outcome, reason = _death(tester[0], limits, "the tests")
-        # a tester that vanished says nothing of the program
-        return ("infrastructure" if outcome == "error" else outcome), reason
-    if report[0] == "gone":
-        return _death(jail, limits, "the program")
-    if report[0] == "pass" and jail.cpu > limits.cpu_seconds:
-        return "timeout", over_cpu(limits, "the program")
-    return report
-
-
-def _death(end: Ended, limits: Limits, who: str) -> tuple[Outcome, str]:
-    """Verdict on a process that ended before its answer."""
-    if end.ours:
-        return "error", f"{who} closed the channel"
-    if os.WIFEXITED(end.status):
-        return "error", f"{who} ended the process with exit code {os.WEXITSTATUS(end.status)}"
-    number = os.WTERMSIG(end.status)
-    if number == signal.SIGSYS:
-        return "forbidden", f"{who} made a system call that no program may make"
-    if number != signal.SIGKILL:
-        return "error", f"{who} crashed with {signal.Signals(number).name}"
-    if end.cpu > limits.cpu_seconds:
-        return "timeout", over_cpu(limits, who)
-    return (
-        "infrastructure",
-        f"{who} was killed from outside (the host's out-of-memory killer, or by hand)",
-    )
 
 
 def _drain(clock: Clock, stdout: int, channel: int, cap: int) -> tuple[bytes, bytes]:
-    """Read stdout and the jail's reports until both close, stdout passes `cap` bytes or the time is
-    up.
+    """Reads stdout and the jail's report.
+
+    Ends when both are closed, when stdout passes `cap` bytes, or when the time is up.
     """
     got = {stdout: bytearray(), channel: bytearray()}
     open_ends = [stdout, channel]
@@ -375,53 +279,3 @@ def _drain(clock: Clock, stdout: int, channel: int, cap: int) -> tuple[bytes, by
         if clock.expired:
             break
     return bytes(got[stdout]), bytes(got[channel])
-
-
-def _judge_script(
-    jail: Ended, printed: bytes, said: bytes, expected: str | None, limits: Limits, clock: Clock
-) -> tuple[Outcome, str]:
-    """Verdict on one case.
-
-    `said` is the jail's word on why it ended: it can colour a failure, never make a pass.
-    """
-    if said[:4] != b"\0\0\0\0":
-        return "infrastructure", "the jail could not be set up"
-    if len(printed) > limits.output_bytes:
-        return "output", f"printed more than {limits.output_bytes:,} bytes"
-    if clock.expired:
-        return "timeout", clock.expired
-    if expected is None and os.WIFEXITED(jail.status) and jail.status and b"raise" not in said:
-        return "fail", f"the test command exits with {os.WEXITSTATUS(jail.status)}"
-    if jail.status != 0:
-        return _script_failure(jail, said, limits)
-    if jail.cpu > limits.cpu_seconds:
-        return "timeout", over_cpu(limits, "the program")
-    if expected is None:
-        return "pass", ""
-    want, have = _lines(expected), _lines(printed.decode("utf-8", "replace"))
-    if want == have:
-        return "pass", ""
-    at = next(
-        (i for i, (a, b) in enumerate(zip(want, have, strict=False)) if a != b),
-        min(len(want), len(have)),
-    )
-    shown = [repr(lines[at][:100]) if at < len(lines) else "nothing" for lines in (want, have)]
-    return "fail", f"line {at + 1}: expected {shown[0]}, got {shown[1]}"
-
-
-def _script_failure(jail: Ended, said: bytes, limits: Limits) -> tuple[Outcome, str]:
-    try:
-        kind, detail = Decoder(said[8:]).values(2)
-        name, message, line = str(detail[1]), detail[3], detail[4]
-    except (wire.Malformed, IndexError, TypeError):
-        return _death(jail, limits, "the program")
-    if kind != "raise" or not os.WIFEXITED(jail.status):
-        return _death(jail, limits, "the program")
-    outcome: Outcome = (
-        "memory" if name == "MemoryError" else "forbidden" if name == "PermissionError" else "error"
-    )
-    return outcome, f"{name}: {message} (program line {line})"
-
-
-def _lines(text: str) -> list[str]:
-    return [line.rstrip() for line in text.rstrip().split("\n")] if text.strip() else []

@@ -1,6 +1,4 @@
-"""What a user reads when something of theirs is in the way: one message with the fix, and exit code
-2.
-"""
+"""A user whose disk or rights are in the way reads one message with a fix, and the exit is 2."""
 
 from __future__ import annotations
 

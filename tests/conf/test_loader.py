@@ -1,6 +1,4 @@
-"""The loader accepts what the schemas declare and refuses everything else with the value, the rule
-and the fix.
-"""
+"""The loader accepts what the schemas declare, and refuses all else with value, rule and fix."""
 
 from __future__ import annotations
 
@@ -66,11 +64,47 @@ def test_bands_rule_shows_its_arithmetic():
     assert "26*10=260, num_perm=256" in error.problem
 
 
+ASKED = ("labels.oracle=o", "labels.model=m", "labels.source=endpoint")
+
+
 @pytest.mark.parametrize(
-    "override", ["shards=3", "near.threshold=0", "select.drop_lowest=1.5", "score.scope=some"]
+    ("overrides", "problem"),
+    [
+        (["shards=3"], "shards=3 is not a power of two"),
+        (["shards=131072"], "shards=131072 is not a power of two"),
+        (["near.threshold=0"], "near.threshold=0.0 is not in (0, 1]"),
+        (["near.repo_threshold=1.1"], "near.repo_threshold=1.1 is not in (0, 1]"),
+        (["select.drop_lowest=1.5"], "select.drop_lowest=1.5 is not a share"),
+        (["select.min_quality_of.Go=-1"], "select.min_quality_of.Go=-1.0 is not a share"),
+        (["select.val_fraction=2"], "select.val_fraction=2.0 is not a share"),
+        (["select.dedup=repo"], "select.dedup='repo' is unknown"),
+        (["select.cut_per=file"], "select.cut_per='file' is unknown"),
+        (["tokens.fim_rate=7"], "tokens.fim_rate=7.0 is not a share"),
+        (["verify.isolation=none"], "verify.isolation='none' is unknown"),
+        (["score.scope=some"], "score.scope='some' is unknown"),
+        (["score.windows=0"], "score.windows=0 is less than 1"),
+        (["recall.threshold=90"], "recall.threshold=90.0 is not a share"),
+        (["labels.source=web"], "labels.source='web' is unknown"),
+        (["labels.source=vllm"], "is the name of the label file"),
+        (["labels.oracle=o", "labels.source=endpoint"], "labels.source=endpoint has no model"),
+        (ASKED, "labels.endpoint.url='' is no address"),
+        (
+            [*ASKED, "labels.endpoint.url=http://h/v1", "labels.endpoint.concurrency=0"],
+            "labels.endpoint.concurrency=0 must be at least 1",
+        ),
+        (
+            [*ASKED, "labels.endpoint.url=http://h/v1", "labels.commit_every=0"],
+            "labels.commit_every=0 must be at least 1",
+        ),
+    ],
 )
-def test_rules_across_fields_refuse(override):
-    refusal(overrides=[override])
+def test_each_rule_refuses_and_names_the_value(overrides, problem):
+    assert problem in refusal(overrides=overrides).problem
+
+
+def test_limits_of_the_rules_are_allowed():
+    allowed = ["shards=65536", "near.threshold=1", "select.drop_lowest=1", "select.val_fraction=0"]
+    assert load(CurateConfig, None, [*allowed, "tokens.fim_rate=1"]).shards == 65536
 
 
 def test_hash_changes_with_a_value_and_not_with_key_order():

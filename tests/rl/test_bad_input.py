@@ -12,8 +12,9 @@ from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
 from rl.problems import problem_set
 from rl.rollouts import rewards
-from seedbed.inference import engine as engine_client
-from seedbed.inference.engine import Engine, Sampling
+from seedbed.inference import process_engine
+from seedbed.inference.engine import Sampling
+from seedbed.inference.process_engine import Engine
 from seedbed.sandbox import Limits, Sandbox
 
 PROBLEM = problem_set.parse(
@@ -50,7 +51,7 @@ def test_any_completion_gets_a_verdict(completion, verdict):
 
 
 def engine_that(script: str, tmp_path, monkeypatch) -> Engine:
-    monkeypatch.setattr(engine_client, "COMMAND", (sys.executable, "-c", script))
+    monkeypatch.setattr(process_engine, "COMMAND", (sys.executable, "-c", script))
     return Engine(tmp_path, 64, EngineConfig(), tmp_path / "engine.log")
 
 

@@ -9,7 +9,7 @@ import torch
 
 from conf.errors import SeedbedError
 from rl import check_parity
-from seedbed.inference import engine, layer_outputs
+from seedbed.inference import layer_outputs, process_engine
 from tests.tiny_model import write_model
 
 # The engine as it would be without our repair: vLLM reloads tied embeddings and keeps its old,
@@ -76,7 +76,7 @@ def test_tied_embeddings_that_stay_old_after_a_reload_are_caught_and_sound_ones_
         == 0
     )
     assert capsys.readouterr().out.count("differs") == 4
-    monkeypatch.setattr(engine, "COMMAND", (sys.executable, "-c", FAULTY))
+    monkeypatch.setattr(process_engine, "COMMAND", (sys.executable, "-c", FAULTY))
     with pytest.raises(
         SeedbedError, match=r"vLLM by .* first in the output layer \(every layer before it agrees\)"
     ):

@@ -142,9 +142,12 @@ def test_other_benchmarks_are_read_field_by_field(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "line 1 is not JSON"),
-        ("[]", "line 1 is a list"),
-        ('{"prompt": "x"}\n{"answer": 1}', "line 2 has no text to compare: its fields are answer"),
+        ("{", r"bad.jsonl:1 is not JSON"),
+        ("[]", r"bad.jsonl:1 is no JSON object"),
+        (
+            '{"prompt": "x"}\n{"answer": 1}',
+            r"bad.jsonl:2 has no text to compare: its fields are answer",
+        ),
     ],
 )
 def test_a_faulty_benchmark_is_told_by_line(tmp_path: Path, text: str, problem: str) -> None:

@@ -75,7 +75,7 @@ def test_a_file_cannot_close_its_own_fence_or_fill_the_templates_places():
 )
 def test_a_prompt_file_that_is_no_template_is_refused(tmp_path, text):
     (tmp_path / "p.txt").write_text(text)
-    with pytest.raises(SeedbedError, match="has the places"):
+    with pytest.raises(SeedbedError, match="has the fields"):
         prompt.load(str(tmp_path / "p.txt"))
 
 

@@ -1,7 +1,6 @@
-"""What runs on the far side of `exec`: the fork server, the candidate's jail and the tester.
-Standard library only.
+"""What runs after `exec`: the fork server, the program's jail and the tester.
 
-Nothing here imports the rest of Seedbed: `worker.py` starts a bare interpreter with an empty
-environment whose only path to this code is the folder above, so a jail's memory and its ancestors'
-hold no test, no config and no secret.
+These files use the standard library alone. `server.py` starts a bare interpreter with an empty
+environment, and this folder is all it sees of the project. So the memory of a jail and its
+ancestors holds no test, no setting and no secret.
 """

@@ -1,7 +1,7 @@
-"""Bytes to plain values: the trust boundary. The format is in wire.py.
+"""Turns bytes into plain values. This is the trust boundary; wire.py describes the format.
 
-Builds exact built-in types only, never calls code of the sender's, and caps nodes and depth
-(wire.receive caps bytes): a forged frame can be no more than another return value.
+The decoder builds exact built-in types only and never calls code of the sender. It caps nodes and
+depth, and wire.receive caps bytes. So a forged frame is no more than another return value.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from .wire import F64, MAX_DEPTH, MAX_NODES, NAMED, TYPES, U32, Malformed
 class Decoder:
     """Reads the values of one frame.
 
-    owned: the mutables that a frame may update in place (`m`), in the order in which they were
-    sent.
-    opaque: makes the local stand-in for a reference (tag, number); without it references are
-    malformed.
+    owned: mutable values that a frame may update in place (tag `m`), in the order they were sent.
+    opaque: makes the local stand-in for a reference, from its tag and number. Without it a frame
+        with references is malformed.
     """
 
     def __init__(
@@ -36,17 +35,14 @@ class Decoder:
         self._updated: set[int] = set()
 
     def values(self, count: int) -> list[Any]:
-        """The frame's values: exactly `count` of them, and nothing after. Raises Malformed."""
+        """The frame's values: exactly `count` of them, and nothing after them.
+
+        Raises Malformed.
+        """
         try:
             found = [self._value(0, None) for _ in range(count)]
-        except (
-            LookupError,
-            TypeError,
-            ValueError,
-            ArithmeticError,
-            RecursionError,
-            # unknown type, bad UTF-8 ...
-        ) as error:
+        except (LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            # Such as an unknown type, bad UTF-8, or a fraction with a zero below.
             raise Malformed(f"{type(error).__name__}: {error}") from None
         if self._at != len(self._data):
             raise Malformed("bytes after the last value")
@@ -89,7 +85,8 @@ class Decoder:
         self.mutables.append(target)
         if tag in b"qf":
             packed = array("q" if tag == b"q" else "d")
-            self._nodes += (size := self._count()) // 8
+            size = self._count()
+            self._nodes += size // 8
             packed.frombytes(self._take(size))
             target[:] = packed.tolist()
         elif tag == b"a":

@@ -1,27 +1,35 @@
-"""The fork server: a warm interpreter in an empty world, from which each jail and tester is cloned
-in about a millisecond.
+"""The fork server: a warm, sealed interpreter that clones a jail or tester in about a millisecond.
 
-Started by exec with an empty environment, so nothing of the trainer (tests, keys, arguments) is in
-its memory; a fork would carry all of it into every jail. It never sees a program or a test: it
-passes descriptors on. Isolation in layers:
+It is started by exec with an empty environment. So nothing of the caller (tests, keys, arguments)
+is in its memory, while a fork would carry all of it into every jail. It never sees a program or a
+test, because it only passes descriptors on.
 
-    once, here    user, mount, net, ipc and uts namespaces; an unprivileged uid; a root with the standard library only
-    per jail      fresh user, pid, net, mount, ipc and uts namespaces; no capabilities; limits; Landlock; seccomp (lockdown.py)
-    per tester    the same, but net, mount, ipc and uts are the fork server's own empty ones: its code is the data set's
+Isolation comes in layers:
 
-With "rlimits-only", for hosts that forbid namespaces, what is left is an unprivileged uid (where
-root may take one that can read the standard library), no capabilities, limits, Landlock (required
-then) and seccomp. No process can be started, no file but the standard library's be opened, no
-socket be connected; but a child sees which of the host's paths exist, and shares its user.
+    once, here    user, mount, net, ipc and uts namespaces; an unprivileged uid; a root file system
+                  with the standard library only
+    per jail      new user, pid, net, mount, ipc and uts namespaces; no capabilities; limits;
+                  Landlock; seccomp (lockdown.py)
+    per tester    the same, but it shares the fork server's own empty net, mount, ipc and uts
+                  namespaces, because its code is the data set's
 
-Requests from the supervisor (JSON on a SEQPACKET socket, descriptors attached), one jail and at
-most one tester at a time:
+"rlimits-only" is for hosts that forbid namespaces. It keeps an unprivileged uid (where root may
+take one that can read the standard library), no capabilities, limits, Landlock (then required) and
+seccomp. A child can start no process, connect no socket, and open no file but the standard
+library's. But it sees which paths exist on the host, and shares its user.
 
-    {"op": "tester", ...limits}  + [tester's socket]         clones a tester with CHANNELS sockets, each for one jail to come
-    {"op": "calls", ...limits}                               clones a jail on the next of those sockets
-    {"op": "script", ...limits}  + [report socket, stdout]   clones a jail that runs a script
-    {"op": "reap", "grace": s, "tester": bool}               waits up to s seconds for the jail, kills it and, if asked, the
-                                                             tester; gives their statuses
+Requests come from the supervisor as JSON on a SEQPACKET socket, with descriptors attached. There is
+one jail and at most one tester at a time:
+
+    {"op": "tester", ...limits} + [tester's socket]
+        clones a tester with CHANNELS sockets, each for one later jail
+    {"op": "calls", ...limits}
+        clones a jail on the next of those sockets
+    {"op": "script", ...limits} + [report socket, stdout]
+        clones a jail that runs a script
+    {"op": "reap", "grace": s, "tester": bool}
+        waits up to s seconds for the jail and kills it, and if asked the tester, too; gives their
+        statuses
 """
 
 from __future__ import annotations
@@ -45,29 +53,31 @@ from .decoder import Decoder
 from .lockdown import CHANNELS, ChildLimits, Locks
 from .seccomp import Filter
 
-# C extensions that programs import: after the filter is loaded no library can be mapped. Pure
-# Python modules load lazily from the root; those that most programs use are here. Not `threading`:
-# its at-fork hook costs each child 70 page faults, 0.3 ms.
+# C extensions that programs import. They are loaded here, because no library can be mapped once the
+# filter is in force.
 _EXTENSIONS = """
-    _bisect _blake2 _bz2 _contextvars _csv _datetime _decimal _hashlib _heapq _json _lzma _md5 _opcode
-    _pickle _posixsubprocess _queue _random _sha1 _sha2 _sha3 _socket _statistics _struct _uuid array binascii cmath
-    fcntl math mmap pyexpat select unicodedata zlib
+    _bisect _blake2 _bz2 _contextvars _csv _datetime _decimal _hashlib _heapq _json _lzma _md5
+    _opcode _pickle _posixsubprocess _queue _random _sha1 _sha2 _sha3 _socket _statistics _struct
+    _uuid array binascii cmath fcntl math mmap pyexpat select unicodedata zlib
 """
+# Pure Python modules that most programs use. Others load from the root file system when they are
+# imported. `threading` is not here: its at-fork hook costs each child 70 page faults, 0.3 ms.
 _COMMON = """
-    bisect calendar collections contextlib copy dataclasses datetime decimal enum fractions functools hashlib heapq io
-    itertools json numbers operator random re statistics string textwrap time traceback types typing
+    bisect calendar collections contextlib copy dataclasses datetime decimal enum fractions
+    functools hashlib heapq io itertools json numbers operator random re statistics string textwrap
+    time traceback types typing
 """
-# A pid namespace a child, always; the rest once for the fork server (its "home"), and again for
-# each jail.
+# Every child gets a pid namespace. The fork server gets the other ones once (its "home"), and each
+# jail gets new ones.
 _PID_FLAGS = syscalls.NAMESPACES["user"] | syscalls.NAMESPACES["pid"]
 _HOME_FLAGS = sum(flag for name, flag in syscalls.NAMESPACES.items() if name != "pid")
 
 
 def main(control: int, isolation: str) -> None:
-    """Serve on descriptor `control` until the supervisor closes it. Faults at the start are sent as
-    {"refused": step, ...}.
+    """Serve on descriptor `control` until the supervisor closes it.
 
-    isolation: "full" or "rlimits-only".
+    isolation: "full" or "rlimits-only". A fault at the start is sent as {"refused": step, "errno":
+    number, "detail": text}.
     """
     link = socket.socket(fileno=control)
     sys.argv[:] = [""]
@@ -107,7 +117,7 @@ def _import() -> None:
         try:
             importlib.import_module(name)
         except ImportError:
-            # an interpreter built without it
+            # This interpreter was built without the module.
             continue
     syscalls.one_malloc_arena()
 
@@ -118,7 +128,7 @@ def _enter(link: socket.socket) -> Locks:
     null = os.open("/dev/null", os.O_RDWR)
     _step("user, mount, net, ipc and uts namespaces", os.unshare, _HOME_FLAGS)
     link.send(b'{"unshared": true}')
-    # the supervisor has written the uid and gid maps
+    # The supervisor answers once it has written the maps of user and group ids.
     identity = json.loads(link.recv(4096))
     memory_floor = _address_space()
     _step("a private root file system", rootfs.enter, library)
@@ -136,10 +146,10 @@ def _enter(link: socket.socket) -> Locks:
 
 
 def _enter_weakly() -> Locks:
-    """The same without namespaces."""
+    """As `_enter`, but without namespaces."""
     library, null, memory_floor = rootfs.stdlib(), os.open("/dev/null", os.O_RDWR), _address_space()
     if os.geteuid() == 0 and rootfs.is_open_to_others(library):
-        # root of a container with no other ids
+        # This fails for the root of a container that has no other ids.
         with contextlib.suppress(OSError):
             os.setgroups([])
             os.setresgid(syscalls.JAIL_ID, syscalls.JAIL_ID, syscalls.JAIL_ID)
@@ -147,8 +157,8 @@ def _enter_weakly() -> Locks:
     _step("dropping capabilities", syscalls.drop_capabilities)
     syscalls.not_dumpable()
     _step("reading the standard library as another user", _read, os.path.join(library, "os.py"))
-    # An installed benchmark's answers must not be readable, and no rule takes back what one above
-    # it gives.
+    # The answers of an installed benchmark must not be readable. A Landlock rule cannot take back
+    # what a rule for a folder above it gives, so site-packages is left out of the list.
     entries = [
         os.path.join(library, name)
         for name in os.listdir(library)
@@ -183,15 +193,15 @@ def _address_space() -> int:
 
 
 class _Server:
-    """Children of the verdict in hand, and the requests about them."""
+    """Answers requests, and keeps the children of the run that is under way."""
 
     def __init__(self, link: socket.socket, locks: Locks):
         self._link, self._locks = link, locks
         self._jail_flags = _PID_FLAGS | _HOME_FLAGS if locks.alone else 0
         self._tester_flags = _PID_FLAGS if locks.alone else 0
-        # process ids; 0: none
+        # Process ids; 0 means that there is none.
         self._jail = self._tester = 0
-        # of the tester's sockets, for jails to come
+        # The other ends of the tester's sockets, for later jails.
         self._ends: list[socket.socket] = []
 
     def serve(self) -> None:
@@ -251,9 +261,7 @@ class _Server:
         return pid
 
     def _reap(self, grace: float, with_tester: bool) -> list[dict[str, float]]:
-        """Statuses, the jail's first: {status: as from os.waitpid, ours: whether we killed it, cpu,
-        rss}.
-        """
+        """How the children ended, the jail first. The fields are those of server.Ended."""
         ended = [_end(self._jail, grace)] if self._jail else []
         self._jail = 0
         rootfs.clean()
@@ -281,10 +289,9 @@ def _end(pid: int, grace: float) -> dict[str, float]:
 
 
 def _warm() -> None:
-    """Run what every child runs, before the freeze: the interpreter specialises its bytecode here,
-    once.
+    """Runs what every child will run, so that the interpreter specialises its bytecode once, here.
 
-    In a child each such write would be a fault on a shared page (measured: 12 % fewer verdicts).
+    In a child each such write would be a fault on a shared page. Measured: 12 % fewer verdicts.
     """
     reader, writer = os.pipe()
     for _ in range(40):

@@ -1,14 +1,12 @@
-"""The candidate's process. It is handed a program, then calls (or stdin), and answers in plain
-values. It never sees a test.
+"""The process of the program. It receives source, then calls or stdin, and never sees a test.
 
-Two ways to run a program:
-- `serve_calls`: define it, then answer the tester's calls of its functions. Objects without a plain
-  form (instances, generators)
-  stay here and go out as numbered handles.
-- `run_script`: run it once as __main__ with a given stdin; the supervisor reads its stdout.
+There are two ways to run a program:
+- `serve_calls` defines it, then answers the tester's calls of its functions. Answers are plain
+  values. Objects without a plain form (instances, generators) stay here and go out as numbers.
+- `run_script` runs it once as __main__ with a given stdin. The supervisor reads its stdout.
 
-All here belongs to the candidate once its code runs: whatever it patches, it can only change its
-own answers.
+Everything in this process belongs to the program once its code runs. Whatever it patches, it can
+only change its own answers.
 """
 
 from __future__ import annotations
@@ -23,17 +21,18 @@ from typing import Any
 from . import rootfs, wire
 from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
-from .operations import OPERATIONS, line_of
+from .operations import OPERATIONS, ancestry_of
 
 
 def serve_calls(locks: Locks, limits: ChildLimits, channel: int, output_bytes: int) -> None:
-    """Child of the fork server: lock down, load the program that arrives, answer calls until the
-    tester hangs up.
+    """Body of a jail: locks itself down, loads the program that arrives, and answers calls.
+
+    It ends when the tester closes the channel.
     """
     (source,) = Decoder(wire.receive(channel, 1 << 30)).values(1)
     folder = "/" if type(source) is str else rootfs.unpack(source)
     lock_down(locks, limits, [channel], folder=folder)
-    # from here on, whatever ends this process is the program's doing and not ours
+    # From here on, the program is to blame for whatever ends this process.
     wire.send(CHANNEL, b"")
     jail = Jail(output_bytes)
     jail.load(source)
@@ -48,12 +47,13 @@ class Jail:
         self._limit = output_bytes
         self._names: dict[str, Any] = {}
         self._handles: list[Any] = []
-        # id of a handed-out object -> its number
+        # id() of an object that was handed out -> its number.
         self._numbers: dict[int, int] = {}
 
     def load(self, source: str | tuple[tuple[str, str], ...]) -> None:
-        """Run the program's top level; reply with the names of its functions and classes. Files are
-        run as the tests import them.
+        """Run the program's top level, and reply with the names of its functions and classes.
+
+        The files of a project run later, when the tests import them.
         """
         try:
             if type(source) is str:
@@ -67,19 +67,21 @@ class Jail:
             self._reply(*_raised(error))
 
     def request(self) -> tuple[bytes, Decoder, list[Any]]:
-        """Wait for the next request: its bytes, its decoder, and (operation, target, arguments,
-        keywords).
+        """Wait for the next request, and give its bytes, its decoder and its four values.
+
+        The values are operation, target, arguments and keywords.
         """
         data = wire.receive(CHANNEL, 1 << 30)
         decoder = Decoder(data, opaque=self._local)
         return data, decoder, decoder.values(4)
 
     def answer(self, data: bytes, decoder: Decoder, request: list[Any]) -> None:
-        """Run one operation and reply: what it returned or raised, and the arguments if it changed
-        them.
+        """Run one operation, and reply with what it returned or raised.
+
+        The arguments go back too, if the operation changed them.
         """
         operation, target, arguments, keywords = request
-        # the tester's last word: its token back
+        # The last request of the tester. The reply is the token that it sent.
         if operation == "close":
             self._reply("return", *arguments)
             return
@@ -96,7 +98,7 @@ class Jail:
         self._reply(*outcome, changed, known)
 
     def _differs(self, request: list[Any], data: bytes) -> bool:
-        """Whether the call has changed its arguments: they no longer encode to the bytes that came."""
+        """Whether the call has changed its arguments, so that they no longer encode to `data`."""
         try:
             return self._encode(1 << 30, {}, *request) != data
         except BaseException:
@@ -139,7 +141,7 @@ class Jail:
     def call_back(self, number: int, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         """Call a function that the tests passed in.
 
-        It runs in the tester, which may call the program again meanwhile.
+        It runs in the tester, which may call the program again before it answers.
         """
         self._reply("callback", (number, arguments, keywords or None))
         while True:
@@ -163,13 +165,13 @@ class Callback:
 
 
 def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> None:
-    """Child of the fork server: run the program that arrives as __main__ with the stdin that
-    arrives; report how it ended.
+    """Body of a jail: runs the program that arrives as __main__, and reports how it ended.
 
-    A program is a text, or (files, command): a project with its tests, run together.
+    The stdin arrives with the program. A program is a text, or a pair (files, command): a project
+    that runs together with its tests.
     """
     source, stdin = Decoder(wire.receive(channel, 1 << 30)).values(2)
-    # a file, so that input larger than a pipe needs no writer
+    # Stdin is a file, so that input larger than a pipe needs no process that writes it.
     given = os.memfd_create("stdin")
     with open(given, "wb", closefd=False) as file:
         file.write(stdin)
@@ -217,23 +219,26 @@ def _join_threads() -> None:
 
 
 def _run(source: str, name: str) -> dict[str, Any]:
-    """Execute a program as a module of that name (dataclasses and typing look modules up) and give
-    its globals.
+    """Execute a program as a module of the given name, and give its globals.
+
+    dataclasses and typing look the module up by its name.
     """
     module = sys.modules[name] = ModuleType(name)
-    # scripts expect what `site` adds
+    # Scripts expect these names, which the module `site` adds.
     vars(builtins).update(exit=sys.exit, quit=sys.exit)
     exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
 
 
 def _raised(error: BaseException) -> tuple[str, Any]:
-    """An exception as a reply: (nearest built-in base, own name, plain arguments, message, the
-    program's line or 0, its classes below that base, the most derived first).
+    """An exception as a reply.
+
+    Six values: the nearest built-in base, its own name, plain arguments, the message, the program's
+    line (or 0), and its classes below that base, the most derived one first.
     """
     if not isinstance(error, Exception):
         return "exit", f"{type(error).__name__}: {error}"[:300]
-    *classes, base = line_of(type(error))
+    *classes, base = ancestry_of(type(error))
     arguments = tuple(
         value if type(value) in (int, float, bool, str) else str(value)[:500]
         for value in error.args[:5]
@@ -249,6 +254,7 @@ def _raised(error: BaseException) -> tuple[str, Any]:
 
 
 def _line(traceback: TracebackType | None) -> int:
+    """The program's line that was running; 0 if none was."""
     line = 0
     while traceback is not None:
         if traceback.tb_frame.f_code.co_filename == "<program>":

@@ -1,7 +1,7 @@
-"""Landlock: a second lock on files, TCP and signals, under the namespaces. Used where the kernel
-has it (5.13 and later).
+"""Landlock: a second lock on files, TCP and signals, besides the namespaces.
 
-Rights and structures: linux/landlock.h. Built by the fork server, taken on by each jail.
+It is used where the kernel has it (5.13 and later). The fork server builds the rules, and each jail
+takes them on. Source of the rights and structures: linux/landlock.h.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import struct
 
 from .syscalls import checked, libc
 
-# asm/unistd_64.h
+# System-call numbers of asm/unistd_64.h.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _RULE_PATH_BENEATH = 1
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
-# by ABI; 16 rights from ABI 5
+# All rights on files by ABI version. From ABI 5 on there are 16.
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
-# from ABI 4
+# Known from ABI 4 on.
 _TCP_BIND_CONNECT = 3
-# from ABI 6
+# Known from ABI 6 on.
 _SCOPE_ABSTRACT_SOCKET_SIGNAL = 3
 
 
@@ -30,30 +30,31 @@ def abi() -> int:
 
 
 def ruleset(readable: list[str], listable: list[str]) -> int | None:
-    """Descriptor of a rule set that allows reading the given files and folders, listing the others
-    and what is below, and nothing else; None without Landlock.
+    """Descriptor of a rule set; None where the kernel has no Landlock.
+
+    readable: files and folders that may be read. listable: folders that may be listed, with all
+    below them. Nothing else is allowed.
     """
     version = abi()
     if version == 0:
         return None
     rights = _FILE_RIGHTS.get(version, (1 << 16) - 1)
-    fields = (
-        [rights]
-        + [_TCP_BIND_CONNECT] * (version >= 4)
-        + [_SCOPE_ABSTRACT_SOCKET_SIGNAL] * (version >= 6)
-    )
+    fields = [rights]
+    if version >= 4:
+        fields.append(_TCP_BIND_CONNECT)
+    if version >= 6:
+        fields.append(_SCOPE_ABSTRACT_SOCKET_SIGNAL)
     attributes = struct.pack(f"{len(fields)}Q", *fields)
     buffer, size = ctypes.create_string_buffer(attributes), ctypes.c_size_t(len(attributes))
     rules = checked(libc.syscall(_CREATE_RULESET, buffer, size, 0), "landlock_create_ruleset")
     for path in [*readable, *listable]:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        allowed = (
-            _READ_DIR
-            if path in listable
-            else _READ_FILE | _READ_DIR
-            if os.path.isdir(path)
-            else _READ_FILE
-        )
+        if path in listable:
+            allowed = _READ_DIR
+        elif os.path.isdir(path):
+            allowed = _READ_FILE | _READ_DIR
+        else:
+            allowed = _READ_FILE
         rule = ctypes.create_string_buffer(struct.pack("=Qi", allowed, place))
         checked(libc.syscall(_ADD_RULE, rules, _RULE_PATH_BENEATH, rule, 0), "landlock_add_rule")
         os.close(place)
@@ -61,5 +62,5 @@ def ruleset(readable: list[str], listable: list[str]) -> int | None:
 
 
 def restrict(rules: int) -> None:
-    """Confine this process and its threads for good. Needs no-new-privileges."""
+    """Confine this process and its threads for good. no-new-privileges must be set before."""
     checked(libc.syscall(_RESTRICT_SELF, rules, 0), "landlock_restrict_self")

@@ -1,6 +1,4 @@
-"""What every child of the fork server gives up before it runs a line that is not ours: jails and
-testers alike.
-"""
+"""What jails and testers give up before they run a line of foreign code."""
 
 from __future__ import annotations
 
@@ -13,31 +11,34 @@ from dataclasses import dataclass
 from . import landlock, syscalls
 from .seccomp import Filter
 
-# a child's first descriptor after 0, 1, 2
+# A child's first descriptor after 0, 1 and 2.
 CHANNEL = 3
-# jails that one tester serves at most: its own start is then cheap, and its descriptors fit the
-# limit
+# Jails that one tester serves at most. So its own start is cheap per program, and its descriptors
+# stay below their limit.
 CHANNELS = 8
 
 
 @dataclass(frozen=True)
 class Locks:
-    """Made once by the fork server, taken on by each child."""
+    """What the fork server prepares once and each child takes on.
 
-    # descriptor of /dev/null
+    null: descriptor of /dev/null. rules: descriptor of the Landlock rule set, if there is one.
+    memory_floor: bytes of address space of the bare fork server. Limits count what a program adds.
+    alone: whether each child has a pid namespace and a user of its own. If not, RLIMIT_NPROC would
+        count the threads of others.
+    """
+
     null: int
-    # Landlock rule set
     rules: int | None
     filter: Filter
-    # address space of the bare fork server, bytes: limits count what a program adds to it
     memory_floor: int
-    # each child has a pid namespace and a user of its own; else RLIMIT_NPROC would count others'
-    # threads
     alone: bool
 
 
 @dataclass(frozen=True)
 class ChildLimits:
+    """Limits that the kernel enforces on one child."""
+
     memory_bytes: int
     cpu_seconds: int
     threads: int
@@ -51,21 +52,21 @@ def lock_down(
     stdout: int | None = None,
     folder: str = "/",
 ) -> None:
-    """Confine this process for good. `keep` become descriptors 3, 4, ...; 0-2 are /dev/null unless
-    given; all others close.
-    folder: where it stands.
+    """Confine this process for good.
 
-    The order matters: descriptors first, as they need calls that the filter refuses; the filter
-    last.
+    keep: descriptors that become 3, 4 and so on. Descriptors 0 to 2 are /dev/null, unless stdin or
+    stdout is given. All others are closed.
+    folder: the working directory.
+
+    The order matters. Descriptors come first, because moving them takes calls that the filter
+    refuses. The filter comes last.
     """
     os.setsid()
     syscalls.die_with_parent()
     _place(locks, keep, stdin, stdout)
     os.chdir(folder)
-    memory, threads = (
-        locks.memory_floor + limits.memory_bytes,
-        limits.threads if locks.alone else None,
-    )
+    memory = locks.memory_floor + limits.memory_bytes
+    threads = limits.threads if locks.alone else None
     syscalls.limit_resources(memory, limits.cpu_seconds, threads, descriptors=32)
     syscalls.drop_capabilities()
     syscalls.not_dumpable()
@@ -75,13 +76,13 @@ def lock_down(
         landlock.restrict(rules)
         os.close(rules)
     locks.filter.load()
-    # CPython reseeds from the kernel at fork: verdicts must not depend on luck
+    # CPython reseeds `random` from the kernel at a fork. Verdicts must not depend on that seed.
     random.seed(0)
     gc.enable()
 
 
 def _place(locks: Locks, keep: list[int], stdin: int | None, stdout: int | None) -> None:
-    """Move descriptors to their final numbers, first out of each other's way."""
+    """Move descriptors to their final numbers, by way of numbers that none of them needs."""
     wanted = [
         locks.null if stdin is None else stdin,
         locks.null if stdout is None else stdout,

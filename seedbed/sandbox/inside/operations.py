@@ -1,4 +1,4 @@
-"""What a jail does with the objects that it has handed out, when the tests use them."""
+"""What a jail does with an object that it has handed out, when the tests use the object."""
 
 from __future__ import annotations
 
@@ -9,26 +9,29 @@ from typing import Any
 
 
 def look(subject: Any, name: str) -> tuple[Any, Any]:
-    """An attribute; and where it is an exception class that is not built in, its line, else None."""
+    """An attribute, and its ancestry if it is an exception class that is not built in."""
     value = getattr(subject, name)
-    line = line_of(value) if isinstance(value, type) and issubclass(value, BaseException) else ()
-    return value, line if len(line) > 1 else None
+    is_exception = isinstance(value, type) and issubclass(value, BaseException)
+    ancestry = ancestry_of(value) if is_exception else ()
+    return value, ancestry if len(ancestry) > 1 else None
 
 
-def line_of(kind: type) -> tuple[Any, ...]:
-    """(name, class) of an exception class and of its bases that are not built in, then the name of
-    the first that is.
+def ancestry_of(kind: type) -> tuple[Any, ...]:
+    """The ancestry of an exception class down to its first built-in base.
+
+    Pairs (name, class) of the class and its bases that are not built in, then the name of the first
+    base that is.
     """
-    line: list[Any] = []
+    ancestry: list[Any] = []
     for base in kind.__mro__:
         if base.__module__ == "builtins":
-            return (*line, base.__name__)
-        line.append((base.__name__, base))
-    return (*line, "Exception")
+            return (*ancestry, base.__name__)
+        ancestry.append((base.__name__, base))
+    return (*ancestry, "Exception")
 
 
 def import_module(subject: None, name: str) -> tuple[Any, tuple[str, ...]]:
-    """A module of the program's and its public names."""
+    """A module of the program, and its public names."""
     module = importlib.import_module(name)
     public = getattr(module, "__all__", None) or [
         word for word in vars(module) if not word.startswith("_")
@@ -43,7 +46,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "len": len,
     "iter": iter,
     "next": next,
-    # of projects (project.py)
+    # The rest serves projects (project.py).
     "import": import_module,
     "look": look,
     "set item": operator.setitem,

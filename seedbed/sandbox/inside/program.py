@@ -1,9 +1,7 @@
-"""A program as the tests see it: the tester's end of the channel to the jail, and what stands for
-functions and objects.
+"""A program as the tests see it: the tester's end of the channel, and proxies of its objects.
 
-The jail's end raises a BaseException, which a test's own `except Exception` cannot swallow. A proxy
-never passes ==, <, bool or
-hash on to the candidate: a handle equals itself only.
+The end of the jail raises a BaseException, which a test's own `except Exception` cannot swallow. A
+proxy never passes ==, <, bool or hash on to the program: a proxy equals itself only.
 """
 
 from __future__ import annotations
@@ -17,8 +15,9 @@ from typing import Any
 from . import wire
 from .decoder import Decoder
 
-# Exceptions of the program that reach the tests as themselves. Not StopIteration: it would end a
-# test's all(map(...)) early, as if passed. Not the ones whose constructor needs special arguments.
+# Exceptions of the program that reach the tests as themselves. StopIteration does not: it would end
+# a test's all(map(...)) early, as if that had passed. Nor do those whose constructor needs special
+# arguments.
 RAISABLE = {
     name: kind
     for name, kind in vars(builtins).items()
@@ -28,15 +27,18 @@ RAISABLE = {
         kind, StopIteration | StopAsyncIteration | UnicodeError | Warning | BaseExceptionGroup
     )
 }
+# Types of the six values of jail._raised.
+_RAISED = (str, str, tuple, str, int, tuple)
+# Replies that end the program -> the verdict.
 _DEATHS = {"exit": "error", "too_big": "output", "no_memory": "memory", "unsendable": "error"}
 
 
 class ProgramError(Exception):
-    """An exception of the program's that has no safe built-in type."""
+    """An exception of the program that has no safe built-in type."""
 
 
 class ProgramGone(BaseException):
-    """The program can answer no more calls. Holds (verdict, reason)."""
+    """The program can answer no more calls. The arguments are a verdict and its reason."""
 
 
 class Program:
@@ -47,25 +49,23 @@ class Program:
         self._callbacks: list[Any] = []
         self.calls = 0
         self.gone: tuple[str, str] | None = None
-        self.stand_in: Callable[[int], Any] = lambda number: Remote(
-            self,
-            number,
-            # what stands for an object of the program's
-        )
-        # by handle: the program's exception classes that the tests know
+        # Makes the proxy of an object of the program, from the object's number.
+        self.stand_in: Callable[[int], Any] = lambda number: Remote(self, number)
+        # Number -> an exception class of the program that the tests know.
         self.classes: dict[int, type[Exception]] = {}
-        # the last exception that came from the program
+        # The last exception that came from the program, and the same in words.
         self.raised: BaseException | None = None
-        # that exception in words
         self.why = ""
 
     def load(self, source: Any) -> frozenset[str]:
-        """Send the program, a text or (path, text) pairs; the names of the functions and classes
-        that a text defines.
+        """Send the program to the jail, and give the names that it defines.
+
+        source: a text, or pairs (path, text). The names are those of functions and classes; files
+        give none.
         """
         try:
             wire.send(self._channel, wire.frame(1 << 30, source))
-            # the jail is locked down; no line of the program has run
+            # An empty frame says that the jail is locked down. No line of the program has run yet.
             wire.receive(self._channel, 0)
         except (EOFError, OSError):
             self.end("infrastructure", "the jail could not be set up")
@@ -77,20 +77,23 @@ class Program:
     def request(
         self, operation: str, target: str | int, arguments: tuple[Any, ...], keywords: Any = None
     ) -> Any:
-        """One operation on a name or handle of the program: its value, or its exception raised
-        here.
+        """Ask for one operation on an object of the program, and give its value.
+
+        target: the object's name or number. Raises what the operation raised there.
         """
         if self.gone:
             raise ProgramGone(*self.gone)
-        self.calls += operation == "call"
+        if operation == "call":
+            self.calls += 1
         encoder = wire.Encoder(1 << 28, opaque=self._reference)
         encoder.put(operation).put(target).put(arguments).put(keywords)
         self._send(encoder)
         return self._reply(encoder.mutables)
 
     def answers_in_turn(self) -> bool:
-        """Whether the channel is clean: an answer that nobody asked for would come before the token
-        sent here.
+        """Whether the channel is clean.
+
+        An answer that nobody asked for would come before the token that is sent here.
         """
         token = os.urandom(8).hex()
         self._send(wire.Encoder(4096).put("close").put("").put((token,)).put(None))
@@ -104,11 +107,12 @@ class Program:
             self.end("gone", "the program's process ended")
 
     def end(self, verdict: str, reason: str) -> None:
+        """Give up on the program. The first verdict stands. Raises ProgramGone."""
         self.gone = self.gone or (verdict, reason)
         raise ProgramGone(*self.gone)
 
     def _reply(self, owned: list[Any]) -> Any:
-        """Wait for the answer to a request, serving callbacks meanwhile."""
+        """Wait for the answer to a request, and serve callbacks meanwhile."""
         while True:
             kind, value, _ = self._receive(owned)
             if kind == "return":
@@ -138,14 +142,7 @@ class Program:
         raise AssertionError
 
     def _exception(self, value: Any) -> Exception:
-        if type(value) is not tuple or [type(part) for part in value] != [
-            str,
-            str,
-            tuple,
-            str,
-            int,
-            tuple,
-        ]:
+        if type(value) is not tuple or tuple(map(type, value)) != _RAISED:
             self.end("error", "a malformed answer")
         base, name, arguments, message, line, classes = value
         kind = next(
@@ -215,7 +212,7 @@ class Function:
 class Remote:
     """An object that stays in the jail.
 
-    Every use is a request; equality and truth are those of a plain object.
+    Every use of it is a request. Its equality and truth are those of a plain object.
     """
 
     __slots__ = ("_number", "_program")
@@ -257,14 +254,15 @@ class Remote:
 
 
 def blame(program: Program, error: BaseException, texts: dict[str, str]) -> tuple[str, str]:
-    """Verdict for an exception that ended the tests: the program's own, or the tests' finding.
-    texts: file name -> test code.
+    """Verdict and reason for an exception that ended the tests.
 
-    Raises wire.Unsendable again: neither is to blame.
+    It is the program's own exception, or a finding of the tests. texts: file name -> test code.
+
+    Raises wire.Unsendable again, because then neither is to blame.
     """
     if isinstance(error, wire.Unsendable):
         raise error
-    # a test swallowed the end of the program and failed of something else
+    # A test swallowed the end of the program and then failed for another reason.
     if program.gone:
         return program.gone
     where = _place(error.__traceback__, texts)
@@ -281,8 +279,9 @@ def blame(program: Program, error: BaseException, texts: dict[str, str]) -> tupl
 
 
 def _words(error: BaseException) -> str:
-    """What an exception says; nothing where its message shows an answer that has no text (an int
-    too long for one).
+    """The message of an exception, or nothing where it has no text.
+
+    A message may show an answer that cannot be printed, such as an int that is too long.
     """
     try:
         text = str(error)
@@ -292,7 +291,7 @@ def _words(error: BaseException) -> str:
 
 
 def _place(traceback: TracebackType | None, texts: dict[str, str]) -> str:
-    """The test line that was running, in words."""
+    """The line of the tests that was running, in words."""
     lines, line = [""], 0
     while traceback is not None:
         text = texts.get(traceback.tb_frame.f_code.co_filename)

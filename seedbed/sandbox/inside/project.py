@@ -1,16 +1,16 @@
-"""Hidden test files against a program of several files: the tests run here, in the tester, and the
-program stays in its jail.
+"""Hidden test files for a program of several files. The tests run in the tester, as always.
 
-What the tests import from the program are stand-ins. A name belongs to the tests if a test file has
-it, else to the standard
-library, else to the program: a program's `unittest.py` fools nobody but itself.
+The program stays in its jail, and what the tests import from it are stand-ins. A module name
+belongs to the tests if they have such a file, else to the standard library, else to the program. So
+a program's `unittest.py` fools nobody but itself.
 
-A stand-in passes on what gives an answer (calls, attributes, items, iteration, truth, text,
-arithmetic and comparison of the program's objects with each other) and never hands the program what
-its answer is compared with: ==, <, arithmetic and the like with a plain value stay here. Exception
-classes of the program have a class of the same name here, so that `assertRaises` works. Tests that
-need more (to subclass a class of the program, to read what it prints) do not pass with the
-reference either, which is judged first.
+A stand-in passes on what gives an answer: calls, attributes, items, iteration, truth, text, and
+arithmetic and comparison of two objects of the program. It never tells the program what its answer
+is compared with: ==, < and arithmetic with a plain value stay here. An exception class of the
+program has a class of the same name here, so that `assertRaises` works.
+
+Tests that need more fail with the reference, too, which is judged first. Examples are tests that
+subclass a class of the program, or read what it prints.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from .program import RAISABLE, Program, Remote, blame
 
 
 class Project:
-    """The test files of a problem (verdict.ProjectTests) and their command, run anew for each
-    program.
+    """The test files of a problem and their command (verdict.ProjectTests).
+
+    They run anew for each program.
     """
 
     def __init__(self, files: Sequence[tuple[str, str]], command: Sequence[str], _: None):
@@ -37,8 +38,9 @@ class Project:
         self._compiled: dict[str, CodeType] = {}
 
     def run(self, program: Program, source: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
-        """What the tests found against a program of those files: (verdict, reason), None where they
-        all held.
+        """The verdict and reason that the tests found; None where all held.
+
+        source: pairs (path, text), the program's files.
         """
         stand_ins = StandIns(program)
         program.stand_in = stand_ins.of
@@ -47,9 +49,9 @@ class Project:
         before, arguments = set(sys.modules), sys.argv
         sys.meta_path.insert(0, finder)
         try:
-            return (
-                self._run_file(program) if self._command[1] != "-m" else self._run_unittest(program)
-            )
+            if self._command[1] == "-m":
+                return self._run_unittest(program)
+            return self._run_file(program)
         finally:
             sys.meta_path.remove(finder)
             sys.argv = arguments
@@ -63,7 +65,7 @@ class Project:
         return self._compiled[path]
 
     def _run_file(self, program: Program) -> tuple[str, str] | None:
-        """`python FILE ...`: it holds if the file ends by itself or by exit status 0."""
+        """`python FILE ...` holds if the file ends by itself, or with exit status 0."""
         path, before = self._command[1], sys.modules["__main__"]
         sys.argv = list(self._command[1:])
         module = sys.modules["__main__"] = ModuleType("__main__")
@@ -79,7 +81,7 @@ class Project:
         return None
 
     def _run_unittest(self, program: Program) -> tuple[str, str] | None:
-        """`python -m unittest [MODULE ...]`: at least one test ran, and each that ran held."""
+        """`python -m unittest [MODULE ...]` holds if a test ran, and each that ran held."""
         import unittest
 
         names = self._command[3:] or [
@@ -105,7 +107,8 @@ class Project:
         result = Result()
         try:
             for name in names:
-                importlib.import_module(name) if _is_file(name, self._files) else None
+                if _is_file(name, self._files):
+                    importlib.import_module(name)
             loader.loadTestsFromNames(list(names)).run(result)
         except BaseException as error:
             return blame(program, error, self._files)
@@ -149,14 +152,12 @@ class _Finder:
         self._paths = {
             _dotted(path).removesuffix(".__init__"): path for path in files if path.endswith(".py")
         }
-        # with an __init__.py or without
+        # A folder is a package with an __init__.py or without.
         self._packages = _folders(files)
         self._tests = {name.split(".")[0] for name in self._paths}
         tops = {path.split("/")[0].removesuffix(".py") for path in program}
-        self._program, self._program_packages = (
-            tops - self._tests - sys.stdlib_module_names,
-            _folders(program),
-        )
+        self._program = tops - self._tests - sys.stdlib_module_names
+        self._program_packages = _folders(program)
 
     def is_mine(self, name: str) -> bool:
         return name.split(".")[0] in self._tests | self._program
@@ -184,7 +185,7 @@ class _Finder:
 
 
 class _Module(ModuleType):
-    """A module of the program's: its names are looked up in the jail when they are asked for."""
+    """A module of the program. A name is looked up in the jail when the tests use it."""
 
     def __init__(self, name: str, handle: Any, public: tuple[str, ...]):
         super().__init__(name)
@@ -202,7 +203,7 @@ class _Module(ModuleType):
 
 
 class StandIns:
-    """The program's objects as the tests see them, one stand-in a handle."""
+    """The program's objects as the tests see them, with one stand-in per object."""
 
     def __init__(self, program: Program):
         self._program = program
@@ -214,7 +215,7 @@ class StandIns:
         return self._known[number]
 
     def module(self, name: str) -> ModuleType:
-        """Import a module in the jail. Raises what the import raises there."""
+        """Import a module in the jail. Raises what the import raised there."""
         answer = self._program.request("import", "", (name,))
         if type(answer) is not tuple or [type(part) for part in answer] != [StandIn, tuple]:
             self._program.end("error", "a malformed answer")
@@ -227,26 +228,27 @@ class StandIns:
         )
 
     def look(self, number: int, name: str) -> Any:
-        """An attribute. The first look at an exception class makes a class of it here."""
+        """An attribute of an object. Makes a class for an exception class that is new here."""
         answer = self._program.request("look", number, (name,))
         if type(answer) is not tuple or len(answer) != 2:
             self._program.end("error", "a malformed answer")
-        value, line = answer
-        if type(value) is not StandIn or line is None:
+        value, ancestry = answer
+        if type(value) is not StandIn or ancestry is None:
             return value
-        return self._exception(value, line)
+        return self._exception(value, ancestry)
 
-    def _exception(self, value: Any, line: Any) -> Any:
-        """line: (name, stand-in) of the class and its bases down to the first built-in one, then
-        that one's name.
+    def _exception(self, value: Any, ancestry: Any) -> Any:
+        """The class here that stands for an exception class of the program.
+
+        ancestry: what operations.ancestry_of gives, with stand-ins for the classes.
         """
-        if type(line) is not tuple or not line or type(line[-1]) is not str:
+        if type(ancestry) is not tuple or not ancestry or type(ancestry[-1]) is not str:
             self._program.end("error", "a malformed answer")
-        kind: Any = RAISABLE.get(line[-1], Exception)
-        for part in reversed(line[:-1]):
+        kind: Any = RAISABLE.get(ancestry[-1], Exception)
+        for part in reversed(ancestry[:-1]):
             if type(part) is not tuple or len(part) != 2 or type(part[0]) is not str:
                 self._program.end("error", "a malformed answer")
-            # made before
+            # A type and not a stand-in: the class was made before.
             if isinstance(part[1], type):
                 kind = part[1]
             elif type(part[1]) is StandIn:
@@ -256,7 +258,7 @@ class StandIns:
 
 
 class StandIn(Remote):
-    """An object of the program's in the tests of a project."""
+    """An object of the program in the tests of a project."""
 
     __slots__ = ("_others",)
 

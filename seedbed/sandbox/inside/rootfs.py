@@ -1,9 +1,8 @@
-"""The jails' file system: a read-only tmpfs that holds the standard library and, for a project, the
-program's files.
+"""The file system of the jails: a read-only tmpfs with the standard library.
 
-The library is bound in by an open descriptor before any identity is dropped, so an interpreter
-below a closed home folder works. site-packages is covered: an installed benchmark's answers must
-not be readable.
+For a project it also holds the program's files. The library is bound in through an open descriptor
+before any identity is dropped, so an interpreter below a closed home folder works. site-packages is
+covered, because the answers of an installed benchmark must not be readable.
 """
 
 from __future__ import annotations
@@ -13,25 +12,14 @@ from collections.abc import Sequence
 
 from .syscalls import mount, pivot_root
 
-# MS_*
-_RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND, _REC, _PRIVATE = (
-    1,
-    2,
-    4,
-    8,
-    32,
-    4096,
-    16384,
-    1 << 18,
-)
+# Flags MS_* of mount(2).
+_RDONLY, _NOSUID, _NODEV, _NOEXEC = 1, 2, 4, 8
+_REMOUNT, _BIND, _REC, _PRIVATE = 32, 4096, 16384, 1 << 18
 _SEALED = _RDONLY | _NOSUID | _NODEV | _NOEXEC
-# any folder that exists: it is covered in this mount namespace only
+# Any folder that exists. It is covered in this mount namespace only.
 _STAGE = "/tmp"
-PROJECT = (
-    # a small tmpfs of each fork server: a jail fills it before it is locked, and reads it from then
-    # on
-    "/project"
-)
+# A small tmpfs of each fork server. A jail fills it before it is locked down, and reads it after.
+PROJECT = "/project"
 
 
 def stdlib() -> str:
@@ -49,9 +37,9 @@ def is_open_to_others(folder: str) -> bool:
 
 
 def enter(library: str) -> None:
-    """Build the root in a fresh mount namespace and move into it.
+    """Build the root file system in a new mount namespace, and move into it.
 
-    Needs CAP_SYS_ADMIN over that namespace.
+    It needs CAP_SYS_ADMIN over that namespace.
     """
     source = os.open(library, os.O_PATH | os.O_DIRECTORY)
     mount(None, "/", None, _REC | _PRIVATE)
@@ -79,7 +67,7 @@ def enter(library: str) -> None:
 
 
 def unpack(files: Sequence[tuple[str, str]]) -> str:
-    """Write a program's files (plain relative paths) and give their folder."""
+    """Write a program's files, whose paths are plain and relative, and give their folder."""
     for path, text in files:
         whole = f"{PROJECT}/{path}"
         os.makedirs(os.path.dirname(whole), exist_ok=True)
@@ -89,7 +77,7 @@ def unpack(files: Sequence[tuple[str, str]]) -> str:
 
 
 def clean() -> None:
-    """Remove what `unpack` has written."""
+    """Remove what `unpack` wrote."""
     for folder, folders, files in os.walk(PROJECT, topdown=False):
         for name in files:
             os.remove(f"{folder}/{name}")

@@ -1,9 +1,10 @@
-"""The system-call allow-list of jails and testers, as a classic BPF program assembled by hand
-(linux/filter.h, seccomp(2)).
+"""The system calls that jails and testers may make, as a classic BPF program assembled by hand.
 
-Default is EPERM: a program may try, be refused and go on. Calls that no honest program makes
-(ptrace, mount, bpf, io_uring ...) kill the process with SIGSYS, which the verdict names as
-`forbidden`. Numbers: asm/unistd_64.h.
+A call that is not listed fails with EPERM, so a program may try it, be refused and go on. Calls
+that no honest program makes (such as ptrace, mount, bpf or io_uring) kill the process with SIGSYS.
+The verdict is then `forbidden`.
+
+Sources: linux/filter.h and seccomp(2) for the program, asm/unistd_64.h for the numbers.
 """
 
 from __future__ import annotations
@@ -14,25 +15,30 @@ import struct
 from .syscalls import checked, libc
 
 ALLOWED = {
-    "read": 0, "write": 1, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8, "munmap": 11, "brk": 12,
-    "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "pread64": 17, "readv": 19, "writev": 20, "access": 21,
-    "pipe": 22, "select": 23, "sched_yield": 24, "mremap": 25, "madvise": 28, "dup": 32, "dup2": 33, "nanosleep": 35,
-    "getitimer": 36, "alarm": 37, "setitimer": 38, "getpid": 39, "sendto": 44, "recvfrom": 45, "shutdown": 48,
-    "getsockname": 51, "getsockopt": 55, "exit": 60, "uname": 63, "getcwd": 79, "readlink": 89, "gettimeofday": 96,
-    "getrlimit": 97, "getrusage": 98, "sysinfo": 99, "times": 100, "getuid": 102, "getgid": 104, "geteuid": 107,
-    "getegid": 108, "getppid": 110, "sigaltstack": 131, "gettid": 186, "futex": 202, "sched_getaffinity": 204,
-    "getdents64": 217, "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230,
-    "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233, "newfstatat": 262, "readlinkat": 267, "faccessat": 269,
-    "pselect6": 270, "ppoll": 271, "set_robust_list": 273, "epoll_pwait": 281, "epoll_create1": 291, "pipe2": 293,
-    "getrandom": 318, "statx": 332, "rseq": 334, "faccessat2": 439,
+    "read": 0, "write": 1, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8,
+    "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15,
+    "pread64": 17, "readv": 19, "writev": 20, "access": 21, "pipe": 22, "select": 23,
+    "sched_yield": 24, "mremap": 25, "madvise": 28, "dup": 32, "dup2": 33, "nanosleep": 35,
+    "getitimer": 36, "alarm": 37, "setitimer": 38, "getpid": 39, "sendto": 44, "recvfrom": 45,
+    "shutdown": 48, "getsockname": 51, "getsockopt": 55, "exit": 60, "uname": 63, "getcwd": 79,
+    "readlink": 89, "gettimeofday": 96, "getrlimit": 97, "getrusage": 98, "sysinfo": 99,
+    "times": 100, "getuid": 102, "getgid": 104, "geteuid": 107, "getegid": 108, "getppid": 110,
+    "sigaltstack": 131, "gettid": 186, "futex": 202, "sched_getaffinity": 204, "getdents64": 217,
+    "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229, "clock_nanosleep": 230,
+    "exit_group": 231, "epoll_wait": 232, "epoll_ctl": 233, "newfstatat": 262, "readlinkat": 267,
+    "faccessat": 269, "pselect6": 270, "ppoll": 271, "set_robust_list": 273, "epoll_pwait": 281,
+    "epoll_create1": 291, "pipe2": 293, "getrandom": 318, "statx": 332, "rseq": 334,
+    "faccessat2": 439,
 }  # fmt: skip
 LETHAL = {
-    "ptrace": 101, "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166, "reboot": 169, "init_module": 175,
-    "delete_module": 176, "kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272,
-    "perf_event_open": 298, "name_to_handle_at": 303, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
-    "process_vm_writev": 311, "finit_module": 313, "seccomp": 317, "bpf": 321, "userfaultfd": 323, "pidfd_send_signal": 424,
-    "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "open_tree": 428, "move_mount": 429,
-    "fsopen": 430, "pidfd_open": 434, "pidfd_getfd": 438, "process_madvise": 440, "mount_setattr": 442,
+    "ptrace": 101, "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166, "reboot": 169,
+    "init_module": 175, "delete_module": 176, "kexec_load": 246, "add_key": 248,
+    "request_key": 249, "keyctl": 250, "unshare": 272, "perf_event_open": 298,
+    "name_to_handle_at": 303, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310,
+    "process_vm_writev": 311, "finit_module": 313, "seccomp": 317, "bpf": 321, "userfaultfd": 323,
+    "pidfd_send_signal": 424, "io_uring_setup": 425, "io_uring_enter": 426,
+    "io_uring_register": 427, "open_tree": 428, "move_mount": 429, "fsopen": 430,
+    "pidfd_open": 434, "pidfd_getfd": 438, "process_madvise": 440, "mount_setattr": 442,
 }  # fmt: skip
 
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
@@ -41,9 +47,9 @@ _LOAD, _JUMP, _EQUAL, _GREATER_EQUAL, _ANY_BIT, _RETURN = 0x20, 0x05, 0x15, 0x35
 _AUDIT_ARCH_X86_64 = 0xC000003E
 _X32_BIT = 0x40000000
 _PROT_EXEC, _CLONE_THREAD, _AF_UNIX, _FIONBIO = 4, 0x10000, 1, 0x5421
-# O_WRONLY|O_RDWR, O_CREAT, O_TRUNC, O_TMPFILE (its own bit)
+# O_WRONLY | O_RDWR, O_CREAT, O_TRUNC, and the bit that O_TMPFILE has alone.
 _OPEN_WRITES = 0o3 | 0o100 | 0o1000 | 0o20000000
-# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL and F_DUPFD_CLOEXEC.
 _FCNTL = (0, 1, 2, 3, 4, 1030)
 
 
@@ -55,47 +61,53 @@ _OK, _DENY = _step(_RETURN, _ALLOW), _step(_RETURN, _ERRNO | _EPERM)
 
 
 def _argument(index: int, high: bool = False) -> bytes:
-    """Load 32 bits of a call's argument (struct seccomp_data: arguments start at byte 16)."""
-    return _step(_LOAD, 16 + 8 * index + 4 * high)
+    """Load the low or high 32 bits of an argument of the call.
+
+    In struct seccomp_data the arguments begin at byte 16 and have 8 bytes each.
+    """
+    return _step(_LOAD, 16 + 8 * index + (4 if high else 0))
 
 
 def _rules(alone: bool) -> list[tuple[int, list[bytes]]]:
-    """Calls allowed for some arguments only: (number, steps that end in a return). alone: the
-    process is pid 1 of a namespace.
+    """Calls that are allowed for some arguments only: a number, and steps that end in a return.
+
+    alone: whether the process is pid 1 of a namespace.
     """
     itself = [_argument(0), _step(_EQUAL, 1, no=1), _OK, _DENY] if alone else [_DENY]
     no_exec = [_argument(2), _step(_ANY_BIT, _PROT_EXEC, no=1), _DENY, _OK]
     one_of = [
-        _step(_EQUAL, command, yes=len(_FCNTL) - place) for place, command in enumerate(_FCNTL)
+        _step(_EQUAL, command, yes=len(_FCNTL) - position)
+        for position, command in enumerate(_FCNTL)
     ]
     return [
-        # mmap
+        # mmap, not executable
         (9, no_exec),
-        # mprotect
+        # mprotect, not executable
         (10, no_exec),
-        # ioctl
+        # ioctl: FIONBIO alone
         (16, [_argument(1), _step(_EQUAL, _FIONBIO, no=1), _OK, _step(_RETURN, _ERRNO | _ENOTTY)]),
-        # socketpair, for asyncio's self-pipe
+        # socketpair: AF_UNIX alone, for the pipe that asyncio wakes itself by
         (53, [_argument(0), _step(_EQUAL, _AF_UNIX, no=1), _OK, _DENY]),
-        # clone: threads, no processes
+        # clone: threads, but no processes
         (56, [_argument(0), _step(_ANY_BIT, _CLONE_THREAD, no=1), _OK, _DENY]),
-        # kill
+        # kill: itself
         (62, itself),
-        # fcntl
+        # fcntl: a few commands
         (72, [_argument(1), *one_of, _DENY, _OK]),
-        # tgkill
+        # tgkill: itself
         (234, itself),
-        # openat: read only
+        # openat: for reading
         (257, [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]),
-        # prlimit64: read
-        (302, [_argument(2), _step(_EQUAL, 0, no=3), _argument(2, True), _step(_EQUAL, 0, no=1), _OK, _DENY]),
-        # clone3: its flags lie in memory; libc falls back to clone
+        # prlimit64: for reading, so both halves of the pointer to new limits are 0
+        (302, [_argument(2), _step(_EQUAL, 0, no=3),
+               _argument(2, True), _step(_EQUAL, 0, no=1), _OK, _DENY]),
+        # clone3: its flags lie in memory, where no filter looks; libc falls back to clone
         (435, [_step(_RETURN, _ERRNO | _ENOSYS)]),
     ]  # fmt: skip
 
 
 def program(alone: bool) -> bytes:
-    """The whole filter, 8 bytes a step."""
+    """The whole filter, with 8 bytes per step."""
     steps = [
         _step(_LOAD, 4),
         _step(_EQUAL, _AUDIT_ARCH_X86_64, yes=1),
@@ -106,15 +118,15 @@ def program(alone: bool) -> bytes:
     for number, body in _rules(alone):
         steps += [_step(_EQUAL, number, no=len(body)), *body]
     for numbers, verdict in ((ALLOWED, _OK), (LETHAL, _step(_RETURN, _KILL_PROCESS))):
-        for place, number in enumerate(numbers.values()):
-            steps.append(_step(_EQUAL, number, yes=len(numbers) - place))
-        # no match: past the verdict, to the next group
+        for position, number in enumerate(numbers.values()):
+            steps.append(_step(_EQUAL, number, yes=len(numbers) - position))
+        # Without a match, jump over the verdict to the next group.
         steps += [_step(_JUMP, 1), verdict]
     return b"".join([*steps, _DENY])
 
 
 class Filter:
-    """The program in memory, ready to load: built once by the fork server, loaded by each child."""
+    """The filter in memory. The fork server builds it once, and each child loads it."""
 
     def __init__(self, alone: bool) -> None:
         code = program(alone)
@@ -124,5 +136,5 @@ class Filter:
         )
 
     def load(self) -> None:
-        """Confine this process and its threads for good. Needs no-new-privileges."""
+        """Confine this process and its threads for good. no-new-privileges must be set before."""
         checked(libc.syscall(317, 1, 0, self._header), "seccomp")

@@ -1,5 +1,6 @@
-"""Linux system calls that the standard library lacks, by ctypes: prctl, clone, mount, capset,
-close_range. x86-64.
+"""Linux system calls that the standard library lacks, by ctypes, for x86-64.
+
+They are prctl, clone, mount, pivot_root, capset and close_range.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import resource
 import signal
 import struct
 
-# user and group of the jails that root starts: no account's, and owner of no file
+# User and group of the jails that root starts. No account has this id, and it owns no file.
 JAIL_ID = 64321
-# the call numbers here and in seccomp.py
+# The machine whose call numbers stand here and in seccomp.py.
 MACHINE = "x86_64"
-# clone(2) flags
+# Flags of clone(2).
 NAMESPACES = {
     "user": os.CLONE_NEWUSER,
     "pid": os.CLONE_NEWPID,
@@ -28,16 +29,16 @@ _SYS_CLONE, _SYS_CAPSET, _SYS_PIVOT_ROOT, _SYS_CLOSE_RANGE = 56, 126, 155, 436
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _MNT_DETACH = 2
-# malloc.h
+# Option of mallopt(3), from malloc.h.
 _M_ARENA_MAX = -8
 
 libc = ctypes.CDLL(None, use_errno=True)
-# clone: the child must return holding the interpreter's lock
+# For clone: the child must come back with the interpreter's lock held.
 _with_gil = ctypes.PyDLL(None, use_errno=True)
 
 
 def checked(result: int, what: str) -> int:
-    """`result`, or OSError from errno if it is negative."""
+    """Gives `result`. Raises OSError with errno if it is negative."""
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
@@ -50,33 +51,35 @@ def _prctl(option: int, value: int, what: str) -> None:
 
 
 def die_with_parent() -> None:
-    """SIGKILL for this process when its parent ends."""
+    """Let the kernel kill this process (SIGKILL) when its parent ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, "PR_SET_PDEATHSIG")
 
 
 def no_new_privileges() -> None:
-    """No exec of this process or a child can gain privileges; also what lets it load a seccomp
-    filter.
+    """Forbid that an exec of this process or its children gains privileges.
+
+    Only then may it load a seccomp filter.
     """
     _prctl(_PR_SET_NO_NEW_PRIVS, 1, "PR_SET_NO_NEW_PRIVS")
 
 
 def not_dumpable() -> None:
-    """No core file, and no ptrace or /proc/PID/mem by others of the same user."""
+    """Forbid core files, and ptrace and /proc/PID/mem by other processes of the user."""
     _prctl(_PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")
 
 
 def one_malloc_arena() -> None:
-    """Let threads share one heap: each arena of glibc's reserves 128 MB of the address space that a
-    program is allowed.
+    """Let all threads share one heap.
+
+    Each further arena of glibc reserves 128 MB of the address space that a program may use.
     """
     libc.mallopt(_M_ARENA_MAX, 1)
 
 
 def clone(flags: int) -> int:
-    """fork() into new namespaces (CLONE_NEW* flags), with CPython's own at-fork hooks.
+    """Fork into new namespaces, with CPython's own at-fork hooks. Returns as os.fork does.
 
-    Returns as os.fork does.
+    flags: CLONE_NEW* of clone(2).
     """
     api = ctypes.pythonapi
     api.PyOS_BeforeFork()
@@ -93,13 +96,13 @@ def clone(flags: int) -> int:
 
 
 def drop_capabilities() -> None:
-    """Empty the effective, permitted and inheritable sets of this process."""
+    """Empty the effective, permitted and inheritable capabilities of this process."""
     header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
     checked(libc.syscall(_SYS_CAPSET, header, ctypes.create_string_buffer(24)), "capset")
 
 
 def close_from(first: int) -> None:
-    """Close every descriptor >= first."""
+    """Close every descriptor from `first` on."""
     checked(libc.syscall(_SYS_CLOSE_RANGE, first, ctypes.c_uint(0xFFFFFFFF), 0), "close_range")
 
 
@@ -113,7 +116,7 @@ def mount(
 
 
 def pivot_root(new: str, old: str) -> None:
-    """Make `new` the root and detach what was: nothing of the host's files stays reachable by path."""
+    """Make `new` the root and detach the old one, so that no path leads to the host's files."""
     os.chdir(new)
     checked(libc.syscall(_SYS_PIVOT_ROOT, b".", old.encode()), "pivot_root")
     os.chdir("/")
@@ -123,11 +126,12 @@ def pivot_root(new: str, old: str) -> None:
 def limit_resources(
     memory_bytes: int, cpu_seconds: int, threads: int | None, descriptors: int
 ) -> None:
-    """Set each limit hard = soft, so that nothing can be raised again.
+    """Set each limit, soft and hard alike, so that it cannot be raised again.
 
-    memory_bytes caps the address space. Soft = hard matters for CPU too: pid 1 of a namespace
-    ignores SIGXCPU, only the hard limit's SIGKILL reaches it. No file may grow (size 0), no core is
-    written. threads: None leaves their number as it is.
+    memory_bytes: address space. threads: None leaves their number as it is.
+
+    The hard CPU limit matters: pid 1 of a namespace ignores SIGXCPU, and only the SIGKILL of the
+    hard limit reaches it. No file may grow, and no core is written.
     """
     if threads is not None:
         resource.setrlimit(resource.RLIMIT_NPROC, (threads, threads))

@@ -1,14 +1,14 @@
-"""The trusted tester: runs the data set's own test code, with the program's names as proxies of the
-functions in the jail.
+"""The trusted tester: runs the data set's own test code on proxies of the program's functions.
 
-Confined like a jail, so a test that hangs or blows up is bounded too. Expected values live only
-here. One process judges a few
-programs, one after the other, all under the same tests: each has a channel of its own and meets
-freshly executed tests, so a program can leave nothing to the next but what the tests themselves
-leave in the standard library's modules.
+Expected values exist only here. The tester is confined like a jail, so tests that hang or fill the
+memory are bounded, too.
 
-A pass needs all of: the tests returned; they called the program at least once; nothing stands on
-the channel that was not asked for.
+One process judges a few programs, one after the other, all by the same tests. Each program has a
+channel of its own, and the tests are executed anew for it. So a program can leave nothing to the
+next one but what the tests themselves leave in modules of the standard library.
+
+A program passes if the tests returned, if they called it at least once, and if nothing is on the
+channel that was not asked for.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
 from .program import Function, Program, ProgramGone, blame
 
-# the channels to the jails follow
+# Descriptor of the supervisor. The channels to the jails follow it.
 SUPERVISOR = CHANNEL
 
 
 def run(
     locks: Locks, limits: ChildLimits, channels: list[int], supervisor: int, output_bytes: int
 ) -> None:
-    """Child of the fork server: lock down, take the tests from the supervisor, then a program for
-    each channel; reply (verdict, reason) to each.
+    """Body of a tester: locks itself down, receives the tests, then one program per channel.
 
-    Tests are ("calls", setup, code, names) or ("project", files, command): see verdict.CallTests
-    and verdict.ProjectTests.
+    Each program gets one reply, a verdict and its reason. The tests are ("calls", setup, code,
+    names) or ("project", files, command), as in verdict.CallTests and verdict.ProjectTests.
     """
     lock_down(locks, limits, [supervisor, *channels])
     kind, *parts = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(4)
@@ -46,7 +45,7 @@ def run(
         try:
             verdict, reason = judge(Program(channel, output_bytes), source, tests)
         except wire.Unsendable as error:
-            # ours, not the program's: the supervisor reports it as infrastructure
+            # The fault is ours. The supervisor reports it as infrastructure.
             verdict, reason = (
                 "unsupported",
                 f"the tests pass {error} to the program, which has no plain form",
@@ -56,8 +55,9 @@ def run(
 
 
 class Calls:
-    """The test code of a problem (verdict.CallTests), compiled when it is first run: a fault in it
-    is a verdict's matter.
+    """The test code of a problem (verdict.CallTests).
+
+    It is compiled when it first runs, so that a fault in it becomes a verdict.
     """
 
     def __init__(self, setup: str, code: str, names: tuple[str, ...]):
@@ -66,7 +66,7 @@ class Calls:
         self.texts = {"<tests>": code}
 
     def run(self, program: Program, source: str) -> tuple[str, str] | None:
-        """None where the tests held; else raises what ended them."""
+        """None where the tests held. Otherwise raises what ended them."""
         scope = Names(program, program.load(source), self._names)
         if self._compiled is None:
             setup = compile(self._setup, "<setup>", "exec", dont_inherit=True)
@@ -78,9 +78,9 @@ class Calls:
 
 
 def judge(program: Program, source: Any, tests: Calls | project.Project) -> tuple[str, str]:
-    """Verdict and reason of one program under its tests.
+    """Verdict and reason of one program.
 
-    Raises Unsendable for tests it cannot run sealed.
+    Raises wire.Unsendable for tests that cannot run sealed.
     """
     try:
         found = tests.run(program, source)
@@ -101,9 +101,9 @@ def judge(program: Program, source: Any, tests: Calls | project.Project) -> tupl
 
 
 class Names(dict):  # type: ignore[type-arg]
-    """The tests' globals.
+    """The globals of the tests.
 
-    A name that neither the tests nor Python define is the program's function of that name.
+    A name that neither the tests nor Python define means the program's function of that name.
     """
 
     def __init__(self, program: Program, defined: frozenset[str], shadowed: tuple[str, ...]):

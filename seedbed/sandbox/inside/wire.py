@@ -1,18 +1,18 @@
-"""Plain values as bytes, between the candidate, the tester and the supervisor: the format, the
-encoder, and frames.
+"""Plain values as bytes, between the program, the tester and the supervisor.
 
-Not pickle, not marshal: neither is safe to read from an enemy. decoder.py is the side that must not
-be fooled.
+This module has the format, the encoder and the frames. decoder.py has the side that must not be
+fooled. pickle and marshal are not safe to read from an enemy.
 
-A frame is a u32 length and a few values one after the other. Value tags (all integers
-little-endian, counts u32):
+A frame is a u32 length, then a few values one after the other. All integers are little-endian, and
+counts are u32. The tags of values:
 
     N None  T True  F False  i int  d float  c complex  s str  b bytes   a bytearray
     t tuple  z frozenset  l list  q list of int64  f list of float64     S set  D dict
     R range  Q Fraction  M Decimal  C deque/OrderedDict/Counter          r back reference
-    B a built-in type, by name (`int` as an argument)
+    B a built-in type, by its name (`int` as an argument)
     m known mutable: content that replaces, in place, an argument that the receiver owns
-    H an object of the candidate's that stays in its jail     K a callable of the tests that stays in the tester
+    H an object of the program that stays in the jail
+    K a callable of the tests that stays in the tester
 """
 
 from __future__ import annotations
@@ -26,31 +26,18 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-# nested containers; two Python frames a level stay far from the default recursion limit of 1,000
+# Nested containers. At two Python frames per level this is far from the recursion limit of 1,000.
 MAX_DEPTH = 150
-# an empty set costs 5 bytes on the wire and 216 in memory: this bounds the decoder to ~ 220 MB
+# An empty set takes 5 bytes on the wire and 216 in memory, so a decoder needs at most 220 MB.
 MAX_NODES = 1_000_000
 
 U32 = struct.Struct("<I")
 F64 = struct.Struct("<d")
-TYPES = {
+TYPES: dict[str, type] = {
     kind.__name__: kind
     for kind in (
-        bool,
-        int,
-        float,
-        complex,
-        str,
-        bytes,
-        bytearray,
-        tuple,
-        list,
-        set,
-        frozenset,
-        dict,
-        range,
-        object,
-        type,
+        *(bool, int, float, complex, str, bytes, bytearray, tuple, list, set, frozenset),
+        *(dict, range, object, type),
     )
 }
 NAMED = {"deque": (deque, list), "OrderedDict": (OrderedDict, dict), "Counter": (Counter, dict)}
@@ -71,11 +58,12 @@ class Malformed(Exception):
 class Encoder:
     """Writes values into `out`.
 
-    known: id(object) -> index of a mutable that the receiver owns (its own arguments): sent so that
-    it is updated in place.
-    opaque: gives (tag, number) for an object that is passed by reference, or None.
-    coerce: subclasses and views become their built-in base. Courtesy of the candidate's side; the
-    tester never uses it.
+    limit: bytes of `out`.
+    known: id() of a mutable value that the receiver owns -> its index. Such a value is sent so that
+        the receiver updates it in place.
+    opaque: gives the tag and number of an object that is passed by reference, or None.
+    coerce: subclasses and views become their built-in base. Only the jail does so, never the
+        tester.
     """
 
     def __init__(
@@ -86,13 +74,13 @@ class Encoder:
         coerce: bool = False,
     ):
         self.out = bytearray()
-        # in order of first sight; also keeps them alive, so that ids stay true
+        # In order of first sight. The list also keeps them alive, so that id() stays unique.
         self.mutables: list[Any] = []
         self._limit, self._known, self._opaque, self._coerce = limit, known or {}, opaque, coerce
         self._memo: dict[int, int] = {}
 
     def put(self, value: Any, depth: int = 0) -> Encoder:
-        """Append one value. Raises Unsendable, TooBig."""
+        """Append one value. Raises Unsendable or TooBig."""
         kind = type(value)
         write = _WRITERS.get(kind)
         if write is not None:
@@ -144,8 +132,9 @@ class Encoder:
             self._sized(b"a", value)
 
     def _list(self, value: list[Any], depth: int) -> None:
-        """Lists of ints or floats, the bulk of what tests pass, go as one packed array: 40x quicker
-        than value by value.
+        """Lists of ints or of floats go as one packed array.
+
+        They are the bulk of what tests pass. The array is 40 times as fast as single values.
         """
         kinds = set(map(type, value)) if len(value) > 3 else ()
         if kinds == {float}:
@@ -162,7 +151,7 @@ class Encoder:
             self.out += b"C"
             self.put(kind.__name__).put(list(value) if kind is deque else dict(value), depth + 1)
             return None
-        # equal to the plain dict, and its factory may be anything
+        # It equals the plain dict, and its factory may be anything.
         if kind is defaultdict:
             return self.put(dict(value), depth)
         return self._by_reference(value, kind, depth)
@@ -235,7 +224,7 @@ _WRITERS: dict[type, Callable[[Encoder, Any, int], None]] = {
 
 
 def frame(limit: int, *values: Any) -> bytes:
-    """Plain values as the payload of one frame. Raises Unsendable, TooBig."""
+    """Plain values as the payload of one frame. Raises Unsendable or TooBig."""
     encoder = Encoder(limit)
     for value in values:
         encoder.put(value)
@@ -243,19 +232,19 @@ def frame(limit: int, *values: Any) -> bytes:
 
 
 def send(fd: int, payload: bytes | bytearray) -> None:
-    """Write one frame to a stream descriptor. By write(2): a jail's filter allows little else."""
+    """Write one frame to a stream descriptor, by write(2). A jail's filter allows little else."""
     view = memoryview(U32.pack(len(payload)) + payload)
     while view:
         view = view[os.write(fd, view) :]
 
 
 def receive(fd: int, limit: int) -> bytes:
-    """Read one frame's payload.
+    """Read the payload of one frame.
 
-    Raises EOFError when the peer is gone, TooBig past `limit` bytes.
+    Raises EOFError when the peer is gone, and TooBig for a frame of more than `limit` bytes.
     """
     size = U32.unpack(_exactly(fd, 4))[0]
-    # the values' own cap, plus room for a reason and the reply's head
+    # `limit` caps the values. A reply's head and a reason need a little more.
     if size > limit + 4096:
         raise TooBig(f"a frame of {size:,} bytes; the limit is {limit:,}")
     return _exactly(fd, size)

@@ -26,12 +26,12 @@ from megatron_train.training.step import build
 from rl import serve
 from rl.weight_sync import nccl
 from rl.weight_sync.sync import WeightSync
-from seedbed.inference import checksums, vllm_settings
-from seedbed.inference import engine as engine_client
+from seedbed.inference import checksums, process_engine, vllm_settings
 from seedbed.inference.chat import Chat
 from seedbed.inference.checksums import Sums
-from seedbed.inference.engine import AnyEngine, Engine, Sampling
+from seedbed.inference.engine import AnyEngine, Sampling
 from seedbed.inference.http_engine import HttpEngine
+from seedbed.inference.process_engine import Engine
 from tests.tiny_model import write_model
 
 # The engine as it would be without our repair: vLLM reloads tied embeddings and keeps its old,
@@ -138,7 +138,7 @@ def test_the_trainers_side_of_the_transfer_takes_the_arguments_that_we_give(stat
 
 
 def engine_that(monkeypatch, script: str, model: Path, log: Path) -> Engine:
-    monkeypatch.setattr(engine_client, "COMMAND", (sys.executable, "-c", script))
+    monkeypatch.setattr(process_engine, "COMMAND", (sys.executable, "-c", script))
     return Engine(model, 192, EngineConfig(), log)
 
 

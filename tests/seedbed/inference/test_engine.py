@@ -1,6 +1,4 @@
-"""The engine: samples that depend on the request alone, log-probabilities that are right, weights
-that really change.
-"""
+"""Samples depend on the request alone, log-probabilities are right, weights really change."""
 
 from __future__ import annotations
 
@@ -15,7 +13,8 @@ import pytest
 from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
 from seedbed.inference.chat import Chat
-from seedbed.inference.engine import Engine, Sampling, _environment, sample_seed
+from seedbed.inference.engine import Sampling, sample_seed
+from seedbed.inference.process_engine import Engine, _environment
 from tests.tiny_model import write_model
 
 
@@ -94,7 +93,7 @@ def test_sampled_logprobs_are_those_of_the_tempered_distribution(engine, tiny_mo
 @pytest.mark.slow
 @pytest.mark.parametrize("tied", [True, False])
 def test_new_weights_are_really_in_the_engine(tmp_path, tied):
-    """With tied embeddings vLLM on CPU keeps the old output layer after a reload, and says nothing."""
+    """With tied embeddings vLLM on CPU keeps the old output layer after a reload, in silence."""
     old = write_model(tmp_path / "old", tied=tied, seed=1)
     new = write_model(tmp_path / "new", tied=tied, seed=2)
     ids = Chat(old).prompt("a b c")
@@ -119,8 +118,9 @@ def test_an_engine_dies_with_the_process_that_started_it(tiny_model, tmp_path):
     program = (
         "import sys, pathlib, time\n"
         "from conf.schema.rl import EngineConfig\n"
-        "from seedbed.inference.engine import Engine\n"
-        "engine = Engine(pathlib.Path(sys.argv[1]), 128, EngineConfig(), pathlib.Path(sys.argv[2]))\n"
+        "from seedbed.inference.process_engine import Engine\n"
+        "model, log = map(pathlib.Path, sys.argv[1:3])\n"
+        "engine = Engine(model, 128, EngineConfig(), log)\n"
         "engine._receive()  # it is up\n"
         "print(engine._process.pid, flush=True)\n"
         "time.sleep(600)\n"

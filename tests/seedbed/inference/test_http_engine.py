@@ -49,7 +49,7 @@ def test_a_server_that_dies_in_the_middle_of_answers_costs_no_sample():
     assert state.completions == len(PROMPTS) + 5
 
 
-def test_a_server_that_starts_again_with_its_first_weights_is_given_the_present_ones_and_samples_are_drawn_anew():
+def test_a_server_that_restarts_is_given_the_present_weights_and_samples_are_drawn_anew():
     state = State()
     with serving(state) as url:
         engine = engine_at(url)

@@ -84,6 +84,18 @@ def test_a_row_comes_out_for_each_sample_in_their_order(
     assert "7/7" in said.err
 
 
+def test_settings_may_be_words_instead_of_flags(tmp_path: Path) -> None:
+    problems, samples = lines(tmp_path / "p", PROBLEMS[:1]), lines(tmp_path / "s", SAMPLES[1:2])
+    out = tmp_path / "v.jsonl"
+    words = [f"problems={problems}", f"samples={samples}", f"out={out}", "workers=1"]
+    assert main(["run", *words, "cpu_seconds=3", "--memory-mb", "99"]) == 0
+    (row,) = (json.loads(line) for line in out.read_text().splitlines())
+    assert (row["verdict"], row["cpu_limit_seconds"]) == ("pass", 3.0)
+    with pytest.raises(SeedbedError, match="unknown key worker ") as caught:
+        main(["run", *words, "worker=2"])
+    assert caught.value.fix == "did you mean workers?"
+
+
 @pytest.mark.parametrize(
     ("problems", "samples", "said"),
     [

@@ -1,4 +1,7 @@
-"""Programs that try to pass without solving the problem: one trick each, named by its file. None may pass, or harm the next."""
+"""Programs that try to pass without solving the problem. None may pass, or harm the next one.
+
+Each has one trick, and its file is named after it.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ HUMANEVAL = {
     "task_id": "T/1",
     "prompt": 'import math\n\ndef twice(x):\n    return 2 * x\n\ndef f(x):\n    """4 x"""\n',
     "entry_point": "f",
-    "test": "def check(candidate):\n    assert candidate(3) == twice(twice(3)) == math.floor(12.5)\n",
+    "test": "def check(candidate):\n"
+    "    assert candidate(3) == twice(twice(3)) == math.floor(12.5)\n",
 }
 MBPP = {
     "task_id": 7,
@@ -29,9 +30,11 @@ EVALPLUS = {
 }
 CODEIO = {
     "task_id": "C/1",
-    "code_sample": "def main_solution(xs, k):\n    return {'top': tuple(sorted(xs)[-k:]), 'mean': sum(xs) / len(xs)}\n",
+    "code_sample": "def main_solution(xs, k):\n"
+    "    return {'top': tuple(sorted(xs)[-k:]), 'mean': sum(xs) / len(xs)}\n",
     "input_generator": "def generate_inputs(rng: Random) -> dict:\n"
-    "    return {'xs': [rng.uniform(0, 9) for _ in range(rng.randint(0, 9))], 'k': rng.randint(1, 3)}\n",
+    "    xs = [rng.uniform(0, 9) for _ in range(rng.randint(0, 9))]\n"
+    "    return {'xs': xs, 'k': rng.randint(1, 3)}\n",
     "cases": 20,
 }
 CODEIO_MEAN = "    return {'mean': sum(x / len(xs) for x in xs), 'top': sorted(xs)[-k:]}"
@@ -68,7 +71,8 @@ STDIO = {"task_id": "io", "inputs": ["1\n", "2\n"], "outputs": ["1\n", "2\n"]}
         (
             MBPP,
             {
-                "completion": "class sys:\n    getsizeof = len\ndef sum(a, b): return 6\ndef size(t): return 0"
+                "completion": "class sys:\n    getsizeof = len\ndef sum(a, b): return 6\n"
+                "def size(t): return 0"
             },
             "fail",
         ),
@@ -82,14 +86,16 @@ STDIO = {"task_id": "io", "inputs": ["1\n", "2\n"], "outputs": ["1\n", "2\n"]}
         (
             CODEIO,
             {
-                "completion": f"def main_solution(xs, k):\n{CODEIO_MEAN.replace('sum(', '1.00001 * sum(')}"
+                "completion": "def main_solution(xs, k):\n"
+                f"{CODEIO_MEAN.replace('sum(', '1.00001 * sum(')}"
             },
             "fail",
         ),
         (
             CODEIO,
             {
-                "completion": "def main_solution(xs, k):\n    return {'top': True, 'mean': float('nan')}"
+                "completion": "def main_solution(xs, k):\n"
+                "    return {'top': True, 'mean': float('nan')}"
             },
             "fail",
         ),

@@ -22,7 +22,10 @@ def inside(sandbox: Sandbox, expression: str) -> str:
     """What an expression evaluates to in a jail, as text: it comes out in the reason of the
     verdict.
     """
-    program = f"import ctypes, os, sys\nlibc = ctypes.CDLL(None)\ndef f():\n    raise ValueError(repr(({expression})))"
+    program = (
+        "import ctypes, os, sys\nlibc = ctypes.CDLL(None)\ndef f():\n"
+        f"    raise ValueError(repr(({expression})))"
+    )
     (verdict,) = sandbox.run([Job("probe", program, CallTests("f()"))])
     return verdict.reason.removeprefix("ValueError: ").split(" (program line")[0]
 
@@ -34,13 +37,15 @@ def inside(sandbox: Sandbox, expression: str) -> str:
         ("sys.argv, sys.orig_argv", "([''], [''])"),
         ("os.getpid(), os.getppid(), os.getcwd()", "(1, 0, '/')"),
         (
-            "[path for path in ('/proc', '/etc', '/home', '/tmp', '/dev', '/usr/bin') if os.path.exists(path)]",
+            "[path for path in ('/proc', '/etc', '/home', '/tmp', '/dev', '/usr/bin') "
+            "if os.path.exists(path)]",
             "[]",
         ),
         ("[number for number in range(64) if libc.fcntl(number, 1) >= 0]", "[0, 1, 2, 3]"),
         ("[path for path in sys.path if 'site-packages' in path or 'sandbox' in path]", "[]"),
         (
-            "[os.listdir(path) for path in (f'{os.path.dirname(os.__file__)}/site-packages',) if os.path.isdir(path)]",
+            "[os.listdir(path) for path in (f'{os.path.dirname(os.__file__)}/site-packages',) "
+            "if os.path.isdir(path)]",
             "[]",
         ),
         ("os.access(os.__file__, os.W_OK)", "False"),
@@ -213,7 +218,8 @@ IN_NEW_USER_NAMESPACE = """
     {more}
     try:
         with Sandbox(1{options}) as sandbox:
-            print(sandbox.run([Job(0, "def f(): return 1", CallTests("assert f() == 1"))])[0].verdict)
+            job = Job(0, "def f(): return 1", CallTests("assert f() == 1"))
+            print(sandbox.run([job])[0].verdict)
     except SeedbedError as error:
         print(error)
 """
@@ -239,14 +245,13 @@ PROBES = {
     "write": "def f():\n    return open('/tmp/forged.py', 'w')",
     "memory": "def f():\n    return bytearray(1 << 40)",
     "packages": "import os\ndef f():\n    root = os.path.dirname(os.__file__) + '/site-packages'\n"
-    "    for name in os.listdir(root):\n        if os.path.isfile(root + '/' + name): open(root + '/' + name)\n"
+    "    for name in os.listdir(root):\n"
+    "        if os.path.isfile(root + '/' + name): open(root + '/' + name)\n"
     "    raise PermissionError",
 }
 
 
-def test_without_namespaces_the_mode_asked_for_by_name_is_what_is_left_and_stamps_each_verdict() -> (
-    None
-):
+def test_the_mode_without_namespaces_runs_when_asked_for_and_stamps_each_verdict() -> None:
     with Sandbox(1, isolation="rlimits-only") as weak:
         found = weak.run([Job(name, program, CallTests("f()")) for name, program in PROBES.items()])
         fine = weak.run(

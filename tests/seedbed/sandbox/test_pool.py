@@ -10,7 +10,7 @@ from conf.errors import SeedbedError
 from seedbed.sandbox import CallTests, Job, Limits, Sandbox, Verdict
 from seedbed.sandbox.inside.lockdown import CHANNELS
 from seedbed.sandbox.pool import _Queue
-from seedbed.sandbox.server import Server
+from seedbed.sandbox.server import ForkServer
 
 SUM = "def f(a, b): return a + b"
 
@@ -83,13 +83,13 @@ def test_programs_with_the_same_tests_share_a_tester_and_others_do_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
-    spawn = Server.spawn
+    spawn = ForkServer.spawn
 
-    def counting(server: Server, descriptors: list[int], **request: Any) -> dict[str, int]:
+    def counting(server: ForkServer, descriptors: list[int], **request: Any) -> dict[str, int]:
         asked.append(request["op"])
         return spawn(server, descriptors, **request)
 
-    monkeypatch.setattr(Server, "spawn", counting)
+    monkeypatch.setattr(ForkServer, "spawn", counting)
     with Sandbox(1) as sandbox:
         alike = [
             Job(n, f"{SUM} + {n % 2}", CallTests("assert f(1, 2) == 3"))
@@ -105,7 +105,8 @@ def test_what_others_left_in_the_tester_is_never_a_programs_fault() -> None:
     judged in a new one.
     """
     hoard = CallTests(
-        "import sys\nkept = sys.__dict__.setdefault('kept', [])\nkept.append(f())\nassert len(kept[-1]) == 700000"
+        "import sys\nkept = sys.__dict__.setdefault('kept', [])\n"
+        "kept.append(f())\nassert len(kept[-1]) == 700000"
     )
     limits = Limits(cpu_seconds=5, wall_seconds=15, memory_bytes=128 << 20)
     with Sandbox(1, limits) as sandbox:
@@ -114,7 +115,8 @@ def test_what_others_left_in_the_tester_is_never_a_programs_fault() -> None:
         )
         assert [verdict.verdict for verdict in found] == ["pass"] * CHANNELS
         spin = CallTests(
-            "import sys\nsys.__dict__['n'] = sys.__dict__.get('n', 0) + 1\nf()\nwhile sys.n > 2: pass"
+            "import sys\nsys.__dict__['n'] = sys.__dict__.get('n', 0) + 1\nf()\n"
+            "while sys.n > 2: pass"
         )
         found = sandbox.run(
             Job(n, "def f(): return 1", spin, Limits(cpu_seconds=0.3)) for n in range(4)

@@ -109,7 +109,10 @@ def test_a_project_reads_its_own_files_and_cannot_write(sandbox: Sandbox) -> Non
 
 
 def test_tests_that_ran_nothing_are_no_pass(sandbox: Sandbox) -> None:
-    skipped = "import unittest, shop\n@unittest.skip('no')\nclass T(unittest.TestCase):\n    def test(self): shop.f()\n"
+    skipped = (
+        "import unittest, shop\n@unittest.skip('no')\n"
+        "class T(unittest.TestCase):\n    def test(self): shop.f()\n"
+    )
     for text, reason in (
         (skipped, "ran no test"),
         ("import unittest, shop\nshop.f()\n", "ran no test"),

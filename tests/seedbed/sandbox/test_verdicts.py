@@ -39,7 +39,8 @@ CALLS = {
         "assert list(f(3)) == [0, 1, 2]\nassert sum(f(4)) == 6",
     ),
     "defines a class": (
-        "class Stack:\n    def __init__(s): s.items = []\n    def push(s, x): s.items.append(x)\n    def __len__(s): return 2",
+        "class Stack:\n    def __init__(s): s.items = []\n"
+        "    def push(s, x): s.items.append(x)\n    def __len__(s): return 2",
         "s = Stack()\ns.push([1])\ns.push(2)\nassert s.items == [[1], 2] and len(s) == 2",
     ),
     "takes objects it made": (
@@ -64,11 +65,13 @@ CALLS = {
         "assert f() == (1, 2)",
     ),
     "uses a dataclass": (
-        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: 'int'\ndef f(): return P(3).x",
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n"
+        "    x: 'int'\ndef f(): return P(3).x",
         "assert f() == 3",
     ),
     "uses threads": (
-        "from concurrent.futures import ThreadPoolExecutor\ndef f(): return sum(ThreadPoolExecutor(8).map(abs, range(9)))",
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "def f(): return sum(ThreadPoolExecutor(8).map(abs, range(9)))",
         "assert f() == 36",
     ),
     "uses asyncio": (
@@ -92,7 +95,10 @@ def test_tests_may_use_a_program_that(sandbox: Sandbox, case: str) -> None:
 
 
 # Answers a call twice: a whole frame of (return, 1, None) by hand before its own.
-EXTRA_REPLY = "import os\ndef f():\n    os.write(3, b'\\x12\\0\\0\\0s\\6\\0\\0\\0returni\\1\\0\\0\\0\\1N')\n    return 1"
+EXTRA_REPLY = (
+    "import os\ndef f():\n"
+    "    os.write(3, b'\\x12\\0\\0\\0s\\6\\0\\0\\0returni\\1\\0\\0\\0\\1N')\n    return 1"
+)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,8 @@ ECHO = StdioTests(("a b\n", "c\n"), ("b a\n", "c\n"))
         ("pass", "import os\nos.write(1, b' '.join(os.read(0, 99).split()[::-1]))", ""),
         (
             "pass",
-            "def main():\n    print(*input().split()[::-1])\nif __name__ == '__main__':\n    main()",
+            "def main():\n    print(*input().split()[::-1])\n"
+            "if __name__ == '__main__':\n    main()",
             "",
         ),
         (

@@ -23,10 +23,12 @@ def there_and_back(value: Any) -> Any:
 @pytest.mark.parametrize(
     "value",
     [
-        None, True, False, 0, -1, 255, -256, 2**63 - 1, -(2**63), 2**64, 10**400, 1.5, -0.0, math.inf, 2 + 3j,
-        "", "héllo \ud800", b"\0\xff", bytearray(b"ab"), (), (1, (2.0, None)), [1, 2, 3, 4, 5], [1, 2, 3, 2**70], [0.5] * 9,
-        [True, 1, 1.0, 2], {1: [2], "a": {"b": ()}}, {1, "x"}, frozenset({2}), range(1, 9, 2), Fraction(-3, 7),
-        Decimal("1.10"), deque([1, [2]]), OrderedDict([("b", 1), ("a", 2)]), Counter("abca"), int, list,
+        None, True, False, 0, -1, 255, -256, 2**63 - 1, -(2**63), 2**64, 10**400,
+        1.5, -0.0, math.inf, 2 + 3j, "", "héllo \ud800", b"\0\xff", bytearray(b"ab"),
+        (), (1, (2.0, None)), [1, 2, 3, 4, 5], [1, 2, 3, 2**70], [0.5] * 9, [True, 1, 1.0, 2],
+        {1: [2], "a": {"b": ()}}, {1, "x"}, frozenset({2}), range(1, 9, 2), Fraction(-3, 7),
+        Decimal("1.10"), deque([1, [2]]), OrderedDict([("b", 1), ("a", 2)]), Counter("abca"),
+        int, list,
     ],
 )  # fmt: skip
 def test_a_plain_value_comes_back_equal_and_of_the_same_exact_types(value: Any) -> None:
@@ -95,9 +97,11 @@ def test_values_over_the_limits_are_refused_by_the_encoder() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"x", b"i\x05\0\0\0ab", b"l\xff\xff\xff\xff", b"S\x01\0\0\0l\0\0\0\0", b"D\x01\0\0\0N", b"r\0\0\0\0",
-        b"m\0\0\0\0N", b"H\0\0\0\0", b"Q" + b"i\x01\0\0\0\x01" + b"i\x01\0\0\0\0", b"s\x01\0\0\0\xff", b"NN",
-        b"l\x01\0\0\0" * 400 + b"N", b"M\x03\0\0\0abc", b"Cs\x04\0\0\0evill\0\0\0\0", b"B\x04\0\0\0eval",
+        b"", b"x", b"i\x05\0\0\0ab", b"l\xff\xff\xff\xff", b"S\x01\0\0\0l\0\0\0\0",
+        b"D\x01\0\0\0N", b"r\0\0\0\0", b"m\0\0\0\0N", b"H\0\0\0\0",
+        b"Q" + b"i\x01\0\0\0\x01" + b"i\x01\0\0\0\0", b"s\x01\0\0\0\xff", b"NN",
+        b"l\x01\0\0\0" * 400 + b"N", b"M\x03\0\0\0abc", b"Cs\x04\0\0\0evill\0\0\0\0",
+        b"B\x04\0\0\0eval",
         b"q\x03\0\0\0abc", b"RNNN",
     ],
 )  # fmt: skip

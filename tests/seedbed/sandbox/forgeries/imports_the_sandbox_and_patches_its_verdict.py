@@ -1,6 +1,6 @@
 import sys
 
-for name in ("seedbed.sandbox.worker", "seedbed.sandbox.verdict", "inside.tester", "inside.decoder"):
+for name in ("seedbed.sandbox.worker", "seedbed.sandbox.judge", "seedbed.sandbox.verdict", "inside.tester", "inside.decoder"):
     try:
         module = __import__(name, fromlist=["x"])
     except ImportError:

@@ -1,0 +1,28 @@
+"""Rules that many settings share. Each raises SeedbedError with the value and what to type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conf.errors import SeedbedError
+
+
+def positive(name: str, value: float) -> None:
+    """Refuses a count below 1."""
+    if value < 1:
+        raise SeedbedError(f"{name}={value} must be at least 1", f"set {name} to 1 or more")
+
+
+def share(name: str, value: float) -> None:
+    """Refuses a number outside [0, 1]."""
+    if not 0 <= value <= 1:
+        raise SeedbedError(
+            f"{name}={value} is not a share between 0 and 1", f"set {name} to a number from 0 to 1"
+        )
+
+
+def one_of(name: str, value: Any, *choices: str) -> None:
+    """Refuses a value that is not among `choices`, of which there are two or more."""
+    if value not in choices:
+        listed = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise SeedbedError(f"{name}={value!r} is unknown", f"use {listed}")

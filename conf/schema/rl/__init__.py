@@ -1,0 +1,19 @@
+"""Settings of post-training.
+
+Paper sections are those of the Seed-Coder report (arXiv 2506.03524).
+"""
+
+from conf.schema.rl.dpo import DpoConfig
+from conf.schema.rl.grpo import GrpoConfig, RolloutStage
+from conf.schema.rl.sections import EngineConfig, ProblemConfig, SandboxConfig
+from conf.schema.rl.sft import SftConfig
+
+__all__ = [
+    "DpoConfig",
+    "EngineConfig",
+    "GrpoConfig",
+    "ProblemConfig",
+    "RolloutStage",
+    "SandboxConfig",
+    "SftConfig",
+]

@@ -1,0 +1,209 @@
+"""Turns what came back from a run into a verdict. It starts nothing and reads no descriptor.
+
+`worker.py` fills a `CallRun` or a `ScriptRun`; `calls` and `script` give the `Finding` on it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+from seedbed.sandbox.clock import over_cpu
+from seedbed.sandbox.inside import wire
+from seedbed.sandbox.inside.decoder import Decoder
+from seedbed.sandbox.server import Ended
+from seedbed.sandbox.verdict import OUTCOMES, Isolation, Job, Limits, Outcome, ProjectTests, Verdict
+
+# Characters of a verdict's reason.
+_REASON_LENGTH = 500
+
+# What the tester says of a program: an outcome, or that the program's process ended ("gone"), or
+# that the tests cannot run sealed ("unsupported"). The second text is the reason.
+Report = tuple[Outcome | Literal["gone", "unsupported"], str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one run, without the task it belongs to.
+
+    cpu: seconds of the program. rss: peak resident bytes of the program.
+    retry: for an infrastructure outcome, whether another attempt may help.
+    """
+
+    outcome: Outcome
+    reason: str
+    cpu: float = 0.0
+    rss: int = 0
+    retry: bool = True
+
+
+@dataclass(frozen=True)
+class CallRun:
+    """What a jail and its tester left.
+
+    tester: how the tester ended; None while it lives on to judge the next program.
+    report: what the tester said; None if it ended without a word.
+    expired: which time limit was passed; empty if none was.
+    """
+
+    jail: Ended
+    tester: Ended | None
+    report: Report | None
+    expired: str
+
+
+@dataclass(frozen=True)
+class ScriptRun:
+    """What one run of a script left.
+
+    printed: its stdout. report: the jail's two frames on its start and its end.
+    expired: which time limit was passed; empty if none was.
+    """
+
+    jail: Ended
+    printed: bytes
+    report: bytes
+    expired: str
+
+
+def read_report(frame: bytes) -> Report | None:
+    """The tester's report in a frame; None where the frame holds no report.
+
+    The tester is confined, and a program may have broken it, so its frame is not trusted.
+    """
+    try:
+        outcome, reason = Decoder(frame).values(2)
+    except wire.Malformed:
+        return None
+    known = outcome in OUTCOMES or outcome in ("gone", "unsupported")
+    return (outcome, reason) if known and type(reason) is str else None
+
+
+def calls(run: CallRun, limits: Limits) -> Finding:
+    """The finding on a program whose functions were called.
+
+    The tester's report stands, unless a limit was passed or a process died.
+    """
+    outcome, reason = _calls(run, limits)
+    if outcome == "unsupported":
+        return Finding("infrastructure", reason, run.jail.cpu, run.jail.rss, retry=False)
+    return Finding(outcome, reason, run.jail.cpu, run.jail.rss)
+
+
+def script(run: ScriptRun, expected: str | None, limits: Limits) -> Finding:
+    """The finding on one run of a script.
+
+    expected: what it must print. None: its exit status alone decides.
+    """
+    outcome, reason = _script(run, expected, limits)
+    return Finding(outcome, reason, run.jail.cpu, run.jail.rss)
+
+
+def verdict(
+    job: Job, finding: Finding, limits: Limits, wall: float, isolation: Isolation
+) -> Verdict:
+    """The verdict on a job: the finding with printable text, the limit, and what weakens it.
+
+    wall: seconds of all attempts.
+    """
+    text = finding.reason.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    weakened: list[str] = []
+    if isolation != "full":
+        weakened.append(isolation)
+    if isinstance(job.tests, ProjectTests) and job.tests.in_process:
+        weakened.append("in-process-tests")
+    return Verdict(
+        job.task_id,
+        finding.outcome,
+        text[:_REASON_LENGTH],
+        round(finding.cpu, 6),
+        round(wall, 6),
+        finding.rss,
+        round(limits.cpu_seconds, 6),
+        "+".join(weakened),
+    )
+
+
+def _calls(run: CallRun, limits: Limits) -> Report:
+    if run.expired:
+        return "timeout", run.expired
+    if run.report is None:
+        assert run.tester is not None
+        outcome, reason = _death(run.tester, limits, "the tests")
+        # A tester that vanished says nothing about the program.
+        return ("infrastructure" if outcome == "error" else outcome), reason
+    if run.report[0] == "gone":
+        return _death(run.jail, limits, "the program")
+    if run.report[0] == "pass" and run.jail.cpu > limits.cpu_seconds:
+        return "timeout", over_cpu(limits, "the program")
+    return run.report
+
+
+def _script(run: ScriptRun, expected: str | None, limits: Limits) -> tuple[Outcome, str]:
+    """The jail's report can explain a failure. It can never make a pass."""
+    status = run.jail.status
+    if run.report[:4] != b"\0\0\0\0":
+        return "infrastructure", "the jail could not be set up"
+    if len(run.printed) > limits.output_bytes:
+        return "output", f"printed more than {limits.output_bytes:,} bytes"
+    if run.expired:
+        return "timeout", run.expired
+    if expected is None and os.WIFEXITED(status) and status and b"raise" not in run.report:
+        return "fail", f"the test command exits with {os.WEXITSTATUS(status)}"
+    if status != 0:
+        return _script_failure(run, limits)
+    if run.jail.cpu > limits.cpu_seconds:
+        return "timeout", over_cpu(limits, "the program")
+    if expected is None:
+        return "pass", ""
+    return _compare(expected, run.printed.decode("utf-8", "replace"))
+
+
+def _script_failure(run: ScriptRun, limits: Limits) -> tuple[Outcome, str]:
+    try:
+        kind, detail = Decoder(run.report[8:]).values(2)
+        name, message, line = str(detail[1]), detail[3], detail[4]
+    except (wire.Malformed, IndexError, TypeError):
+        return _death(run.jail, limits, "the program")
+    if kind != "raise" or not os.WIFEXITED(run.jail.status):
+        return _death(run.jail, limits, "the program")
+    outcomes: dict[str, Outcome] = {"MemoryError": "memory", "PermissionError": "forbidden"}
+    return outcomes.get(name, "error"), f"{name}: {message} (program line {line})"
+
+
+def _death(end: Ended, limits: Limits, who: str) -> tuple[Outcome, str]:
+    """The outcome of a process that ended before its answer."""
+    if end.ours:
+        return "error", f"{who} closed the channel"
+    if os.WIFEXITED(end.status):
+        return "error", f"{who} ended the process with exit code {os.WEXITSTATUS(end.status)}"
+    number = os.WTERMSIG(end.status)
+    if number == signal.SIGSYS:
+        return "forbidden", f"{who} made a system call that no program may make"
+    if number != signal.SIGKILL:
+        return "error", f"{who} crashed with {signal.Signals(number).name}"
+    if end.cpu > limits.cpu_seconds:
+        return "timeout", over_cpu(limits, who)
+    return (
+        "infrastructure",
+        f"{who} was killed from outside (the host's out-of-memory killer, or by hand)",
+    )
+
+
+def _compare(expected: str, printed: str) -> tuple[Outcome, str]:
+    """Compares line by line, without trailing blanks and blank lines at the end."""
+    wanted, got = _lines(expected), _lines(printed)
+    if wanted == got:
+        return "pass", ""
+    shared = min(len(wanted), len(got))
+    at = next((i for i in range(shared) if wanted[i] != got[i]), shared)
+    shown = [repr(lines[at][:100]) if at < len(lines) else "nothing" for lines in (wanted, got)]
+    return "fail", f"line {at + 1}: expected {shown[0]}, got {shown[1]}"
+
+
+def _lines(text: str) -> list[str]:
+    if not text.strip():
+        return []
+    return [line.rstrip() for line in text.rstrip().split("\n")]
