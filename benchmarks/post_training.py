@@ -1,16 +1,15 @@
-"""Seconds of a GRPO step against TRL, the parts of a step, and packed against unpacked SFT.
+"""A GRPO step against TRL's, where its time goes, and packed against unpacked SFT: one process and
+one thread each.
 
-    python -m benchmarks.post_training --output runs/demo [--trl PYTHON] [--sft-only] [--steps 5]
+    python -m benchmarks.post_training --output runs/demo [--trl PYTHON] [--sft-only]
+        [--steps 5] [--prompts 8] [--samples 8]
 
-PYTHON is an interpreter with TRL. Both sides are one process with one thread. They have the same
-model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature and
-fp32. Ours samples with vLLM, judges in the sandbox, and proves after each step that the engine has
-the new weights. TRL samples with transformers, and its reward costs nothing. TRL trains on all
-samples, ours on groups with signal.
-
-The two runs of GRPO follow each other, so their figures need a quiet machine. Those of SFT are
-CPU seconds of interleaved steps. The first step of each is left out. benchmarks/sandbox.py measures
-the sandbox itself.
+Same model (the run's DIR/rl/sft/hf), prompts, group size, response length, micro-batch, temperature
+and fp32 for both. Ours samples with vLLM, judges in the sandbox, and proves after each step that
+the engine has the new weights; TRL samples with transformers and its reward costs nothing. TRL
+trains on all samples, ours on groups with signal. The two runs follow each other, so figures of
+GRPO need a quiet machine; those of SFT are CPU seconds of interleaved steps. PYTHON: an interpreter
+with TRL. The first step of each is left out. benchmarks/sandbox.py has the sandbox's own figures.
 """
 
 from __future__ import annotations
@@ -32,7 +31,8 @@ from megatron_train.parallel import processes
 from megatron_train.training.step import Batch, build, train_step
 from rl.problems import problem_set
 from rl.sft import demonstrations, loss
-from rl.training.batches import Example, micro_batches, packed_batches, places
+from rl.training.batches import Example, ProcessShare, micro_batches, packed_batches, sample_indices
+from seedbed import jsonl
 from seedbed.inference.chat import Chat
 
 LENGTH = {"max_prompt": 96, "max_response": 32}
@@ -48,9 +48,9 @@ def main(argv: list[str]) -> None:
         "--output", default="runs/demo", type=Path, help="a run that went through SFT"
     )
     parser.add_argument("--trl", metavar="PYTHON", help="interpreter with TRL")
-    parser.add_argument("--steps", type=int, default=5, help="steps that count")
-    parser.add_argument("--prompts", type=int, default=8, help="prompts per step")
-    parser.add_argument("--samples", type=int, default=8, help="samples per prompt")
+    parser.add_argument("--steps", type=int, default=5, help="that count")
+    parser.add_argument("--prompts", type=int, default=8, help="a step")
+    parser.add_argument("--samples", type=int, default=8, help="a prompt")
     parser.add_argument("--sft-only", action="store_true")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> None:
 
 
 def our_grpo(args: argparse.Namespace, scratch: Path) -> float:
-    """The median seconds of a step; prints its parts."""
+    """Median seconds of a step; prints the parts."""
     sft = args.output / "rl"
     (scratch / "one.jsonl").write_text(
         (sft / "problems_heldout.jsonl").read_text().splitlines()[0] + "\n"
@@ -92,8 +92,8 @@ def our_grpo(args: argparse.Namespace, scratch: Path) -> float:
     trained = statistics.mean(row["samples_trained"] for row in rows)
     sampled = args.prompts * args.samples
     print(
-        f"our GRPO                {statistics.median(totals):7.2f} s per step "
-        f"of {sampled} samples ({shares})"
+        f"our GRPO                {statistics.median(totals):7.2f} s per step of {sampled} samples "
+        f"({shares})"
     )
     print(
         f"    of {sampled} samples {trained:.0f} train; "
@@ -103,7 +103,7 @@ def our_grpo(args: argparse.Namespace, scratch: Path) -> float:
 
 
 def trl_grpo(args: argparse.Namespace) -> list[float]:
-    """Seconds of each of TRL's steps."""
+    """Seconds of each step."""
     model = args.output / "rl/sft/hf"
     chat, rows = Chat(model), problem_set.read(args.output / "rl/problems_train.jsonl")
     steps = args.steps + 1
@@ -127,24 +127,22 @@ def trl_grpo(args: argparse.Namespace) -> list[float]:
 
 
 def our_sft(args: argparse.Namespace, scratch: Path) -> None:
-    """Print the speed of packed and unpacked steps, in response tokens per CPU second.
-
-    The steps take turns, with states of their own and the same demonstrations: those of the run,
-    which have one length, and some that were made longer.
+    """Packed and unpacked steps in turn, in CPU seconds: on the run's demonstrations, which are of
+    one length, and on some made longer. Both have a state of their own and take the same
+    demonstrations.
     """
     processes.start(ParallelConfig(), seed=1)
     base = args.output / "hf"
     chat = Chat(base)
+    share = ProcessShare.everything(ParallelConfig(), chat.end_id)
     for kind, folder in (
         ("short", args.output / "rl"),
         ("of many lengths", mixed_lengths(args.output / "rl", scratch)),
     ):
         some = demonstrations(problem_set.read(folder / "problems_train.jsonl"), chat, SFT_LENGTH)
         cuts: dict[str, Cut] = {
-            "unpacked": lambda examples: micro_batches(examples, 8, 0, 1, chat.end_id, 1),
-            "packed": lambda examples: packed_batches(
-                examples, 1, 0, 1, chat.end_id, 2 * SFT_LENGTH, 1
-            ),
+            "unpacked": lambda examples: micro_batches(examples, 8, share),
+            "packed": lambda examples: packed_batches(examples, 1, share, 2 * SFT_LENGTH),
         }
         model, vocab_size = hf.model_config(base)
         states = {
@@ -155,7 +153,9 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
             hf.load_weights(state, base)
         speeds: dict[str, list[float]] = {name: [] for name in cuts}
         for number in range(args.steps + 1):
-            examples = [some[i] for i in places(len(some), number * SFT_BATCH, SFT_BATCH, 1)]
+            examples = [
+                some[i] for i in sample_indices(len(some), number * SFT_BATCH, SFT_BATCH, 1)
+            ]
             for name, cut in cuts.items():
                 began = time.process_time()
                 result = train_step(states[name], cut(examples), loss, RATE)
@@ -170,20 +170,20 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
         low, middle, high = min(ratios), statistics.median(ratios), max(ratios)
         print(
             f"SFT, demonstrations {kind}, response tokens per CPU second: {each}; "
-            f"packed is {middle:.2f} times as fast ({low:.2f} to {high:.2f} per step)"
+            f"packed is {middle:.2f} times as fast "
+            f"({low:.2f} to {high:.2f} a step)"
         )
     processes.stop()
 
 
 def mixed_lengths(run_of_sft: Path, scratch: Path) -> Path:
-    """A folder with the training problems, where one program in five follows the four before it.
-
-    Its last definition counts.
+    """Folder of the training problems anew, one program in five with the four before it in front:
+    the last definition counts.
     """
     rows = read(run_of_sft / "problems_train.jsonl")
     for i in range(4, len(rows), 5):
         rows[i]["code"] = "\n\n\n".join(row["code"] for row in rows[i - 4 : i + 1])
-    problem_set.save(rows, scratch / "problems_train.jsonl")
+    jsonl.write(scratch / "problems_train.jsonl", rows)
     return scratch
 
 

@@ -24,7 +24,7 @@ from seedbed.inference import prompt
 from seedbed.inference.prompt import Prompt
 from seedbed.kernels import ngrams
 from seedbed.kernels.source_code.grammars import GRAMMARS
-from seedbed.kernels.source_code.parse_guard import Guard
+from seedbed.kernels.source_code.parse_guard import ParseGuard
 from seedbed.sandbox import Job, Sandbox, Verdict, formats
 
 # Step -> the placeholders of its prompt.
@@ -133,7 +133,7 @@ class Steps:
                 draft.code = found
 
     def _syntax(self, drafts: Sequence[Draft]) -> None:
-        with Guard(SYNTAX_SECONDS) as guard:
+        with ParseGuard(SYNTAX_SECONDS) as guard:
             for draft in drafts:
                 status, facts = guard.facts(draft.code.encode(), GRAMMARS["Python"])
                 if facts is None or facts.has_error:

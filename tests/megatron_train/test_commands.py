@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from conf.errors import SeedbedError
-from conf.loader import with_flags
 from megatron_train import __main__ as door
 from megatron_train import plan
 from tests.megatron_train import tiny
@@ -34,11 +33,6 @@ def test_a_command_that_does_not_exist_is_refused_with_those_that_do():
     with pytest.raises(SeedbedError, match="'trian' is no command") as refused:
         door.main(["trian"])
     assert "verify_layout" in refused.value.fix
-
-
-def test_a_flag_may_be_given_as_key_value():
-    given = ["--config", "C", "step=7", "output=DIR", "optim.lr=1", "--document", "ab"]
-    assert with_flags(given, "step", "document") == [*given[:2], "--step=7", *given[3:]]
 
 
 def test_a_plan_takes_its_number_of_gpus_both_ways(tmp_path):

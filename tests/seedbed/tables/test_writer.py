@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from rl.training.run_tables import RunLog
+from rl.training.run_tables import StageTables
 from seedbed.queries.certify import certify
 from spark_jobs.runtime.delta_log import commits
 
 
 def test_spark_reads_the_rollouts_their_lists_and_their_lineage(spark, tmp_path):
-    log = RunLog(str(tmp_path), "grpo", {"settings": "s"})
+    log = StageTables(str(tmp_path), "grpo", {"settings": "s"})
     log.begin("rollouts")
     log.samples(
         [{"task_id": "t", "verdict": "pass", "tokens": [1, 2], "logprobs": [-0.5, -1.0]}] * 2
