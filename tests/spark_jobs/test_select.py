@@ -127,7 +127,7 @@ def test_the_cut_drops_exactly_the_lowest_share_whatever_ties_there_are(
 
     for share in (0.01, 0.1, 0.5, 1.0):
         assert list(quality_cuts(frame, SelectSettings(drop_lowest=share)).items()) == [
-            (None, cut) for cut in lowest(rows, share)
+            ("", cut) for cut in lowest(rows, share)
         ]
         found = quality_cuts(frame, SelectSettings(drop_lowest=share, cut_per="language"))
         expected = {
