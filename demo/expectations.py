@@ -11,7 +11,8 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from conf.errors import SeedbedError
-from seedbed.queries.explain import funnel
+from seedbed.queries.funnel import funnel
+from seedbed.tables.reader import DeltaReader
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,12 @@ def compare(output: str, expected: Expected) -> list[Row]:
 def measure(output: str) -> dict[str, float]:
     """Every figure that an expectation can name, as far as the run has it."""
     figures: dict[str, float] = {}
-    for step in funnel(output):
+    steps = funnel(DeltaReader(output))
+    for step in steps:
         figures[f"funnel.{step.reason}"] = (
             step.kept if step.reason in ("seen", "duplicate_exact") else step.dropped
         )
-    figures["funnel.documents"] = funnel(output)[-1].kept
+    figures["funnel.documents"] = steps[-1].kept
     root = Path(output)
     readers: dict[str, Callable[[Path], dict[str, float]]] = {
         "tokens/manifest.json": _tokens,

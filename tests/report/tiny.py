@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,15 @@ import numpy as np
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 
-from spark_jobs.runtime.store import TABLES
+from conf.loader import to_dict
+from conf.schema.curate import SelectSettings
+from seedbed.tables.arrow import arrow_schema
 
 HOSTILE_NAME = "</code><script>alert('name')</script>.py"
 HOSTILE_TEXT = 'x = "</pre><script>alert(1)</script>" # \u202e reversed\n' * 12
 SCORER = "structural-00000000"
+# What `decisions` was written by.
+POLICY = {**to_dict(SelectSettings()), "scorer": SCORER, "benchmarks": []}
 
 BODY = "".join(f"def function_{i}(value):\n    return value + {i}\n\n\n" for i in range(12))
 TEXTS = {
@@ -46,22 +49,9 @@ def write_table(
     metadata = CommitProperties(
         custom_metadata={"userMetadata": json.dumps(lineage or {"job": "test", "inputs": {}})}
     )
-    table = pa.Table.from_pylist(rows, schema=arrow_schema(TABLES[name].ddl))
+    table = pa.Table.from_pylist(rows, schema=arrow_schema(name))
     write_deltalake(
         str(root / "tables" / name), table, mode="overwrite", commit_properties=metadata
-    )
-
-
-def arrow_schema(ddl: str) -> pa.Schema:
-    """Of a table's DDL, without the JVM that Spark would parse it with."""
-    struct = [("path", pa.string()), ("content_sha256", pa.string())]
-    ddl = re.sub(r"array<.*>>", "parts", ddl)
-    kinds = {
-        "string": pa.string(), "long": pa.int64(), "int": pa.int32(), "double": pa.float64(), "boolean": pa.bool_(),
-        "binary": pa.binary(), "parts": pa.list_(pa.struct(struct)),
-    }  # fmt: skip
-    return pa.schema(
-        [(column, kinds[kind]) for column, kind in (part.split() for part in ddl.split(","))]
     )
 
 
@@ -152,7 +142,7 @@ def write_verdicts(root: Path) -> None:
         )
         for one in distinct()
     ]
-    lineage = {"job": "select_documents", "params": {"scorer": SCORER}, "inputs": {"files": 0}}
+    lineage = {"job": "select_documents", "params": POLICY, "inputs": {"files": 0}}
     write_table(root, "decisions", decisions, lineage)
     documents = [
         {
