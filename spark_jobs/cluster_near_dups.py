@@ -37,7 +37,8 @@ from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup.leaders import leaders
 from seedbed.kernels.near_dup.shingles import Hashes, distinct, select, shingle_hashes
 from spark_jobs.near_dup.components import connected
-from spark_jobs.runtime.job import Context, Summary, TableJob, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import Summary, TableJob, main
 
 # clusters that the summary names
 LARGEST = 10
@@ -50,7 +51,7 @@ Batches = Iterator[pa.RecordBatch]
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     """(clusters, rows)."""
     ctx.size_shuffles()
-    with ctx.holding(JOB.name) as hold:
+    with ctx.materialize(JOB.name) as hold:
         components = hold(connected(ctx.inputs["near_edges"], ctx, "near_edges"), "components")
         members = hold(ranked(in_pieces(components, ctx), ctx), "ranks")
         settled = hold(

@@ -52,7 +52,8 @@ from seedbed.kernels.near_dup import minhash
 from seedbed.kernels.near_dup.jaccard import jaccard
 from seedbed.kernels.near_dup.shingles import distinct, shingle_hashes
 from spark_jobs.near_dup import incremental
-from spark_jobs.runtime.job import Context, Summary, TableJob, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import Summary, TableJob, main
 from spark_jobs.runtime.store import TABLES
 
 # What names a star: the bucket, and the piece of it (-1: the hubs of the pieces). The key comes
@@ -73,7 +74,7 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     known = judged_before(ctx)
     ctx.size_shuffles()
     contents = ctx.inputs["contents"].select("content_sha256", "text")
-    with ctx.holding(JOB.name) as hold:
+    with ctx.materialize(JOB.name) as hold:
         members = buckets(ctx.inputs["signatures"], near)
         last = incremental.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
         if last is not None:

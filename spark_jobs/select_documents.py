@@ -26,7 +26,8 @@ from seedbed import benchmarks
 from seedbed.tables import reasons
 from spark_jobs.documents import validation_split
 from spark_jobs.quality.scorers import resolve_version
-from spark_jobs.runtime.job import Context, Summary, TableJob, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import Summary, TableJob, main
 
 # Buckets of the histogram that finds the quality cut.
 QUALITY_BUCKETS = 65_536

@@ -12,7 +12,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.runtime.job import Context
+from spark_jobs.runtime.context import Context
 
 # of the contents: where more are new, most stars are drawn anyway
 FEW = 0.1

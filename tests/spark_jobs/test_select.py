@@ -18,7 +18,8 @@ from conf.schema.curate import CurateConfig, SelectSettings
 from seedbed import benchmarks
 from spark_jobs import select_documents
 from spark_jobs.documents import validation_split
-from spark_jobs.runtime.job import Context, Inputs, Summary, execute
+from spark_jobs.runtime.context import Context, Inputs
+from spark_jobs.runtime.job import Summary, execute
 from spark_jobs.runtime.store import TABLES, Store
 from spark_jobs.select_documents import JOB, decisions, quality_cuts
 

@@ -15,16 +15,8 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig
-from spark_jobs.runtime.job import (
-    Context,
-    CustomJob,
-    Inputs,
-    ShardJob,
-    Summary,
-    TableJob,
-    execute,
-    main,
-)
+from spark_jobs.runtime.context import Context, Inputs
+from spark_jobs.runtime.job import CustomJob, ShardJob, Summary, TableJob, execute, main
 from spark_jobs.runtime.store import TABLES, Store, shard_of
 
 HASHES = [f"{i:x}" * 64 for i in range(16)]
@@ -167,7 +159,7 @@ def test_what_a_job_holds_is_gone_behind_it_and_what_a_killed_one_held_before_it
     left = tmp_path / "curate/held/pairs/0"
     left.mkdir(parents=True)
     (left / "part-0.parquet").write_text("cut short by a kill")
-    with Context(run.cfg, run.store, Inputs(run.store)).holding("pairs") as hold:
+    with Context(run.cfg, run.store, Inputs(run.store)).materialize("pairs") as hold:
         odd = hold(spark.range(9).filter("id % 2 = 1"), "odd")
         again = hold(odd.filter("id > 4"), "large")
         assert [row.id for row in again.collect()] == [5, 7]
