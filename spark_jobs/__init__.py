@@ -1,3 +1,4 @@
-"""The data side: source archives in, Delta tables and token shards out. One job a file; `job.py`
-owns reading and writing.
+"""The data side: source archives in, Delta tables and token shards out.
+
+One file per job; `runtime/` owns reading, writing, resume and lineage.
 """

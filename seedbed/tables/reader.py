@@ -77,12 +77,9 @@ class DeltaReader:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def arrow(
-        self, query: str, params: list[Any] | dict[str, Any] | None = None
-    ) -> pa.Table | None:
-        """The rows of a query as Arrow; None for a statement that gives no rows."""
-        found = self._db.sql(query, params=params)
-        return None if found is None else found.to_arrow_table()
+    def arrow(self, query: str, params: list[Any] | dict[str, Any] | None = None) -> pa.Table:
+        """The rows of a query as Arrow."""
+        return self._db.sql(query, params=params).to_arrow_table()
 
     def one(self, query: str, params: list[Any] | dict[str, Any] | None = None) -> dict[str, Any]:
         """The first row of a query that always has one."""
@@ -106,10 +103,11 @@ class DeltaReader:
 
         It is {} for a commit that something else made.
         """
-        if version is None or version == self.version(name):
-            commit = self._newest_commit(name)
-        else:
-            commit = self.open_version(name, version).history(1)[0]
+        commit = self._newest_commit(name)
+        if version is not None:
+            # The history of an older version holds the newer commits too.
+            every = self._tables[name].history()
+            commit = next((one for one in every if one["version"] == version), {})
         text = commit.get("userMetadata")
         return json.loads(text) if text else {}
 
