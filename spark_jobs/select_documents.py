@@ -1,6 +1,6 @@
 """verdict tables, policy -> decisions, documents: applies the policy of `select` to every content.
 
-    spark-submit spark_jobs/select_documents.py --config conf/curate/local.yaml output=DIR [key=value]
+    spark-submit spark_jobs/select_documents.py --config conf/curate/local.yaml output=DIR
 
 decisions has one row per content: the first reason why it was dropped, with the figures that
 decided, or null. documents is the training corpus. The reasons, their order and their conditions
@@ -34,6 +34,7 @@ QUALITY_BUCKETS = 65_536
 
 
 def params(ctx: Context) -> dict[str, Any]:
+    """What the rows depend on besides the verdicts."""
     return {
         **to_dict(ctx.cfg.select),
         "scorer": resolve_version(ctx.cfg, ctx.store),
@@ -44,14 +45,14 @@ def params(ctx: Context) -> dict[str, Any]:
 
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
-    """decisions, then documents made from the decisions as written."""
+    """Yields decisions, then documents, which are made from the decisions as written."""
     verdicts = verdict_rows(ctx).persist()
     try:
         refuse_missing(verdicts, ctx)
         yield "decisions", decisions(verdicts, ctx.cfg.select)
     finally:
         verdicts.unpersist()
-    # the split is drawn from it before the rows are
+    # The split is drawn from the copies first, and then they are read again.
     copies = kept_copies(ctx).persist()
     try:
         yield "documents", documents(copies, ctx.cfg.select)
@@ -60,8 +61,9 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
 
 
 def verdict_rows(ctx: Context) -> DataFrame:
-    """One row a content: its language and bytes, and what each verdict table says of it (nulls
-    where it says nothing).
+    """One row per content, with the columns that conditions read (seedbed/tables/reasons.py).
+
+    A column is null where its table says nothing of the content.
     """
     wanted = [benchmarks.identity(source) for source in ctx.cfg.decontaminate.benchmarks]
     key = ["content_sha256", "shard"]
@@ -92,8 +94,9 @@ def verdict_rows(ctx: Context) -> DataFrame:
 
 
 def in_surviving_repos(ctx: Context) -> DataFrame:
-    """(content_sha256, survivor, keeper): whether a surviving repository holds it; else the kept
-    copy of one that holds it.
+    """(content_sha256, survivor, keeper) of every content, by the repositories that hold it.
+
+    survivor: whether one of them survives. keeper: the first survivor of their clusters.
     """
     repo = ["repo", "revision"]
     clusters = ctx.inputs["repo_clusters"]
@@ -113,9 +116,7 @@ def in_surviving_repos(ctx: Context) -> DataFrame:
 
 
 def refuse_missing(verdicts: DataFrame, ctx: Context) -> None:
-    """Raise SeedbedError where a verdict that the policy needs has not been written for some
-    content.
-    """
+    """Raise SeedbedError where some content lacks a verdict that the policy needs."""
     unscored = F.col("quality").isNull()
     if ctx.cfg.score.scope != "all":
         unscored &= F.col("survivor")
@@ -135,14 +136,14 @@ def refuse_missing(verdicts: DataFrame, ctx: Context) -> None:
             needed = (
                 f" by scorer {resolve_version(ctx.cfg, ctx.store)}" if table == "scores" else ""
             )
+            scope = ""
+            if ctx.cfg.score.scope == "labelled":
+                scope = ", with score.scope=all or survivors"
             raise SeedbedError(
-                f"{found[table]:,} of {found['contents']:,} contents have no row in table {table}{needed}",
-                f"run spark_jobs/{job}.py with the same config first (python -m spark_jobs run does all in order)"
-                + (
-                    ", with score.scope=all or survivors"
-                    if ctx.cfg.score.scope == "labelled"
-                    else ""
-                ),
+                f"{found[table]:,} of {found['contents']:,} contents have no row in table "
+                f"{table}{needed}",
+                f"run spark_jobs/{job}.py with the same config first (python -m spark_jobs run "
+                f"does all in order){scope}",
             )
 
 
@@ -190,8 +191,9 @@ def quality_cuts(rows: DataFrame, policy: SelectSettings) -> dict[str, tuple[flo
 
 
 def kept_copies(ctx: Context) -> DataFrame:
-    """A row for each occurrence of each content that decisions keep: where it stands, its language,
-    bytes and quality.
+    """One row per occurrence of a content that decisions keep.
+
+    It says where the copy stands, and the language, bytes and quality of the content.
     """
     key = ["content_sha256", "shard"]
     kept = ctx.inputs["decisions"].filter(F.col("reason").isNull()).select(*key)
@@ -205,13 +207,14 @@ def kept_copies(ctx: Context) -> DataFrame:
 
 
 def documents(copies: DataFrame, policy: SelectSettings) -> DataFrame:
-    """Rows of documents: one for each content that was kept, placed at the smallest doc_id among
-    its copies in its split.
+    """Rows of documents: one per content that was kept.
+
+    It stands where the copy with the smallest doc_id of its split stands.
     """
     copies = validation_split.assign(copies, policy.val_fraction, policy.seed, policy.val_repos)
     placed = copies.groupBy("content_sha256", "language", "bytes", "quality").agg(
-        # "train" < "val": a content with any copy in a training repository is train, and is placed
-        # there
+        # "train" < "val": a content with any copy in a training repository is train, and stands
+        # there.
         F.min(F.struct("split", "doc_id", "repo", "path", "license")).alias("at")
     )
     return placed.select(
@@ -229,8 +232,9 @@ def documents(copies: DataFrame, policy: SelectSettings) -> DataFrame:
 
 
 def summarize(ctx: Context) -> Summary:
-    """Count the tables as written; raises AssertionError where rows in are not rows out + rows
-    dropped.
+    """Count the tables as written.
+
+    Raises AssertionError where rows out and rows dropped do not add up to rows in.
     """
     contents = ctx.inputs["contents"].agg(F.count("*"), F.sum("bytes")).first()
     counts = {

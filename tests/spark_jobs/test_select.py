@@ -1,6 +1,4 @@
-"""Selection: one first reason a content, the global quality cut, the split by repository, and the
-job over its tables.
-"""
+"""Selection: the first reason of a content, the quality cut, the split, and the job."""
 
 from __future__ import annotations
 
@@ -24,8 +22,9 @@ from spark_jobs.runtime.store import TABLES, Store
 from spark_jobs.select_documents import JOB, decisions, quality_cuts
 
 VERDICTS = (
-    "content_sha256 string, shard int, language string, bytes long, cluster_id string, survivor boolean, keeper string, "
-    "status string, error_share double, quality double, overlap struct<benchmark: string, item: string, ngram: string>, "
+    "content_sha256 string, shard int, language string, bytes long, cluster_id string, "
+    "survivor boolean, keeper string, status string, error_share double, quality double, "
+    "overlap struct<benchmark: string, item: string, ngram: string>, "
     "denied_copy struct<doc_id: string, license: string, repo: string, path: string>"
 )
 GOOD: dict[str, Any] = {
