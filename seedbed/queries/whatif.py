@@ -29,7 +29,7 @@ SETTINGS = ("cut", "threshold", "per", "threshold_of", "scorer")
 COMMAND = "python -m spark_jobs whatif output=DIR cut=0.1"
 
 # Spark has this function already; so one text of SQL serves both (seedbed/tables/reasons.py).
-_FORMAT = """
+FORMAT = """
 CREATE OR REPLACE TEMP MACRO format_string
     (f, a) AS printf(f, a), (f, a, b) AS printf(f, a, b), (f, a, b, c) AS printf(f, a, b, c)
 """
@@ -247,8 +247,9 @@ def rank(db: DeltaReader, cut: Cut, scorer: str | None = None) -> str:
             "run select_documents again",
         )
     version = scorer or written["scorer"]
-    _make_policy(db, reasons.policy_values({**written, **cut.policy()}))
-    db.sql(_FORMAT)
+    struct, bound = policy_struct(reasons.policy_values({**written, **cut.policy()}))
+    db.sql(f"CREATE OR REPLACE TEMP TABLE in_force AS SELECT {struct} AS policy", bound)
+    db.sql(FORMAT)
     parsed = _PARSED if "syntax" in db else _NOT_PARSED
     before = _names(reasons.before_cut())
     db.sql(_CANDIDATES.format(parsed=parsed), {"scorer": version, "before": before})
@@ -271,8 +272,8 @@ def _names(some: tuple[reasons.Reason, ...]) -> list[str]:
     return [reason.name for reason in some]
 
 
-def _make_policy(db: DeltaReader, values: Mapping[str, Any]) -> None:
-    """Make the table `in_force`: one row whose one column is the struct that conditions read."""
+def policy_struct(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """SQL of the struct `policy` that conditions read, and the values that are bound to it."""
     packed, bound = [], {}
     for name, value in values.items():
         if isinstance(value, dict):
@@ -281,8 +282,7 @@ def _make_policy(db: DeltaReader, values: Mapping[str, Any]) -> None:
         else:
             packed.append(f'"{name}" := ${name}{"::VARCHAR[]" if isinstance(value, list) else ""}')
             bound[name] = value
-    struct = f"struct_pack({', '.join(packed)})"
-    db.sql(f"CREATE OR REPLACE TEMP TABLE in_force AS SELECT {struct} AS policy", bound)
+    return f"struct_pack({', '.join(packed)})", bound
 
 
 def _refuse_unscored(db: DeltaReader, version: str) -> None:

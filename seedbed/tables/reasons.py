@@ -48,8 +48,8 @@ FILE_REASONS = (
     Reason("link", "a link, not a file"),
     Reason("unreadable", "damaged member"),
     Reason("not_code", "no language of the list"),
-    Reason("empty", "nothing in it"),
     Reason("too_large", "over the size limit"),
+    Reason("empty", "nothing in it"),
     Reason("nul", "NUL bytes: binary"),
     Reason("bad_utf8", "not UTF-8"),
 )

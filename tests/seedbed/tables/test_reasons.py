@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
 import pytest
 
 from conf.loader import to_dict
@@ -13,19 +15,15 @@ from report.page import build
 from seedbed.queries import whatif
 from seedbed.queries.funnel import funnel
 from seedbed.tables import page, reasons
+from seedbed.tables.arrow import arrow_type
+from seedbed.tables.catalog import split_fields
 from seedbed.tables.reader import DeltaReader
 from seedbed.tables.reasons import CONTENT_REASONS, FILE_REASONS, Reason
 from spark_jobs.select_documents import decisions
 from tests.report import tiny
+from tests.verdict_rows import FAULTS, GOOD, POLICY, VERDICTS, faulty
 
 ROOT = Path(__file__).parents[3]
-# What `decisions` of select_documents reads.
-VERDICTS = (
-    "content_sha256 string, shard int, language string, bytes long, cluster_id string, "
-    "survivor boolean, keeper string, status string, error_share double, quality double, "
-    "overlap struct<benchmark: string, item: string, ngram: string>, "
-    "denied_copy struct<doc_id: string, license: string, repo: string, path: string>"
-)
 LONG = Reason("too_long", "too many bytes", "bytes > 620", "format_string('%d bytes > 620', bytes)")
 
 
@@ -70,6 +68,38 @@ def test_a_new_reason_is_applied_counted_and_told_after_one_edit(one_more, spark
     assert [name for name in steps if name in known] == known
     assert LONG.meaning in build(str(tmp_path))
     assert f"| `too_long` | too many bytes | `{LONG.condition}` |" in page.page()
+
+
+def test_duckdb_gives_the_reasons_and_details_that_spark_gives():
+    """The same rows and the same answers as in tests/spark_jobs/test_select.py."""
+    db = duckdb.connect()
+    db.execute(whatif.FORMAT)
+    rows = [{**GOOD, **row} for row in faulty()]
+    schema = pa.schema([(name, arrow_type(kind)) for name, kind in split_fields(VERDICTS)])
+    table = pa.Table.from_pylist([_named(row, schema) for row in rows], schema)
+    packed, bound = whatif.policy_struct(reasons.policy_values(to_dict(POLICY)))
+    cut = "struct_pack(quality := 0.1, content_sha256 := 'fault-2', text := '0.1000')"
+    query = (
+        f"SELECT content_sha256, {reasons.first_reason(CONTENT_REASONS)}, "
+        f"{reasons.first_detail(CONTENT_REASONS)} "
+        f"FROM (SELECT *, {packed} AS policy, {cut} AS cut FROM verdicts) ORDER BY 1"
+    )
+    db.register("verdicts", table)
+    found = db.execute(query, bound).fetchall()
+    assert [row[1:] for row in found if row[0].startswith("fault")] == [
+        (reason, detail) for reason, _, detail in FAULTS
+    ]
+    assert {row[1:] for row in found if row[0].startswith("good")} == {(None, None)}
+
+
+def _named(row, schema):
+    """The row with its structs, which are tuples, as dicts."""
+    return {
+        name: dict(zip([f.name for f in schema.field(name).type], value, strict=True))
+        if isinstance(value, tuple)
+        else value
+        for name, value in row.items()
+    }
 
 
 def test_every_name_and_meaning_is_one_of_its_own():
