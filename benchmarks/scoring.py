@@ -24,7 +24,6 @@ import pyarrow as pa
 from seedbed.kernels.models import regression
 from seedbed.kernels.models.agreement import agreement, intervals
 from seedbed.kernels.source_code import generated, structure
-from seedbed.queries.explain import TABLE_NAMES
 from seedbed.tables.reader import DeltaReader
 from spark_jobs.quality.structural_scorer import ROBUST, quality_of, targets
 
@@ -46,7 +45,7 @@ def main() -> None:
     parser.add_argument("output", metavar="output=DIR")
     parser.add_argument("--lm", metavar="FOLDER")
     args = parser.parse_args()
-    rows = DeltaReader(args.output.removeprefix("output="), TABLE_NAMES).sql(
+    rows = DeltaReader(args.output.removeprefix("output=")).sql(
         "SELECT l.content_sha256, l.score, l.second_score, c.text, c.language, min(f.repo) AS repo "
         "FROM labels l JOIN contents c USING (content_sha256) JOIN files f USING (content_sha256) "
         "WHERE l.score IS NOT NULL AND f.drop_reason IS NULL GROUP BY ALL ORDER BY 1"

@@ -30,7 +30,6 @@ from vllm import PoolingParams
 from vllm.inputs import TokensPrompt
 
 from conf.schema.curate import ScoreSettings
-from seedbed.queries.explain import TABLE_NAMES
 from seedbed.tables.reader import DeltaReader
 from spark_jobs.quality import scorers
 
@@ -49,7 +48,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     output = args.output.removeprefix("output=")
-    rows = DeltaReader(output, TABLE_NAMES).sql(
+    rows = DeltaReader(output).sql(
         "SELECT text, language FROM contents ORDER BY content_sha256 LIMIT ?", [2 * args.contents]
     )
     settings = scorers.resolve(ScoreSettings(scorer=args.scorer, batch_size=BATCH), output)

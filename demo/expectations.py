@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 
 from conf.errors import SeedbedError
 from seedbed import jsonl
-from seedbed.queries.explain import funnel
+from seedbed.queries.funnel import funnel
+from seedbed.tables.reader import DeltaReader
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,12 @@ def compare(output: str, expected: Expected) -> list[Comparison]:
 def measure(output: str) -> dict[str, float]:
     """The figures of a run by the names that expectations use, as far as the run has them."""
     figures: dict[str, float] = {}
-    for step in funnel(output):
+    steps = funnel(DeltaReader(output))
+    for step in steps:
         figures[f"funnel.{step.reason}"] = (
             step.kept if step.reason in ("seen", "duplicate_exact") else step.dropped
         )
-    figures["funnel.documents"] = funnel(output)[-1].kept
+    figures["funnel.documents"] = steps[-1].kept
     root = Path(output)
     readers: dict[str, Callable[[Path], dict[str, float]]] = {
         "tokens/manifest.json": _tokens,

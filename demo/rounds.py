@@ -27,7 +27,6 @@ from conf.loader import cli_parser, flags_from_words, load
 from conf.schema.demo import DemoConfig
 from demo.run_stage import run_stage
 from demo.stages import Stage, module, torchrun
-from seedbed.queries.explain import TABLE_NAMES
 from seedbed.tables.reader import DeltaReader
 
 # Tables that a round takes over from the one before.
@@ -171,7 +170,7 @@ def inherit(before: Path, folder: Path) -> None:
 
 def validation_repos(folder: Path) -> list[str]:
     """The sorted repositories of a run's validation documents."""
-    db = DeltaReader(str(folder), TABLE_NAMES)
+    db = DeltaReader(str(folder))
     return [
         row["repo"]
         for row in db.sql("SELECT DISTINCT repo FROM documents WHERE split = 'val' ORDER BY 1")
@@ -180,7 +179,7 @@ def validation_repos(folder: Path) -> list[str]:
 
 def outcome(folder: Path) -> dict[str, Any]:
     """The figures by which a finished round is compared."""
-    db = DeltaReader(str(folder), TABLE_NAMES)
+    db = DeltaReader(str(folder))
     params = db.lineage("decisions")["params"]
     totals = db.one("SELECT count(*) AS documents, sum(bytes) AS bytes FROM documents")
     tokens = db.one("SELECT sum(tokens) AS n FROM token_index WHERE split = 'train'")["n"]

@@ -1,5 +1,7 @@
-"""What a section is made of. Plain text everywhere, escaped by the template; only `Markup` fields
-are HTML, made by report/svg.py and report/highlight.py, which escape what they are given.
+"""The blocks that a section is made of.
+
+All fields are plain text, which the template escapes, but for `Markup` fields. Those are HTML from
+report/svg.py and report/highlight.py, which escape what they are given.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Figures:
+    """A line of facts."""
+
     items: list[Fact]
     kind: str = "facts"
 
@@ -35,9 +39,10 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
+    """Horizontal bars below each other. legend: (colour class, name) of each colour."""
+
     title: str
     bars: list[Bar]
-    # (colour class, name)
     legend: list[tuple[str, str]] = field(default_factory=list)
     caption: str = ""
     kind: str = "bars"
@@ -45,7 +50,7 @@ class Bars:
 
 @dataclass(frozen=True)
 class Table:
-    """`numeric` columns are set right; a cell may be Markup."""
+    """Rows of cells. `numeric` columns are aligned right; a cell may be Markup."""
 
     head: list[str]
     rows: list[list[str]]
@@ -57,6 +62,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
+    """A drawing of report/svg.py. legend: (colour class, name) of each colour."""
+
     title: str
     svg: Markup
     legend: list[tuple[str, str]] = field(default_factory=list)
@@ -66,12 +73,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class Code:
-    """Source text, highlighted or as a diff; `facts` stand in its head line."""
+    """Source text, highlighted or as a diff; `facts` stand in its head line.
+
+    tone: "good", "bad", "diff" or "".
+    """
 
     title: str
     html: Markup
     facts: list[str] = field(default_factory=list)
-    # good | bad | diff
     tone: str = ""
     kind: str = "code"
 
@@ -86,22 +95,26 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Row:
+class SideBySide:
     """Blocks side by side where the screen is wide enough."""
 
     blocks: list[Chart | Bars | Code | Table]
     kind: str = "row"
 
 
-Block = Facts | Bars | Table | Chart | Code | Note | Row
+Block = Figures | Bars | Table | Chart | Code | Note | SideBySide
 
 
 @dataclass(frozen=True)
 class Section:
+    """A section of the page.
+
+    lead: the finding, in one or two sentences; "" where the data is missing.
+    source: the tables and files that it was read from.
+    """
+
     id: str
     title: str
-    # the finding, in one or two sentences
     lead: str
     blocks: list[Block]
-    # tables and files that it was read from
     source: str = ""

@@ -1,5 +1,6 @@
-"""Source text from the data as HTML: highlighted and clipped, or as a diff. Escaped, and with
-nothing in it left invisible.
+"""Source text from the data as HTML: highlighted and clipped, or as a diff.
+
+It is escaped, and no character in it stays invisible.
 """
 
 from __future__ import annotations
@@ -17,21 +18,22 @@ from pygments.token import Comment
 from pygments.util import ClassNotFound
 
 MAX_LINES, MAX_COLUMNS = 24, 140
-# a leading comment is looked for in so many
+# A leading comment is looked for in so many lines.
 HEAD_LINES = 120
-# Control characters but newline and tab, and the bidirectional overrides by which source can read
-# otherwise than it runs.
+# Control characters but newline and tab, and the bidirectional overrides, by which source can look
+# different from what it runs.
 _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def visible(text: str) -> str:
-    """`text` with every character that would not show, or would reorder others, as U+FFFD."""
+    """The text with U+FFFD for every character that would not show, or would reorder others."""
     return _HIDDEN.sub("\ufffd", text.replace("\r\n", "\n").replace("\t", "    "))
 
 
 def source(text: str, path: str, max_lines: int = MAX_LINES) -> Markup:
-    """The first lines of a file after its leading comment (mostly a licence), highlighted by its
-    name.
+    """The first lines of a file, highlighted by its name.
+
+    Its leading comment, which mostly is a license, is left out.
     """
     lexer = _lexer(path)
     lines = _lines(text)
@@ -55,7 +57,7 @@ def python(text: str, max_lines: int = MAX_LINES) -> Markup:
 def unified_diff(a: str, b: str, context: int = 3, max_lines: int = 60) -> Markup:
     """What turns `a` into `b`, line by line, with `context` lines around each change."""
     diff = difflib.unified_diff(_lines(a), _lines(b), n=context, lineterm="")
-    # after the two lines that name the files
+    # The first two lines name the files.
     body = list(diff)[2:]
     kinds = {"+": "add", "-": "del", "@": "hunk"}
     out = []
@@ -84,8 +86,9 @@ def _left_out(lines: int, what: str) -> list[Markup]:
 
 
 def _leading_comment(text: str, lexer: Lexer) -> int:
-    """How many whole lines at the start hold comments and blanks alone; 0 where that is all there
-    is.
+    """The number of lines at the start that hold comments and blanks alone.
+
+    It is 0 where nothing else follows.
     """
     lines = 0
     for token, value in lexer.get_tokens(text):

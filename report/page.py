@@ -1,4 +1,4 @@
-"""The page: every section of a run in reading order, those that are missing as a line each."""
+"""The page: every section of a run in reading order; a missing one is one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from conf.errors import SeedbedError
 from report.blocks import Fact, Note, Section
-from report.run import Missing, Run
+from report.run import Missing, RunFolder
 from report.sections import (
     dpo,
     duplicates,
@@ -51,7 +51,7 @@ def build(output: str) -> str:
 
     Raises SeedbedError where there is no run.
     """
-    run = Run(output)
+    run = RunFolder(output)
     env = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -66,7 +66,9 @@ def build(output: str) -> str:
     )
 
 
-def _section(run: Run, name: str, title: str, make: Callable[[Run], Section]) -> Section:
+def _section(
+    run: RunFolder, name: str, title: str, make: Callable[[RunFolder], Section]
+) -> Section:
     try:
         return make(run)
     except Missing as missing:
@@ -77,7 +79,7 @@ def _section(run: Run, name: str, title: str, make: Callable[[Run], Section]) ->
         return Section(name, title, "", [Note(f"{error.problem}. To mend it", error.fix)])
 
 
-def _when(run: Run) -> str:
+def _when(run: RunFolder) -> str:
     """From the first to the last of the tables' newest commits, UTC."""
     if run.db is None:
         return ""
@@ -89,7 +91,7 @@ def _when(run: Run) -> str:
     )
 
 
-def _headline(run: Run) -> list[Fact]:
+def _headline(run: RunFolder) -> list[Fact]:
     """The run in one line of figures, as far as it got."""
     facts = []
     for table, what, label in (

@@ -7,26 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
-from seedbed.queries.explain import OTHER_TABLE_NAMES, TABLE_NAMES
+from seedbed import jsonl
 from seedbed.tables.reader import DeltaReader
 
-# What makes each thing under DIR that is not a table; tables are made by `spark_jobs run ...
-# until=TABLE`.
+CURATE = "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output}"
+RL = (
+    "torchrun --nproc-per-node 2 -m rl.{stage} --config conf/rl/demo_{stage}.yaml output={{output}}"
+)
+# The command that makes each thing under DIR that is not a table.
 MAKERS = {
-    "curate": "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output}",
-    "tokens": "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output}",
-    "pretrain": "torchrun --nproc-per-node 4 -m megatron_train.pretrain --config conf/pretrain/demo.yaml output={output}",
-    "scorers": "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output} until=scores",
-    "rl/sft": "torchrun --nproc-per-node 2 -m rl.sft --config conf/rl/demo_sft.yaml output={output}",
-    "rl/dpo": "torchrun --nproc-per-node 2 -m rl.dpo --config conf/rl/demo_dpo.yaml output={output}",
-    "rl/grpo": "torchrun --nproc-per-node 2 -m rl.grpo --config conf/rl/demo_grpo.yaml output={output}",
+    "curate": CURATE,
+    "tokens": CURATE,
+    "pretrain": "torchrun --nproc-per-node 4 -m megatron_train.pretrain "
+    "--config conf/pretrain/demo.yaml output={output}",
+    "scorers": f"{CURATE} until=scores",
+    "rl/sft": RL.format(stage="sft"),
+    "rl/dpo": RL.format(stage="dpo"),
+    "rl/grpo": RL.format(stage="grpo"),
     "demo": "make demo OUTPUT={output}",
     "rounds": "make rounds",
 }
 
 
 class Missing(Exception):
-    """A section's data is not there (yet): what is missing, and the command that makes it."""
+    """The data of a section is not there yet: what is missing, and the command that makes it."""
 
     def __init__(self, what: str, command: str):
         super().__init__(what)
@@ -34,7 +38,7 @@ class Missing(Exception):
         self.command = command
 
 
-class Run:
+class RunFolder:
     """The run under `output`, a local folder.
 
     Raises SeedbedError where there is neither a table nor a metrics file.
@@ -50,7 +54,7 @@ class Run:
         self.root = Path(self.output)
         self.db: DeltaReader | None = None
         if (self.root / "tables").is_dir():
-            self.db = DeltaReader(self.output, (*TABLE_NAMES, *OTHER_TABLE_NAMES))
+            self.db = DeltaReader(self.output)
         elif not any((self.root / part).is_dir() for part in ("pretrain", "rl", "scorers")):
             raise SeedbedError(
                 f"nothing of a run under {self.output}",
@@ -58,11 +62,10 @@ class Run:
             )
 
     def tables(self, *names: str) -> DeltaReader:
-        """The reader, once every table of `names` is known to be there; else Missing."""
+        """The reader. Raises Missing where a table of `names` is not there."""
         for name in names:
             if self.db is None or name not in self.db:
-                command = f"python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={self.output} until={name}"
-                raise Missing(f"table {name}", command)
+                raise Missing(f"table {name}", f"{CURATE.format(output=self.output)} until={name}")
         assert self.db is not None
         return self.db
 
@@ -73,29 +76,22 @@ class Run:
     def lines(self, path: str) -> list[dict[str, Any]]:
         """The records of a .jsonl file under the run, up to a line that a kill cut short.
 
-        Missing where there is none.
+        Raises Missing where there is none.
         """
-        file = self.root / path
-        records = []
-        if file.is_file():
-            for line in file.read_text(encoding="utf-8").splitlines():
-                try:
-                    records.append(json.loads(line))
-                except json.JSONDecodeError:
-                    break
+        records = jsonl.whole_rows(self.root / path)
         if not records:
             raise self.missing(path)
         return records
 
     def document(self, path: str) -> Any:
-        """A .json file under the run. Missing where it is not there."""
+        """A .json file under the run. Raises Missing where it is not there."""
         file = self.root / path
         if not file.is_file():
             raise self.missing(path)
         return json.loads(file.read_text(encoding="utf-8"))
 
     def files(self, pattern: str) -> list[str]:
-        """Paths under the run that match, relative to it, sorted."""
+        """The paths under the run that match, relative to it and sorted."""
         return sorted(str(path.relative_to(self.root)) for path in self.root.glob(pattern))
 
     def missing(self, path: str) -> Missing:

@@ -1,7 +1,7 @@
-"""Charts as inline SVG: drawn to a fixed grid, coloured by the page's CSS classes, so they follow
-light and dark.
+"""Charts as inline SVG, coloured by the page's CSS classes, so that they follow light and dark.
 
-Coordinates are rounded to a tenth and nothing else enters, so the same data gives the same bytes.
+They are drawn to a fixed grid. Coordinates are rounded to a tenth, and nothing else enters: the
+same data gives the same bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 480, 280
 LEFT, RIGHT, TOP, BOTTOM = 60, 12, 14, 44
-# a line chart of a longer run shows the mean of equal groups of steps
+# A line chart of a longer run shows the means of equal groups of steps.
 MAX_POINTS = 600
 
 
@@ -96,9 +96,7 @@ def lines(
         if s.dots or len(points) == 1:
             for (px, py), (vx, vy) in zip(points, thinned(s.points), strict=True):
                 tip = _tip(f"{s.name}: {vy:.4g} at {vx:g}")
-                parts.append(
-                    f'<circle class="dot {s.color}" cx="{px:.1f}" cy="{py:.1f}" r="3.2">{tip}</circle>'
-                )
+                parts.append(_circle(px, py, "3.2", f"dot {s.color}", tip))
     return _svg(title, parts)
 
 
@@ -117,8 +115,9 @@ def histogram(
     y: str,
     marks: Sequence[tuple[float, str]] = (),
 ) -> Markup:
-    """Bars over [edges[i], edges[i+1]), stacked from (name, colour, counts); `marks` are labelled
-    vertical lines.
+    """Bars over [edges[i], edges[i+1]), stacked from (name, colour, counts).
+
+    marks: (x, label) of vertical lines.
     """
     totals = [sum(counts) for counts in zip(*(s[2] for s in stacks), strict=True)]
     across = _x_axis(edges[0], edges[-1], x)
@@ -139,7 +138,7 @@ def histogram(
 def columns(
     title: str, values: Sequence[tuple[str, int]], x: str, y: str, color: str = "c1"
 ) -> Markup:
-    """One column a category, its count above it."""
+    """One column per category, with its count above it."""
     up = _y_axis(0, max(v for _, v in values) * 1.14 or 1, y)
     slot = (WIDTH - LEFT - RIGHT) / len(values)
     width = min(slot * 0.74, 56)
@@ -162,21 +161,20 @@ def columns(
 def bubbles(
     title: str, cells: Sequence[tuple[float, float, int]], x: str, y: str, diagonal: bool = True
 ) -> Markup:
-    """Counts on a grid over [0, 1] x [0, 1] as discs whose area is the count; the diagonal is
-    agreement.
+    """Counts on a grid over [0, 1] x [0, 1], as discs whose area is the count.
+
+    diagonal: whether the line of agreement is drawn.
     """
     across, up = _x_axis(-0.03, 1.03, x), _y_axis(-0.05, 1.05, y)
     parts = [_grid(across, up)]
     if diagonal:
-        ends = f'x1="{across.at(0):.1f}" y1="{up.at(0):.1f}" x2="{across.at(1):.1f}" y2="{up.at(1):.1f}"'
-        parts.append(f'<line class="diagonal" {ends}/>')
+        ends = (across.at(0), up.at(0), across.at(1), up.at(1))
+        parts.append(_line("diagonal", *(f"{value:.1f}" for value in ends)))
     largest = max(count for _, _, count in cells)
     for cx, cy, count in cells:
         radius = max(9 * math.sqrt(count / largest), 1.1)
         tip = _tip(f"{count:,} at {x} {cx:.2f}, {y} {cy:.2f}")
-        parts.append(
-            f'<circle class="bubble c1" cx="{across.at(cx):.1f}" cy="{up.at(cy):.1f}" r="{radius:.1f}">{tip}</circle>'
-        )
+        parts.append(_circle(across.at(cx), up.at(cy), f"{radius:.1f}", "bubble c1", tip))
     return _svg(title, parts)
 
 
@@ -215,32 +213,37 @@ def _y_axis(low: float, high: float, label: str) -> Axis:
 def _grid(across: Axis | None, up: Axis) -> str:
     parts = []
     for value in up.ticks():
-        parts.append(
-            f'<line class="grid" x1="{LEFT}" y1="{up.at(value):.1f}" x2="{WIDTH - RIGHT}" y2="{up.at(value):.1f}"/>'
-        )
+        height = f"{up.at(value):.1f}"
+        parts.append(_line("grid", LEFT, height, WIDTH - RIGHT, height))
         parts.append(_text(LEFT - 7, up.at(value) + 4, short(value), "tick end"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(
-        f'<text class="axis" transform="translate(13 {middle:.1f}) rotate(-90)">{escape(up.label)}</text>'
-    )
+    turned = f"translate(13 {middle:.1f}) rotate(-90)"
+    parts.append(f'<text class="axis" transform="{turned}">{escape(up.label)}</text>')
     if across is not None:
         for value in across.ticks():
             parts.append(_text(across.at(value), HEIGHT - BOTTOM + 17, short(value), "tick"))
         parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, across.label, "axis"))
-    parts.append(
-        f'<line class="base" x1="{LEFT}" y1="{HEIGHT - BOTTOM}" x2="{WIDTH - RIGHT}" y2="{HEIGHT - BOTTOM}"/>'
-    )
+    parts.append(_line("base", LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM))
     return "".join(parts)
 
 
 def _mark(at: float, label: str) -> str:
     side, shift = ("end", -5) if at > WIDTH * 0.6 else ("start", 5)
-    line = f'<line class="mark" x1="{at:.1f}" y1="{TOP}" x2="{at:.1f}" y2="{HEIGHT - BOTTOM}"/>'
+    line = _line("mark", f"{at:.1f}", TOP, f"{at:.1f}", HEIGHT - BOTTOM)
     return line + _text(at + shift, TOP + 9, label, f"mark {side}")
 
 
 def _rect(x: float, y: float, width: float, height: float, color: str, tip: str) -> str:
-    return f'<rect class="fill {color}" x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{height:.1f}">{tip}</rect>'
+    place = f'x="{x:.1f}" y="{y:.1f}" width="{max(width, 0.5):.1f}" height="{height:.1f}"'
+    return f'<rect class="fill {color}" {place}>{tip}</rect>'
+
+
+def _line(style: str, x1: object, y1: object, x2: object, y2: object) -> str:
+    return f'<line class="{style}" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>'
+
+
+def _circle(x: float, y: float, radius: str, style: str, tip: str) -> str:
+    return f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}">{tip}</circle>'
 
 
 def _text(x: float, y: float, text: str, style: str) -> str:

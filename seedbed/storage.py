@@ -1,25 +1,30 @@
-"""Plain files beside the tables (config records, metrics, token shards), on a local path or any URI
-Arrow can open.
+"""Plain files beside the tables, on a local path or on any URI that Arrow can open.
+
+They are config records, metrics and token shards.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 from pyarrow import fs
 
 
 def open_root(root: str) -> tuple[fs.FileSystem, str]:
-    """The file system that holds `root` and the path of `root` inside it. A plain path is local."""
+    """The file system that holds `root`, and the path of `root` inside it. A plain path is local.
+
+    `s3a://` is Hadoop's name for what Arrow calls `s3://`.
+    """
     if "://" in root:
-        return fs.FileSystem.from_uri(root)
+        return fs.FileSystem.from_uri(re.sub("^s3a://", "s3://", root))
     return fs.LocalFileSystem(), os.path.abspath(root)
 
 
 def write_text(root: str, name: str, text: str) -> None:
-    """Write DIR/name in one step: readers see the old text or the new one."""
+    """Write DIR/name in one step: a reader sees the old text or the new one."""
     system, base = open_root(root)
     path = f"{base}/{name}"
     system.create_dir(os.path.dirname(path), recursive=True)
@@ -35,6 +40,12 @@ def read_text(root: str, name: str) -> str | None:
         return None
     with system.open_input_stream(f"{base}/{name}") as stream:
         return stream.read().decode()
+
+
+def exists(root: str, name: str) -> bool:
+    """Whether DIR/name is a file."""
+    system, base = open_root(root)
+    return bool(system.get_file_info(f"{base}/{name}").type == fs.FileType.File)
 
 
 def file_sizes(root: str, folder: str) -> dict[str, int]:

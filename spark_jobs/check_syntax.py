@@ -22,7 +22,8 @@ from conf.errors import run_cli
 from seedbed.kernels.source_code.grammars import GRAMMARS
 from seedbed.kernels.source_code.parse_guard import ParseGuard
 from seedbed.kernels.source_code.syntax import line_stats
-from spark_jobs.runtime.job import Context, ShardJob, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import ShardJob, main
 from spark_jobs.runtime.store import TABLES
 
 _ARROW = pa.schema(

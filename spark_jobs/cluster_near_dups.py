@@ -36,7 +36,8 @@ from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup.leaders import leaders
 from seedbed.kernels.near_dup.shingles import Hashes, distinct, select, shingle_hashes
 from spark_jobs.near_dup.components import connected
-from spark_jobs.runtime.job import Context, Summary, TableJob, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import Summary, TableJob, main
 
 # Number of clusters that the summary names.
 LARGEST = 10

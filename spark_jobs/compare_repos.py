@@ -36,7 +36,8 @@ from pyspark.sql import functions as F
 
 from conf.errors import run_cli
 from spark_jobs.near_dup.components import connected
-from spark_jobs.runtime.job import Context, Summary, TableJob, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import Summary, TableJob, main
 
 # A repository of which 70 % lies in another is missed with probability 0.3**8 < 1e-4.
 PROBES = 8

@@ -25,7 +25,8 @@ from pyspark.sql import functions as F
 from conf.errors import run_cli
 from seedbed import benchmarks
 from seedbed.kernels.ngrams import NgramIndex, smallest_hits
-from spark_jobs.runtime.job import Context, ShardJob, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import ShardJob, main
 from spark_jobs.runtime.store import TABLES
 
 

@@ -46,7 +46,8 @@ from spark_jobs.near_dup.stars import (
     star_links,
 )
 from spark_jobs.near_dup.verification import hexadecimal, verify
-from spark_jobs.runtime.job import Context, Summary, TableJob, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import Summary, TableJob, main
 
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:

@@ -31,7 +31,8 @@ from seedbed.kernels.models.agreement import agreement, calibration, intervals
 from seedbed.kernels.source_code import generated, structure
 from spark_jobs.quality import scorers
 from spark_jobs.quality.structural_scorer import ROBUST, StructuralScorer, quality_of, targets
-from spark_jobs.runtime.job import Context, CustomJob, Summary, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import CustomJob, Summary, main
 
 SHIPPED = Path(conf.__file__).parent / "oracle/structural_scorer.json"
 # Of files that are not marked as generated. With fewer, cross-validation over repositories is void.

@@ -1,16 +1,21 @@
-"""The graph: every job in the order a run takes them, named by its module so that a job never has
-to import another.
+"""The graph: every job in the order in which a run takes them.
+
+A job is named by its module, so that no job has to import another.
 """
 
 from __future__ import annotations
 
+import ast
+import re
 from importlib import import_module
+from pathlib import Path
 
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig
 from spark_jobs.runtime.job import Job, execute
 
-# Order of the paper: dedup, then rules (syntax), then the quality filter (Sec 2.1), then
+HERE = Path(__file__).parent
+# The order is the paper's: dedup, then rules (syntax), then the quality filter (Sec 2.1), then
 # decontamination (Sec 4).
 JOBS = (
     "ingest",
@@ -28,6 +33,8 @@ JOBS = (
     "train_tokenizer",
     "pack_tokens",
 )
+# Jobs of their own, which `run` does not take.
+BESIDE = ("verify_solutions",)
 
 
 def job(name: str) -> Job:
@@ -35,9 +42,18 @@ def job(name: str) -> Job:
     return import_module(f"spark_jobs.{name}").JOB  # type: ignore[no-any-return]
 
 
+def purpose(name: str) -> str:
+    """What a job does: the first sentence of its file, which is read and not imported."""
+    text = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text())) or ""
+    paragraphs = (" ".join(part.split()) for part in text.split("\n\n"))
+    first = next(part for part in paragraphs if not part.startswith("spark-submit"))
+    return re.split(r"(?<=[.?]) ", first.removeprefix(f"{name}: "))[0]
+
+
 def span(until: str | None, start: str | None) -> tuple[str, ...]:
-    """Names of the jobs to run, from the one that writes table `start` (or is named so) to the one
-    that writes `until`.
+    """The names of the jobs from `start` to `until`, each a job or a table that a job writes.
+
+    Raises SeedbedError where one is neither, or where `start` comes after `until`.
     """
     first = _position(start, "from") if start else 0
     last = _position(until, "until") if until else len(JOBS) - 1
@@ -50,7 +66,7 @@ def span(until: str | None, start: str | None) -> tuple[str, ...]:
 
 
 def run(cfg: CurateConfig, names: tuple[str, ...]) -> int:
-    """Run the named jobs in one session; returns how many had something to do."""
+    """Run the named jobs in one session; returns how many of them had something to do."""
     return sum(execute(job(name), cfg) is not None for name in names)
 
 

@@ -25,7 +25,8 @@ from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
 from conf.schema.curate import IngestSettings
-from spark_jobs.runtime.job import Context, CustomJob, Summary, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import CustomJob, Summary, main
 from spark_jobs.runtime.store import TABLES, shard_of
 from spark_jobs.sources import units as sources
 from spark_jobs.sources.languages import language_of

@@ -37,7 +37,8 @@ from seedbed.inference.journal import Journal
 from seedbed.kernels.models.agreement import agreement
 from spark_jobs.quality import label_file, rating, vllm_oracle
 from spark_jobs.runtime import gpu_stage
-from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import CustomJob, ShardJob, Summary, main
 from spark_jobs.runtime.store import TABLES, shard_of
 
 # Columns of a label file's row that are no numbers.

@@ -44,7 +44,8 @@ from seedbed.kernels.tokens.packing import (
 )
 from spark_jobs.documents import token_shards
 from spark_jobs.documents.text import with_text
-from spark_jobs.runtime.job import Context, CustomJob, Summary, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import CustomJob, Summary, main
 from spark_jobs.runtime.progress import task_progress
 from spark_jobs.runtime.store import TABLES
 

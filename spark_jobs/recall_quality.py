@@ -29,7 +29,8 @@ from conf.loader import to_dict
 from conf.schema.curate import RecallSettings
 from seedbed.kernels.models import recall_model
 from spark_jobs.quality.scorers import resolve_version
-from spark_jobs.runtime.job import Context, CustomJob, Summary, TableJob, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import CustomJob, Summary, TableJob, main
 from spark_jobs.runtime.store import TABLES
 
 # From fewer seeds a classifier of words would learn only their own names.

@@ -27,7 +27,8 @@ from conf.schema.curate import ScoreSettings
 from seedbed.inference import in_process
 from spark_jobs.quality import drift, scorers
 from spark_jobs.runtime import gpu_stage
-from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import CustomJob, ShardJob, Summary, main
 from spark_jobs.runtime.store import TABLES
 
 # Decimals of quality.

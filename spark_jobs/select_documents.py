@@ -1,20 +1,14 @@
-"""spark-submit spark_jobs/select_documents.py --config conf/curate/local.yaml output=DIR [key=value ...]
+"""verdict tables, policy -> decisions, documents: applies the policy of `select` to every content.
 
-Verdicts + policy -> decisions (one row a content: the first reason why not, or null) -> documents
-(the training corpus).
+    spark-submit spark_jobs/select_documents.py --config conf/curate/local.yaml output=DIR
 
-Reasons in the order they are checked; `detail` holds the figures that decided:
-  duplicate_near  not the survivor of its cluster (Sec 2.2.1: the file-level variant)
-  duplicate_repository  instead, with select.dedup=repository: no surviving repository holds it (the repository-level variant)
-  syntax          error_share > select.max_error_share, or the parser gave up; a language without a parser passes
-  low_quality     among the `drop_lowest` share with the lowest (quality, content_sha256) of what is left, over all languages
-                  at once as in the paper (Sec 2.2.1) or in each language (`cut_per`), or quality
-                  below `min_quality`
-  contaminated    shares an n-gram with a benchmark of decontaminate.benchmarks (Sec 4)
-  license         some copy of it carries a denied license; unknown licenses pass
-  language        denied
-  too_short       fewer than select.min_bytes bytes
-Retuning reads verdicts only: nothing is parsed, scored or compared again.
+decisions has one row per content: the first reason why it was dropped, with the figures that
+decided, or null. documents is the training corpus. The reasons, their order and their conditions
+stand in seedbed/tables/reasons.py.
+
+The quality cut drops the `drop_lowest` share with the lowest (quality, content_sha256) among what
+the reasons before it leave: over all languages at once as in the paper (Sec 2.2.1), or in each
+language (`cut_per`). Retuning reads verdicts only: nothing is parsed, scored or compared again.
 """
 
 from __future__ import annotations
@@ -29,15 +23,18 @@ from conf.errors import SeedbedError, run_cli
 from conf.loader import to_dict
 from conf.schema.curate import SelectSettings
 from seedbed import benchmarks
+from seedbed.tables import reasons
 from spark_jobs.documents import validation_split
 from spark_jobs.quality.scorers import resolve_version
-from spark_jobs.runtime.job import Context, Summary, TableJob, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import Summary, TableJob, main
 
-# of the histogram that finds the cut; the rest is sorted inside one bucket
+# Buckets of the histogram that finds the quality cut.
 QUALITY_BUCKETS = 65_536
 
 
 def params(ctx: Context) -> dict[str, Any]:
+    """What the rows depend on besides the verdicts."""
     return {
         **to_dict(ctx.cfg.select),
         "scorer": resolve_version(ctx.cfg, ctx.store),
@@ -48,14 +45,14 @@ def params(ctx: Context) -> dict[str, Any]:
 
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
-    """decisions, then documents made from the decisions as written."""
+    """Yields decisions, then documents, which are made from the decisions as written."""
     verdicts = verdict_rows(ctx).persist()
     try:
         refuse_missing(verdicts, ctx)
         yield "decisions", decisions(verdicts, ctx.cfg.select)
     finally:
         verdicts.unpersist()
-    # the split is drawn from it before the rows are
+    # The split is drawn from the copies first, and then they are read again.
     copies = kept_copies(ctx).persist()
     try:
         yield "documents", documents(copies, ctx.cfg.select)
@@ -64,8 +61,9 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
 
 
 def verdict_rows(ctx: Context) -> DataFrame:
-    """One row a content: its language and bytes, and what each verdict table says of it (nulls
-    where it says nothing).
+    """One row per content, with the columns that conditions read (seedbed/tables/reasons.py).
+
+    A column is null where its table says nothing of the content.
     """
     wanted = [benchmarks.identity(source) for source in ctx.cfg.decontaminate.benchmarks]
     key = ["content_sha256", "shard"]
@@ -96,8 +94,9 @@ def verdict_rows(ctx: Context) -> DataFrame:
 
 
 def in_surviving_repos(ctx: Context) -> DataFrame:
-    """(content_sha256, survivor, keeper): whether a surviving repository holds it; else the kept
-    copy of one that holds it.
+    """(content_sha256, survivor, keeper) of every content, by the repositories that hold it.
+
+    survivor: whether one of them survives. keeper: the first survivor of their clusters.
     """
     repo = ["repo", "revision"]
     clusters = ctx.inputs["repo_clusters"]
@@ -117,9 +116,7 @@ def in_surviving_repos(ctx: Context) -> DataFrame:
 
 
 def refuse_missing(verdicts: DataFrame, ctx: Context) -> None:
-    """Raise SeedbedError where a verdict that the policy needs has not been written for some
-    content.
-    """
+    """Raise SeedbedError where some content lacks a verdict that the policy needs."""
     unscored = F.col("quality").isNull()
     if ctx.cfg.score.scope != "all":
         unscored &= F.col("survivor")
@@ -139,84 +136,46 @@ def refuse_missing(verdicts: DataFrame, ctx: Context) -> None:
             needed = (
                 f" by scorer {resolve_version(ctx.cfg, ctx.store)}" if table == "scores" else ""
             )
+            scope = ""
+            if ctx.cfg.score.scope == "labelled":
+                scope = ", with score.scope=all or survivors"
             raise SeedbedError(
-                f"{found[table]:,} of {found['contents']:,} contents have no row in table {table}{needed}",
-                f"run spark_jobs/{job}.py with the same config first (python -m spark_jobs run does all in order)"
-                + (
-                    ", with score.scope=all or survivors"
-                    if ctx.cfg.score.scope == "labelled"
-                    else ""
-                ),
+                f"{found[table]:,} of {found['contents']:,} contents have no row in table "
+                f"{table}{needed}",
+                f"run spark_jobs/{job}.py with the same config first (python -m spark_jobs run "
+                f"does all in order){scope}",
             )
 
 
 def decisions(verdicts: DataFrame, policy: SelectSettings) -> DataFrame:
     """Rows of decisions from `verdict_rows`."""
-    well_formed = F.col("survivor") & ~_bad_syntax(policy)
-    cuts = quality_cuts(verdicts.filter(well_formed), policy)
-    overlap, copy = F.col("overlap"), F.col("denied_copy")
-    duplicate = (
-        "duplicate_near" if policy.dedup == "file" else "duplicate_repository",
-        ~F.col("survivor"),
+    rows = verdicts.withColumn("policy", _policy_column(policy))
+    left = rows.filter(f"NOT {reasons.any_holds(reasons.before_cut())}")
+    rows = rows.withColumn("cut", _cut_column(quality_cuts(left, policy), policy))
+    return rows.selectExpr(
+        "content_sha256",
+        f"{reasons.first_reason(reasons.CONTENT_REASONS)} AS reason",
+        f"{reasons.first_detail(reasons.CONTENT_REASONS)} AS detail",
+        "shard",
     )
-    rules: list[tuple[str, Column, Column]] = [
-        (*duplicate, F.format_string("cluster %s keeps %s", "cluster_id", "keeper")),
-        (
-            "syntax",
-            _bad_syntax(policy),
-            F.when(F.col("status") != "ok", F.concat(F.lit("parser "), "status")).otherwise(
-                F.format_string(f"error share %.4f > {policy.max_error_share:g}", "error_share")
-            ),
-        ),
-        *_quality_rules(cuts, policy),
-        (
-            "contaminated",
-            overlap.isNotNull(),
-            F.format_string("%s %s: %s", overlap.benchmark, overlap.item, overlap.ngram),
-        ),
-        (
-            "license",
-            copy.isNotNull(),
-            F.format_string("%s in %s %s", copy.license, copy.repo, copy.path),
-        ),
-        (
-            "language",
-            F.lower("language").isin([x.lower() for x in policy.languages_denied]),
-            F.col("language"),
-        ),
-        (
-            "too_short",
-            F.col("bytes") < policy.min_bytes,
-            F.format_string(f"%d bytes < {policy.min_bytes}", "bytes"),
-        ),
-    ]
-    verdict: Column = F.lit(None).cast("struct<reason: string, detail: string>")
-    for reason, holds, detail in reversed(rules):
-        verdict = F.when(
-            holds, F.struct(F.lit(reason).alias("reason"), detail.alias("detail"))
-        ).otherwise(verdict)
-    chosen = verdicts.select("content_sha256", verdict.alias("verdict"), "shard")
-    return chosen.select("content_sha256", "verdict.reason", "verdict.detail", "shard")
 
 
-def quality_cuts(rows: DataFrame, policy: SelectSettings) -> dict[str | None, tuple[float, str]]:
-    """The largest (quality, content_sha256) that is dropped, by language; under None for all
-    languages where cut_per is "all".
+def quality_cuts(rows: DataFrame, policy: SelectSettings) -> dict[str, tuple[float, str]]:
+    """The largest (quality, content_sha256) that is dropped, by language ("" for none).
+
+    Where cut_per is "all" the one entry stands under "". Where nothing is dropped there is none.
 
     floor(drop_lowest * rows) rows are at or below it. Exact, and no row order enters: the hash
     breaks ties. A histogram finds the bucket that holds a cut, so that only that bucket is sorted.
-    Where nothing is dropped there is no entry.
     """
-    language = F.coalesce("language", F.lit("")) if policy.cut_per == "language" else F.lit("")
-    rows = rows.select("quality", "content_sha256", language.alias("language"))
+    rows = rows.select("quality", "content_sha256", _cut_group(policy).alias("language"))
     bucket = F.floor(F.col("quality") * QUALITY_BUCKETS).alias("bucket")
     histograms: dict[str, list[tuple[int, int]]] = {}
     for row in rows.groupBy("language", bucket).count().orderBy("language", "bucket").collect():
         histograms.setdefault(row["language"], []).append((row["bucket"], row["count"]))
-    # language, its cut's bucket, the cut's place among the bucket's rows
+    # (language, the bucket of its cut, the rank of the cut in that bucket from 1)
     spots = []
     for name, histogram in histograms.items():
-        # of the last row dropped, from 1
         rank = int(policy.drop_lowest * sum(count for _, count in histogram) + 1e-9)
         for value, count in histogram:
             if 0 < rank <= count:
@@ -228,13 +187,13 @@ def quality_cuts(rows: DataFrame, policy: SelectSettings) -> dict[str | None, tu
     inside = rows.withColumn("bucket", bucket).join(F.broadcast(wanted), ["language", "bucket"])
     order = Window.partitionBy("language").orderBy("quality", "content_sha256")
     found = inside.withColumn("place", F.row_number().over(order)).filter("place = rank").collect()
-    key = (lambda row: row["language"]) if policy.cut_per == "language" else (lambda row: None)
-    return {key(row): (row["quality"], row["content_sha256"]) for row in found}
+    return {row["language"]: (row["quality"], row["content_sha256"]) for row in found}
 
 
 def kept_copies(ctx: Context) -> DataFrame:
-    """A row for each occurrence of each content that decisions keep: where it stands, its language,
-    bytes and quality.
+    """One row per occurrence of a content that decisions keep.
+
+    It says where the copy stands, and the language, bytes and quality of the content.
     """
     key = ["content_sha256", "shard"]
     kept = ctx.inputs["decisions"].filter(F.col("reason").isNull()).select(*key)
@@ -248,13 +207,14 @@ def kept_copies(ctx: Context) -> DataFrame:
 
 
 def documents(copies: DataFrame, policy: SelectSettings) -> DataFrame:
-    """Rows of documents: one for each content that was kept, placed at the smallest doc_id among
-    its copies in its split.
+    """Rows of documents: one per content that was kept.
+
+    It stands where the copy with the smallest doc_id of its split stands.
     """
     copies = validation_split.assign(copies, policy.val_fraction, policy.seed, policy.val_repos)
     placed = copies.groupBy("content_sha256", "language", "bytes", "quality").agg(
-        # "train" < "val": a content with any copy in a training repository is train, and is placed
-        # there
+        # "train" < "val": a content with any copy in a training repository is train, and stands
+        # there.
         F.min(F.struct("split", "doc_id", "repo", "path", "license")).alias("at")
     )
     return placed.select(
@@ -272,8 +232,9 @@ def documents(copies: DataFrame, policy: SelectSettings) -> DataFrame:
 
 
 def summarize(ctx: Context) -> Summary:
-    """Count the tables as written; raises AssertionError where rows in are not rows out + rows
-    dropped.
+    """Count the tables as written.
+
+    Raises AssertionError where rows out and rows dropped do not add up to rows in.
     """
     contents = ctx.inputs["contents"].agg(F.count("*"), F.sum("bytes")).first()
     counts = {
@@ -296,36 +257,36 @@ def summarize(ctx: Context) -> Summary:
     return Summary("select_documents", contents[0], kept, dropped, contents[1] or 0, notes=notes)
 
 
-def _bad_syntax(policy: SelectSettings) -> Column:
-    parsed_badly = (F.col("status") == "ok") & (F.col("error_share") > policy.max_error_share)
-    return parsed_badly | F.col("status").isin("timeout", "failed")
+def _policy_column(policy: SelectSettings) -> Column:
+    """The struct `policy` that conditions read (seedbed/tables/reasons.py)."""
+    values = reasons.policy_values(to_dict(policy))
+    return F.struct(*[_literal(value).alias(name) for name, value in values.items()])
 
 
-def _quality_rules(
-    cuts: dict[str | None, tuple[float, str]], policy: SelectSettings
-) -> list[tuple[str, Column, Column]]:
-    """The percentile rule of each cut, then the thresholds."""
-    rules = []
-    for name, (quality, last) in sorted(cuts.items(), key=lambda item: item[0] or ""):
-        holds = (F.col("quality") < quality) | (
-            (F.col("quality") == quality) & (F.col("content_sha256") <= last)
-        )
-        if name is not None:
-            holds &= F.coalesce("language", F.lit("")) == name
-        rules.append(
-            ("low_quality", holds, F.format_string(f"quality %.4f <= cut {quality:.4f}", "quality"))
-        )
-    floor: Column = F.lit(policy.min_quality)
-    for name, value in sorted(policy.min_quality_of.items()):
-        floor = F.when(F.col("language") == name, F.lit(value)).otherwise(floor)
-    return [
-        *rules,
-        (
-            "low_quality",
-            F.col("quality") < floor,
-            F.format_string("quality %.4f < %.4f", "quality", floor),
-        ),
-    ]
+def _literal(value: Any) -> Column:
+    if isinstance(value, list):
+        return F.array(*map(F.lit, value)).cast("array<string>")
+    if isinstance(value, dict):
+        pairs = [F.lit(one) for pair in value.items() for one in pair]
+        return F.create_map(*pairs).cast("map<string, double>")
+    return F.lit(value)
+
+
+def _cut_group(policy: SelectSettings) -> Column:
+    """The group in which the quality cut ranks a row."""
+    return F.coalesce("language", F.lit("")) if policy.cut_per == "language" else F.lit("")
+
+
+def _cut_column(cuts: dict[str, tuple[float, str]], policy: SelectSettings) -> Column:
+    """The struct `cut` of each row's group (seedbed/tables/reasons.py), or null."""
+    if not cuts:
+        return F.lit(None).cast("struct<quality: double, content_sha256: string, text: string>")
+    parts = []
+    for name, (quality, last) in sorted(cuts.items()):
+        figures = {"quality": quality, "content_sha256": last, "text": f"{quality:.4f}"}
+        struct = F.struct(*[F.lit(value).alias(field) for field, value in figures.items()])
+        parts += [F.lit(name), struct]
+    return F.create_map(*parts)[_cut_group(policy)]
 
 
 JOB = TableJob(

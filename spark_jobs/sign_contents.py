@@ -18,7 +18,8 @@ from conf.errors import run_cli
 from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup import minhash
 from seedbed.kernels.near_dup.shingles import shingle_hashes
-from spark_jobs.runtime.job import FEW, Context, ShardJob, main
+from spark_jobs.runtime.context import FEW, Context
+from spark_jobs.runtime.job import ShardJob, main
 from spark_jobs.runtime.store import TABLES
 
 

@@ -28,7 +28,8 @@ from seedbed import storage
 from seedbed.kernels.tokens import bpe
 from seedbed.kernels.tokens.packing import SPECIAL_TOKENS, special_ids
 from spark_jobs.documents.text import with_text
-from spark_jobs.runtime.job import Context, CustomJob, Summary, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import CustomJob, Summary, main
 
 FOLDER = "tokens/tokenizer"
 NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")

@@ -31,7 +31,8 @@ from conf.errors import SeedbedError, run_cli
 from seedbed.sandbox import Limits, Sandbox, formats
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation
-from spark_jobs.runtime.job import Context, CustomJob, ShardJob, Summary, main
+from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.job import CustomJob, ShardJob, Summary, main
 from spark_jobs.runtime.store import TABLES, shard_of
 
 NAME = "verify_solutions"

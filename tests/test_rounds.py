@@ -17,7 +17,6 @@ from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.demo import DemoConfig
 from demo import rounds
-from seedbed.queries.explain import TABLE_NAMES
 from seedbed.tables.reader import DeltaReader
 from tests import round_stage
 from tests.report import tiny
@@ -50,7 +49,7 @@ def test_a_round_writes_into_tables_of_its_own(tmp_path):
     tiny.write_run(before)
     was = {path: path.read_bytes() for path in sorted(before.rglob("*")) if path.is_file()}
     rounds.inherit(before, after)
-    names = DeltaReader(str(after), TABLE_NAMES).names
+    names = DeltaReader(str(after)).names
     assert set(names) == {name for name in rounds.INHERITED if (before / "tables" / name).is_dir()}
     assert "documents" not in names
     scores = DeltaTable(str(after / "tables/scores"))

@@ -1,3 +1,1 @@
-"""One file a section: `section(run) -> Section`, which raises `Missing` where its data is not
-there.
-"""
+"""One file per section: `section(run)` returns it, or raises `Missing` without its data."""

@@ -1,42 +1,46 @@
-"""Near duplicates: sizes of the clusters, the largest of them, the evidence of the edges, the audit
-and one pair as a diff.
-"""
+"""Near duplicates: cluster sizes, the largest clusters, the evidence, the audit, one pair."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from report import svg
-from report.blocks import Block, Chart, Code, Fact, Facts, Note, Row, Section, Table
+from report.blocks import Block, Chart, Code, Fact, Figures, Note, Section, SideBySide, Table
 from report.highlight import unified_diff
-from report.run import Missing, Run
+from report.run import Missing, RunFolder
 from seedbed.tables.reader import DeltaReader
 
 LARGEST = 8
 AUDIT = "python -m spark_jobs audit output="
-# A pair that a person can read: short, and changed in a few places. J near 0.85 is neither a copy
-# nor a coincidence.
+# A pair that a person can read: short, and changed in a few places. A similarity near 0.85 is
+# neither a copy nor a coincidence.
 _EXAMPLE = """
 SELECT e.a, e.b, e.band, e.jaccard, e.jaccard_estimate
-FROM near_edges e JOIN contents x ON x.content_sha256 = e.a JOIN contents y ON y.content_sha256 = e.b
-ORDER BY (x.bytes > 2500 OR y.bytes > 2500 OR x.bytes < 300 OR y.bytes < 300), abs(e.jaccard - 0.85), e.a, e.b LIMIT 1
+FROM near_edges e
+JOIN contents x ON x.content_sha256 = e.a JOIN contents y ON y.content_sha256 = e.b
+ORDER BY (x.bytes > 2500 OR y.bytes > 2500 OR x.bytes < 300 OR y.bytes < 300),
+         abs(e.jaccard - 0.85), e.a, e.b LIMIT 1
 """
 _PLACE = """
-SELECT path, repo, revision FROM files WHERE content_sha256 = ? AND drop_reason IS NULL ORDER BY repo, revision, path LIMIT 1
+SELECT path, repo, revision FROM files WHERE content_sha256 = ? AND drop_reason IS NULL
+ORDER BY repo, revision, path LIMIT 1
 """
 _LARGEST = """
-SELECT c.cluster_id, any_value(c.cluster_size) AS size, max(CASE WHEN c.survivor THEN c.content_sha256 END) AS survivor,
-       count(DISTINCT f.repo) AS repos, string_agg(DISTINCT f.language, ', ' ORDER BY f.language) AS languages,
+SELECT c.cluster_id, any_value(c.cluster_size) AS size,
+       max(CASE WHEN c.survivor THEN c.content_sha256 END) AS survivor,
+       count(DISTINCT f.repo) AS repos,
+       string_agg(DISTINCT f.language, ', ' ORDER BY f.language) AS languages,
        min(c.jaccard) AS lowest
 FROM clusters c JOIN files f ON f.content_sha256 = c.content_sha256 AND f.drop_reason IS NULL
 WHERE c.cluster_size > 1 GROUP BY c.cluster_id ORDER BY size DESC, c.cluster_id LIMIT ?
 """
 
 
-def section(run: Run) -> Section:
+def section(run: RunFolder) -> Section:
     db = run.tables("files", "contents", "near_edges", "clusters")
     total = db.one(
-        "SELECT count(*) AS contents, count(DISTINCT cluster_id) FILTER (cluster_size > 1) AS clusters, "
+        "SELECT count(*) AS contents, "
+        "count(DISTINCT cluster_id) FILTER (cluster_size > 1) AS clusters, "
         "count(*) FILTER (cluster_size > 1) AS inside, count(*) FILTER (NOT survivor) AS dropped, "
         "coalesce(max(cluster_size), 0) AS largest FROM clusters"
     )
@@ -44,7 +48,7 @@ def section(run: Run) -> Section:
         "SELECT count(*) - count(DISTINCT content_sha256) AS n FROM files WHERE drop_reason IS NULL"
     )["n"]
     blocks: list[Block] = [
-        Facts(
+        Figures(
             [
                 Fact(f"{copies:,}", "exact copies"),
                 Fact(f"{total['clusters']:,}", "near-duplicate clusters"),
@@ -62,14 +66,15 @@ def section(run: Run) -> Section:
             "files, clusters",
         )
     blocks += [
-        Row([_sizes(db), _evidence(db)]),
+        SideBySide([_sizes(db), _evidence(db)]),
         *_audit(run),
         _largest(db),
-        _guard(db),
+        _split_chains(db),
         _example(db),
     ]
     lead = (
-        f"{total['dropped'] / total['contents']:.0%} of the distinct contents nearly repeat another; "
+        f"{total['dropped'] / total['contents']:.0%} of the distinct contents nearly repeat "
+        "another; "
         f"the largest cluster holds {total['largest']:,}."
     )
     return Section(
@@ -79,7 +84,8 @@ def section(run: Run) -> Section:
 
 def _sizes(db: DeltaReader) -> Chart:
     rows = db.sql(
-        "SELECT cluster_size AS size, count(*) // cluster_size AS n FROM clusters WHERE cluster_size > 1 GROUP BY 1"
+        "SELECT cluster_size AS size, count(*) // cluster_size AS n FROM clusters "
+        "WHERE cluster_size > 1 GROUP BY 1"
     )
     groups = [(2, 2), (3, 3), (4, 4), (5, 8), (9, 16), (17, 32), (33, 10**9)]
     values = []
@@ -95,7 +101,8 @@ def _sizes(db: DeltaReader) -> Chart:
 
 def _evidence(db: DeltaReader) -> Chart:
     rows = db.sql(
-        "SELECT least(floor(jaccard * 50), 49)::INT AS bin, count(*) AS n FROM near_edges GROUP BY 1"
+        "SELECT least(floor(jaccard * 50), 49)::INT AS bin, count(*) AS n FROM near_edges "
+        "GROUP BY 1"
     )
     counts = {row["bin"]: row["n"] for row in rows}
     first = min(counts)
@@ -113,7 +120,10 @@ def _evidence(db: DeltaReader) -> Chart:
     error = db.one("SELECT sqrt(avg((jaccard - jaccard_estimate) ** 2)) AS rmse FROM near_edges")[
         "rmse"
     ]
-    caption = f"MinHash proposes, the true similarity decides; the estimate is off by {error:.3f} (root mean square)."
+    caption = (
+        "MinHash proposes, the true similarity decides; the estimate is off by "
+        f"{error:.3f} (root mean square)."
+    )
     return Chart("True Jaccard of the edges", drawing, caption=caption)
 
 
@@ -140,18 +150,19 @@ def _largest(db: DeltaReader) -> Table:
     return Table(head, rows, frozenset({0, 1, 4}), "Largest clusters", caption)
 
 
-def _guard(db: DeltaReader) -> Note:
+def _split_chains(db: DeltaReader) -> Note:
     row = db.one(
         "SELECT count(*) AS components, coalesce(sum(survivors - 1), 0)::BIGINT AS freed FROM "
-        "(SELECT count_if(survivor) AS survivors FROM clusters GROUP BY component_id HAVING count_if(survivor) > 1)"
+        "(SELECT count_if(survivor) AS survivors FROM clusters GROUP BY component_id "
+        "HAVING count_if(survivor) > 1)"
     )
     return Note(
-        f"{row['components']:,} chains of near duplicates were split, since their ends were too unlike; "
-        f"{row['freed']:,} contents survive by it."
+        f"{row['components']:,} chains of near duplicates were split, since their ends were "
+        f"too unlike; {row['freed']:,} contents survive by it."
     )
 
 
-def _audit(run: Run) -> list[Block]:
+def _audit(run: RunFolder) -> list[Block]:
     """Precision and recall by brute force, or the command that measures them."""
     try:
         result = run.document("curate/audit.json")
@@ -184,8 +195,9 @@ def _audit(run: Run) -> list[Block]:
     rows.append(["recall", "near duplicates resolved", *_interval(found["resolved"])])
     rows.append(["recall", "in one cluster", *_interval(found["together"])])
     caption = (
-        f"True Jaccard by brute force: dropped contents against what was kept for them, and {found['drawn']:,} contents "
-        f"against {found['pool']:,}. Intervals are Wilson's at Kish's effective sample size."
+        "True Jaccard by brute force: dropped contents against what was kept for them, and "
+        f"{found['drawn']:,} contents against {found['pool']:,}. Intervals are Wilson's at Kish's "
+        "effective sample size."
     )
     return [
         Table(

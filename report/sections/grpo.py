@@ -1,6 +1,4 @@
-"""GRPO: reward on training and held-out problems, verdicts of the sandbox, and completions before
-and after.
-"""
+"""GRPO: reward, verdicts of the sandbox, and completions before and after."""
 
 from __future__ import annotations
 
@@ -8,9 +6,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from report import svg
-from report.blocks import Block, Chart, Code, Fact, Facts, Note, Row, Section, Table
+from report.blocks import Block, Chart, Code, Fact, Figures, Note, Section, SideBySide, Table
 from report.highlight import python
-from report.run import Run
+from report.run import RunFolder
 from report.sections.pretrain import curve, single
 
 VERDICTS = (
@@ -24,7 +22,7 @@ BEFORE, AFTER = "rl/eval_sft.json", "rl/eval_grpo.json"
 EXAMPLES = 4
 
 
-def section(run: Run) -> Section:
+def section(run: RunFolder) -> Section:
     rows = run.lines("rl/grpo/metrics.jsonl")
     held, trained = curve(rows, "heldout_reward"), curve(rows, "reward")
     facts = [Fact(f"{rows[-1]['step']:,}", "steps")]
@@ -34,7 +32,7 @@ def section(run: Run) -> Section:
     if len(held) > 1:
         lead += f" On problems that were not trained on: {held[0][1]:.2f} → {held[-1][1]:.2f}."
         facts.append(Fact(f"{held[-1][1] - held[0][1]:+.3f}", "held-out reward gained"))
-    blocks: list[Block] = [Facts(facts)]
+    blocks: list[Block] = [Figures(facts)]
     series = [
         svg.Series("training problems", "c4", trained),
         svg.Series("held-out problems", "c1", held, dots=True),
@@ -45,16 +43,16 @@ def section(run: Run) -> Section:
     steps = [row for row in rows if row.get("reward") is not None]
     if steps:
         blocks += [
-            Row([reward, _verdicts(steps)]),
-            Row(
+            SideBySide([reward, _verdicts(steps)]),
+            SideBySide(
                 [
                     _signal(steps),
-                    single(steps, "response_tokens", "Length", "tokens a response", zero=True),
+                    single(steps, "response_tokens", "Length", "tokens per response", zero=True),
                 ]
             ),
         ]
     else:
-        blocks.append(Row([reward]))
+        blocks.append(SideBySide([reward]))
     results = {path: run.document(path) for path in run.files("rl/eval_*.json")}
     if results:
         blocks.append(_evaluations(results))
@@ -102,14 +100,14 @@ def _evaluations(results: dict[str, dict[str, Any]]) -> Table:
 
 
 def _examples(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[Block]:
-    """Problems of both files, those that gained most first: what was written then and now."""
+    """What was written before and after, for the problems that gained most."""
     then = {item["task_id"]: item for item in before}
     both = [(then[item["task_id"]], item) for item in after if item["task_id"] in then]
     both.sort(key=lambda pair: (_passed(pair[0]) - _passed(pair[1]), pair[1]["task_id"]))
     rows: list[Block] = [Note("The problems that gained most, before and after.")]
     for old, new in both[:EXAMPLES]:
         rows.append(
-            Row(
+            SideBySide(
                 [
                     _completion("before", old, want_pass=False),
                     _completion("after", new, want_pass=True),

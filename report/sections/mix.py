@@ -1,18 +1,19 @@
-"""Languages and licences: what was seen against what was kept."""
+"""Languages and licenses: what was seen against what was kept."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from report.blocks import Bar, Bars, Row, Section
-from report.run import Run
+from report.blocks import Bar, Bars, Section, SideBySide
+from report.run import RunFolder
 from seedbed.tables.reader import DeltaReader
 
 SHOWN = 12
 
-# A content's licence is that of its first copy, as select_documents places it.
+# The license of a content is that of its first copy, where select_documents places it.
 _SEEN = """
-SELECT arg_min(coalesce(language, 'unknown'), doc_id) AS language, arg_min(coalesce(license, 'unknown'), doc_id) AS license,
+SELECT arg_min(coalesce(language, 'unknown'), doc_id) AS language,
+       arg_min(coalesce(license, 'unknown'), doc_id) AS license,
        content_sha256, max(bytes) AS bytes
 FROM files WHERE drop_reason IS NULL GROUP BY content_sha256
 """
@@ -27,13 +28,16 @@ _KEPT = "SELECT unnest([p.content_sha256 FOR p IN parts]) AS sha FROM documents"
 _NONE_KEPT = "SELECT NULL::VARCHAR AS sha WHERE false"
 
 
-def section(run: Run) -> Section:
+def section(run: RunFolder) -> Section:
     db = run.tables("files")
     chosen = run.has("documents")
     languages, licences = (_counts(db, column, chosen) for column in ("language", "license"))
     first = languages[0]
     whole = sum(row["seen"] for row in languages)
-    lead = f"{len(languages)} languages; {first['name']} is {first['seen'] / whole:.0%} of {whole:,} distinct files seen."
+    lead = (
+        f"{len(languages)} languages; {first['name']} is {first['seen'] / whole:.0%} of {whole:,} "
+        "distinct files seen."
+    )
     unknown = next((row for row in licences if row["name"] == "unknown"), None)
     if unknown:
         lead += f" The licence of {unknown['seen'] / whole:.0%} is unknown."
@@ -42,7 +46,7 @@ def section(run: Run) -> Section:
         "mix",
         "Languages and licences",
         lead,
-        [Row([_bars("Languages", languages, chosen), _bars("Licences", licences, chosen)])],
+        [SideBySide([_bars("Languages", languages, chosen), _bars("Licences", licences, chosen)])],
         source,
     )
 

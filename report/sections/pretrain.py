@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from report import svg
-from report.blocks import Block, Chart, Code, Fact, Facts, Row, Section
+from report.blocks import Block, Chart, Code, Fact, Figures, Section, SideBySide
 from report.highlight import python
-from report.run import Missing, Run
+from report.run import Missing, RunFolder
 
 SAMPLES = 4
 
 
-def section(run: Run) -> Section:
+def section(run: RunFolder) -> Section:
     rows = run.lines("pretrain/metrics.jsonl")
     last = rows[-1]
     val = curve(rows, "val_loss")
@@ -25,16 +25,16 @@ def section(run: Run) -> Section:
     if val:
         facts.append(Fact(f"{val[-1][1]:.3f}", "last validation loss"))
     if speeds:
-        facts.append(Fact(f"{sorted(speeds)[len(speeds) // 2]:,.0f}", "tokens a second, median"))
-    loss = losses(rows, val, "validation", "nats a token")
+        facts.append(Fact(f"{sorted(speeds)[len(speeds) // 2]:,.0f}", "tokens per second, median"))
+    loss = losses(rows, val, "validation", "nats per token")
     blocks: list[Block] = [
-        Facts(facts),
-        Row([loss, single(rows, "lr", "Learning rate", "learning rate", zero=True)]),
+        Figures(facts),
+        SideBySide([loss, single(rows, "lr", "Learning rate", "learning rate", zero=True)]),
     ]
     blocks.append(
-        Row(
+        SideBySide(
             [
-                single(rows, "tokens_per_s", "Speed", "tokens a second", zero=True),
+                single(rows, "tokens_per_s", "Speed", "tokens per second", zero=True),
                 single(rows, "grad_norm", "Gradient norm", "norm before clipping", zero=True),
             ]
         )
@@ -69,7 +69,7 @@ def losses(
     return Chart("Loss", svg.lines("Loss", series, "step", y), [(s.color, s.name) for s in series])
 
 
-def _samples(run: Run) -> list[Row]:
+def _samples(run: RunFolder) -> list[SideBySide]:
     try:
         entries = run.document("pretrain/samples.json")
     except Missing:
@@ -90,5 +90,5 @@ def _samples(run: Run) -> list[Row]:
             )
             for step, one, tone in ((before["step"], first, "bad"), (after["step"], then, "good"))
         ]
-        rows.append(Row(pair if before is not after else pair[1:]))
+        rows.append(SideBySide(pair if before is not after else pair[1:]))
     return rows

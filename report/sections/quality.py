@@ -1,23 +1,21 @@
-"""Scores: their histogram with the cut, agreement with the oracle's labels, and the best and worst
-snippets.
-"""
+"""Scores: histogram with the cut, agreement with the labels, the best and worst snippets."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from report import svg
-from report.blocks import Block, Chart, Code, Note, Row, Section, Table
+from report.blocks import Block, Chart, Code, Note, Section, SideBySide, Table
 from report.highlight import source
-from report.run import Missing, Run
+from report.run import Missing, RunFolder
 from seedbed.tables.reader import DeltaReader
 
 BINS = 40
-# best, and as many worst
+# The number of best snippets that are shown, and of worst ones.
 SNIPPETS = 3
-# labelled files that a language's curve needs
+# The labelled files that the calibration curve of a language needs.
 CALIBRATED = 20
-# languages with a curve, those with most labels
+# The languages with a curve: those with most labels.
 CHARTS = 4
 MEASURES = (
     ("files", "files", ",d"),
@@ -27,12 +25,13 @@ MEASURES = (
     ("within_1", "within 1", ".0%"),
     ("zero_recall", "zeros found", ".0%"),
 )
-# Short enough to show, long enough to judge; one of each repository, so that the ends are not one
-# package alone.
+# Short enough to show, long enough to judge; one file per repository, so that one package alone
+# does not fill both ends.
 _SNIPPETS = """
 SELECT content_sha256, quality, text, spot.repo, spot.revision, spot.path FROM (
   SELECT s.content_sha256, s.quality, c.text, p.spot,
-         row_number() OVER (PARTITION BY p.spot.repo ORDER BY s.quality {order}, s.content_sha256) AS place
+         row_number() OVER (PARTITION BY p.spot.repo
+                            ORDER BY s.quality {order}, s.content_sha256) AS place
   FROM scores s JOIN contents c USING (content_sha256)
   JOIN (SELECT content_sha256, min(struct_pack(repo, revision, path)) AS spot
         FROM files WHERE drop_reason IS NULL GROUP BY 1) p USING (content_sha256)
@@ -45,7 +44,7 @@ WHERE s.scorer = ? AND l.score IS NOT NULL ORDER BY l.content_sha256, l.oracle
 """
 
 
-def section(run: Run) -> Section:
+def section(run: RunFolder) -> Section:
     db = run.tables("scores")
     scorers = [row["scorer"] for row in db.sql("SELECT DISTINCT scorer FROM scores ORDER BY 1")]
     if not scorers:
@@ -69,13 +68,13 @@ def section(run: Run) -> Section:
         pairs = db.sql(_AGREEMENT, [scorer]) if run.has("labels") else []
         if len(pairs) > 1:
             charts.append(_agreement(scorer, pairs))
-        blocks.append(Row(charts))
+        blocks.append(SideBySide(charts))
     cards = _scorer_cards(run)
     if cards:
         blocks.append(cards)
     calibrated = _calibration(run, used or scorers[0])
     if calibrated:
-        blocks.append(Row(list(calibrated)))
+        blocks.append(SideBySide(list(calibrated)))
     shown = used or scorers[0]
     blocks += _snippets(run, db, shown)
     count = db.one("SELECT count(*) AS n FROM scores WHERE scorer = ?", [shown])["n"]
@@ -89,15 +88,16 @@ def section(run: Run) -> Section:
     return Section("quality", "Quality", lead, blocks, ", ".join(tables))
 
 
-def _histogram(run: Run, db: DeltaReader, scorer: str, cut: float | None) -> Chart:
+def _histogram(run: RunFolder, db: DeltaReader, scorer: str, cut: float | None) -> Chart:
     verdict = (
         "CASE WHEN d.content_sha256 IS NULL THEN 'scored' WHEN d.reason IS NULL THEN 'kept' "
         "WHEN d.reason = 'low_quality' THEN 'cut' ELSE 'other' END"
     )
     join = "LEFT JOIN decisions d USING (content_sha256)" if run.has("decisions") else ""
     rows = db.sql(
-        f"SELECT least(floor(s.quality * {BINS}), {BINS - 1})::INT AS bin, {verdict if join else repr('scored')} AS verdict, "
-        f"count(*) AS n FROM scores s {join} WHERE s.scorer = ? GROUP BY 1, 2",
+        f"SELECT least(floor(s.quality * {BINS}), {BINS - 1})::INT AS bin, "
+        f"{verdict if join else repr('scored')} AS verdict, count(*) AS n "
+        f"FROM scores s {join} WHERE s.scorer = ? GROUP BY 1, 2",
         [scorer],
     )
     names = [
@@ -135,7 +135,10 @@ def _agreement(scorer: str, pairs: list[dict[str, Any]]) -> Chart:
     labels, scores = [p["label"] for p in pairs], [p["quality"] for p in pairs]
     error = sum(abs(x - y) for x, y in zip(labels, scores, strict=True)) / len(pairs)
     rank = _spearman(labels, scores)
-    caption = f"{len(pairs):,} labelled contents: mean absolute error {error * 10:.2f} of 10, rank correlation {rank:.2f}."
+    caption = (
+        f"{len(pairs):,} labelled contents: mean absolute error {error * 10:.2f} of 10, "
+        f"rank correlation {rank:.2f}."
+    )
     drawing = svg.bubbles(
         f"Label against score, {scorer}",
         [(x, y, n) for (x, y), n in sorted(cells.items())],
@@ -151,9 +154,7 @@ def _agreement(scorer: str, pairs: list[dict[str, Any]]) -> Chart:
 
 
 def _spearman(xs: list[float], ys: list[float]) -> float:
-    """Spearman's rank correlation: Pearson's of the ranks, ties at their mean rank; 0 where one
-    side is constant.
-    """
+    """Spearman's rank correlation, with ties at their mean rank; 0 where one side is constant."""
     a, b = _ranks(xs), _ranks(ys)
     mean = (len(a) + 1) / 2
     top = sum((x - mean) * (y - mean) for x, y in zip(a, b, strict=True))
@@ -175,10 +176,8 @@ def _ranks(values: list[float]) -> list[float]:
     return ranks
 
 
-def _scorer_cards(run: Run) -> Table | None:
-    """What each fitted scorer measured of itself, beside the floor (the labels' mean) and the
-    oracle's own repeatability.
-    """
+def _scorer_cards(run: RunFolder) -> Table | None:
+    """The errors that each fitted scorer measured, beside those of the labels' mean."""
     rows = []
     for path in run.files("scorers/*/scorer.json"):
         card = run.document(path)
@@ -195,13 +194,17 @@ def _scorer_cards(run: Run) -> Table | None:
     if not rows:
         return None
     head = ["scorer", "measured as", *[title for _, title, _ in MEASURES]]
-    caption = "On the 0-10 scale of the labels. cMAE is the mean over the eleven label classes, so that rare ones count."
+    caption = (
+        "On the 0-10 scale of the labels. cMAE is the mean over the eleven label classes, so that "
+        "rare ones count."
+    )
     return Table(head, rows, frozenset(range(2, len(head))), "Errors of the scorers", caption)
 
 
-def _calibration(run: Run, scorer: str) -> list[Chart]:
-    """Mean label against mean prediction by language, of files whose repository the prediction had
-    not seen.
+def _calibration(run: RunFolder, scorer: str) -> list[Chart]:
+    """Mean label against mean prediction, for each language.
+
+    The predictions are those of files whose repository the scorer had not seen.
     """
     path = f"scorers/{scorer}/scorer.json"
     if not run.files(path):
@@ -225,7 +228,7 @@ def _calibration(run: Run, scorer: str) -> list[Chart]:
     return charts
 
 
-def _snippets(run: Run, db: DeltaReader, scorer: str) -> list[Block]:
+def _snippets(run: RunFolder, db: DeltaReader, scorer: str) -> list[Block]:
     """Pairs: the best beside the worst."""
     if not run.has("contents", "files"):
         return []
@@ -236,15 +239,16 @@ def _snippets(run: Run, db: DeltaReader, scorer: str) -> list[Block]:
         ]
         for order, tone in (("DESC", "good"), ("ASC", "bad"))
     ]
-    note = Note(f"The best and the worst by {scorer}, at most one file of a repository.")
-    return [note, *[Row(list(pair)) for pair in zip(*ends, strict=True)]]
+    note = Note(f"The best and the worst by {scorer}, at most one file per repository.")
+    return [note, *[SideBySide(list(pair)) for pair in zip(*ends, strict=True)]]
 
 
-def _snippet(run: Run, db: DeltaReader, hit: dict[str, Any], tone: str) -> Code:
+def _snippet(run: RunFolder, db: DeltaReader, hit: dict[str, Any], tone: str) -> Code:
     facts = [f"score {hit['quality']:.3f}", f"{hit['repo']} {hit['revision']}"]
     if run.has("labels"):
         label = db.first(
-            "SELECT score FROM labels WHERE content_sha256 = ? AND score IS NOT NULL ORDER BY oracle",
+            "SELECT score FROM labels WHERE content_sha256 = ? AND score IS NOT NULL "
+            "ORDER BY oracle",
             [hit["content_sha256"]],
         )
         facts += [f"label {label['score']:g} of 10"] if label else []

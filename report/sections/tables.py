@@ -1,22 +1,25 @@
-"""The tables that the page was read from: rows, version, size and lineage."""
+"""The tables that the page was read from: what a row says, rows, version, size and lineage."""
 
 from __future__ import annotations
 
 from report.blocks import Section, Table
-from report.run import Run
-from seedbed.queries.explain import table_states
+from report.run import RunFolder
+from seedbed.queries.status import status
+from seedbed.tables.catalog import TABLES
 
 
-def section(run: Run) -> Section:
+def section(run: RunFolder) -> Section:
     db = run.tables("files")
     rows = []
-    for state in table_states(db):
+    states = status(db)
+    for state in states:
         reads = db.lineage(state.name).get("inputs", {})
         written = f"{db.committed_at(state.name):%Y-%m-%d %H:%M:%S}"
         inputs = ", ".join(f"{table}@{version}" for table, version in reads.items())
         rows.append(
             [
                 f"{state.name}@{state.version}",
+                TABLES[state.name].row,
                 f"{state.rows:,}",
                 f"{state.bytes / 1e6:.1f}",
                 state.job,
@@ -24,11 +27,11 @@ def section(run: Run) -> Section:
                 written,
             ]
         )
-    head = ["table@version", "rows", "MB", "written by", "from", "UTC"]
-    stale = [f"{state.name}: {text}" for state in table_states(db) for text in state.stale]
+    head = ["table@version", "a row says", "rows", "MB", "written by", "from", "UTC"]
+    stale = [f"{state.name}: {text}" for state in states for text in state.stale]
     lead = "Every commit records its job, parameters and the versions it read." + (
         f" Out of date: {'; '.join(stale)}." if stale else ""
     )
     return Section(
-        "tables", "Tables", lead, [Table(head, rows, frozenset({1, 2}))], "the Delta logs"
+        "tables", "Tables", lead, [Table(head, rows, frozenset({2, 3}))], "the Delta logs"
     )

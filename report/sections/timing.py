@@ -1,14 +1,14 @@
-"""What the demo expected against what it obtained, and the seconds of every stage and job."""
+"""What the demo expected and obtained, and the time of every stage and job."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from report.blocks import Bar, Bars, Block, Section, Table
-from report.run import Missing, Run
+from report.run import Missing, RunFolder
 
 
-def section(run: Run) -> Section:
+def section(run: RunFolder) -> Section:
     blocks: list[Block] = []
     lead: list[str] = []
     for path, read, show in (
@@ -78,5 +78,5 @@ def _jobs(records: list[dict[str, Any]]) -> tuple[Bars, str]:
 
 
 def clock(seconds: float) -> str:
-    """12:05"""
+    """Minutes and seconds, such as 12:05."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"

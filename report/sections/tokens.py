@@ -5,22 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from report import svg
-from report.blocks import Bar, Bars, Block, Chart, Fact, Facts, Row, Section
-from report.run import Missing, Run
+from report.blocks import Bar, Bars, Block, Chart, Fact, Figures, Section, SideBySide
+from report.run import Missing, RunFolder
 from seedbed.tables.reader import DeltaReader
 
 SHOWN = 10
 FIM_MIDDLE = "<[fim-middle]>"
-# enough for the share of fill-in-the-middle to a percent
+# So many tokens give the share of fill-in-the-middle to a percent.
 COUNTED_TOKENS = 8_000_000
 
 
-def section(run: Run) -> Section:
+def section(run: RunFolder) -> Section:
     db = run.tables("documents", "token_index")
     splits = {
         row["split"]: row
         for row in db.sql(
-            "SELECT split, count(*) AS documents, sum(tokens)::BIGINT AS tokens FROM token_index GROUP BY 1 ORDER BY 1"
+            "SELECT split, count(*) AS documents, sum(tokens)::BIGINT AS tokens "
+            "FROM token_index GROUP BY 1 ORDER BY 1"
         )
     }
     if not splits:
@@ -29,23 +30,25 @@ def section(run: Run) -> Section:
             "python -m spark_jobs run ... (the table is there, with no document in it)",
         )
     size = db.one(
-        "SELECT sum(d.bytes)::BIGINT AS bytes FROM token_index t JOIN documents d USING (document_id)"
+        "SELECT sum(d.bytes)::BIGINT AS bytes "
+        "FROM token_index t JOIN documents d USING (document_id)"
     )["bytes"]
     tokens = sum(row["tokens"] for row in splits.values())
     items = [
         Fact(f"{row['tokens'] / 1e6:.2f} M", f"{split} tokens in {row['documents']:,} documents")
         for split, row in splits.items()
     ]
-    items.append(Fact(f"{size / tokens:.2f}", "bytes a token"))
+    items.append(Fact(f"{size / tokens:.2f}", "bytes per token"))
     items += _from_manifest(run)
-    blocks: list[Block] = [Facts(items), Row([_lengths(db), _languages(db)])]
+    blocks: list[Block] = [Figures(items), SideBySide([_lengths(db), _languages(db)])]
     lead = f"{tokens / 1e6:.1f} million tokens, train and validation disjoint by repository."
     return Section("tokens", "Tokens", lead, blocks, "documents, token_index, tokens/manifest.json")
 
 
-def _from_manifest(run: Run) -> list[Fact]:
-    """Vocabulary, and the share of documents in fill-in-the-middle form as counted in the first
-    training shard.
+def _from_manifest(run: RunFolder) -> list[Fact]:
+    """The vocabulary, and the share of documents in fill-in-the-middle form.
+
+    The share is counted in the first training shard.
     """
     try:
         manifest = run.document("tokens/manifest.json")
@@ -70,7 +73,8 @@ def _from_manifest(run: Run) -> list[Fact]:
 
 def _lengths(db: DeltaReader) -> Chart:
     rows = db.sql(
-        "SELECT floor(log2(greatest(tokens, 1)))::INT AS power, count(*) AS n FROM token_index GROUP BY 1"
+        "SELECT floor(log2(greatest(tokens, 1)))::INT AS power, count(*) AS n "
+        "FROM token_index GROUP BY 1"
     )
     counts = {row["power"]: row["n"] for row in rows}
     powers = range(min(counts), max(counts) + 1)
@@ -85,7 +89,8 @@ def _lengths(db: DeltaReader) -> Chart:
 
 def _languages(db: DeltaReader) -> Bars:
     rows = db.sql(
-        "SELECT coalesce(d.language, 'unknown') AS language, sum(t.tokens)::BIGINT AS tokens, count(*) AS n "
+        "SELECT coalesce(d.language, 'unknown') AS language, "
+        "sum(t.tokens)::BIGINT AS tokens, count(*) AS n "
         "FROM token_index t JOIN documents d USING (document_id) GROUP BY 1 ORDER BY 2 DESC, 1"
     )
     total, widest = sum(row["tokens"] for row in rows), rows[0]["tokens"]

@@ -1,21 +1,24 @@
-"""Can the near duplicates of a run be trusted? True Jaccard by brute force on samples; no Spark, no
-LSH, no signatures.
+"""Can the near duplicates of a run be trusted? Exact Jaccard similarity on samples tells.
+
+There is no Spark here, no LSH and no signature.
 
     python -m spark_jobs audit output=DIR [sample=1000] [pool=20000]
 
-Precision: of the contents that were dropped, `sample` are drawn, stratified by size of the cluster,
-similarity to the survivor and language. Each is compared with the content kept for it (`dropped`),
-and with another member of its cluster (`same cluster`), by plain Python sets of token tuples:
-nothing of the kernels but where a licence head ends.
-Recall: of the `pool` contents with the smallest salted hashes (all, where the run has no more)
-`sample` are drawn, stratified by size of their cluster and language, and compared with every
-content of the pool. A drawn content that has a near duplicate there is a unit; it counts by the
-share of its near duplicates of which no more than one of the two survives (`resolved`), and by the
-share that lies in its own cluster (`together`: contents that chain lie apart on purpose, so it is
-lower). Strata are drawn in proportion, small ones with LEAST at least; every figure weighs a unit
-by the inverse of its chance.
-Interval: seedbed/queries/intervals.py. Samples are drawn by hash: the same tables give the same
-audit. The result is kept in DIR/curate/audit.json.
+Precision: `sample` of the dropped contents are drawn, stratified by size of the cluster, similarity
+to the survivor and language. Each is compared with the content that was kept for it (`dropped`),
+and with another member of its cluster (`same cluster`). The comparison uses plain Python sets of
+token tuples. Of the kernels it takes nothing but where a license head ends.
+
+Recall: the pool is the `pool` contents with the smallest salted hashes, or all there are. `sample`
+of them are drawn, stratified by size of the cluster and language, and compared with the whole pool.
+A drawn content that has a near duplicate in the pool is a unit. It counts twice: by the share of
+its near duplicates of which at most one of the two survives (`resolved`), and by the share that
+lies in its own cluster (`together`). The second is lower, as contents that only chain lie apart on
+purpose.
+
+Strata are drawn in proportion, each with LEAST units at least; every figure weighs a unit by the
+inverse of its chance. For the interval see seedbed/queries/intervals.py. Samples are drawn by hash,
+so the same tables give the same audit. The result is kept in DIR/curate/audit.json.
 """
 
 from __future__ import annotations
@@ -39,15 +42,18 @@ from seedbed.tables.reader import DeltaReader
 
 RESULT = "curate/audit.json"
 TOKEN = re.compile(rb"[A-Za-z0-9_\x80-\xff]+")
-# strata of their own; the rest is one
+# The most frequent languages are strata of their own; the others are one together.
 LANGUAGES = 5
-# sampled of a stratum, however small its part of the whole
+# So many are sampled of a stratum, however small its part of the whole.
 LEAST = 5
 _CLASSED = """
-WITH common AS (SELECT language FROM contents GROUP BY language ORDER BY count(*) DESC, language LIMIT $languages)
+WITH common AS (SELECT language FROM contents GROUP BY language
+                ORDER BY count(*) DESC, language LIMIT $languages)
 SELECT c.content_sha256 AS sha, c.cluster_id, c.survivor, c.jaccard, x.language,
-       CASE WHEN c.cluster_size <= 2 THEN c.cluster_size::VARCHAR WHEN c.cluster_size <= 5 THEN '3-5' ELSE '6+' END AS size,
-       CASE WHEN c.jaccard < 0.8 THEN 'under 0.8' WHEN c.jaccard < 0.9 THEN '0.8-0.9' ELSE '0.9-1' END AS similarity,
+       CASE WHEN c.cluster_size <= 2 THEN c.cluster_size::VARCHAR
+            WHEN c.cluster_size <= 5 THEN '3-5' ELSE '6+' END AS size,
+       CASE WHEN c.jaccard < 0.8 THEN 'under 0.8'
+            WHEN c.jaccard < 0.9 THEN '0.8-0.9' ELSE '0.9-1' END AS similarity,
        CASE WHEN x.language IN (FROM common) THEN x.language ELSE 'other' END AS tongue,
        md5($salt || c.content_sha256) AS lot
 FROM clusters c JOIN contents x USING (content_sha256)
@@ -94,7 +100,10 @@ def precision(db: DeltaReader, sample: int, params: dict[str, Any]) -> dict[str,
     )
     members: dict[str, list[str]] = {}
     kept: dict[str, str] = {}
-    query = "SELECT cluster_id, content_sha256 AS sha, survivor FROM clusters WHERE cluster_id IN (SELECT unnest(?))"
+    query = (
+        "SELECT cluster_id, content_sha256 AS sha, survivor FROM clusters "
+        "WHERE cluster_id IN (SELECT unnest(?))"
+    )
     for row in db.sql(query, [sorted({row["cluster_id"] for row in drawn})]):
         members.setdefault(row["cluster_id"], []).append(row["sha"])
         if row["survivor"]:
@@ -154,10 +163,8 @@ def recall(db: DeltaReader, sample: int, pool: int, params: dict[str, Any]) -> d
 
 def text_of(result: dict[str, Any]) -> str:
     """The result as lines: share, 95 % interval, units."""
-    lines = [
-        f"near duplicates at Jaccard >= {result['threshold']:g}, clusters@{result['clusters_version']}",
-        "",
-    ]
+    version = result["clusters_version"]
+    lines = [f"near duplicates at Jaccard >= {result['threshold']:g}, clusters@{version}", ""]
     for kind, what in (
         (
             "dropped",
@@ -171,7 +178,8 @@ def text_of(result: dict[str, Any]) -> str:
         ]
     found = result["recall"]
     lines.append(
-        f"recall: {found['drawn']:,} contents against {found['pool']:,}, {found['near_duplicate_pairs']:,} near duplicates met"
+        f"recall: {found['drawn']:,} contents against {found['pool']:,}, "
+        f"{found['near_duplicate_pairs']:,} near duplicates met"
     )
     lines.append(f"  {'resolved':<22}{_line(found['resolved'])}")
     lines.append(f"  {'in one cluster':<22}{_line(found['together'])}")
@@ -186,8 +194,9 @@ def _line(found: dict[str, Any] | None) -> str:
 
 
 def _draw(db: DeltaReader, rows: str, strata: str, sample: int, salt: str) -> list[dict[str, Any]]:
-    """About `sample` rows with their `weight`: a stratum gives its part of them, but LEAST if it
-    holds as many.
+    """About `sample` rows with their `weight`.
+
+    A stratum gives its part of them, and LEAST if it holds as many.
     """
     given = {"languages": LANGUAGES, "salt": salt, "least": LEAST, "sample": sample}
     return db.sql(_DRAWN.format(strata=strata, rows=rows), given)
@@ -202,16 +211,15 @@ def _another(members: list[str], sha: str) -> str:
 
 def _texts(db: DeltaReader, shas: list[str]) -> list[tuple[str, str]]:
     rows = db.sql(
-        "SELECT content_sha256 AS sha, text FROM contents WHERE content_sha256 IN (SELECT unnest(?))",
+        "SELECT content_sha256 AS sha, text FROM contents "
+        "WHERE content_sha256 IN (SELECT unnest(?))",
         [shas],
     )
     return [(row["sha"], row["text"]) for row in rows]
 
 
 def _plain_set(text: str, size: int) -> set[tuple[bytes, ...]]:
-    """The shingles of a text as tuples of tokens, by definition
-    (seedbed/kernels/near_dup/shingles.py).
-    """
+    """The shingles of a text as tuples of tokens (definition: kernels/near_dup/shingles.py)."""
     data = text.encode()
     head = license_end(np.frombuffer(data, np.uint8), 0, len(data))
     tokens = TOKEN.findall(data[head:]) or TOKEN.findall(data)

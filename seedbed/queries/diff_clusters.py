@@ -1,10 +1,9 @@
-"""What a newer version of `clusters` changed: contents that came, survivors that gave way, and
-copies that survive now.
+"""What a newer version of `clusters` changed: new contents, and survivors that changed.
 
-    python -m spark_jobs diff output=DIR [from=VERSION] [to=VERSION]        (default: the newest version against the one before)
+    python -m spark_jobs diff output=DIR [from=VERSION] [to=VERSION]
 
-New files can flip a survivor: they bring a better ranked content (a licence, more stars), or a link
-between clusters.
+The newest version is compared with the one before it by default. New files can flip a survivor:
+they bring a better ranked content (a license, more stars), or a link between clusters.
 """
 
 from __future__ import annotations
@@ -14,13 +13,15 @@ from typing import Any
 from conf.errors import SeedbedError
 from seedbed.tables.reader import DeltaReader
 
-# flips listed one by one
+# Changed survivors that are listed one by one.
 SHOWN = 20
 _FLIPS = """
 SELECT n.content_sha256 AS sha, n.survivor, n.cluster_id, n.jaccard,
        (SELECT min(path) FROM files f WHERE f.content_sha256 = n.content_sha256) AS path,
-       (SELECT k.content_sha256 FROM {new} k WHERE k.cluster_id = n.cluster_id AND k.survivor) AS keeper
-FROM {new} n JOIN {old} o USING (content_sha256) WHERE n.survivor <> o.survivor ORDER BY n.survivor, n.content_sha256
+       (SELECT k.content_sha256 FROM {new} k
+        WHERE k.cluster_id = n.cluster_id AND k.survivor) AS keeper
+FROM {new} n JOIN {old} o USING (content_sha256)
+WHERE n.survivor <> o.survivor ORDER BY n.survivor, n.content_sha256
 """
 
 
@@ -55,7 +56,8 @@ def diff(output: str, old: int | None = None, new: int | None = None) -> str:
         *_listed(
             gave_way,
             lambda row: (
-                f"- {row['sha'][:12]} {row['path']}  now a copy of {row['keeper'][:12]} ({row['jaccard']:.3f})"
+                f"- {row['sha'][:12]} {row['path']}  now a copy of {row['keeper'][:12]} "
+                f"({row['jaccard']:.3f})"
             ),
         ),
         *_listed(revived, lambda row: f"+ {row['sha'][:12]} {row['path']}"),

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-# 97.5 % quantile of the standard normal distribution
+# The 97.5 % quantile of the standard normal distribution.
 Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
 class Share:
-    """A share of a population, estimated from `n` sampled units; `low` to `high` is its 95 %
-    interval.
+    """A share of a population, estimated from `n` sampled units.
+
+    low, high: the ends of its 95 % interval.
     """
 
     value: float
@@ -25,7 +26,7 @@ class Share:
 
 
 def share(values: list[float], weights: list[float]) -> Share | None:
-    """Weighted mean of `values` (each 0 to 1) with its interval; None of no values.
+    """The weighted mean of `values` (each 0 to 1) with its interval; None without values.
 
     Wilson's score interval (Wilson 1927, "Probable inference") at Kish's effective sample size
     (Kish 1965, "Survey Sampling", section 11.7: (sum w)**2 / sum w**2), which stays honest at

@@ -1,71 +1,132 @@
-"""What another cut would keep, from the tables alone: contents, tokens, languages, licences, and
-the files on its border.
+"""What another quality cut would keep, from the tables alone, with the files on its border.
 
-    python -m spark_jobs whatif output=DIR --cut 0.2 [--per language] | --threshold 0.3 [--threshold-of Python=0.5] [--scorer V]
+    python -m spark_jobs whatif output=DIR cut=0.2 [per=language] [threshold=0.3]
+        [threshold_of=Python=0.5] [scorer=VERSION]
 
-The other rules of the policy (syntax, contamination, licences ...) are those that `decisions` was
-written with, so that asking for the cut in force counts exactly what select_documents wrote. No
-Spark: DuckDB over the Delta files.
+Each setting may also be written as a flag: --cut 0.2 --per language.
+
+The other reasons of the policy (syntax, contamination, licenses and so on) are those that
+`decisions` was written with, so that the cut in force gives exactly what select_documents wrote.
+DuckDB reads the Delta files; Spark is not started.
 """
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from conf.errors import SeedbedError
-from seedbed.queries.explain import TABLE_NAMES
+from conf.schema.curate import SelectSettings
+from seedbed.queries import whatif_text
+from seedbed.tables import reasons
 from seedbed.tables.reader import DeltaReader
 
-# contents on each side of the cut that are shown
-BORDER = 10
-# languages and licences that are listed; the others are summed
-ROWS = 12
 NEEDED = ("files", "contents", "scores", "contamination", "decisions")
+# The settings that may be written as key=value and as a flag.
+SETTINGS = ("cut", "threshold", "per", "threshold_of", "scorer")
+COMMAND = "python -m spark_jobs whatif output=DIR cut=0.1"
 
-# One row a content that the quality cut ranks: what `decisions` did not drop by a rule that comes
-# before the cut.
+# Spark has this function already; so one text of SQL serves both (seedbed/tables/reasons.py).
+FORMAT = """
+CREATE OR REPLACE TEMP MACRO format_string
+    (f, a) AS printf(f, a), (f, a, b) AS printf(f, a, b), (f, a, b, c) AS printf(f, a, b, c)
+"""
+# One row per content that the cut ranks: what `decisions` did not drop by a reason before the cut.
+# All of them are survivors, as duplicates are dropped before.
 _CANDIDATES = """
-CREATE TABLE candidates AS
-WITH hits AS (SELECT DISTINCT content_sha256 FROM contamination
-              WHERE item IS NOT NULL AND list_contains($benchmarks::VARCHAR[], benchmark)),
-denied AS (SELECT DISTINCT content_sha256 FROM files
-           WHERE drop_reason IS NULL AND list_contains($licenses_denied::VARCHAR[], lower(license))),
-licence AS (SELECT content_sha256, arg_min(coalesce(license, 'unknown'), doc_id) AS license FROM files
-            WHERE drop_reason IS NULL GROUP BY 1)
-SELECT c.content_sha256, coalesce(c.language, '') AS language, c.bytes, s.quality, l.license,
-       c.content_sha256 NOT IN (SELECT * FROM hits) AND c.content_sha256 NOT IN (SELECT * FROM denied)
-         AND NOT list_contains($languages_denied::VARCHAR[], lower(coalesce(c.language, '')))
-         AND c.bytes >= $min_bytes AS passes,
-       d.reason IS NULL AS kept_now
-FROM contents c JOIN decisions d USING (content_sha256)
-LEFT JOIN (SELECT content_sha256, quality FROM scores WHERE scorer = $scorer) s USING (content_sha256)
-LEFT JOIN licence l USING (content_sha256)
-WHERE d.reason IS NULL OR d.reason NOT IN ('duplicate_near', 'duplicate_repository', 'syntax')
+CREATE OR REPLACE TEMP TABLE candidates AS
+WITH hits AS (SELECT content_sha256, min(struct_pack(benchmark, item, ngram)) AS overlap
+              FROM contamination CROSS JOIN in_force
+              WHERE item IS NOT NULL AND list_contains(policy.benchmarks, benchmark) GROUP BY 1),
+denied AS (SELECT content_sha256, min(struct_pack(doc_id, license, repo, path)) AS denied_copy
+           FROM files CROSS JOIN in_force
+           WHERE drop_reason IS NULL AND list_contains(policy.licenses_denied, lower(license))
+           GROUP BY 1),
+known AS (SELECT content_sha256, arg_min(coalesce(license, 'unknown'), doc_id) AS license
+          FROM files WHERE drop_reason IS NULL GROUP BY 1),
+scored AS (SELECT content_sha256, quality FROM scores WHERE scorer = $scorer),
+parsed AS ({parsed})
+SELECT content_sha256, c.language, c.bytes, quality, overlap, denied_copy, status, error_share,
+       true AS survivor, NULL::VARCHAR AS cluster_id, NULL::VARCHAR AS keeper,
+       CASE policy.cut_per WHEN 'language' THEN coalesce(c.language, '') ELSE '' END AS cut_group,
+       known.license AS license, d.reason IS NULL AS kept_now
+FROM contents c JOIN decisions d USING (content_sha256) CROSS JOIN in_force
+LEFT JOIN scored USING (content_sha256) LEFT JOIN parsed USING (content_sha256)
+LEFT JOIN hits USING (content_sha256) LEFT JOIN denied USING (content_sha256)
+LEFT JOIN known USING (content_sha256)
+WHERE d.reason IS NULL OR NOT list_contains($before::VARCHAR[], d.reason)
+"""
+_PARSED = "SELECT content_sha256, status, error_share FROM syntax"
+_NOT_PARSED = "SELECT NULL::VARCHAR AS content_sha256, NULL AS status, NULL AS error_share"
+# The last content that the cut drops in each group, by the same arithmetic as select_documents.
+_CUTS = """
+CREATE OR REPLACE TEMP TABLE cuts AS
+SELECT cut_group, struct_pack(quality, content_sha256, text := printf('%.4f', quality)) AS cut
+FROM (SELECT *, count(*) OVER (PARTITION BY cut_group) AS among,
+             row_number() OVER (PARTITION BY cut_group ORDER BY quality, content_sha256) AS place
+      FROM candidates)
+CROSS JOIN in_force WHERE place = floor(policy.drop_lowest * among + 1e-9)
 """
 _RANKED = """
-CREATE TABLE ranked AS
-SELECT *, NOT (place <= floor($share * among + 1e-9) OR quality < floor_of) AS above, above AND passes AS kept FROM (
-  SELECT *, row_number() OVER (PARTITION BY {group} ORDER BY quality, content_sha256) AS place,
-         count(*) OVER (PARTITION BY {group}) AS among,
-         coalesce(map($key::VARCHAR[], $value::DOUBLE[])[language], $threshold) AS floor_of
-  FROM candidates)
+CREATE OR REPLACE TEMP TABLE ranked AS
+SELECT *, above AND passes AS kept FROM (
+    SELECT candidates.*, ({under}) IS NOT TRUE AS above, NOT {others} AS passes,
+           {reason} AS reason, {detail} AS detail
+    FROM candidates CROSS JOIN in_force LEFT JOIN cuts USING (cut_group))
+"""
+_PACKED = """
+CREATE OR REPLACE TEMP TABLE packed AS
+SELECT d.parts[1].content_sha256 AS content_sha256, coalesce(d.language, '') AS language,
+       any_value(d.bytes) AS bytes, any_value(t.tokens) AS tokens
+FROM documents d JOIN token_index t USING (document_id) GROUP BY ALL
+"""
+_ESTIMATED = """
+WITH rate AS (SELECT language, sum(tokens) / sum(bytes) AS each FROM packed GROUP BY 1),
+mean AS (SELECT sum(tokens) / sum(bytes) AS every FROM packed),
+estimate AS (SELECT r.content_sha256, coalesce(p.tokens, r.bytes * coalesce(each, every)) AS tokens
+             FROM ranked r LEFT JOIN packed p USING (content_sha256)
+             LEFT JOIN rate ON rate.language = coalesce(r.language, '') CROSS JOIN mean)
+UPDATE ranked SET tokens = estimate.tokens FROM estimate
+WHERE estimate.content_sha256 = ranked.content_sha256
 """
 
 
 @dataclass(frozen=True)
 class Cut:
-    """`share` of the candidates with the lowest quality are dropped, of all or of each language,
-    and all below `threshold`.
+    """The `share` of the candidates with the lowest quality is dropped, and all below `threshold`.
 
+    per: "all" takes the share over all languages at once, "language" in each language.
     threshold_of: thresholds of single languages, instead of `threshold`.
+
+    Raises SeedbedError for a figure that is not between 0 and 1, and for another `per`.
     """
 
     share: float = 0.0
     threshold: float = 0.0
     per: str = "all"
     threshold_of: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        figures = {"cut": self.share, "threshold": self.threshold, **self.threshold_of}
+        for name, value in figures.items():
+            if not 0 <= value <= 1:
+                raise SeedbedError(
+                    f"{name}={value} is not between 0 and 1",
+                    "give a share or a quality such as 0.1",
+                )
+        if self.per not in ("all", "language"):
+            raise SeedbedError(f"per={self.per} is unknown", "give per=all or per=language")
+
+    def policy(self) -> dict[str, Any]:
+        """The settings of the config section `select` that mean this cut."""
+        return {
+            "drop_lowest": self.share,
+            "cut_per": self.per,
+            "min_quality": self.threshold,
+            "min_quality_of": self.threshold_of,
+        }
 
     def settings(self) -> str:
         """The overrides of select_documents that mean this cut."""
@@ -79,53 +140,59 @@ class Cut:
         )
 
 
+@dataclass(frozen=True)
+class WhatIf:
+    """The answer: what a cut would drop, and by which reason.
+
+    scorer: the version whose scores were used.
+    kept: contents that would be kept; kept_now: contents that `decisions` keeps.
+    reasons: reason -> contents that it would drop.
+    text: the whole answer for people, which is also the printed form.
+    """
+
+    cut: Cut
+    scorer: str
+    kept: int
+    kept_now: int
+    reasons: dict[str, int]
+    text: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    __repr__ = __str__
+
+
 def main(argv: list[str]) -> int:
+    """The command: prints the answer."""
     parser = ArgumentParser(
         "python -m spark_jobs whatif",
         description=__doc__,
         formatter_class=RawDescriptionHelpFormatter,
     )
+    share, per = "share with the lowest quality to drop, 0-1", "share of all or of each language"
+    threshold, of = "drop all below this quality, 0-1", "the threshold of one language"
     parser.add_argument("output", metavar="output=DIR")
+    parser.add_argument("--cut", type=float, default=0.0, help=share)
+    parser.add_argument("--threshold", type=float, default=0.0, help=threshold)
+    parser.add_argument("--per", choices=("all", "language"), default="all", help=per)
     parser.add_argument(
-        "--cut", type=float, default=0.0, help="share with the lowest quality to drop, 0-1"
-    )
-    parser.add_argument(
-        "--threshold", type=float, default=0.0, help="drop all below this quality, 0-1"
-    )
-    parser.add_argument(
-        "--per",
-        choices=("all", "language"),
-        default="all",
-        help="share of the whole or of each language",
-    )
-    parser.add_argument(
-        "--threshold-of",
-        action="append",
-        default=[],
-        metavar="LANGUAGE=Q",
-        help="the threshold of one language",
+        "--threshold-of", action="append", default=[], metavar="LANGUAGE=Q", help=of
     )
     parser.add_argument("--scorer", help="another version in table scores than the one in force")
-    args = parser.parse_args(argv)
+    args = parser.parse_args([_as_flag(word) for word in argv])
     if not args.output.startswith("output="):
-        raise SeedbedError(
-            f"whatif does not take {args.output!r}",
-            "python -m spark_jobs whatif output=DIR --cut 0.1",
-        )
+        raise SeedbedError(f"whatif does not take {args.output!r}", COMMAND)
     of = dict(_language_threshold(item) for item in args.threshold_of)
-    for name, value in [("cut", args.cut), ("threshold", args.threshold), *of.items()]:
-        if not 0 <= value <= 1:
-            raise SeedbedError(
-                f"{name}={value} is not between 0 and 1", "give a share or a quality such as 0.1"
-            )
-    print(
-        report(
-            args.output.removeprefix("output="),
-            Cut(args.cut, args.threshold, args.per, of),
-            args.scorer,
-        )
-    )
+    cut = Cut(args.cut, args.threshold, args.per, of)
+    print(what_if(DeltaReader(args.output.removeprefix("output=")), cut, args.scorer))
     return 0
+
+
+def _as_flag(word: str) -> str:
+    """cut=0.2 -> --cut=0.2; other words stay."""
+    name, equals, value = word.partition("=")
+    return f"--{name.replace('_', '-')}={value}" if equals and name in SETTINGS else word
 
 
 def _language_threshold(item: str) -> tuple[str, float]:
@@ -134,26 +201,37 @@ def _language_threshold(item: str) -> tuple[str, float]:
         return language, float(value)
     except ValueError as error:
         raise SeedbedError(
-            f"--threshold-of {item} is not LANGUAGE=QUALITY", "write it as Python=0.5"
+            f"threshold_of={item} is not LANGUAGE=QUALITY", "write it as threshold_of=Python=0.5"
         ) from error
 
 
-def report(output: str, cut: Cut, scorer: str | None = None) -> str:
-    """The whole answer as text.
+def what_if(db: DeltaReader, cut: Cut, scorer: str | None = None) -> WhatIf:
+    """What `cut` would keep. The tables `ranked` and `candidates` stay in `db` for queries.
 
-    Raises SeedbedError where a table or the scorer's rows are missing.
+    Raises SeedbedError where a table or the rows of the scorer are missing.
     """
-    db = DeltaReader(output, TABLE_NAMES)
     version = rank(db, cut, scorer)
-    blocks = [_totals(db, cut, version), _mix(db, "language"), _mix(db, "license"), _border(db)]
-    return "\n\n".join(
-        [*blocks, f"to have it: python -m spark_jobs run ... from=decisions {cut.settings()}"]
-    )
+    counts = {
+        row["reason"]: row["n"]
+        for row in db.sql(
+            "SELECT reason, count(*) AS n FROM ranked WHERE reason IS NOT NULL GROUP BY 1 "
+            "UNION ALL SELECT reason, count(*) FROM decisions "
+            "WHERE list_contains($before::VARCHAR[], reason) GROUP BY 1",
+            {"before": _names(reasons.before_cut())},
+        )
+    }
+    totals = db.one("SELECT count_if(kept) AS kept, count_if(kept_now) AS kept_now FROM ranked")
+    ordered = {name: counts[name] for name in reasons.names() if name in counts}
+    command = f"to have it: python -m spark_jobs run ... from=decisions {cut.settings()}"
+    text = "\n\n".join([whatif_text.answer(db, cut, version), command])
+    return WhatIf(cut, version, totals["kept"], totals["kept_now"], ordered, text)
 
 
 def rank(db: DeltaReader, cut: Cut, scorer: str | None = None) -> str:
-    """Make the table `ranked` in `db`: a row a candidate, `above` the cut or not, `kept` or not;
-    returns the scorer's version.
+    """Make the table `ranked` in `db`: one row per candidate; returns the scorer's version.
+
+    above: the cut keeps it. passes: no reason after the cut drops it. kept: both. reason, detail:
+    the first reason that drops it. tokens: as packed, or estimated.
     """
     for table in NEEDED:
         if table not in db:
@@ -161,129 +239,69 @@ def rank(db: DeltaReader, cut: Cut, scorer: str | None = None) -> str:
                 f"whatif needs table {table}, which is not there yet",
                 "python -m spark_jobs run ... until=decisions",
             )
-    policy = db.lineage("decisions").get("params")
-    if not policy:
+    written = db.lineage("decisions").get("params", {})
+    unsaid = [f.name for f in fields(SelectSettings) if f.name not in written]
+    if unsaid:
         raise SeedbedError(
-            "table decisions does not say by which policy it was written",
+            f"table decisions does not say by which {unsaid[0]} it was written",
             "run select_documents again",
         )
-    version = scorer or policy["scorer"]
-    lowered = {
-        name: [value.lower() for value in policy[name]]
-        for name in ("licenses_denied", "languages_denied")
-    }
-    plain = {name: policy[name] for name in ("min_bytes", "benchmarks")}
-    db.sql(_CANDIDATES, {**plain, **lowered, "scorer": version})
-    missing = db.one("SELECT count(*) AS n, count_if(quality IS NULL) AS unscored FROM candidates")
-    if missing["unscored"]:
-        known = ", ".join(
-            row["scorer"] for row in db.sql("SELECT DISTINCT scorer FROM scores ORDER BY 1")
+    version = scorer or written["scorer"]
+    struct, bound = policy_struct(reasons.policy_values({**written, **cut.policy()}))
+    db.sql(f"CREATE OR REPLACE TEMP TABLE in_force AS SELECT {struct} AS policy", bound)
+    db.sql(FORMAT)
+    parsed = _PARSED if "syntax" in db else _NOT_PARSED
+    before = _names(reasons.before_cut())
+    db.sql(_CANDIDATES.format(parsed=parsed), {"scorer": version, "before": before})
+    _refuse_unscored(db, version)
+    db.sql(_CUTS)
+    from_cut = reasons.CONTENT_REASONS[len(before) :]
+    db.sql(
+        _RANKED.format(
+            under=from_cut[0].condition,
+            others=reasons.any_holds(reasons.after_cut()),
+            reason=reasons.first_reason(from_cut),
+            detail=reasons.first_detail(from_cut),
         )
-        raise SeedbedError(
-            f"{missing['unscored']:,} of {missing['n']:,} candidates have no score by {version}",
-            f"score them (score.scope=survivors), or give one of: {known}",
-        )
-    group = "language" if cut.per == "language" else "1"
-    of = {"key": list(cut.threshold_of), "value": list(cut.threshold_of.values())}
-    db.sql(_RANKED.format(group=group), {"share": cut.share, "threshold": cut.threshold, **of})
+    )
     _estimate_tokens(db)
     return version
 
 
+def _names(some: tuple[reasons.Reason, ...]) -> list[str]:
+    return [reason.name for reason in some]
+
+
+def policy_struct(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """SQL of the struct `policy` that conditions read, and the values that are bound to it."""
+    packed, bound = [], {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            packed.append(f'"{name}" := map(${name}_keys::VARCHAR[], ${name}_values::DOUBLE[])')
+            bound |= {f"{name}_keys": list(value), f"{name}_values": list(value.values())}
+        else:
+            packed.append(f'"{name}" := ${name}{"::VARCHAR[]" if isinstance(value, list) else ""}')
+            bound[name] = value
+    return f"struct_pack({', '.join(packed)})", bound
+
+
+def _refuse_unscored(db: DeltaReader, version: str) -> None:
+    found = db.one("SELECT count(*) AS n, count_if(quality IS NULL) AS unscored FROM candidates")
+    if found["unscored"]:
+        scorers = db.sql("SELECT DISTINCT scorer FROM scores ORDER BY 1")
+        raise SeedbedError(
+            f"{found['unscored']:,} of {found['n']:,} candidates have no score by {version}",
+            "score them (score.scope=survivors), or give one of: "
+            + ", ".join(row["scorer"] for row in scorers),
+        )
+
+
 def _estimate_tokens(db: DeltaReader) -> None:
-    """Add `tokens`: as packed, or by the tokens a byte of the language's packed documents; null
-    where nothing is packed.
+    """Add `tokens` to `ranked`: as packed, or by the tokens per byte of the language's documents.
+
+    They are null where nothing is packed.
     """
     db.sql("ALTER TABLE ranked ADD COLUMN tokens DOUBLE")
-    if "token_index" not in db or "documents" not in db:
-        return
-    db.sql(
-        "CREATE TABLE packed AS SELECT d.parts[1].content_sha256 AS content_sha256, coalesce(d.language, '') AS language, "
-        "any_value(d.bytes) AS bytes, any_value(t.tokens) AS tokens "
-        "FROM documents d JOIN token_index t USING (document_id) GROUP BY ALL"
-    )
-    db.sql(
-        "WITH rate AS (SELECT language, sum(tokens) / sum(bytes) AS rate FROM packed GROUP BY 1), "
-        "mean AS (SELECT sum(tokens) / sum(bytes) AS rate FROM packed), "
-        "estimate AS (SELECT r.content_sha256, coalesce(p.tokens, r.bytes * coalesce(rate.rate, mean.rate)) AS tokens "
-        "FROM ranked r "
-        "LEFT JOIN packed p USING (content_sha256) LEFT JOIN rate ON rate.language = r.language CROSS JOIN mean) "
-        "UPDATE ranked SET tokens = estimate.tokens FROM estimate WHERE estimate.content_sha256 = ranked.content_sha256"
-    )
-
-
-def _totals(db: DeltaReader, cut: Cut, version: str) -> str:
-    rows = db.sql(
-        "SELECT 'candidates' AS what, count(*) AS n, sum(bytes) AS size, sum(tokens) AS tokens FROM ranked UNION ALL "
-        "SELECT 'below the cut', count(*), sum(bytes), sum(tokens) FROM ranked WHERE NOT above UNION ALL "
-        "SELECT 'other reasons', count(*), sum(bytes), sum(tokens) FROM ranked WHERE above AND NOT passes UNION ALL "
-        "SELECT 'kept', count(*), sum(bytes), sum(tokens) FROM ranked WHERE kept UNION ALL "
-        "SELECT 'kept now', count(*), sum(bytes), sum(tokens) FROM ranked WHERE kept_now"
-    )
-    of = "each language" if cut.per == "language" else "all languages"
-    lines = [
-        f"drop the lowest {cut.share:.1%} of {of} and all below {cut.threshold:g}, by {version}"
-    ]
-    lines.append(f"{'':<16}{'contents':>12}{'MB':>10}{'tokens':>16}")
-    lines += [
-        f"{r['what']:<16}{r['n']:>12,}{(r['size'] or 0) / 1e6:>10.1f}{_count(r['tokens']):>16}"
-        for r in rows
-    ]
-    return "\n".join(lines)
-
-
-def _mix(db: DeltaReader, column: str) -> str:
-    """A line a language or licence: candidates, kept, its share of the kept bytes, and the lowest
-    quality kept.
-    """
-    rows = db.sql(
-        f"SELECT coalesce({column}, 'unknown') AS name, count(*) AS n, count_if(kept) AS kept, "
-        "coalesce(sum(bytes) FILTER (kept), 0) AS size, sum(tokens) FILTER (kept) AS tokens, "
-        "min(quality) FILTER (kept) AS lowest "
-        "FROM ranked GROUP BY 1 ORDER BY size DESC, name"
-    )
-    total = sum(row["size"] for row in rows) or 1
-    lines = [
-        f"{column:<24}{'candidates':>12}{'kept':>10}{'kept %':>8}{'of bytes':>10}{'tokens':>14}{'lowest':>9}"
-    ]
-    for row in rows[:ROWS]:
-        lowest = "" if row["lowest"] is None else f"{row['lowest']:.3f}"
-        lines.append(
-            f"{row['name'][:23]:<24}{row['n']:>12,}{row['kept']:>10,}{row['kept'] / row['n']:>8.0%}"
-            f"{row['size'] / total:>10.1%}{_count(row['tokens']):>14}{lowest:>9}"
-        )
-    if rest := rows[ROWS:]:
-        n, kept = sum(r["n"] for r in rest), sum(r["kept"] for r in rest)
-        share = sum(r["size"] for r in rest) / total
-        lines.append(
-            f"{f'{len(rest)} others':<24}{n:>12,}{kept:>10,}{kept / n:>8.0%}{share:>10.1%}"
-        )
-    return "\n".join(lines)
-
-
-def _border(db: DeltaReader) -> str:
-    """The contents next to the cut on both sides, nearest first on each: where a person should
-    look.
-    """
-    sides = [
-        db.sql(
-            "SELECT r.content_sha256, r.quality, r.language, r.bytes, spot.repo, spot.path, r.above FROM ranked r "
-            "JOIN (SELECT content_sha256, arg_min(struct_pack(repo, path), doc_id) AS spot FROM files "
-            "WHERE drop_reason IS NULL GROUP BY 1) USING (content_sha256) "
-            f"WHERE {where} ORDER BY r.quality {order}, r.content_sha256 {order} LIMIT ?",
-            [BORDER],
-        )
-        for where, order in (("NOT above", "DESC"), ("above", "ASC"))
-    ]
-    lines = ["nearest the border, dropped above, kept or left to other rules below"]
-    for row in [*reversed(sides[0]), None, *sides[1]]:
-        if row is None:
-            lines.append(f"  {'-' * 24} the cut {'-' * 24}")
-            continue
-        name = f"{row['content_sha256'][:12]}  {row['language'][:12]:<12} {row['bytes']:>9,} B"
-        lines.append(f"  {row['quality']:.4f}  {name}  {row['repo']} {row['path']}")
-    return "\n".join(lines)
-
-
-def _count(value: Any) -> str:
-    return "-" if value is None else f"{value:,.0f}"
+    if "token_index" in db and "documents" in db:
+        db.sql(_PACKED)
+        db.sql(_ESTIMATED)

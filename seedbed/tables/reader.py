@@ -1,4 +1,4 @@
-"""The tables as DuckDB views through delta-rs: answers in a second, with no JVM. Read-only."""
+"""The tables of a run as DuckDB views through delta-rs: read-only, with no JVM."""
 
 from __future__ import annotations
 
@@ -7,16 +7,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from conf.errors import SeedbedError
+from seedbed.tables.catalog import TABLES
 
 
 class DeltaReader:
-    """The tables of one run. `sql` sees every existing table under its own name."""
+    """The tables of one run. `sql` sees every existing table under its own name.
 
-    def __init__(self, output: str, names: tuple[str, ...]):
+    output: a local path, or a URI that delta-rs opens. Credentials of an object store come from the
+        environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on).
+    names: the tables that are wanted, all of the catalogue by default.
+
+    Raises SeedbedError where none of them is there.
+    """
+
+    def __init__(self, output: str, names: tuple[str, ...] = tuple(TABLES)):
         self.root = output.rstrip("/")
         self._tables: dict[str, DeltaTable] = {}
         self._db = duckdb.connect()
@@ -30,7 +39,7 @@ class DeltaReader:
         if not self._tables:
             raise SeedbedError(
                 f"no tables under {self.root}/tables",
-                "check output=DIR, or run: python -m spark_jobs run",
+                "check the folder, or run: python -m spark_jobs run",
             )
 
     def __contains__(self, name: str) -> bool:
@@ -44,49 +53,62 @@ class DeltaReader:
     def at(self, name: str, version: int) -> str:
         """The name under which `sql` sees a table as it was at `version`.
 
-        Raises SeedbedError where there is no such.
+        Raises SeedbedError where the table has no such version.
         """
+        view = f"{name}_at_{version}"
+        self._db.register(view, self.open_version(name, version).to_pyarrow_dataset())
+        return view
+
+    def open_version(self, name: str, version: int) -> DeltaTable:
+        """A table as it was at `version`. Raises SeedbedError where it has no such version."""
         newest = self._tables[name].version()
         if not 0 <= version <= newest:
             raise SeedbedError(f"{name} has no version {version}", f"give one from 0 to {newest}")
-        view = f"{name}_at_{version}"
-        self._db.register(
-            view, DeltaTable(f"{self.root}/tables/{name}", version=version).to_pyarrow_dataset()
-        )
-        return view
+        return DeltaTable(f"{self.root}/tables/{name}", version=version)
 
     def sql(
         self, query: str, params: list[Any] | dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """Rows as dicts.
+        """The rows of a query as dicts.
 
-        Values travel as bound `params` (of ? or $name), never inside the query text.
+        Values travel as bound `params` (of ? or $name), never inside the text of the query.
         """
         cursor = self._db.execute(query, params or [])
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def arrow(self, query: str, params: list[Any] | dict[str, Any] | None = None) -> pa.Table:
+        """The rows of a query as Arrow."""
+        return self._db.sql(query, params=params).to_arrow_table()
+
     def one(self, query: str, params: list[Any] | dict[str, Any] | None = None) -> dict[str, Any]:
-        """The row of a `query` that always has one."""
+        """The first row of a query that always has one."""
         return self.sql(query, params)[0]
 
     def first(self, query: str, params: list[Any] | None = None) -> dict[str, Any] | None:
-        """The first row of `query`, or None where it has none."""
+        """The first row of a query, or None where it has none."""
         return next(iter(self.sql(query, params)), None)
 
     def version(self, name: str) -> int:
+        """The newest version of a table."""
         return int(self._tables[name].version())
 
     def bytes_on_disk(self, name: str) -> int:
-        """Bytes of the data files that the newest version refers to."""
+        """The size of the data files of the newest version, in bytes."""
         actions = self._tables[name].get_add_actions(flatten=True)
         return int(sum(actions.column("size_bytes").to_pylist()))
 
-    def lineage(self, name: str) -> dict[str, Any]:
-        """What the job that wrote the newest commit recorded in userMetadata; empty for a foreign
-        commit.
+    def lineage(self, name: str, version: int | None = None) -> dict[str, Any]:
+        """What the job that made a commit recorded, the newest by default.
+
+        It is {} for a commit that something else made.
         """
-        text = self._newest_commit(name).get("userMetadata")
+        commit = self._newest_commit(name)
+        if version is not None:
+            # The history of an older version holds the newer commits too.
+            every = self._tables[name].history()
+            commit = next((one for one in every if one["version"] == version), {})
+        text = commit.get("userMetadata")
         return json.loads(text) if text else {}
 
     def committed_at(self, name: str) -> datetime:

@@ -1,17 +1,15 @@
-"""The Delta tables that post-training writes, through delta-rs: no JVM beside a trainer. Spark and
-DuckDB read them.
+"""Writes Delta tables through delta-rs, with no JVM beside a trainer. Spark and DuckDB read them.
 
-A commit carries the house's lineage in `userMetadata` (job, code, parameters, versions of the
-tables read) and Delta's own transaction mark (`txn`: application and version), by which a writer
-that was killed knows what is there: rows and mark are one atomic commit. `stage` and `split` are
-partitions, so a stage that begins anew leaves the rows of the others alone.
+A commit carries its lineage in `userMetadata` (job, code, parameters, versions of the tables read)
+and Delta's own transaction mark (`txn`: application and version). Rows and mark are one atomic
+commit, so a writer that was killed knows from the mark what is there. `stage` and `split` are
+partitions, so that a stage that begins anew leaves the rows of the others alone.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -22,97 +20,29 @@ from deltalake.exceptions import TableNotFoundError
 
 from conf.errors import SeedbedError
 from conf.loader import config_hash
+from seedbed.tables.arrow import arrow_schema
+from seedbed.tables.catalog import TABLES
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Table:
-    schema: pa.Schema
-    key: tuple[str, ...]
-    partition: tuple[str, ...] = ()
-
-
-def _schema(
-    text: str = "",
-    whole: str = "",
-    real: str = "",
-    truth: str = "",
-    lists: dict[str, Any] | None = None,
-) -> Any:
-    """Columns by type, each a string of names: text, whole numbers, doubles, booleans; and lists by
-    the type of their items.
-    """
-    named = ((text, pa.string()), (whole, pa.int64()), (real, pa.float64()), (truth, pa.bool_()))
-    fields = [pa.field(name, kind) for names, kind in named for name in names.split()]
-    return pa.schema(
-        [*fields, *(pa.field(name, pa.list_(kind)) for name, kind in (lists or {}).items())]
-    )
-
-
-TABLES: dict[str, Table] = {
-    "problems": Table(
-        _schema("stage split task_id prompt code problem", real="difficulty"),
-        key=("stage", "split", "task_id"),
-        partition=("stage", "split"),
-    ),
-    "rollouts": Table(
-        _schema(
-            "stage task_id prompt completion verdict reason",
-            whole="step place policy",
-            real="reward advantage",
-            truth="trains finished",
-            lists={"prompt_tokens": pa.int64(), "tokens": pa.int64(), "logprobs": pa.float64()},
-        ),
-        key=("stage", "step", "place"),
-        partition=("stage",),
-    ),
-    "pairs": Table(
-        _schema(
-            "task_id prompt chosen rejected verdict reason",
-            whole="place",
-            lists={
-                "prompt_tokens": pa.int64(),
-                "chosen_tokens": pa.int64(),
-                "rejected_tokens": pa.int64(),
-            },
-        ),
-        key=("place",),
-    ),
-    "synthetic": Table(
-        _schema(
-            "task_id document_id content_sha256 language task prompt code topic step reason detail",
-            whole="first_line last_line correctness rounds tokens_in tokens_out",
-            real="difficulty",
-            lists={"styles": pa.string(), "test_list": pa.string()},
-        ),
-        key=("task_id",),
-    ),
-    "demonstrations": Table(
-        _schema("task_id prompt response verdict reason detail problem", whole="place tokens"),
-        key=("task_id", "place"),
-    ),
-}
 
 
 def lineage(
     job: str, params: dict[str, Any], inputs: dict[str, int], **more: Any
 ) -> dict[str, Any]:
-    """The record of a commit, in the form of spark_jobs' own (docs/architecture.md)."""
+    """The record of a commit, in the same form as that of spark_jobs (docs/architecture.md)."""
     code, known = package_version("seedbed"), {"params": params, "params_hash": config_hash(params)}
     return {"job": job, "code": code, **known, "inputs": inputs, "parts": {}, **more}
 
 
 class Writer:
-    """One table, as the one process that writes `app`'s rows of it sees it."""
+    """One table under `root`, as the one process that writes the rows of `app` sees it."""
 
     def __init__(self, root: Path, name: str, app: str):
-        self._path, self._declared, self._app, self._name = (
-            root / "tables" / name,
-            TABLES[name],
-            app,
-            name,
-        )
+        self._path = root / "tables" / name
+        self._schema = arrow_schema(name)
+        self._partitions = list(TABLES[name].partitions) or None
+        self._app = app
+        self._name = name
 
     @property
     def reached(self) -> int | None:
@@ -121,9 +51,7 @@ class Writer:
         return None if table is None else table.transaction_version(self._app)
 
     def append(self, rows: Sequence[Row], lineage: dict[str, Any], mark: int) -> bool:
-        """Add `rows` and set the mark in one commit; False, and nothing done, where the mark has
-        been reached before.
-        """
+        """Add `rows` and set the mark in one commit; False where the mark was reached before."""
         reached = self.reached
         if reached is not None and reached >= mark:
             return False
@@ -131,15 +59,16 @@ class Writer:
         return True
 
     def begin(self, lineage: dict[str, Any], **part: str) -> None:
-        """Take away the rows of `part` (no part: all) and set the mark to 0. Older versions stay
-        readable.
+        """Delete the rows of `part` (all without a part) and set the mark to 0.
+
+        Older versions stay readable.
         """
         table = open_table(self._path)
         before = table.version() if table else None
         if table is not None:
             where = " AND ".join(f"{name} = '{value}'" for name, value in part.items()) or None
             table.delete(where, commit_properties=self._commit(lineage, 0))
-        # where no row was there, delta-rs commits nothing
+        # A delete that finds no row makes no commit, so the mark needs a commit of its own.
         if table is None or table.version() == before:
             self._write([], lineage, 0)
 
@@ -151,8 +80,9 @@ class Writer:
         )
 
     def refuse_other_parameters(self, params: dict[str, Any]) -> None:
-        """Raises SeedbedError, with both values, where the table was written with others: rows of
-        two sets never mix.
+        """Raises SeedbedError, with both values, where the table was written with other ones.
+
+        Rows of two parameter sets never mix.
         """
         theirs = (self.newest_lineage() or {}).get("params", params)
         differing = sorted(
@@ -164,29 +94,29 @@ class Writer:
             )
             raise SeedbedError(
                 f"table {self._name} was written with other settings: {told}",
-                f"restore them, or remove {self._path} to start anew: answers to unchanged prompts are kept",
+                f"restore them, or remove {self._path} to start anew: answers to unchanged "
+                "prompts are kept",
             )
 
     def _write(self, rows: Sequence[Row], lineage: dict[str, Any], mark: int) -> None:
-        names = self._declared.schema.names
-        data = pa.Table.from_pylist(
-            [{name: row.get(name) for name in names} for row in rows], self._declared.schema
-        )
+        names = self._schema.names
+        whole = [{name: row.get(name) for name in names} for row in rows]
+        data = pa.Table.from_pylist(whole, self._schema)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        partition = list(self._declared.partition) or None
         try:
             write_deltalake(
                 self._path,
                 data,
                 mode="append",
-                partition_by=partition,
+                partition_by=self._partitions,
                 commit_properties=self._commit(lineage, mark),
             )
         except OSError as error:
-            # delta-rs gives its faults of the disk this type, without a number
+            # delta-rs raises this type for faults of the disk, without an error number.
             raise SeedbedError(
                 f"table {self._name} at {self._path} cannot be written: {error}",
-                "free space and run again: what is committed stays, and the same command goes on from it",
+                "free space and run again: what is committed stays, and the same command goes on "
+                "from it",
             ) from error
 
     def _commit(self, lineage: dict[str, Any], mark: int) -> CommitProperties:
@@ -223,4 +153,5 @@ def rows(path: Path, order: Sequence[str], where: Any = None) -> list[Row]:
 
 
 def is_table(path: Path) -> bool:
+    """Whether the local folder `path` holds a Delta table."""
     return (path / "_delta_log").is_dir()

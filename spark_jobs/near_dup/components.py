@@ -26,8 +26,8 @@ from pyspark.sql import functions as F
 
 from conf.loader import config_hash
 from seedbed.kernels.near_dup.components import components
+from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.delta_log import commits
-from spark_jobs.runtime.job import Context
 
 
 def connected(edges: DataFrame, ctx: Context, table: str) -> DataFrame:

@@ -17,7 +17,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from spark_jobs.runtime.job import Context
+from spark_jobs.runtime.context import Context
 
 # The largest share of new contents. Where more are new, most stars are drawn anyway.
 MOST_NEW = 0.1

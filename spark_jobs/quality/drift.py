@@ -18,8 +18,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError
+from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.delta_log import commits
-from spark_jobs.runtime.job import Context
 from spark_jobs.runtime.store import Store
 
 TABLE = "gold_scores"

@@ -1,8 +1,8 @@
 """The commits of a Delta table, read straight from its log through Hadoop's file system.
 
-`DeltaTable.history` answers the same question with a Spark job; a pipeline asks it some hundred
-times. The log's format is the Delta protocol's: `_delta_log/<20-digit version>.json`, one action a
-line, `commitInfo` among them.
+`DeltaTable.history` answers the same question with a Spark job, and a pipeline asks it some hundred
+times. The log is that of the Delta protocol: `_delta_log/<20-digit version>.json` holds one action
+per line, `commitInfo` among them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ COMMIT_FILE = re.compile(r"(\d{20})\.json$")
 
 
 def commits(spark: SparkSession, table_path: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(version, commitInfo) of the commits of the table at `table_path`, newest first; nothing
-    where there is no table.
-    """
+    """(version, commitInfo) of the commits of a table, newest first; nothing without a table."""
     jvm: Any = spark._jvm
     folder = jvm.org.apache.hadoop.fs.Path(f"{table_path}/_delta_log")
     system = folder.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())

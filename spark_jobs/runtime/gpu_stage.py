@@ -19,9 +19,11 @@ def map_in_arrow(
     ddl: str,
     settings: SparkSettings,
 ) -> DataFrame:
-    """`rows` through `function`, a model's. With spark.gpus_per_task every task of this stage, and
-    of no other, holds that share of a GPU (stage-level scheduling: YARN, Kubernetes or standalone,
-    executors started with spark.executor.resource.gpu.amount).
+    """The rows that `function`, which runs a model, makes of `rows`.
+
+    With spark.gpus_per_task every task of this stage, and of no other, holds that share of a GPU.
+    This is stage-level scheduling: it needs YARN, Kubernetes or a standalone cluster, and executors
+    that were started with spark.executor.resource.gpu.amount.
     """
     if not settings.gpus_per_task:
         return rows.mapInArrow(function, ddl)

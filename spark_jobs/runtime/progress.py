@@ -1,6 +1,4 @@
-"""A bar for one long Spark action: its tasks done, polled from the status tracker while the action
-holds the main thread.
-"""
+"""A progress bar for one long Spark action, polled while the action holds the main thread."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from tqdm import tqdm
 
 @contextmanager
 def task_progress(context: SparkContext, title: str) -> Iterator[None]:
-    """Show tasks done / tasks known of the stages that run inside the block, with the time left,
-    once a second.
-    """
+    """Show once a second how many tasks inside the block are done, and the time left."""
     stop = threading.Event()
     tracker = context.statusTracker()
     seen: dict[int, tuple[int, int]] = {}

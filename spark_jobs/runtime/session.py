@@ -1,6 +1,4 @@
-"""The Spark session: Delta wired in by the standard route, with what makes small tables fast and
-answers repeatable.
-"""
+"""The Spark session: Delta by the standard route, small tables fast, answers repeatable."""
 
 from __future__ import annotations
 
@@ -19,8 +17,8 @@ from pyspark.sql import SparkSession
 from conf.errors import SeedbedError
 from conf.schema.curate import SparkSettings
 
-# Jars that the Delta artifact pulls in although pyspark already ships them: on a cluster each would
-# travel to every executor.
+# The Delta artifact pulls in these jars although pyspark ships them already. On a cluster each of
+# them would travel to every executor.
 ALREADY_IN_SPARK = (
     "org.apache.hadoop:*,org.apache.logging.log4j:*,org.slf4j:*,org.apache.parquet:*,io.unitycatalog:*,"
     "com.fasterxml.jackson.core:*,org.xerial.snappy:*"
@@ -32,15 +30,14 @@ SETTINGS = {
     "spark.jars.excludes": ALREADY_IN_SPARK,
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
-    # of whole files; a kernel may need 20 times that
+    # Bytes of whole files; a kernel may need 20 times as much.
     "spark.sql.execution.arrow.maxBytesPerBatch": "16777216",
-    # rows; 4,096 whole files at once broke a heap of 1.5 GB
+    # Rows: the default of 4,096 whole files at once broke a heap of 1.5 GB.
     "spark.sql.parquet.columnarReaderBatchSize": "512",
-    # Small tables in many partitions: a file for each pair of tasks took 67 core seconds for as
-    # many MB.
+    # Without it Spark writes one file per pair of tasks: that took 67 core seconds for 67 MB.
     "spark.shuffle.sort.bypassMergeThreshold": "8",
     "spark.sql.session.timeZone": "UTC",
-    # the default of 50 makes every small table slow
+    # The default of 50 makes every small table slow.
     "spark.databricks.delta.snapshotPartitions": "2",
     "spark.databricks.delta.schema.autoMerge.enabled": "false",
     "spark.ui.enabled": "false",
@@ -48,19 +45,21 @@ SETTINGS = {
 
 
 def start(settings: SparkSettings, app: str, log_file: str = "") -> SparkSession:
-    """The running session, or a new one. Under spark-submit the submitted master and conf win over
-    `settings`.
+    """The running session, or a new one.
 
-    log_file: takes what the JVM of a new local session writes to stderr (default: a file in the
-    temporary folder), so that the terminal keeps the summary lines and the progress. Raises
-    SeedbedError where no Java 17 or later is found, or the JVM does not come up.
+    Under spark-submit the submitted master and configuration win over `settings`.
+
+    log_file: takes what the JVM of a new local session writes to stderr, so that the terminal keeps
+        the summary lines and the progress. The default is a file in the temporary folder.
+
+    Raises SeedbedError where no Java 17 or later is found, or the JVM does not come up.
     """
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
     check_java()
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    # One thread a Python worker: Spark already runs one worker a core.
+    # Spark runs one Python worker per core already, so each worker gets one thread.
     for name in (
         "OMP_NUM_THREADS",
         "NUMBA_NUM_THREADS",
@@ -69,13 +68,13 @@ def start(settings: SparkSettings, app: str, log_file: str = "") -> SparkSession
     ):
         os.environ.setdefault(name, "false" if name == "TOKENIZERS_PARALLELISM" else "1")
     builder = SparkSession.builder.appName(app)
-    # set by spark-submit, which has parsed --master already
+    # spark-submit sets it, and has parsed --master already.
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
         builder = builder.master(settings.master).config(
             "spark.driver.memory", settings.driver_memory
         )
-        # needs no name resolution and no interface but loopback
+        # A local session needs no name resolution and no interface but loopback.
         if settings.master.startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             builder = builder.config("spark.driver.host", "127.0.0.1")
@@ -98,16 +97,14 @@ def start(settings: SparkSettings, app: str, log_file: str = "") -> SparkSession
         except PySparkRuntimeError as error:
             raise SeedbedError(
                 f"Spark did not start: {_last_line(log_file)}",
-                f"read {log_file}; the Delta jars are fetched once by `make setup`, which needs the network",
+                f"read {log_file}; `make setup` fetches the Delta jars once, with network access",
             ) from error
     spark.sparkContext.setLogLevel("ERROR")
     return spark
 
 
 def delta_package() -> str:
-    """The Maven coordinate that `configure_spark_with_delta_pip` resolves, for spark-submit
-    --packages and docs.
-    """
+    """The Maven coordinate of Delta, for the option --packages of spark-submit."""
     conf = configure_spark_with_delta_pip(SparkSession.builder)._options
     return str(conf["spark.jars.packages"])
 
@@ -116,12 +113,13 @@ def check_java() -> None:
     """Raise SeedbedError unless the `java` that Spark will use is version 17 or later."""
     home = os.environ.get("JAVA_HOME")
     java = f"{home}/bin/java" if home else shutil.which("java")
-    fix = "install a JRE 17 or later (Debian/Ubuntu: sudo apt-get install -y openjdk-17-jre-headless), or set JAVA_HOME"
+    fix = (
+        "install a JRE 17 or later (Debian/Ubuntu: sudo apt-get install -y "
+        "openjdk-17-jre-headless), or set JAVA_HOME"
+    )
     if not java or not os.path.exists(java):
-        raise SeedbedError(
-            f"no Java found ({'JAVA_HOME=' + home if home else 'no java on PATH'}); Spark 4 needs Java 17+",
-            fix,
-        )
+        where = f"JAVA_HOME={home}" if home else "no java on PATH"
+        raise SeedbedError(f"no Java found ({where}); Spark 4 needs Java 17+", fix)
     text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     version = text.split('"')[1] if '"' in text else ""
     major = version.split(".")[0]
@@ -131,8 +129,9 @@ def check_java() -> None:
 
 @contextmanager
 def _child_stderr(log_file: str) -> Iterator[None]:
-    """Processes started inside the block (the JVM) write their stderr to `log_file`; this process
-    gets its own back.
+    """Send the stderr of processes that start inside the block (the JVM) to `log_file`.
+
+    After the block this process has its own stderr back.
     """
     os.makedirs(os.path.dirname(os.path.abspath(log_file)), exist_ok=True)
     sys.stderr.flush()

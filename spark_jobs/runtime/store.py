@@ -1,9 +1,8 @@
-"""The tables: one declaration each of columns, key and partitioning, and the store that reads and
-writes them.
+"""The tables of the catalogue as a Spark session reads and writes them.
 
-Content is stored once; what the pipeline learns about it are narrow rows keyed by its hash. Reads
-pin a version. Writes carry lineage in Delta's `userMetadata` and are idempotent: an append is
-skipped when the same step was committed before.
+Content is stored once; what the pipeline learns about it are narrow rows keyed by its hash. A read
+pins a version. A write carries its lineage in Delta's `userMetadata` and is idempotent: an append
+is skipped where the same step was committed before.
 """
 
 from __future__ import annotations
@@ -17,137 +16,42 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from conf.errors import SeedbedError
+from seedbed.tables import catalog
+from seedbed.tables.catalog import TableSpec
 from spark_jobs.runtime.delta_log import commits
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table's columns as a DDL string, the key that is unique in it, and whether it is
-    partitioned by `shard`.
+class SparkTable:
+    """A table of the catalogue, with Spark's form of its columns."""
 
-    added: columns that tables of earlier versions lack; they read as null there, and the next
-    append adds them.
-    """
+    spec: TableSpec
 
-    ddl: str
-    key: tuple[str, ...]
-    sharded: bool = True
-    added: tuple[str, ...] = ()
+    @property
+    def ddl(self) -> str:
+        return self.spec.ddl
 
     @property
     def schema(self) -> StructType:
-        return StructType.fromDDL(self.ddl)
+        return StructType.fromDDL(self.spec.ddl)
 
     @property
     def columns(self) -> list[str]:
-        return self.schema.fieldNames()
+        return self.spec.columns
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.spec.key
 
 
-TABLES: dict[str, Table] = {
-    "files": Table(
-        "doc_id string, source string, repo string, revision string, path string, language string, license string, "
-        "bytes long, content_sha256 string, drop_reason string",
-        key=("doc_id",),
-        sharded=False,
-    ),
-    "repos": Table(
-        "repo string, revision string, source string, license string, origin string, origin_sha256 string, stars int, "
-        "forks int, commits int, first_commit string, last_commit string, files long, drop_reason string",
-        key=("repo", "revision"),
-        sharded=False,
-    ),
-    "contents": Table(
-        "content_sha256 string, text string, bytes long, language string, shard int",
-        ("content_sha256",),
-    ),
-    "signatures": Table(
-        "content_sha256 string, signature binary, shingles int, shard int", ("content_sha256",)
-    ),
-    "near_misses": Table(
-        "a string, b string, band int, jaccard_estimate double, jaccard double",
-        key=("a", "b"),
-        sharded=False,
-    ),
-    "near_edges": Table(
-        "a string, b string, band int, jaccard_estimate double, jaccard double",
-        key=("a", "b"),
-        sharded=False,
-    ),
-    "clusters": Table(
-        "content_sha256 string, cluster_id string, cluster_size int, survivor boolean, jaccard double, component_id string, "
-        "shard int",
-        ("content_sha256",),
-    ),
-    "repo_overlaps": Table(
-        "repo_a string, revision_a string, repo_b string, revision_b string, kind string, common long, contents_a int, "
-        "contents_b int, jaccard double, containment double",
-        key=("repo_a", "revision_a", "repo_b", "revision_b"),
-        sharded=False,
-    ),
-    "repo_clusters": Table(
-        "repo string, revision string, root_hash string, contents int, cluster_id string, cluster_size int, survivor boolean, "
-        "jaccard double",
-        key=("repo", "revision"),
-        sharded=False,
-    ),
-    "syntax": Table(
-        "content_sha256 string, parser string, status string, has_error boolean, error_share double, functions int, "
-        "classes int, comment_share double, lines int, max_line int, mean_line double, shard int",
-        ("content_sha256",),
-    ),
-    "labels": Table(
-        "content_sha256 string, oracle string, score double, readability double, modularity double, clarity double, "
-        "reusability double, zero_reason string, second_score double, answer string, failure string, shard int",
-        ("content_sha256", "oracle"),
-        added=("answer", "failure"),
-    ),
-    "gold_scores": Table(
-        "content_sha256 string, scorer string, engine string, label double, quality double, previous string, "
-        "previous_quality double, shard int",
-        ("content_sha256", "scorer", "engine"),
-    ),
-    "scores": Table(
-        "content_sha256 string, scorer string, quality double, shard int",
-        ("content_sha256", "scorer"),
-    ),
-    "recall": Table(
-        "content_sha256 string, probability double, seed boolean, positive boolean, shard int",
-        ("content_sha256",),
-    ),
-    "contamination": Table(
-        "content_sha256 string, benchmark string, item string, ngram string, shard int",
-        ("content_sha256", "benchmark"),
-    ),
-    "decisions": Table(
-        "content_sha256 string, reason string, detail string, shard int", ("content_sha256",)
-    ),
-    "documents": Table(
-        "document_id string, category string, parts array<struct<path: string, content_sha256: string>>, "
-        "language string, license string, repo string, split string, epochs int, bytes long, quality double",
-        key=("document_id",),
-        sharded=False,
-    ),
-    "token_index": Table(
-        "document_id string, epoch int, split string, shard_file string, document_number long, offset long, tokens long",
-        key=("document_id", "epoch"),
-        sharded=False,
-    ),
-    "solutions": Table(
-        "task_id string, solution_sha256 string, sample string, shard int",
-        ("task_id", "solution_sha256"),
-    ),
-    "verdicts": Table(
-        "task_id string, solution_sha256 string, verdict string, reason string, cpu_seconds double, wall_seconds double, "
-        "max_rss_bytes long, cpu_limit_seconds double, weakened string, shard int",
-        ("task_id", "solution_sha256"),
-    ),
-}
+TABLES = {name: SparkTable(spec) for name, spec in catalog.TABLES.items()}
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A table's newest commit: version, the lineage written with it (empty for a foreign commit),
-    rows it added.
+    """A commit of a table: its version, its lineage, and the number of rows that it added.
+
+    The lineage is empty for a commit that something else made.
     """
 
     version: int
@@ -164,15 +68,16 @@ class Store:
 
     def path(self, table: str) -> str:
         if table not in TABLES:
-            raise KeyError(f"{table} is not declared in spark_jobs/runtime/store.py")
+            raise KeyError(f"{table} is not declared in seedbed/tables/catalog.py")
         return f"{self.root}/tables/{table}"
 
     def exists(self, table: str) -> bool:
         return next(commits(self.spark, self.path(table)), None) is not None
 
     def last_commit(self, table: str, part: dict[str, str] | None = None) -> Commit | None:
-        """The newest commit, of `part` alone where a writer declared its rows to be one (scores of
-        one scorer); else None.
+        """The newest commit of the table, or of one `part` of it; None where there is none.
+
+        part: what a writer declared its rows to be, such as the scores of one scorer.
         """
         for version, info in commits(self.spark, self.path(table)):
             lineage = json.loads(info.get("userMetadata") or "{}")
@@ -190,20 +95,20 @@ class Store:
         if not self.exists(table):
             raise SeedbedError(
                 f"table {table} does not exist at {self.path(table)}",
-                "run the job that writes it (python -m spark_jobs status tells which), or check output=",
+                f"run what writes it ({TABLES[table].spec.writer}), or check output=",
             )
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
         frame = reader.load(self.path(table))
         for field in TABLES[table].schema.fields:
-            if field.name in TABLES[table].added and field.name not in frame.columns:
+            if field.name in TABLES[table].spec.added and field.name not in frame.columns:
                 frame = frame.withColumn(field.name, F.lit(None).cast(field.dataType))
         self._check_schema(table, frame)
         return frame.select(*TABLES[table].columns)
 
     def read_or_empty(self, table: str, version: int | None = None) -> DataFrame:
-        """`read`, or no rows of the declared schema where the table does not exist yet."""
+        """The table as `read` gives it, or no rows where it does not exist yet."""
         if self.exists(table):
             return self.read(table, version)
         return self.spark.createDataFrame([], TABLES[table].schema)
@@ -212,15 +117,14 @@ class Store:
         """Append `rows` in one atomic commit; returns the new version.
 
         `step` names what is appended (a shard, a batch). Of two runs that append the same step onto
-        the same version only
-        one commits: Delta skips a (txnAppId, txnVersion) it has seen. Callers keep keys unique by
-        anti-joining first.
+        the same version only one commits: Delta skips a (txnAppId, txnVersion) that it has seen.
+        Callers keep the keys unique by an anti-join before.
         """
         last = self.last_commit(table)
         writer = (
             self._writer(table, rows, lineage)
             .mode("append")
-            .option("mergeSchema", str(bool(TABLES[table].added)))
+            .option("mergeSchema", str(bool(TABLES[table].spec.added)))
         )
         writer.option("txnAppId", f"{table}/{step}").option(
             "txnVersion", (last.version if last else -1) + 1
@@ -245,14 +149,16 @@ class Store:
         writer = frame.write.format("delta").option(
             "userMetadata", json.dumps(lineage, sort_keys=True)
         )
-        return writer.partitionBy("shard") if declared.sharded else writer
+        partitions = declared.spec.partitions
+        return writer.partitionBy(*partitions) if partitions else writer
 
     def _check_schema(self, table: str, frame: DataFrame) -> None:
         have = {f.name: f.dataType for f in frame.schema.fields}
         for want in TABLES[table].schema.fields:
             if want.name not in have:
                 raise SeedbedError(
-                    f"table {table} at {self.path(table)} lacks column {want.name!r} (it has: {', '.join(have)})",
+                    f"table {table} at {self.path(table)} lacks column {want.name!r} "
+                    f"(it has: {', '.join(have)})",
                     "it was written by something else; choose another output=, or rebuild it",
                 )
             if have[want.name].simpleString() != want.dataType.simpleString():
@@ -264,8 +170,9 @@ class Store:
 
 
 def shard_of(content_sha256: Any, shards: int) -> Any:
-    """Column: the leading log2(shards) bits of the hex SHA-256 `content_sha256`, as int. `shards`
-    <= 65536.
+    """Column: the leading log2(shards) bits of the hex SHA-256 `content_sha256`, as int.
+
+    shards: a power of two, at most 65536.
     """
     return F.floor(
         F.conv(F.substring(content_sha256, 1, 4), 16, 10).cast("int") * shards / 65536

@@ -218,3 +218,14 @@ def test_wrong_arguments_are_refused(argv):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(SeedbedError, match="nothing of a run under"):
         build(str(tmp_path / "nowhere"))
+
+
+def test_help_lists_every_section_with_what_it_shows(capsys):
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name, _, _ in SECTIONS:
+        assert any(line.split()[:1] == [name] and len(line.split()) > 3 for line in lines), name
+
+
+def test_the_funnel_tells_what_each_reason_means(page):
+    assert "low_quality −2 below the score cut" in text(section(page, "funnel"))

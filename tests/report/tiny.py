@@ -1,12 +1,12 @@
-"""A tiny finished run, written without Spark: eight files of two repositories, one of them hostile,
-and every metric.
+"""A tiny finished run, written without Spark: eight files of two repositories, and every metric.
+
+One of the files has a hostile name and hostile text.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,15 @@ import numpy as np
 import pyarrow as pa
 from deltalake import CommitProperties, write_deltalake
 
-from spark_jobs.runtime.store import TABLES
+from conf.loader import to_dict
+from conf.schema.curate import SelectSettings
+from seedbed.tables.arrow import arrow_schema
 
 HOSTILE_NAME = "</code><script>alert('name')</script>.py"
 HOSTILE_TEXT = 'x = "</pre><script>alert(1)</script>" # \u202e reversed\n' * 12
 SCORER = "structural-00000000"
+# What `decisions` was written by.
+POLICY = {**to_dict(SelectSettings()), "scorer": SCORER, "benchmarks": []}
 
 BODY = "".join(f"def function_{i}(value):\n    return value + {i}\n\n\n" for i in range(12))
 TEXTS = {
@@ -46,22 +50,9 @@ def write_table(
     metadata = CommitProperties(
         custom_metadata={"userMetadata": json.dumps(lineage or {"job": "test", "inputs": {}})}
     )
-    table = pa.Table.from_pylist(rows, schema=arrow_schema(TABLES[name].ddl))
+    table = pa.Table.from_pylist(rows, schema=arrow_schema(name))
     write_deltalake(
         str(root / "tables" / name), table, mode="overwrite", commit_properties=metadata
-    )
-
-
-def arrow_schema(ddl: str) -> pa.Schema:
-    """Of a table's DDL, without the JVM that Spark would parse it with."""
-    struct = [("path", pa.string()), ("content_sha256", pa.string())]
-    ddl = re.sub(r"array<.*>>", "parts", ddl)
-    kinds = {
-        "string": pa.string(), "long": pa.int64(), "int": pa.int32(), "double": pa.float64(), "boolean": pa.bool_(),
-        "binary": pa.binary(), "parts": pa.list_(pa.struct(struct)),
-    }  # fmt: skip
-    return pa.schema(
-        [(column, kinds[kind]) for column, kind in (part.split() for part in ddl.split(","))]
     )
 
 
@@ -69,9 +60,11 @@ def write_ingested(root: Path) -> None:
     """files, repos and contents: what a run that stopped after ingest leaves."""
     files = [
         {
-            "doc_id": f"{i:02}", "source": "archives", "revision": "1.0", "repo": repo_of(path), "path": inner(path),
+            "doc_id": f"{i:02}", "source": "archives", "revision": "1.0",
+            "repo": repo_of(path), "path": inner(path),
             "language": language_of(path), "license": "MIT" if path.startswith("first") else None,
-            "bytes": len(TEXTS.get(path, "").encode()), "content_sha256": sha(TEXTS[path]) if path in TEXTS else None,
+            "bytes": len(TEXTS.get(path, "").encode()),
+            "content_sha256": sha(TEXTS[path]) if path in TEXTS else None,
             "drop_reason": DROPPED.get(path),
         }
         for i, path in enumerate([*TEXTS, *DROPPED])
@@ -112,7 +105,7 @@ def write_clusters(root: Path) -> None:
 
 
 def write_verdicts(root: Path) -> None:
-    """syntax to documents: d.js and e.css are not above the cut, b.py or a.py is a near duplicate."""
+    """syntax to documents: d.js and e.css are below the cut, b.py or a.py is a near duplicate."""
     js, css, copy = (
         sha(TEXTS["second/d.js"]),
         sha(TEXTS["second/e.css"]),
@@ -123,7 +116,8 @@ def write_verdicts(root: Path) -> None:
     syntax = [
         {
             "content_sha256": one, "parser": "p", "status": "ok", "has_error": one == css,
-            "error_share": 0.01 if one == css else 0.0, "functions": 1, "classes": 0, "comment_share": 0.0, "lines": 30,
+            "error_share": 0.01 if one == css else 0.0, "functions": 1, "classes": 0,
+            "comment_share": 0.0, "lines": 30,
             "max_line": 20, "mean_line": 10.0, "shard": 0,
         }
         for one in distinct()
@@ -152,13 +146,15 @@ def write_verdicts(root: Path) -> None:
         )
         for one in distinct()
     ]
-    lineage = {"job": "select_documents", "params": {"scorer": SCORER}, "inputs": {"files": 0}}
+    lineage = {"job": "select_documents", "params": POLICY, "inputs": {"files": 0}}
     write_table(root, "decisions", decisions, lineage)
     documents = [
         {
-            "document_id": sha(one), "category": "file", "parts": [{"path": inner(path), "content_sha256": one}],
-            "language": language_of(path), "license": "MIT", "repo": repo_of(path), "quality": quality[one],
-            "split": "val" if path.startswith("second") else "train", "epochs": 1, "bytes": len(TEXTS[path]),
+            "document_id": sha(one), "category": "file",
+            "parts": [{"path": inner(path), "content_sha256": one}],
+            "language": language_of(path), "license": "MIT", "repo": repo_of(path),
+            "quality": quality[one], "split": "val" if path.startswith("second") else "train",
+            "epochs": 1, "bytes": len(TEXTS[path]),
         }
         for path, one in places().items()
         if one not in reasons
@@ -174,17 +170,16 @@ def write_tokens(root: Path) -> None:
     )
     rows = [
         {
-            "document_id": document, "epoch": 0, "split": "train", "shard_file": "train-00000.bin", "document_number": i,
+            "document_id": document, "epoch": 0, "split": "train",
+            "shard_file": "train-00000.bin", "document_number": i,
             "offset": 4 * i, "tokens": 4,
         }
         for i, document in enumerate(documents)
     ]  # fmt: skip
     write_table(root, "token_index", rows, {"job": "pack_tokens", "inputs": {"documents": 0}})
     (root / "tokens").mkdir()
-    np.array([5, 6, 7, 0, 3, 6, 7, 0], np.uint16).tofile(
-        root / "tokens" / "train-00000.bin"
-        # one of two fills a middle
-    )
+    # One of the two documents fills a middle.
+    np.array([5, 6, 7, 0, 3, 6, 7, 0], np.uint16).tofile(root / "tokens" / "train-00000.bin")
     tokenizer = {"vocab_size": 300, "eod": 0, "special_tokens": {"<[fim-middle]>": 3}}
     shards = [{"split": "train", "prefix": "train-00000", "tokens": 8, "documents": 2}]
     write_json(
@@ -196,7 +191,8 @@ def write_training(root: Path) -> None:
     """Metrics and samples of pretraining, the scorers, SFT, GRPO and the demo."""
     pretrain = [
         {
-            "step": i, "loss": 5.0 / i, "val_loss": 5.5 / i if i % 5 == 0 else None, "lr": 1e-3, "grad_norm": 1.0,
+            "step": i, "loss": 5.0 / i, "val_loss": 5.5 / i if i % 5 == 0 else None, "lr": 1e-3,
+            "grad_norm": 1.0,
             "tokens": i * 64, "tokens_per_s": 1000.0, "seconds": 0.1,
         }
         for i in range(1, 11)
@@ -255,7 +251,8 @@ def write_training(root: Path) -> None:
     grpo = [{"step": 0, "heldout_reward": 0.1, "shares": shares}]
     grpo += [
         {
-            "step": i, "reward": 0.2 * i, "heldout_reward": 0.5 if i == 3 else None, "shares": shares, "groups": 4,
+            "step": i, "reward": 0.2 * i, "heldout_reward": 0.5 if i == 3 else None,
+            "shares": shares, "groups": 4,
             "groups_with_signal": 2, "response_tokens": 9.5,
         }
         for i in range(1, 4)
@@ -284,7 +281,8 @@ def write_training(root: Path) -> None:
     )
     rounds = [
         {
-            "round": f"round-{k}", "selected_by": SCORER, "documents": 3, "train_tokens": 8, "mix": {"Python": 1.0},
+            "round": f"round-{k}", "selected_by": SCORER, "documents": 3, "train_tokens": 8,
+            "mix": {"Python": 1.0},
             "licenses": {"MIT": 1.0}, "bits_per_byte": 2.5 - k / 10, "label_mae": 1.4,
         }
         for k in range(2)

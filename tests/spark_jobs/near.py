@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from conf.loader import load
 from conf.schema.curate import CurateConfig, NearSettings
 from spark_jobs import cluster_near_dups, find_near_pairs, sign_contents
-from spark_jobs.runtime.job import Context, Inputs
+from spark_jobs.runtime.context import Context, Inputs
 from spark_jobs.runtime.store import Store, shard_of
 from tests.report import tiny
 

@@ -12,7 +12,7 @@ import pytest
 from pyspark.sql import Row, SparkSession
 
 from spark_jobs import compare_repos, select_documents
-from spark_jobs.runtime.job import Context, Inputs
+from spark_jobs.runtime.context import Context, Inputs
 from spark_jobs.runtime.store import Store
 from tests.report import tiny
 from tests.spark_jobs.near import context

@@ -17,7 +17,8 @@ from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, IngestSettings
 from seedbed.queries.certify import hashes
 from spark_jobs.ingest import JOB
-from spark_jobs.runtime.job import Context, Inputs, Summary, execute
+from spark_jobs.runtime.context import Context, Inputs
+from spark_jobs.runtime.job import Summary, execute
 from spark_jobs.runtime.store import Store
 
 SHARED_TEXT = b"def shared():\n    return 1\n"

@@ -1,6 +1,4 @@
-"""Selection: one first reason a content, the global quality cut, the split by repository, and the
-job over its tables.
-"""
+"""Selection: the first reason of a content, the quality cut, the split, and the job."""
 
 from __future__ import annotations
 
@@ -18,43 +16,11 @@ from conf.schema.curate import CurateConfig, SelectSettings
 from seedbed import benchmarks
 from spark_jobs import select_documents
 from spark_jobs.documents import validation_split
-from spark_jobs.runtime.job import Context, Inputs, Summary, execute
+from spark_jobs.runtime.context import Context, Inputs
+from spark_jobs.runtime.job import Summary, execute
 from spark_jobs.runtime.store import TABLES, Store
 from spark_jobs.select_documents import JOB, decisions, quality_cuts
-
-VERDICTS = (
-    "content_sha256 string, shard int, language string, bytes long, cluster_id string, survivor boolean, keeper string, "
-    "status string, error_share double, quality double, overlap struct<benchmark: string, item: string, ngram: string>, "
-    "denied_copy struct<doc_id: string, license: string, repo: string, path: string>"
-)
-GOOD: dict[str, Any] = {
-    "shard": 0,
-    "language": "Python",
-    "bytes": 100,
-    "cluster_id": "c",
-    "survivor": True,
-    "keeper": "k",
-    "status": "ok",
-    "error_share": 0.0,
-    "quality": 0.9,
-    "overlap": None,
-    "denied_copy": None,
-}
-# in the order of the rules
-FAULTS: list[tuple[str, dict[str, Any], str]] = [
-    ("duplicate_near", {"survivor": False}, "cluster c keeps k"),
-    ("syntax", {"error_share": 0.5}, "error share 0.5000 > 0.02"),
-    ("low_quality", {"quality": 0.1}, "quality 0.1000 <= cut 0.1000"),
-    (
-        "contaminated",
-        {"overlap": ("humaneval@x", "HumanEval/1", "a b c")},
-        "humaneval@x HumanEval/1: a b c",
-    ),
-    ("license", {"denied_copy": ("d", "GPL-3.0-only", "r", "p.py")}, "GPL-3.0-only in r p.py"),
-    ("language", {"language": "PHP"}, "PHP"),
-    ("too_short", {"bytes": 3}, "3 bytes < 32"),
-]
-POLICY = SelectSettings(drop_lowest=0.1, languages_denied=["php"])
+from tests.verdict_rows import FAULTS, GOOD, POLICY, VERDICTS, faulty
 
 
 def decide(
@@ -71,12 +37,7 @@ def decide(
 def test_the_first_rule_that_holds_is_the_reason_and_its_figures_are_the_detail(
     spark: SparkSession,
 ) -> None:
-    rows = []
-    # content i has fault i and every later one, save that all but one have a good score
-    for i in range(len(FAULTS)):
-        faults = {key: value for _, fault, _ in FAULTS[i:] for key, value in fault.items()}
-        rows.append({**faults, "quality": 0.1 if i == 2 else 0.5, "content_sha256": f"fault-{i}"})
-    rows += [{"content_sha256": f"good-{i}"} for i in range(5)]
+    rows = faulty()
     found = decide(spark, rows, POLICY)
     assert [
         (found[f"fault-{i}"].reason, found[f"fault-{i}"].detail) for i in range(len(FAULTS))
@@ -127,7 +88,7 @@ def test_the_cut_drops_exactly_the_lowest_share_whatever_ties_there_are(
 
     for share in (0.01, 0.1, 0.5, 1.0):
         assert list(quality_cuts(frame, SelectSettings(drop_lowest=share)).items()) == [
-            (None, cut) for cut in lowest(rows, share)
+            ("", cut) for cut in lowest(rows, share)
         ]
         found = quality_cuts(frame, SelectSettings(drop_lowest=share, cut_per="language"))
         expected = {

@@ -15,7 +15,7 @@ from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.curate import CurateConfig
 from spark_jobs import sign_contents
-from spark_jobs.runtime.job import Context, Inputs
+from spark_jobs.runtime.context import Context, Inputs
 from spark_jobs.runtime.store import Store, shard_of
 
 # One line of 5 MB.

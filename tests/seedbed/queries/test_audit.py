@@ -49,7 +49,8 @@ def write(
             )
             rows.append(
                 {
-                    "content_sha256": sha, "cluster_id": min(shas), "cluster_size": len(shas), "survivor": i == 0,
+                    "content_sha256": sha, "cluster_id": min(shas),
+                    "cluster_size": len(shas), "survivor": i == 0,
                     "jaccard": claimed if i else 1.0, "component_id": min(shas), "shard": 0,
                 }
             )  # fmt: skip

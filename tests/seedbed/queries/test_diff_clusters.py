@@ -15,8 +15,9 @@ def write(root, clusters: dict[str, str]) -> None:
     """Member -> survivor."""
     rows = [
         {
-            "content_sha256": sha, "cluster_id": keeper, "cluster_size": list(clusters.values()).count(keeper),
-            "survivor": sha == keeper, "jaccard": 1.0 if sha == keeper else 0.8, "component_id": keeper, "shard": 0,
+            "content_sha256": sha, "cluster_id": keeper, "component_id": keeper, "shard": 0,
+            "cluster_size": list(clusters.values()).count(keeper), "survivor": sha == keeper,
+            "jaccard": 1.0 if sha == keeper else 0.8,
         }
         for sha, keeper in clusters.items()
     ]  # fmt: skip

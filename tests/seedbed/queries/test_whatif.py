@@ -14,8 +14,8 @@ from conf.loader import load
 from conf.schema.curate import CurateConfig
 from seedbed import benchmarks
 from seedbed.queries import whatif
-from seedbed.queries.explain import TABLE_NAMES
 from seedbed.queries.whatif import Cut
+from seedbed.tables import reasons
 from seedbed.tables.reader import DeltaReader
 from spark_jobs import select_documents
 from spark_jobs.runtime.job import execute
@@ -65,8 +65,9 @@ def run(tmp_path_factory):
                 "quality": draw.choice([0.0, 0.2, 0.25, 0.25, 0.6, draw.random()]),
             }
         )
+        item = draw.choice([None, None, None, "HumanEval/1"])
         tables["contamination"].append(
-            {**one, "benchmark": benchmark, "item": draw.choice([None, None, None, "HumanEval/1"])}
+            {**one, "benchmark": benchmark, "item": item, "ngram": item and "a b"}
         )
     for name, rows in tables.items():
         tiny.write_table(root, name, rows)
@@ -84,7 +85,7 @@ def select(spark, root, *overrides):
         select_documents.JOB,
         load(CurateConfig, None, [*base, "select.languages_denied=[PHP]", *overrides]),
     )
-    return DeltaReader(str(root), TABLE_NAMES)
+    return DeltaReader(str(root))
 
 
 def kept(db):
@@ -119,7 +120,18 @@ def test_it_keeps_what_select_documents_keeps(spark, run):
         }
         assert foretold == written, cut
         assert 0 < len(written) < SIZE
-    answer = whatif.report(str(run), Cut(share=0.15))
+        counts = {
+            row["reason"]: row["n"]
+            for row in db.sql("SELECT reason, count(*) AS n FROM decisions GROUP BY 1")
+        }
+        told = whatif.what_if(db, cut)
+        assert (told.kept, told.kept_now) == (counts.pop(None),) * 2
+        assert told.reasons == counts
+        details = "SELECT content_sha256 AS k, detail FROM {} WHERE reason = ANY($names) ORDER BY 1"
+        names = {"names": list(told.reasons)[2:]}
+        assert db.sql(details.format("ranked"), names) == db.sql(details.format("decisions"), names)
+    assert set(counts) == set(reasons.names()) - {"duplicate_repository"}
+    answer = str(whatif.what_if(db, Cut(share=0.15)))
     totals = {
         line[:16].strip(): int(line[16:28].replace(",", "")) for line in answer.splitlines()[2:7]
     }
@@ -132,9 +144,12 @@ def test_it_keeps_what_select_documents_keeps(spark, run):
     assert len(shown) == min(totals["below the cut"], 10) + 10
     assert "select.drop_lowest=0.15 select.cut_per=all" in answer
     with pytest.raises(SeedbedError, match="candidates have no score by s2") as error:
-        whatif.report(str(run), Cut(), "s2")
+        whatif.what_if(db, Cut(), "s2")
     assert "give one of: s1" in error.value.fix
-    code = f"import sys; from seedbed.queries import whatif; whatif.main(['output={run}']); sys.exit('pyspark' in sys.modules)"
+    code = (
+        "import sys; from seedbed.queries import whatif; "
+        f"whatif.main(['output={run}']); sys.exit('pyspark' in sys.modules)"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode
         == 0
@@ -144,12 +159,35 @@ def test_it_keeps_what_select_documents_keeps(spark, run):
 def test_before_the_first_selection_it_says_what_to_run(tmp_path):
     tiny.write_ingested(tmp_path)
     with pytest.raises(SeedbedError, match="needs table scores"):
-        whatif.report(str(tmp_path), Cut())
+        whatif.what_if(DeltaReader(str(tmp_path)), Cut())
 
 
 @pytest.mark.parametrize(
-    "words", [["--cut", "1.5"], ["--threshold-of", "Python"], ["--threshold-of", "C=7"]]
+    "words",
+    [
+        ["--cut", "1.5"],
+        ["cut=1.5"],
+        ["--threshold-of", "Python"],
+        ["threshold_of=Python"],
+        ["--threshold-of", "C=7"],
+    ],
 )
 def test_a_cut_that_is_none_is_refused(words):
     with pytest.raises(SeedbedError):
         whatif.main(["output=x", *words])
+
+
+def test_settings_are_given_as_key_and_value_or_as_flags(finished, capsys):
+    answers = []
+    for words in (["cut=0.4", "per=language"], ["--cut", "0.4", "--per", "language"]):
+        whatif.main([f"output={finished}", *words])
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1]
+    assert "drop the lowest 40.0% of each language" in answers[0]
+
+
+def test_decisions_of_an_earlier_version_are_refused_by_the_setting_they_lack(tmp_path):
+    tiny.write_run(tmp_path)
+    tiny.write_table(tmp_path, "decisions", [], {"params": {"scorer": "s", "epochs": 1}})
+    with pytest.raises(SeedbedError, match="does not say by which dedup it was written"):
+        whatif.what_if(DeltaReader(str(tmp_path)), Cut())

@@ -15,7 +15,8 @@ from conf.loader import load
 from conf.schema.curate import CurateConfig
 from spark_jobs import fit_scorer, score_quality
 from spark_jobs.quality import drift, scorers
-from spark_jobs.runtime.job import Context, Inputs, execute
+from spark_jobs.runtime.context import Context, Inputs
+from spark_jobs.runtime.job import execute
 from spark_jobs.runtime.store import Store
 from tests.report import tiny
 from tests.spark_jobs.test_score_quality import GOOD
