@@ -20,6 +20,8 @@ from conf.loader import cli_parser, load, to_yaml
 from conf.schema.curate import CurateConfig
 
 COMMANDS = ("run", "status", "funnel", "explain", "certify", "diff", "audit", "whatif")
+# Their help is this module's; the other two have a parser of their own.
+ANSWERED_HERE = ("status", "funnel", "explain", "certify", "diff", "audit")
 
 
 def main(argv: list[str]) -> int:
@@ -27,6 +29,9 @@ def main(argv: list[str]) -> int:
         print(__doc__)
         return 0
     command, rest = argv[0], argv[1:]
+    if command in ANSWERED_HERE and {"-h", "--help"} & set(rest):
+        print(__doc__)
+        return 0
     if command not in COMMANDS:
         raise SeedbedError(f"unknown command {command!r}", f"use one of: {', '.join(COMMANDS)}")
     if command == "whatif":
