@@ -4,7 +4,7 @@ hours; and layouts that fit.
     python -m megatron_train plan --config conf/pretrain/seed_coder_8b.yaml --gpus 512 --gpu h100 --vocab 155136
     python -m megatron_train plan ... --rank 511      # build that process's part of the model, without memory, and count it
 
-The figures are arithmetic on stated assumptions (costs.py), not measurements: docs/training.md
+The figures are arithmetic on stated assumptions (costs.py), not measurements: docs/pretrain.md
 shows how far they are from measured allocations and from published speeds. --vocab is read from
 output/tokens where that exists.
 """

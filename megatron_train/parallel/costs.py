@@ -43,7 +43,7 @@ GPUS = {
 # GPUs that NVLink joins
 NODE = 8
 # Assumptions about what good kernels reach. The FP8 figure is fitted to one published row
-# (docs/training.md, with the error at another one); the rest are ours.
+# (docs/pretrain.md, with the error at another one); the rest are ours.
 MATMUL_EFFICIENCY = {"bf16": 0.65, "fp8": 0.50, "fp32": 0.65}
 # of the bf16 rate: flash attention with causal mask, forward and backward
 ATTENTION_EFFICIENCY = 0.50

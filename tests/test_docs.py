@@ -1,0 +1,83 @@
+"""The docs name only what exists, their figures are current, and the site builds without a warning."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seedbed.cli import OWN
+from seedbed.commands import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# The log tells of files as they were named on its dates.
+PRESENT = [page for page in PAGES if page.name != "log.md"]
+TRACKED = subprocess.run(
+    ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+).stdout.split("\n")
+NAMES = {Path(path).name for path in TRACKED}
+FOLDERS = {str(parent) for path in TRACKED for parent in Path(path).parents}
+SUFFIXES = r"(?:py|yaml|sh|md|ipynb|properties)"
+ours = pytest.mark.parametrize("page", PRESENT, ids=lambda p: str(p.relative_to(ROOT)))
+
+
+@ours
+def test_files_that_a_page_names_exist(page):
+    for path in re.findall(
+        rf"(?<![\w/.*<-])((?:[\w.-]+/)*[\w.-]+\.{SUFFIXES})\b", page.read_text()
+    ):
+        if path.split("/")[0] in FOLDERS:
+            assert path in TRACKED, path
+        elif "/" not in path:
+            assert path in NAMES | USERS_OWN, path
+
+
+# Names of files that a reader brings or a run writes.
+USERS_OWN = {"config.yaml", "my_plan.yaml", "report.py", "demo.py", "unittest.py", "conftest.py"}
+
+
+@ours
+def test_folders_that_a_page_names_exist(page):
+    packages = "conf|seedbed|spark_jobs|megatron_train|rl|report|tests|benchmarks|scripts|launch"
+    for path in re.findall(rf"`((?:{packages})/[\w/]*)`", page.read_text()):
+        assert path.rstrip("/") in FOLDERS, path
+
+
+@ours
+def test_modules_and_commands_that_a_page_names_exist(page):
+    text = page.read_text()
+    packages = "conf|seedbed|spark_jobs|megatron_train|rl|report|demo|benchmarks"
+    for module in re.findall(rf"-m ((?:{packages})(?:\.\w+)*)(?![\w/])", text):
+        base = ROOT / module.replace(".", "/")
+        assert base.with_suffix(".py").is_file() or (base / "__main__.py").is_file(), module
+    for command in re.findall(r"^(?:\.venv/bin/)?seedbed ([a-z][\w-]*)", text, re.M):
+        assert command in {*COMMANDS, *OWN}, command
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:^|`)make ([a-z][\w-]*)", text, re.M):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_prose_is_at_most_100_columns(page):
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        assert len(line) <= 100 or line.lstrip().startswith(("|", "[")), f"{page}:{number}"
+
+
+def test_figures_are_what_the_code_draws():
+    subprocess.run([sys.executable, "scripts/draw_figures.py", "--check"], cwd=ROOT, check=True)
+
+
+def test_the_site_builds_strictly(tmp_path):
+    """Dead links, dead anchors and pages outside the navigation are errors."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    subprocess.run([*command, "--site-dir", str(tmp_path / "site")], cwd=ROOT, check=True)
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert not re.search(r"<(?:script|link)[^>]+(?:src|href)=\"https?://", page)
