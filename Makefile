@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest --durations=10 -o console_output_style=progres
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.done  ## check the machine, install the lock and `seedbed` into .venv, fetch the Delta jars (2-6 minutes, 8 GB)
+setup: .venv/.done  ## check the machine, install the lock and the Delta jars (2-6 minutes, 8 GB)
 
 .venv/.done: requirements.lock setup.py scripts/check_machine.sh scripts/fetch_jars.py
 	@scripts/check_machine.sh $(PYTHON)
@@ -30,7 +30,7 @@ setup: .venv/.done  ## check the machine, install the lock and `seedbed` into .v
 java:  ## install a Java runtime, where `make setup` finds none
 	scripts/install_java.sh
 
-demo: setup  ## the whole line on real code: archives to tables, model, RL and a report (PROFILE=small for a short one)
+demo: setup  ## the whole line on real code, from archives to a report (PROFILE=small: a short one)
 	$(BIN)/python -m demo --config conf/demo/$(PROFILE).yaml output=$(OUTPUT)
 
 test: setup  ## the default tests, with progress and the ten slowest
@@ -39,7 +39,7 @@ test: setup  ## the default tests, with progress and the ten slowest
 test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
 	$(PYTEST) -m slow
 
-rounds: setup  ## the self-scoring loop, two rounds of curate, pretrain and score in runs/rounds (PROFILE=small for short ones)
+rounds: setup  ## two rounds of self-scoring in runs/rounds (PROFILE=small: short ones)
 	$(BIN)/python -m demo.rounds --config conf/demo/$(PROFILE).yaml output=runs/rounds
 
 test-gpu:  ## what only a GPU shows: NCCL, bf16 and FP8 against the CPU's figures (docs/install.md)
