@@ -33,7 +33,7 @@ def seedbed(*words, cwd=ROOT, **environment):
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 
