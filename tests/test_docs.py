@@ -16,8 +16,10 @@ from seedbed.commands import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# The page of the tables is made from the catalogue, whose own test keeps it current.
+WRITTEN = [page for page in PAGES if page.name != "tables.md"]
 # The log tells of files as they were named on its dates.
-PRESENT = [page for page in PAGES if page.name != "log.md"]
+PRESENT = [page for page in WRITTEN if page.name != "log.md"]
 IGNORED = {".venv", ".git", "runs", "downloads", "build", "__pycache__"}
 
 
@@ -92,7 +94,7 @@ def test_the_architecture_page_has_five_walks():
     assert len(WALKS) >= 5
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda p: str(p.relative_to(ROOT)))
 def test_prose_is_at_most_100_columns(page):
     for number, line in enumerate(page.read_text().splitlines(), 1):
         assert len(line) <= 100 or line.lstrip().startswith(("|", "[")), f"{page}:{number}"
