@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,6 +101,22 @@ def test_the_architecture_page_has_five_walks():
 def test_prose_is_at_most_100_columns(page):
     for number, line in enumerate(page.read_text().splitlines(), 1):
         assert len(line) <= 100 or line.lstrip().startswith(("|", "[")), f"{page}:{number}"
+
+
+def test_the_page_of_settings_has_every_field_with_the_comment_above_it():
+    script = runpy.run_path(str(ROOT / "scripts/settings_page.py"))
+    page = "\n".join(script["tables"]())
+    for path in (ROOT / "conf/schema").glob("*.py"):
+        module = importlib.import_module(f"conf.schema.{path.stem}")
+        for name, schema in vars(module).items():
+            if dataclasses.is_dataclass(schema) and schema.__module__ == module.__name__:
+                section = page.split(f"### {name}\n")[1].split("### ")[0]
+                own = schema.__annotations__
+                assert re.findall(r"^\| `(\w+)` \|", section, re.M) == list(own), name
+    source = "a: int = 1\n# two lines\n# of <comment>\nb: int = 2\n"
+    assert script["comment_above"](source, 4) == "two lines of &lt;comment&gt;"
+    assert script["comment_above"](source, 1) == ""
+    assert "field(" not in page
 
 
 def test_figures_are_what_the_code_draws():
