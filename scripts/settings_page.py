@@ -60,7 +60,7 @@ def _value(node: ast.expr) -> str:
 
 
 def comment_above(source: str, line: int) -> str:
-    """The comment that ends on the line before `line` (counted from 1), without its marks, as HTML."""
+    """The comment, as HTML, that ends on the line before `line` (counted from 1)."""
     lines = source.splitlines()
     found: list[str] = []
     at = line - 2
