@@ -9,7 +9,6 @@ Coordinates are whole numbers and no clock enters, so the same code gives the sa
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -17,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 from conf.errors import SeedbedError, run_cli
+from seedbed import jsonl
 from seedbed.sandbox.inside.lockdown import CHANNELS
 from spark_jobs import graph
 
@@ -200,14 +200,10 @@ PARTS = {"rollout": "#2563eb", "reward": "#be123c", "train": "#059669", "sync": 
 
 def grpo_step(rows: Sequence[dict[str, dict[str, float]]]) -> str:
     """The parts of a GRPO step, one after the other: the median of each over the steps of a run."""
-    seconds = {
-        name: median(row["seconds"][name] for row in rows)
-        for name in PARTS
-        if all(name in row["seconds"] for row in rows)
-    }
-    total = sum(seconds.values())
-    if not total:
+    if not rows:
         raise SeedbedError("the run's metrics hold no seconds by part", "give a GRPO run")
+    seconds = {name: median(row["seconds"][name] for row in rows) for name in PARTS}
+    total = sum(seconds.values())
     drawing = Drawing(860, 150, "Timeline of a GRPO step")
     drawing.text(20, 28, f"One GRPO step: {total:.2f} s (median of {len(rows)} steps)")
     start = 20.0
@@ -251,8 +247,7 @@ def main(argv: list[str]) -> int:
         (IMAGES / name).write_text(draw(), encoding="utf-8")
     for output in _outputs(argv):
         path = Path(output) / "rl" / "grpo" / "metrics.jsonl"
-        rows = [json.loads(text) for text in path.read_text().splitlines()]
-        drawn = grpo_step([row for row in rows if row.get("seconds")])
+        drawn = grpo_step([row for row in jsonl.whole_rows(path) if row.get("seconds")])
         (IMAGES / "grpo_step.svg").write_text(drawn, encoding="utf-8")
     return 0
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from conf.errors import SeedbedError
 from seedbed.cli import OWN
 from seedbed.commands import COMMANDS
 
@@ -121,6 +122,17 @@ def test_the_page_of_settings_has_every_field_with_the_comment_above_it():
 
 def test_figures_are_what_the_code_draws():
     subprocess.run([sys.executable, "scripts/draw_figures.py", "--check"], cwd=ROOT, check=True)
+
+
+def test_the_timeline_of_a_step_shows_the_median_of_each_part():
+    draw = runpy.run_path(str(ROOT / "scripts/draw_figures.py"))["grpo_step"]
+    parts = [{"rollout": 2.0, "reward": 0.5, "train": 1.0, "sync": s} for s in (0.1, 0.5, 9.0)]
+    picture = draw([{"seconds": part} for part in parts])
+    assert "One GRPO step: 4.00 s (median of 3 steps)" in picture
+    # The bar is 820 pixels wide.
+    assert re.findall(r"width='(\d+)' height='40'", picture) == ["410", "102", "205", "102"]
+    with pytest.raises(SeedbedError, match="no seconds by part"):
+        draw([])
 
 
 def test_the_site_builds_strictly(tmp_path):
