@@ -1,4 +1,5 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`. Each target sets up what it needs.
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Each target sets up
+# what it needs.
 PYTHON ?= $(shell command -v python3.12 || command -v python3)
 BIN := .venv/bin
 PROFILE ?= full
@@ -7,12 +8,15 @@ OUTPUT ?= runs/demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java demo rounds test test-slow test-gpu notebook lint format clean
+.PHONY: help setup java demo rounds test test-slow test-gpu notebook docs lint format clean
+
+# A line per test file with its share of the whole, and the ten slowest tests at the end.
+PYTEST := $(BIN)/python -m pytest --durations=10 -o console_output_style=progress
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.done  ## check the machine, install the lock into .venv, fetch the Delta jars once (2-6 minutes, 8 GB)
+setup: .venv/.done  ## check the machine, install the lock and the Delta jars (2-6 minutes, 8 GB)
 
 .venv/.done: requirements.lock setup.py scripts/check_machine.sh scripts/fetch_jars.py
 	@scripts/check_machine.sh $(PYTHON)
@@ -26,16 +30,16 @@ setup: .venv/.done  ## check the machine, install the lock into .venv, fetch the
 java:  ## install a Java runtime, where `make setup` finds none
 	scripts/install_java.sh
 
-demo: setup  ## the whole line on real code: archives to tables, model, RL and a report (PROFILE=small for a short one)
+demo: setup  ## the whole line on real code, from archives to a report (PROFILE=small: a short one)
 	$(BIN)/python -m demo --config conf/demo/$(PROFILE).yaml output=$(OUTPUT)
 
-test: setup  ## the default tests
-	$(BIN)/python -m pytest -m "not slow and not gpu" -q
+test: setup  ## the default tests, with progress and the ten slowest
+	$(PYTEST) -m "not slow and not gpu"
 
 test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
-	$(BIN)/python -m pytest -m slow -q
+	$(PYTEST) -m slow
 
-rounds: setup  ## the self-scoring loop, two rounds of curate, pretrain and score in runs/rounds (PROFILE=small for short ones)
+rounds: setup  ## two rounds of self-scoring in runs/rounds (PROFILE=small: short ones)
 	$(BIN)/python -m demo.rounds --config conf/demo/$(PROFILE).yaml output=runs/rounds
 
 test-gpu:  ## what only a GPU shows: NCCL, bf16 and FP8 against the CPU's figures (docs/install.md)
@@ -43,6 +47,10 @@ test-gpu:  ## what only a GPU shows: NCCL, bf16 and FP8 against the CPU's figure
 
 notebook: setup  ## run the notebook on the tables of SEEDBED_OUTPUT (default runs/demo)
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks -q
+
+docs: setup  ## the documentation site in build/site; a dead link is an error
+	$(BIN)/python scripts/draw_figures.py --check
+	$(BIN)/mkdocs build --strict
 
 lint: setup  ## ruff on everything, mypy on conf, the kernels and the RL objective
 	$(BIN)/ruff check .

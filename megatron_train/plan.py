@@ -5,7 +5,7 @@
     python -m megatron_train plan --config FILE --gpus 512 --rank 511
 
 It prints memory by part, bubble, traffic, speed and hours. The figures are arithmetic on stated
-assumptions (parallel/costs.py and speed.py), not measurements; docs/training.md shows how far they
+assumptions (parallel/costs.py and speed.py), not measurements; docs/pretrain.md shows how far they
 are from measured allocations and from published speeds. --vocab is read from output/tokens where
 that exists. --rank builds the part of the model that this process would hold, without memory, and
 counts it. Each flag may also be given as key=value: gpus=512.

@@ -186,14 +186,17 @@ def test_the_lock_pins_every_requirement_with_hashes(extras):
     lock = (ROOT / "requirements.lock").read_text()
     pinned = names(re.findall(r"^([A-Za-z0-9_.-]+==\S+)", lock, re.M))
     wanted = names(extras["install_requires"])
-    for extra in ("spark", "train", "rl", "serve", "dev"):
+    for extra in ("spark", "train", "rl", "serve", "docs", "dev"):
         wanted |= names(extras["extras_require"][extra])
     assert wanted <= pinned
     assert lock.count("==") <= lock.count("--hash=sha256:")
 
 
-def test_extras_are_the_six_that_the_readme_names(extras):
-    assert set(extras["extras_require"]) == {"spark", "train", "rl", "serve", "gpu", "dev"}
+def test_extras_are_the_seven_that_the_install_page_names(extras):
+    expected = {"spark", "train", "rl", "serve", "gpu", "docs", "dev"}
+    assert set(extras["extras_require"]) == expected
+    page = (ROOT / "docs/install.md").read_text()
+    assert expected == set(re.findall(r"^\| `(\w+)` \|", page, re.M))
 
 
 MOST_PARAMETERS = 6

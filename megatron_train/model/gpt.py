@@ -74,7 +74,7 @@ def transformer_config(
         pipeline_model_parallel_size=layout.pp,
         virtual_pipeline_model_parallel_size=layout.vpp if layout.vpp > 1 else None,
         # Batched sends mix up the chunks of an interleaved pipeline, which then trains wrong with
-        # no error (docs/training.md).
+        # no error (docs/pretrain.md).
         overlap_p2p_comm=layout.vpp > 1,
         batch_p2p_comm=layout.vpp == 1,
         context_parallel_size=layout.cp,

@@ -1,6 +1,6 @@
 """How fast a layout runs on given GPUs, by arithmetic on stated assumptions.
 
-docs/training.md shows how far the estimates are from published speeds.
+docs/pretrain.md shows how far the estimates are from published speeds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GPUS = {
 # GPUs that NVLink joins.
 NODE = 8
 # Share of the peak that good kernels reach. The FP8 figure is fitted to one published row
-# (docs/training.md gives the error at another one); the others are assumptions of ours.
+# (docs/pretrain.md gives the error at another one); the others are assumptions of ours.
 MATMUL_EFFICIENCY = {"bf16": 0.65, "fp8": 0.50, "fp32": 0.65}
 # Flash attention with a causal mask, forward and backward, as a share of the bf16 peak.
 ATTENTION_EFFICIENCY = 0.50
