@@ -20,7 +20,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
-from conf.loader import KEY_VALUE_HELP, flags_from_words
+from conf.flags import KEY_VALUE_HELP, parse_flags
 from seedbed.files import write_whole
 
 # Wheels are read as archives and never installed, so any of these tags will do. The hash says
@@ -131,7 +131,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--folder", type=Path, required=True, metavar="DIR", help="where the wheels go"
     )
-    args = parser.parse_args(flags_from_words(parser, argv))
+    args = parse_flags(parser, argv)
     fetch(read_sources(args.sources), args.folder)
     return 0
 

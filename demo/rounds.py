@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError, run_cli
-from conf.loader import cli_parser, flags_from_words, load
+from conf.flags import parse_flags
+from conf.loader import cli_parser, load
 from conf.schema.demo import DemoConfig
 from demo.run_stage import run_stage
 from demo.stages import Stage, module, torchrun
@@ -51,7 +52,7 @@ INHERITED = (
 def main(argv: list[str]) -> int:
     parser = cli_parser("python -m demo.rounds", __doc__)
     parser.add_argument("--rounds", type=int, default=2, help="number of rounds, 2 or more")
-    args = parser.parse_args(flags_from_words(parser, argv))
+    args = parse_flags(parser, argv)
     cfg = load(DemoConfig, args.config, args.overrides)
     if args.rounds < 2:
         raise SeedbedError(f"--rounds {args.rounds}: one round compares nothing", "give 2 or more")

@@ -24,7 +24,8 @@ from deltalake import DeltaTable
 from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError, run_cli
-from conf.loader import cli_parser, flags_from_words, load, to_yaml
+from conf.flags import parse_flags
+from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig
 from seedbed.files import write_whole
 
@@ -38,7 +39,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--holdout", metavar="DIR", help="the run whose validation documents are read"
     )
-    args = parser.parse_args(flags_from_words(parser, argv))
+    args = parse_flags(parser, argv)
     cfg = load(PretrainConfig, args.config, args.overrides)
     if args.dry_run:
         print(to_yaml(cfg))

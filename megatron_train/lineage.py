@@ -25,7 +25,8 @@ from deltalake import DeltaTable
 from pyarrow.compute import Expression, field, starts_with
 
 from conf.errors import SeedbedError
-from conf.loader import cli_parser, flags_from_words, load, to_yaml
+from conf.flags import parse_flags
+from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig
 from megatron_train.data.blend import Blend, open_blend
 from megatron_train.data.manifest import Manifest, read_sources
@@ -225,7 +226,7 @@ def _shard_name(dataset: Any) -> str:
 def _open(
     parser: argparse.ArgumentParser, argv: list[str]
 ) -> tuple[argparse.Namespace, PretrainConfig | None, Blend]:
-    args = parser.parse_args(flags_from_words(parser, argv))
+    args = parse_flags(parser, argv)
     cfg = load(PretrainConfig, args.config, args.overrides)
     if args.dry_run:
         print(to_yaml(cfg))

@@ -18,7 +18,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from conf.errors import SeedbedError
-from conf.loader import cli_parser, flags_from_words, load, to_yaml
+from conf.flags import parse_flags
+from conf.loader import cli_parser, load, to_yaml
 from conf.schema.layout import BatchConfig, ParallelConfig
 from conf.schema.pretrain import PretrainConfig, check_world
 from megatron_train.data.manifest import read_manifest
@@ -46,7 +47,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--rank", type=int, help="build this process's part of the model on the meta device"
     )
-    args = parser.parse_args(flags_from_words(parser, argv))
+    args = parse_flags(parser, argv)
     cfg = load(PretrainConfig, args.config, args.overrides)
     if args.dry_run:
         print(to_yaml(cfg))

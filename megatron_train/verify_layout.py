@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conf.errors import SeedbedError, run_cli
-from conf.loader import cli_parser, flags_from_words, load, to_yaml
+from conf.flags import parse_flags
+from conf.loader import cli_parser, load, to_yaml
 from conf.schema.fp8 import Fp8Config
 from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
 from conf.schema.pretrain import PretrainConfig
@@ -57,7 +58,7 @@ def main(argv: list[str]) -> int:
     for name in ("tp", "pp", "vpp", "cp"):
         parser.add_argument(f"--{name}", type=int, help=f"parallel.{name}")
     parser.add_argument("--dp", type=int, default=1, help="data-parallel replicas (default 1)")
-    args = parser.parse_args(flags_from_words(parser, argv))
+    args = parse_flags(parser, argv)
     sizes = [
         f"parallel.{name}={getattr(args, name)}"
         for name in ("tp", "pp", "vpp", "cp")

@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks the OpenAI protocol and does what a test tells it, well or badly."""
+"""A real HTTP server that speaks the OpenAI protocol and does what a test tells it to."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from typing import get_args
 from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
-from conf.loader import KEY_VALUE_HELP, flags_from_words
+from conf.flags import KEY_VALUE_HELP, parse_flags
 from seedbed import jsonl
 from seedbed.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host
 from seedbed.sandbox.reference import UNFIT
@@ -35,7 +35,7 @@ from seedbed.sandbox.verdict import Isolation, Verdict
 def main(argv: list[str]) -> int:
     """Exit status 0; 1 when `check` finds that the sandbox cannot run here."""
     parser = _parser()
-    arguments = parser.parse_args(flags_from_words(parser, argv))
+    arguments = parse_flags(parser, argv)
     return _check() if arguments.command == "check" else _run(arguments)
 
 
