@@ -249,7 +249,7 @@ def test_a_file_of_responses_that_cannot_be_read_is_refused_with_the_line(
         (["source=file"], "but traces=''"),
         (["traces=x"], "but traces='x'"),
         (["source=letter"], "is unknown"),
-        (["per_problem=9", "model=m"], "cannot come of samples=4"),
+        (["per_problem=9", "model=m"], "cannot come from samples=4"),
         (["model=m"], "problems is empty"),
     ],
 )
