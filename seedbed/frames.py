@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from seedbed.queries.notebook_html import table_html
+from seedbed.queries.table_html import table_html
 
 # A notebook shows so many rows of a frame, and so many characters of a value.
 ROWS_SHOWN, LETTERS_SHOWN = 10, 60

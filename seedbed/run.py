@@ -19,7 +19,7 @@ from conf.errors import SeedbedError
 from seedbed import storage
 from seedbed.frames import Frame
 from seedbed.queries import explain, funnel, status, whatif
-from seedbed.queries.notebook_html import table_html
+from seedbed.queries.table_html import table_html
 from seedbed.tables.catalog import TABLES, TableSpec
 from seedbed.tables.reader import DeltaReader
 

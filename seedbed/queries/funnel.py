@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conf.errors import SeedbedError
-from seedbed.queries.notebook_html import table_html
+from seedbed.queries.table_html import table_html
 from seedbed.tables import reasons
 from seedbed.tables.reader import DeltaReader
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from seedbed.queries.notebook_html import table_html
+from seedbed.queries.table_html import table_html
 from seedbed.tables.catalog import CURATE_TABLES
 from seedbed.tables.reader import DeltaReader
 
