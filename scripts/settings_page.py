@@ -22,13 +22,14 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def tables() -> Iterator[str]:
     """Markdown lines: one section per module of conf/schema, one table per dataclass."""
-    for path in sorted(SCHEMA.glob("*.py")):
+    for path in sorted(SCHEMA.rglob("*.py")):
         source = path.read_text(encoding="utf-8")
         tree = ast.parse(source)
         classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
         if not classes:
             continue
-        yield from (f"## {path.stem}", "", ast.get_docstring(tree) or "", "")
+        name = ".".join(path.relative_to(SCHEMA).with_suffix("").parts)
+        yield from (f"## {name}", "", ast.get_docstring(tree) or "", "")
         for node in classes:
             yield from _table(node, source)
 

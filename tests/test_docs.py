@@ -104,11 +104,19 @@ def test_prose_is_at_most_100_columns(page):
         assert len(line) <= 100 or line.lstrip().startswith(("|", "[")), f"{page}:{number}"
 
 
+def test_pages_that_the_sources_name_exist():
+    for path in TRACKED:
+        if path.endswith((".py", ".yaml", ".sh", ".toml")) and path != "tests/test_docs.py":
+            for page in re.findall(r"docs/[\w-]+\.md", (ROOT / path).read_text()):
+                assert (ROOT / page).is_file(), f"{path}: {page}"
+
+
 def test_the_page_of_settings_has_every_field_with_the_comment_above_it():
     script = runpy.run_path(str(ROOT / "scripts/settings_page.py"))
     page = "\n".join(script["tables"]())
-    for path in (ROOT / "conf/schema").glob("*.py"):
-        module = importlib.import_module(f"conf.schema.{path.stem}")
+    for path in (ROOT / "conf/schema").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        module = importlib.import_module(name.removesuffix(".__init__"))
         for name, schema in vars(module).items():
             if dataclasses.is_dataclass(schema) and schema.__module__ == module.__name__:
                 section = page.split(f"### {name}\n")[1].split("### ")[0]
