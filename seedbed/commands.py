@@ -114,6 +114,12 @@ GROUPS: dict[str, dict[str, Command]] = {
             "megatron_train.bits_per_byte",
             "--holdout",
         ),
+        "export-hf": _pretrain(
+            "export the newest checkpoint as a Hugging Face folder", "megatron_train.export_hf"
+        ),
+        "complete": _pretrain(
+            "greedy completions of a few prompts by the exported model", "megatron_train.complete"
+        ),
         "train-scorer": _pretrain(
             "put a regression head on a model, so that it rates code",
             "megatron_train.train_scorer",
