@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
     sources = cfg.train_problems, cfg.heldout_problems
     draws = cfg.demonstrations, cfg.batch.total, cfg.seed, cfg.favour_harder
     training = Training(cfg, state, base, out, config_hash(cfg.problems, *sources, *draws))
-    training.start_or_resume()
+    reached = training.start_or_resume().get("target_reached", False)
     total, steps = cfg.batch.total, cfg.schedule.steps
     say(f"{len(train)} demonstrations, {steps} steps of {total}, dp {dp}")
     share = ProcessShare.of_this_process(cfg.parallel, chat.end_id)
@@ -96,6 +96,7 @@ def main(argv: list[str]) -> int:
         return sample_indices(len(train), start, total, cfg.seed)
 
     def step() -> Row:
+        nonlocal reached
         started = time.perf_counter()
         lr = learning_rate(state.step, cfg.optim, cfg.schedule)
         batch = [train[i] for i in draw(state.step * total)]
@@ -109,11 +110,23 @@ def main(argv: list[str]) -> int:
             "seconds": round(time.perf_counter() - started, 3),
             "heldout_loss": None,
         }
-        if state.step == steps:
+        if state.step == steps or (cfg.eval_every and state.step % cfg.eval_every == 0):
             row["heldout_loss"] = eval_loss(state, batches(heldout), loss).loss
+            reached = 0 < cfg.target_heldout_loss >= row["heldout_loss"]
         return row
 
-    training.run(steps, Algorithm(step, lambda row, eta: _line(row, steps, eta)))
+    training.run(
+        steps,
+        Algorithm(
+            step,
+            line=lambda row, eta: _line(row, steps, eta),
+            extra=lambda: {"target_reached": reached},
+            done=lambda: reached,
+        ),
+    )
+    if cfg.target_heldout_loss:
+        what = "reached" if reached else "NOT reached"
+        say(f"held-out loss of {cfg.target_heldout_loss:g} {what} after {state.step} steps")
     training.export()
     processes.stop()
     return 0
@@ -204,8 +217,8 @@ def difficulties(some: list[Problem], power: float) -> list[float]:
 
 
 def _line(row: dict[str, Any], steps: int, eta: float) -> str:
-    """Every tenth step and the last one, for the screen."""
-    if row["step"] != steps and row["step"] % 10:
+    """Every tenth step and each with a held-out loss, for the screen."""
+    if row["heldout_loss"] is None and row["step"] % 10:
         return ""
     heldout = "" if row["heldout_loss"] is None else f"  held-out loss {row['heldout_loss']:.4f}"
     return (

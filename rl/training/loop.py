@@ -32,12 +32,14 @@ class Algorithm:
     line: (row, seconds left) -> the line on the screen, "" where the step is not shown.
     extra: what a checkpoint holds beside the state and the identity of the data; collective.
     saved: called after each checkpoint; collective.
+    done: whether the run ends before its last step; the same on every process.
     """
 
     step: Callable[[], Row]
     line: Callable[[Row, float], str]
     extra: Callable[[], Row] = dict
     saved: Callable[[], None] = lambda: None
+    done: Callable[[], bool] = lambda: False
 
 
 class Training:
@@ -66,16 +68,17 @@ class Training:
         return resume.start_or_resume(self.state, self.base, self.out, self._data, self._cfg, logs)
 
     def run(self, steps: int, algorithm: Algorithm) -> None:
-        """Takes the steps that are left until the state has taken `steps`.
+        """Takes the steps that are left until the state has taken `steps` or the algorithm is done.
 
         Saves a checkpoint every cfg.save_every steps and after the last one.
         """
         state, first, began = self.state, self.state.step, time.perf_counter()
-        while state.step < steps:
+        while state.step < steps and not algorithm.done():
             row = algorithm.step()
             each = (time.perf_counter() - began) / (state.step - first)
             self.log(row, algorithm.line(row, each * (steps - state.step)))
-            if state.step == steps or state.step % self._cfg.save_every == 0:
+            last = state.step == steps or algorithm.done()
+            if last or state.step % self._cfg.save_every == 0:
                 extra = {"data": self._data, **algorithm.extra()}
                 sharded.save(state, self.out / "checkpoints", extra, self._cfg.keep)
                 algorithm.saved()

@@ -45,6 +45,12 @@ class SftConfig:
             steps=110, warmup_steps=10, decay_steps=20, shape="linear"
         )
     )
+    # Training ends early, once the loss on the held-out demonstrations is at most this. 0 takes all
+    # steps. Rounding makes small models learn at different speeds on different processors, so a
+    # level of loss gives a more even start for RL than a number of steps (docs/benchmarks.md).
+    target_heldout_loss: float = 0.0
+    # Steps between evaluations of the held-out loss. 0 evaluates after the last step alone.
+    eval_every: int = 0
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     dtype: str = "fp32"
     seed: int = 1
@@ -59,6 +65,12 @@ class SftConfig:
         self.optim.check()
         self.schedule.check()
         self.problems.check()
+        if self.target_heldout_loss and self.eval_every < 1:
+            raise SeedbedError(
+                f"target_heldout_loss={self.target_heldout_loss} with eval_every={self.eval_every}: "
+                "the held-out loss would be known after the last step alone",
+                "add eval_every=5",
+            )
         if bool(self.train_problems) != bool(self.heldout_problems):
             raise SeedbedError(
                 f"train_problems={self.train_problems!r} "
