@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup java demo rounds test test-slow test-gpu notebook docs lint format clean
 
 # A line per test file with its share of the whole, and the ten slowest tests at the end.
-PYTEST := $(BIN)/python -m pytest --durations=10 -o console_output_style=progress
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=10
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -74,6 +74,6 @@ setup(
         "gpu": ["vllm==0.32.0", "transformer-engine[pytorch]>=2.9"],
         # the documentation site, built by `make docs`
         "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1"],
-        "dev": ["pytest", "pytest-timeout", "nbmake", "ruff", "mypy", "hypothesis"],
+        "dev": ["pytest", "pytest-timeout", "pytest-xdist", "nbmake", "ruff", "mypy", "hypothesis"],
     },
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
-import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -38,14 +37,9 @@ def start(parallel: ParallelConfig, seed: int) -> None:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     check_world(parallel, None, world)
     cpu_backend.install()
-    if world == 1 and "MASTER_ADDR" not in os.environ:
-        os.environ.update(
-            MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=str(_free_port()),
-            RANK="0",
-            WORLD_SIZE="1",
-            LOCAL_RANK="0",
-        )
+    alone = world == 1 and "MASTER_ADDR" not in os.environ
+    if alone:
+        os.environ.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     else:
@@ -55,7 +49,10 @@ def start(parallel: ParallelConfig, seed: int) -> None:
     if dist.is_initialized():
         parallel_state.destroy_model_parallel()
     else:
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=TIMEOUT)
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        # One process meets no other, so it needs no port, which another program could take first.
+        meeting = {"store": dist.HashStore(), "rank": 0, "world_size": 1} if alone else {}
+        dist.init_process_group(backend, timeout=TIMEOUT, **meeting)
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=parallel.tp,
         pipeline_model_parallel_size=parallel.pp,
@@ -228,9 +225,3 @@ def seed_step(seed: int, step: int) -> None:
     number = int.from_bytes(digest[:4], "little") >> 1
     torch.manual_seed(number)
     model_parallel_cuda_manual_seed(number, force_reset_rng=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -18,14 +18,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from conf.errors import SeedbedError
+from conf.flags import parse_flags
 from conf.schema.curate import SelectSettings
 from seedbed.queries import whatif_text
 from seedbed.tables import reasons
 from seedbed.tables.reader import DeltaReader
 
 NEEDED = ("files", "contents", "scores", "contamination", "decisions")
-# The settings that may be written as key=value and as a flag.
-SETTINGS = ("cut", "threshold", "per", "threshold_of", "scorer")
 COMMAND = "python -m spark_jobs whatif output=DIR cut=0.1"
 
 # Spark has this function already; so one text of SQL serves both (seedbed/tables/reasons.py).
@@ -180,19 +179,13 @@ def main(argv: list[str]) -> int:
         "--threshold-of", action="append", default=[], metavar="LANGUAGE=Q", help=of
     )
     parser.add_argument("--scorer", help="another version in table scores than the one in force")
-    args = parser.parse_args([_as_flag(word) for word in argv])
+    args = parse_flags(parser, argv)
     if not args.output.startswith("output="):
         raise SeedbedError(f"whatif does not take {args.output!r}", COMMAND)
-    of = dict(_language_threshold(item) for item in args.threshold_of)
-    cut = Cut(args.cut, args.threshold, args.per, of)
+    thresholds = dict(_language_threshold(item) for item in args.threshold_of)
+    cut = Cut(args.cut, args.threshold, args.per, thresholds)
     print(what_if(DeltaReader(args.output.removeprefix("output=")), cut, args.scorer))
     return 0
-
-
-def _as_flag(word: str) -> str:
-    """cut=0.2 -> --cut=0.2; other words stay."""
-    name, equals, value = word.partition("=")
-    return f"--{name.replace('_', '-')}={value}" if equals and name in SETTINGS else word
 
 
 def _language_threshold(item: str) -> tuple[str, float]:
@@ -274,7 +267,8 @@ def _names(some: tuple[reasons.Reason, ...]) -> list[str]:
 
 def policy_struct(values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """SQL of the struct `policy` that conditions read, and the values that are bound to it."""
-    packed, bound = [], {}
+    packed: list[str] = []
+    bound: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict):
             packed.append(f'"{name}" := map(${name}_keys::VARCHAR[], ${name}_values::DOUBLE[])')

@@ -67,8 +67,8 @@ class SftConfig:
         self.problems.check()
         if self.target_heldout_loss and self.eval_every < 1:
             raise SeedbedError(
-                f"target_heldout_loss={self.target_heldout_loss} with eval_every={self.eval_every}: "
-                "the held-out loss would be known after the last step alone",
+                f"target_heldout_loss={self.target_heldout_loss} with eval_every={self.eval_every}"
+                ": the held-out loss would be known after the last step alone",
                 "add eval_every=5",
             )
         if bool(self.train_problems) != bool(self.heldout_problems):
