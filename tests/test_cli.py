@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -22,7 +23,18 @@ ROOT = Path(__file__).parents[1]
 # These import torch before they read their arguments.
 HEAVY = [
     *("pretrain", "stages", "plan", "which-documents", "which-steps", "bits-per-byte"),
-    *("train-scorer", "synthesize", "distill", "sft", "dpo", "grpo", "evaluate", "check-parity"),
+    *(
+        "train-scorer",
+        "export-hf",
+        "complete",
+        "synthesize",
+        "distill",
+        "sft",
+        "dpo",
+        "grpo",
+        "evaluate",
+        "check-parity",
+    ),
 ]
 
 
@@ -71,12 +83,33 @@ def test_a_program_gives_its_own_help(name):
     assert COMMANDS[name].program.split()[0] in result.stdout
 
 
+# Runs programs one after the other in one interpreter, so that torch is imported once.
+HELP_OF_ALL = """
+import contextlib, io, json, runpy, sys
+found = {}
+for program in json.loads(sys.argv[1]):
+    module, *words = program.split()
+    sys.argv, said, code = [module, *words, "--help"], io.StringIO(), 0
+    with contextlib.redirect_stdout(said):
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as ended:
+            code = ended.code or 0
+    found[program] = [code, said.getvalue()]
+print(json.dumps(found))
+"""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", HEAVY)
-def test_a_program_that_trains_gives_its_own_help(name):
-    result = seedbed(name, "--help")
-    assert result.returncode == 0
-    assert COMMANDS[name].program.split()[0] in result.stdout
+def test_programs_that_train_give_their_own_help():
+    programs = {COMMANDS[name].program for name in HEAVY}
+    command = [sys.executable, "-c", HELP_OF_ALL, json.dumps(sorted(programs))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found.keys() == programs
+    for program, (code, said) in found.items():
+        assert code == 0, program
+        assert program.split()[0] in said
 
 
 def test_nothing_heavy_is_imported_before_the_program_starts():
