@@ -1,5 +1,6 @@
 """The library under the three programs: tables, queries, kernels, inference and the sandbox.
 
+Examples:
     >>> import seedbed
     >>> run = seedbed.open("runs/demo")
     >>> run.funnel()[0].kept

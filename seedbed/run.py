@@ -1,5 +1,6 @@
 """A run as a notebook sees it: tables, funnel, explain, what-if and metrics, without Spark.
 
+Examples:
     >>> import seedbed
     >>> run = seedbed.open("runs/demo")
     >>> run
@@ -96,25 +97,27 @@ class Run:
     def tables(self) -> RunTables:
         """The tables that are there, with their versions and rows.
 
-        >>> list(run.tables)[:3]
-        ['files', 'contents', 'near_edges']
-        >>> len(run.tables["files"])
-        8
+        Examples:
+            >>> list(run.tables)[:3]
+            ['files', 'contents', 'near_edges']
+            >>> len(run.tables["files"])
+            8
         """
         return RunTables(self._db)
 
     def table(self, name: str, version: int | None = None) -> RunTable:
         """One version of a table, the newest by default.
 
-        >>> files = run.table("files")
-        >>> files.version, len(files), files.columns[:3]
-        (0, 8, ['doc_id', 'source', 'repo'])
-        >>> files.arrow().num_rows
-        8
-        >>> files.pandas().language.value_counts()["Python"]
-        np.int64(6)
-        >>> files.duckdb().aggregate("count(DISTINCT repo)").fetchall()
-        [(2,)]
+        Examples:
+            >>> files = run.table("files")
+            >>> files.version, len(files), files.columns[:3]
+            (0, 8, ['doc_id', 'source', 'repo'])
+            >>> files.arrow().num_rows
+            8
+            >>> files.pandas().language.value_counts()["Python"]
+            np.int64(6)
+            >>> files.duckdb().aggregate("count(DISTINCT repo)").fetchall()
+            [(2,)]
 
         `polars.DataFrame(files)` works too. In `sql`, the newest version is called `files`, and
         version 0 is called `files_at_0` once it was asked for here.
@@ -128,11 +131,13 @@ class Run:
     def sql(self, query: str, params: list[Any] | dict[str, Any] | None = None) -> Frame:
         """The rows of a DuckDB query over the tables. Values travel as `params` of ? or $name.
 
-        >>> query = "SELECT language, count(*) AS n FROM contents GROUP BY 1 ORDER BY 2 DESC, 1"
-        >>> run.sql(query).rows()[0]
-        {'language': 'Python', 'n': 4}
-        >>> run.sql("SELECT count(*) AS n FROM files WHERE repo = $repo", {"repo": "first"}).rows()
-        [{'n': 4}]
+        Examples:
+            >>> query = "SELECT language, count(*) AS n FROM contents GROUP BY 1 ORDER BY 2 DESC, 1"
+            >>> run.sql(query).rows()[0]
+            {'language': 'Python', 'n': 4}
+            >>> counted = "SELECT count(*) AS n FROM files WHERE repo = $repo"
+            >>> run.sql(counted, {"repo": "first"}).rows()
+            [{'n': 4}]
 
         A query that is wrong raises DuckDB's own error.
         """
@@ -142,22 +147,24 @@ class Run:
     def status(self) -> status.Status:
         """The state of every table: rows, version, size, its job, and which inputs moved on.
 
-        >>> [state.name for state in run.status() if state.job == "select_documents"]
-        ['decisions', 'documents']
+        Examples:
+            >>> [state.name for state in run.status() if state.job == "select_documents"]
+            ['decisions', 'documents']
         """
         return status.status(self._db)
 
     def funnel(self) -> funnel.Funnel:
         """Every file that was seen, step by step down to the documents.
 
-        >>> run.funnel()
-                               dropped        kept
-        seen                                     8 files
-        empty                        1           7 files
-        duplicate_exact              1           6 contents
-        duplicate_near               1           5 contents
-        low_quality                  2           3 contents
-        documents                                3
+        Examples:
+            >>> run.funnel()
+                                   dropped        kept
+            seen                                     8 files
+            empty                        1           7 files
+            duplicate_exact              1           6 contents
+            duplicate_near               1           5 contents
+            low_quality                  2           3 contents
+            documents                                3
 
         Raises SeedbedError where the run stopped before decisions.
         """
@@ -166,9 +173,10 @@ class Run:
     def explain(self, target: str) -> explain.Story:
         """One file's whole story, by its path or its end, or by 8 or more digits of its SHA-256.
 
-        >>> print(run.explain("empty.py"))
-        empty.py  (second 1.0)
-          dropped at ingest: empty
+        Examples:
+            >>> print(run.explain("empty.py"))
+            empty.py  (second 1.0)
+              dropped at ingest: empty
 
         Raises SeedbedError where no file matches.
         """
@@ -188,14 +196,16 @@ class Run:
         threshold: all below it are dropped; threshold_of: language -> its own threshold.
         scorer: another version in table scores than the one in force.
 
-        >>> answer = run.what_if(cut=0.2)
-        >>> answer.kept, answer.kept_now, answer.reasons
-        (4, 3, {'duplicate_near': 1, 'low_quality': 1})
+        Examples:
+            >>> answer = run.what_if(cut=0.2)
+            >>> answer.kept, answer.kept_now, answer.reasons
+            (4, 3, {'duplicate_near': 1, 'low_quality': 1})
 
         Afterwards `sql` can ask the table `ranked`, which has one row per candidate:
 
-        >>> run.sql("SELECT detail FROM ranked WHERE NOT kept").rows()
-        [{'detail': 'quality 0.0500 <= cut 0.0500'}]
+        Examples:
+            >>> run.sql("SELECT detail FROM ranked WHERE NOT kept").rows()
+            [{'detail': 'quality 0.0500 <= cut 0.0500'}]
 
         Raises SeedbedError where a table or the rows of the scorer are missing.
         """
@@ -208,9 +218,10 @@ class Run:
         name: pretrain, curate, rl/sft, rl/dpo, rl/grpo, or the folder of a stage such as
             stages/<stage>/pretrain.
 
-        >>> rows = run.metrics("pretrain")
-        >>> len(rows), rows[-1]["loss"]
-        (10, 0.5)
+        Examples:
+            >>> rows = run.metrics("pretrain")
+            >>> len(rows), rows[-1]["loss"]
+            (10, 0.5)
 
         Raises SeedbedError where there is no such file.
         """
