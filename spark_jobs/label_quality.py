@@ -108,6 +108,7 @@ def ask(ctx: Context) -> Summary | None:
 
     Every labels.commit_every answers are one commit.
     """
+    ctx.start_engine()
     labels, params = ctx.cfg.labels, parameters(ctx)
     lineage = ctx.lineage("label_quality", params, ("contents",)) | {"part": part(ctx)}
     ctx.refuse_other_params("labels", lineage)

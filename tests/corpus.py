@@ -41,13 +41,17 @@ def build(root: Path) -> Path:
     return root
 
 
-def command(source: Path, output: Path) -> list[str]:
-    """The command that runs all jobs from `source` into `output`."""
-    options = [
+def settings(source: Path, output: Path) -> list[str]:
+    """The settings of a whole run from `source` into `output`."""
+    return [
         "shards=2",
         "tokens.vocab_size=600",
         f"input={source}",
         f"output={output}",
         "spark.master=local[2]",
     ]
-    return [sys.executable, "-m", "spark_jobs", "run", *options]
+
+
+def command(source: Path, output: Path) -> list[str]:
+    """The command that runs all jobs from `source` into `output`."""
+    return [sys.executable, "-m", "spark_jobs", "run", *settings(source, output)]
