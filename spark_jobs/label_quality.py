@@ -127,9 +127,10 @@ def ask(ctx: Context) -> Summary | None:
                 batch = keys[i : i + labels.commit_every]
                 answers = _ask_batch(ctx, batch, config_hash(params), meter, bar)
                 rows = ctx.spark.createDataFrame(label_rows(answers, labels.oracle, ctx.cfg.shards))
-                written["labels"] = ctx.store.append(
+                commit = ctx.store.append(
                     "labels", rows, lineage, step=f"{labels.oracle}/{batch[0]}"
                 )
+                written["labels"] = commit.version
                 if meter.cost:
                     bar.set_postfix_str(f"cost {meter.cost:.2f}")
 
