@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import sysconfig
 import zipfile
@@ -55,3 +56,13 @@ def settings(source: Path, output: Path) -> list[str]:
 def command(source: Path, output: Path) -> list[str]:
     """The command that runs all jobs from `source` into `output`."""
     return [sys.executable, "-m", "spark_jobs", "run", *settings(source, output)]
+
+
+def tokens_hash(output: Path) -> str:
+    """One hash of the token shards and the tokenizer of a run."""
+    files = sorted(
+        p
+        for p in (output / "tokens").rglob("*")
+        if p.suffix in (".bin", ".idx") or p.name == "tokenizer.json"
+    )
+    return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()

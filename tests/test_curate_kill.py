@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -22,15 +21,6 @@ pytestmark = pytest.mark.slow
 KILL_AT = ("contents", "near_edges", "syntax", "decisions")
 
 
-def tokens_hash(output: Path) -> str:
-    files = sorted(
-        p
-        for p in (output / "tokens").rglob("*")
-        if p.suffix in (".bin", ".idx") or p.name == "tokenizer.json"
-    )
-    return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()
-
-
 def test_a_run_killed_again_and_again_ends_in_the_same_tables(curated, tmp_path):
     source, whole = curated
     output = tmp_path / "killed"
@@ -44,7 +34,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_tables(curated, tmp_path)
         process.wait()
     subprocess.run(corpus.command(source, output), check=True)
     assert hashes(str(output)) == hashes(str(whole))
-    assert tokens_hash(output) == tokens_hash(whole)
+    assert corpus.tokens_hash(output) == corpus.tokens_hash(whole)
 
 
 def test_a_second_run_does_nothing(curated):
