@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 
-class Engine(Protocol):
+class RunningEngine(Protocol):
     """A running engine.
 
     name: sail, spark or connect.
