@@ -27,6 +27,9 @@ class RunningEngine(Protocol):
     def describe(self, step: str) -> None:
         """Show `step` in the engine's own user interface, where it has one."""
 
+    def path(self, path: str) -> str:
+        """A path or URI as this engine takes it. Raises SeedbedError where it cannot."""
+
     def ended(self) -> str:
         """Why the engine is gone, in a few words; "" while it runs."""
 
