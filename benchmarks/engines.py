@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
                     found = hashes(output)
                     first = first or found
                     same = "same" if found == first else "DIFFERENT"
-                    row = f"{spent['s']:.1f} | {spent['CPU s']:.1f} | {spent['MB']:.0f}"
+                    row = f"{spent['wall']:.1f} | {spent['cpu']:.1f} | {spent['MB']:.0f}"
                     print(f"| {engine} | {run} | {row} | {same} |", flush=True)
     return 0
 
