@@ -58,6 +58,7 @@ class Jvm:
         self.spark = spark
         self._log_file = log_file
         self._aliases = Aliases()
+        self._seen: dict[int, tuple[int, int]] = {}
 
     @property
     def parallelism(self) -> int:
@@ -65,7 +66,18 @@ class Jvm:
 
     def describe(self, step: str) -> None:
         """Name the Spark jobs that follow."""
+        self._seen.clear()
         self.spark.sparkContext.setJobDescription(step)
+
+    def tasks(self) -> tuple[int, int]:
+        """(done, all) of the tasks of the stages that ran since the last `describe`."""
+        tracker = self.spark.sparkContext.statusTracker()
+        for stage in tracker.getActiveStageIds():
+            info = tracker.getStageInfo(stage)
+            if info is not None:
+                self._seen[stage] = (info.numCompletedTasks, info.numTasks)
+        stages = list(self._seen.values())
+        return sum(done for done, _ in stages), sum(every for _, every in stages)
 
     def path(self, path: str) -> str:
         """A local path through a link, where it has an odd name; a URI as it stands.

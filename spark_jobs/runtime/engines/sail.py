@@ -42,6 +42,9 @@ class Sail:
     def describe(self, step: str) -> None:
         """Sail has no user interface."""
 
+    def tasks(self) -> None:
+        """Sail tells nothing of its tasks."""
+
     def path(self, path: str) -> str:
         """A local path through a link, where it has an odd name; a URI as it stands."""
         if "://" not in path:
