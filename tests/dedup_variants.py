@@ -24,7 +24,7 @@ JOBS = ("sign_contents", "find_near_pairs", "cluster_near_dups")
 
 def main(run: str, folder: str, master: str, *variants: str) -> None:
     spark = session.start(SparkSettings(master=master, memory="1g"), "seedbed-variants")
-    given = Store(spark, run)
+    given = Store(lambda: spark, run)
     for number, variant in enumerate(variants):
         partitions, aqe, seed, driver_edges = variant.split(",")
         spark.conf.set("spark.sql.shuffle.partitions", partitions)
@@ -37,7 +37,7 @@ def main(run: str, folder: str, master: str, *variants: str) -> None:
                 .repartition(int(partitions))
                 .sortWithinPartitions(F.rand(int(seed)))
             )
-            Store(spark, output).overwrite(table, rows, {})
+            Store(lambda: spark, output).overwrite(table, rows, {})
         graph.run(
             load(
                 CurateConfig,

@@ -200,8 +200,7 @@ class TableJob:
     def run(self, ctx: Context) -> Summary | None:
         """Rewrite the tables; None where nothing they depend on changed."""
         lineage = ctx.lineage(self.name, self.params(ctx), self.reads, self.parts(ctx))
-        last = ctx.store.last_commit(self.writes[-1])
-        if last is not None and last.lineage == lineage:
+        if all(self._holds(ctx, table, lineage) for table in self.writes):
             return None
         for table, rows in self.transform(ctx):
             ctx.describe(f"{self.name}: {table}")
@@ -211,6 +210,10 @@ class TableJob:
         return Summary(
             **{**summary.__dict__, "tables": {t: ctx.inputs.version(t) for t in self.writes}}
         )
+
+    def _holds(self, ctx: Context, table: str, lineage: dict[str, Any]) -> bool:
+        last = ctx.store.last_commit(table)
+        return last is not None and last.lineage == lineage
 
 
 @dataclass(frozen=True)

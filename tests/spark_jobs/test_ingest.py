@@ -90,7 +90,7 @@ def prints(output: Path) -> dict[str, str]:
 
 def test_every_member_is_a_row_with_content_or_a_reason(spark, ingested):
     output, summary = ingested
-    store = Store(spark, str(output))
+    store = Store(lambda: spark, str(output))
     files = {(f["repo"], f["path"]): f for f in store.read("files").collect()}
     reasons = {key: f["drop_reason"] for key, f in files.items()}
     assert reasons == {
@@ -184,7 +184,9 @@ def test_new_input_costs_only_itself_and_a_second_offer_of_a_revision_is_refused
     summary = execute(JOB, cfg)
     assert summary is not None
     assert (summary.rows_in, summary.rows_out, summary.notes) == (2, 1, {"repos": 2, "refused": 1})
-    refused = Store(spark, cfg.output).read("repos").filter("origin = 'apack-1.0.whl'").first()
+    refused = (
+        Store(lambda: spark, cfg.output).read("repos").filter("origin = 'apack-1.0.whl'").first()
+    )
     assert (
         refused["drop_reason"]
         == "refused: pack 1.0 is already in, from pack-1.0-py3-none-any.whl with other bytes"
@@ -206,7 +208,7 @@ def test_of_the_archives_of_one_revision_the_first_sound_one_by_name_is_taken(
             ("c.whl", "0", None),
         )
     ]
-    store = Store(spark, str(tmp_path / "nothing"))
+    store = Store(lambda: spark, str(tmp_path / "nothing"))
     fresh = ingest._new_offers(offers, Context(config(source, tmp_path), store, Inputs(store)))
     assert [(offer.name, offer.revision, offer.refused) for offer in fresh] == [
         ("a.whl", "1@eeeeeeeeeeee", "refused: broken"),

@@ -197,7 +197,7 @@ def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
     near duplicate of alpha/3.
     """
     names = [f"{repo}/{i}" for repo, count in REPOS.items() for i in range(count)]
-    store = Store(spark, str(tmp_path_factory.mktemp("select")))
+    store = Store(lambda: spark, str(tmp_path_factory.mktemp("select")))
     benchmark = benchmarks.identity("humaneval")
     license_of = {"alpha/1": "GPL-3.0-only"}
     files = [

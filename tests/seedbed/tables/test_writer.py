@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+from spark_jobs.runtime.delta_log import commits
+
 from rl.training.run_tables import StageTables
 from seedbed.queries.certify import certify
-from spark_jobs.runtime.delta_log import commits
 
 
 def test_spark_reads_the_rollouts_their_lists_and_their_lineage(spark, tmp_path):

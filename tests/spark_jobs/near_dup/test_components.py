@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
+from spark_jobs.runtime.delta_log import commits
 
 from spark_jobs.near_dup import components
-from spark_jobs.runtime.delta_log import commits
 from tests.spark_jobs.near import context
 
 GENERATOR = np.random.default_rng(8)
