@@ -54,8 +54,22 @@ def read_text(root: str, name: str) -> str | None:
 
 def read_file(path: str) -> bytes | None:
     """The file at a whole path or URI, or None where it does not exist."""
-    folder, _, name = path.rpartition("/")
-    return files_of(folder or ("/" if path.startswith("/") else ".")).read(name)
+    folder, _, name = str(place(path)).rpartition("/")
+    return files_of(folder or "/").read(name)
+
+
+def kind(path: str) -> str:
+    """What a whole path or URI is: file, folder, or "" for nothing.
+
+    On an object store a folder is there where a file is in it.
+
+    Raises SeedbedError where the store cannot be asked.
+    """
+    folder, _, name = str(place(path)).rpartition("/")
+    # Above a bucket there is nothing to ask.
+    if place(path).path.strip("/") and files_of(folder or "/").size(name) is not None:
+        return "file"
+    return "folder" if files_of(path).is_folder("") else ""
 
 
 def exists(root: str, name: str) -> bool:

@@ -31,6 +31,9 @@ class FileStore(Protocol):
     def size(self, path: str) -> int | None:
         """The bytes of a file; None where there is no such file."""
 
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder; on an object store, whether a file is in it."""
+
     def list(self, folder: str, recurse: bool) -> list[FileInfo]:
         """The files in a folder, sorted by path; none where it does not exist."""
 

@@ -50,6 +50,14 @@ class HadoopFiles:
                 return None
         return None if found.isdir else int(found.length)
 
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder."""
+        with self._guarded():
+            try:
+                return bool(self._client.get_file_info(self._path(path) or "/").isdir)
+            except FileNotFoundError:
+                return False
+
     def list(self, folder: str, recurse: bool) -> list[FileInfo]:
         """The files in a folder, sorted by path; none where it does not exist."""
         cut = len(self._where.path.rstrip("/")) + 1

@@ -23,8 +23,8 @@ Holder = dict[str, Any]
 class Lease:
     """One lease of one holder, renewed by a thread from `take` to `release`.
 
-    who: names the holder, with an "id" that no other has. is_dead: whether a holder has ended for certain, so that its lease need
-    not be waited for. now: seconds since 1970; tests give their own.
+    who: names the holder, with an "id" that no other has. is_dead: whether a holder has ended for
+    certain, so that its lease need not be waited for. now: seconds since 1970, which tests give.
     """
 
     def __init__(

@@ -34,6 +34,10 @@ class LocalFiles:
         file = self._root / path
         return file.stat().st_size if file.is_file() else None
 
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder."""
+        return (self._root / path).is_dir()
+
     def list(self, folder: str, recurse: bool) -> list[FileInfo]:
         """The files in a folder, sorted by path. Links to folders are not followed."""
         found = (self._root / folder).rglob("*") if recurse else (self._root / folder).glob("*")

@@ -47,6 +47,12 @@ class ObjectFiles:
         except FileNotFoundError:
             return None
 
+    def is_folder(self, path: str) -> bool:
+        """Whether an object is in the folder."""
+        with guarded(self._where):
+            chunks = self._store.list(self._key(path) or None, chunk_size=2)
+            return any(len(chunk) > 0 for chunk in chunks)
+
     def list(self, folder: str, recurse: bool) -> list[FileInfo]:
         """The objects in a folder, sorted by path. Empty ones that stand for folders are not."""
         prefix, cut = self._key(folder), len(self._key("")) + 1 if self._key("") else 0
