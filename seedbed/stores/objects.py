@@ -182,7 +182,7 @@ def _open(where: Place) -> Any:
             f"{where} needs the package obstore, which is not installed",
             "pip install obstore (it is in the extras spark, train and rl)",
         ) from error
-    client: dict[str, Any] = {"connect_timeout": f"{CONNECT_S}s"}
+    client: Any = {"connect_timeout": f"{CONNECT_S}s"}
     retry: Any = {"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=RETRY_S)}
     if where.scheme == "gs":
         return GCSStore(where.authority, client_options=client, retry_config=retry)
@@ -192,6 +192,6 @@ def _open(where: Place) -> Any:
         return AzureStore(
             container, account_name=account, client_options=client, retry_config=retry
         )
-    options = s3_options(where.authority)
+    options: Any = s3_options(where.authority)
     client["allow_http"] = options.pop("allow_http", "false") == "true"
     return S3Store(where.authority, config=options, client_options=client, retry_config=retry)
