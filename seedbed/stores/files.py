@@ -9,10 +9,11 @@ from typing import IO, BinaryIO, Protocol
 
 @dataclass(frozen=True)
 class FileInfo:
-    """One file below a root. path: relative to it. size: in bytes."""
+    """One file below a root. path: relative to it. size: in bytes. mtime_ns: of its last change."""
 
     path: str
     size: int
+    mtime_ns: int
 
 
 class FileStore(Protocol):

@@ -68,7 +68,10 @@ class HadoopFiles:
                 return []
         own = self._path(folder)
         files = [one for one in found if not one.isdir and one.path != own]
-        return sorted((FileInfo(f.path[cut:], f.length) for f in files), key=lambda f: f.path)
+        return sorted(
+            (FileInfo(f.path[cut:], f.length, f.modification_time * 1_000_000) for f in files),
+            key=lambda info: info.path,
+        )
 
     def open_reader(self, path: str) -> BinaryIO:
         """A seekable reader."""

@@ -41,14 +41,12 @@ class LocalFiles:
     def list(self, folder: str, recurse: bool) -> list[FileInfo]:
         """The files in a folder, sorted by path. Links to folders are not followed."""
         found = (self._root / folder).rglob("*") if recurse else (self._root / folder).glob("*")
-        return sorted(
-            (
-                FileInfo(file.relative_to(self._root).as_posix(), file.stat().st_size)
-                for file in found
-                if file.is_file()
-            ),
-            key=lambda info: info.path,
-        )
+        infos = []
+        for file in found:
+            if file.is_file():
+                stat, path = file.stat(), file.relative_to(self._root).as_posix()
+                infos.append(FileInfo(path, stat.st_size, stat.st_mtime_ns))
+        return sorted(infos, key=lambda info: info.path)
 
     def open_reader(self, path: str) -> BinaryIO:
         """A reader of a file."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import IO, Any, BinaryIO
 
 from conf.errors import SeedbedError
@@ -63,7 +63,7 @@ class ObjectFiles:
                 found = self._store.list_with_delimiter(prefix or None)["objects"]
         return sorted(
             (
-                FileInfo(meta["path"][cut:], meta["size"])
+                FileInfo(meta["path"][cut:], meta["size"], _nanoseconds(meta["last_modified"]))
                 for meta in found
                 if not meta["path"].endswith("/") and meta["path"] != prefix
             ),
@@ -172,6 +172,10 @@ class _Ranges(io.RawIOBase):
         buffer[:got] = memoryview(data)
         self._at += got
         return got
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e6) * 1000
 
 
 def _open(where: Place) -> Any:

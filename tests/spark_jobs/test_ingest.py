@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 import zipfile
@@ -16,6 +17,7 @@ from pyspark.sql import SparkSession
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, IngestSettings
 from seedbed.queries.certify import hashes
+from spark_jobs import ingest
 from spark_jobs.ingest import JOB
 from spark_jobs.runtime.context import Context, Inputs
 from spark_jobs.runtime.job import Summary, execute
@@ -233,3 +235,18 @@ def test_rows_read_under_other_limits_do_not_mix(source, ingested):
     with pytest.raises(SeedbedError, match=r"max_file_bytes.*must not mix"):
         execute(JOB, config(source, ingested[0], max_file_bytes=5))
     assert execute(JOB, config(source, ingested[0], batch_repos=1)) is None
+
+
+def test_an_unchanged_input_is_not_read_again(monkeypatch, spark, source, tmp_path):
+    here = shutil.copytree(source, tmp_path / "source", symlinks=True)
+    cfg = config(here, tmp_path / "output", batch_repos=2)
+    assert execute(JOB, cfg) is not None
+    reads: list[str] = []
+    monkeypatch.setattr(ingest, "_identified", lambda ctx, root, units: reads.append("all") or [])
+    assert execute(JOB, cfg) is None
+    assert not reads
+    # A program may set a file's time of modification back, but not that of its last change.
+    touched = next(here.rglob("*.whl"))
+    os.utime(touched, (1, 1))
+    assert execute(JOB, cfg) is None
+    assert reads == ["all"]

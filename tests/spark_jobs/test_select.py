@@ -356,8 +356,8 @@ def test_a_missing_verdict_is_told_with_its_table_and_job(store: Store, table: s
 
 def test_duplicates_need_no_score_when_only_survivors_are_scored(store: Store) -> None:
     context = Context(config(store, "score.scope=survivors"), store, Inputs(store))
-    verdicts = select_documents.verdict_rows(context).selectExpr(
-        "* except (quality)", "if(survivor, quality, null) as quality"
+    verdicts = select_documents.verdict_rows(context).withColumn(
+        "quality", F.expr("if(survivor, quality, null)")
     )
     select_documents.refuse_missing(verdicts, context)
     with pytest.raises(
