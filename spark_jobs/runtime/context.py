@@ -111,7 +111,7 @@ class Context:
 
         def hold(frame: DataFrame, step: str) -> DataFrame:
             self.describe(f"{job}: {step}")
-            path = f"{self.store.root}/{folder}/{next(number)}"
+            path = session.engine().path(f"{self.store.root}/{folder}/{next(number)}")
             frame.write.parquet(path)
             return self.spark.read.schema(frame.schema).parquet(path)
 

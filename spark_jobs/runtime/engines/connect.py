@@ -32,6 +32,10 @@ class Connect:
     def describe(self, step: str) -> None:
         """A server's user interface shows operations by their plan."""
 
+    def path(self, path: str) -> str:
+        """As it stands: the server's machine reads it."""
+        return path
+
     def ended(self) -> str:
         """Why the server does not answer, in a few words; "" while it does."""
         try:
