@@ -9,9 +9,11 @@
 3. Stars. In each bucket or chunk the smallest hash is the hub, and every other member is paired
    with it. That makes n - 1 pairs and not n (n - 1) / 2. The hubs of a bucket's chunks form a star
    of their own.
-4. Verification computes the true Jaccard of every pair from the texts. Texts are shuffled to their
-   hub and streamed past it. So a worker holds a hub and a batch but never a bucket, and no process
-   holds the corpus.
+4. Candidate components are what the stars link, before any text is read. Those of bounded size are
+   packed into bins of text, so that each text is read once: where a component is, the true Jaccard
+   of every pair of its stars is computed, and step 5 too (near_dup/one_pass.py). The pairs of
+   larger ones are packed into bins pair by pair (near_dup/verification.py). So a worker holds a
+   bin but never a bucket, and no process holds the corpus.
 5. Second look. A failed pair says nothing about the failed member and the rest of its bucket. The
    first REHUBBED failed members of each star become hubs and are paired with all of its other
    members. Those pairs are verified too. So a star with at most REHUBBED failures yields the same
@@ -20,8 +22,8 @@
 
 Pairs that an earlier run compared are taken from both tables, whatever the threshold was, because a
 true Jaccard depends only on two texts and the shingles. So new contents cost only the pairs that
-they bring, and the rows are those of a full run. Few new contents do not redraw all stars either:
-see near_dup/incremental.py.
+they bring, pair by pair, and the rows are those of a full run. Few new contents do not redraw all
+stars either: see near_dup/incremental.py.
 
 The rows do not depend on file order, partitions or executors.
 """
@@ -36,7 +38,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
 from seedbed.kernels.near_dup import minhash
-from spark_jobs.near_dup import incremental
+from spark_jobs.near_dup import incremental, one_pass
 from spark_jobs.near_dup.stars import (
     buckets,
     hot_buckets,
@@ -45,7 +47,7 @@ from spark_jobs.near_dup.stars import (
     second_look,
     star_links,
 )
-from spark_jobs.near_dup.verification import hexadecimal, verify
+from spark_jobs.near_dup.verification import Materialize, hexadecimal, verify
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import Summary, TableJob, main
 
@@ -56,7 +58,6 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     require_signatures(ctx)
     known = compared_before(ctx)
     ctx.size_shuffles()
-    contents = ctx.inputs["contents"].select("content_sha256", "text")
     with ctx.materialize(JOB.name) as materialize:
         members = buckets(ctx.inputs["signatures"], near)
         last = incremental.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
@@ -82,26 +83,65 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
         report_hot(hot, near.bucket_cap, JOB.name)
         links = materialize(star_links(members, hot, near.bucket_cap), "bands and stars")
         pairs = materialize(pairs_of(links), "pairs")
-        due = materialize(
-            pairs if known is None else pairs.join(known, ["a", "b"], "left_anti"),
-            "pairs to verify",
-        )
-        first = materialize(with_known(verify(due, contents, near), pairs, known), "verification")
-        pairs = materialize(second_look(links, first, near.threshold), "pairs of the second look")
-        again = materialize(
-            pairs if known is None else pairs.join(known, ["a", "b"], "left_anti"),
-            "pairs to verify",
-        )
-        second = materialize(
-            with_known(verify(again, contents, near), pairs, known),
-            "verification of the second look",
-        )
-        ctx.notes["pairs_verified"] = due.count() + again.count()
-        rows = first.unionByName(second)
+        if known is None:
+            cut = one_pass.contents_of(members, hot)
+            rows = of_components(links, pairs, cut, ctx, materialize)
+            ctx.notes["pairs_verified"] = rows.count()
+        else:
+            rows, ctx.notes["pairs_verified"] = both_looks(links, pairs, known, ctx, materialize)
         if last is not None:
             rows = materialize(incremental.merged(rows, last.rows, affected), "rows that stay")
         yield "near_misses", rows.filter(F.col("jaccard") < near.threshold)
         yield "near_edges", rows.filter(F.col("jaccard") >= near.threshold)
+
+
+def of_components(
+    links: DataFrame, pairs: DataFrame, cut: DataFrame, ctx: Context, materialize: Materialize
+) -> DataFrame:
+    """The rows of a run in which no pair is known: by candidate component where it can be held.
+
+    cut: (content_sha256) of the members of hot buckets.
+    """
+    near, contents = ctx.cfg.near, ctx.inputs["contents"]
+    components = one_pass.candidate_components(pairs, ctx, materialize)
+    bins = materialize(one_pass.in_bins(components, cut, near), "bins of components")
+    binned = components.join(bins, "component_id").select("content_sha256", "bin")
+    rows = materialize(one_pass.compare_components(binned, contents, near), "comparison")
+    large = components.join(bins, "component_id", "left_anti")
+    large = materialize(large.select(F.unhex("content_sha256").alias("sha")), "large components")
+    if large.isEmpty():
+        return rows
+    # Both ends of a pair are in one component.
+    theirs = links.join(large, "sha", "left_semi")
+    others = pairs.join(large.withColumnRenamed("sha", "b"), "b", "left_semi")
+    return rows.unionByName(both_looks(theirs, others, None, ctx, materialize)[0])
+
+
+def both_looks(
+    links: DataFrame,
+    pairs: DataFrame,
+    known: DataFrame | None,
+    ctx: Context,
+    materialize: Materialize,
+) -> tuple[DataFrame, int]:
+    """(rows, number of compared pairs) of both looks, pair by pair.
+
+    Pairs in `known` are not compared, and their rows are taken over.
+    """
+    near, contents = ctx.cfg.near, ctx.inputs["contents"]
+    compared = 0
+
+    def look(pairs: DataFrame, step: str) -> DataFrame:
+        nonlocal compared
+        due = pairs if known is None else pairs.join(known, ["a", "b"], "left_anti")
+        due = materialize(due, f"pairs of the {step} look")
+        compared += due.count()
+        rows = with_known(verify(due, contents, near, materialize), pairs, known)
+        return materialize(rows, f"{step} look")
+
+    first = look(pairs, "first")
+    again = materialize(second_look(links, first, near.threshold), "failed pairs")
+    return first.unionByName(look(again, "second")), compared
 
 
 def compared_before(ctx: Context) -> DataFrame | None:
@@ -117,7 +157,9 @@ def compared_before(ctx: Context) -> DataFrame | None:
         if last is None or {key: last.lineage.get("params", {}).get(key) for key in asked} != asked:
             continue
         rows = ctx.store.read(table, last.version)
-        rows = rows.select("a", "b", "jaccard_estimate", "jaccard")
+        rows = rows.select(
+            F.unhex("a").alias("a"), F.unhex("b").alias("b"), "jaccard_estimate", "jaccard"
+        )
         found = rows if found is None else found.unionByName(rows)
     # A run killed between the two tables can leave a pair in both.
     return None if found is None else found.dropDuplicates(["a", "b"])

@@ -1,6 +1,7 @@
 """Which contents to compare: buckets of signatures, and the stars that link their members.
 
 find_near_pairs.py describes the steps. Everywhere `sha`, `hub`, a and b are binary hashes.
+seedbed/kernels/near_dup/stars.py has the same rules for documents in memory.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from pyspark.sql import functions as F
 
 from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup import minhash
+from seedbed.kernels.near_dup.stars import REHUBBED
+from spark_jobs.runtime import python_map
 
 # The columns that name a star: the bucket and its chunk (-1: the hubs of the chunks). The key comes
 # first, because sorting by it is fast.
 STAR = ["key", "band", "chunk"]
-# Failed members per star that get a second look. It bounds the cost at 32 pairs per member.
-REHUBBED = 32
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -30,7 +31,7 @@ def buckets(signatures: DataFrame, near: NearSettings) -> DataFrame:
     A content without tokens is in no bucket.
     """
     signed = signatures.filter("shingles > 0").select(
-        F.col("content_sha256").alias("sha"), "signature"
+        F.unhex("content_sha256").alias("sha"), "signature"
     )
 
     def band_batches(batches: Batches) -> Batches:
@@ -46,7 +47,7 @@ def buckets(signatures: DataFrame, near: NearSettings) -> DataFrame:
                 }
             )
 
-    return signed.mapInArrow(band_batches, "sha string, band int, key long")
+    return python_map.map_in_arrow(signed, band_batches, "sha binary, band int, key long")
 
 
 def hot_buckets(members: DataFrame, cap: int) -> DataFrame:
@@ -101,9 +102,10 @@ def pairs_of(links: DataFrame) -> DataFrame:
 def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> DataFrame:
     """(a, b, band): the pairs of step 5 that are not in `verified`, each once, a < b."""
     failed = verified.filter(F.col("jaccard") < threshold).select(
-        F.col("a").alias("hub"), F.col("b").alias("sha")
+        F.unhex("a").alias("hub"), F.unhex("b").alias("sha")
     )
-    order = Window.partitionBy(*STAR).orderBy("sha")
+    # Sail orders no window by binary values.
+    order = Window.partitionBy(*STAR).orderBy(F.hex("sha"))
     rehubbed = (
         links.join(failed, ["hub", "sha"])
         .withColumn("rank", F.row_number().over(order))
@@ -114,5 +116,5 @@ def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> Data
     ordered = pairs.select(
         "band", F.least("again", "sha").alias("hub"), F.greatest("again", "sha").alias("sha")
     )
-    seen = verified.select("a", "b")
+    seen = verified.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
     return pairs_of(ordered).join(seen, ["a", "b"], "left_anti")
