@@ -114,7 +114,8 @@ def of_components(
     # Both ends of a pair are in one component.
     theirs = links.join(large, "sha", "left_semi")
     others = pairs.join(large.withColumnRenamed("sha", "b"), "b", "left_semi")
-    return rows.unionByName(both_looks(theirs, others, None, ctx, materialize)[0])
+    rest, _ = both_looks(theirs, others, None, ctx, materialize)
+    return materialize(rows.unionByName(rest), "comparison of all")
 
 
 def both_looks(
@@ -141,7 +142,9 @@ def both_looks(
 
     first = look(pairs, "first")
     again = materialize(second_look(links, first, near.threshold), "failed pairs")
-    return first.unionByName(look(again, "second")), compared
+    rows = first.unionByName(look(again, "second"))
+    # Sail cannot filter a union.
+    return materialize(rows, "both looks"), compared
 
 
 def compared_before(ctx: Context) -> DataFrame | None:

@@ -6,36 +6,7 @@ import numpy as np
 import pytest
 
 from seedbed.kernels.near_dup.stars import REHUBBED, first_look, second_look, star_links
-
-Found = dict[tuple[int, int], int]
-
-
-def plain_stars(keys: list[list[int]]) -> list[tuple[int, list[int]]]:
-    """(band, members in order) of every bucket of two or more documents."""
-    stars = []
-    for band in range(len(keys[0]) if keys else 0):
-        buckets: dict[int, list[int]] = {}
-        for document, row in enumerate(keys):
-            buckets.setdefault(row[band], []).append(document)
-        stars += [(band, members) for members in buckets.values() if len(members) > 1]
-    return stars
-
-
-def plain_looks(keys: list[list[int]], failed: set[tuple[int, int]]) -> tuple[Found, Found]:
-    """(pair -> smallest band) of the first and of the second look."""
-    first: Found = {}
-    second: Found = {}
-    for band, (hub, *others) in plain_stars(keys):
-        for member in others:
-            first.setdefault((hub, member), band)
-    for band, (hub, *others) in plain_stars(keys):
-        again = [member for member in others if (hub, member) in failed][:REHUBBED]
-        for one in again:
-            for other in others:
-                pair = (min(one, other), max(one, other))
-                if one != other and pair not in first:
-                    second.setdefault(pair, band)
-    return first, second
+from tests.seedbed.kernels.near_dup.plain_stars import plain_first_look, plain_second_look
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -50,7 +21,9 @@ def test_both_looks_are_those_of_the_rules_whatever_the_buckets(seed: int) -> No
     failed = set(zip(pairs.left[fails].tolist(), pairs.right[fails].tolist(), strict=True))
     more = second_look(links, fails[pair_of_link], pairs, documents)
 
-    for found, want in zip((pairs, more), plain_looks(keys.tolist(), failed), strict=True):
+    first = plain_first_look(keys.tolist())
+    wanted = (first, plain_second_look(keys.tolist(), first, failed))
+    for found, want in zip((pairs, more), wanted, strict=True):
         rows = list(zip(found.left.tolist(), found.right.tolist(), strict=True))
         assert dict(zip(rows, found.band.tolist(), strict=True)) == want
         assert len(rows) == len(want)
