@@ -39,8 +39,10 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError, run_cli
 from seedbed.kernels.near_dup import minhash
 from spark_jobs.near_dup import incremental, one_pass
+from spark_jobs.near_dup.candidates import candidates
 from spark_jobs.near_dup.stars import (
     buckets,
+    count_hot,
     hot_buckets,
     pairs_of,
     report_hot,
@@ -59,78 +61,69 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     known = compared_before(ctx)
     ctx.size_shuffles()
     with ctx.materialize(JOB.name) as materialize:
-        members = buckets(ctx.inputs["signatures"], near)
-        last = incremental.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
-        if last is not None:
-            fresh = materialize(
-                incremental.buckets_of(buckets(last.new_signatures, near)),
-                "buckets of new contents",
-            )
-            affected = (
-                incremental.within(members, fresh)
-                .select(hexadecimal("sha").alias("content_sha256"))
-                .distinct()
-            )
-            affected = materialize(affected, "affected contents")
-            theirs = buckets(
-                ctx.inputs["signatures"].join(affected, "content_sha256", "left_semi"), near
-            )
-            theirs = materialize(incremental.buckets_of(theirs), "buckets of affected contents")
-            members = materialize(
-                incremental.within(members, theirs), "members of affected buckets"
-            )
-        hot = materialize(hot_buckets(members, near.bucket_cap), "hot buckets")
-        report_hot(hot, near.bucket_cap, JOB.name)
-        links = materialize(star_links(members, hot, near.bucket_cap), "bands and stars")
-        pairs = materialize(pairs_of(links), "pairs")
         if known is None:
-            cut = one_pass.contents_of(members, hot)
-            rows = of_components(links, pairs, cut, ctx, materialize)
+            rows = of_components(ctx, materialize)
             ctx.notes["pairs_verified"] = rows.count()
         else:
-            rows, ctx.notes["pairs_verified"] = both_looks(links, pairs, known, ctx, materialize)
-        if last is not None:
-            rows = materialize(incremental.merged(rows, last.rows, affected), "rows that stay")
+            rows = of_new_pairs(known, ctx, materialize)
         yield "near_misses", rows.filter(F.col("jaccard") < near.threshold)
         yield "near_edges", rows.filter(F.col("jaccard") >= near.threshold)
 
 
-def of_components(
-    links: DataFrame, pairs: DataFrame, cut: DataFrame, ctx: Context, materialize: Materialize
-) -> DataFrame:
-    """The rows of a run in which no pair is known: by candidate component where it can be held.
-
-    cut: (content_sha256) of the members of hot buckets.
-    """
+def of_components(ctx: Context, materialize: Materialize) -> DataFrame:
+    """The rows of a run in which no pair is known: by candidate component where it can be held."""
     near, contents = ctx.cfg.near, ctx.inputs["contents"]
-    components = one_pass.candidate_components(pairs, ctx, materialize)
-    bins = materialize(one_pass.in_bins(components, cut, near), "bins of components")
-    binned = components.join(bins, "component_id").select("content_sha256", "bin")
+    components = candidates(ctx, JOB.name, materialize)
+    binned, large = one_pass.in_bins(components, contents, near, materialize)
     rows = materialize(one_pass.compare_components(binned, contents, near), "comparison")
-    large = components.join(bins, "component_id", "left_anti")
     large = materialize(large.select(F.unhex("content_sha256").alias("sha")), "large components")
     if large.isEmpty():
         return rows
-    # Both ends of a pair are in one component.
-    theirs = links.join(large, "sha", "left_semi")
-    others = pairs.join(large.withColumnRenamed("sha", "b"), "b", "left_semi")
-    rest, _ = both_looks(theirs, others, None, ctx, materialize)
+    # All members of their buckets are among them.
+    members = buckets(ctx.inputs["signatures"], near).join(large, "sha", "left_semi")
+    hot = materialize(hot_buckets(members, near.bucket_cap), "hot buckets")
+    rest, _ = both_looks(members, hot, None, ctx, materialize)
     return materialize(rows.unionByName(rest), "comparison of all")
 
 
+def of_new_pairs(known: DataFrame, ctx: Context, materialize: Materialize) -> DataFrame:
+    """The rows of a run in which most pairs are known: pair by pair, and for new contents alone."""
+    near, signatures = ctx.cfg.near, ctx.inputs["signatures"]
+    members = buckets(signatures, near)
+    last = incremental.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
+    if last is not None:
+        members = materialize(members, "buckets")
+        fresh = materialize(
+            incremental.buckets_of(buckets(last.new_signatures, near)), "buckets of new contents"
+        )
+        affected = incremental.within(members, fresh).select("sha").distinct()
+        affected = materialize(affected, "affected contents")
+        theirs = members.join(affected, "sha", "left_semi")
+        theirs = materialize(incremental.buckets_of(theirs), "buckets of affected contents")
+        members = materialize(incremental.within(members, theirs), "members of affected buckets")
+    hot = materialize(hot_buckets(members, near.bucket_cap), "hot buckets")
+    report_hot(count_hot(hot), near.bucket_cap, JOB.name)
+    rows, ctx.notes["pairs_verified"] = both_looks(members, hot, known, ctx, materialize)
+    if last is None:
+        return rows
+    named = affected.select(hexadecimal("sha").alias("content_sha256"))
+    return materialize(incremental.merged(rows, last.rows, named), "rows that stay")
+
+
 def both_looks(
-    links: DataFrame,
-    pairs: DataFrame,
+    members: DataFrame,
+    hot: DataFrame,
     known: DataFrame | None,
     ctx: Context,
     materialize: Materialize,
 ) -> tuple[DataFrame, int]:
-    """(rows, number of compared pairs) of both looks, pair by pair.
+    """(rows, number of compared pairs) of both looks at the stars of `members`, pair by pair.
 
     Pairs in `known` are not compared, and their rows are taken over.
     """
     near, contents = ctx.cfg.near, ctx.inputs["contents"]
     compared = 0
+    links = materialize(star_links(members, hot, near.bucket_cap), "bands and stars")
 
     def look(pairs: DataFrame, step: str) -> DataFrame:
         nonlocal compared
@@ -140,7 +133,7 @@ def both_looks(
         rows = with_known(verify(due, contents, near, materialize), pairs, known)
         return materialize(rows, f"{step} look")
 
-    first = look(pairs, "first")
+    first = look(materialize(pairs_of(links), "pairs"), "first")
     again = materialize(second_look(links, first, near.threshold), "failed pairs")
     rows = first.unionByName(look(again, "second"))
     # Sail cannot filter a union.

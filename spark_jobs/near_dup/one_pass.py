@@ -22,39 +22,30 @@ from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup import minhash
 from seedbed.kernels.near_dup.evidence import Documents
 from spark_jobs.near_dup.bins import text_cost, with_bin
-from spark_jobs.near_dup.components import connected
-from spark_jobs.near_dup.verification import Materialize, evidence_rows, hexadecimal, signing_of
-from spark_jobs.runtime.context import Context
+from spark_jobs.near_dup.verification import Materialize, evidence_rows, signing_of
 from spark_jobs.runtime.store import TABLES
 
 # Bytes of text and signatures of one component. A worker holds about three times as many.
 MOST = 64 << 20
 
 
-def candidate_components(pairs: DataFrame, ctx: Context, materialize: Materialize) -> DataFrame:
-    """(content_sha256, component_id, cost) of the contents in `pairs` (a, b; binary)."""
-    near = ctx.cfg.near
-    made_from = {
-        "signatures": ctx.inputs.version("signatures"),
-        "bands": [near.bands, near.rows, near.bucket_cap],
-    }
-    found = connected(pairs, ctx, "candidates", made_from)
-    costs = ctx.inputs["contents"].select("content_sha256", text_cost().alias("cost"))
-    return materialize(found.join(costs, "content_sha256"), "candidate components")
+def in_bins(
+    components: DataFrame, contents: DataFrame, near: NearSettings, materialize: Materialize
+) -> tuple[DataFrame, DataFrame]:
+    """(binned, large): (content_sha256, bin) and (content_sha256), of the candidates.
 
-
-def in_bins(components: DataFrame, hot: DataFrame, near: NearSettings) -> DataFrame:
-    """(component_id, bin) of the components that are compared in one piece.
-
-    components: (content_sha256, component_id, cost). hot: (content_sha256) of hot buckets.
+    components: (content_sha256, component_id, cut). contents: (content_sha256, bytes).
     """
-    sizes = components.groupBy("component_id").agg(
-        F.sum("cost").alias("cost"), F.count("*").alias("size")
+    costs = contents.select("content_sha256", text_cost().alias("cost"))
+    sized = materialize(components.join(costs, "content_sha256"), "candidate components")
+    sizes = sized.groupBy("component_id").agg(
+        F.sum("cost").alias("cost"), F.count("*").alias("size"), F.max("cut").alias("cut")
     )
-    cut = components.join(hot, "content_sha256", "left_semi").select("component_id").distinct()
-    whole = sizes.filter((F.col("cost") <= MOST) & (F.col("size") <= near.component_cap))
-    whole = whole.join(cut, "component_id", "left_anti")
-    return with_bin(whole, ["component_id"]).select("component_id", "bin")
+    small = (F.col("cost") <= MOST) & (F.col("size") <= near.component_cap) & ~F.col("cut")
+    bins = materialize(with_bin(sizes.filter(small), ["component_id"]), "bins of components")
+    binned = sized.join(bins.select("component_id", "bin"), "component_id")
+    large = sized.join(bins, "component_id", "left_anti")
+    return binned.select("content_sha256", "bin"), large.select("content_sha256")
 
 
 def compare_components(binned: DataFrame, contents: DataFrame, near: NearSettings) -> DataFrame:
@@ -77,10 +68,3 @@ def _comparer(near: NearSettings) -> Callable[[pa.Table], Any]:
         return evidence_rows(table["content_sha256"], documents.both_looks(ranked, keys, threshold))
 
     return compare_bin
-
-
-def contents_of(members: DataFrame, hot: DataFrame) -> DataFrame:
-    """(content_sha256) of the `members` (sha, band, key) of hot buckets, each once."""
-    inside = members if hot.isEmpty() else members.join(hot, ["band", "key"], "left_semi")
-    found = inside.select(hexadecimal("sha").alias("content_sha256"))
-    return found.limit(0) if hot.isEmpty() else found.distinct()

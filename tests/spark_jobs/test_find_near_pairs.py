@@ -144,12 +144,12 @@ def test_hot_buckets_are_reported_before_they_are_shuffled(spark: SparkSession, 
     members = bucket(spark, [f"{i:02x}" for i in range(20)]).unionByName(
         bucket(spark, ["00", "01"], band=4)
     )
-    stars.report_hot(stars.hot_buckets(members, 8), 8, "find_near_pairs")
+    stars.report_hot(stars.count_hot(stars.hot_buckets(members, 8)), 8, "find_near_pairs")
     assert (
         "1 buckets hold more than near.bucket_cap=8 members, 20 in all, the fullest 20"
         in capsys.readouterr().out
     )
-    stars.report_hot(stars.hot_buckets(members, 20), 20, "find_near_pairs")
+    stars.report_hot(stars.count_hot(stars.hot_buckets(members, 20)), 20, "find_near_pairs")
     assert capsys.readouterr().out == ""
 
 

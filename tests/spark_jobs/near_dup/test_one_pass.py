@@ -73,15 +73,15 @@ def found(
 
 
 @pytest.mark.parametrize(
-    ("seed", "partitions", "bin_bytes", "most"),
+    ("seed", "partitions", "bin_bytes", "most", "driver_edges"),
     [
         # Whole components, one bin; many bins; every pair by itself; some components whole.
-        (1, 1, bins.BIN, one_pass.MOST),
-        (2, 3, 5_000, one_pass.MOST),
-        (5, 7, 5_000, 0),
-        (4, 3, 20_000, 25_000),
+        (1, 1, bins.BIN, one_pass.MOST, 10**7),
+        (2, 3, 5_000, one_pass.MOST, 1_000),
+        (5, 7, 5_000, 0, 10**7),
+        (4, 3, 20_000, 25_000, 0),
     ],
-    ids=["one bin", "many bins", "pairs", "both"],
+    ids=["one bin", "many bins", "pairs", "both, components in rounds"],
 )
 def test_the_rows_are_those_of_comparing_by_the_rules(
     spark: SparkSession,
@@ -91,6 +91,7 @@ def test_the_rows_are_those_of_comparing_by_the_rules(
     partitions: int,
     bin_bytes: int,
     most: int,
+    driver_edges: int,
 ) -> None:
     monkeypatch.setattr(bins, "BIN", bin_bytes)
     monkeypatch.setattr(bins, "PER_WINDOW", 3 * bin_bytes)
@@ -99,7 +100,8 @@ def test_the_rows_are_those_of_comparing_by_the_rules(
     texts = drawn(seed)
     want = oracle(texts)
     try:
-        assert found(spark, tmp_path, texts, partitions) == want
+        edges = f"near.driver_edges={driver_edges}"
+        assert found(spark, tmp_path, texts, partitions, edges) == want
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", before)
     assert 10 < sum(row[4] < NEAR.threshold for row in want) < len(want) - 10
@@ -124,11 +126,12 @@ def test_no_bin_holds_more_than_it_may(spark: SparkSession) -> None:
 def test_components_with_hot_buckets_are_compared_by_the_rules_of_cut_stars(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Either way of comparing gives the same rows, although some stars are cut."""
+    """All ways of comparing give the same rows, although some stars are cut."""
     texts = drawn(5)
     uncut = oracle(texts)
     rows = []
-    for most in (one_pass.MOST, 0):
+    for most, edges in ((one_pass.MOST, 10**7), (one_pass.MOST, 0), (0, 10**7)):
         monkeypatch.setattr(one_pass, "MOST", most)
-        rows.append(found(spark, tmp_path / str(most), texts, 2, "near.bucket_cap=6"))
-    assert rows[0] == rows[1] != uncut
+        overrides = ("near.bucket_cap=6", f"near.driver_edges={edges}")
+        rows.append(found(spark, tmp_path / str(len(rows)), texts, 2, *overrides))
+    assert rows[0] == rows[1] == rows[2] != uncut
