@@ -5,6 +5,9 @@ Which bin a row falls into changes no result. It only says what is held in memor
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -40,3 +43,16 @@ def with_bin(items: DataFrame, key: list[str]) -> DataFrame:
         .withColumn("bin", F.col("part") * (1 << 40) + filled)
         .drop("part")
     )
+
+
+def apply_to_bins(
+    frame: DataFrame, function: Callable[[pa.Table], pa.Table], ddl: str
+) -> DataFrame:
+    """The rows that `function` makes of the rows of each `bin`, which come in any order.
+
+    Rows are sorted by bin first. Without that Sail holds all bins of a task until it has read the
+    last row: it counted 4 GB for 0.3 GB of text, and refused. With it a bin ends where the next one
+    begins, and sorting spills.
+    """
+    together = frame.repartition("bin").sortWithinPartitions("bin")
+    return together.groupBy("bin").applyInArrow(function, ddl)

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup import minhash
 from seedbed.kernels.near_dup.evidence import Documents
-from spark_jobs.near_dup.bins import text_cost, with_bin
+from spark_jobs.near_dup.bins import apply_to_bins, text_cost, with_bin
 from spark_jobs.near_dup.verification import Materialize, evidence_rows, signing_of
 from spark_jobs.runtime.store import TABLES
 
@@ -54,7 +54,7 @@ def compare_components(binned: DataFrame, contents: DataFrame, near: NearSetting
     binned: (content_sha256, bin). contents: (content_sha256, text).
     """
     texts = contents.select("content_sha256", "text").join(binned, "content_sha256")
-    return texts.groupBy("bin").applyInArrow(_comparer(near), TABLES["near_edges"].ddl)
+    return apply_to_bins(texts, _comparer(near), TABLES["near_edges"].ddl)
 
 
 def _comparer(near: NearSettings) -> Callable[[pa.Table], Any]:

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup.evidence import Documents, Evidence, Signing
 from seedbed.kernels.near_dup.stars import Pairs
-from spark_jobs.near_dup.bins import text_cost, with_bin
+from spark_jobs.near_dup.bins import apply_to_bins, text_cost, with_bin
 from spark_jobs.runtime.store import TABLES
 
 Materialize = Callable[[DataFrame, str], DataFrame]
@@ -51,7 +51,7 @@ def verify(
     rows = texts.select(
         "bin", F.col("content_sha256").alias("a"), "text", *_null("b string", "band int")
     ).unionByName(binned.select("bin", "a", "b", "band", *_null("text string")))
-    return rows.groupBy("bin").applyInArrow(_comparer(near), TABLES["near_edges"].ddl)
+    return apply_to_bins(rows, _comparer(near), TABLES["near_edges"].ddl)
 
 
 def _comparer(near: NearSettings) -> Callable[[pa.Table], pa.Table]:

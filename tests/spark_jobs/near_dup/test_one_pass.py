@@ -135,3 +135,20 @@ def test_components_with_hot_buckets_are_compared_by_the_rules_of_cut_stars(
         overrides = ("near.bucket_cap=6", f"near.driver_edges={edges}")
         rows.append(found(spark, tmp_path / str(len(rows)), texts, 2, *overrides))
     assert rows[0] == rows[1] == rows[2] != uncut
+
+
+def test_a_bin_ends_where_the_next_begins(
+    spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No task holds all of its bins: Sail streams sorted groups, and Spark shuffles once."""
+
+    def sizes(table: pa.Table) -> pa.Table:
+        return pa.table({"bin": table["bin"][:1], "size": pa.array([len(table)])})
+
+    frame = spark.range(40).selectExpr("id % 7 as bin", "cast(id as string) as text")
+    rows = bins.apply_to_bins(frame, sizes, "bin long, size long")
+    rows.explain()
+    plan = capsys.readouterr().out
+    on_sail = "AggregateExec" in plan
+    assert "ordering_mode=Sorted" in plan if on_sail else plan.count("Exchange") == 1
+    assert sorted(map(tuple, rows.collect())) == [(i, 6 if i < 5 else 5) for i in range(7)]
