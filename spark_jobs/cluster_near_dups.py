@@ -35,7 +35,7 @@ from conf.errors import run_cli
 from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup.evidence import shingle_sets
 from seedbed.kernels.near_dup.leaders import leaders
-from spark_jobs.near_dup.bins import apply_to_bins, text_cost, with_bin
+from spark_jobs.near_dup.bins import Binned, apply_to_bins, text_cost, with_bin
 from spark_jobs.near_dup.components import connected
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import Summary, TableJob, main
@@ -154,9 +154,10 @@ def with_survivors(members: DataFrame, contents: DataFrame, near: NearSettings) 
     """
     costs = contents.select("content_sha256", text_cost().alias("cost"))
     pieces = members.join(costs, "content_sha256").groupBy(*GROUP).agg(F.sum("cost").alias("cost"))
-    binned = members.join(with_bin(pieces, GROUP).select(*GROUP, "bin"), GROUP)
+    found = with_bin(pieces, GROUP)
+    binned = members.join(found.rows.select(*GROUP, "bin"), GROUP)
     texts = binned.join(contents.select("content_sha256", "text"), "content_sha256")
-    return apply_to_bins(texts, _leading(near), _LED)
+    return apply_to_bins(Binned(texts, found.tasks), _leading(near), _LED)
 
 
 def _leading(near: NearSettings) -> Callable[[pa.Table], pa.Table]:

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup import minhash
 from seedbed.kernels.near_dup.evidence import Documents
-from spark_jobs.near_dup.bins import apply_to_bins, text_cost, with_bin
+from spark_jobs.near_dup.bins import Binned, apply_to_bins, text_cost, with_bin
 from spark_jobs.near_dup.verification import Materialize, evidence_rows, signing_of
 from spark_jobs.runtime.store import TABLES
 
@@ -31,7 +31,7 @@ MOST = 64 << 20
 
 def in_bins(
     components: DataFrame, contents: DataFrame, near: NearSettings, materialize: Materialize
-) -> tuple[DataFrame, DataFrame]:
+) -> tuple[Binned, DataFrame]:
     """(binned, large): (content_sha256, bin) and (content_sha256), of the candidates.
 
     components: (content_sha256, component_id, cut). contents: (content_sha256, bytes).
@@ -42,19 +42,20 @@ def in_bins(
         F.sum("cost").alias("cost"), F.count("*").alias("size"), F.max("cut").alias("cut")
     )
     small = (F.col("cost") <= MOST) & (F.col("size") <= near.component_cap) & ~F.col("cut")
-    bins = materialize(with_bin(sizes.filter(small), ["component_id"]), "bins of components")
-    binned = sized.join(bins.select("component_id", "bin"), "component_id")
-    large = sized.join(bins, "component_id", "left_anti")
-    return binned.select("content_sha256", "bin"), large.select("content_sha256")
+    found = with_bin(sizes.filter(small), ["component_id"])
+    bins = materialize(found.rows.select("component_id", "bin"), "bins of components")
+    binned = sized.join(bins, "component_id").select("content_sha256", "bin")
+    large = sized.join(bins, "component_id", "left_anti").select("content_sha256")
+    return Binned(binned, found.tasks), large
 
 
-def compare_components(binned: DataFrame, contents: DataFrame, near: NearSettings) -> DataFrame:
+def compare_components(binned: Binned, contents: DataFrame, near: NearSettings) -> DataFrame:
     """Rows of `near_edges` and `near_misses`, of both looks.
 
     binned: (content_sha256, bin). contents: (content_sha256, text).
     """
-    texts = contents.select("content_sha256", "text").join(binned, "content_sha256")
-    return apply_to_bins(texts, _comparer(near), TABLES["near_edges"].ddl)
+    texts = contents.select("content_sha256", "text").join(binned.rows, "content_sha256")
+    return apply_to_bins(Binned(texts, binned.tasks), _comparer(near), TABLES["near_edges"].ddl)
 
 
 def _comparer(near: NearSettings) -> Callable[[pa.Table], Any]:

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup.evidence import Documents, Evidence, Signing
 from seedbed.kernels.near_dup.stars import Pairs
-from spark_jobs.near_dup.bins import apply_to_bins, text_cost, with_bin
+from spark_jobs.near_dup.bins import Binned, apply_to_bins, text_cost, with_bin
 from spark_jobs.runtime.store import TABLES
 
 Materialize = Callable[[DataFrame, str], DataFrame]
@@ -41,9 +41,8 @@ def verify(
         sized = sized.join(theirs, end)
     # The text of a hub that several pairs share counts for each: the bin is smaller for it.
     costly = sized.withColumn("cost", F.col("a_cost") + F.col("b_cost"))
-    binned = materialize(
-        with_bin(costly, ["a", "b"]).select("bin", "a", "b", "band"), "bins of pairs"
-    )
+    found = with_bin(costly, ["a", "b"])
+    binned = materialize(found.rows.select("bin", "a", "b", "band"), "bins of pairs")
     ends = binned.select("bin", F.col("a").alias("content_sha256")).unionByName(
         binned.select("bin", F.col("b").alias("content_sha256"))
     )
@@ -51,7 +50,7 @@ def verify(
     rows = texts.select(
         "bin", F.col("content_sha256").alias("a"), "text", *_null("b string", "band int")
     ).unionByName(binned.select("bin", "a", "b", "band", *_null("text string")))
-    return apply_to_bins(rows, _comparer(near), TABLES["near_edges"].ddl)
+    return apply_to_bins(Binned(rows, found.tasks), _comparer(near), TABLES["near_edges"].ddl)
 
 
 def _comparer(near: NearSettings) -> Callable[[pa.Table], pa.Table]:
