@@ -155,7 +155,7 @@ def ours(folder: Path, master: str = "local[2]") -> dict[str, float]:
     memory = "4g" if master.startswith("local[") else "1500m"
     extra = "spark.extra={spark.executor.memory: 3g}"
     return measure(
-        [*command, f"spark.master={master}", f"spark.driver_memory={memory}", extra], cwd=ROOT
+        [*command, f"spark.master={master}", f"spark.memory={memory}", extra], cwd=ROOT
     )
 
 

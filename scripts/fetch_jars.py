@@ -15,7 +15,7 @@ from spark_jobs.runtime import session
 
 def main(argv: list[str]) -> int:
     """Exit status 0. Raises SeedbedError where Delta does not read back what it wrote."""
-    spark = session.start(SparkSettings(master="local[1]", driver_memory="1g"), app="fetch jars")
+    spark = session.start(SparkSettings(master="local[1]", memory="1g"), app="fetch jars")
     with tempfile.TemporaryDirectory() as folder:
         spark.range(3).write.format("delta").save(f"{folder}/probe")
         rows = spark.read.format("delta").load(f"{folder}/probe").count()

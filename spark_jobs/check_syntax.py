@@ -22,6 +22,7 @@ from conf.errors import run_cli
 from seedbed.kernels.source_code.grammars import GRAMMARS
 from seedbed.kernels.source_code.parse_guard import ParseGuard
 from seedbed.kernels.source_code.syntax import line_stats
+from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import ShardJob, main
 from spark_jobs.runtime.store import TABLES
@@ -59,9 +60,8 @@ def transform(due: DataFrame, ctx: Context) -> DataFrame:
                 rows = [_row(guard, **content) for content in batch.to_pylist()]
                 yield pa.RecordBatch.from_pylist(rows, schema=_ARROW)
 
-    return due.select("content_sha256", "text", "language", "shard").mapInArrow(
-        check, TABLES["syntax"].ddl
-    )
+    rows = due.select("content_sha256", "text", "language", "shard")
+    return python_map.map_in_arrow(rows, check, TABLES["syntax"].ddl)
 
 
 def _row(

@@ -142,8 +142,7 @@ def with_survivors(members: DataFrame, contents: DataFrame, near: NearSettings) 
     texts = members.join(contents.select("content_sha256", "text"), "content_sha256")
     return (
         texts.repartition(*GROUP)
-        .sortWithinPartitions(*GROUP, "place")
-        .select("content_sha256", *GROUP, "text")
+        .select("content_sha256", *GROUP, "text", "place")
         .mapInArrow(_leading(near), _LED)
     )
 
@@ -153,7 +152,12 @@ def _leading(near: NearSettings) -> Callable[[Batches], Batches]:
         # The survivors so far of the last group, which the next batch may continue.
         held: list[pa.RecordBatch] = []
         held_sets = Hashes(np.zeros(0, np.uint64), np.zeros(1, np.int64))
-        for batch in batches:
+        every = list(batches)
+        if not every:
+            return
+        order = [("component_id", "ascending"), ("piece", "ascending"), ("place", "ascending")]
+        table = pa.Table.from_batches(every).sort_by(order).drop_columns(["place"])
+        for batch in table.to_batches(max_chunksize=512):
             sets = held_sets.followed_by(distinct(shingle_hashes(batch["text"], near.shingle)))
             new = batch.drop_columns(["text"])
             rows = pa.concat_batches([*held, new])

@@ -47,14 +47,12 @@ _LED = "id string, keeper string, jaccard double"
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     """Yields (repo_overlaps, rows), then (repo_clusters, rows), made from the first as written."""
-    holdings = held_contents(ctx).persist()
-    try:
+    with ctx.materialize(JOB.name) as materialize:
+        holdings = materialize(held_contents(ctx), "contents of each repository")
         summary = roots(holdings)
         pairs = candidates(probes(holdings, ctx.cfg.near.bucket_cap), holdings)
         yield "repo_overlaps", overlaps(pairs, holdings, summary, ctx.cfg.near.repo_threshold)
         yield "repo_clusters", clusters(ctx.inputs["repo_overlaps"], summary, ctx)
-    finally:
-        holdings.unpersist()
 
 
 def held_contents(ctx: Context) -> DataFrame:

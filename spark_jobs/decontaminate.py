@@ -25,6 +25,7 @@ from pyspark.sql import functions as F
 from conf.errors import run_cli
 from seedbed import benchmarks
 from seedbed.kernels.ngrams import NgramIndex, smallest_hits
+from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import ShardJob, main
 from spark_jobs.runtime.store import TABLES
@@ -49,14 +50,13 @@ def transform(rows: DataFrame, ctx: Context) -> DataFrame:
     for source in setting.benchmarks:
         name = benchmarks.identity(source)
         indexes[name] = _index(source, name, setting.ngram)
-    shared = ctx.spark.sparkContext.broadcast(indexes)
 
     def scan(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield from scan_batch(batch, shared.value)
+            yield from scan_batch(batch, indexes)
 
     columns = rows.select("content_sha256", "text", "benchmark", "shard")
-    return columns.mapInArrow(scan, TABLES["contamination"].schema)
+    return python_map.map_in_arrow(columns, scan, TABLES["contamination"].ddl)
 
 
 def scan_batch(batch: pa.RecordBatch, indexes: dict[str, NgramIndex]) -> Iterator[pa.RecordBatch]:
@@ -84,7 +84,12 @@ def _index(source: str, identity: str, ngram: int) -> NgramIndex:
     return NgramIndex.build(list(benchmark.texts), ngram)
 
 
-JOB = ShardJob("decontaminate", "contamination", params, transform, due=due)
+def asked(ctx: Context) -> dict[str, Any]:
+    """The benchmarks, each with the hash of its file."""
+    return {"benchmarks": [benchmarks.identity(one) for one in ctx.cfg.decontaminate.benchmarks]}
+
+
+JOB = ShardJob("decontaminate", "contamination", params, transform, due=due, asked=asked)
 
 if __name__ == "__main__":
     run_cli(lambda argv: main(JOB, argv))

@@ -118,7 +118,7 @@ def compared_before(ctx: Context) -> DataFrame | None:
             continue
         rows = ctx.store.read(table, last.version)
         rows = rows.select(
-            F.unhex("a").alias("a"), F.unhex("b").alias("b"), "jaccard_estimate", "jaccard"
+            "a", "b", "jaccard_estimate", "jaccard"
         )
         found = rows if found is None else found.unionByName(rows)
     # A run killed between the two tables can leave a pair in both.

@@ -31,6 +31,7 @@ from seedbed.kernels.models.agreement import agreement, calibration, intervals
 from seedbed.kernels.source_code import generated, structure
 from spark_jobs.quality import scorers
 from spark_jobs.quality.structural_scorer import ROBUST, StructuralScorer, quality_of, targets
+from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, Summary, main
 
@@ -110,7 +111,8 @@ def labelled_features(ctx: Context) -> dict[str, Any]:
         (F.col("oracle") == ctx.cfg.labels.oracle) & F.col("score").isNotNull()
     )
     texts = ctx.inputs["contents"].select(*key, "text", "language")
-    rows = texts.join(labels.select(*key, "score", "second_score"), key).mapInArrow(
+    rows = python_map.map_in_arrow(
+        texts.join(labels.select(*key, "score", "second_score"), key),
         _with_features,
         "content_sha256 string, features array<double>, generated boolean, score double, "
         "second_score double, language string",

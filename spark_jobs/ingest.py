@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 import pyarrow as pa
-from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
 from conf.schema.curate import IngestSettings
+from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, Summary, main
 from spark_jobs.runtime.store import TABLES, shard_of
@@ -88,9 +88,8 @@ def read_rows(ctx: Context, root: str, offers: list[Offer]) -> DataFrame:
             yield from _arrow_batches(_file_rows(root, offer, limits))
 
     # The largest come first, so that a batch does not wait for one of them at its end.
-    return _spread(ctx, sorted(taken, key=lambda o: (-o.size, o.name)), _OFFER).mapInArrow(
-        read, _ROW
-    )
+    largest_first = sorted(taken, key=lambda offer: (-offer.size, offer.name))
+    return python_map.map_in_arrow(_spread(ctx, largest_first, _OFFER), read, _ROW)
 
 
 def _identified(ctx: Context, root: str, units: list[Unit]) -> list[Offer]:
@@ -102,8 +101,9 @@ def _identified(ctx: Context, root: str, units: list[Unit]) -> list[Offer]:
                 [asdict(sources.identify(root, unit, limits))], schema=_arrow(_OFFER)
             )
 
-    ctx.spark.sparkContext.setJobDescription(f"{NAME}: identify {len(units)} repositories")
-    rows = _spread(ctx, units, _UNIT).mapInArrow(identify, _OFFER).collect()
+    spread = _spread(ctx, units, _UNIT)
+    ctx.describe(f"{NAME}: identify {len(units)} repositories")
+    rows = python_map.map_in_arrow(spread, identify, _OFFER).collect()
     return sorted(
         (Offer(**row.asDict()) for row in rows), key=lambda offer: (offer.source, offer.name)
     )
@@ -149,18 +149,16 @@ def _ingest_batch(ctx: Context, root: str, batch: list[Offer], lineage: dict) ->
         f"{offer.repo}\0{offer.revision}\0{offer.origin_sha256}\0" for offer in batch
     )
     step = hashlib.sha256(identity.encode()).hexdigest()[:16]
-    ctx.spark.sparkContext.setJobDescription(f"{NAME}: {batch[0].name} and {len(batch) - 1} more")
-    rows = read_rows(ctx, root, batch).persist(StorageLevel.DISK_ONLY)
-    try:
-        ctx.store.append("contents", _contents(ctx, rows), lineage, step)
-        contents = ctx.store.last_commit("contents").rows_added
+    with ctx.materialize(NAME) as materialize:
+        rows = materialize(
+            read_rows(ctx, root, batch), f"{batch[0].name} and {len(batch) - 1} more"
+        )
+        contents = ctx.store.append("contents", _contents(ctx, rows), lineage, step).rows_added
         of_these = F.col("repo").isin(sorted({offer.repo for offer in batch}))
         have = ctx.store.read_or_empty("files").filter(of_these).select("doc_id")
         files = rows.drop("text").join(have, "doc_id", "left_anti")
         ctx.store.append("files", files.coalesce(ctx.cfg.files_per_shard), lineage, step)
         counts = rows.groupBy("repo", "revision", "drop_reason").count().collect()
-    finally:
-        rows.unpersist()
     members: Counter[tuple[str, str]] = Counter()
     totals = Counter({"contents": contents})
     for row in counts:
@@ -196,7 +194,7 @@ def _contents(ctx: Context, rows: DataFrame) -> DataFrame:
     return (
         kept.join(first.select("doc_id"), "doc_id", "left_semi")
         .select("content_sha256", "text", "bytes", "language", shard.alias("shard"))
-        .repartitionById(ctx.cfg.shards * pieces, F.col("shard") * pieces + piece)
+        .repartition(ctx.cfg.shards * pieces, "shard", piece)
     )
 
 
@@ -287,10 +285,10 @@ def _require_code(ctx: Context) -> None:
 
 
 def _spread(ctx: Context, items: list, ddl: str) -> DataFrame:
-    """`items` (dataclasses) as rows, one partition per item."""
+    """`items` (dataclasses) as rows, spread over as many partitions."""
     numbered = [(*asdict(item).values(), index) for index, item in enumerate(items)]
     frame = ctx.spark.createDataFrame(numbered, f"{ddl}, task int")
-    return frame.repartitionById(max(len(items), 1), "task").drop("task")
+    return frame.repartition(max(len(items), 1), "task").drop("task")
 
 
 def _objects(batches: Iterator[pa.RecordBatch], kind: type) -> Iterator:

@@ -19,13 +19,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, groupby
-from operator import itemgetter
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
-from pyspark import TaskContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from tokenizers import Tokenizer
@@ -44,9 +42,10 @@ from seedbed.kernels.tokens.packing import (
 )
 from spark_jobs.documents import token_shards
 from spark_jobs.documents.text import with_text
+from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, Summary, main
-from spark_jobs.runtime.progress import task_progress
+from spark_jobs.runtime.progress import watch
 from spark_jobs.runtime.store import TABLES
 
 MANIFEST = "tokens/manifest.json"
@@ -58,6 +57,9 @@ NO_TRAINING = SeedbedError(
     "table documents holds no training document, so there is nothing to pack",
     "loosen select.* (python -m spark_jobs funnel output=DIR shows the drops) or give more input",
 )
+
+
+_ENCODED = "number int, key string, tokens binary"
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ def run(ctx: Context) -> Summary | None:
     missing = {number: name for number, name in plan.names.items() if name not in done}
     if missing:
         due = plan.samples.filter(F.col("number").isin(list(missing)))
-        with task_progress(ctx.spark.sparkContext, "pack_tokens"):
-            ctx.spark.sparkContext.setJobDescription(f"pack_tokens: {len(missing)} shards")
+        ctx.describe(f"pack_tokens: {len(missing)} shards")
+        with watch("pack_tokens", len(missing), "shards", lambda: written(root, missing)):
             write(
                 encode(due, tokenizer_json, ctx),
                 missing,
@@ -181,10 +183,9 @@ def plan_samples(ctx: Context) -> Plan:
 def encode(samples: DataFrame, tokenizer_json: str, ctx: Context) -> DataFrame:
     """(number, key, tokens) of each sample: the bytes that it adds to its shard."""
     fim_rate, seed = ctx.cfg.tokens.fim_rate, ctx.cfg.tokens.seed
-    shared = ctx.spark.sparkContext.broadcast(tokenizer_json)
 
     def encode_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        packer = Packer(shared.value, fim_rate, seed)
+        packer = Packer(tokenizer_json, fim_rate, seed)
         for batch in batches:
             columns = [
                 batch[name].to_pylist() for name in ("document_id", "epoch", "split", "text")
@@ -199,65 +200,55 @@ def encode(samples: DataFrame, tokenizer_json: str, ctx: Context) -> DataFrame:
 
     with_texts = with_text(samples, ctx.inputs["contents"])
     wanted = with_texts.select("document_id", "epoch", "split", "text", "number", "key")
-    return wanted.mapInArrow(encode_batches, "number int, key string, tokens binary")
+    return python_map.map_in_arrow(wanted, encode_batches, _ENCODED)
 
 
 def write(rows: DataFrame, names: dict[int, str], dtype: str, made_from: str, ctx: Context) -> None:
-    """Write the shards `names` from the rows of `encode`, one task per shard."""
+    """Write the shards `names` from the rows of `encode`; one task holds a whole shard."""
     root = ctx.cfg.output
 
-    def write_shards(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        attempt = TaskContext.get().taskAttemptId()  # type: ignore[union-attr]
-        pairs = chain.from_iterable(
-            zip(b["number"].to_pylist(), b["tokens"].to_pylist(), strict=True) for b in batches
-        )
-        for number, group in groupby(pairs, key=itemgetter(0)):
-            token_shards.write_shard(
-                root, names[number], (tokens for _, tokens in group), dtype, made_from, attempt
-            )
-            yield pa.RecordBatch.from_pydict({"number": pa.array([number], pa.int32())})
+    def write_shard(shard: pa.Table) -> pa.Table:
+        number = shard["number"][0].as_py()
+        tokens = (value.as_buffer() for value in shard.sort_by("key")["tokens"])
+        attempt = uuid4().hex
+        token_shards.write_shard(root, names[number], tokens, dtype, made_from, attempt)
+        return pa.table({"number": pa.array([number], pa.int32())})
 
-    written = by_shard(rows, max(names) + 1).mapInArrow(write_shards, "number int").count()
-    if written != len(names):
+    count = rows.groupBy("number").applyInArrow(write_shard, "number int").count()
+    if count != len(names):
         raise SeedbedError(
-            f"{len(names)} shards were due, {written} were written: "
+            f"{len(names)} shards were due, {count} were written: "
             "texts are missing from table contents",
             CONTENTS_CHANGED,
         )
 
 
-def by_shard(rows: DataFrame, shards: int) -> DataFrame:
-    """`rows` with one partition per shard (column number), in the order of `key`."""
-    return rows.repartitionById(shards, F.col("number")).sortWithinPartitions("number", "key")
+def written(root: str, names: dict[int, str]) -> int:
+    """How many of the shards `names` are written."""
+    there = storage.file_sizes(root, token_shards.FOLDER)
+    return sum(f"{name}.json" in there for name in names.values())
 
 
 def index_rows(plan: Plan, root: str) -> DataFrame:
     """Rows of `token_index`: the plan gives each sample's shard, the .idx files its length."""
     names = plan.names
 
-    def locate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        first, lengths, offsets = 0, np.zeros(0, np.int32), np.zeros(0, np.int64)
-        name = ""
-        for batch in batches:
-            # A partition is a shard.
-            if not name:
-                name = names[batch["number"][0].as_py()]
-                lengths = token_shards.lengths(root, name)
-                offsets = np.cumsum(lengths, dtype=np.int64) - lengths
-            here = slice(first, first + batch.num_rows)
-            first = here.stop
-            yield pa.RecordBatch.from_pydict(
-                {
-                    **{column: batch[column] for column in ("document_id", "epoch", "split")},
-                    "shard_file": pa.array([f"{name}.bin"] * batch.num_rows),
-                    "document_number": pa.array(np.arange(here.start, here.stop)),
-                    "offset": pa.array(offsets[here]),
-                    "tokens": pa.array(lengths[here].astype(np.int64)),
-                }
-            )
+    def locate(shard: pa.Table) -> pa.Table:
+        shard = shard.sort_by("key")
+        name = names[shard["number"][0].as_py()]
+        lengths = token_shards.lengths(root, name).astype(np.int64)
+        return pa.table(
+            {
+                **{column: shard[column] for column in ("document_id", "epoch", "split")},
+                "shard_file": pa.array([f"{name}.bin"] * len(shard)),
+                "document_number": pa.array(np.arange(len(shard))),
+                "offset": pa.array(np.cumsum(lengths) - lengths),
+                "tokens": pa.array(lengths),
+            }
+        )
 
     rows = plan.samples.select("document_id", "epoch", "split", "number", "key")
-    return by_shard(rows, max(names) + 1).mapInArrow(locate, TABLES["token_index"].schema)
+    return rows.groupBy("number").applyInArrow(locate, TABLES["token_index"].ddl)
 
 
 def describe(tokenizer_json: str) -> dict[str, Any]:

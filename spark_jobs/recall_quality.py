@@ -29,6 +29,7 @@ from conf.loader import to_dict
 from conf.schema.curate import RecallSettings
 from seedbed.kernels.models import recall_model
 from spark_jobs.quality.scorers import resolve_version
+from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, Summary, TableJob, main
 from spark_jobs.runtime.store import TABLES
@@ -46,20 +47,18 @@ def params(ctx: Context) -> dict[str, Any]:
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     """Yields (recall, rows): the table after the last round."""
     settings = ctx.cfg.recall
-    rows = candidates(ctx).persist()
-    try:
+    with ctx.materialize(JOB.name) as materialize:
+        rows = materialize(candidates(ctx), "candidates")
         examples = first_examples(rows, settings)
         for number in range(1, settings.rounds + 1):
             weights = fit(rows, examples, settings.seed)
-            rated = rows.mapInArrow(_rater(weights), _RATED_DDL).persist()
+            rated = python_map.map_in_arrow(rows, _rater(weights), _RATED_DDL)
+            rated = materialize(rated, f"round {number}")
             if number < settings.rounds:
                 examples |= found_examples(rated, examples, settings)
             else:
                 seeds = [key for key, label in examples.items() if label == SEED]
                 yield "recall", _table(rated, seeds, settings)
-            rated.unpersist()
-    finally:
-        rows.unpersist()
 
 
 def candidates(ctx: Context) -> DataFrame:

@@ -37,6 +37,8 @@ DECIMALS = 4
 
 def run(ctx: Context) -> Summary | None:
     """Check the scorer on the gold set, then score the missing contents; None where none are."""
+    if CORPUS.is_current(ctx):
+        return None
     card = scorers.read_card(scorers.resolve(ctx.cfg.score, ctx.store.root).scorer)
     version = drift.Version(
         scorer=scorers.resolve_version(ctx.cfg, ctx.store),
@@ -57,6 +59,13 @@ def parameters(ctx: Context) -> dict[str, Any]:
     return {"decimals": DECIMALS} | (
         {"engine": in_process.version()} if kind == "language_model" else {}
     )
+
+
+def asked(ctx: Context) -> dict[str, Any]:
+    """The settings that decide which contents are due, and whether the scorer is refused."""
+    settings = ctx.cfg.score
+    names = ("scope", "max_gold_shift", "max_engine_shift")
+    return {name: getattr(settings, name) for name in names} | {"oracle": ctx.cfg.labels.oracle}
 
 
 def due(ctx: Context) -> DataFrame:
@@ -108,6 +117,7 @@ CORPUS = ShardJob(
     due=due,
     reads=("contents", "clusters", "labels"),
     part=lambda ctx: {"scorer": scorers.resolve_version(ctx.cfg, ctx.store)},
+    asked=asked,
 )
 JOB = CustomJob(name="score_quality", writes=("gold_scores", "scores"), run=run, reads=CORPUS.reads)
 

@@ -46,18 +46,13 @@ def params(ctx: Context) -> dict[str, Any]:
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     """Yields decisions, then documents, which are made from the decisions as written."""
-    verdicts = verdict_rows(ctx).persist()
-    try:
+    with ctx.materialize(JOB.name) as materialize:
+        verdicts = materialize(verdict_rows(ctx), "verdicts")
         refuse_missing(verdicts, ctx)
         yield "decisions", decisions(verdicts, ctx.cfg.select)
-    finally:
-        verdicts.unpersist()
-    # The split is drawn from the copies first, and then they are read again.
-    copies = kept_copies(ctx).persist()
-    try:
+        # The split is drawn from the copies first, and then they are read again.
+        copies = materialize(kept_copies(ctx), "copies")
         yield "documents", documents(copies, ctx.cfg.select)
-    finally:
-        copies.unpersist()
 
 
 def verdict_rows(ctx: Context) -> DataFrame:

@@ -18,6 +18,7 @@ from conf.errors import run_cli
 from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup import minhash
 from seedbed.kernels.near_dup.shingles import shingle_hashes
+from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import FEW, Context
 from spark_jobs.runtime.job import ShardJob, main
 from spark_jobs.runtime.store import TABLES
@@ -32,7 +33,7 @@ def parameters(ctx: Context) -> dict[str, Any]:
 def sign(due: DataFrame, ctx: Context) -> DataFrame:
     """Rows of `signatures` for the due rows of `contents`."""
     rows = due.select("content_sha256", "text", "shard")
-    return rows.mapInArrow(_signer(ctx.cfg.near), TABLES["signatures"].ddl)
+    return python_map.map_in_arrow(rows, _signer(ctx.cfg.near), TABLES["signatures"].ddl)
 
 
 def _signer(near: NearSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

@@ -20,6 +20,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from itertools import batched
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,12 +32,15 @@ from conf.errors import SeedbedError, run_cli
 from seedbed.sandbox import Limits, Sandbox, formats
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation
+from spark_jobs.runtime import python_map, session
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, ShardJob, Summary, main
 from spark_jobs.runtime.store import TABLES, shard_of
 
 NAME = "verify_solutions"
 Batches = Iterator[pa.RecordBatch]
+# Samples that one call of the sandbox judges.
+BATCH = 64
 _SAMPLE = "task_id string, solution_sha256 string, sample string"
 
 
@@ -100,28 +104,24 @@ def _take_in(ctx: Context, problems: dict[str, str]) -> None:
         )
     else:
         lines = spark.read.text(path)
-    known = spark.sparkContext.broadcast(frozenset(problems))
+    known = frozenset(problems)
 
     def parse(batches: Batches) -> Batches:
         for batch in batches:
-            rows = [
-                _sample(line, known.value) for line in batch.column(0).to_pylist() if line.strip()
-            ]
+            rows = [_sample(line, known) for line in batch.column(0).to_pylist() if line.strip()]
             yield pa.RecordBatch.from_pylist(rows, schema=_arrow(_SAMPLE))
 
     key = list(TABLES["solutions"].key)
-    rows = lines.mapInArrow(parse, _SAMPLE).dropDuplicates(key)
+    rows = python_map.map_in_arrow(lines, parse, _SAMPLE).dropDuplicates(key)
     # The shard comes from the task. So a problem's reference solution is measured once, and its
     # samples share testers.
     rows = rows.withColumn("shard", shard_of(F.sha2("task_id", 256), ctx.cfg.shards))
-    fresh = rows.join(ctx.store.read_or_empty("solutions").select(*key), key, "left_anti").persist()
-    try:
+    fresh = rows.join(ctx.store.read_or_empty("solutions").select(*key), key, "left_anti")
+    with ctx.materialize(NAME) as materialize:
+        fresh = materialize(fresh, "samples")
         if not fresh.isEmpty() or not ctx.store.exists("solutions"):
-            ctx.store.append(
-                "solutions", fresh, ctx.lineage(NAME, {"samples": path}, reads=()), step="samples"
-            )
-    finally:
-        fresh.unpersist()
+            lineage = ctx.lineage(NAME, {"samples": path}, reads=())
+            ctx.store.append("solutions", fresh, lineage, step="samples")
 
 
 def _sample(line: str, known: frozenset[str]) -> dict[str, str]:
@@ -158,29 +158,27 @@ def _judged(rows: DataFrame, ctx: Context, problems: dict[str, str]) -> DataFram
 
     One executor judges the samples of a task one after the other, so that they share a tester.
     """
-    tasks, columns = ctx.spark.sparkContext.broadcast(problems), TABLES["verdicts"].ddl
     settings = ctx.cfg.verify
     limits = Limits(cpu_seconds=settings.cpu_seconds, memory_bytes=settings.memory_mb << 20)
     limits = replace(limits, wall_seconds=max(limits.wall_seconds, 3 * limits.cpu_seconds))
-    isolation, parts = (
-        cast(Isolation, settings.isolation),
-        ctx.spark.sparkContext.defaultParallelism,
-    )
-    rows = rows.repartition(parts, "task_id").sortWithinPartitions("task_id", "solution_sha256")
-    return rows.select("task_id", "solution_sha256", "sample", "shard").mapInArrow(
-        _judge(lambda: Sandbox(1, limits, isolation), lambda: tasks.value, columns), columns
-    )
+    isolation, columns = cast(Isolation, settings.isolation), TABLES["verdicts"].ddl
+    rows = rows.repartition(session.engine().parallelism, "task_id")
+    rows = rows.select("task_id", "solution_sha256", "sample", "shard")
+    judge = _judge(lambda: Sandbox(1, limits, isolation), problems, columns)
+    return python_map.map_in_arrow(rows, judge, columns)
 
 
 def _judge(
-    pool: Callable[[], Sandbox], problems: Callable[[], dict[str, str]], columns: str
+    pool: Callable[[], Sandbox], problems: dict[str, str], columns: str
 ) -> Callable[[Batches], Batches]:
     def judge(batches: Batches) -> Batches:
+        # The samples of a task come one after the other, so that they share a tester.
+        waiting = [row for batch in batches for row in batch.to_pylist()]
+        waiting.sort(key=lambda row: (row["task_id"], row["solution_sha256"]))
         with pool() as sandbox:
-            for batch in batches:
-                rows = batch.to_pylist()
+            for rows in batched(waiting, BATCH):
                 jobs = [
-                    formats.job(json.loads(problems()[_name(row)]), json.loads(row["sample"]))
+                    formats.job(json.loads(problems[_name(row)]), json.loads(row["sample"]))
                     for row in rows
                 ]
                 found = [

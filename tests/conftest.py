@@ -58,7 +58,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
     scratch = tmp_path_factory.mktemp("spark")
     settings = SparkSettings(
         master="local[2]",
-        driver_memory="2g",
+        memory="2g",
         shuffle_partitions=2,
         extra={
             "spark.sql.warehouse.dir": str(scratch / "warehouse"),

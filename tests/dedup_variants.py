@@ -23,7 +23,7 @@ JOBS = ("sign_contents", "find_near_pairs", "cluster_near_dups")
 
 
 def main(run: str, folder: str, master: str, *variants: str) -> None:
-    spark = session.start(SparkSettings(master=master, driver_memory="1g"), "seedbed-variants")
+    spark = session.start(SparkSettings(master=master, memory="1g"), "seedbed-variants")
     given = Store(spark, run)
     for number, variant in enumerate(variants):
         partitions, aqe, seed, driver_edges = variant.split(",")

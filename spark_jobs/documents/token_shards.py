@@ -22,12 +22,12 @@ OURS = re.compile(r"(train|val)-\d{5}\.(bin|idx|json)(\..*)?")
 
 
 def write_shard(
-    root: str, name: str, documents: Iterable[bytes], dtype: str, made_from: str, attempt: int
+    root: str, name: str, documents: Iterable[bytes], dtype: str, made_from: str, attempt: str
 ) -> None:
     """Write one shard from the token bytes of its documents, in order.
 
     root: the run's folder or URI. name: train-NNNNN or val-NNNNN. documents: bytes of `dtype`.
-    made_from: a hash of all that the shard depends on, for `finished`. attempt: a number that keeps
+    made_from: a hash of all that the shard depends on, for `finished`. attempt: a name that keeps
     the temporary files of concurrent attempts apart. All attempts write equal files, so it does not
     matter which one is moved into place last.
     """

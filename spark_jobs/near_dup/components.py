@@ -26,8 +26,8 @@ from pyspark.sql import functions as F
 
 from conf.loader import config_hash
 from seedbed.kernels.near_dup.components import components
+from seedbed.tables.log import commits
 from spark_jobs.runtime.context import Context
-from spark_jobs.runtime.delta_log import commits
 
 
 def connected(edges: DataFrame, ctx: Context, table: str) -> DataFrame:
@@ -35,7 +35,7 @@ def connected(edges: DataFrame, ctx: Context, table: str) -> DataFrame:
 
     edges: (a, b), hexadecimal hashes. table: the input table that the edges were made from.
     """
-    ends = edges.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
+    ends = edges.select("a", "b")
     count = edges.count()
     if count <= ctx.cfg.near.driver_edges:
         labels = on_driver(ends, ctx)
@@ -54,13 +54,14 @@ def on_driver(edges: DataFrame, ctx: Context) -> DataFrame:
     2 GB.
     """
     table = edges.toArrow()
-    nodes = pc.unique(pa.chunked_array([*table["a"].chunks, *table["b"].chunks], pa.binary()))
+    nodes = pc.unique(pa.chunked_array([*table["a"].chunks, *table["b"].chunks], pa.string()))
     # Sorted, so that the smallest node is the smallest hash.
     nodes = nodes.take(pc.sort_indices(nodes))
     left, right = (pc.index_in(table[end], value_set=nodes).to_numpy() for end in ("a", "b"))
     label = components(len(nodes), left, right)
     return ctx.spark.createDataFrame(
-        pa.table({"node": nodes, "component": nodes.take(pa.array(label))})
+        pa.table({"node": nodes, "component": nodes.take(pa.array(label, pa.int64()))}),
+        "node string, component string",
     )
 
 
@@ -120,7 +121,6 @@ def _write_round(
     before: the hash of the edges before the round. The rounds end where it does not change.
     """
     spark = edges.sparkSession
-    spark.sparkContext.setJobDescription(f"components: round {number}")
     record = json.dumps({"key": key, "round": number, "before": before})
     edges.write.format("delta").option("userMetadata", record).mode("overwrite").save(folder)
     return _last_round(spark, folder, key)  # type: ignore[return-value]
@@ -131,7 +131,7 @@ def _last_round(spark: Any, folder: str, key: str) -> dict[str, Any] | None:
 
     It holds the round's number and version, a hash of its edges, and whether nothing changed.
     """
-    for version, info in commits(spark, folder):
+    for version, info in commits(folder):
         record = json.loads(info.get("userMetadata") or "{}")
         if record.get("key") != key:
             return None
@@ -155,4 +155,4 @@ def _read(spark: Any, folder: str, version: int) -> DataFrame:
 
 
 def _hex(column: str) -> Column:
-    return F.lower(F.hex(column))
+    return F.col(column)

@@ -30,7 +30,7 @@ def buckets(signatures: DataFrame, near: NearSettings) -> DataFrame:
     A content without tokens is in no bucket.
     """
     signed = signatures.filter("shingles > 0").select(
-        F.unhex("content_sha256").alias("sha"), "signature"
+        F.col("content_sha256").alias("sha"), "signature"
     )
 
     def band_batches(batches: Batches) -> Batches:
@@ -46,7 +46,7 @@ def buckets(signatures: DataFrame, near: NearSettings) -> DataFrame:
                 }
             )
 
-    return signed.mapInArrow(band_batches, "sha binary, band int, key long")
+    return signed.mapInArrow(band_batches, "sha string, band int, key long")
 
 
 def hot_buckets(members: DataFrame, cap: int) -> DataFrame:
@@ -101,7 +101,7 @@ def pairs_of(links: DataFrame) -> DataFrame:
 def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> DataFrame:
     """(a, b, band): the pairs of step 5 that are not in `verified`, each once, a < b."""
     failed = verified.filter(F.col("jaccard") < threshold).select(
-        F.unhex("a").alias("hub"), F.unhex("b").alias("sha")
+        F.col("a").alias("hub"), F.col("b").alias("sha")
     )
     order = Window.partitionBy(*STAR).orderBy("sha")
     rehubbed = (
@@ -114,5 +114,5 @@ def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> Data
     ordered = pairs.select(
         "band", F.least("again", "sha").alias("hub"), F.greatest("again", "sha").alias("sha")
     )
-    seen = verified.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
+    seen = verified.select("a", "b")
     return pairs_of(ordered).join(seen, ["a", "b"], "left_anti")

@@ -42,7 +42,6 @@ def verify(pairs: DataFrame, contents: DataFrame, near: NearSettings) -> DataFra
     )
     return (
         texts.repartition("hub")
-        .sortWithinPartitions("hub", "band")
         .mapInArrow(_comparer(near), TABLES["near_edges"].ddl)
     )
 
@@ -51,7 +50,11 @@ def _comparer(near: NearSettings) -> Callable[[Batches], Batches]:
     def compare_batches(batches: Batches) -> Batches:
         # The last hub, whose members may continue in the next batch.
         hub_row: list[pa.RecordBatch] = []
-        for batch in batches:
+        every = list(batches)
+        if not every:
+            return
+        table = pa.Table.from_batches(every).sort_by([("hub", "ascending"), ("band", "ascending")])
+        for batch in table.to_batches(max_chunksize=512):
             batch = pa.concat_batches([*hub_row, batch])
             is_hub = pc.equal(batch["band"], HUB).to_numpy(zero_copy_only=False)
             hub_of = np.maximum.accumulate(np.where(is_hub, np.arange(len(is_hub)), 0))
@@ -81,4 +84,4 @@ def _comparer(near: NearSettings) -> Callable[[Batches], Batches]:
 
 def hexadecimal(column: str) -> Column:
     """A binary column as lower-case hexadecimal digits."""
-    return F.lower(F.hex(column))
+    return F.col(column)

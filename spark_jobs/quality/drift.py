@@ -18,8 +18,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError
+from seedbed.tables.log import commits
 from spark_jobs.runtime.context import Context
-from spark_jobs.runtime.delta_log import commits
 from spark_jobs.runtime.store import Store
 
 TABLE = "gold_scores"
@@ -148,5 +148,5 @@ def refuse(found: dict[str, Any], version: Version, ctx: Context) -> None:
 
 def _lineages(store: Store, table: str) -> Iterator[dict[str, Any]]:
     """The lineages of the table's commits, newest first."""
-    for _, info in commits(store.spark, store.path(table)):
+    for _, info in commits(store.path(table)):
         yield json.loads(info.get("userMetadata") or "{}")

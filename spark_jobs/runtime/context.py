@@ -18,6 +18,7 @@ from conf.errors import SeedbedError
 from conf.loader import config_hash
 from conf.schema.curate import CurateConfig
 from seedbed import storage
+from spark_jobs.runtime import session
 from spark_jobs.runtime.store import Store
 
 # Up to this many keys are sent to every task.
@@ -70,6 +71,10 @@ class Context:
     def spark(self) -> Any:
         return self.store.spark
 
+    def describe(self, step: str) -> None:
+        """Show `step` in the engine's user interface, where it has one."""
+        session.engine().describe(step)
+
     def size_shuffles(self) -> None:
         """Raise the session's shuffle partitions to one for each TEXT_PER_PARTITION of `contents`.
 
@@ -98,7 +103,7 @@ class Context:
         number = count()
 
         def hold(frame: DataFrame, step: str) -> DataFrame:
-            self.spark.sparkContext.setJobDescription(f"{job}: {step}")
+            self.describe(f"{job}: {step}")
             path = f"{self.store.root}/{folder}/{next(number)}"
             frame.write.parquet(path)
             return self.spark.read.schema(frame.schema).parquet(path)

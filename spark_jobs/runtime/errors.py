@@ -1,19 +1,29 @@
-"""One readable line out of a failure of Spark."""
+"""One readable line out of a failure of an engine."""
 
 from __future__ import annotations
 
-from py4j.protocol import Py4JNetworkError
-
 from conf.errors import SeedbedError
+from spark_jobs.runtime.engines.engine import Engine
 
+# The packages whose errors an engine raises. They are told by name, since a client of Spark Connect
+# has no py4j and a JVM's has no grpc.
+_PACKAGES = ("pyspark", "py4j", "grpc")
 # How a worker's traceback names an error of ours; the text after it is `problem`, then the fix.
 _OURS = "conf.errors.SeedbedError: "
 _FIX = "\n  fix: "
-# A message of the JVM may hold a whole plan.
+# A message of an engine may hold a whole plan.
 _LONGEST = 500
+# What an engine says when memory runs out: the JVM, DataFusion's pool, Rust's allocator.
+_OUT_OF_MEMORY = ("java.lang.OutOfMemoryError", "Resources exhausted", "memory allocation of")
 
 
-def plain_error(job: str, error: Exception) -> SeedbedError:
+def is_of_engine(error: Exception) -> bool:
+    """Whether an engine raised it, or the connection to one. A dead JVM refuses connections."""
+    package = type(error).__module__.partition(".")[0]
+    return package in _PACKAGES or isinstance(error, ConnectionRefusedError)
+
+
+def plain_error(job: str, error: Exception, engine: Engine) -> SeedbedError:
     """The failure of a job as an error with a fix.
 
     An error of ours that was raised inside a worker comes out whole.
@@ -24,32 +34,34 @@ def plain_error(job: str, error: Exception) -> SeedbedError:
             f"{job}: the disk is full",
             "free space or choose another output=; what is committed stays",
         )
-    if "java.lang.OutOfMemoryError" in text:
+    if any(words in text for words in _OUT_OF_MEMORY):
         return SeedbedError(
-            f"{job}: a JVM ran out of memory",
-            "raise spark.driver_memory (a local run), or --executor-memory and --driver-memory "
-            "of spark-submit; what is committed stays",
-        )
-    if isinstance(error, Py4JNetworkError | ConnectionRefusedError):
-        return SeedbedError(
-            f"{job}: Spark's JVM has ended",
-            "read DIR/curate/spark.log, raise spark.driver_memory if it tells of memory, and run "
-            "the same command again; what is committed stays",
+            f"{job}: the engine ({engine.name}) ran out of memory: {_first_words(error)}",
+            "raise spark.memory (an engine on this machine), or --executor-memory and "
+            "--driver-memory of spark-submit; what is committed stays",
         )
     if _OURS in text:
         problem, _, rest = text.split(_OURS, 1)[1].partition(_FIX)
         return SeedbedError(f"{job}: {problem}", rest.splitlines()[0] if rest else "see above")
+    if why := engine.ended():
+        return SeedbedError(
+            f"{job}: the engine ({engine.name}) has ended: {why}",
+            "read DIR/curate/engine.log, give it less at once (spark.memory) if memory ran out, "
+            "and run the same command again; what is committed stays",
+        )
     return SeedbedError(
-        f"{job} failed in Spark: {_first_words(error)}",
+        f"{job} failed in the engine ({engine.name}): {_first_words(error)}",
         "run again with SEEDBED_TRACEBACK=1 for the whole trace",
     )
 
 
 def _first_words(error: Exception) -> str:
-    """The innermost cause where the JVM names one, else the first line that says something."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    """The innermost cause where the JVM names one, else the line that says what happened."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Caused by: ")]
     if causes:
         return causes[-1].removeprefix("Caused by: ")[:_LONGEST]
+    if "Traceback (most recent call last):" in lines:
+        return lines[-1][:_LONGEST]
     said = [line for line in lines if not line.startswith("An error occurred while calling")]
     return (said or [type(error).__name__])[0].lstrip(": ")[:_LONGEST]

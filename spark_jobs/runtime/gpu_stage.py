@@ -6,11 +6,10 @@ import os
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
-from pyspark import TaskContext
-from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
 from pyspark.sql import DataFrame
 
 from conf.schema.curate import SparkSettings
+from spark_jobs.runtime import python_map
 
 
 def map_in_arrow(
@@ -26,7 +25,10 @@ def map_in_arrow(
     that were started with spark.executor.resource.gpu.amount.
     """
     if not settings.gpus_per_task:
-        return rows.mapInArrow(function, ddl)
+        return python_map.map_in_arrow(rows, function, ddl)
+    # A client of Spark Connect has no such classes.
+    from pyspark import TaskContext
+    from pyspark.resource import ResourceProfileBuilder, TaskResourceRequests
 
     def on_assigned_gpu(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(

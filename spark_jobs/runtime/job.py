@@ -11,12 +11,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from py4j.protocol import Py4JError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from tqdm import tqdm
@@ -27,7 +25,7 @@ from conf.schema.curate import CurateConfig
 from seedbed import storage
 from spark_jobs.runtime import session
 from spark_jobs.runtime.context import FEW, Context, Inputs
-from spark_jobs.runtime.errors import plain_error
+from spark_jobs.runtime.errors import is_of_engine, plain_error
 from spark_jobs.runtime.store import TABLES, Store
 
 
@@ -70,6 +68,8 @@ class ShardJob:
     transform: pure; takes the due rows of some shards, returns rows of `output`.
     due: what could be processed, with the key columns of `output`, `shard` and `bytes`.
     part: key columns that all rows of a run share, such as the scorer.
+    asked: the settings that decide what is due. The last commit of a run records them. While they
+        and the inputs stay as they are, nothing is due, and no engine is asked.
     at_once: up to so many missing rows are one commit for all shards. It is for jobs whose rows
         cost less than a commit does.
     """
@@ -81,6 +81,7 @@ class ShardJob:
     reads: tuple[str, ...] = ("contents",)
     due: Callable[[Context], DataFrame] = lambda ctx: ctx.inputs["contents"]
     part: Callable[[Context], dict[str, str]] | None = None
+    asked: Callable[[Context], dict[str, Any]] = lambda ctx: {}
     at_once: int = 0
 
     @property
@@ -89,10 +90,10 @@ class ShardJob:
 
     def run(self, ctx: Context) -> Summary | None:
         """Process what `output` lacks; None where it lacks nothing."""
-        params = self.params(ctx)
-        lineage = ctx.lineage(self.name, params, self.reads) | (
-            {"part": self.part(ctx)} if self.part else {}
-        )
+        complete = self._complete(ctx)
+        if self._holds(ctx, complete):
+            return None
+        lineage = {name: value for name, value in complete.items() if name != "complete"}
         ctx.refuse_other_params(self.output, lineage)
         missing = self._missing(ctx)
         plan = (
@@ -104,13 +105,13 @@ class ShardJob:
         if not plan:
             # A reader of the table must find it, even where nothing is due at all.
             if not ctx.store.exists(self.output):
-                ctx.store.overwrite(self.output, ctx.store.read_or_empty(self.output), lineage)
+                ctx.store.overwrite(self.output, ctx.store.read_or_empty(self.output), complete)
             return None
         each = [[part["shard"]] for part in plan]
         if sum(part["n"] for part in plan) <= self.at_once:
             each = [[part["shard"] for part in plan]]
         rows_in = {part["shard"]: part["n"] for part in plan}
-        rows_out, version = 0, -1
+        rows_out = 0
         with tqdm(
             total=sum(p["n"] for p in plan),
             desc=self.name,
@@ -119,24 +120,36 @@ class ShardJob:
             leave=False,
         ) as bar:
             for shards in each:
-                ctx.spark.sparkContext.setJobDescription(
-                    f"{self.name}: shard {', '.join(map(str, shards[:5]))}"
-                )
-                with self._missing_of(ctx, shards) as due:
-                    rows = self.transform(due, ctx)
-                    # Where one commit may hold all shards the step has one name for all, so that
-                    # Delta sees that two writers append the same, whoever has fewer rows.
-                    step = "rows" if self.at_once else f"shard-{shards[0]}"
-                    version = ctx.store.append(self.output, rows, lineage, step)
-                rows_out += ctx.store.last_commit(self.output).rows_added
+                ctx.describe(f"{self.name}: shard {', '.join(map(str, shards[:5]))}")
+                rows = self.transform(self._missing_of(ctx, shards), ctx)
+                # Where one commit may hold all shards the step has one name for all, so that
+                # Delta sees that two writers append the same, whoever has fewer rows.
+                step = "rows" if self.at_once else f"shard-{shards[0]}"
+                record = complete if shards is each[-1] else lineage
+                commit = ctx.store.append(self.output, rows, record, step)
+                rows_out += commit.rows_added
                 bar.update(sum(rows_in[shard] for shard in shards))
         return Summary(
             self.name,
             rows_in=sum(p["n"] for p in plan),
             rows_out=rows_out,
             bytes_in=sum(p["size"] or 0 for p in plan),
-            tables={self.output: version},
+            tables={self.output: commit.version},
         )
+
+    def is_current(self, ctx: Context) -> bool:
+        """Whether the log of `output` says that nothing is due, without a look at rows."""
+        return self._holds(ctx, self._complete(ctx))
+
+    def _holds(self, ctx: Context, complete: dict[str, Any]) -> bool:
+        last = ctx.store.last_commit(self.output, complete.get("part"))
+        return last is not None and last.lineage == complete
+
+    def _complete(self, ctx: Context) -> dict[str, Any]:
+        """The lineage of a commit after which nothing is due."""
+        lineage = ctx.lineage(self.name, self.params(ctx), self.reads)
+        part = {"part": self.part(ctx)} if self.part else {}
+        return lineage | part | {"complete": self.asked(ctx)}
 
     def _missing(self, ctx: Context) -> DataFrame:
         """The due rows that `output` lacks, of all shards."""
@@ -146,27 +159,20 @@ class ShardJob:
         have = ctx.store.read_or_empty(self.output).select(*self._key, "shard")
         return self.due(ctx).join(have, [*self._key, "shard"], "left_anti")
 
-    @contextmanager
-    def _missing_of(self, ctx: Context, shards: list[int]) -> Iterator[DataFrame]:
+    def _missing_of(self, ctx: Context, shards: list[int]) -> DataFrame:
         """The missing rows of some shards.
 
         Where they are few, their keys are found first and sent to the texts. Else all texts of a
         shard would be shuffled to meet the keys that `output` has.
         """
-        here = F.col("shard").isin(shards)
-        missing = self._missing(ctx).filter(here)
-        keys = missing.select(*self._key, "shard").persist()
-        try:
-            if ctx.store.exists(self.output) and keys.count() <= FEW:
-                yield (
-                    self.due(ctx)
-                    .filter(here)
-                    .join(F.broadcast(keys), [*self._key, "shard"], "left_semi")
-                )
-            else:
-                yield missing
-        finally:
-            keys.unpersist()
+        missing = self._missing(ctx).filter(here := F.col("shard").isin(shards))
+        if not ctx.store.exists(self.output):
+            return missing
+        keys = missing.select(*self._key, "shard").limit(FEW + 1).toArrow()
+        if len(keys) > FEW:
+            return missing
+        few = ctx.spark.createDataFrame(keys)
+        return self.due(ctx).filter(here).join(few, [*self._key, "shard"], "left_semi")
 
     @property
     def _key(self) -> tuple[str, ...]:
@@ -198,7 +204,7 @@ class TableJob:
         if last is not None and last.lineage == lineage:
             return None
         for table, rows in self.transform(ctx):
-            ctx.spark.sparkContext.setJobDescription(f"{self.name}: {table}")
+            ctx.describe(f"{self.name}: {table}")
             ctx.store.overwrite(table, rows, lineage)
             ctx.inputs.repin(table)
         summary = self.summarize(ctx)
@@ -225,15 +231,15 @@ def execute(job: Job, cfg: CurateConfig) -> Summary | None:
 
     The summary is printed as one line and kept in DIR/curate/metrics.jsonl.
     """
-    log_file = "" if "://" in cfg.output else f"{cfg.output}/curate/spark.log"
-    spark = session.start(cfg.spark, app=f"seedbed {job.name}", log_file=log_file)
-    store = Store(spark, cfg.output)
+    log_file = "" if "://" in cfg.output else f"{cfg.output}/curate/engine.log"
+    store = Store(partial(session.start, cfg.spark, f"seedbed {job.name}", log_file), cfg.output)
     started = time.monotonic()
     try:
         summary = job.run(Context(cfg, store, Inputs(store)))
-    except (PySparkException, Py4JError, ConnectionRefusedError) as error:
-        # A JVM that has ended refuses every later call.
-        raise plain_error(job.name, error) from error
+    except Exception as error:
+        if not is_of_engine(error):
+            raise
+        raise plain_error(job.name, error, session.engine()) from error
     seconds = time.monotonic() - started
     if summary is None:
         print(f"{job.name:<18} up to date", flush=True)

@@ -1,33 +1,31 @@
-"""A progress bar for one long Spark action, polled while the action holds the main thread."""
+"""A progress bar for one long action, which counts what is on disk while the action runs."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from pyspark import SparkContext
 from tqdm import tqdm
+
+# Seconds between two looks.
+PAUSE = 2.0
 
 
 @contextmanager
-def task_progress(context: SparkContext, title: str) -> Iterator[None]:
-    """Show once a second how many tasks inside the block are done, and the time left."""
+def watch(title: str, total: int, unit: str, done: Callable[[], int]) -> Iterator[None]:
+    """Show how many of `total` are done inside the block, and the time left.
+
+    done: counts them; it runs in a thread of its own. Engines tell different things of their tasks,
+        and some nothing, but all leave their work on disk.
+    """
     stop = threading.Event()
-    tracker = context.statusTracker()
-    seen: dict[int, tuple[int, int]] = {}
 
     def poll(bar: tqdm) -> None:
-        while not stop.wait(1.0):
-            for stage in tracker.getActiveStageIds():
-                info = tracker.getStageInfo(stage)
-                if info is not None:
-                    seen[stage] = (info.numCompletedTasks, info.numTasks)
-            bar.total = sum(total for _, total in seen.values())
-            bar.n = sum(done for done, _ in seen.values())
-            bar.refresh()
+        while not stop.wait(PAUSE):
+            bar.update(done() - bar.n)
 
-    with tqdm(desc=title, unit=" tasks", mininterval=1, leave=False) as bar:
+    with tqdm(total=total, desc=title, unit=f" {unit}", mininterval=1, leave=False) as bar:
         thread = threading.Thread(target=poll, args=(bar,), daemon=True)
         thread.start()
         try:

@@ -1,4 +1,4 @@
-"""`mapInArrow` on every engine: Python functions use all cores.
+"""`mapInArrow` for Python functions, which use all cores on every engine.
 
 Spark runs a Python function in a process per core. An engine that runs it in threads of its server
 gives all of them one interpreter lock, so there each partition's function runs in a child process.
@@ -12,27 +12,26 @@ from uuid import uuid4
 import pyarrow as pa
 from pyspark.serializers import CloudPickleSerializer
 from pyspark.sql import DataFrame
-from pyspark.sql.types import StructType
 
+from spark_jobs.runtime import session
 from spark_jobs.runtime.children import pool
 
 Batches = Iterator[pa.RecordBatch]
 Function = Callable[[Batches], Batches]
 
 
-def map_in_arrow(frame: DataFrame, function: Function, ddl: str | StructType) -> DataFrame:
-    """`frame.mapInArrow(function, ddl)`, with the function in processes on every engine."""
-    if python_in_threads(frame):
+def map_in_arrow(frame: DataFrame, function: Function, ddl: str) -> DataFrame:
+    """The rows that `function` makes of the rows of `frame`.
+
+    Batches may have any size, and their boundaries differ by engine.
+    """
+    if session.engine().python_in_threads:
         function = in_child(function)
     return frame.mapInArrow(function, ddl)
 
 
-def python_in_threads(frame: DataFrame) -> bool:
-    return True
-
-
 def in_child(function: Function) -> Function:
-    """`function` as one that runs it in a child process of the process where it is called."""
+    """`function` as one that runs in a child of the process that calls it."""
     blob = CloudPickleSerializer().dumps(function)
     stage = uuid4().hex
 

@@ -1,24 +1,25 @@
-"""The tables of the catalogue as a Spark session reads and writes them.
+"""The tables of the catalogue as a session reads and writes them.
 
 Content is stored once; what the pipeline learns about it are narrow rows keyed by its hash. A read
 pins a version. A write carries its lineage in Delta's `userMetadata` and is idempotent: an append
-is skipped where the same step was committed before.
+is skipped where the same step was committed before. What the logs tell is read without a session.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from conf.errors import SeedbedError
 from seedbed.tables import catalog
 from seedbed.tables.catalog import TableSpec
-from spark_jobs.runtime.delta_log import commits
+from seedbed.tables.log import commits
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,19 @@ class Commit:
 
 
 class Store:
-    """The tables under `root` (a path or URI), as one Spark session sees them."""
+    """The tables under `root` (a path or URI), as one session sees them.
 
-    def __init__(self, spark: SparkSession, root: str):
-        self.spark = spark
+    session: gives the session. It is asked when rows are read or written for the first time, so
+        that a run with nothing to do starts no engine.
+    """
+
+    def __init__(self, session: Callable[[], Any], root: str):
+        self._session = session
         self.root = root.rstrip("/")
+
+    @property
+    def spark(self) -> Any:
+        return self._session()
 
     def path(self, table: str) -> str:
         if table not in TABLES:
@@ -72,14 +81,14 @@ class Store:
         return f"{self.root}/tables/{table}"
 
     def exists(self, table: str) -> bool:
-        return next(commits(self.spark, self.path(table)), None) is not None
+        return next(commits(self.path(table)), None) is not None
 
     def last_commit(self, table: str, part: dict[str, str] | None = None) -> Commit | None:
         """The newest commit of the table, or of one `part` of it; None where there is none.
 
         part: what a writer declared its rows to be, such as the scores of one scorer.
         """
-        for version, info in commits(self.spark, self.path(table)):
+        for version, info in commits(self.path(table)):
             lineage = json.loads(info.get("userMetadata") or "{}")
             if part is None or lineage.get("part") == part:
                 return Commit(
@@ -113,12 +122,16 @@ class Store:
             return self.read(table, version)
         return self.spark.createDataFrame([], TABLES[table].schema)
 
-    def append(self, table: str, rows: DataFrame, lineage: dict[str, Any], step: str) -> int:
-        """Append `rows` in one atomic commit; returns the new version.
+    def append(self, table: str, rows: DataFrame, lineage: dict[str, Any], step: str) -> Commit:
+        """Append `rows` in one atomic commit, and return it.
 
         `step` names what is appended (a shard, a batch). Of two runs that append the same step onto
         the same version only one commits: Delta skips a (txnAppId, txnVersion) that it has seen.
+        Sail does not look at these, so there the run's lock alone keeps a second writer out.
         Callers keep the keys unique by an anti-join before.
+
+        Where nothing was committed, because no row was due, the newest commit is returned with no
+        rows.
         """
         last = self.last_commit(table)
         writer = (
@@ -129,7 +142,8 @@ class Store:
         writer.option("txnAppId", f"{table}/{step}").option(
             "txnVersion", (last.version if last else -1) + 1
         ).save(self.path(table))
-        return self.last_commit(table).version  # type: ignore[union-attr]
+        made: Commit = self.last_commit(table)  # type: ignore[assignment]
+        return replace(made, rows_added=0) if last and made.version == last.version else made
 
     def overwrite(self, table: str, rows: DataFrame, lineage: dict[str, Any]) -> int:
         """Replace the whole table in one atomic commit; returns the new version.

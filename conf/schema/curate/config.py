@@ -47,6 +47,7 @@ class CurateConfig:
 
     def check(self) -> None:
         """The rules of each section, and those of the fields above."""
+        self.spark.check()
         self.near.check()
         if self.shards < 1 or self.shards & (self.shards - 1) or self.shards > 65536:
             raise SeedbedError(

@@ -5,6 +5,7 @@ Paper sections are those of the Seed-Coder report (arXiv 2506.03524).
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
@@ -13,17 +14,43 @@ from conf.schema.checks import one_of, share
 
 @dataclass(frozen=True)
 class SparkSettings:
-    """How a session starts when spark-submit does not launch the job and set the master."""
+    """The engine that runs the jobs, where spark-submit does not bring one."""
 
+    # sail: embedded, without Java. spark: a JVM on this machine, or what spark-submit brings.
+    # connect: the server at `remote`.
+    engine: str = "sail"
+    # connect: the server's address, sc://HOST:PORT.
+    remote: str = ""
+    # spark: the master.
     master: str = "local[*]"
-    driver_memory: str = "4g"
+    # Of the engine on this machine: the memory pool of sail, or the heap of the JVM.
+    memory: str = "4g"
     # The least number of partitions, about two per core. Jobs that shuffle text raise it with the
     # size of the text.
     shuffle_partitions: int = 4
     # GPUs that one task of a model's stage holds (scoring, labelling by vLLM). 0 means the CPU.
     gpus_per_task: float = 0.0
-    # Any further spark.* keys.
+    # spark, connect: any further spark.* keys.
     extra: dict[str, str] = field(default_factory=dict)
+    # sail: any further variables of its environment, SAIL_*.
+    sail: dict[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Refuses an unknown engine, a size that is none, and settings of another engine."""
+        one_of("spark.engine", self.engine, "sail", "spark", "connect")
+        if not re.fullmatch(r"[1-9]\d*[kmgt]", self.memory):
+            raise SeedbedError(f"spark.memory={self.memory} is no size", "give one such as 4g")
+        if self.engine == "connect" and not self.remote.startswith("sc://"):
+            raise SeedbedError(
+                f"spark.remote={self.remote!r} is no address of a Spark Connect server",
+                "give one such as sc://HOST:15002",
+            )
+        if self.gpus_per_task and self.engine != "spark":
+            raise SeedbedError(
+                f"spark.gpus_per_task={self.gpus_per_task:g} needs stage-level scheduling, "
+                f"which spark.engine={self.engine} lacks",
+                "set spark.engine=spark on a cluster, or spark.gpus_per_task=0",
+            )
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,6 @@ import pyarrow as pa
 from conf.errors import SeedbedError
 from spark_jobs.runtime.children.wire import Kind, Wire
 
-# A child has one core, so the libraries in it start no threads of their own.
-_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "RAYON_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 # Seconds in which an ended child may release what its function holds.
 _GRACE = 5.0
 
@@ -41,7 +34,7 @@ class Child:
                 [sys.executable, "-m", program, str(theirs.fileno()), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": path},
+                env={**os.environ, "PYTHONPATH": path},
             )
         self._socket = ours
         self._wire = Wire(ours)

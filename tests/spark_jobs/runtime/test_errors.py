@@ -29,7 +29,7 @@ def test_a_jvm_that_has_ended_is_an_error_with_a_fix(run, error):
     [
         (
             lambda jvm: jvm.java.nio.ByteBuffer.allocate(2**31 - 1),
-            "broken: a JVM ran out of memory\n  fix: raise spark.driver_memory",
+            "broken: a JVM ran out of memory\n  fix: raise spark.memory",
         ),
         (
             lambda jvm: jvm.java.util.Optional.empty().get(),

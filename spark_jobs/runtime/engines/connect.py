@@ -1,0 +1,95 @@
+"""Spark Connect: a server that runs elsewhere, at spark.remote.
+
+It may be Spark's own server, Databricks', or a Sail cluster. It needs Delta, and the packages of
+extra `spark` in its Python workers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from conf.errors import SeedbedError
+from conf.schema.curate import SparkSettings
+
+# The client waits at most about a minute for a server that is gone.
+RETRIES = 6
+
+
+class Connect:
+    """A session on a server that somebody else started."""
+
+    name = "connect"
+    python_in_threads = False
+
+    def __init__(self, spark: Any, url: str, parallelism: int):
+        self.spark = spark
+        self._url = url
+        self.parallelism = parallelism
+
+    def describe(self, step: str) -> None:
+        """A server's user interface shows operations by their plan."""
+
+    def ended(self) -> str:
+        """Why the server does not answer, in a few words; "" while it does."""
+        try:
+            self.spark.version  # noqa: B018 - the question is whether it answers
+        except Exception as error:
+            return f"{self._url} does not answer: {_first_line(error)}"
+        return ""
+
+    def stop(self) -> None:
+        """End the session; the server goes on."""
+        self.spark.stop()
+
+
+def start(settings: SparkSettings) -> Connect:
+    """A session on the server at settings.remote.
+
+    Raises SeedbedError where it does not answer.
+    """
+    spark = None
+    try:
+        spark = session_at(settings.remote, RETRIES)
+        version = spark.version
+    except Exception as error:
+        raise SeedbedError(
+            f"spark.remote={settings.remote} does not answer: {_first_line(error)}",
+            "start the server (docs/cluster.md), or check host, port and token in the address",
+        ) from error
+    if int(version.split(".")[0]) < 4:
+        raise SeedbedError(
+            f"the server at spark.remote={settings.remote} is Spark {version}; "
+            "the jobs need Spark 4 or later",
+            "use a server of Spark 4",
+        )
+    for key, value in {"spark.sql.session.timeZone": "UTC", **settings.extra}.items():
+        try:
+            spark.conf.set(key, value)
+        except PySparkException as error:
+            raise SeedbedError(
+                f"the server at spark.remote={settings.remote} refuses {key}={value}: "
+                f"{_first_line(error)}",
+                "take it out of spark.extra, or set it where the server is started",
+            ) from error
+    return Connect(spark, settings.remote, settings.shuffle_partitions)
+
+
+def session_at(url: str, retries: int) -> Any:
+    """A session of Spark's Connect client at `url`, which asks again up to `retries` times.
+
+    The client's own policy would go on for ten minutes.
+    """
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    spark: Any = SparkSession.builder.remote(url).getOrCreate()
+    policy = DefaultPolicy(max_retries=retries, initial_backoff=100, max_backoff=10_000)
+    spark.client.set_retry_policies([policy])
+    return spark
+
+
+def _first_line(error: Exception) -> str:
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (said or [type(error).__name__])[0][:300]

@@ -1,0 +1,34 @@
+"""What a job may ask of the engine under its session.
+
+All jobs use the DataFrame API alone. What engines do differently stands in this folder.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class Engine(Protocol):
+    """A running engine.
+
+    name: sail, spark or connect.
+    spark: its session.
+    python_in_threads: whether Python functions share one process, and so one interpreter lock.
+    parallelism: tasks that run at once.
+    """
+
+    name: str
+    spark: Any
+    python_in_threads: bool
+
+    @property
+    def parallelism(self) -> int: ...
+
+    def describe(self, step: str) -> None:
+        """Show `step` in the engine's own user interface, where it has one."""
+
+    def ended(self) -> str:
+        """Why the engine is gone, in a few words; "" while it runs."""
+
+    def stop(self) -> None:
+        """End the session, and the engine where it belongs to this process."""

@@ -1,0 +1,186 @@
+"""Spark in a JVM: `local[*]`, or the cluster that spark-submit brings.
+
+Delta comes by the standard route. The settings make small tables fast and answers repeatable.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from delta import configure_spark_with_delta_pip
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkRuntimeError
+from pyspark.sql import SparkSession
+
+from conf.errors import SeedbedError
+from conf.schema.curate import SparkSettings
+
+# The Delta artifact pulls in these jars although pyspark ships them already. On a cluster each of
+# them would travel to every executor.
+ALREADY_IN_SPARK = (
+    "org.apache.hadoop:*,org.apache.logging.log4j:*,org.slf4j:*,org.apache.parquet:*,io.unitycatalog:*,"
+    "com.fasterxml.jackson.core:*,org.xerial.snappy:*"
+)
+
+SETTINGS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.jars.excludes": ALREADY_IN_SPARK,
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
+    # Bytes of whole files; a kernel may need 20 times as much.
+    "spark.sql.execution.arrow.maxBytesPerBatch": "16777216",
+    # Rows: the default of 4,096 whole files at once broke a heap of 1.5 GB.
+    "spark.sql.parquet.columnarReaderBatchSize": "512",
+    # Without it Spark writes one file per pair of tasks: that took 67 core seconds for 67 MB.
+    "spark.shuffle.sort.bypassMergeThreshold": "8",
+    "spark.sql.session.timeZone": "UTC",
+    # The default of 50 makes every small table slow.
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.schema.autoMerge.enabled": "false",
+    "spark.ui.enabled": "false",
+}
+
+
+class Jvm:
+    """A session of Spark in a JVM, spoken to by py4j."""
+
+    name = "spark"
+    python_in_threads = False
+
+    def __init__(self, spark: SparkSession, log_file: str):
+        self.spark = spark
+        self._log_file = log_file
+
+    @property
+    def parallelism(self) -> int:
+        return self.spark.sparkContext.defaultParallelism
+
+    def describe(self, step: str) -> None:
+        """Name the Spark jobs that follow."""
+        self.spark.sparkContext.setJobDescription(step)
+
+    def ended(self) -> str:
+        """Why the JVM is gone, in a few words; "" while it runs."""
+        gateway = self.spark.sparkContext._gateway
+        process = getattr(gateway, "proc", None)
+        try:
+            gateway.jvm.java.lang.System.currentTimeMillis()
+        except (Py4JError, OSError):
+            code = None if process is None else process.poll()
+            return f"read {self._log_file}" if code is None else f"exit code {code}"
+        return ""
+
+    def stop(self) -> None:
+        """End the session; its JVM ends with this process."""
+        self.spark.stop()
+
+
+def submitted() -> bool:
+    """Whether spark-submit runs this process; it has parsed --master already."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def start(settings: SparkSettings, app: str, log_file: str) -> Jvm:
+    """A new session.
+
+    Under spark-submit the submitted master and configuration win over `settings`.
+
+    log_file: takes what the JVM of a new local session writes to stderr, so that the terminal keeps
+        the summary lines and the progress.
+
+    Raises SeedbedError where no Java 17 or later is found, or the JVM does not come up.
+    """
+    check_java()
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    # Spark runs one Python worker per core already, so each worker gets one thread.
+    for name in (
+        "OMP_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+        "TOKENIZERS_PARALLELISM",
+    ):
+        os.environ.setdefault(name, "false" if name == "TOKENIZERS_PARALLELISM" else "1")
+    builder = SparkSession.builder.appName(app)
+    if not submitted():
+        builder = builder.master(settings.master).config("spark.driver.memory", settings.memory)
+        # A local session needs no name resolution and no interface but loopback.
+        if settings.master.startswith("local"):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+            builder = builder.config("spark.driver.host", "127.0.0.1")
+    for key, value in {
+        **SETTINGS,
+        "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        **settings.extra,
+    }.items():
+        builder = builder.config(key, value)
+    builder = configure_spark_with_delta_pip(builder)
+    if submitted():
+        return Jvm(_quiet(builder.getOrCreate()), log_file)
+    try:
+        with _child_stderr(log_file):
+            return Jvm(_quiet(builder.getOrCreate()), log_file)
+    except PySparkRuntimeError as error:
+        raise SeedbedError(
+            f"Spark did not start: {_last_line(log_file)}",
+            f"read {log_file}; `make java` fetches the Delta jars once, with network access",
+        ) from error
+
+
+def _quiet(spark: SparkSession) -> SparkSession:
+    spark.sparkContext.setLogLevel("ERROR")
+    return spark
+
+
+def delta_package() -> str:
+    """The Maven coordinate of Delta, for the option --packages of spark-submit."""
+    conf = configure_spark_with_delta_pip(SparkSession.builder)._options
+    return str(conf["spark.jars.packages"])
+
+
+def check_java() -> None:
+    """Raise SeedbedError unless the `java` that Spark will use is version 17 or later."""
+    home = os.environ.get("JAVA_HOME")
+    java = f"{home}/bin/java" if home else shutil.which("java")
+    fix = (
+        "install a JRE 17 or later (Debian/Ubuntu: sudo apt-get install -y "
+        "openjdk-17-jre-headless), or set JAVA_HOME"
+    )
+    if not java or not os.path.exists(java):
+        where = f"JAVA_HOME={home}" if home else "no java on PATH"
+        raise SeedbedError(f"no Java found ({where}); Spark 4 needs Java 17+", fix)
+    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = text.split('"')[1] if '"' in text else ""
+    major = version.split(".")[0]
+    if not major.isdigit() or int(major) < 17:
+        raise SeedbedError(f"{java} is Java {version or 'unknown'}; Spark 4 needs Java 17+", fix)
+
+
+@contextmanager
+def _child_stderr(log_file: str) -> Iterator[None]:
+    """Send the stderr of processes that start inside the block (the JVM) to `log_file`.
+
+    After the block this process has its own stderr back.
+    """
+    os.makedirs(os.path.dirname(os.path.abspath(log_file)), exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(log_file, "a") as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _last_line(log_file: str) -> str:
+    with open(log_file, errors="replace") as log:
+        lines = [line.strip() for line in log if line.strip()]
+    errors = [line for line in lines if "rror" in line or "xception" in line]
+    return (errors or lines or ["no output"])[0][:300]

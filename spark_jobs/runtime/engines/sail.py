@@ -1,0 +1,125 @@
+"""Sail: a Rust engine that speaks Spark Connect, embedded as a child process.
+
+It needs no Java and starts in about half a second. Python functions run in threads of its process.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from conf.errors import SeedbedError
+from conf.schema.curate import SparkSettings
+from spark_jobs.runtime.engines.connect import session_at
+
+SERVER = "spark_jobs.runtime.engines.sail_server"
+# The server is a child on this machine. Where it does not answer, it has ended.
+RETRIES = 2
+
+
+class Sail:
+    """A running Sail server and its session."""
+
+    name = "sail"
+    python_in_threads = True
+
+    def __init__(self, server: subprocess.Popen[str], spark: Any, log_file: str):
+        self.spark = spark
+        self._server = server
+        self._log_file = log_file
+
+    @property
+    def parallelism(self) -> int:
+        return len(os.sched_getaffinity(0))
+
+    def describe(self, step: str) -> None:
+        """Sail has no user interface."""
+
+    def ended(self) -> str:
+        """Why the server is gone, in a few words; "" while it runs."""
+        try:
+            # Its socket closes a moment before the process can be waited for.
+            code = self._server.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return ""
+        if code == -signal.SIGKILL:
+            return "it was killed (SIGKILL), as the kernel does where memory runs out"
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"{how}: {_last_words(self._log_file)}"
+
+    def stop(self) -> None:
+        """End the session and the server."""
+        if self._server.poll() is None:
+            self.spark.stop()
+        self._server.stdin.close()  # type: ignore[union-attr]
+        try:
+            self._server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+
+
+def start(settings: SparkSettings, log_file: str) -> Sail:
+    """A new server with its session.
+
+    log_file: takes what the server says.
+
+    Raises SeedbedError where Sail is not installed, or does not come up.
+    """
+    if importlib.util.find_spec("pysail") is None:
+        raise SeedbedError(
+            f"spark.engine=sail needs the package pysail, which {sys.executable} lacks",
+            "pip install pysail (wheels exist for Linux and macOS on x86-64 and ARM64), "
+            "or set spark.engine=spark, which needs Java",
+        )
+    log = open(log_file, "a")  # noqa: SIM115 - the child keeps it
+    server = subprocess.Popen(
+        [sys.executable, "-m", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        env=os.environ | environment(settings),
+        text=True,
+        # Ctrl-C is for the job, which then ends the server.
+        start_new_session=True,
+    )
+    log.close()
+    port = server.stdout.readline().strip()  # type: ignore[union-attr]
+    if not port.isdigit():
+        server.wait()
+        raise SeedbedError(
+            f"Sail did not start: {_last_words(log_file)}",
+            f"read {log_file}; spark.engine=spark runs the same jobs on Spark's JVM",
+        )
+    return Sail(server, session_at(f"sc://127.0.0.1:{port}", RETRIES), log_file)
+
+
+def environment(settings: SparkSettings) -> dict[str, str]:
+    """The variables that configure a server (Sail's reference of configuration, version 0.7)."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
+    return {
+        **threads,
+        "TOKENIZERS_PARALLELISM": "false",
+        # What this process can import, the functions that it sends can import there.
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path) or os.getcwd(),
+        "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
+        "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(_bytes(settings.memory)),
+        "RUST_LOG": os.environ.get("RUST_LOG", "warn"),
+        **settings.sail,
+    }
+
+
+def _bytes(size: str) -> int:
+    return int(size[:-1]) << {"k": 10, "m": 20, "g": 30, "t": 40}[size[-1]]
+
+
+def _last_words(log_file: str) -> str:
+    lines = [one.strip() for one in Path(log_file).read_text(errors="replace").splitlines()]
+    said = [one for one in lines if one]
+    panics = [one for one in said if "panicked" in one or "Error" in one]
+    return (panics or said or ["it said nothing"])[-1][:300]
