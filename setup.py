@@ -27,6 +27,12 @@ setup(
     extras_require={
         "spark": [
             "pyspark==4.2.0",
+            # the embedded engine, and what pyspark's Connect client needs
+            "pysail==0.7.2",
+            "grpcio>=1.76",
+            "grpcio-status>=1.76",
+            "googleapis-common-protos>=1.71",
+            "zstandard",
             "delta-spark==4.4.0",
             # pyspark 4.2 breaks on pandas 3
             "pandas>=2.2,<3",

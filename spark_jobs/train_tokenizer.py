@@ -60,6 +60,7 @@ def run(ctx: Context) -> Summary | None:
                 f"{len(SPECIAL_TOKENS)} special tokens = {bpe.SMALLEST_VOCABULARY}",
                 "set tokens.vocab_size to about 4,096 for a demo, 100,000 and up for a real model",
             )
+        ctx.start_engine()
         last, documents, size = sample_bound(ctx)
         files = {
             "tokenizer.json": bpe.train(_texts(ctx, last), setting.vocab_size),

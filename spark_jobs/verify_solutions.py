@@ -55,6 +55,8 @@ def run(ctx: Context) -> Summary | None:
         transform=lambda rows, ctx: _judged(rows, ctx, problems),
         reads=("solutions",),
         due=lambda ctx: ctx.inputs["solutions"].withColumn("bytes", F.octet_length("sample")),
+        # A sample that the sandbox could not judge gets no row.
+        asked=None,
     )
     summary = judge.run(ctx)
     if summary is None or summary.rows_in == summary.rows_out:

@@ -5,6 +5,7 @@ Links are never followed.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -23,11 +24,20 @@ class Entry:
     """One file, link or special file below the root.
 
     path: relative to the root, separated by '/'. size: in bytes. kind: file, link or special.
+    changed: when it changed last, in nanoseconds since 1970 (ctime, which no program can set back);
+        on a store, when it was written.
     """
 
     path: str
     size: int
     kind: str
+    changed: int = 0
+
+
+def state(entries: list[Entry]) -> str:
+    """A hash of what a listing says of its entries: another one means that something changed."""
+    lines = (f"{one.path}\0{one.size}\0{one.kind}\0{one.changed}" for one in entries)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def walk(root: str, under: str = "", recurse: bool = True) -> list[Entry]:
@@ -90,24 +100,25 @@ def _walk_local(root: str, under: str, recurse: bool) -> Iterator[Entry]:
     if under and (os.path.islink(folder) or not os.path.isdir(folder)):
         return
     try:
-        found = list(os.scandir(folder))
+        items = list(os.scandir(folder))
     except OSError as error:
         raise SeedbedError(
             f"folder {folder} cannot be read: {error.strerror}",
             f"chmod -R u+rX {folder}, or move it away",
         ) from error
-    for item in found:
+    for item in items:
         path = f"{under}/{item.name}" if under else item.name
         if is_vcs(item.name):
             continue
-        mode = item.stat(follow_symlinks=False).st_mode
+        found = item.stat(follow_symlinks=False)
+        mode = found.st_mode
         if stat.S_ISDIR(mode):
             if recurse:
                 yield from _walk_local(root, path, recurse)
         elif stat.S_ISLNK(mode):
             yield Entry(path, 0, "link")
         elif stat.S_ISREG(mode):
-            yield Entry(path, item.stat(follow_symlinks=False).st_size, "file")
+            yield Entry(path, found.st_size, "file", found.st_ctime_ns)
         else:
             yield Entry(path, 0, "special")
 
@@ -120,4 +131,4 @@ def _walk_uri(root: str, under: str, recurse: bool) -> Iterator[Entry]:
     for info in system.get_file_info(selector):
         path = info.path[len(base.rstrip("/")) + 1 :]
         if info.type == fs.FileType.File and not is_vcs(path):
-            yield Entry(path, info.size, "file")
+            yield Entry(path, info.size, "file", info.mtime_ns or 0)
