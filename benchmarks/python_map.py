@@ -15,6 +15,7 @@ too: of Sail it is that of the server, its children and theirs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import resource
 import time
@@ -188,21 +189,26 @@ def cpu() -> float:
 
 def cpu_below(pid: int) -> float:
     """CPU seconds that the running descendants of a process have used, those who ended included."""
-    below = [int(child) for child in children_of(pid)]
-    return sum(cpu_of(child) + cpu_below(child) for child in below)
-
-
-def children_of(pid: int) -> list[str]:
-    found: list[str] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        found += (task / "children").read_text().split()
-    return found
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        # A process may end while the list is read.
+        with contextlib.suppress(OSError):
+            parents[int(path.parent.name)] = int(_fields(path)[1])
+    below, fresh = set(), {pid}
+    while fresh:
+        fresh = {child for child, parent in parents.items() if parent in fresh}
+        below |= fresh
+    return sum(map(cpu_of, below))
 
 
 def cpu_of(pid: int) -> float:
     """CPU seconds of a running process and of those of its children that ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, _fields(Path(f"/proc/{pid}/stat"))[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _fields(stat: Path) -> list[str]:
+    """The fields of proc(5)'s stat from `state` on."""
+    return stat.read_text().rpartition(")")[2].split()
 
 
 if __name__ == "__main__":
