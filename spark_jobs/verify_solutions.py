@@ -17,11 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import batched
-from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
@@ -29,9 +27,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
+from seedbed import storage
 from seedbed.sandbox import Limits, Sandbox, formats
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation
+from seedbed.stores.copies import local_file
 from spark_jobs.runtime import python_map, session
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, ShardJob, Summary, main
@@ -66,7 +66,7 @@ def run(ctx: Context) -> Summary | None:
 
 def _params(ctx: Context) -> dict[str, Any]:
     """All that a verdict depends on besides the sample: the problems' bytes and the limits."""
-    digest = hashlib.sha256(Path(ctx.cfg.verify.problems).read_bytes()).hexdigest()
+    digest = hashlib.sha256(local_file(ctx.cfg.verify.problems).read_bytes()).hexdigest()
     return {**asdict(ctx.cfg.verify), "problems": digest, "samples": ""}
 
 
@@ -80,7 +80,7 @@ def _problems(ctx: Context) -> dict[str, str]:
         if not getattr(settings, name):
             raise SeedbedError(f"verify.{name} is empty", f"add verify.{name}=FILE")
     found: dict[str, str] = {}
-    for number, row in formats.read_tasks(Path(settings.problems)):
+    for number, row in formats.read_tasks(local_file(settings.problems)):
         task = str(row["task_id"])
         if task in found:
             raise SeedbedError(
@@ -95,17 +95,18 @@ def _problems(ctx: Context) -> dict[str, str]:
 def _take_in(ctx: Context, problems: dict[str, str]) -> None:
     """Append the samples that `solutions` lacks, in one commit."""
     path, spark = ctx.cfg.verify.samples, ctx.spark
-    if "://" not in path and not os.path.exists(path):
+    if not storage.kind(path):
         raise SeedbedError(
             f"verify.samples={path} does not exist",
             "give a JSONL file, a folder of them or a Delta table",
         )
-    if os.path.isdir(f"{path}/_delta_log"):
+    here = session.engine().path(path)
+    if storage.file_sizes(path, "_delta_log"):
         lines = (
-            spark.read.format("delta").load(path).select(F.to_json(F.struct("*")).alias("value"))
+            spark.read.format("delta").load(here).select(F.to_json(F.struct("*")).alias("value"))
         )
     else:
-        lines = spark.read.text(path)
+        lines = spark.read.text(here)
     known = frozenset(problems)
 
     def parse(batches: Batches) -> Batches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conf.errors import SeedbedError
-from spark_jobs.runtime.engines.engine import Engine
+from spark_jobs.runtime.engines.engine import RunningEngine
 
 # The packages whose errors an engine raises. They are told by name, since a client of Spark Connect
 # has no py4j and a JVM's has no grpc.
@@ -14,7 +14,12 @@ _FIX = "\n  fix: "
 # A message of an engine may hold a whole plan.
 _LONGEST = 500
 # What an engine says when memory runs out: the JVM, DataFusion's pool, Rust's allocator.
-_OUT_OF_MEMORY = ("java.lang.OutOfMemoryError", "Resources exhausted", "memory allocation of")
+_OUT_OF_MEMORY = (
+    "java.lang.OutOfMemoryError",
+    "Resources exhausted",
+    "Failed to allocate",
+    "memory allocation of",
+)
 
 
 def is_of_engine(error: Exception) -> bool:
@@ -23,7 +28,7 @@ def is_of_engine(error: Exception) -> bool:
     return package in _PACKAGES or isinstance(error, ConnectionRefusedError)
 
 
-def plain_error(job: str, error: Exception, engine: Engine) -> SeedbedError:
+def plain_error(job: str, error: Exception, engine: RunningEngine) -> SeedbedError:
     """The failure of a job as an error with a fix.
 
     An error of ours that was raised inside a worker comes out whole.

@@ -1,4 +1,4 @@
-"""Lists and opens the files of an input folder, on a local disk or at a URI that Arrow opens.
+"""Lists and opens the files of an input folder, on a local disk or at a URI (docs/storage.md).
 
 Links are never followed.
 """
@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pyarrow import fs
-
 from conf.errors import SeedbedError
 from seedbed import storage
+from seedbed.stores.places import is_uri, place
 from spark_jobs.sources.members import is_vcs
 
 
@@ -46,9 +45,7 @@ def walk(root: str, under: str = "", recurse: bool = True) -> list[Entry]:
     Folders of version control are left out. A link to a folder is one entry of kind link. Raises
     SeedbedError for a folder that cannot be read.
     """
-    entries = (
-        _walk_uri(root, under, recurse) if "://" in root else _walk_local(root, under, recurse)
-    )
+    entries = _walk_uri(root, under, recurse) if is_uri(root) else _walk_local(root, under, recurse)
     return sorted(entries, key=lambda entry: entry.path)
 
 
@@ -57,9 +54,8 @@ def open_file(root: str, path: str) -> BinaryIO:
 
     Raises OSError where it cannot be opened, also where a link has replaced the file.
     """
-    if "://" in root:
-        system, base = storage.open_root(root)
-        return system.open_input_file(f"{base}/{path}")  # type: ignore[no-any-return]
+    if is_uri(root):
+        return storage.files_of(root).open_reader(path)
     return os.fdopen(
         os.open(os.path.join(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb"
     )
@@ -75,18 +71,19 @@ def split_input(path: str) -> tuple[str, str]:
             "input is empty: nothing to ingest",
             "add input=PATH, a folder of source files or archives",
         )
-    if "://" in path:
-        system, base = storage.open_root(path)
-        kind = system.get_file_info(base).type
-        found, is_file = kind != fs.FileType.NotFound, kind == fs.FileType.File
+    remote = is_uri(path)
+    if remote:
+        kind = storage.kind(path)
+        found, is_file = bool(kind), kind == "file"
     else:
+        path = path if "://" not in path else place(path).path
         found, is_file = os.path.exists(path), os.path.isfile(path)
     if not found:
         raise SeedbedError(
             f"input {path} does not exist", "give the path of a folder of source files or archives"
         )
     if not is_file:
-        if "://" not in path and not os.access(path, os.R_OK | os.X_OK):
+        if not remote and not os.access(path, os.R_OK | os.X_OK):
             raise SeedbedError(
                 f"input {path} cannot be read: permission denied", f"chmod -R u+rX {path}"
             )
@@ -124,11 +121,6 @@ def _walk_local(root: str, under: str, recurse: bool) -> Iterator[Entry]:
 
 
 def _walk_uri(root: str, under: str, recurse: bool) -> Iterator[Entry]:
-    system, base = storage.open_root(root)
-    selector = fs.FileSelector(
-        f"{base}/{under}" if under else base, recursive=recurse, allow_not_found=True
-    )
-    for info in system.get_file_info(selector):
-        path = info.path[len(base.rstrip("/")) + 1 :]
-        if info.type == fs.FileType.File and not is_vcs(path):
-            yield Entry(path, info.size, "file", info.mtime_ns or 0)
+    for info in storage.files_of(root).list(under, recurse):
+        if not is_vcs(info.path):
+            yield Entry(info.path, info.size, "file", info.mtime_ns)
