@@ -67,7 +67,6 @@ class Child:
         if self.loaded != function:
             wire.send(Kind.FUNCTION, function)
             self.loaded = function
-        wire.begin_call()
         wire.send(Kind.CALL)
         while True:
             kind, payload = wire.receive()

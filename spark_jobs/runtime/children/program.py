@@ -53,7 +53,6 @@ def serve(wire: Wire) -> None:
             continue
         try:
             function = function or _load(blob)
-            wire.begin_call()
             for batch in function(_asked_for(wire)):
                 wire.send_batch(batch)
         except SeedbedError as error:

@@ -51,10 +51,6 @@ class Wire:
         self._sent: pa.Schema | None = None
         self._received: pa.Schema | None = None
 
-    def begin_call(self) -> None:
-        """Forget the schemas of the last call."""
-        self._sent = self._received = None
-
     def send(self, kind: Kind, payload: bytes | pa.Buffer = b"") -> None:
         """Raises OSError where the other side is gone."""
         size = len(payload) if isinstance(payload, bytes) else payload.size
