@@ -26,7 +26,16 @@ for plain in PLAIN.values():
 
 PIECES = [
     *SPECIAL_TOKENS,
-    *("<tool_call>", "<think>", "caf\u00e9s", "cafe\u0301s", "self", "self.x", "<|unused|>"),
+    *(
+        "<tool_call>",
+        "<think>",
+        "caf\u00e9s",
+        "cafe\u0301s",
+        "cafe\u0301!",
+        "self",
+        "self.x",
+        "<|unused|>",
+    ),
     *("'s", "'LL", "'\u017f", "it'\ufb06", "''", "\u212a", "\u0130", "\u01c5", "\u00df", "\u1e9e"),
     *("\r\n", "\n", "\r", "\t", " ", "  ", "    ", "\x0b", "\x1c", "\x85", "\xa0", "\u2028"),
     *("\0", "\x7f", "\ufeff", "\u180e", "\u200b", "\u200d", "e\u0301", "\u0301", "\u1100\u1161"),
@@ -106,6 +115,9 @@ def test_only_texts_with_an_added_token_are_left_to_tokenizers() -> None:
     assert not by_tiktoken("qwen", "x <think> y")
     # The token stands in the text only once it is in NFC.
     assert not by_tiktoken("qwen", "two cafe\u0301s")
+    # This one stands there only before.
+    assert not by_tiktoken("qwen", "a cafe\u0301!")
+    assert differing("qwen", ["x <think> y", "two cafe\u0301s", "a cafe\u0301!"]) == []
 
 
 def test_a_batch_keeps_its_order_where_a_text_is_left_to_tokenizers() -> None:
