@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from seedbed.kernels.tokens.split_pattern import NotExpressible
 from seedbed.kernels.tokens.tiktoken_form import TiktokenForm, express
 
+FAST = "tiktoken"
 # No character below U+0300 changes under NFC, alone or beside another.
 MAY_CHANGE = re.compile("[\u0300-\U0010ffff]")
 
@@ -56,7 +57,7 @@ class TextEncoder:
     @property
     def note(self) -> str:
         """By what texts are encoded, for people."""
-        return f"tokenizers, since {self.reason}" if self.reason else "tiktoken"
+        return f"tokenizers, since {self.reason}" if self.reason else FAST
 
     def encode(self, texts: Sequence[str]) -> list[bytes]:
         """Token bytes of each text. Raises TypeError for a text with a lone surrogate."""
