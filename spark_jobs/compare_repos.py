@@ -143,7 +143,10 @@ def clusters(evidence: DataFrame, summary: DataFrame, ctx: Context) -> DataFrame
         identity(["repo_b", "revision_b"]).alias("b"),
         "jaccard",
     )
-    components = connected(linked, ctx, "repo_overlaps").withColumnRenamed("content_sha256", "id")
+    ends = linked.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
+    made_from = {"repo_overlaps": ctx.inputs.version("repo_overlaps")}
+    components = connected(ends, ctx, "repo_overlaps", made_from)
+    components = components.withColumnRenamed("content_sha256", "id")
     standing = ctx.inputs["repos"].select(
         *KEY, "stars", "last_commit", F.col("license").isNotNull().alias("licensed")
     )

@@ -40,6 +40,7 @@ from seedbed.kernels.tokens.packing import (
     shard_count,
     special_ids,
 )
+from seedbed.kernels.tokens.text_encoder import FAST
 from spark_jobs.documents import token_shards
 from spark_jobs.documents.text import with_text
 from spark_jobs.runtime import python_map
@@ -140,7 +141,8 @@ def run(ctx: Context) -> Summary | None:
         notes={
             f"{split}_tokens": sum(s["tokens"] for s in shards if s["split"] == split)
             for split in ("train", "val")
-        },
+        }
+        | {"encoded_by": encoded_by(Packer(tokenizer_json, setting.fim_rate, setting.seed))},
     )
 
 
@@ -264,6 +266,13 @@ def describe(tokenizer_json: str) -> dict[str, Any]:
         "pad": ids[PAD],
         "special_tokens": ids,
     }
+
+
+def encoded_by(packer: Packer) -> str:
+    """The library that encodes texts. The slower one is told, with the reason."""
+    if packer.note != FAST:
+        print(f"pack_tokens: texts are encoded by {packer.note}")
+    return packer.note
 
 
 def _is_current(ctx: Context, lineage: dict[str, Any], made_from: str) -> bool:

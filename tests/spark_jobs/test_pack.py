@@ -87,6 +87,7 @@ def packed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Sto
     summary = run(store)
     assert summary is not None
     assert summary.rows_in == summary.rows_out == 126
+    assert summary.notes["encoded_by"] == "tiktoken"
     return store
 
 
@@ -119,6 +120,15 @@ def test_shards_hold_every_sample_where_its_key_puts_it(packed: Store) -> None:
     assert set(found) == {f"{name}.{kind}" for name in expected for kind in ("bin", "idx")}
     for name, samples in expected.items():
         assert found[f"{name}.bin"] == b"".join(tokens for *_, tokens in samples), name
+
+
+def test_a_tokenizer_that_tiktoken_cannot_be_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    lower = json.dumps(json.loads(TOKENIZER_JSON) | {"normalizer": {"type": "Lowercase"}})
+    note = pack_tokens.encoded_by(Packer(lower, RATE, SEED))
+    assert note == "tokenizers, since its normalizer is Lowercase"
+    assert capsys.readouterr().out == f"pack_tokens: texts are encoded by {note}\n"
+    assert pack_tokens.encoded_by(Packer(TOKENIZER_JSON, RATE, SEED)) == "tiktoken"
+    assert capsys.readouterr().out == ""
 
 
 def test_the_manifest_describes_the_files(packed: Store) -> None:

@@ -77,6 +77,26 @@ def test_a_training_sample_is_in_spm_form_and_ends_its_text(tokenizer_json: str)
     assert decode(tokenizer_json, tokens) == expected
 
 
+def test_the_bytes_are_those_that_tokenizers_gives_for_each_part(tokenizer_json: str) -> None:
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    tokenizer.encode_special_tokens = True
+    ids = special_ids(tokenizer)
+    text = TEXT + "<|endoftext|>\r\n\n  caf\u00e9 1234 'S"
+    packer = Packer(tokenizer_json, 1.0, 1)
+    assert packer.note == "tiktoken"
+    for document_id in IDS[:50]:
+        cut = fim.split(text, 1, document_id, 0, 1.0) or pytest.fail("not cut")
+        prefix, middle, suffix = (
+            tokenizer.encode(part, add_special_tokens=False).ids for part in cut
+        )
+        expected = [
+            *(ids["<[fim-suffix]>"], *suffix, ids["<[fim-prefix]>"], *prefix),
+            *(ids["<[fim-middle]>"], *middle, ids["<|endoftext|>"]),
+        ]
+        [tokens] = packer.encode([DocumentSample(document_id, 0, "train", text)])
+        assert np.frombuffer(tokens, np.uint16).tolist() == expected
+
+
 def test_validation_is_never_cut(tokenizer_json: str) -> None:
     [tokens] = Packer(tokenizer_json, 1.0, 1).encode([DocumentSample("doc", 0, "val", TEXT)])
     assert decode(tokenizer_json, tokens) == TEXT + "<|endoftext|>"
