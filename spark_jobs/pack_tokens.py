@@ -110,7 +110,7 @@ def run(ctx: Context) -> Summary | None:
     if missing:
         due = plan.samples.filter(F.col("number").isin(list(missing)))
         ctx.describe(f"pack_tokens: {len(missing)} shards")
-        with watch("pack_tokens", len(missing), "shards", lambda: written(root, missing)):
+        with watch("pack_tokens", "shards", lambda: (written(root, missing), len(missing))):
             write(
                 encode(due, tokenizer_json, ctx),
                 missing,
@@ -210,7 +210,7 @@ def write(rows: DataFrame, names: dict[int, str], dtype: str, made_from: str, ct
 
     def write_shard(shard: pa.Table) -> pa.Table:
         number = shard["number"][0].as_py()
-        tokens = (value.as_buffer() for value in shard.sort_by("key")["tokens"])
+        tokens = (value.as_py() for value in shard.sort_by("key")["tokens"])
         attempt = uuid4().hex
         token_shards.write_shard(root, names[number], tokens, dtype, made_from, attempt)
         return pa.table({"number": pa.array([number], pa.int32())})

@@ -193,8 +193,8 @@ def test_the_lock_pins_every_requirement_with_hashes(extras):
     assert lock.count("==") <= lock.count("--hash=sha256:")
 
 
-def test_extras_are_the_eight_that_the_install_page_names(extras):
-    expected = {"spark", "train", "rl", "serve", "hdfs", "gpu", "docs", "dev"}
+def test_extras_are_the_seven_that_the_install_page_names(extras):
+    expected = {"spark", "train", "rl", "serve", "gpu", "docs", "dev"}
     assert set(extras["extras_require"]) == expected
     page = (ROOT / "docs/install.md").read_text()
     assert expected == set(re.findall(r"^\| `(\w+)` \|", page, re.M))

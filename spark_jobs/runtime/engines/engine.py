@@ -27,6 +27,9 @@ class RunningEngine(Protocol):
     def describe(self, step: str) -> None:
         """Show `step` in the engine's own user interface, where it has one."""
 
+    def tasks(self) -> tuple[int, int] | None:
+        """(done, all) of the tasks since the last `describe`; None where it tells nothing."""
+
     def path(self, path: str) -> str:
         """A path or URI as this engine takes it. Raises SeedbedError where it cannot."""
 
