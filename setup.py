@@ -67,6 +67,8 @@ setup(
             "safetensors",
             "psutil",
             "deltalake>=1.6",
+            # token shards on object stores
+            "obstore>=0.9",
         ],
         "rl": [
             "torch==2.13.0",

@@ -197,7 +197,7 @@ def _connect(where: Place) -> Any:
     except ImportError as error:
         raise SeedbedError(
             f"{where} needs the package hdfs-native, which is not installed",
-            "pip install hdfs-native (extra hdfs)",
+            "pip install hdfs-native (it is in the extra spark)",
         ) from error
     host, _, port = where.authority.partition(":")
     if port.isdigit():

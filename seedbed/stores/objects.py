@@ -179,7 +179,7 @@ def _open(where: Place) -> Any:
     except ImportError as error:
         raise SeedbedError(
             f"{where} needs the package obstore, which is not installed",
-            "pip install obstore (it is in the extras spark, train and rl)",
+            "pip install obstore (it is in the extras spark and train)",
         ) from error
     client: Any = {"connect_timeout": f"{CONNECT_S}s"}
     retry: Any = {"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=RETRY_S)}

@@ -56,6 +56,12 @@ def test_a_path_that_libraries_decode_or_expand_holds_no_tables(name):
         assert for_delta(f"/tmp/{name}") == f"/tmp/{name}"
 
 
+def test_tables_on_hdfs_lie_under_plain_names():
+    assert for_delta("hdfs://host/run-1") == "hdfs://host/run-1"
+    with pytest.raises(SeedbedError, match="decode or take for a pattern"):
+        for_delta("hdfs://host/a b")
+
+
 def test_a_setting_that_must_be_local_says_so():
     require_local("score.scorer", "runs/x", "why")
     with pytest.raises(SeedbedError, match="s3://b/x is not on this machine: why"):
