@@ -16,19 +16,19 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --dur
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.done  ## check the machine, install the lock and the Delta jars (2-6 minutes, 8 GB)
+setup: .venv/.done  ## check the machine, install the lock (2-5 minutes, 8 GB)
 
-.venv/.done: requirements.lock setup.py scripts/check_machine.sh scripts/fetch_jars.py
+.venv/.done: requirements.lock setup.py scripts/check_machine.sh
 	@scripts/check_machine.sh $(PYTHON)
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet uv==0.13.9
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --compile-bytecode --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation -e .
-	$(BIN)/python scripts/fetch_jars.py
 	@touch $@
 
-java:  ## install a Java runtime, where `make setup` finds none
+java: setup  ## what spark.engine=spark needs: a Java runtime, where there is none, and the Delta jars
 	scripts/install_java.sh
+	$(BIN)/python scripts/fetch_jars.py
 
 demo: setup  ## the whole line on real code, from archives to a report (PROFILE=small: a short one)
 	$(BIN)/python -m demo --config conf/demo/$(PROFILE).yaml output=$(OUTPUT)

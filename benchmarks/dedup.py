@@ -154,9 +154,7 @@ def ours(folder: Path, master: str = "local[2]") -> dict[str, float]:
     # With separate executors the driver holds no rows.
     memory = "4g" if master.startswith("local[") else "1500m"
     extra = "spark.extra={spark.executor.memory: 3g}"
-    return measure(
-        [*command, f"spark.master={master}", f"spark.memory={memory}", extra], cwd=ROOT
-    )
+    return measure([*command, f"spark.master={master}", f"spark.memory={memory}", extra], cwd=ROOT)
 
 
 def kernel_speed(folder: Path, megabytes: float) -> float:

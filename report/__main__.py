@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Callable
-from pathlib import Path
 
 from conf.errors import SeedbedError, run_cli
 from report.blocks import Section
 from report.page import SECTIONS, build
+from seedbed import storage
 
 
 def main(argv: list[str]) -> int:
@@ -26,10 +26,9 @@ def main(argv: list[str]) -> int:
             "python -m report output=runs/demo",
         )
     output = argv[0].removeprefix("output=")
-    page = Path(output) / "report.html"
     text = build(output)
-    page.write_text(text, encoding="utf-8")
-    print(f"{page} ({len(text.encode()) / 1e3:,.0f} kB)")
+    storage.write_text(output, "report.html", text)
+    print(f"{output.rstrip('/')}/report.html ({len(text.encode()) / 1e3:,.0f} kB)")
     return 0
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
-from seedbed import jsonl
+from seedbed import jsonl, storage
 from seedbed.tables.reader import DeltaReader
 
 CURATE = "python -m spark_jobs run --config conf/curate/local.yaml input=PATH output={output}"
@@ -39,23 +38,17 @@ class Missing(Exception):
 
 
 class RunFolder:
-    """The run under `output`, a local folder.
+    """The run under `output`, a path or a URI.
 
     Raises SeedbedError where there is neither a table nor a metrics file.
     """
 
     def __init__(self, output: str):
-        if "://" in output:
-            raise SeedbedError(
-                f"output={output} is not a local folder",
-                "copy the run here first; the page is written beside it",
-            )
         self.output = output.rstrip("/")
-        self.root = Path(self.output)
         self.db: DeltaReader | None = None
-        if (self.root / "tables").is_dir():
+        if self._has("tables"):
             self.db = DeltaReader(self.output)
-        elif not any((self.root / part).is_dir() for part in ("pretrain", "rl", "scorers")):
+        elif not any(self._has(part) for part in ("pretrain", "rl", "scorers")):
             raise SeedbedError(
                 f"nothing of a run under {self.output}",
                 "check output=DIR, or run: python -m spark_jobs run",
@@ -78,21 +71,33 @@ class RunFolder:
 
         Raises Missing where there is none.
         """
-        records = jsonl.whole_rows(self.root / path)
+        data = storage.files_of(self.output).read(path)
+        records = jsonl.whole_rows_of(data) if data else []
         if not records:
             raise self.missing(path)
         return records
 
     def document(self, path: str) -> Any:
         """A .json file under the run. Raises Missing where it is not there."""
-        file = self.root / path
-        if not file.is_file():
+        text = storage.read_text(self.output, path)
+        if text is None:
             raise self.missing(path)
-        return json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(text)
 
     def files(self, pattern: str) -> list[str]:
         """The paths under the run that match, relative to it and sorted."""
-        return sorted(str(path.relative_to(self.root)) for path in self.root.glob(pattern))
+        return storage.find(self.output, pattern)
+
+    def head(self, path: str, size: int) -> bytes | None:
+        """The first `size` bytes of a file under the run; None where it is not there."""
+        try:
+            with storage.files_of(self.output).open_reader(path) as stream:
+                return stream.read(size)
+        except FileNotFoundError:
+            return None
+
+    def _has(self, folder: str) -> bool:
+        return storage.kind(f"{self.output}/{folder}") == "folder"
 
     def missing(self, path: str) -> Missing:
         """The Missing that names what makes `path`."""

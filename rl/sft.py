@@ -50,7 +50,8 @@ from seedbed import jsonl
 from seedbed.files import claim
 from seedbed.inference.chat import Chat
 from seedbed.sandbox import Sandbox
-from seedbed.tables.writer import is_table, open_table
+from seedbed.tables.opening import open_table
+from seedbed.tables.writer import is_table
 
 
 def main(argv: list[str]) -> int:

@@ -35,7 +35,8 @@ from rl.synthesis.teacher import Teacher
 from seedbed.inference.endpoint import Meter
 from seedbed.sandbox import Sandbox
 from seedbed.tables import writer as table_writer
-from seedbed.tables.writer import Writer, lineage, open_table
+from seedbed.tables.opening import open_table
+from seedbed.tables.writer import Writer, lineage
 
 TABLE = "synthetic"
 

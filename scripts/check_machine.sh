@@ -14,13 +14,6 @@ version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/de
     fault "$python is Python $version; Seedbed needs 3.12 (megatron-core needs >= 3.12, the lock is for 3.12)" \
         "install Python 3.12 (uv python install 3.12, or pyenv install 3.12), then: make setup PYTHON=/path/to/python3.12"
 
-java=${JAVA_HOME:+$JAVA_HOME/bin/}java
-major=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
-case $major in
-    '') fault "no Java found; Spark 4 needs Java 17 or later" "make java (installs the system's JRE), or set JAVA_HOME" ;;
-    *) [ "$major" -ge 17 ] || fault "$java is Java $major; Spark 4 needs Java 17 or later" "make java, or set JAVA_HOME" ;;
-esac
-
 free_gb=$(($(df -Pk . | awk 'NR == 2 {print $4}') / 1048576))
 [ -x .venv/bin/python ] || [ "$free_gb" -ge "$disk_gb" ] ||
     fault "$free_gb GB free here; the environment needs $disk_gb GB" "free some space, or clone onto another disk"

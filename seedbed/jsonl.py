@@ -45,8 +45,13 @@ def rows(path: Path) -> list[Row]:
 
 def whole_rows(path: Path) -> list[Row]:
     """The rows of a log before the first line that a kill cut; [] where there is no file."""
+    return whole_rows_of(path.read_bytes()) if path.is_file() else []
+
+
+def whole_rows_of(data: bytes) -> list[Row]:
+    """The rows of a log's bytes before the first line that a kill cut."""
     found: list[Row] = []
-    for line in path.read_bytes().splitlines() if path.is_file() else ():
+    for line in data.splitlines():
         try:
             found.append(json.loads(line))
         except ValueError:

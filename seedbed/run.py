@@ -12,12 +12,11 @@ The examples run in the tests, on a run of eight files.
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from conf.errors import SeedbedError
-from seedbed import storage
+from seedbed import jsonl, storage
 from seedbed.frames import Frame
 from seedbed.queries import explain, funnel, status, whatif
 from seedbed.queries.table_html import table_html
@@ -81,12 +80,12 @@ class RunTables(Mapping[str, RunTable]):
 
 
 class Run:
-    """The run under `output`: a local folder, or a URI that delta-rs opens.
+    """The run under `output`, a path or a URI.
 
-    Credentials of an object store come from the environment, as delta-rs and Arrow read them
-    (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL).
+    The options of an object store come from the environment: AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL (docs/storage.md).
 
-    Raises SeedbedError where it holds no tables.
+    Raises SeedbedError where it holds no tables, and where the storage refuses.
     """
 
     def __init__(self, output: str):
@@ -229,13 +228,7 @@ class Run:
         if text is None:
             there = [one for one in METRICS if storage.exists(self.output, f"{one}/metrics.jsonl")]
             raise SeedbedError(f"the run has no metrics of {name!r}", _nearest(name, there))
-        rows = []
-        for line in text.splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return rows
+        return jsonl.whole_rows_of(text.encode())
 
     def __repr__(self) -> str:
         text = f"run {self.output}: {len(self.tables)} tables"

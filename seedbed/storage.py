@@ -1,72 +1,109 @@
-"""Plain files beside the tables, on a local path or on any URI that Arrow can open.
+"""Plain files beside the tables, on a local path or on an object store or HDFS.
 
-They are config records, metrics and token shards.
+They are config records, metrics, scorers and token shards. `root` is a path or a URI
+(docs/storage.md). Every write is atomic: a reader sees the old file or the new one.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
-from pyarrow import fs
+from seedbed.stores.files import FileStore
+from seedbed.stores.places import Place, place
+from seedbed.stores.settings import current
 
 
-def open_root(root: str) -> tuple[fs.FileSystem, str]:
-    """The file system that holds `root`, and the path of `root` inside it. A plain path is local.
+def files_of(root: str) -> FileStore:
+    """The files below `root`.
 
-    `s3a://` is Hadoop's name for what Arrow calls `s3://`.
+    Raises SeedbedError for an unknown scheme, or where the package for it is missing.
     """
-    if "://" in root:
-        return fs.FileSystem.from_uri(re.sub("^s3a://", "s3://", root))
-    return fs.LocalFileSystem(), os.path.abspath(root)
+    where = place(root)
+    return _store(where, current() if where.scheme else None)
+
+
+# A client holds connections, so each place has one, and another where the settings changed.
+@lru_cache(maxsize=64)
+def _store(where: Place, settings: Any) -> FileStore:
+    if not where.scheme:
+        from seedbed.stores.local import LocalFiles
+
+        return LocalFiles(where.path)
+    if where.scheme == "hdfs":
+        from seedbed.stores.hadoop import HadoopFiles
+
+        return HadoopFiles(where)
+    from seedbed.stores.objects import ObjectFiles
+
+    return ObjectFiles(where)
 
 
 def write_text(root: str, name: str, text: str) -> None:
     """Write DIR/name in one step: a reader sees the old text or the new one."""
-    system, base = open_root(root)
-    path = f"{base}/{name}"
-    system.create_dir(os.path.dirname(path), recursive=True)
-    with system.open_output_stream(f"{path}.tmp") as out:
-        out.write(text.encode())
-    system.move(f"{path}.tmp", path)
+    files_of(root).write(name, text.encode())
 
 
 def read_text(root: str, name: str) -> str | None:
     """DIR/name, or None where it does not exist."""
-    system, base = open_root(root)
-    if system.get_file_info(f"{base}/{name}").type != fs.FileType.File:
-        return None
-    with system.open_input_stream(f"{base}/{name}") as stream:
-        return stream.read().decode()
+    data = files_of(root).read(name)
+    return None if data is None else data.decode()
+
+
+def read_file(path: str) -> bytes | None:
+    """The file at a whole path or URI, or None where it does not exist."""
+    folder, _, name = str(place(path)).rpartition("/")
+    return files_of(folder or "/").read(name)
+
+
+def kind(path: str) -> str:
+    """What a whole path or URI is: file, folder, or "" for nothing.
+
+    On an object store a folder is there where a file is in it.
+
+    Raises SeedbedError where the store cannot be asked.
+    """
+    folder, _, name = str(place(path)).rpartition("/")
+    # Above a bucket there is nothing to ask.
+    if place(path).path.strip("/") and files_of(folder or "/").size(name) is not None:
+        return "file"
+    return "folder" if files_of(path).is_folder("") else ""
 
 
 def exists(root: str, name: str) -> bool:
     """Whether DIR/name is a file."""
-    system, base = open_root(root)
-    return bool(system.get_file_info(f"{base}/{name}").type == fs.FileType.File)
+    return files_of(root).size(name) is not None
 
 
 def file_sizes(root: str, folder: str) -> dict[str, int]:
     """Name -> bytes of the files directly inside DIR/folder; empty where it does not exist."""
-    system, base = open_root(root)
-    listing = system.get_file_info(fs.FileSelector(f"{base}/{folder}", allow_not_found=True))
-    return {info.base_name: info.size for info in listing if info.type == fs.FileType.File}
+    found = files_of(root).list(folder, recurse=False)
+    return {info.path.rpartition("/")[2]: info.size for info in found}
+
+
+def find(root: str, pattern: str) -> list[str]:
+    """The files under DIR whose path matches, sorted. `*` and `?` stay within one name."""
+    parts = pattern.split("/")
+    fixed = next((i for i, part in enumerate(parts) if "*" in part or "?" in part), len(parts) - 1)
+    folder = "/".join(parts[:fixed])
+    found = files_of(root).list(folder, recurse=fixed < len(parts) - 1)
+    return [info.path for info in found if _matches(info.path.split("/"), parts)]
+
+
+def _matches(names: list[str], parts: list[str]) -> bool:
+    return len(names) == len(parts) and all(map(fnmatchcase, names, parts))
 
 
 def delete(root: str, name: str) -> None:
     """Remove DIR/name, if it is there."""
-    system, base = open_root(root)
-    if system.get_file_info(f"{base}/{name}").type == fs.FileType.File:
-        system.delete_file(f"{base}/{name}")
+    files_of(root).delete(name)
 
 
 def delete_folder(root: str, name: str) -> None:
     """Remove the folder DIR/name and all in it, if it is there."""
-    system, base = open_root(root)
-    if system.get_file_info(f"{base}/{name}").type == fs.FileType.Directory:
-        system.delete_dir(f"{base}/{name}")
+    files_of(root).delete_folder(name)
 
 
 def append_json_line(root: str, name: str, row: dict[str, Any]) -> None:

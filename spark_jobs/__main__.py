@@ -101,6 +101,7 @@ def _run(argv: list[str]) -> int:
             overrides.append(item)
     cfg = load(CurateConfig, args.config, overrides)
     from seedbed import storage
+    from seedbed.stores import run_lock, settings
     from spark_jobs import graph
     from spark_jobs.runtime.job import reads_and_writes, require_output
 
@@ -111,8 +112,10 @@ def _run(argv: list[str]) -> int:
         for name in names:
             print(f"# {name}: {reads_and_writes(graph.job(name))}")
         return 0
-    storage.write_text(cfg.output, "curate/config.yaml", to_yaml(cfg))
-    worked = graph.run(cfg, names)
+    settings.use(cfg.storage)
+    with run_lock.writing(cfg.output):
+        storage.write_text(cfg.output, "curate/config.yaml", to_yaml(cfg))
+        worked = graph.run(cfg, names)
     print(f"{worked} of {len(names)} jobs had something to do; tables are in {cfg.output}/tables")
     return 0
 

@@ -117,9 +117,7 @@ def compared_before(ctx: Context) -> DataFrame | None:
         if last is None or {key: last.lineage.get("params", {}).get(key) for key in asked} != asked:
             continue
         rows = ctx.store.read(table, last.version)
-        rows = rows.select(
-            "a", "b", "jaccard_estimate", "jaccard"
-        )
+        rows = rows.select("a", "b", "jaccard_estimate", "jaccard")
         found = rows if found is None else found.unionByName(rows)
     # A run killed between the two tables can leave a pair in both.
     return None if found is None else found.dropDuplicates(["a", "b"])

@@ -59,6 +59,7 @@ def run(ctx: Context) -> Summary | None:
     pointer = json.loads(storage.read_text(root, scorers.POINTER) or "{}")
     if pointer.get("made_from") == made_from:
         return None
+    ctx.start_engine()
     examples = labelled_features(ctx)
     learnt = [
         repo

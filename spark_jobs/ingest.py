@@ -45,9 +45,15 @@ _ROW = f"{TABLES['files'].ddl}, text string"
 
 def run(ctx: Context) -> Summary | None:
     """Ingest the repositories that `repos` lacks; None where there are none."""
-    root, units = sources.find_units(ctx.cfg.input)
+    root, units, state = sources.find_units(ctx.cfg.input)
     lineage = ctx.lineage(NAME, _params(ctx.cfg.ingest), reads=())
     _refuse_other_params(ctx, lineage["params"])
+    # The last commit of a run says what the input looked like. While it does, no file is read.
+    complete = lineage | {"complete": {"input": state}}
+    last = ctx.store.last_commit("repos")
+    if last is not None and last.lineage == complete:
+        return None
+    ctx.start_engine()
     offers = _new_offers(_identified(ctx, root, units), ctx)
     if not offers:
         _require_code(ctx)
@@ -56,7 +62,8 @@ def run(ctx: Context) -> Summary | None:
     with tqdm(total=len(offers), desc=NAME, unit=" repos", mininterval=1, leave=False) as bar:
         for start in range(0, len(offers), ctx.cfg.ingest.batch_repos):
             batch = offers[start : start + ctx.cfg.ingest.batch_repos]
-            totals += _ingest_batch(ctx, root, batch, lineage)
+            record = complete if batch[-1] is offers[-1] else lineage
+            totals += _ingest_batch(ctx, root, batch, record)
             bar.update(len(batch))
     _require_code(ctx)
     dropped = {

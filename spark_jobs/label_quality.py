@@ -108,6 +108,7 @@ def ask(ctx: Context) -> Summary | None:
 
     Every labels.commit_every answers are one commit.
     """
+    ctx.start_engine()
     labels, params = ctx.cfg.labels, parameters(ctx)
     lineage = ctx.lineage("label_quality", params, ("contents",)) | {"part": part(ctx)}
     ctx.refuse_other_params("labels", lineage)
@@ -126,9 +127,10 @@ def ask(ctx: Context) -> Summary | None:
                 batch = keys[i : i + labels.commit_every]
                 answers = _ask_batch(ctx, batch, config_hash(params), meter, bar)
                 rows = ctx.spark.createDataFrame(label_rows(answers, labels.oracle, ctx.cfg.shards))
-                written["labels"] = ctx.store.append(
+                commit = ctx.store.append(
                     "labels", rows, lineage, step=f"{labels.oracle}/{batch[0]}"
                 )
+                written["labels"] = commit.version
                 if meter.cost:
                     bar.set_postfix_str(f"cost {meter.cost:.2f}")
 

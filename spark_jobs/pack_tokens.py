@@ -101,6 +101,7 @@ def run(ctx: Context) -> Summary | None:
     if _is_current(ctx, lineage, made_from):
         return None
 
+    ctx.start_engine()
     storage.delete(root, MANIFEST)
     plan = plan_samples(ctx)
     done = token_shards.finished(root, made_from)

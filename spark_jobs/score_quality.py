@@ -39,6 +39,7 @@ def run(ctx: Context) -> Summary | None:
     """Check the scorer on the gold set, then score the missing contents; None where none are."""
     if CORPUS.is_current(ctx):
         return None
+    ctx.start_engine()
     card = scorers.read_card(scorers.resolve(ctx.cfg.score, ctx.store.root).scorer)
     version = drift.Version(
         scorer=scorers.resolve_version(ctx.cfg, ctx.store),

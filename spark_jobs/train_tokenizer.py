@@ -17,7 +17,6 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import functions as F
@@ -60,6 +59,7 @@ def run(ctx: Context) -> Summary | None:
                 f"{len(SPECIAL_TOKENS)} special tokens = {bpe.SMALLEST_VOCABULARY}",
                 "set tokens.vocab_size to about 4,096 for a demo, 100,000 and up for a real model",
             )
+        ctx.start_engine()
         last, documents, size = sample_bound(ctx)
         files = {
             "tokenizer.json": bpe.train(_texts(ctx, last), setting.vocab_size),
@@ -108,16 +108,15 @@ def given_files(folder: str) -> dict[str, str]:
 
     Raises SeedbedError where a file or a special token is missing.
     """
-    missing = [name for name in NAMES[:2] if not (Path(folder) / name).is_file()]
+    texts = {name: storage.read_text(folder, name) for name in NAMES}
+    files = {name: text for name, text in texts.items() if text is not None}
+    missing = [name for name in NAMES[:2] if name not in files]
     if missing:
         raise SeedbedError(
             f"tokens.tokenizer={folder} lacks {', '.join(missing)}",
             "give a folder that transformers' save_pretrained wrote, "
             "or leave tokens.tokenizer empty to train one",
         )
-    files = {
-        name: (Path(folder) / name).read_text() for name in NAMES if (Path(folder) / name).is_file()
-    }
     try:
         special_ids(Tokenizer.from_str(files["tokenizer.json"]))
     except KeyError as error:

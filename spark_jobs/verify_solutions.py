@@ -17,11 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from itertools import batched
-from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
@@ -29,9 +27,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
+from seedbed import storage
 from seedbed.sandbox import Limits, Sandbox, formats
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation
+from seedbed.stores.copies import local_file
+from seedbed.stores.places import for_engine
 from spark_jobs.runtime import python_map, session
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, ShardJob, Summary, main
@@ -55,6 +56,8 @@ def run(ctx: Context) -> Summary | None:
         transform=lambda rows, ctx: _judged(rows, ctx, problems),
         reads=("solutions",),
         due=lambda ctx: ctx.inputs["solutions"].withColumn("bytes", F.octet_length("sample")),
+        # A sample that the sandbox could not judge gets no row.
+        asked=None,
     )
     summary = judge.run(ctx)
     if summary is None or summary.rows_in == summary.rows_out:
@@ -64,7 +67,7 @@ def run(ctx: Context) -> Summary | None:
 
 def _params(ctx: Context) -> dict[str, Any]:
     """All that a verdict depends on besides the sample: the problems' bytes and the limits."""
-    digest = hashlib.sha256(Path(ctx.cfg.verify.problems).read_bytes()).hexdigest()
+    digest = hashlib.sha256(local_file(ctx.cfg.verify.problems).read_bytes()).hexdigest()
     return {**asdict(ctx.cfg.verify), "problems": digest, "samples": ""}
 
 
@@ -78,7 +81,7 @@ def _problems(ctx: Context) -> dict[str, str]:
         if not getattr(settings, name):
             raise SeedbedError(f"verify.{name} is empty", f"add verify.{name}=FILE")
     found: dict[str, str] = {}
-    for number, row in formats.read_tasks(Path(settings.problems)):
+    for number, row in formats.read_tasks(local_file(settings.problems)):
         task = str(row["task_id"])
         if task in found:
             raise SeedbedError(
@@ -93,17 +96,18 @@ def _problems(ctx: Context) -> dict[str, str]:
 def _take_in(ctx: Context, problems: dict[str, str]) -> None:
     """Append the samples that `solutions` lacks, in one commit."""
     path, spark = ctx.cfg.verify.samples, ctx.spark
-    if "://" not in path and not os.path.exists(path):
+    if not storage.kind(path):
         raise SeedbedError(
             f"verify.samples={path} does not exist",
             "give a JSONL file, a folder of them or a Delta table",
         )
-    if os.path.isdir(f"{path}/_delta_log"):
+    here = for_engine(path, session.engine().name)
+    if storage.file_sizes(path, "_delta_log"):
         lines = (
-            spark.read.format("delta").load(path).select(F.to_json(F.struct("*")).alias("value"))
+            spark.read.format("delta").load(here).select(F.to_json(F.struct("*")).alias("value"))
         )
     else:
-        lines = spark.read.text(path)
+        lines = spark.read.text(here)
     known = frozenset(problems)
 
     def parse(batches: Batches) -> Batches:

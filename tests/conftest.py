@@ -19,6 +19,9 @@ from tests.tiny_model import write_model, write_tokenizer
 # 58 without). Processes that tests start inherit this.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
+# The engine of the fixture `spark`.
+ENGINE = os.environ.get("SEEDBED_TEST_ENGINE", "sail")
+
 
 @pytest.fixture(scope="session")
 def curated(tmp_path_factory):
@@ -46,17 +49,18 @@ def serve():
 
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
-    """The one Spark session of the whole test run, since a JVM costs more than most tests.
+    """The one session of the whole test run, started as every job starts its own.
 
-    It is started as every job starts its own, on two cores and with small shuffles. On a few rows
-    Spark spends its time in planning and in compiling generated code. So generated code, adaptive
-    planning and Delta's checksum files are off here. The tests that start jobs as processes
-    (test_curate_kill and others) run with the settings of production.
+    SEEDBED_TEST_ENGINE=spark runs the same tests on Spark's JVM. On a few rows that spends its time
+    in planning and in compiling generated code. So generated code, adaptive planning and Delta's
+    checksum files are off here. The tests that start jobs as processes (test_curate_kill and
+    others) run with the settings of production.
     """
     from spark_jobs.runtime import session
 
     scratch = tmp_path_factory.mktemp("spark")
     settings = SparkSettings(
+        engine=ENGINE,
         master="local[2]",
         memory="2g",
         shuffle_partitions=2,
@@ -70,9 +74,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator:
             "spark.databricks.delta.writeChecksumFile.enabled": "false",
         },
     )
-    started = session.start(settings, "seedbed-tests")
-    yield started
-    started.stop()
+    yield session.start(settings, "seedbed-tests", str(scratch / "engine.log"))
+    session.stop()
 
 
 @pytest.fixture(scope="session")

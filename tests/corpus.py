@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import sysconfig
 import zipfile
@@ -41,13 +42,27 @@ def build(root: Path) -> Path:
     return root
 
 
-def command(source: Path, output: Path) -> list[str]:
-    """The command that runs all jobs from `source` into `output`."""
-    options = [
+def settings(source: Path, output: Path) -> list[str]:
+    """The settings of a whole run from `source` into `output`."""
+    return [
         "shards=2",
         "tokens.vocab_size=600",
         f"input={source}",
         f"output={output}",
         "spark.master=local[2]",
     ]
-    return [sys.executable, "-m", "spark_jobs", "run", *options]
+
+
+def command(source: Path, output: Path) -> list[str]:
+    """The command that runs all jobs from `source` into `output`."""
+    return [sys.executable, "-m", "spark_jobs", "run", *settings(source, output)]
+
+
+def tokens_hash(output: Path) -> str:
+    """One hash of the token shards and the tokenizer of a run."""
+    files = sorted(
+        p
+        for p in (output / "tokens").rglob("*")
+        if p.suffix in (".bin", ".idx") or p.name == "tokenizer.json"
+    )
+    return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()

@@ -1,6 +1,6 @@
-"""Near dedup of one run's contents in several variants, all in one Spark session.
+"""Near dedup of one run's contents in several variants, all in one session.
 
-    python -m tests.dedup_variants RUN FOLDER MASTER PARTITIONS,AQE,SEED,DRIVER_EDGES [more]
+    python -m tests.dedup_variants RUN FOLDER ENGINE,MASTER PARTITIONS,AQE,SEED,DRIVER_EDGES [more]
 
 Each variant has its own partitions and query plans, and writes a run to FOLDER/<number>. SEED draws
 the order of the rows of its input tables.
@@ -22,9 +22,11 @@ from spark_jobs.runtime.store import Store
 JOBS = ("sign_contents", "find_near_pairs", "cluster_near_dups")
 
 
-def main(run: str, folder: str, master: str, *variants: str) -> None:
-    spark = session.start(SparkSettings(master=master, memory="1g"), "seedbed-variants")
-    given = Store(spark, run)
+def main(run: str, folder: str, where: str, *variants: str) -> None:
+    engine, master = where.split(",", 1)
+    settings = SparkSettings(engine=engine, master=master, memory="1g")
+    spark = session.start(settings, "seedbed-variants")
+    given = Store(lambda: spark, run)
     for number, variant in enumerate(variants):
         partitions, aqe, seed, driver_edges = variant.split(",")
         spark.conf.set("spark.sql.shuffle.partitions", partitions)
@@ -32,12 +34,8 @@ def main(run: str, folder: str, master: str, *variants: str) -> None:
         output = f"{folder}/{number}"
         Path(output).mkdir(parents=True)
         for table in ("contents", "files", "repos"):
-            rows = (
-                given.read(table)
-                .repartition(int(partitions))
-                .sortWithinPartitions(F.rand(int(seed)))
-            )
-            Store(spark, output).overwrite(table, rows, {})
+            rows = given.read(table).orderBy(F.rand(int(seed))).repartition(int(partitions))
+            Store(lambda: spark, output).overwrite(table, rows, {})
         graph.run(
             load(
                 CurateConfig,

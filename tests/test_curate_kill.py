@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -20,15 +18,6 @@ pytestmark = pytest.mark.slow
 # The commits that trigger a kill: in ingest, between two tables of one job, between two jobs, and
 # among the last writes.
 KILL_AT = ("contents", "near_edges", "syntax", "decisions")
-
-
-def tokens_hash(output: Path) -> str:
-    files = sorted(
-        p
-        for p in (output / "tokens").rglob("*")
-        if p.suffix in (".bin", ".idx") or p.name == "tokenizer.json"
-    )
-    return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in files)).hexdigest()
 
 
 def test_a_run_killed_again_and_again_ends_in_the_same_tables(curated, tmp_path):
@@ -44,7 +33,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_tables(curated, tmp_path)
         process.wait()
     subprocess.run(corpus.command(source, output), check=True)
     assert hashes(str(output)) == hashes(str(whole))
-    assert tokens_hash(output) == tokens_hash(whole)
+    assert corpus.tokens_hash(output) == corpus.tokens_hash(whole)
 
 
 def test_a_second_run_does_nothing(curated):

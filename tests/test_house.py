@@ -42,7 +42,8 @@ NEVER = {
 ROOMS = {
     "seedbed/kernels": {"seedbed.kernels"},
     "seedbed/sandbox": {"conf", "seedbed.sandbox", "seedbed.jsonl", "seedbed.files"},
-    "seedbed/tables": {"conf", "seedbed.tables", "seedbed.storage"},
+    "seedbed/tables": {"conf", "seedbed.tables", "seedbed.storage", "seedbed.stores"},
+    "seedbed/stores": {"conf", "seedbed.stores", "seedbed.storage", "seedbed.files"},
     "seedbed/inference": {
         "conf",
         "seedbed.inference",

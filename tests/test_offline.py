@@ -1,4 +1,4 @@
-"""After `make setup` nothing needs a network: Spark and Delta work with loopback only."""
+"""After `make setup` nothing needs a network: the curate line works with loopback only."""
 
 from __future__ import annotations
 
@@ -8,31 +8,44 @@ from pathlib import Path
 
 import pytest
 
+from tests import corpus
+from tests.jvm import require_jvm
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
-
-# The loopback of a new namespace is down, so SIOCSIFFLAGS of netdevice(7) starts it. Then the last
-# script of `make setup` runs.
+ISOLATE = ["unshare", "--user", "--map-root-user", "--net"]
+# The loopback of a new namespace is down, so SIOCSIFFLAGS of netdevice(7) starts it. Then a module
+# or script runs with the arguments that follow.
 WITHOUT_NETWORK = """
-import fcntl, runpy, socket, struct, sys
+import fcntl, os, socket, struct, sys
 with socket.socket() as probe:
     fcntl.ioctl(probe, 0x8914, struct.pack("16sH14s", b"lo", 0x1 | 0x40, b""))
 assert [name for _, name in socket.if_nameindex()] == ["lo"]
-sys.argv = ["fetch_jars.py"]
-runpy.run_path("scripts/fetch_jars.py", run_name="__main__")
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
 
 
-def test_spark_and_delta_work_in_a_network_namespace_with_loopback_alone():
-    isolate = ["unshare", "--user", "--map-root-user", "--net"]
-    if subprocess.run([*isolate, "true"], capture_output=True, check=False).returncode != 0:
+def without_network(*arguments: str) -> str:
+    """What Python prints with these arguments where there is only loopback."""
+    if subprocess.run([*ISOLATE, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this host lets no one make a network namespace: unshare --user --net fails")
     result = subprocess.run(
-        [*isolate, sys.executable, "-c", WITHOUT_NETWORK],
+        [*ISOLATE, sys.executable, "-c", WITHOUT_NETWORK, *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert "write and read work" in result.stdout
+    return result.stdout
+
+
+def test_the_curate_line_works_with_loopback_alone(tmp_path):
+    source = corpus.build(tmp_path / "source")
+    printed = without_network(*corpus.command(source, tmp_path / "output")[1:])
+    assert "pack_tokens" in printed
+
+
+def test_spark_and_delta_work_in_a_jvm_with_loopback_alone():
+    require_jvm()
+    assert "write and read work" in without_network("scripts/fetch_jars.py")

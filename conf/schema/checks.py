@@ -21,6 +21,17 @@ def share(name: str, value: float) -> None:
         )
 
 
+def local(name: str, value: str) -> None:
+    """Refuses a URI where only a folder of this machine will do."""
+    if "://" in value:
+        raise SeedbedError(
+            f"{name}={value} is not on this machine: training writes checkpoints and models to "
+            "a disk that all its processes see",
+            f"set {name} to such a folder; token shards may stay where they are: "
+            "data.blend=[{name: corpus, tokens: URI}] (docs/storage.md)",
+        )
+
+
 def one_of(name: str, value: Any, *choices: str) -> None:
     """Refuses a value that is not among `choices`, of which there are two or more."""
     if value not in choices:

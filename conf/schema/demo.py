@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conf.errors import SeedbedError
+from conf.schema.checks import local
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class DemoConfig:
     expected: str = "conf/demo/expected_full.yaml"
 
     def check(self) -> None:
-        """Refuses an empty output."""
+        """Refuses an empty output, and one that is not on this machine."""
         if not self.output:
             raise SeedbedError("output is empty", "add output=DIR")
+        local("output", self.output)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
+from conf.schema.checks import local
 from conf.schema.fp8 import Fp8Config
 from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
 
@@ -18,7 +19,7 @@ class SourceConfig:
 
     # The name in metrics and in lineage.
     name: str
-    # The folder that holds manifest.json.
+    # The folder that holds manifest.json. Shards at a URI are copied to this machine once.
     tokens: str
     # Share of the samples, relative to the other sources.
     weight: float = 1.0
@@ -204,6 +205,7 @@ class PretrainConfig:
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
 
     def check(self) -> None:
+        local("output", self.output)
         self.model.check()
         self.parallel.check(self.model)
         self.data.check()

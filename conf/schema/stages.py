@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
+from conf.schema.checks import local
 from conf.schema.pretrain import SourceConfig
 
 
@@ -71,6 +72,7 @@ class StagesConfig:
     stages: list[StageConfig] = field(default_factory=list)
 
     def check(self) -> None:
+        local("output", self.output)
         names = [stage.name for stage in self.stages]
         if not names:
             raise SeedbedError(

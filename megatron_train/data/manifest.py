@@ -12,6 +12,7 @@ import numpy as np
 
 from conf.errors import SeedbedError
 from conf.schema.pretrain import DataConfig
+from megatron_train.data.remote_tokens import local_tokens
 
 REPACK = "pack the tokens again: python -m spark_jobs run ... from=documents"
 # The header of a Megatron .idx file: magic, version, dtype code, sequences, documents. Source:
@@ -120,7 +121,7 @@ def read_sources(data: DataConfig, output: Path) -> dict[str, Manifest]:
     """
     if not data.blend:
         return {"tokens": read_manifest(output / "tokens")}
-    found = {source.name: read_manifest(Path(source.tokens)) for source in data.blend}
+    found = {source.name: read_manifest(local_tokens(source.tokens)) for source in data.blend}
     first = next(iter(found))
     for name, manifest in found.items():
         if manifest.tokenizer_sha256 != found[first].tokenizer_sha256:

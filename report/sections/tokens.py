@@ -57,9 +57,11 @@ def _from_manifest(run: RunFolder) -> list[Fact]:
     facts = [Fact(f"{manifest['tokenizer']['vocab_size']:,}", "vocabulary")]
     ids = manifest["tokenizer"]["special_tokens"]
     first = next((shard for shard in manifest["shards"] if shard["split"] == "train"), None)
-    file = run.root / "tokens" / f"{first['prefix']}.bin" if first else None
-    if file and file.is_file() and FIM_MIDDLE in ids:
-        tokens = np.fromfile(file, dtype=manifest["dtype"], count=COUNTED_TOKENS)
+    dtype = np.dtype(manifest["dtype"])
+    path = f"tokens/{first['prefix']}.bin" if first else ""
+    data = run.head(path, COUNTED_TOKENS * dtype.itemsize) if first else None
+    if data is not None and FIM_MIDDLE in ids:
+        tokens = np.frombuffer(data, dtype)
         documents = int((tokens == manifest["tokenizer"]["eod"]).sum())
         middles = int((tokens == ids[FIM_MIDDLE]).sum())
         facts.append(

@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 
 from conf.errors import SeedbedError
 from conf.schema.ask import SynthesisConfig
-from seedbed.tables.writer import open_table
+from seedbed.tables.opening import open_table
 
 READS = ("documents", "contents")
 

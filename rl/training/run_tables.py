@@ -15,7 +15,8 @@ from typing import Any
 
 from rl.problems.problem_set import Problem, Row
 from seedbed import jsonl
-from seedbed.tables.writer import Writer, is_table, lineage, open_table
+from seedbed.tables.opening import open_table
+from seedbed.tables.writer import Writer, is_table, lineage
 
 
 class StageTables:

@@ -30,7 +30,8 @@ COMMAND = "python -m spark_jobs whatif output=DIR cut=0.1"
 # Spark has this function already; so one text of SQL serves both (seedbed/tables/reasons.py).
 FORMAT = """
 CREATE OR REPLACE TEMP MACRO format_string
-    (f, a) AS printf(f, a), (f, a, b) AS printf(f, a, b), (f, a, b, c) AS printf(f, a, b, c)
+    (f, a) AS printf(f, a), (f, a, b) AS printf(f, a, b), (f, a, b, c) AS printf(f, a, b, c),
+    (f, a, b, c, d) AS printf(f, a, b, c, d)
 """
 # One row per content that the cut ranks: what `decisions` did not drop by a reason before the cut.
 # All of them are survivors, as duplicates are dropped before.

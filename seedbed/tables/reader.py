@@ -9,20 +9,21 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from conf.errors import SeedbedError
 from seedbed.tables.catalog import TABLES
+from seedbed.tables.log import commits
+from seedbed.tables.opening import open_table
 
 
 class DeltaReader:
     """The tables of one run. `sql` sees every existing table under its own name.
 
-    output: a local path, or a URI that delta-rs opens. Credentials of an object store come from the
-        environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on).
+    output: a path or a URI. The options of an object store come from the environment
+        (docs/storage.md).
     names: the tables that are wanted, all of the catalogue by default.
 
-    Raises SeedbedError where none of them is there.
+    Raises SeedbedError where none of them is there, and where the storage refuses.
     """
 
     def __init__(self, output: str, names: tuple[str, ...] = tuple(TABLES)):
@@ -30,9 +31,8 @@ class DeltaReader:
         self._tables: dict[str, DeltaTable] = {}
         self._db = duckdb.connect()
         for name in names:
-            try:
-                table = DeltaTable(f"{self.root}/tables/{name}")
-            except TableNotFoundError:
+            table = open_table(self._path(name))
+            if table is None:
                 continue
             self._tables[name] = table
             self._db.register(name, table.to_pyarrow_dataset())
@@ -64,7 +64,9 @@ class DeltaReader:
         newest = self._tables[name].version()
         if not 0 <= version <= newest:
             raise SeedbedError(f"{name} has no version {version}", f"give one from 0 to {newest}")
-        return DeltaTable(f"{self.root}/tables/{name}", version=version)
+        found = open_table(self._path(name), version)
+        assert found is not None
+        return found
 
     def sql(
         self, query: str, params: list[Any] | dict[str, Any] | None = None
@@ -103,17 +105,18 @@ class DeltaReader:
 
         It is {} for a commit that something else made.
         """
-        commit = self._newest_commit(name)
-        if version is not None:
-            # The history of an older version holds the newer commits too.
-            every = self._tables[name].history()
-            commit = next((one for one in every if one["version"] == version), {})
-        text = commit.get("userMetadata")
+        text = self._commit(name, version).get("userMetadata")
         return json.loads(text) if text else {}
 
     def committed_at(self, name: str) -> datetime:
         """When the newest commit was made, in UTC."""
-        return datetime.fromtimestamp(self._newest_commit(name)["timestamp"] / 1000, UTC)
+        return datetime.fromtimestamp(self._commit(name)["timestamp"] / 1000, UTC)
 
-    def _newest_commit(self, name: str) -> dict[str, Any]:
-        return self._tables[name].history(1)[0]
+    def _commit(self, name: str, version: int | None = None) -> dict[str, Any]:
+        """The commitInfo of a version, the newest that was opened by default; {} without one."""
+        # `history` of delta-rs finds nothing under some paths (docs/log.md).
+        wanted = self.version(name) if version is None else version
+        return next((info for at, info in commits(self._path(name)) if at == wanted), {})
+
+    def _path(self, name: str) -> str:
+        return f"{self.root}/tables/{name}"

@@ -57,6 +57,17 @@ FILE_REASONS = (
 # A file whose content another file brought already: table contents holds it once.
 DUPLICATE_EXACT = Reason("duplicate_exact", "same SHA-256 as another")
 
+
+def _fixed(value: str) -> str:
+    """SQL: the two arguments of %d.%04d that write `value`, from 0 to 1, with four decimals.
+
+    %.4f would not do: of a value such as 0.33125 the JVM rounds the decimal digits, and C and Rust
+    the binary number. Products and sums of doubles are the same everywhere (IEEE 754).
+    """
+    units = f"floor({value} * 10000 + 0.5)"
+    return f"CAST(floor({units} / 10000) AS BIGINT), CAST({units} % 10000 AS BIGINT)"
+
+
 _UNDER_CUT = (
     "(quality < cut.quality OR (quality = cut.quality AND content_sha256 <= cut.content_sha256))"
 )
@@ -85,15 +96,17 @@ CONTENT_REASONS = (
         "(status = 'ok' AND error_share > policy.max_error_share)"
         " OR status IN ('timeout', 'failed')",
         "CASE WHEN status <> 'ok' THEN concat('parser ', status) ELSE format_string("
-        "'error share %.4f > %s', error_share, policy.max_error_share_text) END",
+        f"'error share %d.%04d > %s', {_fixed('error_share')}, policy.max_error_share_text) END",
     ),
     # The lowest share of what the reasons above leave, as in Sec 2.2.1, or below a threshold.
     Reason(
         "low_quality",
         "below the score cut",
         f"{_UNDER_CUT} OR quality < {_LEAST_QUALITY}",
-        f"CASE WHEN {_UNDER_CUT} THEN format_string('quality %.4f <= cut %s', quality, cut.text)"
-        f" ELSE format_string('quality %.4f < %.4f', quality, {_LEAST_QUALITY}) END",
+        f"CASE WHEN {_UNDER_CUT} THEN "
+        f"format_string('quality %d.%04d <= cut %s', {_fixed('quality')}, cut.text) ELSE "
+        f"format_string('quality %d.%04d < %d.%04d', {_fixed('quality')}, {_fixed(_LEAST_QUALITY)})"
+        " END",
     ),
     # Sec 4: shares an n-gram with a benchmark of decontaminate.benchmarks.
     Reason(

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import TableNotFoundError
+from deltalake import CommitProperties, Transaction, write_deltalake
 
 from conf.errors import SeedbedError
 from conf.loader import config_hash
+from seedbed.stores.places import for_delta
 from seedbed.tables.arrow import arrow_schema
 from seedbed.tables.catalog import TABLES
+from seedbed.tables.log import commits
+from seedbed.tables.opening import open_table
 
 Row = dict[str, Any]
 
@@ -74,10 +76,8 @@ class Writer:
 
     def newest_lineage(self) -> dict[str, Any] | None:
         """What the newest commit recorded; None where there is no table."""
-        table = open_table(self._path)
-        return (
-            None if table is None else json.loads(table.history(1)[0].get("userMetadata") or "{}")
-        )
+        newest = next(commits(str(self._path)), None)
+        return None if newest is None else json.loads(newest[1].get("userMetadata") or "{}")
 
     def refuse_other_parameters(self, params: dict[str, Any]) -> None:
         """Raises SeedbedError, with both values, where the table was written with other ones.
@@ -105,7 +105,7 @@ class Writer:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write_deltalake(
-                self._path,
+                for_delta(str(self._path)),
                 data,
                 mode="append",
                 partition_by=self._partitions,
@@ -124,14 +124,6 @@ class Writer:
         return CommitProperties(
             custom_metadata=record, app_transactions=[Transaction(self._app, mark)]
         )
-
-
-def open_table(path: Path, version: int | None = None) -> DeltaTable | None:
-    """The table in a folder, or None where there is none."""
-    try:
-        return DeltaTable(path, version=version)
-    except TableNotFoundError:
-        return None
 
 
 def rows(path: Path, order: Sequence[str], where: Any = None) -> list[Row]:

@@ -31,18 +31,14 @@ def write_shard(
     the temporary files of concurrent attempts apart. All attempts write equal files, so it does not
     matter which one is moved into place last.
     """
-    system, base = storage.open_root(root)
-    system.create_dir(f"{base}/{FOLDER}", recursive=True)
-    place = f"{base}/{FOLDER}/{name}"
-    with system.open_output_stream(f"{place}.bin.{attempt}") as stream:
+    files = storage.files_of(root)
+    with files.open_writer(f"{FOLDER}/{name}.bin", attempt) as stream:
         writer = IndexedDatasetWriter(stream, dtype)
         for tokens in documents:
             writer.add_document(tokens)
     index = writer.index()
-    with system.open_output_stream(f"{place}.idx.{attempt}") as stream:
+    with files.open_writer(f"{FOLDER}/{name}.idx", attempt) as stream:
         stream.write(index)
-    for kind in ("bin", "idx"):
-        system.move(f"{place}.{kind}.{attempt}", f"{place}.{kind}")
     record = {
         "split": name.split("-")[0],
         "prefix": name,
@@ -82,8 +78,7 @@ def clear_others(root: str, keep: Iterable[str]) -> None:
 
 def lengths(root: str, name: str) -> np.ndarray:
     """Tokens of each document of a shard, int32 (documents,), in order, from its .idx."""
-    system, base = storage.open_root(root)
-    with system.open_input_file(f"{base}/{FOLDER}/{name}.idx") as stream:
+    with storage.files_of(root).open_reader(f"{FOLDER}/{name}.idx") as stream:
         return read_lengths(stream)
 
 

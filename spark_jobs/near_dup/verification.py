@@ -40,10 +40,7 @@ def verify(pairs: DataFrame, contents: DataFrame, near: NearSettings) -> DataFra
         .join(contents, "content_sha256")
         .select("hub", "content_sha256", "band", "text")
     )
-    return (
-        texts.repartition("hub")
-        .mapInArrow(_comparer(near), TABLES["near_edges"].ddl)
-    )
+    return texts.repartition("hub").mapInArrow(_comparer(near), TABLES["near_edges"].ddl)
 
 
 def _comparer(near: NearSettings) -> Callable[[Batches], Batches]:

@@ -21,6 +21,7 @@ from typing import Any
 import conf
 from conf.errors import SeedbedError
 from seedbed import jsonl
+from seedbed.stores.copies import local_file
 
 ASPECTS = ("readability", "modularity", "clarity", "reusability")
 COLUMNS = ("content_sha256", "score", *ASPECTS, "zero_reason", "second_score")
@@ -32,9 +33,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 def locate(path: str) -> Path:
     """The label file at `path`, relative to the working directory or to the folder above `conf`.
 
+    Of a file at a URI it is a copy.
+
     Raises SeedbedError where neither is a file.
     """
-    candidates = [Path(path), Path(conf.__file__).parents[1] / path]
+    candidates = [local_file(path), Path(conf.__file__).parents[1] / path]
     for candidate in candidates:
         if candidate.is_file():
             return candidate

@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 from conf.errors import SeedbedError
 from conf.schema.curate import ScoreSettings
 from seedbed.inference import in_process
+from seedbed.stores.places import require_local
 
 # Characters per token that are tokenized first. The demo's code has 3.5. Files of
 # blanks need another try.
@@ -55,6 +56,7 @@ class LanguageModelScorer:
         """
         self.version = version_of(card, settings)
         self.max_tokens, self.windows = _max_tokens(card, settings), settings.windows
+        require_local("score.scorer", folder, "vLLM loads a model from a disk of every worker")
         _check_folder(Path(folder), self.max_tokens)
         self._tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
         self._engine = partial(

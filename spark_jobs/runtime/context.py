@@ -71,6 +71,13 @@ class Context:
     def spark(self) -> Any:
         return self.store.spark
 
+    def start_engine(self) -> None:
+        """Start the engine, where none runs. A job that has something to do begins with it.
+
+        Without a session no expression can be made, since each engine has a class of its own.
+        """
+        assert self.spark
+
     def describe(self, step: str) -> None:
         """Show `step` in the engine's user interface, where it has one."""
         session.engine().describe(step)

@@ -69,7 +69,8 @@ class ShardJob:
     due: what could be processed, with the key columns of `output`, `shard` and `bytes`.
     part: key columns that all rows of a run share, such as the scorer.
     asked: the settings that decide what is due. The last commit of a run records them. While they
-        and the inputs stay as they are, nothing is due, and no engine is asked.
+        and the inputs stay as they are, nothing is due, and no engine is asked. None where a due
+        row may give no row, and is due again.
     at_once: up to so many missing rows are one commit for all shards. It is for jobs whose rows
         cost less than a commit does.
     """
@@ -81,7 +82,7 @@ class ShardJob:
     reads: tuple[str, ...] = ("contents",)
     due: Callable[[Context], DataFrame] = lambda ctx: ctx.inputs["contents"]
     part: Callable[[Context], dict[str, str]] | None = None
-    asked: Callable[[Context], dict[str, Any]] = lambda ctx: {}
+    asked: Callable[[Context], dict[str, Any]] | None = lambda ctx: {}
     at_once: int = 0
 
     @property
@@ -93,6 +94,7 @@ class ShardJob:
         complete = self._complete(ctx)
         if self._holds(ctx, complete):
             return None
+        ctx.start_engine()
         lineage = {name: value for name, value in complete.items() if name != "complete"}
         ctx.refuse_other_params(self.output, lineage)
         missing = self._missing(ctx)
@@ -143,13 +145,13 @@ class ShardJob:
 
     def _holds(self, ctx: Context, complete: dict[str, Any]) -> bool:
         last = ctx.store.last_commit(self.output, complete.get("part"))
-        return last is not None and last.lineage == complete
+        return bool(self.asked and last and last.lineage == complete)
 
     def _complete(self, ctx: Context) -> dict[str, Any]:
         """The lineage of a commit after which nothing is due."""
         lineage = ctx.lineage(self.name, self.params(ctx), self.reads)
         part = {"part": self.part(ctx)} if self.part else {}
-        return lineage | part | {"complete": self.asked(ctx)}
+        return lineage | part | ({"complete": self.asked(ctx)} if self.asked else {})
 
     def _missing(self, ctx: Context) -> DataFrame:
         """The due rows that `output` lacks, of all shards."""
@@ -200,9 +202,9 @@ class TableJob:
     def run(self, ctx: Context) -> Summary | None:
         """Rewrite the tables; None where nothing they depend on changed."""
         lineage = ctx.lineage(self.name, self.params(ctx), self.reads, self.parts(ctx))
-        last = ctx.store.last_commit(self.writes[-1])
-        if last is not None and last.lineage == lineage:
+        if all(self._holds(ctx, table, lineage) for table in self.writes):
             return None
+        ctx.start_engine()
         for table, rows in self.transform(ctx):
             ctx.describe(f"{self.name}: {table}")
             ctx.store.overwrite(table, rows, lineage)
@@ -211,6 +213,10 @@ class TableJob:
         return Summary(
             **{**summary.__dict__, "tables": {t: ctx.inputs.version(t) for t in self.writes}}
         )
+
+    def _holds(self, ctx: Context, table: str, lineage: dict[str, Any]) -> bool:
+        last = ctx.store.last_commit(table)
+        return last is not None and last.lineage == lineage
 
 
 @dataclass(frozen=True)

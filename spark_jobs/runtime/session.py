@@ -23,9 +23,7 @@ def start(settings: SparkSettings, app: str, log_file: str = "") -> Any:
     """
     global _running
     if _running is None:
-        log_file = (
-            log_file or os.path.join(tempfile.gettempdir(), f"seedbed-{os.getpid()}.log")
-        )
+        log_file = log_file or os.path.join(tempfile.gettempdir(), f"seedbed-{os.getpid()}.log")
         os.makedirs(os.path.dirname(os.path.abspath(log_file)), exist_ok=True)
         _running = _new(settings, app, log_file)
     return _running.spark

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 
 from conf.schema.curate import IngestSettings
+from seedbed.stores.places import place
 from spark_jobs.sources import listing
 from spark_jobs.sources.archives import is_archive
 from spark_jobs.sources.languages import language_of
@@ -74,6 +75,4 @@ def _read(root: str, entry: listing.Entry) -> bytes:
 
 
 def _own_name(root: str) -> str:
-    return (
-        os.path.basename((root if "://" in root else os.path.abspath(root)).rstrip("/")) or "root"
-    )
+    return os.path.basename(str(place(root))) or "root"

@@ -1,20 +1,20 @@
-"""Lists and opens the files of an input folder, on a local disk or at a URI that Arrow opens.
+"""Lists and opens the files of an input folder, on a local disk or at a URI (docs/storage.md).
 
 Links are never followed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from pyarrow import fs
-
 from conf.errors import SeedbedError
 from seedbed import storage
+from seedbed.stores.places import is_uri, place
 from spark_jobs.sources.members import is_vcs
 
 
@@ -23,11 +23,20 @@ class Entry:
     """One file, link or special file below the root.
 
     path: relative to the root, separated by '/'. size: in bytes. kind: file, link or special.
+    changed: when it changed last, in nanoseconds since 1970 (ctime, which no program can set back);
+        on a store, when it was written.
     """
 
     path: str
     size: int
     kind: str
+    changed: int = 0
+
+
+def state(entries: list[Entry]) -> str:
+    """A hash of what a listing says of its entries: another one means that something changed."""
+    lines = (f"{one.path}\0{one.size}\0{one.kind}\0{one.changed}" for one in entries)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def walk(root: str, under: str = "", recurse: bool = True) -> list[Entry]:
@@ -36,9 +45,7 @@ def walk(root: str, under: str = "", recurse: bool = True) -> list[Entry]:
     Folders of version control are left out. A link to a folder is one entry of kind link. Raises
     SeedbedError for a folder that cannot be read.
     """
-    entries = (
-        _walk_uri(root, under, recurse) if "://" in root else _walk_local(root, under, recurse)
-    )
+    entries = _walk_uri(root, under, recurse) if is_uri(root) else _walk_local(root, under, recurse)
     return sorted(entries, key=lambda entry: entry.path)
 
 
@@ -47,9 +54,8 @@ def open_file(root: str, path: str) -> BinaryIO:
 
     Raises OSError where it cannot be opened, also where a link has replaced the file.
     """
-    if "://" in root:
-        system, base = storage.open_root(root)
-        return system.open_input_file(f"{base}/{path}")  # type: ignore[no-any-return]
+    if is_uri(root):
+        return storage.files_of(root).open_reader(path)
     return os.fdopen(
         os.open(os.path.join(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb"
     )
@@ -65,18 +71,19 @@ def split_input(path: str) -> tuple[str, str]:
             "input is empty: nothing to ingest",
             "add input=PATH, a folder of source files or archives",
         )
-    if "://" in path:
-        system, base = storage.open_root(path)
-        kind = system.get_file_info(base).type
-        found, is_file = kind != fs.FileType.NotFound, kind == fs.FileType.File
+    remote = is_uri(path)
+    if remote:
+        kind = storage.kind(path)
+        found, is_file = bool(kind), kind == "file"
     else:
+        path = path if "://" not in path else place(path).path
         found, is_file = os.path.exists(path), os.path.isfile(path)
     if not found:
         raise SeedbedError(
             f"input {path} does not exist", "give the path of a folder of source files or archives"
         )
     if not is_file:
-        if "://" not in path and not os.access(path, os.R_OK | os.X_OK):
+        if not remote and not os.access(path, os.R_OK | os.X_OK):
             raise SeedbedError(
                 f"input {path} cannot be read: permission denied", f"chmod -R u+rX {path}"
             )
@@ -90,34 +97,30 @@ def _walk_local(root: str, under: str, recurse: bool) -> Iterator[Entry]:
     if under and (os.path.islink(folder) or not os.path.isdir(folder)):
         return
     try:
-        found = list(os.scandir(folder))
+        items = list(os.scandir(folder))
     except OSError as error:
         raise SeedbedError(
             f"folder {folder} cannot be read: {error.strerror}",
             f"chmod -R u+rX {folder}, or move it away",
         ) from error
-    for item in found:
+    for item in items:
         path = f"{under}/{item.name}" if under else item.name
         if is_vcs(item.name):
             continue
-        mode = item.stat(follow_symlinks=False).st_mode
+        found = item.stat(follow_symlinks=False)
+        mode = found.st_mode
         if stat.S_ISDIR(mode):
             if recurse:
                 yield from _walk_local(root, path, recurse)
         elif stat.S_ISLNK(mode):
             yield Entry(path, 0, "link")
         elif stat.S_ISREG(mode):
-            yield Entry(path, item.stat(follow_symlinks=False).st_size, "file")
+            yield Entry(path, found.st_size, "file", found.st_ctime_ns)
         else:
             yield Entry(path, 0, "special")
 
 
 def _walk_uri(root: str, under: str, recurse: bool) -> Iterator[Entry]:
-    system, base = storage.open_root(root)
-    selector = fs.FileSelector(
-        f"{base}/{under}" if under else base, recursive=recurse, allow_not_found=True
-    )
-    for info in system.get_file_info(selector):
-        path = info.path[len(base.rstrip("/")) + 1 :]
-        if info.type == fs.FileType.File and not is_vcs(path):
-            yield Entry(path, info.size, "file")
+    for info in storage.files_of(root).list(under, recurse):
+        if not is_vcs(info.path):
+            yield Entry(info.path, info.size, "file", info.mtime_ns)

@@ -45,8 +45,8 @@ class Offer:
     refused: str | None
 
 
-def find_units(path: str) -> tuple[str, list[Unit]]:
-    """(root folder or URI, units below it in order of source and name).
+def find_units(path: str) -> tuple[str, list[Unit], str]:
+    """(root folder or URI, units below it in order of source and name, state of the listing).
 
     Raises SeedbedError where there are none.
     """
@@ -73,7 +73,7 @@ def find_units(path: str) -> tuple[str, list[Unit]]:
             repo = folder.repo_of(root, entry.path)
             loose[repo] = loose.get(repo, 0) + entry.size
     units += [Unit("folder", repo, size) for repo, size in sorted(loose.items())]
-    return root, units
+    return root, units, listing.state(entries)
 
 
 def identify(root: str, unit: Unit, limits: IngestSettings) -> Offer:

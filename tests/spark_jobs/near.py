@@ -70,7 +70,7 @@ def write_inputs(store: Store, texts: list[str], seed: int, parts: int) -> None:
 
 
 def context(spark: SparkSession, output: Path, *overrides: str) -> Context:
-    store = Store(spark, str(output))
+    store = Store(lambda: spark, str(output))
     return Context(load(CurateConfig, None, [f"output={output}", *overrides]), store, Inputs(store))
 
 

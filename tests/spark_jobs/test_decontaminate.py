@@ -166,7 +166,7 @@ def test_an_unknown_benchmark_is_named(source: str) -> None:
 def test_each_content_gets_a_row_a_benchmark_and_a_new_benchmark_costs_only_itself(
     spark: SparkSession, tmp_path: Path
 ) -> None:
-    store = Store(spark, str(tmp_path / "run"))
+    store = Store(lambda: spark, str(tmp_path / "run"))
     leaked = benchmark_items.load("humaneval").texts[3][1]
     texts = ["x = 1\n", leaked.replace("    ", "\t"), "y\n" * 50 + ITEM, ""]
     rows = [(hashlib.sha256(t.encode()).hexdigest(), t, len(t), "Python") for t in texts]

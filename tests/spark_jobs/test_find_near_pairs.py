@@ -58,7 +58,7 @@ def test_pairs_compared_before_are_taken_over_whatever_the_threshold(
 ) -> None:
     """One verdict is forged before the run. It stays, so the pair was not compared again."""
     shutil.copytree(clustered.root, tmp_path, dirs_exist_ok=True)
-    store = Store(spark, str(tmp_path))
+    store = Store(lambda: spark, str(tmp_path))
     forged = min((e.a, e.b) for e in edges)
     lie = F.when(F.struct("a", "b") == F.struct(*map(F.lit, forged)), 0.9999).otherwise(
         F.col("jaccard")

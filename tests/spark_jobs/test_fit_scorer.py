@@ -35,7 +35,7 @@ def corpus(spark, root, shards, count=130, repos=6):
         contents.append({**one, "text": text, "bytes": len(text), "language": "Python"})
         labels.append({**one, "oracle": "o", "score": float(i % 10), "zero_reason": ""})
         files.append({"doc_id": key, "content_sha256": key, "repo": f"repo{i % repos}"})
-    store = Store(spark, str(root))
+    store = Store(lambda: spark, str(root))
     for table, rows in (("contents", contents), ("labels", labels), ("files", files)):
         tiny.write_table(root, table, rows)
     return load(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import shutil
 import tarfile
 import zipfile
@@ -16,6 +17,7 @@ from pyspark.sql import SparkSession
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, IngestSettings
 from seedbed.queries.certify import hashes
+from spark_jobs import ingest
 from spark_jobs.ingest import JOB
 from spark_jobs.runtime.context import Context, Inputs
 from spark_jobs.runtime.job import Summary, execute
@@ -90,7 +92,7 @@ def prints(output: Path) -> dict[str, str]:
 
 def test_every_member_is_a_row_with_content_or_a_reason(spark, ingested):
     output, summary = ingested
-    store = Store(spark, str(output))
+    store = Store(lambda: spark, str(output))
     files = {(f["repo"], f["path"]): f for f in store.read("files").collect()}
     reasons = {key: f["drop_reason"] for key, f in files.items()}
     assert reasons == {
@@ -184,7 +186,9 @@ def test_new_input_costs_only_itself_and_a_second_offer_of_a_revision_is_refused
     summary = execute(JOB, cfg)
     assert summary is not None
     assert (summary.rows_in, summary.rows_out, summary.notes) == (2, 1, {"repos": 2, "refused": 1})
-    refused = Store(spark, cfg.output).read("repos").filter("origin = 'apack-1.0.whl'").first()
+    refused = (
+        Store(lambda: spark, cfg.output).read("repos").filter("origin = 'apack-1.0.whl'").first()
+    )
     assert (
         refused["drop_reason"]
         == "refused: pack 1.0 is already in, from pack-1.0-py3-none-any.whl with other bytes"
@@ -206,7 +210,7 @@ def test_of_the_archives_of_one_revision_the_first_sound_one_by_name_is_taken(
             ("c.whl", "0", None),
         )
     ]
-    store = Store(spark, str(tmp_path / "nothing"))
+    store = Store(lambda: spark, str(tmp_path / "nothing"))
     fresh = ingest._new_offers(offers, Context(config(source, tmp_path), store, Inputs(store)))
     assert [(offer.name, offer.revision, offer.refused) for offer in fresh] == [
         ("a.whl", "1@eeeeeeeeeeee", "refused: broken"),
@@ -231,3 +235,18 @@ def test_rows_read_under_other_limits_do_not_mix(source, ingested):
     with pytest.raises(SeedbedError, match=r"max_file_bytes.*must not mix"):
         execute(JOB, config(source, ingested[0], max_file_bytes=5))
     assert execute(JOB, config(source, ingested[0], batch_repos=1)) is None
+
+
+def test_an_unchanged_input_is_not_read_again(monkeypatch, spark, source, tmp_path):
+    here = shutil.copytree(source, tmp_path / "source", symlinks=True)
+    cfg = config(here, tmp_path / "output", batch_repos=2)
+    assert execute(JOB, cfg) is not None
+    reads: list[str] = []
+    monkeypatch.setattr(ingest, "_identified", lambda ctx, root, units: reads.append("all") or [])
+    assert execute(JOB, cfg) is None
+    assert not reads
+    # A program may set a file's time of modification back, but not that of its last change.
+    touched = next(here.rglob("*.whl"))
+    os.utime(touched, (1, 1))
+    assert execute(JOB, cfg) is None
+    assert reads == ["all"]

@@ -92,7 +92,7 @@ def test_the_shipped_labels_are_what_their_card_says():
 
 
 def test_labels_land_on_the_contents_they_were_given_for(spark, tmp_path):
-    store = Store(spark, str(tmp_path))
+    store = Store(lambda: spark, str(tmp_path))
     content = {"text": "x", "bytes": 1, "language": "C", "shard": 0}
     tiny.write_table(tmp_path, "contents", [{"content_sha256": h, **content} for h in HASHES[:2]])
     zero = {

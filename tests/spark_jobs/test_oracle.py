@@ -238,7 +238,7 @@ def test_requests_keep_the_pace_they_were_given(monkeypatch):
 @pytest.fixture
 def run(spark, tmp_path):
     """Eight contents in two languages; cfg(url, *overrides) asks about all of them."""
-    store = Store(spark, str(tmp_path / "out"))
+    store = Store(lambda: spark, str(tmp_path / "out"))
     rows = [
         {"content_sha256": f"{n}" * 64, "text": f"text {n}\n{LINE}\n", "bytes": 20, "shard": 0}
         | {"language": "Python" if n % 2 else "C"}

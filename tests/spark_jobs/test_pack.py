@@ -36,7 +36,7 @@ TOKENIZER_JSON = bpe.train(TEXTS.values(), 290)
 
 
 def make(spark: SparkSession, root: Path, partitions: int, order: int) -> Store:
-    store = Store(spark, str(root))
+    store = Store(lambda: spark, str(root))
     sha = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in TEXTS.items()}
     names = sorted(TEXTS)[::order]
     contents = [(sha[n], TEXTS[n], len(TEXTS[n]), "Python", int(sha[n][0], 16) // 8) for n in names]
@@ -242,7 +242,7 @@ def test_another_setting_replaces_every_shard(packed: Store) -> None:
 
 def test_a_missing_tokenizer_is_told_with_its_job(spark: SparkSession, tmp_path: Path) -> None:
     with pytest.raises(SeedbedError, match="no tokenizer"):
-        run(Store(spark, str(tmp_path)))
+        run(Store(lambda: spark, str(tmp_path)))
 
 
 def _split_at(tokens: np.ndarray, end: int) -> list[list[int]]:

@@ -98,9 +98,9 @@ def test_what_reads_like_the_seeds_is_found_unless_the_scorer_rates_it_low(spark
     cfg, kind_of, root = run
     # The job is off by default.
     assert execute(recall_quality.JOB, cfg()) is None
-    assert not Store(spark, str(root)).exists("recall")
+    assert not Store(lambda: spark, str(root)).exists("recall")
     summary = execute(recall_quality.JOB, cfg("recall.rounds=2"))
-    rows = Store(spark, str(root)).read("recall").collect()
+    rows = Store(lambda: spark, str(root)).read("recall").collect()
     assert len(rows) == 290
     found: dict[str, list[bool]] = {}
     for row in rows:

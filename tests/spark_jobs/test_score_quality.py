@@ -69,7 +69,7 @@ def prepare(spark, root):
     version = use(root, json.loads(fit_scorer.SHIPPED.read_text()))
     return (
         lambda *o: load(CurateConfig, None, [f"output={root}", *o]),
-        Store(spark, str(root)),
+        Store(lambda: spark, str(root)),
         version,
     )
 
@@ -198,7 +198,7 @@ def test_a_folder_that_holds_no_scorer_is_refused(tmp_path, text, message):
 def test_an_output_without_a_fitted_scorer_says_what_to_run(spark, tmp_path):
     cfg = load(CurateConfig, None, [f"output={tmp_path}"])
     with pytest.raises(SeedbedError, match=r"fit_scorer\.py"):
-        scorers.resolve_version(cfg, Store(spark, str(tmp_path)))
+        scorers.resolve_version(cfg, Store(lambda: spark, str(tmp_path)))
 
 
 def test_the_version_of_a_language_model_names_the_tokens_it_reads_and_its_data_type(tmp_path):
@@ -381,7 +381,7 @@ def test_each_file_of_any_length_gets_one_row_with_the_mean_of_its_windows(spark
     lengths = [len(tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
     assert lengths[0] > 200_000
     assert 0 < lengths[4] <= 100
-    store = Store(spark, str(tmp_path))
+    store = Store(lambda: spark, str(tmp_path))
     write_contents(tmp_path, [(text, "Python") for text in texts])
     expected = {}
     for n, text in enumerate(texts):

@@ -197,7 +197,7 @@ def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
     near duplicate of alpha/3.
     """
     names = [f"{repo}/{i}" for repo, count in REPOS.items() for i in range(count)]
-    store = Store(spark, str(tmp_path_factory.mktemp("select")))
+    store = Store(lambda: spark, str(tmp_path_factory.mktemp("select")))
     benchmark = benchmarks.identity("humaneval")
     license_of = {"alpha/1": "GPL-3.0-only"}
     files = [
@@ -356,8 +356,8 @@ def test_a_missing_verdict_is_told_with_its_table_and_job(store: Store, table: s
 
 def test_duplicates_need_no_score_when_only_survivors_are_scored(store: Store) -> None:
     context = Context(config(store, "score.scope=survivors"), store, Inputs(store))
-    verdicts = select_documents.verdict_rows(context).selectExpr(
-        "* except (quality)", "if(survivor, quality, null) as quality"
+    verdicts = select_documents.verdict_rows(context).withColumn(
+        "quality", F.expr("if(survivor, quality, null)")
     )
     select_documents.refuse_missing(verdicts, context)
     with pytest.raises(

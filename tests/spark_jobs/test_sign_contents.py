@@ -47,7 +47,7 @@ def add_contents(store: Store, texts: list[str]) -> None:
 
 
 def context(spark: SparkSession, output: Path, *overrides: str) -> Context:
-    store = Store(spark, str(output))
+    store = Store(lambda: spark, str(output))
     return Context(load(CurateConfig, None, [f"output={output}", *overrides]), store, Inputs(store))
 
 
@@ -63,7 +63,7 @@ def output(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def signed(spark: SparkSession, output: Path) -> dict[str, tuple[bytes, int, int]]:
-    rows = Store(spark, str(output)).read("signatures").collect()
+    rows = Store(lambda: spark, str(output)).read("signatures").collect()
     assert len({r.content_sha256 for r in rows}) == len(rows)
     return {r.content_sha256: (bytes(r.signature), r.shingles, r.shard) for r in rows}
 
@@ -90,7 +90,7 @@ def test_rows_load_in_datasketch(spark: SparkSession, output: Path) -> None:
 
 def test_new_contents_cost_only_themselves(spark: SparkSession, output: Path) -> None:
     assert sign_contents.JOB.run(context(spark, output)) is None
-    add_contents(Store(spark, str(output)), ["print('new')"])
+    add_contents(Store(lambda: spark, str(output)), ["print('new')"])
     summary = sign_contents.JOB.run(context(spark, output))
     assert (summary.rows_in, summary.rows_out) == (1, 1)
     assert len(signed(spark, output)) == len(TEXTS) + 1

@@ -20,7 +20,7 @@ async def make():
 
 
 def test_the_job_writes_one_row_a_content_and_has_nothing_to_do_afterwards(spark, tmp_path):
-    store = Store(spark, str(tmp_path))
+    store = Store(lambda: spark, str(tmp_path))
     columns = ("content_sha256", "text", "bytes", "language", "shard")
     rows = [
         ("0" * 64, PYTHON.decode(), len(PYTHON), "Python", 0),

@@ -104,7 +104,7 @@ def test_transformers_loads_the_folder_and_writes_chats(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """12 training documents of 1,000 bytes, and a validation document that must not be learnt."""
-    store = Store(spark, str(tmp_path_factory.mktemp("tokenizer")))
+    store = Store(lambda: spark, str(tmp_path_factory.mktemp("tokenizer")))
     texts = {f"train-{i}": (SOURCE[0] * 3)[i * 100 : i * 100 + 1000] for i in range(12)} | {
         "val": "zqxj" * 500
     }

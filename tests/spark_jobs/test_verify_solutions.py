@@ -58,7 +58,7 @@ def config(
 
 
 def verdicts(spark: SparkSession, cfg: CurateConfig) -> set[tuple[Any, ...]]:
-    rows = Store(spark, cfg.output).read("verdicts").collect()
+    rows = Store(lambda: spark, cfg.output).read("verdicts").collect()
     assert len({(row.task_id, row.solution_sha256) for row in rows}) == len(rows)
     return {
         (row.task_id, row.solution_sha256, row.verdict, row.reason, row.weakened) for row in rows

@@ -16,16 +16,18 @@ from conf.schema.curate.corpus import (
     VerifySettings,
 )
 from conf.schema.curate.quality import LabelSettings, RecallSettings, ScoreSettings
+from conf.schema.storage import StorageSettings
 
 
 @dataclass(frozen=True)
 class CurateConfig:
     """All settings of the Spark jobs."""
 
-    # Archives and folders to read.
+    # Archives and folders to read: a path, or a URI (docs/storage.md).
     input: str = ""
-    # The folder of the run.
+    # The folder of the run: a path, or a URI such as s3://BUCKET/RUN.
     output: str = ""
+    storage: StorageSettings = field(default_factory=StorageSettings)
     # Units of work, resume and join, by the leading bits of content_sha256. Use 4 on a laptop, and
     # 4096 on a cluster.
     shards: int = 4
@@ -48,6 +50,7 @@ class CurateConfig:
     def check(self) -> None:
         """The rules of each section, and those of the fields above."""
         self.spark.check()
+        self.storage.check()
         self.near.check()
         if self.shards < 1 or self.shards & (self.shards - 1) or self.shards > 65536:
             raise SeedbedError(

@@ -112,7 +112,7 @@ class GrpoConfig:
 
     def check(self) -> None:
         """The rules of each section, and those between fields."""
-        check_training(self.dtype, self.save_every, self.keep)
+        check_training(self.output, self.dtype, self.save_every, self.keep)
         self.optim.check()
         self.engine.check()
         if self.engine.transfer == "nccl" and not self.engine.url:

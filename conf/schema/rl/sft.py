@@ -61,7 +61,7 @@ class SftConfig:
 
     def check(self) -> None:
         """The rules of each section, and those between fields."""
-        check_training(self.dtype, self.save_every, self.keep)
+        check_training(self.output, self.dtype, self.save_every, self.keep)
         self.optim.check()
         self.schedule.check()
         self.problems.check()

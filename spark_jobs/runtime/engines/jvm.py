@@ -148,8 +148,8 @@ def check_java() -> None:
     home = os.environ.get("JAVA_HOME")
     java = f"{home}/bin/java" if home else shutil.which("java")
     fix = (
-        "install a JRE 17 or later (Debian/Ubuntu: sudo apt-get install -y "
-        "openjdk-17-jre-headless), or set JAVA_HOME"
+        "run `make java`, or install a JRE 17 or later (Debian/Ubuntu: sudo apt-get install -y "
+        "openjdk-17-jre-headless), or set JAVA_HOME; spark.engine=sail needs no Java"
     )
     if not java or not os.path.exists(java):
         where = f"JAVA_HOME={home}" if home else "no java on PATH"

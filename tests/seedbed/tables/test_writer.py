@@ -6,7 +6,7 @@ import json
 
 from rl.training.run_tables import StageTables
 from seedbed.queries.certify import certify
-from spark_jobs.runtime.delta_log import commits
+from seedbed.tables.log import commits
 
 
 def test_spark_reads_the_rollouts_their_lists_and_their_lineage(spark, tmp_path):
@@ -30,6 +30,6 @@ def test_spark_reads_the_rollouts_their_lists_and_their_lineage(spark, tmp_path)
         ("grpo", n, 2, -0.5) for n in range(3)
     ]
     assert spark.read.format("delta").option("versionAsOf", 1).load(path).count() == 2
-    _, newest = next(iter(commits(spark, path)))
+    _, newest = next(iter(commits(path)))
     assert json.loads(newest["userMetadata"])["job"] == "rl.grpo"
     assert certify(str(tmp_path), []).startswith("rollouts")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
+from seedbed.tables.log import commits
 from spark_jobs.near_dup import components
-from spark_jobs.runtime.delta_log import commits
 from tests.spark_jobs.near import context
 
 GENERATOR = np.random.default_rng(8)
@@ -95,7 +95,7 @@ def test_stars_give_the_labels_of_union_find_also_after_a_kill_between_rounds(
 
 def recorded(spark: SparkSession, folder: str) -> list[int]:
     """The numbers of the committed rounds, in order."""
-    return [json.loads(info["userMetadata"])["round"] for _, info in commits(spark, folder)][::-1]
+    return [json.loads(info["userMetadata"])["round"] for _, info in commits(folder)][::-1]
 
 
 def test_the_edge_count_decides_who_joins(spark: SparkSession, tmp_path: Path) -> None:

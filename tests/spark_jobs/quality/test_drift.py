@@ -30,7 +30,7 @@ def run(spark, tmp_path):
 
     Returns cfg(*overrides), the store, and use(name, added quality), which sets the scorer.
     """
-    store = Store(spark, str(tmp_path))
+    store = Store(lambda: spark, str(tmp_path))
     keys = [{"content_sha256": f"{n}" * 64, "shard": 0} for n in range(len(TEXTS))]
     contents = [
         {**key, "text": text, "bytes": len(text), "language": "Python"}

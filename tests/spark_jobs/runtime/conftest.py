@@ -17,7 +17,7 @@ from tests.spark_jobs.contents import HASHES, add_contents
 def run(spark, tmp_path):
     """A run with 16 contents over 4 shards, and `job(JOB, overrides)` to execute on it."""
     cfg = load(CurateConfig, None, [f"output={tmp_path}", "shards=4"])
-    store = Store(spark, str(tmp_path))
+    store = Store(lambda: spark, str(tmp_path))
     add_contents(store, HASHES)
 
     def job(one, *overrides):

@@ -60,7 +60,7 @@ def special(name: str, kind: bytes, target: str = "") -> tarfile.TarInfo:
 
 
 def offer(path: Path, limits: IngestSettings = LIMITS) -> Offer:
-    root, units = sources.find_units(str(path))
+    root, units, _ = sources.find_units(str(path))
     return sources.identify(root, units[0], limits)
 
 
@@ -393,7 +393,7 @@ def test_loose_files_and_a_package_of_the_same_name_keep_their_own_paths(tmp_pat
     (root / "flask").mkdir(parents=True)
     for name in ("app.py", "flask/app.py"):
         (root / name).write_bytes(CODE)
-    _, units = sources.find_units(str(root))
+    _, units, _ = sources.find_units(str(root))
     assert [(unit.source, unit.name) for unit in units] == [("folder", "flask")]
     assert [member.path for member in folder.read(str(root), "flask")] == ["app.py", "flask/app.py"]
 
@@ -404,7 +404,7 @@ def test_units_are_listed_in_one_order(tmp_path):
     for name in ("y", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "m.py").write_bytes(CODE)
-    _, units = sources.find_units(str(tmp_path))
+    _, units, _ = sources.find_units(str(tmp_path))
     assert [(unit.source, unit.name) for unit in units] == [
         ("archives", "a-1.zip"),
         ("archives", "z-1.zip"),

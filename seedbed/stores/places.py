@@ -1,0 +1,144 @@
+"""Where a path or URI points to, and how each engine wants it spelled.
+
+A URI is taken as it stands: what follows the bucket is the key, and nothing in it is decoded.
+`s3://` and `s3a://` (Hadoop's name) are one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import quote
+
+from conf.errors import SeedbedError
+
+SCHEMES = ("s3", "gs", "abfss", "hdfs")
+# Engines and libraries decode these, or take them for patterns, each in its own way (docs/log.md).
+_AMBIGUOUS = re.compile(r"%[0-9A-Fa-f]{2}|[?*\[\]{}\\\x00-\x1f]")
+# Sail's Delta writer encodes every other character once too often.
+_PLAIN = re.compile(r"[A-Za-z0-9._~+=,@:/-]*")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A root of files.
+
+    scheme: "" for this machine, else one of SCHEMES. authority: bucket, container@account or
+    host:port. path: absolute on this machine and on hdfs, else the key without slashes at its ends.
+    """
+
+    scheme: str
+    authority: str
+    path: str
+
+    def __str__(self) -> str:
+        if not self.scheme:
+            return self.path
+        return f"{self.scheme}://{self.authority}/{self.path.strip('/')}".rstrip("/")
+
+
+def place(root: str) -> Place:
+    """The place that `root` names: a path, or a URI of a known scheme.
+
+    Raises SeedbedError for another scheme, or where the bucket is missing.
+    """
+    scheme, separator, rest = root.partition("://")
+    if not separator:
+        return Place("", "", os.path.abspath(root))
+    if scheme == "file":
+        return Place("", "", os.path.abspath(rest.removeprefix("localhost")))
+    scheme = "s3" if scheme == "s3a" else scheme
+    if scheme not in SCHEMES:
+        raise SeedbedError(
+            f"{root}: storage {scheme}:// is unknown",
+            "give a local path, or a URI with s3://, s3a://, gs://, abfss:// or hdfs://",
+        )
+    authority, _, path = rest.partition("/")
+    account = scheme != "abfss" or "@" in authority
+    if scheme != "hdfs" and (not authority or not account):
+        form = "abfss://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH"
+        raise SeedbedError(
+            f"{root} names no {'container and account' if scheme == 'abfss' else 'bucket'}",
+            f"give {form if scheme == 'abfss' else f'{scheme}://BUCKET/PATH'}",
+        )
+    return Place(scheme, authority, f"/{path.strip('/')}" if scheme == "hdfs" else path.strip("/"))
+
+
+def is_uri(root: str) -> bool:
+    """Whether `root` is not on this machine's own disks."""
+    return bool(place(root).scheme)
+
+
+def require_local(name: str, path: str, why: str) -> None:
+    """Raises SeedbedError where the setting `name` holds a URI. why: what needs a local folder."""
+    if is_uri(path):
+        raise SeedbedError(
+            f"{name}={path} is not on this machine: {why}",
+            f"copy it here and give {name}=DIR (docs/storage.md)",
+        )
+
+
+def for_delta(root: str) -> str:
+    """`root` as delta-rs opens it.
+
+    Raises SeedbedError for a path that delta-rs would read in two ways.
+    """
+    where = _unambiguous(root)
+    return (
+        f"{where.scheme}://{where.authority}/{quote(where.path.lstrip('/'))}"
+        if (where.scheme)
+        else where.path
+    )
+
+
+def for_engine(root: str, engine: str) -> str:
+    """`root` as an engine opens it. engine: sail, spark or connect.
+
+    Spark knows S3 as `s3a`, and so do Databricks and Sail.
+
+    Raises SeedbedError for a path that the engine would read in two ways.
+    """
+    where = _unambiguous(root)
+    text = str(where)
+    if engine == "sail" and not _PLAIN.fullmatch(where.path):
+        if where.scheme:
+            raise SeedbedError(
+                f"{root}: Sail writes Delta tables on an object store under plain names alone",
+                "use letters, digits and . _ - / in the path, or set spark.engine=spark",
+            )
+        return _alias(where.path)
+    return text if engine == "sail" else re.sub("^s3://", "s3a://", text)
+
+
+def _unambiguous(root: str) -> Place:
+    where = place(root)
+    found = _AMBIGUOUS.search(where.path)
+    if found:
+        raise SeedbedError(
+            f"{root} holds {found.group()!r}, which libraries decode or take for a pattern",
+            "rename the folder: tables may not lie under % with two digits, nor under ? * [ ] { }",
+        )
+    return where
+
+
+def _alias(path: str) -> str:
+    """The same place under a plain name: a link of this process to the part that is not plain."""
+    parts = path.split("/")
+    last = max(i for i, part in enumerate(parts) if not _PLAIN.fullmatch(part))
+    link = _link("/".join(parts[: last + 1]))
+    return "/".join([link, *parts[last + 1 :]])
+
+
+@cache
+def _link(target: str) -> str:
+    folder = tempfile.mkdtemp(prefix="seedbed-")
+    # The folder holds a link alone, and what the link points to stays.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    link = os.path.join(folder, "root")
+    os.symlink(target, link)
+    return link

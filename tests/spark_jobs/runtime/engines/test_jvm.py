@@ -1,0 +1,50 @@
+"""What Spark in a JVM needs; spark-submit and local runs get the same Delta."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from conf.errors import SeedbedError
+from spark_jobs.runtime.engines import jvm
+
+ROOT = Path(__file__).parents[4]
+
+
+def fake_java(folder: Path, version: str) -> None:
+    (folder / "bin").mkdir(parents=True)
+    java = folder / "bin/java"
+    java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+    java.chmod(0o755)
+
+
+def test_missing_java_is_named_with_the_command_that_installs_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with pytest.raises(SeedbedError, match="no Java found") as caught:
+        jvm.check_java()
+    assert "openjdk-17" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("version", "accepted"),
+    [("1.8.0_402", False), ("11.0.2", False), ("17.0.15", True), ("21", True)],
+)
+def test_java_before_17_is_refused_with_its_version(monkeypatch, tmp_path, version, accepted):
+    fake_java(tmp_path / "jdk", version)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "jdk"))
+    if accepted:
+        jvm.check_java()
+    else:
+        with pytest.raises(SeedbedError, match=version):
+            jvm.check_java()
+
+
+def test_the_properties_for_spark_submit_equal_the_local_settings():
+    lines = (ROOT / "conf/curate/spark.properties").read_text().splitlines()
+    properties = dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
+    assert properties.pop("spark.jars.packages") == jvm.delta_package()
+    assert properties
+    for key, value in properties.items():
+        assert jvm.SETTINGS[key] == value
