@@ -17,6 +17,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
+from email.parser import HeaderParser
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -28,8 +30,9 @@ from scripts.pack_python import copy_interpreter, precompile, write_archive
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("conf", "seedbed", "spark_jobs", "megatron_train", "rl", "report", "demo")
-# Spark puts the PySpark of its own version on the path of each executor and driver.
-FROM_SPARK = ("pyspark", "py4j")
+# Spark puts the PySpark of its own version on the path of each executor and driver. Sail is an
+# engine of its own.
+NOT_PACKED = ("pyspark", "py4j", "pysail")
 # Times in a wheel cannot lie before 1980.
 ENVIRONMENT = os.environ | {"SOURCE_DATE_EPOCH": "315532800"}
 # What a packed Python must import, and from its own folder, on a machine without this project.
@@ -87,7 +90,7 @@ def build_wheel(folder: Path, source: Path) -> Path:
 
 def install(wheel: Path, packages: Path, requirements: Path) -> None:
     """Put what an executor imports into the folder `packages`, each with the hash of the lock."""
-    requirements.write_text(locked(executor_packages()))
+    requirements.write_text(locked(executor_packages(wheel)))
     uv = ("-m", "uv", "pip", "install", "--quiet", "--no-deps", "--link-mode", "copy")
     _call(*uv, "--target", packages, "--require-hashes", "-r", requirements)
     _call(*uv, "--target", packages, wheel)
@@ -98,21 +101,29 @@ def install(wheel: Path, packages: Path, requirements: Path) -> None:
             path.unlink()
 
 
-def executor_packages() -> set[str]:
-    """The extra `spark` and all that its packages need, less what Spark brings itself."""
+def executor_packages(wheel: Path) -> set[str]:
+    """The packages of the extra `spark` and all that they need, less NOT_PACKED."""
+    with zipfile.ZipFile(wheel) as packed:
+        [name] = [one for one in packed.namelist() if one.endswith(".dist-info/METADATA")]
+        ours = HeaderParser().parsestr(packed.read(name).decode()).get_all("Requires-Dist", [])
     found: set[tuple[str, str]] = set()
-    waiting = [("seedbed", extra) for extra in ("", "spark")]
+    waiting = [pair for extra in ("", "spark") for pair in _needs(ours, extra)]
     while waiting:
         name, extra = waiting.pop()
-        if (name, extra) in found or name in FROM_SPARK:
-            continue
-        found.add((name, extra))
-        for text in distribution(name).requires or []:
-            needed = Requirement(text)
-            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
-                key = canonicalize_name(needed.name)
-                waiting += [(key, one) for one in ("", *sorted(needed.extras))]
-    return {name for name, _ in found} - {"seedbed"}
+        if (name, extra) not in found and name not in NOT_PACKED:
+            found.add((name, extra))
+            waiting += _needs(distribution(name).requires or [], extra)
+    return {name for name, _ in found}
+
+
+def _needs(requirements: list[str], extra: str) -> list[tuple[str, str]]:
+    """(package, extra of it) of the `Requires-Dist` lines that hold here under `extra`."""
+    found = []
+    for text in requirements:
+        needed = Requirement(text)
+        if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+            found += [(canonicalize_name(needed.name), one) for one in ("", *needed.extras)]
+    return found
 
 
 def locked(names: set[str]) -> str:
