@@ -1,12 +1,15 @@
 """`make dist`: the project as a wheel, and a whole Python for executors that have none of it.
 
-    python scripts/make_dist.py [FOLDER]
+    python -m scripts.make_dist [FOLDER]
 
-FOLDER (dist by default) gets `seedbed-VERSION-py3-none-any.whl` and `environment.tar.gz`. The
-archive holds this machine's Python, the packages of the extra `spark` as `requirements.lock` pins
-them, and the wheel. It finds its own files wherever it is unpacked. A node needs the same processor
-family and a C library at least as new as here, and neither Python nor network access. PySpark is
-left out, as Spark brings its own to every executor. Two builds from one commit have equal bytes.
+FOLDER (dist by default) gets `seedbed-VERSION-py3-none-any.whl`, `environment.tar.gz`, and
+`requirements.txt` for images that have a Python already.
+
+The archive holds this machine's Python, the packages of the extra `spark` as `requirements.lock`
+pins them, and the wheel. It finds its own files wherever it is unpacked. A node needs the same
+processor family and a C library at least as new as here, and neither Python nor network access.
+PySpark is left out, as Spark brings its own to every executor. Two builds from one commit on one
+machine have equal bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("conf", "seedbed", "spark_jobs", "megatron_train", "rl", "report", "demo")
 # Spark puts the PySpark of its own version on the path of each executor and driver. Sail is an
 # engine of its own.
-NOT_PACKED = ("pyspark", "py4j", "pysail")
+NOT_PACKED = {"pyspark", "py4j", "pysail"}
 # Times in a wheel cannot lie before 1980.
 ENVIRONMENT = os.environ | {"SOURCE_DATE_EPOCH": "315532800"}
 # What a packed Python must import, and from its own folder, on a machine without this project.
@@ -52,9 +55,13 @@ def main(argv: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build_wheel(folder, Path(scratch) / "source")
+        packages = spark_packages(wheel)
+        (folder / "requirements.txt").write_text(locked(packages))
         environment = Path(scratch) / "built" / "environment"
-        packages = copy_interpreter(environment)
-        install(wheel, packages, Path(scratch) / "requirements.txt")
+        target = copy_interpreter(environment)
+        requirements = Path(scratch) / "requirements.txt"
+        requirements.write_text(locked(packages - NOT_PACKED))
+        install(target, requirements, wheel)
         precompile(environment)
         # Where it was built must not matter, so it is tried and packed in another place.
         moved = Path(scratch) / "moved" / "environment"
@@ -81,16 +88,16 @@ def build_wheel(folder: Path, source: Path) -> Path:
         )
     for name in ("setup.py", "pyproject.toml", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
-    before = set(folder.glob("seedbed-*.whl"))
-    for old in before:
+    for old in folder.glob("seedbed-*.whl"):
         old.unlink()
-    _call("-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, source)
+    _call(
+        "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, source
+    )
     return next(folder.glob("seedbed-*.whl"))
 
 
-def install(wheel: Path, packages: Path, requirements: Path) -> None:
-    """Put what an executor imports into the folder `packages`, each with the hash of the lock."""
-    requirements.write_text(locked(executor_packages(wheel)))
+def install(packages: Path, requirements: Path, wheel: Path) -> None:
+    """Put `requirements` and the wheel into the folder `packages`."""
     uv = ("-m", "uv", "pip", "install", "--quiet", "--no-deps", "--link-mode", "copy")
     _call(*uv, "--target", packages, "--require-hashes", "-r", requirements)
     _call(*uv, "--target", packages, wheel)
@@ -101,8 +108,8 @@ def install(wheel: Path, packages: Path, requirements: Path) -> None:
             path.unlink()
 
 
-def executor_packages(wheel: Path) -> set[str]:
-    """The packages of the extra `spark` and all that they need, less NOT_PACKED."""
+def spark_packages(wheel: Path) -> set[str]:
+    """The packages of the wheel's extra `spark`, and all that they need."""
     with zipfile.ZipFile(wheel) as packed:
         [name] = [one for one in packed.namelist() if one.endswith(".dist-info/METADATA")]
         ours = HeaderParser().parsestr(packed.read(name).decode()).get_all("Requires-Dist", [])
@@ -110,7 +117,7 @@ def executor_packages(wheel: Path) -> set[str]:
     waiting = [pair for extra in ("", "spark") for pair in _needs(ours, extra)]
     while waiting:
         name, extra = waiting.pop()
-        if (name, extra) not in found and name not in NOT_PACKED:
+        if (name, extra) not in found:
             found.add((name, extra))
             waiting += _needs(distribution(name).requires or [], extra)
     return {name for name, _ in found}

@@ -12,8 +12,9 @@ from pyspark.sql import SparkSession
 
 def origins(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """One row per row: the Python of this worker, and the files and folders it imports from."""
-    import conf
     import numba
+
+    import conf
     import seedbed
     import spark_jobs
 

@@ -71,8 +71,11 @@ def test_the_spark_application_takes_delta_as_spark_submit_does():
 
 
 def test_the_service_leads_to_the_port_of_the_server():
-    found = {document["kind"]: document["spec"] for document in documents("sail.yaml")
-             if document["kind"] in ("Deployment", "Service")}
+    found = {
+        document["kind"]: document["spec"]
+        for document in documents("sail.yaml")
+        if document["kind"] in ("Deployment", "Service")
+    }
     pod = found["Deployment"]["template"]
     [server] = pod["spec"]["containers"]
     [port] = found["Service"]["ports"]
