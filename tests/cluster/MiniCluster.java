@@ -3,8 +3,15 @@ import java.io.File;
 import java.io.FileOutputStream;
 import java.io.InputStreamReader;
 import java.io.OutputStream;
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Map;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.DelegateToFileSystem;
+import org.apache.hadoop.fs.Path;
+import org.apache.hadoop.fs.RawLocalFileSystem;
+import org.apache.hadoop.fs.permission.FsPermission;
 import org.apache.hadoop.hdfs.MiniDFSCluster;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.server.MiniYARNCluster;
@@ -59,6 +66,7 @@ public class MiniCluster {
 
     private static Configuration settings(File base) {
         Configuration settings = new YarnConfiguration();
+        settings.setClassLoader(MiniCluster.class.getClassLoader());
         Map<String, String> values =
                 Map.ofEntries(
                         Map.entry("hadoop.tmp.dir", base + "/tmp"),
@@ -67,6 +75,7 @@ public class MiniCluster {
                         // Containers are judged by the work they do, not by their address space.
                         Map.entry("yarn.nodemanager.vmem-check-enabled", "false"),
                         Map.entry("yarn.nodemanager.pmem-check-enabled", "false"),
+                        Map.entry("fs.AbstractFileSystem.file.impl", LocalFiles.class.getName()),
                         // A full disk of the test machine must not take the nodes away.
                         Map.entry(
                                 "yarn.nodemanager.disk-health-checker"
@@ -112,6 +121,35 @@ public class MiniCluster {
         }
         try (OutputStream out = new FileOutputStream(file)) {
             some.writeXml(out);
+        }
+    }
+
+    /**
+     * The local disks. Without Hadoop's native library, which Maven does not have, it would start a
+     * process for the mode of every file of an unpacked archive: 19,000 of them on each node.
+     */
+    public static class LocalFiles extends DelegateToFileSystem {
+        public LocalFiles(URI uri, Configuration settings) throws Exception {
+            super(uri, new Disks(), settings, "file", false);
+        }
+
+        @Override
+        public int getUriDefaultPort() {
+            return -1;
+        }
+
+        @Override
+        public boolean isValidName(String name) {
+            return true;
+        }
+
+        private static class Disks extends RawLocalFileSystem {
+            @Override
+            public void setPermission(Path path, FsPermission mode) throws java.io.IOException {
+                String letters = FsPermission.createImmutable((short) (mode.toShort() & 0777)).toString();
+                Files.setPosixFilePermissions(
+                        pathToFile(path).toPath(), PosixFilePermissions.fromString(letters));
+            }
         }
     }
 }
