@@ -8,7 +8,8 @@ OUTPUT ?= runs/demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java demo rounds test test-slow test-gpu notebook docs dist lint format clean
+.PHONY: help setup java demo rounds test test-jvm test-slow test-gpu notebook \
+	docs dist lint format clean
 
 # A line per test file with its share of the whole, and the ten slowest tests at the end.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=10
@@ -35,6 +36,9 @@ demo: setup  ## the whole line on real code, from archives to a report (PROFILE=
 
 test: setup  ## the default tests, with progress and the ten slowest
 	$(PYTEST) -m "not slow and not gpu"
+
+test-jvm: setup  ## the tests of the jobs' runtime and of near dedup on Spark's JVM (make java)
+	SEEDBED_TEST_ENGINE=spark $(BIN)/python -m pytest -q -m "not slow" tests/spark_jobs/runtime tests/spark_jobs/near_dup tests/spark_jobs/test_find_near_pairs.py
 
 test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
 	$(PYTEST) -m slow

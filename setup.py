@@ -27,6 +27,17 @@ setup(
     extras_require={
         "spark": [
             "pyspark==4.2.0",
+            # the embedded engine, and what pyspark's Connect client needs
+            "pysail==0.7.2",
+            "grpcio>=1.76",
+            "grpcio-status>=1.76",
+            "googleapis-common-protos>=1.71",
+            "zstandard",
+            # files on object stores, and on HDFS without a JVM
+            "obstore>=0.9",
+            "hdfs-native>=0.14",
+            # tokenizing of byte-level BPE
+            "tiktoken>=0.12",
             "delta-spark==4.4.0",
             # pyspark 4.2 breaks on pandas 3
             "pandas>=2.2,<3",
@@ -74,6 +85,15 @@ setup(
         "gpu": ["vllm==0.32.0", "transformer-engine[pytorch]>=2.9"],
         # the documentation site, built by `make docs`
         "docs": ["mkdocs-material>=9.7", "mkdocstrings[python]>=1"],
-        "dev": ["pytest", "pytest-timeout", "pytest-xdist", "nbmake", "ruff", "mypy", "hypothesis"],
+        "dev": [
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "moto[server]",
+            "nbmake",
+            "ruff",
+            "mypy",
+            "hypothesis",
+        ],
     },
 )

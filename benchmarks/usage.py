@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-KINDS = ("driver JVM", "executor JVM", "Python driver", "Python worker")
+KINDS = ("driver JVM", "executor JVM", "Sail", "Python driver", "Python worker")
 
 
 def measure(command: list[str], **options: Any) -> dict[str, float]:
@@ -47,7 +47,8 @@ def kind_of(process: psutil.Process, command: psutil.Process) -> str:
     if process.pid == command.pid:
         return "Python driver"
     if process.name() != "java":
-        return "Python worker"
+        server = "spark_jobs.runtime.engines.sail_server"
+        return "Sail" if server in process.cmdline() else "Python worker"
     return (
         "executor JVM"
         if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in process.cmdline()

@@ -35,7 +35,7 @@ def load(schema: type[T], path: str | Path | None = None, overrides: Iterable[st
     layers: list[tuple[str, DictConfig]] = []
     if path is not None:
         layers.append((str(path), _read_yaml(Path(path))))
-    layers += [(f"command line: {item}", _parse_override(item)) for item in overrides]
+    layers += [(f"command line: {item}", _parse_override(schema, item)) for item in overrides]
     merged = base
     for origin, layer in layers:
         _reject_unknown_keys(schema, OmegaConf.to_container(layer), origin)
@@ -122,12 +122,22 @@ def _read_yaml(path: Path) -> DictConfig:
     return layer
 
 
-def _parse_override(item: str) -> DictConfig:
+def _parse_override(schema: type, item: str) -> DictConfig:
+    """The layer of one word of the command line.
+
+    A text is taken as it stands: YAML would cut a path at " #", and read `null`, `no` or `1e3` as
+    something else.
+    """
     if "=" not in item or item.startswith("="):
         raise SeedbedError(
             f"argument {item!r} is not key=value", "write overrides as dotted.key=value"
         )
+    key, _, value = item.partition("=")
     try:
+        if _hint_of(schema, key) is str and value[:1] not in ("'", '"'):
+            layer = OmegaConf.create()
+            OmegaConf.update(layer, key, value)
+            return layer
         return OmegaConf.from_dotlist([item])
     except Exception as error:
         raise SeedbedError(
@@ -147,6 +157,16 @@ def _reject_unknown_keys(schema: type, tree: Any, origin: str, prefix: str = "")
         child = _dataclass_of(schema, known[key])
         if child is not None:
             _reject_unknown_keys(child, value, origin, f"{prefix}{key}.")
+
+
+def _hint_of(schema: type, key: str) -> Any:
+    """The declared type of a dotted key; None where there is no such field."""
+    hint: Any = schema
+    for name in key.split("."):
+        if not isinstance(hint, type) or not dataclasses.is_dataclass(hint):
+            return None
+        hint = _hints(hint).get(name)
+    return hint
 
 
 def _dataclass_of(schema: type, field: dataclasses.Field) -> type | None:

@@ -110,7 +110,7 @@ def run(ctx: Context) -> Summary | None:
     if missing:
         due = plan.samples.filter(F.col("number").isin(list(missing)))
         ctx.describe(f"pack_tokens: {len(missing)} shards")
-        with watch("pack_tokens", len(missing), "shards", lambda: written(root, missing)):
+        with watch("pack_tokens", "shards", lambda: (written(root, missing), len(missing))):
             write(
                 encode(due, tokenizer_json, ctx),
                 missing,

@@ -19,6 +19,7 @@ from conf.loader import config_hash
 from conf.schema.curate import CurateConfig
 from seedbed import storage
 from spark_jobs.runtime import session
+from spark_jobs.runtime.progress import watch_writing
 from spark_jobs.runtime.store import Store
 
 # Up to this many keys are sent to every task.
@@ -110,9 +111,10 @@ class Context:
         number = count()
 
         def hold(frame: DataFrame, step: str) -> DataFrame:
-            self.describe(f"{job}: {step}")
-            path = f"{self.store.root}/{folder}/{next(number)}"
-            frame.write.parquet(path)
+            held = f"{folder}/{next(number)}"
+            path = session.engine().path(f"{self.store.root}/{held}")
+            with watch_writing(f"{job}: {step}", session.engine(), self.store.root, held):
+                frame.write.parquet(path)
             return self.spark.read.schema(frame.schema).parquet(path)
 
         try:

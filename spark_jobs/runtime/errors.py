@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conf.errors import SeedbedError
-from spark_jobs.runtime.engines.engine import Engine
+from spark_jobs.runtime.engines.engine import RunningEngine
 
 # The packages whose errors an engine raises. They are told by name, since a client of Spark Connect
 # has no py4j and a JVM's has no grpc.
@@ -23,7 +23,7 @@ def is_of_engine(error: Exception) -> bool:
     return package in _PACKAGES or isinstance(error, ConnectionRefusedError)
 
 
-def plain_error(job: str, error: Exception, engine: Engine) -> SeedbedError:
+def plain_error(job: str, error: Exception, engine: RunningEngine) -> SeedbedError:
     """The failure of a job as an error with a fix.
 
     An error of ours that was raised inside a worker comes out whole.

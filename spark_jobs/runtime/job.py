@@ -26,6 +26,7 @@ from seedbed import storage
 from spark_jobs.runtime import session
 from spark_jobs.runtime.context import FEW, Context, Inputs
 from spark_jobs.runtime.errors import is_of_engine, plain_error
+from spark_jobs.runtime.progress import watch_writing
 from spark_jobs.runtime.store import TABLES, Store
 
 
@@ -206,8 +207,9 @@ class TableJob:
             return None
         ctx.start_engine()
         for table, rows in self.transform(ctx):
-            ctx.describe(f"{self.name}: {table}")
-            ctx.store.overwrite(table, rows, lineage)
+            folder = f"tables/{table}"
+            with watch_writing(f"{self.name}: {table}", session.engine(), ctx.store.root, folder):
+                ctx.store.overwrite(table, rows, lineage)
             ctx.inputs.repin(table)
         summary = self.summarize(ctx)
         return Summary(

@@ -1,4 +1,4 @@
-"""A progress bar for one long action, which counts what is on disk while the action runs."""
+"""A progress bar for one long action of an engine, which is looked at while the action runs."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from seedbed import storage
+from spark_jobs.runtime.engines.engine import RunningEngine
+
 # Seconds between two looks.
-PAUSE = 2.0
+PAUSE = 1.0
+# A look at what is done, and at the whole where that is known.
+Look = Callable[[], tuple[float, float | None]]
 
 
 @contextmanager
-def watch(title: str, total: int, unit: str, done: Callable[[], int]) -> Iterator[None]:
-    """Show how many of `total` are done inside the block, and the time left.
+def watch(title: str, unit: str, look: Look) -> Iterator[None]:
+    """Show inside the block what `look` sees, and the time left where it knows the whole.
 
-    done: counts them; it runs in a thread of its own. Engines tell different things of their tasks,
-        and some nothing, but all leave their work on disk.
+    look: runs in a thread of its own.
     """
     stop = threading.Event()
 
     def poll(bar: tqdm) -> None:
         while not stop.wait(PAUSE):
-            bar.update(done() - bar.n)
+            done, bar.total = look()
+            bar.n = round(done, 1)
+            bar.refresh()
 
-    with tqdm(total=total, desc=title, unit=f" {unit}", mininterval=1, leave=False) as bar:
+    with tqdm(desc=title, unit=f" {unit}", mininterval=1, leave=False, delay=PAUSE) as bar:
         thread = threading.Thread(target=poll, args=(bar,), daemon=True)
         thread.start()
         try:
@@ -33,3 +39,23 @@ def watch(title: str, total: int, unit: str, done: Callable[[], int]) -> Iterato
         finally:
             stop.set()
             thread.join()
+
+
+@contextmanager
+def watch_writing(title: str, engine: RunningEngine, root: str, folder: str) -> Iterator[None]:
+    """Show how far the engine is with writing to DIR/`folder`.
+
+    It counts the engine's tasks. Of an engine that tells nothing of its tasks, it shows the
+    megabytes on disk.
+    """
+    engine.describe(title)
+    tells = engine.tasks() is not None
+
+    def look() -> tuple[float, float | None]:
+        tasks = engine.tasks()
+        if tasks is not None:
+            return tasks
+        return sum(storage.file_sizes(root, folder).values()) / 1e6, None
+
+    with watch(title, "tasks" if tells else "MB", look):
+        yield

@@ -7,10 +7,10 @@ import tempfile
 from typing import Any
 
 from conf.schema.curate import SparkSettings
-from spark_jobs.runtime.engines.engine import Engine
+from spark_jobs.runtime.engines.engine import RunningEngine
 
 # The engine of this process. A session outlives its job, so that all jobs of a run share it.
-_running: Engine | None = None
+_running: RunningEngine | None = None
 
 
 def start(settings: SparkSettings, app: str, log_file: str = "") -> Any:
@@ -29,7 +29,7 @@ def start(settings: SparkSettings, app: str, log_file: str = "") -> Any:
     return _running.spark
 
 
-def engine() -> Engine:
+def engine() -> RunningEngine:
     """The running engine; `start` comes first."""
     assert _running is not None, "no session was started"
     return _running
@@ -43,7 +43,7 @@ def stop() -> None:
         _running = None
 
 
-def _new(settings: SparkSettings, app: str, log_file: str) -> Engine:
+def _new(settings: SparkSettings, app: str, log_file: str) -> RunningEngine:
     # Each engine is imported where it is asked for: none needs the packages of another.
     if settings.engine == "spark" or "PYSPARK_GATEWAY_PORT" in os.environ:
         from spark_jobs.runtime.engines import jvm

@@ -20,6 +20,7 @@ from conf.errors import SeedbedError
 from seedbed.tables import catalog
 from seedbed.tables.catalog import TableSpec
 from seedbed.tables.log import commits
+from spark_jobs.runtime import session
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ class Store:
             raise KeyError(f"{table} is not declared in seedbed/tables/catalog.py")
         return f"{self.root}/tables/{table}"
 
+    def _engine_path(self, table: str) -> str:
+        return session.engine().path(self.path(table))
+
     def exists(self, table: str) -> bool:
         return next(commits(self.path(table)), None) is not None
 
@@ -109,7 +113,7 @@ class Store:
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
-        frame = reader.load(self.path(table))
+        frame = reader.load(self._engine_path(table))
         for field in TABLES[table].schema.fields:
             if field.name in TABLES[table].spec.added and field.name not in frame.columns:
                 frame = frame.withColumn(field.name, F.lit(None).cast(field.dataType))
@@ -141,7 +145,7 @@ class Store:
         )
         writer.option("txnAppId", f"{table}/{step}").option(
             "txnVersion", (last.version if last else -1) + 1
-        ).save(self.path(table))
+        ).save(self._engine_path(table))
         made: Commit = self.last_commit(table)  # type: ignore[assignment]
         return replace(made, rows_added=0) if last and made.version == last.version else made
 
@@ -150,9 +154,8 @@ class Store:
 
         Older versions stay readable.
         """
-        self._writer(table, rows, lineage).mode("overwrite").option("overwriteSchema", "true").save(
-            self.path(table)
-        )
+        writer = self._writer(table, rows, lineage).mode("overwrite")
+        writer.option("overwriteSchema", "true").save(self._engine_path(table))
         return self.last_commit(table).version  # type: ignore[union-attr]
 
     def _writer(self, table: str, rows: DataFrame, lineage: dict[str, Any]) -> Any:

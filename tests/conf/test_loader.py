@@ -127,3 +127,16 @@ def test_entry_points_print_the_fix_and_no_traceback(capsys):
         run_cli(main, [])
     assert caught.value.code == 2
     assert capsys.readouterr().err == "error: shards=3 is odd\n  fix: use 4\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["/in/é%20 #x", "a b", "null", "no", "1e3", "[x]", "{a: b}", "a: b", "", " x ", "~", "&a", "*"],
+)
+def test_a_text_of_the_command_line_is_taken_as_it_stands(text):
+    found = load(CurateConfig, None, [f"input={text}", f"tokens.tokenizer={text}"])
+    assert (found.input, found.tokens.tokenizer) == (text, text)
+
+
+def test_quotes_around_a_text_are_those_of_yaml():
+    assert load(CurateConfig, None, ["input='a #b'"]).input == "a #b"

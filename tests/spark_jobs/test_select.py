@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError
 from conf.loader import load

@@ -28,9 +28,25 @@ class Connect:
         self.spark = spark
         self._url = url
         self.parallelism = parallelism
+        self._seen: dict[int, tuple[int, int]] = {}
+        spark.registerProgressHandler(self._take)
 
     def describe(self, step: str) -> None:
         """A server's user interface shows operations by their plan."""
+        self._seen.clear()
+
+    def tasks(self) -> tuple[int, int]:
+        """(done, all) of the tasks of the stages that ran since the last `describe`."""
+        stages = list(self._seen.values())
+        return sum(done for done, _ in stages), sum(every for _, every in stages)
+
+    def _take(self, stages: Any, **_: Any) -> None:
+        for stage in stages or ():
+            self._seen[stage.stage_id] = (stage.num_completed_tasks, stage.num_tasks)
+
+    def path(self, path: str) -> str:
+        """As it stands: the server's machine reads it."""
+        return path
 
     def ended(self) -> str:
         """Why the server does not answer, in a few words; "" while it does."""

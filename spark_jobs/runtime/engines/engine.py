@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 
-class Engine(Protocol):
+class RunningEngine(Protocol):
     """A running engine.
 
     name: sail, spark or connect.
@@ -26,6 +26,12 @@ class Engine(Protocol):
 
     def describe(self, step: str) -> None:
         """Show `step` in the engine's own user interface, where it has one."""
+
+    def tasks(self) -> tuple[int, int] | None:
+        """(done, all) of the tasks since the last `describe`; None where it tells nothing."""
+
+    def path(self, path: str) -> str:
+        """A path or URI as this engine takes it. Raises SeedbedError where it cannot."""
 
     def ended(self) -> str:
         """Why the engine is gone, in a few words; "" while it runs."""

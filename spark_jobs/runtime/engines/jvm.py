@@ -19,6 +19,7 @@ from pyspark.sql import SparkSession
 
 from conf.errors import SeedbedError
 from conf.schema.curate import SparkSettings
+from spark_jobs.runtime.engines.aliases import Aliases
 
 # The Delta artifact pulls in these jars although pyspark ships them already. On a cluster each of
 # them would travel to every executor.
@@ -56,6 +57,8 @@ class Jvm:
     def __init__(self, spark: SparkSession, log_file: str):
         self.spark = spark
         self._log_file = log_file
+        self._aliases = Aliases()
+        self._seen: dict[int, tuple[int, int]] = {}
 
     @property
     def parallelism(self) -> int:
@@ -63,7 +66,26 @@ class Jvm:
 
     def describe(self, step: str) -> None:
         """Name the Spark jobs that follow."""
+        self._seen.clear()
         self.spark.sparkContext.setJobDescription(step)
+
+    def tasks(self) -> tuple[int, int]:
+        """(done, all) of the tasks of the stages that ran since the last `describe`."""
+        tracker = self.spark.sparkContext.statusTracker()
+        for stage in tracker.getActiveStageIds():
+            info = tracker.getStageInfo(stage)
+            if info is not None:
+                self._seen[stage] = (info.numCompletedTasks, info.numTasks)
+        stages = list(self._seen.values())
+        return sum(done for done, _ in stages), sum(every for _, every in stages)
+
+    def path(self, path: str) -> str:
+        """A local path through a link, where it has an odd name; a URI as it stands.
+
+        On a cluster the nodes share no temporary folder, so that a path stays as it is.
+        """
+        local = self.spark.sparkContext.master.startswith("local") and "://" not in path
+        return self._aliases.path(path) if local else path
 
     def ended(self) -> str:
         """Why the JVM is gone, in a few words; "" while it runs."""
@@ -79,6 +101,7 @@ class Jvm:
     def stop(self) -> None:
         """End the session; its JVM ends with this process."""
         self.spark.stop()
+        self._aliases.close()
 
 
 def submitted() -> bool:

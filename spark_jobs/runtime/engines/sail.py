@@ -15,6 +15,7 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.schema.curate import SparkSettings
+from spark_jobs.runtime.engines.aliases import PLAIN, Aliases
 from spark_jobs.runtime.engines.connect import session_at
 
 SERVER = "spark_jobs.runtime.engines.sail_server"
@@ -32,6 +33,7 @@ class Sail:
         self.spark = spark
         self._server = server
         self._log_file = log_file
+        self._aliases = Aliases()
 
     @property
     def parallelism(self) -> int:
@@ -39,6 +41,20 @@ class Sail:
 
     def describe(self, step: str) -> None:
         """Sail has no user interface."""
+
+    def tasks(self) -> None:
+        """Sail tells nothing of its tasks."""
+
+    def path(self, path: str) -> str:
+        """A local path through a link, where it has an odd name; a URI as it stands."""
+        if "://" not in path:
+            return self._aliases.path(path)
+        if not PLAIN.fullmatch(path.split("://", 1)[1]):
+            raise SeedbedError(
+                f"Sail would write to another place than {path}",
+                "use letters, digits and . _ - / in the path, or set spark.engine=spark",
+            )
+        return path
 
     def ended(self) -> str:
         """Why the server is gone, in a few words; "" while it runs."""
@@ -62,6 +78,7 @@ class Sail:
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()
+        self._aliases.close()
 
 
 def start(settings: SparkSettings, log_file: str) -> Sail:
