@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -23,6 +27,13 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSeri
 ENGINE = os.environ.get("SEEDBED_TEST_ENGINE", "sail")
 
 
+class S3(NamedTuple):
+    """A place on an S3 server: the URI of a run, and the environment that reaches it."""
+
+    root: str
+    environment: dict[str, str]
+
+
 @pytest.fixture(scope="session")
 def curated(tmp_path_factory):
     """(source, output) of one undisturbed curate run over tests.corpus."""
@@ -30,6 +41,46 @@ def curated(tmp_path_factory):
     source = corpus.build(root / "source")
     subprocess.run(corpus.command(source, root / "output"), check=True)
     return source, root / "output"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a moto server. It is a process of its own, as delta-rs holds the lock of the
+    interpreter while it waits for an answer."""
+    pytest.importorskip("moto.server")
+    code = (
+        "import sys; from moto.server import ThreadedMotoServer as Server;"
+        "server = Server('127.0.0.1', 0, verbose=False); server.start();"
+        "print(server.get_host_and_port()[1], flush=True); sys.stdin.read()"
+    )
+    server = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch) -> S3:
+    """An empty bucket of the test's own, with the environment that reaches it."""
+    environment = {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+    }
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{bucket}", method="PUT")).close()
+    return S3(f"s3://{bucket}/run", environment)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ _KNOWN = (
         "create it, or correct its name",
     ),
     (
-        "AuthorizationHeaderMalformed|PermanentRedirect|IllegalLocationConstraint",
+        "AuthorizationHeaderMalformed|PermanentRedirect|IllegalLocationConstraint|without LOCATION",
         "the bucket is in another region",
         "set storage.region (or AWS_REGION) to that of the bucket",
     ),
@@ -81,11 +81,11 @@ def guarded(where: Place | str) -> Iterator[None]:
 
     Raises FileNotFoundError where an object, and not its bucket, is missing.
     """
-    from obstore.exceptions import BaseError, NotFoundError
+    from obstore.exceptions import BaseError
 
     try:
         yield
-    except NotFoundError as error:
+    except FileNotFoundError as error:
         if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
             raise plain_fault(where, error) from error
         raise FileNotFoundError(f"{where} has no such file") from error

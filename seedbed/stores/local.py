@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, BinaryIO
 
 from conf.errors import SeedbedError
@@ -43,9 +44,11 @@ class LocalFiles:
         found = (self._root / folder).rglob("*") if recurse else (self._root / folder).glob("*")
         infos = []
         for file in found:
-            if file.is_file():
-                stat, path = file.stat(), file.relative_to(self._root).as_posix()
-                infos.append(FileInfo(path, stat.st_size, stat.st_mtime_ns))
+            # Another process may have moved a file away since.
+            with suppress(FileNotFoundError):
+                if S_ISREG((stat := file.stat()).st_mode):
+                    path = file.relative_to(self._root).as_posix()
+                    infos.append(FileInfo(path, stat.st_size, stat.st_mtime_ns))
         return sorted(infos, key=lambda info: info.path)
 
     def open_reader(self, path: str) -> BinaryIO:

@@ -116,18 +116,13 @@ class ObjectFiles:
         return self._put(path, data, {"e_tag": version})
 
     def _put(self, path: str, data: bytes, mode: Any) -> str | None:
-        from obstore.exceptions import AlreadyExistsError, NotFoundError, PreconditionError
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         with guarded(self._where):
             try:
                 return self._store.put(self._key(path), data, mode=mode)["e_tag"] or ""
             except (AlreadyExistsError, PreconditionError):
                 return None
-            except NotFoundError as error:
-                # An update of an object that was deleted since. A bucket may be missing, too.
-                if "NoSuchKey" in str(error):
-                    return None
-                raise
 
     def _store_writer(self, path: str) -> Any:
         import obstore

@@ -6,22 +6,18 @@ A URI is taken as it stands: what follows the bucket is the key, and nothing in 
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass
-from functools import cache
 from urllib.parse import quote
 
 from conf.errors import SeedbedError
 
 SCHEMES = ("s3", "gs", "abfss", "hdfs")
-# Engines and libraries decode these, or take them for patterns, each in its own way (docs/log.md).
-_AMBIGUOUS = re.compile(r"%[0-9A-Fa-f]{2}|[?*\[\]{}\\\x00-\x1f]")
-# Sail's Delta writer encodes every other character once too often.
-_PLAIN = re.compile(r"[A-Za-z0-9._~+=,@:/-]*")
+# delta-rs decodes it once more than it encodes it (docs/log.md).
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|[\x00-\x1f]")
+# Engines take these for patterns, or for parts of a URL.
+_PATTERN = re.compile(rf"{_ESCAPE.pattern}|[?*\[\]{{}}\\]")
 
 
 @dataclass(frozen=True)
@@ -86,59 +82,35 @@ def require_local(name: str, path: str, why: str) -> None:
 def for_delta(root: str) -> str:
     """`root` as delta-rs opens it.
 
-    Raises SeedbedError for a path that delta-rs would read in two ways.
+    Raises SeedbedError for a path that it would read in two ways.
     """
-    where = _unambiguous(root)
-    return (
-        f"{where.scheme}://{where.authority}/{quote(where.path.lstrip('/'))}"
-        if (where.scheme)
-        else where.path
-    )
+    where = place(root)
+    require_unambiguous(root)
+    if not where.scheme:
+        return where.path
+    return f"{where.scheme}://{where.authority}/{quote(where.path.lstrip('/'))}"
 
 
 def for_engine(root: str, engine: str) -> str:
     """`root` as an engine opens it. engine: sail, spark or connect.
 
-    Spark knows S3 as `s3a`, and so do Databricks and Sail.
-
-    Raises SeedbedError for a path that the engine would read in two ways.
+    Spark knows S3 as `s3a`, and so do Databricks and Sail's servers.
     """
-    where = _unambiguous(root)
-    text = str(where)
-    if engine == "sail" and not _PLAIN.fullmatch(where.path):
-        if where.scheme:
-            raise SeedbedError(
-                f"{root}: Sail writes Delta tables on an object store under plain names alone",
-                "use letters, digits and . _ - / in the path, or set spark.engine=spark",
-            )
-        return _alias(where.path)
+    text = str(place(root))
     return text if engine == "sail" else re.sub("^s3://", "s3a://", text)
 
 
-def _unambiguous(root: str) -> Place:
+def require_unambiguous(root: str) -> None:
+    """Raises SeedbedError where tables cannot lie under `root`: libraries would read other paths.
+
+    Engines get a local folder under a plain name (spark_jobs/runtime/engines/aliases.py), so that
+    patterns matter on stores alone.
+    """
     where = place(root)
-    found = _AMBIGUOUS.search(where.path)
+    found = (_PATTERN if where.scheme else _ESCAPE).search(where.path)
     if found:
         raise SeedbedError(
             f"{root} holds {found.group()!r}, which libraries decode or take for a pattern",
-            "rename the folder: tables may not lie under % with two digits, nor under ? * [ ] { }",
+            "rename the folder: tables may not lie under % with two digits, nor, on a store, "
+            "under ? * [ ] { }",
         )
-    return where
-
-
-def _alias(path: str) -> str:
-    """The same place under a plain name: a link of this process to the part that is not plain."""
-    parts = path.split("/")
-    last = max(i for i, part in enumerate(parts) if not _PLAIN.fullmatch(part))
-    link = _link("/".join(parts[: last + 1]))
-    return "/".join([link, *parts[last + 1 :]])
-
-
-@cache
-def _link(target: str) -> str:
-    folder = tempfile.mkdtemp(prefix="seedbed-")
-    # The folder holds a link alone, and what the link points to stays.
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    link = os.path.join(folder, "root")
-    os.symlink(target, link)
-    return link

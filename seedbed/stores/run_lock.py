@@ -21,7 +21,7 @@ from typing import cast
 from conf.errors import SeedbedError
 from seedbed.stores.files import LeaseStore
 from seedbed.stores.lease import Lease
-from seedbed.stores.places import for_delta, place
+from seedbed.stores.places import place, require_unambiguous
 
 NAME = "curate/.lock"
 # Roots that this process writes to, with the number of blocks that do.
@@ -37,8 +37,7 @@ def writing(root: str) -> Iterator[None]:
     Raises SeedbedError where another run holds the lock, where tables cannot lie under such a path,
     and where the store cannot be written. After the block it raises one where the lease was lost.
     """
-    # Its message about the path comes before any engine's.
-    for_delta(root)
+    require_unambiguous(root)
     where = place(root)
     key = str(where)
     if _held.get(key, 0):
