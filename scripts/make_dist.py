@@ -22,7 +22,7 @@ import sys
 import tempfile
 import zipfile
 from email.parser import HeaderParser
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -102,10 +102,17 @@ def install(packages: Path, requirements: Path, wheel: Path) -> None:
     _call(*uv, "--target", packages, "--require-hashes", "-r", requirements)
     _call(*uv, "--target", packages, wheel)
     # Console scripts name the Python that installed them, and these records its folders.
-    shutil.rmtree(packages / "bin", ignore_errors=True)
+    unwanted = [packages / "bin"]
     for record in ("direct_url.json", "uv_cache.json", "uv_build.json"):
-        for path in packages.glob(f"*.dist-info/{record}"):
-            path.unlink()
+        unwanted += packages.glob(f"*.dist-info/{record}")
+    # Tests, stubs and headers are a third of all files, and a node has to write each.
+    for pattern in ("tests", "include", "*.pyi"):
+        unwanted += packages.rglob(pattern)
+    for path in unwanted:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def spark_packages(wheel: Path) -> set[str]:
@@ -119,8 +126,18 @@ def spark_packages(wheel: Path) -> set[str]:
         name, extra = waiting.pop()
         if (name, extra) not in found:
             found.add((name, extra))
-            waiting += _needs(distribution(name).requires or [], extra)
+            waiting += _needs(_installed(name), extra)
     return {name for name, _ in found}
+
+
+def _installed(name: str) -> list[str]:
+    """What an installed package requires. Raises SeedbedError where it is not installed."""
+    try:
+        return distribution(name).requires or []
+    except PackageNotFoundError as error:
+        raise SeedbedError(
+            f"{name}, which the extra `spark` needs, is not installed here", "run make setup"
+        ) from error
 
 
 def _needs(requirements: list[str], extra: str) -> list[tuple[str, str]]:
