@@ -26,7 +26,8 @@ import org.apache.hadoop.yarn.server.MiniYARNCluster;
  */
 public class MiniCluster {
     private static final int NODES = 2;
-    private static final int NODE_MEGABYTES = 4096;
+    /** Room for two executors of Spark, so that three containers never share a node. */
+    private static final int NODE_MEGABYTES = 3072;
 
     public static void main(String[] arguments) throws Exception {
         File base = new File(arguments[0]).getAbsoluteFile();

@@ -17,7 +17,8 @@ ROOT = HERE.parents[1]
 SPARK = Path(pyspark.__file__).parent
 # Hadoop reaches into these parts of the Java runtime.
 OPENED = [f"--add-opens=java.base/java.{part}=ALL-UNNAMED" for part in ("lang", "util", "net")]
-EXECUTOR = "YarnCoarseGrainedExecutorBackend"
+EXECUTOR = "org.apache.spark.executor.YarnCoarseGrainedExecutorBackend"
+MASTER = "org.apache.spark.deploy.yarn.ExecutorLauncher"
 
 
 def missing() -> str:
@@ -102,22 +103,21 @@ class MiniCluster:
 
     def executors(self) -> list[psutil.Process]:
         """The JVMs of the executors that run now."""
-        found = []
-        for process in psutil.process_iter(["name", "cmdline"]):
-            words = " ".join(process.info["cmdline"] or ())
-            if process.info["name"] == "java" and EXECUTOR in words and str(self.folder) in words:
-                found.append(process)
-        return found
+        return self._containers(EXECUTOR)
+
+    def node_without_master(self) -> int:
+        """The node where no application master of client mode runs."""
+        [master] = self._containers(MASTER)
+        return 1 if "-nm-0_0" in " ".join(master.cmdline()) else 0
 
     def finished_tasks(self) -> int:
         """Number of tasks that executors have finished, by the logs of their containers."""
-        logs = self.folder.glob("nodes/yarn/**/container_*/stderr")
+        logs = self._logs("stderr")
         return sum(log.read_text(errors="replace").count("Finished task") for log in logs)
 
     def printed(self) -> str:
         """What drivers inside the cluster have printed."""
-        logs = sorted(self.folder.glob("nodes/yarn/**/container_*/stdout"))
-        return "".join(log.read_text(errors="replace") for log in logs)
+        return "".join(log.read_text(errors="replace") for log in self._logs("stdout"))
 
     def lose(self, node: int) -> None:
         """Take a node away: its node manager, its containers and its data node."""
@@ -133,6 +133,18 @@ class MiniCluster:
         assert self._nodes.stdin is not None
         self._nodes.stdin.close()
         self._nodes.wait(60)
+
+    def _containers(self, program: str) -> list[psutil.Process]:
+        """The JVMs of this cluster that run `program`; each names the folder of its logs."""
+        found = []
+        for process in psutil.process_iter(["name", "cmdline"]):
+            words = process.info["cmdline"] or []
+            if process.info["name"] == "java" and program in words:
+                found += [process] if str(self.folder) in " ".join(words) else []
+        return found
+
+    def _logs(self, name: str) -> list[Path]:
+        return sorted(self.folder.glob(f"nodes/yarn/*/*/*-logDir-*/application_*/*/{name}"))
 
     def _answer(self, word: str, seconds: float = 600) -> str:
         assert self._nodes.stdout is not None
