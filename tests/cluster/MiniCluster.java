@@ -1,6 +1,7 @@
 import java.io.BufferedReader;
 import java.io.File;
 import java.io.FileOutputStream;
+import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.OutputStream;
 import java.net.URI;
@@ -90,7 +91,7 @@ public class MiniCluster {
                                 "yarn.minicluster.yarn.nodemanager.resource.memory-mb",
                                 String.valueOf(NODE_MEGABYTES)),
                         Map.entry("yarn.nodemanager.resource.cpu-vcores", "2"),
-                        // The logs and the folders of containers stay for whoever looks for a fault.
+                        // Logs and folders of containers stay, for whoever looks for a fault.
                         Map.entry("yarn.nodemanager.delete.debug-delay-sec", "600"),
                         Map.entry("yarn.minicluster.fixed.ports", "false"),
                         Map.entry("yarn.nodemanager.bind-host", "127.0.0.1"),
@@ -146,8 +147,9 @@ public class MiniCluster {
 
         private static class Disks extends RawLocalFileSystem {
             @Override
-            public void setPermission(Path path, FsPermission mode) throws java.io.IOException {
-                String letters = FsPermission.createImmutable((short) (mode.toShort() & 0777)).toString();
+            public void setPermission(Path path, FsPermission mode) throws IOException {
+                short bits = (short) (mode.toShort() & 0777);
+                String letters = FsPermission.createImmutable(bits).toString();
                 Files.setPosixFilePermissions(
                         pathToFile(path).toPath(), PosixFilePermissions.fromString(letters));
             }
