@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pyspark
+from hdfs_native import Client, WriteOptions
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -37,13 +38,13 @@ class MiniCluster:
 
     def __init__(self, folder: Path, archive: Path):
         self.folder = folder
-        self._jars = folder / "jars"
+        jars = folder / "jars"
         maven = ["mvn", "-q", "-B", "-f", HERE / "pom.xml", "dependency:copy-dependencies"]
-        subprocess.run([*maven, f"-DoutputDirectory={self._jars}"], check=True)
+        subprocess.run([*maven, f"-DoutputDirectory={jars}"], check=True)
         log = (folder / "nodes.log").open("wb")
         program = [HERE / "MiniCluster.java", folder / "nodes"]
         self._nodes = subprocess.Popen(
-            ["java", *OPENED, "-cp", f"{self._jars}/*", *program],
+            ["java", *OPENED, "-cp", f"{jars}/*", *program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -55,7 +56,11 @@ class MiniCluster:
         with tarfile.open(archive) as packed:
             packed.extractall(self.edge, filter="tar")
         self.archive = f"{self.uri}/environment.tar.gz"
-        self._hadoop("org.apache.hadoop.fs.FsShell", "-put", str(archive), "/environment.tar.gz")
+        writer = Client(self.uri).create("/environment.tar.gz", WriteOptions())
+        with archive.open("rb") as stream:
+            while piece := stream.read(8 << 20):
+                writer.write(piece)
+        writer.close()
 
     def command(self, mode: str, *program: str | Path) -> tuple[list[str], dict[str, str]]:
         """(spark-submit in a deploy mode with two executors, its environment)."""
@@ -154,7 +159,3 @@ class MiniCluster:
                 return line
             assert time.monotonic() < deadline, f"no {word} from the nodes"
         raise AssertionError(f"the nodes ended: {(self.folder / 'nodes.log').read_text()[-2000:]}")
-
-    def _hadoop(self, program: str, *arguments: str) -> None:
-        path = f"{self.folder / 'nodes/conf'}:{self._jars}/*"
-        subprocess.run(["java", "-cp", path, program, *arguments], check=True)
