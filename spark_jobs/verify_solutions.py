@@ -32,7 +32,6 @@ from seedbed.sandbox import Limits, Sandbox, formats
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation
 from seedbed.stores.copies import local_file
-from seedbed.stores.places import for_engine
 from spark_jobs.runtime import python_map, session
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, ShardJob, Summary, main
@@ -101,7 +100,7 @@ def _take_in(ctx: Context, problems: dict[str, str]) -> None:
             f"verify.samples={path} does not exist",
             "give a JSONL file, a folder of them or a Delta table",
         )
-    here = for_engine(path, session.engine().name)
+    here = session.engine().path(path)
     if storage.file_sizes(path, "_delta_log"):
         lines = (
             spark.read.format("delta").load(here).select(F.to_json(F.struct("*")).alias("value"))

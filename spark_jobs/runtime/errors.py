@@ -14,7 +14,12 @@ _FIX = "\n  fix: "
 # A message of an engine may hold a whole plan.
 _LONGEST = 500
 # What an engine says when memory runs out: the JVM, DataFusion's pool, Rust's allocator.
-_OUT_OF_MEMORY = ("java.lang.OutOfMemoryError", "Resources exhausted", "memory allocation of")
+_OUT_OF_MEMORY = (
+    "java.lang.OutOfMemoryError",
+    "Resources exhausted",
+    "Failed to allocate",
+    "memory allocation of",
+)
 
 
 def is_of_engine(error: Exception) -> bool:

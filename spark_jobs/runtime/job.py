@@ -23,6 +23,9 @@ from conf.errors import SeedbedError
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.curate import CurateConfig
 from seedbed import storage
+from seedbed.stores.places import require_unambiguous
+from seedbed.stores.run_lock import writing
+from seedbed.stores.settings import use as use_storage
 from spark_jobs.runtime import session
 from spark_jobs.runtime.context import FEW, Context, Inputs
 from spark_jobs.runtime.errors import is_of_engine, plain_error
@@ -267,7 +270,9 @@ def main(job: Job, argv: list[str]) -> int:
     if args.dry_run:
         print(f"{to_yaml(cfg)}# {job.name}: {reads_and_writes(job)}")
         return 0
-    execute(job, cfg)
+    use_storage(cfg.storage)
+    with writing(cfg.output):
+        execute(job, cfg)
     return 0
 
 
@@ -278,9 +283,10 @@ def reads_and_writes(job: Job) -> str:
 
 
 def require_output(cfg: CurateConfig) -> None:
-    """Raises SeedbedError where the config names no place for the tables."""
+    """Raises SeedbedError where the config names no place in which tables can lie."""
     if not cfg.output:
         raise SeedbedError(
             "output is empty: no place to write the tables",
-            "add output=DIR (a path, or a URI such as s3a://...)",
+            "add output=DIR (a path, or a URI such as s3://BUCKET/run)",
         )
+    require_unambiguous(cfg.output)

@@ -55,7 +55,8 @@ def watch_writing(title: str, engine: RunningEngine, root: str, folder: str) -> 
         tasks = engine.tasks()
         if tasks is not None:
             return tasks
-        return sum(storage.file_sizes(root, folder).values()) / 1e6, None
+        found = storage.files_of(root).list(folder, recurse=True)
+        return sum(file.size for file in found) / 1e6, None
 
     with watch(title, "tasks" if tells else "MB", look):
         yield

@@ -13,6 +13,7 @@ from pyspark.sql import SparkSession
 
 from conf.errors import SeedbedError
 from conf.schema.curate import SparkSettings
+from seedbed.stores.places import for_engine
 
 # The client waits at most about a minute for a server that is gone.
 RETRIES = 6
@@ -45,8 +46,8 @@ class Connect:
             self._seen[stage.stage_id] = (stage.num_completed_tasks, stage.num_tasks)
 
     def path(self, path: str) -> str:
-        """As it stands: the server's machine reads it."""
-        return path
+        """As the server's machine reads it."""
+        return for_engine(path, self.name)
 
     def ended(self) -> str:
         """Why the server does not answer, in a few words; "" while it does."""

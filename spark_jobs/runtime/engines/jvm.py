@@ -19,6 +19,8 @@ from pyspark.sql import SparkSession
 
 from conf.errors import SeedbedError
 from conf.schema.curate import SparkSettings
+from seedbed.stores.places import for_engine
+from seedbed.stores.settings import spark_conf
 from spark_jobs.runtime.engines.aliases import Aliases
 
 # The Delta artifact pulls in these jars although pyspark ships them already. On a cluster each of
@@ -80,10 +82,11 @@ class Jvm:
         return sum(done for done, _ in stages), sum(every for _, every in stages)
 
     def path(self, path: str) -> str:
-        """A local path through a link, where it has an odd name; a URI as it stands.
+        """A local path through a link, where it has an odd name.
 
         On a cluster the nodes share no temporary folder, so that a path stays as it is.
         """
+        path = for_engine(path, self.name)
         local = self.spark.sparkContext.master.startswith("local") and "://" not in path
         return self._aliases.path(path) if local else path
 
@@ -139,6 +142,7 @@ def start(settings: SparkSettings, app: str, log_file: str) -> Jvm:
     for key, value in {
         **SETTINGS,
         "spark.sql.shuffle.partitions": str(settings.shuffle_partitions),
+        **spark_conf(),
         **settings.extra,
     }.items():
         builder = builder.config(key, value)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.schema.curate import SparkSettings
+from seedbed.stores.places import for_engine
+from seedbed.stores.settings import sail_environment
 from spark_jobs.runtime.engines.aliases import PLAIN, Aliases
 from spark_jobs.runtime.engines.connect import session_at
 
@@ -46,10 +49,11 @@ class Sail:
         """Sail tells nothing of its tasks."""
 
     def path(self, path: str) -> str:
-        """A local path through a link, where it has an odd name; a URI as it stands."""
+        """A local path through a link, where it has an odd name."""
+        path = for_engine(path, self.name)
         if "://" not in path:
             return self._aliases.path(path)
-        if not PLAIN.fullmatch(path.split("://", 1)[1]):
+        if not PLAIN.fullmatch(re.sub(r"^\w+://[^/]*", "", path)):
             raise SeedbedError(
                 f"Sail would write to another place than {path}",
                 "use letters, digits and . _ - / in the path, or set spark.engine=spark",
@@ -127,6 +131,7 @@ def environment(settings: SparkSettings) -> dict[str, str]:
         "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
         "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(_bytes(settings.memory)),
         "RUST_LOG": os.environ.get("RUST_LOG", "warn"),
+        **sail_environment(),
         **settings.sail,
     }
 

@@ -200,3 +200,9 @@ def test_dry_run_prints_the_config_and_touches_nothing(tmp_path, capsys):
 def test_a_job_without_output_says_so():
     with pytest.raises(SeedbedError, match="output is empty"):
         main(SIGN, [])
+
+
+def test_an_output_that_libraries_would_read_as_another_is_refused_before_any_work(tmp_path):
+    with pytest.raises(SeedbedError, match="holds '%20'"):
+        main(SIGN, [f"output={tmp_path}/a%20b"])
+    assert not list(tmp_path.iterdir())

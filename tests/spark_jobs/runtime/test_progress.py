@@ -30,8 +30,8 @@ def test_tasks_are_counted_with_the_time_left(monkeypatch, capfd, tmp_path):
 
 
 def test_an_engine_that_tells_nothing_is_judged_by_what_is_on_disk(monkeypatch, capfd, tmp_path):
-    (tmp_path / "held").mkdir()
-    (tmp_path / "held/part").write_bytes(bytes(3_200_000))
+    (tmp_path / "held/shard=1").mkdir(parents=True)
+    (tmp_path / "held/shard=1/part").write_bytes(bytes(3_200_000))
     assert "pairs: 3.2 MB" in shown(monkeypatch, capfd, engine(None), tmp_path)
 
 
