@@ -26,8 +26,6 @@ pytestmark = [
 ROOT = Path(__file__).parents[1]
 SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 CLIENT = "pyspark-client==4.2.0"
-# What the client imports besides; it names them in an extra of its own.
-GRPC = {"grpcio", "grpcio-status", "googleapis-common-protos", "protobuf", "zstandard"}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +73,7 @@ def client(tmp_path_factory):
     (folder / "dist").mkdir()
     wheel = build_wheel(folder / "dist", folder / "source")
     requirements = folder / "requirements.txt"
-    requirements.write_text(locked(spark_packages(wheel) - NOT_PACKED | GRPC))
+    requirements.write_text(locked(spark_packages(wheel) - NOT_PACKED))
     uv = [sys.executable, "-m", "uv"]
     install = [*uv, "pip", "install", "--quiet", "--no-deps", "--python", python]
     subprocess.run(
