@@ -8,7 +8,8 @@ OUTPUT ?= runs/demo
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java demo rounds test test-jvm test-slow test-gpu notebook docs lint format clean
+.PHONY: help setup java demo rounds test test-jvm test-slow test-gpu notebook \
+	docs dist lint format clean
 
 # A line per test file with its share of the whole, and the ten slowest tests at the end.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=10
@@ -54,6 +55,9 @@ notebook: setup  ## run the notebook on the tables of SEEDBED_OUTPUT (default ru
 docs: setup  ## the documentation site in build/site; a dead link is an error
 	$(BIN)/python scripts/draw_figures.py --check
 	$(BIN)/mkdocs build --strict
+
+dist: setup  ## for a cluster: the wheel, and a Python with all that executors need (400 MB)
+	$(BIN)/python -m scripts.make_dist
 
 lint: setup  ## ruff on everything, mypy on conf, the kernels and the RL objective
 	$(BIN)/ruff check .

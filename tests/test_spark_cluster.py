@@ -18,6 +18,7 @@ import pytest
 
 from seedbed.queries.certify import hashes
 from spark_jobs.graph import JOBS
+from tests.jvm import require_jvm
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,7 @@ def wait_for(log: Path, text: str, seconds: float = 90) -> None:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
+    require_jvm()
     root = tmp_path_factory.mktemp("cluster")
     environment = os.environ | {
         "SPARK_LOCAL_IP": "127.0.0.1",
@@ -153,6 +155,7 @@ def test_a_worker_killed_in_the_middle_of_near_dedup_changes_no_row(cluster, cur
         str(config),
         *common,
         f"output={killed}",
+        "spark.engine=spark",
         f"spark.master={url}",
     ]
     subprocess.run([*on_cluster, "until=signatures"], env=environment, check=True)
