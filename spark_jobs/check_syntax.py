@@ -10,8 +10,8 @@ files have errors.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import fields
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -21,12 +21,14 @@ from pyspark.sql import DataFrame
 from conf.errors import run_cli
 from seedbed.kernels.source_code.grammars import GRAMMARS
 from seedbed.kernels.source_code.parse_guard import ParseGuard
-from seedbed.kernels.source_code.syntax import line_stats
+from seedbed.kernels.source_code.syntax import Lines, SyntaxFacts, line_stats
 from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import ShardJob, main
 from spark_jobs.runtime.store import TABLES
 
+_FACTS = [field.name for field in fields(SyntaxFacts)]
+_LINES = [field.name for field in fields(Lines)]
 _ARROW = pa.schema(
     [
         ("content_sha256", pa.string()),
@@ -54,28 +56,39 @@ def transform(due: DataFrame, ctx: Context) -> DataFrame:
     """One row of `syntax` for each of the due contents."""
     timeout_s = ctx.cfg.syntax.timeout_s
 
-    def check(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with ParseGuard(timeout_s) as guard:
-            for batch in batches:
-                rows = [_row(guard, **content) for content in batch.to_pylist()]
-                yield pa.RecordBatch.from_pylist(rows, schema=_ARROW)
+    def check(batches: python_map.Batches) -> python_map.Batches:
+        return checked(batches, timeout_s)
 
     rows = due.select("content_sha256", "text", "language", "shard")
     return python_map.map_in_arrow(rows, check, TABLES["syntax"].ddl)
 
 
-def _row(
-    guard: ParseGuard, content_sha256: str, text: str, language: str | None, shard: int
-) -> dict[str, Any]:
-    status, facts = guard.facts(text.encode(), GRAMMARS.get(language or "", ()))
-    found = asdict(facts) if facts else {}
-    return {
-        "content_sha256": content_sha256,
-        "status": status,
-        **found,
-        **asdict(line_stats(text)),
-        "shard": shard,
-    }
+def checked(batches: python_map.Batches, timeout_s: float) -> python_map.Batches:
+    """One row of `syntax` for each row (content_sha256, text, language, shard)."""
+    guard = _guard(timeout_s)
+    for batch in batches:
+        texts = batch["text"].to_pylist()
+        grammars = [GRAMMARS.get(name or "", ()) for name in batch["language"].to_pylist()]
+        raws = [text.encode() for text in texts]
+        verdicts = guard.verdicts(list(zip(raws, grammars, strict=True)))
+        columns: dict[str, Any] = {
+            "content_sha256": batch["content_sha256"].to_pylist(),
+            "status": [status for status, _ in verdicts],
+            "shard": batch["shard"].to_pylist(),
+        }
+        for name in _FACTS:
+            columns[name] = [facts and getattr(facts, name) for _, facts in verdicts]
+        lines = [line_stats(text) for text in texts]
+        for name in _LINES:
+            columns[name] = [getattr(stats, name) for stats in lines]
+        arrays = [pa.array(columns[field.name], field.type) for field in _ARROW]
+        yield pa.record_batch(arrays, schema=_ARROW)
+
+
+@cache
+def _guard(timeout_s: float) -> ParseGuard:
+    """The guard of this process. It serves all partitions, as a start costs half a second."""
+    return ParseGuard(timeout_s)
 
 
 JOB = ShardJob("check_syntax", output="syntax", params=params, transform=transform)

@@ -14,10 +14,8 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from tqdm import tqdm
@@ -28,19 +26,11 @@ from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, Summary, main
 from spark_jobs.runtime.store import TABLES, shard_of
+from spark_jobs.sources import reading
 from spark_jobs.sources import units as sources
-from spark_jobs.sources.languages import language_of
-from spark_jobs.sources.members import Member, decode, drop_reason
 from spark_jobs.sources.units import Offer, Unit
 
 NAME = "ingest"
-# Bytes of text in one Arrow batch. It bounds a worker's memory.
-ARROW_BYTES = 8 << 20
-_UNIT = "source string, name string, size long"
-_OFFER = (
-    f"{_UNIT}, repo string, revision string, license string, origin_sha256 string, refused string"
-)
-_ROW = f"{TABLES['files'].ddl}, text string"
 
 
 def run(ctx: Context) -> Summary | None:
@@ -90,27 +80,23 @@ def read_rows(ctx: Context, root: str, offers: list[Offer]) -> DataFrame:
     limits = ctx.cfg.ingest
     taken = [offer for offer in offers if offer.refused is None]
 
-    def read(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for offer in _objects(batches, Offer):
-            yield from _arrow_batches(_file_rows(root, offer, limits))
+    def read(batches: reading.Batches) -> reading.Batches:
+        return reading.rows(root, batches, limits)
 
     # The largest come first, so that a batch does not wait for one of them at its end.
     largest_first = sorted(taken, key=lambda offer: (-offer.size, offer.name))
-    return python_map.map_in_arrow(_spread(ctx, largest_first, _OFFER), read, _ROW)
+    return python_map.map_in_arrow(_spread(ctx, largest_first, reading.OFFER), read, reading.ROW)
 
 
 def _identified(ctx: Context, root: str, units: list[Unit]) -> list[Offer]:
     limits = ctx.cfg.ingest
 
-    def identify(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for unit in _objects(batches, Unit):
-            yield pa.RecordBatch.from_pylist(
-                [asdict(sources.identify(root, unit, limits))], schema=_arrow(_OFFER)
-            )
+    def identify(batches: reading.Batches) -> reading.Batches:
+        return reading.offers(root, batches, limits)
 
-    spread = _spread(ctx, units, _UNIT)
+    spread = _spread(ctx, units, reading.UNIT)
     ctx.describe(f"{NAME}: identify {len(units)} repositories")
-    rows = python_map.map_in_arrow(spread, identify, _OFFER).collect()
+    rows = python_map.map_in_arrow(spread, identify, reading.OFFER).collect()
     return sorted(
         (Offer(**row.asDict()) for row in rows), key=lambda offer: (offer.source, offer.name)
     )
@@ -205,42 +191,6 @@ def _contents(ctx: Context, rows: DataFrame) -> DataFrame:
     )
 
 
-def _file_rows(root: str, offer: Offer, limits: IngestSettings) -> Iterator[dict]:
-    for member in sources.members(root, offer, limits):
-        doc = "\0".join((offer.source, offer.repo, offer.revision, member.path))
-        language = language_of(member.path)
-        reason, text, digest = _content(member, language, limits.max_file_bytes)
-        yield {
-            "doc_id": hashlib.sha256(doc.encode()).hexdigest(),
-            "source": offer.source,
-            "repo": offer.repo,
-            "revision": offer.revision,
-            "path": member.path,
-            "language": language,
-            "license": offer.license,
-            "bytes": member.size,
-            "content_sha256": digest,
-            "drop_reason": reason,
-            "text": text,
-        }
-
-
-def _content(
-    member: Member, language: str | None, max_bytes: int
-) -> tuple[str | None, str | None, str | None]:
-    """(drop_reason, text, sha256): the first only, or the other two."""
-    reason = drop_reason(member, language, max_bytes)
-    if reason:
-        return reason, None, None
-    try:
-        raw = member.read()
-    except Exception:
-        # A parser of hostile bytes may raise anything; it means that this member cannot be read.
-        return "unreadable", None, None
-    text, reason = decode(raw)
-    return reason, text, None if reason else hashlib.sha256(raw).hexdigest()
-
-
 def _repo_record(offer: Offer, members: int) -> dict:
     record = dict.fromkeys(TABLES["repos"].columns)
     return {
@@ -296,35 +246,6 @@ def _spread(ctx: Context, items: list, ddl: str) -> DataFrame:
     numbered = [(*asdict(item).values(), index) for index, item in enumerate(items)]
     frame = ctx.spark.createDataFrame(numbered, f"{ddl}, task int")
     return frame.repartition(max(len(items), 1), "task").drop("task")
-
-
-def _objects(batches: Iterator[pa.RecordBatch], kind: type) -> Iterator:
-    for batch in batches:
-        for row in batch.to_pylist():
-            yield kind(**row)
-
-
-def _arrow_batches(rows: Iterator[dict]) -> Iterator[pa.RecordBatch]:
-    schema = _arrow(_ROW)
-    waiting: list[dict] = []
-    size = 0
-    for row in rows:
-        waiting.append(row)
-        # 500 bytes stand for the other columns.
-        size += len(row["text"] or "") + 500
-        if size > ARROW_BYTES:
-            yield pa.RecordBatch.from_pylist(waiting, schema=schema)
-            waiting, size = [], 0
-    if waiting:
-        yield pa.RecordBatch.from_pylist(waiting, schema=schema)
-
-
-def _arrow(ddl: str) -> pa.Schema:
-    """The Arrow schema of a DDL string with strings and longs only."""
-    columns = [column.split() for column in ddl.split(", ")]
-    return pa.schema(
-        [(name, {"string": pa.string(), "long": pa.int64()}[kind]) for name, kind in columns]
-    )
 
 
 JOB = CustomJob(NAME, writes=("contents", "files", "repos"), run=run)

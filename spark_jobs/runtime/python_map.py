@@ -1,15 +1,41 @@
-"""`mapInArrow` for Python functions, whatever the engine."""
+"""`mapInArrow` for Python functions, which use all cores on every engine.
+
+Spark runs a Python function in a process per core. An engine that runs it in threads of its server
+gives all of them one interpreter lock, so there each partition's function runs in a child process.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pyarrow as pa
+from pyspark.serializers import CloudPickleSerializer
 from pyspark.sql import DataFrame
 
+from spark_jobs.runtime import session
+from spark_jobs.runtime.children import pool
+
 Batches = Iterator[pa.RecordBatch]
+Function = Callable[[Batches], Batches]
 
 
-def map_in_arrow(frame: DataFrame, function: Callable[[Batches], Batches], ddl: str) -> DataFrame:
-    """The rows that `function` makes of the rows of `frame`."""
+def map_in_arrow(frame: DataFrame, function: Function, ddl: str) -> DataFrame:
+    """The rows that `function` makes of the rows of `frame`.
+
+    Batches may have any size, and their boundaries differ by engine.
+    """
+    if session.engine().python_in_threads:
+        function = in_child(function)
     return frame.mapInArrow(function, ddl)
+
+
+def in_child(function: Function) -> Function:
+    """`function` as one that runs in a child of the process that calls it."""
+    blob = CloudPickleSerializer().dumps(function)
+    stage = uuid4().hex
+
+    def run_in_child(batches: Batches) -> Batches:
+        yield from pool.POOL.run(stage, blob, batches)
+
+    return run_in_child

@@ -45,10 +45,21 @@ def check(root: str, path: str, size: int, limits: IngestSettings) -> Checked:
     try:
         for member in read(root, path, size, limits):
             if member.fault is None and member.size <= ABOUT_BYTES and is_about(member.path):
-                about[member.path] = member.read().decode("utf-8", "replace")
+                about[member.path] = _text(member)
     except RefusedError as error:
         refused = str(error)
     return Checked(digest, identify(name, _stem(name), digest, about), refused)
+
+
+def _text(member: Member) -> str:
+    """The text of a member; "" where it is broken, which is told when rows are made of it."""
+    try:
+        return member.read().decode("utf-8", "replace")
+    except RefusedError:
+        raise
+    except Exception:
+        # A parser of hostile bytes may raise anything.
+        return ""
 
 
 def read(root: str, path: str, size: int, limits: IngestSettings) -> Iterator[Member]:

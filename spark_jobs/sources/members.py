@@ -61,7 +61,7 @@ def shown(name: str) -> str:
 
 def is_vcs(path: str) -> bool:
     """Whether `path` lies in a folder of version control."""
-    return any(part in _VCS for part in path.split("/"))
+    return not _VCS.isdisjoint(path.split("/"))
 
 
 class PathLedger:
@@ -71,23 +71,32 @@ class PathLedger:
     """
 
     def __init__(self, names: Iterator[str]):
-        seen: set[str] = set()
+        # What each name is recorded as, and whether it is safe.
+        self._known: dict[str, tuple[str, bool]] = {}
         self._twice: set[str] = set()
         self._told: set[str] = set()
+        seen: set[str] = set()
         for name in names:
-            path = safe_path(name) or shown(name)
+            path, _ = self._look(name)
             (self._twice if path in seen else seen).add(path)
 
     def admit(self, name: str) -> tuple[str, bool] | None:
         """(path to record, whether it is safe); None where the path has been recorded already."""
-        safe = safe_path(name)
-        path = safe or shown(name)
+        known = self._look(name)
+        path = known[0]
         if path in self._told:
             return None
         if path in self._twice:
             self._told.add(path)
             return path, False
-        return path, safe is not None
+        return known
+
+    def _look(self, name: str) -> tuple[str, bool]:
+        known = self._known.get(name)
+        if known is None:
+            path = safe_path(name)
+            known = self._known[name] = (path or shown(name), path is not None)
+        return known
 
 
 def drop_reason(member: Member, language: str | None, max_bytes: int) -> str | None:
@@ -101,14 +110,17 @@ def drop_reason(member: Member, language: str | None, max_bytes: int) -> str | N
     return "empty" if member.size == 0 else None
 
 
-def decode(raw: bytes) -> tuple[str | None, str | None]:
-    """(text, None) or (None, drop_reason).
+def text_fault(raw: bytes) -> str | None:
+    """The drop_reason of bytes that are no text, which is strict UTF-8 without NUL; else None.
 
-    Decoding is strict UTF-8. A byte-order mark stays, so that `text` encodes to the hashed bytes.
+    A byte-order mark belongs to the text, so that it encodes to the hashed bytes.
     """
     if b"\0" in raw:
-        return None, "nul"
+        return "nul"
+    if raw.isascii():
+        return None
     try:
-        return raw.decode("utf-8"), None
+        raw.decode("utf-8")
     except UnicodeDecodeError:
-        return None, "bad_utf8"
+        return "bad_utf8"
+    return None

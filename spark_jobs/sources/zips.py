@@ -10,16 +10,26 @@ without a bound on memory.
 from __future__ import annotations
 
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from conf.schema.curate import IngestSettings
 from spark_jobs.sources.limits import LimitedReader, check_members, check_unpacked
-from spark_jobs.sources.members import Member, PathLedger, RefusedError, is_vcs
+from spark_jobs.sources.members import READ_BYTES, Member, PathLedger, RefusedError, is_vcs
 
-# Bytes before a member's name (APPNOTE.TXT 4.3.7).
+# Bytes before a member's name (APPNOTE.TXT 4.3.7), and those among them that are read: signature,
+# flags, bytes of the name and of the extra field.
 _LOCAL_HEADER = 30
+_HEADER = struct.Struct("<4s2xH18xHH")
+_MAGIC = b"PK\3\4"
+# General purpose flags (4.4.4): encrypted, a patch, strongly encrypted; and a name in UTF-8.
+_NOT_PLAIN = 0x1 | 0x20 | 0x40
+_UTF8_NAME = 0x800
+# Bytes that the standard library unpacks at least, whatever a member claims.
+_LEAST_UNPACKED = 4096
 # Bytes that an entry of the central directory may take on average. Real ones take 50 to 150.
 _DIRECTORY_ENTRY = 200
 # The host in "version made by" whose external attributes hold a file mode.
@@ -74,14 +84,44 @@ def _fault(entry: zipfile.ZipInfo) -> str | None:
 
 
 def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    with archive.open(entry) as member:
-        # One byte more than claimed makes zipfile reach the end and check the CRC.
-        raw = member.read(entry.file_size + 1)
+    """The bytes of a member, with the checks of ZipFile.open, which takes three times as long."""
+    if entry.flag_bits & _NOT_PLAIN:
+        raise zipfile.BadZipFile(f"{entry.filename} is encrypted or a patch")
+    stream: Any = archive.fp
+    stream.seek(entry.header_offset)
+    magic, flags, name_bytes, extra_bytes = _HEADER.unpack(stream.read(_LOCAL_HEADER))
+    name = stream.read(name_bytes).decode("utf-8" if flags & _UTF8_NAME else "cp437")
+    if magic != _MAGIC or name != entry.orig_filename:
+        raise zipfile.BadZipFile(f"{entry.filename} has another name in its header: {name}")
+    stream.seek(extra_bytes, 1)
+    raw = _unpacked(stream, entry)
+    if zlib.crc32(raw) != entry.CRC:
+        raise zipfile.BadZipFile(f"{entry.filename} fails its CRC")
     if len(raw) != entry.file_size:
         raise RefusedError(
             f"{entry.filename}: {len(raw)} bytes, the directory says {entry.file_size}"
         )
     return raw
+
+
+def _unpacked(stream: BinaryIO, entry: zipfile.ZipInfo) -> bytes:
+    """The bytes of a member that `stream` is at, but no more than it claims to have."""
+    unpack = zlib.decompressobj(-zlib.MAX_WBITS).decompress
+    parts = []
+    wanted, left = entry.file_size, entry.compress_size
+    while left:
+        packed = stream.read(min(left, READ_BYTES))
+        if not packed:
+            raise EOFError(f"{entry.filename} is cut short")
+        left -= len(packed)
+        if entry.compress_type != zipfile.ZIP_STORED:
+            # One byte more than claimed makes zlib read the end of the stream and check it.
+            packed = unpack(packed, max(wanted + 1, _LEAST_UNPACKED))
+        parts.append(packed[:wanted])
+        wanted -= len(parts[-1])
+        if not wanted:
+            break
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _check_overlap(entries: list[zipfile.ZipInfo], directory_start: int) -> None:

@@ -4,6 +4,9 @@ Some grammars loop for ever in C, others crash or use up the memory. Before each
 starts a timer of its own CPU time. The operating system ends the child when the timer runs out. So
 the verdict does not depend on the load of the machine. One child serves many files, and a new one
 is started only after a death.
+
+A request holds many files and has one reply for each, so that neither process waits for every file.
+After a death the number of replies tells which file it was.
 """
 
 from __future__ import annotations
@@ -16,14 +19,20 @@ import signal
 import struct
 import subprocess
 import sys
-from dataclasses import asdict
-from typing import IO, Any
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple
+from typing import IO
 
 from seedbed.kernels.source_code.syntax import SyntaxFacts, parse
 
-# Of a request: seconds, bytes of the grammars' names, bytes of the source.
-_HEADER = struct.Struct("<dII")
-# The child's address space in bytes. A file of 1 MB takes about 0.2 GB.
+# Of a request: seconds, files. Then come sizes in bytes: of the names of each file's grammars, and
+# of each file. Then come the names and the files themselves.
+_HEADER = struct.Struct("<dI")
+# A file: UTF-8 source and the names of grammars. Its verdict: status and facts.
+File = tuple[bytes, tuple[str, ...]]
+Verdict = tuple[str, SyntaxFacts | None]
+# The child's address space in bytes. A file of 1 MB takes about 0.2 GB, and the request its size.
 _MEMORY = 2 << 30
 
 
@@ -43,21 +52,32 @@ class ParseGuard:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def facts(self, raw: bytes, grammars: tuple[str, ...]) -> tuple[str, SyntaxFacts | None]:
-        """(status, facts) of UTF-8 source.
+    def facts(self, raw: bytes, grammars: tuple[str, ...]) -> Verdict:
+        """The verdict of `verdicts` on one file."""
+        return self.verdicts([(raw, grammars)])[0]
+
+    def verdicts(self, files: Sequence[File]) -> list[Verdict]:
+        """(status, facts) of each file.
 
         The status is ok, with facts, or timeout, failed or no_parser, without. It is no_parser
         where no grammars are given.
         """
-        if not grammars:
-            return "no_parser", None
-        reply = self._ask(raw, " ".join(grammars).encode())
-        if reply:
-            return "ok", SyntaxFacts(**json.loads(reply))
-        return ("timeout" if self._stop() == -signal.SIGPROF else "failed"), None
+        found = self._judged([file for file in files if file[1]])
+        return [next(found) if grammars else ("no_parser", None) for _, grammars in files]
 
-    def _ask(self, raw: bytes, names: bytes) -> bytes:
-        """The child's reply, one line of JSON; empty where the child died."""
+    def _judged(self, files: list[File]) -> Iterator[Verdict]:
+        while files:
+            done = 0
+            for reply in self._ask(files):
+                yield "ok", SyntaxFacts(*json.loads(reply))
+                done += 1
+            if done == len(files):
+                return
+            yield ("timeout" if self._stop() == -signal.SIGPROF else "failed"), None
+            files = files[done + 1 :]
+
+    def _ask(self, files: list[File]) -> Iterator[bytes]:
+        """The child's replies, one line of JSON a file; fewer where the child dies."""
         if self._child is None:
             environment = {
                 **os.environ,
@@ -68,13 +88,20 @@ class ParseGuard:
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
             )
         requests, replies = _pipes(self._child)
+        names = [" ".join(grammars).encode() for _, grammars in files]
+        parts = names + [raw for raw, _ in files]
         try:
-            requests.write(_HEADER.pack(self._timeout_s, len(names), len(raw)) + names)
-            requests.write(raw)
+            requests.write(_HEADER.pack(self._timeout_s, len(files)))
+            requests.write(array("I", map(len, parts)).tobytes())
+            requests.writelines(parts)
             requests.flush()
         except BrokenPipeError:
-            return b""
-        return replies.readline()
+            return
+        for _ in files:
+            reply = replies.readline()
+            if not reply:
+                return
+            yield reply
 
     def _stop(self) -> int:
         """End the child; returns its exit status as subprocess gives it, 0 where there is none."""
@@ -94,14 +121,16 @@ def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     while header := requests.read(_HEADER.size):
-        seconds, name_bytes, source_bytes = _HEADER.unpack(header)
-        grammars = tuple(requests.read(name_bytes).decode().split())
-        raw = requests.read(source_bytes)
-        signal.setitimer(signal.ITIMER_PROF, seconds)
-        facts: dict[str, Any] = asdict(parse(raw, grammars))
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        replies.write(json.dumps(facts).encode() + b"\n")
-        replies.flush()
+        seconds, count = _HEADER.unpack(header)
+        sizes = array("I")
+        sizes.frombytes(requests.read(2 * count * sizes.itemsize))
+        parts = [requests.read(size) for size in sizes]
+        for names, raw in zip(parts[:count], parts[count:], strict=True):
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            facts = parse(raw, tuple(names.decode().split()))
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            replies.write(json.dumps(astuple(facts)).encode() + b"\n")
+            replies.flush()
 
 
 def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

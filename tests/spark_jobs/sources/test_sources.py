@@ -22,7 +22,7 @@ from conf.errors import SeedbedError
 from conf.schema.curate import IngestSettings
 from spark_jobs.sources import archives, folder
 from spark_jobs.sources import units as sources
-from spark_jobs.sources.members import READ_BYTES, decode, drop_reason, safe_path
+from spark_jobs.sources.members import READ_BYTES, drop_reason, safe_path, text_fault
 from spark_jobs.sources.units import Offer
 
 LIMITS = IngestSettings()
@@ -437,12 +437,12 @@ def test_input_that_cannot_be_read_says_so(tmp_path):
 
 
 def test_text_is_strict_utf8_that_encodes_back_to_the_same_bytes():
-    assert decode("x = 'é'\n".encode()) == ("x = 'é'\n", None)
-    assert decode(b"\xef\xbb\xbfx = 1\r\n") == ("\ufeffx = 1\r\n", None)
-    assert decode(b"x = '\xe9'\n") == (None, "bad_utf8")
-    assert decode("x".encode("utf-16")) == (None, "nul")
+    assert text_fault("x = 'é'\n".encode()) is None
+    assert text_fault(b"\xef\xbb\xbfx = 1\r\n") is None
+    assert text_fault(b"x = '\xe9'\n") == "bad_utf8"
+    assert text_fault("x".encode("utf-16")) == "nul"
     # a surrogate
-    assert decode(b"\xed\xa0\x80") == (None, "bad_utf8")
+    assert text_fault(b"\xed\xa0\x80") == "bad_utf8"
 
 
 def test_the_first_reason_wins_in_one_order():

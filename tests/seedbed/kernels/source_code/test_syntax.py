@@ -104,6 +104,17 @@ def test_a_parser_that_dies_of_something_else_has_failed_and_the_next_file_is_pa
         assert guard.facts(PYTHON, ("python",))[0] == "ok"
 
 
+def test_of_many_files_at_once_only_the_one_that_loops_is_without_facts():
+    files = [(PYTHON, ("python",)), (b"x = 1\n", ("cobol",)), (b"x", ()), (b"y = 1\n", ("python",))]
+    with ParseGuard(timeout_s=0.3) as guard:
+        verdicts = guard.verdicts(files * 2)
+    assert [status for status, _ in verdicts] == ["ok", "timeout", "no_parser", "ok"] * 2
+    assert [facts for _, facts in verdicts if facts] == [
+        parse(PYTHON, ("python",)),
+        parse(b"y = 1\n", ("python",)),
+    ] * 2
+
+
 def test_a_language_without_a_grammar_has_no_parser():
     with ParseGuard(timeout_s=1) as guard:
         assert guard.facts(b"x", ()) == ("no_parser", None)
