@@ -107,11 +107,15 @@ def read_contents(output: str, megabytes: int) -> pa.Table:
 
 
 def rotated(table: pa.Table, by: int) -> pa.Table:
-    """The contents with their letters rotated by `by` after the licence head, and new hashes."""
+    """The contents with their letters rotated by `by` after the licence head, and new hashes.
+
+    A content whose text has no letters there has no other copy: hashes are keys.
+    """
     lower, upper = string.ascii_lowercase, string.ascii_uppercase
     letters = bytes.maketrans(
         (lower + upper).encode(), (lower[by:] + lower[:by] + upper[by:] + upper[:by]).encode()
     )
+    given = table["content_sha256"]
     texts = []
     for text in table["text"].to_pylist():
         data = text.encode()
@@ -125,7 +129,7 @@ def rotated(table: pa.Table, by: int) -> pa.Table:
     }
     for name, column in columns.items():
         table = table.set_column(table.column_names.index(name), name, column)
-    return table
+    return table.filter(pc.not_equal(table["content_sha256"], given)) if by else table
 
 
 def write_run(copies: Iterable[pa.Table], output: str, folder: Path) -> Path:

@@ -11,11 +11,11 @@
    common. The members come best first, with their texts. Each joins the first survivor to which its
    true Jaccard reaches near.threshold, or survives (seedbed/kernels/near_dup/leaders.py). So every
    dropped content is a near duplicate of the content that is kept for it, and `clusters.jaccard`
-   holds the similarity. A worker holds the shingles of one component's survivors and a batch. Where
-   edges join all members to the best one, as in every pair, no text is read again.
-4. A component of more than near.component_cap members is cut into pieces of that size, in the order
-   of their signatures, so that most near duplicates stay together. Each piece is treated by itself
-   and keeps at least one survivor.
+   holds the similarity. Where edges join all members to the best one, as in every pair, no text is
+   read again. The others are packed into bins of text (near_dup/bins.py), and a worker holds a bin.
+4. A component of more than near.component_cap members or PIECE bytes is cut into pieces of that
+   size, in the order of their signatures, so that most near duplicates stay together. Each piece is
+   treated by itself and keeps at least one survivor.
 
 The rows do not depend on file order, partitions or executors.
 """
@@ -33,8 +33,9 @@ from pyspark.sql import functions as F
 
 from conf.errors import run_cli
 from conf.schema.curate import NearSettings
+from seedbed.kernels.near_dup.evidence import shingle_sets
 from seedbed.kernels.near_dup.leaders import leaders
-from seedbed.kernels.near_dup.shingles import Hashes, distinct, select, shingle_hashes
+from spark_jobs.near_dup.bins import Binned, apply_to_bins, text_cost, with_bin
 from spark_jobs.near_dup.components import connected
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import Summary, TableJob, main
@@ -43,45 +44,57 @@ from spark_jobs.runtime.job import Summary, TableJob, main
 LARGEST = 10
 GROUP = ["component_id", "piece"]
 _LED = "content_sha256 string, component_id string, keeper string, jaccard double"
-
-Batches = Iterator[pa.RecordBatch]
+# Bytes of text and signatures that a piece may have. A worker holds about three times as many.
+PIECE = 128 << 20
 
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     """Yields (clusters, rows)."""
     ctx.size_shuffles()
+    near, edges, contents = ctx.cfg.near, ctx.inputs["near_edges"], ctx.inputs["contents"]
     with ctx.materialize(JOB.name) as materialize:
-        components = materialize(
-            connected(ctx.inputs["near_edges"], ctx, "near_edges"), "components"
-        )
+        ends = edges.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
+        made_from = {"near_edges": ctx.inputs.version("near_edges")}
+        components = materialize(connected(ends, ctx, "near_edges", made_from), "components")
         members = materialize(ranked(in_pieces(components, ctx), ctx), "ranks")
-        settled = materialize(
-            settled_by_edges(members, ctx.inputs["near_edges"], ctx.cfg.near), "settled by edges"
-        )
+        settled = materialize(settled_by_edges(members, edges, near), "settled by edges")
         open_ones = materialize(
             members.join(settled, "content_sha256", "left_anti"), "members to compare"
         )
-        led = materialize(
-            settled.unionByName(with_survivors(open_ones, ctx.inputs["contents"], ctx.cfg.near)),
-            "survivors",
-        )
-        yield "clusters", rows_of(led, ctx.inputs["contents"])
+        led = settled
+        if not open_ones.isEmpty():
+            compared = with_survivors(open_ones, contents, near)
+            led = materialize(settled.unionByName(compared), "survivors")
+        yield "clusters", rows_of(led, contents)
 
 
 def in_pieces(components: DataFrame, ctx: Context) -> DataFrame:
     """`components` (content_sha256, component_id) with `piece`, 0 where none had to be cut."""
     cap = ctx.cfg.near.component_cap
-    sized = components.withColumn("size", F.count("*").over(Window.partitionBy("component_id")))
-    large = sized.filter(F.col("size") > cap)
+    costs = ctx.inputs["contents"].select("content_sha256", text_cost().alias("cost"))
+    whole = Window.partitionBy("component_id")
+    sized = components.join(costs, "content_sha256").withColumns(
+        {"size": F.count("*").over(whole), "total": F.sum("cost").over(whole)}
+    )
+    too_large = (F.col("size") > cap) | (F.col("total") > PIECE)
+    large = sized.filter(too_large)
     if large.isEmpty():
         return components.withColumn("piece", F.lit(0))
     signed = large.join(
         ctx.inputs["signatures"].select("content_sha256", "signature"), "content_sha256"
     )
-    alike = Window.partitionBy("component_id").orderBy("signature", "content_sha256")
-    cut = signed.withColumn("piece", F.floor((F.row_number().over(alike) - 1) / cap).cast("int"))
+    # Sail orders no window by binary values.
+    alike = whole.orderBy(F.hex("signature"), "content_sha256")
+    sums = alike.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    # A piece ends where either of the two is full.
+    cut = signed.withColumns(
+        {
+            "by_size": F.floor((F.row_number().over(alike) - 1) / cap),
+            "by_bytes": F.floor((F.sum("cost").over(sums) - F.col("cost")) / PIECE),
+        }
+    ).withColumn("piece", (F.col("by_size") * 100_000 + F.col("by_bytes")).cast("int"))
     columns = ["content_sha256", "component_id", "piece"]
-    small = sized.filter(F.col("size") <= cap).withColumn("piece", F.lit(0))
+    small = sized.filter(~too_large).withColumn("piece", F.lit(0))
     return small.select(*columns).unionByName(cut.select(*columns))
 
 
@@ -139,52 +152,37 @@ def with_survivors(members: DataFrame, contents: DataFrame, near: NearSettings) 
 
     The keeper is the survivor that the member is a near duplicate of, or the member itself.
     """
-    texts = members.join(contents.select("content_sha256", "text"), "content_sha256")
-    return (
-        texts.repartition(*GROUP)
-        .select("content_sha256", *GROUP, "text", "place")
-        .mapInArrow(_leading(near), _LED)
-    )
+    costs = contents.select("content_sha256", text_cost().alias("cost"))
+    pieces = members.join(costs, "content_sha256").groupBy(*GROUP).agg(F.sum("cost").alias("cost"))
+    found = with_bin(pieces, GROUP)
+    binned = members.join(found.rows.select(*GROUP, "bin"), GROUP)
+    texts = binned.join(contents.select("content_sha256", "text"), "content_sha256")
+    return apply_to_bins(Binned(texts, found.tasks), _leading(near), _LED)
 
 
-def _leading(near: NearSettings) -> Callable[[Batches], Batches]:
-    def lead_batches(batches: Batches) -> Batches:
-        # The survivors so far of the last group, which the next batch may continue.
-        held: list[pa.RecordBatch] = []
-        held_sets = Hashes(np.zeros(0, np.uint64), np.zeros(1, np.int64))
-        every = list(batches)
-        if not every:
-            return
-        order = [("component_id", "ascending"), ("piece", "ascending"), ("place", "ascending")]
-        table = pa.Table.from_batches(every).sort_by(order).drop_columns(["place"])
-        for batch in table.to_batches(max_chunksize=512):
-            sets = held_sets.followed_by(distinct(shingle_hashes(batch["text"], near.shingle)))
-            new = batch.drop_columns(["text"])
-            rows = pa.concat_batches([*held, new])
-            group = _group_numbers(rows)
-            leader, similarity = leaders(sets, group, near.threshold)
-            known = len(rows) - len(new)
-            yield pa.RecordBatch.from_pydict(
-                {
-                    "content_sha256": new["content_sha256"],
-                    "component_id": new["component_id"],
-                    "keeper": rows["content_sha256"].take(pa.array(leader[known:])),
-                    "jaccard": pa.array(similarity[known:]),
-                }
-            )
-            lead = np.flatnonzero((leader == np.arange(len(leader))) & (group == group[-1]))
-            held, held_sets = [rows.take(pa.array(lead))], select(sets, lead)
+def _leading(near: NearSettings) -> Callable[[pa.Table], pa.Table]:
+    def lead_bin(table: pa.Table) -> pa.Table:
+        rows = table.sort_by([(column, "ascending") for column in (*GROUP, "place")])
+        sets = shingle_sets(rows["text"], near.shingle)
+        leader, similarity = leaders(sets, _group_numbers(rows), near.threshold)
+        hashes = rows["content_sha256"].cast(pa.string())
+        return pa.table(
+            {
+                "content_sha256": hashes,
+                "component_id": rows["component_id"].cast(pa.string()),
+                "keeper": hashes.take(pa.array(leader)),
+                "jaccard": pa.array(similarity),
+            }
+        )
 
-    return lead_batches
+    return lead_bin
 
 
-def _group_numbers(rows: pa.RecordBatch) -> np.ndarray:
+def _group_numbers(rows: pa.Table) -> np.ndarray:
     """Group numbers, int64 (rows,): one per run of rows with the same component and piece."""
     begins = np.zeros(len(rows), bool)
     for column in GROUP:
-        begins[1:] |= pc.not_equal(rows[column][1:], rows[column][:-1]).to_numpy(
-            zero_copy_only=False
-        )
+        begins[1:] |= pc.not_equal(rows[column][1:], rows[column][:-1]).to_numpy()
     return np.cumsum(begins)
 
 

@@ -9,9 +9,11 @@
 3. Stars. In each bucket or chunk the smallest hash is the hub, and every other member is paired
    with it. That makes n - 1 pairs and not n (n - 1) / 2. The hubs of a bucket's chunks form a star
    of their own.
-4. Verification computes the true Jaccard of every pair from the texts. Texts are shuffled to their
-   hub and streamed past it. So a worker holds a hub and a batch but never a bucket, and no process
-   holds the corpus.
+4. Candidate components are what the stars link, before any text is read. Those of bounded size are
+   packed into bins of text, so that each text is read once: where a component is, the true Jaccard
+   of every pair of its stars is computed, and step 5 too (near_dup/one_pass.py). The pairs of
+   larger ones are packed into bins pair by pair (near_dup/verification.py). So a worker holds a
+   bin but never a bucket, and no process holds the corpus.
 5. Second look. A failed pair says nothing about the failed member and the rest of its bucket. The
    first REHUBBED failed members of each star become hubs and are paired with all of its other
    members. Those pairs are verified too. So a star with at most REHUBBED failures yields the same
@@ -20,8 +22,8 @@
 
 Pairs that an earlier run compared are taken from both tables, whatever the threshold was, because a
 true Jaccard depends only on two texts and the shingles. So new contents cost only the pairs that
-they bring, and the rows are those of a full run. Few new contents do not redraw all stars either:
-see near_dup/incremental.py.
+they bring, pair by pair, and the rows are those of a full run. Few new contents do not redraw all
+stars either: see near_dup/incremental.py.
 
 The rows do not depend on file order, partitions or executors.
 """
@@ -36,16 +38,18 @@ from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
 from seedbed.kernels.near_dup import minhash
-from spark_jobs.near_dup import incremental
+from spark_jobs.near_dup import incremental, one_pass
+from spark_jobs.near_dup.candidates import candidates
 from spark_jobs.near_dup.stars import (
     buckets,
+    count_hot,
     hot_buckets,
     pairs_of,
     report_hot,
     second_look,
     star_links,
 )
-from spark_jobs.near_dup.verification import hexadecimal, verify
+from spark_jobs.near_dup.verification import Materialize, hexadecimal, verify
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import Summary, TableJob, main
 
@@ -56,52 +60,84 @@ def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     require_signatures(ctx)
     known = compared_before(ctx)
     ctx.size_shuffles()
-    contents = ctx.inputs["contents"].select("content_sha256", "text")
     with ctx.materialize(JOB.name) as materialize:
-        members = buckets(ctx.inputs["signatures"], near)
-        last = incremental.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
-        if last is not None:
-            fresh = materialize(
-                incremental.buckets_of(buckets(last.new_signatures, near)),
-                "buckets of new contents",
-            )
-            affected = (
-                incremental.within(members, fresh)
-                .select(hexadecimal("sha").alias("content_sha256"))
-                .distinct()
-            )
-            affected = materialize(affected, "affected contents")
-            theirs = buckets(
-                ctx.inputs["signatures"].join(affected, "content_sha256", "left_semi"), near
-            )
-            theirs = materialize(incremental.buckets_of(theirs), "buckets of affected contents")
-            members = materialize(
-                incremental.within(members, theirs), "members of affected buckets"
-            )
-        hot = materialize(hot_buckets(members, near.bucket_cap), "hot buckets")
-        report_hot(hot, near.bucket_cap, JOB.name)
-        links = materialize(star_links(members, hot, near.bucket_cap), "bands and stars")
-        pairs = materialize(pairs_of(links), "pairs")
-        due = materialize(
-            pairs if known is None else pairs.join(known, ["a", "b"], "left_anti"),
-            "pairs to verify",
-        )
-        first = materialize(with_known(verify(due, contents, near), pairs, known), "verification")
-        pairs = materialize(second_look(links, first, near.threshold), "pairs of the second look")
-        again = materialize(
-            pairs if known is None else pairs.join(known, ["a", "b"], "left_anti"),
-            "pairs to verify",
-        )
-        second = materialize(
-            with_known(verify(again, contents, near), pairs, known),
-            "verification of the second look",
-        )
-        ctx.notes["pairs_verified"] = due.count() + again.count()
-        rows = first.unionByName(second)
-        if last is not None:
-            rows = materialize(incremental.merged(rows, last.rows, affected), "rows that stay")
+        if known is None:
+            rows = of_components(ctx, materialize)
+            ctx.notes["pairs_verified"] = rows.count()
+        else:
+            rows = of_new_pairs(known, ctx, materialize)
         yield "near_misses", rows.filter(F.col("jaccard") < near.threshold)
         yield "near_edges", rows.filter(F.col("jaccard") >= near.threshold)
+
+
+def of_components(ctx: Context, materialize: Materialize) -> DataFrame:
+    """The rows of a run in which no pair is known: by candidate component where it can be held."""
+    near, contents = ctx.cfg.near, ctx.inputs["contents"]
+    components = candidates(ctx, JOB.name, materialize)
+    binned, large = one_pass.in_bins(components, contents, near, materialize)
+    rows = materialize(one_pass.compare_components(binned, contents, near), "comparison")
+    large = materialize(large.select(F.unhex("content_sha256").alias("sha")), "large components")
+    if large.isEmpty():
+        return rows
+    # All members of their buckets are among them.
+    members = buckets(ctx.inputs["signatures"], near).join(large, "sha", "left_semi")
+    hot = materialize(hot_buckets(members, near.bucket_cap), "hot buckets")
+    rest, _ = both_looks(members, hot, None, ctx, materialize)
+    return materialize(rows.unionByName(rest), "comparison of all")
+
+
+def of_new_pairs(known: DataFrame, ctx: Context, materialize: Materialize) -> DataFrame:
+    """The rows of a run in which most pairs are known: pair by pair, and for new contents alone."""
+    near, signatures = ctx.cfg.near, ctx.inputs["signatures"]
+    members = buckets(signatures, near)
+    last = incremental.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
+    if last is not None:
+        members = materialize(members, "buckets")
+        fresh = materialize(
+            incremental.buckets_of(buckets(last.new_signatures, near)), "buckets of new contents"
+        )
+        affected = incremental.within(members, fresh).select("sha").distinct()
+        affected = materialize(affected, "affected contents")
+        theirs = members.join(affected, "sha", "left_semi")
+        theirs = materialize(incremental.buckets_of(theirs), "buckets of affected contents")
+        members = materialize(incremental.within(members, theirs), "members of affected buckets")
+    hot = materialize(hot_buckets(members, near.bucket_cap), "hot buckets")
+    report_hot(count_hot(hot), near.bucket_cap, JOB.name)
+    rows, ctx.notes["pairs_verified"] = both_looks(members, hot, known, ctx, materialize)
+    if last is None:
+        return rows
+    named = affected.select(hexadecimal("sha").alias("content_sha256"))
+    return materialize(incremental.merged(rows, last.rows, named), "rows that stay")
+
+
+def both_looks(
+    members: DataFrame,
+    hot: DataFrame,
+    known: DataFrame | None,
+    ctx: Context,
+    materialize: Materialize,
+) -> tuple[DataFrame, int]:
+    """(rows, number of compared pairs) of both looks at the stars of `members`, pair by pair.
+
+    Pairs in `known` are not compared, and their rows are taken over.
+    """
+    near, contents = ctx.cfg.near, ctx.inputs["contents"]
+    compared = 0
+    links = materialize(star_links(members, hot, near.bucket_cap), "bands and stars")
+
+    def look(pairs: DataFrame, step: str) -> DataFrame:
+        nonlocal compared
+        due = pairs if known is None else pairs.join(known, ["a", "b"], "left_anti")
+        due = materialize(due, f"pairs of the {step} look")
+        compared += due.count()
+        rows = with_known(verify(due, contents, near, materialize), pairs, known)
+        return materialize(rows, f"{step} look")
+
+    first = look(materialize(pairs_of(links), "pairs"), "first")
+    again = materialize(second_look(links, first, near.threshold), "failed pairs")
+    rows = first.unionByName(look(again, "second"))
+    # Sail cannot filter a union.
+    return materialize(rows, "both looks"), compared
 
 
 def compared_before(ctx: Context) -> DataFrame | None:
@@ -117,7 +153,9 @@ def compared_before(ctx: Context) -> DataFrame | None:
         if last is None or {key: last.lineage.get("params", {}).get(key) for key in asked} != asked:
             continue
         rows = ctx.store.read(table, last.version)
-        rows = rows.select("a", "b", "jaccard_estimate", "jaccard")
+        rows = rows.select(
+            F.unhex("a").alias("a"), F.unhex("b").alias("b"), "jaccard_estimate", "jaccard"
+        )
         found = rows if found is None else found.unionByName(rows)
     # A run killed between the two tables can leave a pair in both.
     return None if found is None else found.dropDuplicates(["a", "b"])

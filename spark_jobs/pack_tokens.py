@@ -210,7 +210,7 @@ def write(rows: DataFrame, names: dict[int, str], dtype: str, made_from: str, ct
 
     def write_shard(shard: pa.Table) -> pa.Table:
         number = shard["number"][0].as_py()
-        tokens = (value.as_buffer() for value in shard.sort_by("key")["tokens"])
+        tokens = (value.as_py() for value in shard.sort_by("key")["tokens"])
         attempt = uuid4().hex
         token_shards.write_shard(root, names[number], tokens, dtype, made_from, attempt)
         return pa.table({"number": pa.array([number], pa.int32())})

@@ -29,19 +29,21 @@ from seedbed.kernels.near_dup.components import components
 from seedbed.tables.log import commits
 from spark_jobs.runtime.context import Context
 
+_EDGES = pa.schema({"a": pa.binary(), "b": pa.binary()})
 
-def connected(edges: DataFrame, ctx: Context, table: str) -> DataFrame:
+
+def connected(edges: DataFrame, ctx: Context, graph: str, made_from: dict[str, Any]) -> DataFrame:
     """(content_sha256, component_id) of the contents that have an edge.
 
-    edges: (a, b), hexadecimal hashes. table: the input table that the edges were made from.
+    edges: (a, b), binary hashes. graph: names the folder of the rounds. made_from: all that the
+    edges depend on, so that a run does not continue rounds of another graph.
     """
-    ends = edges.select("a", "b")
     count = edges.count()
     if count <= ctx.cfg.near.driver_edges:
-        labels = on_driver(ends, ctx)
+        labels = on_driver(edges, ctx)
     else:
-        key = config_hash({table: ctx.inputs.version(table), "edges": count})
-        labels = by_stars(ends, f"{ctx.store.root}/curate/components/{table}", key)
+        key = config_hash(made_from | {"edges": count})
+        labels = by_stars(edges, f"{ctx.store.root}/curate/components/{graph}", key)
     return labels.select(
         _hex("node").alias("content_sha256"), _hex("component").alias("component_id")
     )
@@ -53,15 +55,17 @@ def on_driver(edges: DataFrame, ctx: Context) -> DataFrame:
     It holds two hashes of 32 bytes per edge. 10 million edges take about five seconds and less than
     2 GB.
     """
-    table = edges.toArrow()
-    nodes = pc.unique(pa.chunked_array([*table["a"].chunks, *table["b"].chunks], pa.string()))
+    # Engines differ in the width of their binary columns.
+    table = edges.select("a", "b").toArrow().cast(_EDGES)
+    nodes = pc.unique(pa.chunked_array([*table["a"].chunks, *table["b"].chunks], pa.binary()))
+    if not len(nodes):
+        return ctx.spark.createDataFrame([], "node binary, component binary")
     # Sorted, so that the smallest node is the smallest hash.
     nodes = nodes.take(pc.sort_indices(nodes))
     left, right = (pc.index_in(table[end], value_set=nodes).to_numpy() for end in ("a", "b"))
     label = components(len(nodes), left, right)
     return ctx.spark.createDataFrame(
-        pa.table({"node": nodes, "component": nodes.take(pa.array(label, pa.int64()))}),
-        "node string, component string",
+        pa.table({"node": nodes, "component": nodes.take(pa.array(label))})
     )
 
 
@@ -155,4 +159,4 @@ def _read(spark: Any, folder: str, version: int) -> DataFrame:
 
 
 def _hex(column: str) -> Column:
-    return F.col(column)
+    return F.lower(F.hex(column))

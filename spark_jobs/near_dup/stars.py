@@ -1,11 +1,13 @@
 """Which contents to compare: buckets of signatures, and the stars that link their members.
 
 find_near_pairs.py describes the steps. Everywhere `sha`, `hub`, a and b are binary hashes.
+seedbed/kernels/near_dup/stars.py has the same rules for documents in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +16,12 @@ from pyspark.sql import functions as F
 
 from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup import minhash
+from seedbed.kernels.near_dup.stars import REHUBBED
+from spark_jobs.runtime import python_map
 
 # The columns that name a star: the bucket and its chunk (-1: the hubs of the chunks). The key comes
 # first, because sorting by it is fast.
 STAR = ["key", "band", "chunk"]
-# Failed members per star that get a second look. It bounds the cost at 32 pairs per member.
-REHUBBED = 32
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -29,24 +31,48 @@ def buckets(signatures: DataFrame, near: NearSettings) -> DataFrame:
 
     A content without tokens is in no bucket.
     """
+
+    def rows_of(sha: pa.Array, keys: np.ndarray) -> dict[str, pa.Array]:
+        return {
+            "sha": sha.take(pa.array(np.repeat(np.arange(len(keys)), near.bands))),
+            "band": pa.array(np.tile(np.arange(near.bands, dtype=np.int32), len(keys))),
+            "key": pa.array(keys.ravel()),
+        }
+
+    return _banded(signatures, near, rows_of, "sha binary, band int, key long")
+
+
+def bucket_rows(signatures: DataFrame, near: NearSettings) -> DataFrame:
+    """(sha binary, keys binary): the same, one row per content.
+
+    keys: the bucket in each band, as 64-bit integers, little-endian.
+    """
+
+    def rows_of(sha: pa.Array, keys: np.ndarray) -> dict[str, pa.Array]:
+        return {"sha": sha, "keys": minhash.to_binary(keys.view("<u4"))}
+
+    return _banded(signatures, near, rows_of, "sha binary, keys binary")
+
+
+def _banded(
+    signatures: DataFrame,
+    near: NearSettings,
+    rows_of: Callable[[pa.Array, np.ndarray], dict[str, pa.Array]],
+    ddl: str,
+) -> DataFrame:
+    """The rows that `rows_of` makes of hashes and their buckets, int64 (contents, bands)."""
+    num_perm, bands, rows = near.num_perm, near.bands, near.rows
     signed = signatures.filter("shingles > 0").select(
-        F.col("content_sha256").alias("sha"), "signature"
+        F.unhex("content_sha256").alias("sha"), "signature"
     )
 
     def band_batches(batches: Batches) -> Batches:
         for batch in batches:
-            keys = minhash.band_keys(
-                minhash.from_binary(batch["signature"], near.num_perm), near.bands, near.rows
-            )
-            yield pa.RecordBatch.from_pydict(
-                {
-                    "sha": batch["sha"].take(pa.array(np.repeat(np.arange(len(keys)), near.bands))),
-                    "band": pa.array(np.tile(np.arange(near.bands, dtype=np.int32), len(keys))),
-                    "key": pa.array(keys.ravel()),
-                }
-            )
+            signature = minhash.from_binary(batch["signature"], num_perm)
+            keys = minhash.band_keys(signature, bands, rows)
+            yield pa.RecordBatch.from_pydict(rows_of(batch["sha"], keys))
 
-    return signed.mapInArrow(band_batches, "sha string, band int, key long")
+    return python_map.map_in_arrow(signed, band_batches, ddl)
 
 
 def hot_buckets(members: DataFrame, cap: int) -> DataFrame:
@@ -58,15 +84,26 @@ def hot_buckets(members: DataFrame, cap: int) -> DataFrame:
     return sizes.filter(F.col("size") > cap)
 
 
-def report_hot(hot: DataFrame, cap: int, job: str) -> None:
+@dataclass(frozen=True)
+class Hot:
+    """How many hot buckets there are, with how many members in all and in the fullest."""
+
+    buckets: int
+    members: int
+    fullest: int
+
+
+def count_hot(hot: DataFrame) -> Hot:
+    row = hot.agg(F.count("*"), F.sum("size"), F.max("size")).first()
+    return Hot(row[0], row[1] or 0, row[2] or 0)
+
+
+def report_hot(hot: Hot, cap: int, job: str) -> None:
     """Print one line where there are hot buckets, which boilerplate in many files makes."""
-    total = hot.agg(
-        F.count("*").alias("n"), F.sum("size").alias("rows"), F.max("size").alias("fullest")
-    ).first()
-    if total["n"]:
+    if hot.buckets:
         print(
-            f"{job:<18} {total['n']:,} buckets hold more than near.bucket_cap={cap:,} "
-            f"members, {total['rows']:,} in all, the fullest {total['fullest']:,}: "
+            f"{job:<18} {hot.buckets:,} buckets hold more than near.bucket_cap={cap:,} "
+            f"members, {hot.members:,} in all, the fullest {hot.fullest:,}: "
             f"cut into stars of about {cap:,}",
             flush=True,
         )
@@ -101,9 +138,10 @@ def pairs_of(links: DataFrame) -> DataFrame:
 def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> DataFrame:
     """(a, b, band): the pairs of step 5 that are not in `verified`, each once, a < b."""
     failed = verified.filter(F.col("jaccard") < threshold).select(
-        F.col("a").alias("hub"), F.col("b").alias("sha")
+        F.unhex("a").alias("hub"), F.unhex("b").alias("sha")
     )
-    order = Window.partitionBy(*STAR).orderBy("sha")
+    # Sail orders no window by binary values.
+    order = Window.partitionBy(*STAR).orderBy(F.hex("sha"))
     rehubbed = (
         links.join(failed, ["hub", "sha"])
         .withColumn("rank", F.row_number().over(order))
@@ -114,5 +152,5 @@ def second_look(links: DataFrame, verified: DataFrame, threshold: float) -> Data
     ordered = pairs.select(
         "band", F.least("again", "sha").alias("hub"), F.greatest("again", "sha").alias("sha")
     )
-    seen = verified.select("a", "b")
+    seen = verified.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
     return pairs_of(ordered).join(seen, ["a", "b"], "left_anti")

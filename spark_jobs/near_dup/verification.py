@@ -1,8 +1,13 @@
-"""Verifies edges: the true Jaccard similarity of every proposed pair, from the texts."""
+"""Verifies pairs one by one: the true Jaccard similarity of every given pair, from the texts.
+
+It is for pairs whose candidate component is too large to be held (one_pass.py), and for runs where
+most pairs have been compared before. Pairs are packed into bins, and a bin gets the text of each
+content that its pairs name once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -11,74 +16,84 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from conf.schema.curate import NearSettings
-from seedbed.kernels.near_dup import minhash
-from seedbed.kernels.near_dup.jaccard import jaccard
-from seedbed.kernels.near_dup.shingles import distinct, shingle_hashes
+from seedbed.kernels.near_dup.evidence import Documents, Evidence, Signing
+from seedbed.kernels.near_dup.stars import Pairs
+from spark_jobs.near_dup.bins import Binned, apply_to_bins, text_cost, with_bin
 from spark_jobs.runtime.store import TABLES
 
-# Stands in `band` of the row that carries a hub's own text.
-HUB = -1
+Materialize = Callable[[DataFrame, str], DataFrame]
 
 
-Batches = Iterator[pa.RecordBatch]
+def verify(
+    pairs: DataFrame, contents: DataFrame, near: NearSettings, materialize: Materialize
+) -> DataFrame:
+    """Rows of `near_edges` or `near_misses` for the pairs (a, b, band) of binary hashes.
 
-
-def verify(pairs: DataFrame, contents: DataFrame, near: NearSettings) -> DataFrame:
-    """Rows of `near_edges` or `near_misses` for the pairs (a, b, band).
-
-    The estimate is computed anew from the shingles. It has the same bits as one from the stored
-    signatures, but no kilobyte per row has to be moved.
+    contents: (content_sha256, text, bytes). The estimate is computed anew from the shingles. It has
+    the same bits as one from the stored signatures, but no kilobyte per row has to be moved.
     """
-    pairs = pairs.select(
-        hexadecimal("a").alias("hub"), hexadecimal("b").alias("content_sha256"), "band"
+    if pairs.isEmpty():
+        return pairs.sparkSession.createDataFrame([], TABLES["near_edges"].schema)
+    sizes = contents.select(F.col("content_sha256").alias("end"), text_cost().alias("cost"))
+    sized = pairs.select(hexadecimal("a").alias("a"), hexadecimal("b").alias("b"), "band")
+    for end in ("a", "b"):
+        theirs = sizes.withColumnsRenamed({"end": end, "cost": f"{end}_cost"})
+        sized = sized.join(theirs, end)
+    # The text of a hub that several pairs share counts for each: the bin is smaller for it.
+    costly = sized.withColumn("cost", F.col("a_cost") + F.col("b_cost"))
+    found = with_bin(costly, ["a", "b"])
+    binned = materialize(found.rows.select("bin", "a", "b", "band"), "bins of pairs")
+    ends = binned.select("bin", F.col("a").alias("content_sha256")).unionByName(
+        binned.select("bin", F.col("b").alias("content_sha256"))
     )
-    hubs = pairs.select(
-        "hub", F.col("hub").alias("content_sha256"), F.lit(HUB).alias("band")
-    ).distinct()
-    texts = (
-        pairs.unionByName(hubs)
-        .join(contents, "content_sha256")
-        .select("hub", "content_sha256", "band", "text")
-    )
-    return texts.repartition("hub").mapInArrow(_comparer(near), TABLES["near_edges"].ddl)
+    texts = ends.distinct().join(contents.select("content_sha256", "text"), "content_sha256")
+    rows = texts.select(
+        "bin", F.col("content_sha256").alias("a"), "text", *_null("b string", "band int")
+    ).unionByName(binned.select("bin", "a", "b", "band", *_null("text string")))
+    return apply_to_bins(Binned(rows, found.tasks), _comparer(near), TABLES["near_edges"].ddl)
 
 
-def _comparer(near: NearSettings) -> Callable[[Batches], Batches]:
-    def compare_batches(batches: Batches) -> Batches:
-        # The last hub, whose members may continue in the next batch.
-        hub_row: list[pa.RecordBatch] = []
-        every = list(batches)
-        if not every:
-            return
-        table = pa.Table.from_batches(every).sort_by([("hub", "ascending"), ("band", "ascending")])
-        for batch in table.to_batches(max_chunksize=512):
-            batch = pa.concat_batches([*hub_row, batch])
-            is_hub = pc.equal(batch["band"], HUB).to_numpy(zero_copy_only=False)
-            hub_of = np.maximum.accumulate(np.where(is_hub, np.arange(len(is_hub)), 0))
-            members = np.flatnonzero(~is_hub)
-            if not batch["hub"].equals(batch["content_sha256"].take(pa.array(hub_of))):
-                raise RuntimeError(
-                    "rows are not sorted by hub, hub first: another document would be compared"
-                )
-            sets = distinct(shingle_hashes(batch["text"], near.shingle))
-            signature = minhash.signatures(sets, near.num_perm, near.seed)
-            rows = batch.take(pa.array(members))
-            yield pa.RecordBatch.from_pydict(
-                {
-                    "a": rows["hub"],
-                    "b": rows["content_sha256"],
-                    "band": rows["band"],
-                    "jaccard_estimate": pa.array(
-                        minhash.estimates(signature, hub_of[members], members)
-                    ),
-                    "jaccard": pa.array(jaccard(sets, hub_of[members], members)),
-                }
-            )
-            hub_row = [batch.slice(int(hub_of[-1]), 1)]
+def _comparer(near: NearSettings) -> Callable[[pa.Table], pa.Table]:
+    signing = signing_of(near)
 
-    return compare_batches
+    def compare_bin(table: pa.Table) -> pa.Table:
+        is_pair = table["band"].is_valid()
+        pairs, texts = table.filter(is_pair), table.filter(pc.invert(is_pair))
+        left, right = (pc.index_in(pairs[end], value_set=texts["a"]) for end in ("a", "b"))
+        if left.null_count or right.null_count:
+            raise RuntimeError("a bin lacks the text of a content that one of its pairs names")
+        found = Documents.of(texts["text"], signing).compare(
+            Pairs(*(column.to_numpy().astype(np.int64) for column in (left, right, pairs["band"])))
+        )
+        return evidence_rows(texts["a"], [found])
+
+    return compare_bin
+
+
+def signing_of(near: NearSettings) -> Signing:
+    return Signing(near.shingle, near.num_perm, near.seed)
+
+
+def evidence_rows(hashes: pa.ChunkedArray, found: list[Evidence]) -> pa.Table:
+    """Rows of `near_edges` or `near_misses`; hashes: the hash of each document of the evidence."""
+    parts = [
+        {
+            "a": hashes.take(pa.array(evidence.pairs.left)).cast(pa.string()),
+            "b": hashes.take(pa.array(evidence.pairs.right)).cast(pa.string()),
+            "band": pa.array(evidence.pairs.band, pa.int32()),
+            "jaccard_estimate": pa.array(evidence.estimate),
+            "jaccard": pa.array(evidence.jaccard),
+        }
+        for evidence in found
+    ]
+    return pa.concat_tables([pa.table(part) for part in parts])
+
+
+def _null(*columns: str) -> list[Column]:
+    named = (column.split() for column in columns)
+    return [F.lit(None).cast(kind).alias(name) for name, kind in named]
 
 
 def hexadecimal(column: str) -> Column:
     """A binary column as lower-case hexadecimal digits."""
-    return F.col(column)
+    return F.lower(F.hex(column))

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from seedbed.queries.certify import hashes
 from seedbed.queries.diff_clusters import diff
 from spark_jobs import cluster_near_dups, find_near_pairs, sign_contents
+from spark_jobs.near_dup.bins import PER_CONTENT
 from spark_jobs.runtime.store import Store
 from tests.report import tiny
 from tests.spark_jobs.near import (
@@ -132,6 +133,25 @@ def test_a_component_over_the_cap_is_cut_into_pieces_of_it(
             [key for key, its in piece.items() if its == group], sets, NEAR.threshold
         )
     assert {row.content_sha256: row.keeper for row in rows} == want
+
+
+def test_a_component_of_too_many_bytes_is_cut_too(
+    spark: SparkSession, clustered: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = context(spark, Path(clustered.root))
+    components = clustered.read("clusters").select("content_sha256", "component_id")
+    whole = cluster_near_dups.in_pieces(components, ctx).collect()
+    assert {row.piece for row in whole} == {0}
+    monkeypatch.setattr(cluster_near_dups, "PIECE", 9_000)
+    members = cluster_near_dups.in_pieces(components, ctx).collect()
+    assert {row.content_sha256 for row in members} == {row.content_sha256 for row in whole}
+    costs = {sha(text): len(text) + PER_CONTENT for text in TEXTS}
+    held: dict[tuple[str, int], list[int]] = {}
+    for row in members:
+        held.setdefault((row.component_id, row.piece), []).append(costs[row.content_sha256])
+    # A piece ends with the member that fills it.
+    assert all(sum(these) < 9_000 + max(these) for these in held.values())
+    assert len({row.component_id for row in members if row.piece}) > 5
 
 
 def test_what_edges_settle_is_what_the_texts_say(

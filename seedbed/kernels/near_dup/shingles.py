@@ -56,11 +56,6 @@ class Hashes:
         """Number of hashes per document, int64 (documents,)."""
         return np.diff(self.offsets)
 
-    def followed_by(self, other: Hashes) -> Hashes:
-        """These documents, then those of `other`."""
-        offsets = np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]])
-        return Hashes(np.concatenate([self.values, other.values]), offsets)
-
 
 def shingle_hashes(texts: pa.Array | pa.ChunkedArray, size: int) -> Hashes:
     """The hash of every shingle of each document, in order and with repeats.
@@ -83,11 +78,11 @@ def distinct(hashes: Hashes) -> Hashes:
     return Hashes(*_distinct(hashes.values, hashes.offsets))
 
 
-def select(hashes: Hashes, documents: np.ndarray) -> Hashes:
-    """The hashes of `documents` (int64 indices), in the order given."""
-    parts = [hashes.values[hashes.offsets[d] : hashes.offsets[d + 1]] for d in documents]
-    offsets = np.cumsum([0, *map(len, parts)]).astype(np.int64)
-    return Hashes(np.concatenate(parts) if parts else np.zeros(0, np.uint64), offsets)
+def joined(parts: list[Hashes]) -> Hashes:
+    """The documents of all parts, one part after the other."""
+    counts = np.concatenate([np.zeros(1, np.int64), *(part.counts for part in parts)])
+    values = [part.values for part in parts]
+    return Hashes(np.concatenate(values) if parts else np.zeros(0, np.uint64), np.cumsum(counts))
 
 
 def string_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from seedbed.tables.log import commits
 from spark_jobs.near_dup import components
@@ -99,21 +99,21 @@ def recorded(spark: SparkSession, folder: str) -> list[int]:
 
 
 def test_the_edge_count_decides_who_joins(spark: SparkSession, tmp_path: Path) -> None:
-    rows = [Row(a="0b", b="0c"), Row(a="0c", b="0d"), Row(a="0e", b="0f")]
+    rows = [(b"\x0b", b"\x0c"), (b"\x0c", b"\x0d"), (b"\x0e", b"\x0f")]
+    edges = spark.createDataFrame(rows, "a binary, b binary")
     found = []
     for limit in (3, 2):
         ctx = context(spark, tmp_path, f"near.driver_edges={limit}")
-        found.append(
-            sorted(
-                map(
-                    tuple,
-                    components.connected(spark.createDataFrame(rows), ctx, "near_edges").collect(),
-                )
-            )
-        )
+        labels = components.connected(edges, ctx, "near_edges", {"edges": "these"})
+        found.append(sorted(map(tuple, labels.collect())))
         assert (tmp_path / "curate/components").exists() == (limit == 2)
     assert (
         found[0]
         == found[1]
         == [("0b", "0b"), ("0c", "0b"), ("0d", "0b"), ("0e", "0e"), ("0f", "0e")]
     )
+
+
+def test_a_graph_without_edges_has_no_components(spark: SparkSession, tmp_path: Path) -> None:
+    edges = spark.createDataFrame([], "a binary, b binary")
+    assert components.connected(edges, context(spark, tmp_path), "none", {}).collect() == []

@@ -7,7 +7,7 @@ import pytest
 
 from seedbed.kernels.near_dup.jaccard import similar_pairs
 from seedbed.kernels.near_dup.leaders import leaders
-from seedbed.kernels.near_dup.shingles import Hashes, distinct, select
+from seedbed.kernels.near_dup.shingles import Hashes, distinct
 
 
 def random_sets(count: int, seed: int) -> list[set[int]]:
@@ -65,18 +65,6 @@ def test_a_similarity_of_exactly_the_threshold_is_enough() -> None:
     one, other = set(range(1, 8)), set(range(1, 11))
     leader, found = leaders(as_hashes([one, other]), np.zeros(2), 0.7)
     assert (leader.tolist(), found.tolist()) == ([0, 0], [1.0, 0.7])
-
-
-def test_leaders_carried_over_lead_again() -> None:
-    """A batch gives the next one the leaders of its last group, in their order."""
-    sets = random_sets(120, seed=3)
-    whole, _ = leaders(as_hashes(sets), np.zeros(len(sets)), 0.7)
-    first, _ = leaders(as_hashes(sets[:70]), np.zeros(70), 0.7)
-    lead = np.flatnonzero(first == np.arange(70))
-    joined = select(as_hashes(sets), lead).followed_by(as_hashes(sets[70:]))
-    again, _ = leaders(joined, np.zeros(len(lead) + 50), 0.7)
-    places = [*lead.tolist(), *range(70, 120)]
-    assert [places[i] for i in again[len(lead) :]] == whole[70:].tolist()
 
 
 def test_brute_force_finds_every_similar_pair_of_those_asked_for() -> None:
