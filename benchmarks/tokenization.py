@@ -163,6 +163,9 @@ def run(args: argparse.Namespace, scratch: Path) -> None:
             f"({size / 1e6 / max(times):.2f}-{size / 1e6 / min(times):.2f})  "
             f"{middle / ours:5.2f} of our time (start-up {statistics.median(start_up[name]):.1f} s)"
         )
+    mine, plain = (scratch / f"all-{name}.bin" for name in ("ours", "plain"))
+    same = "the same bytes" if mine.read_bytes() == plain.read_bytes() else "OTHER BYTES"
+    print(f"  tiktoken and tokenizers give {same}")
     if args.megatron:
         for suffix in ("bin", "idx"):
             mine = (scratch / f"all-ours.{suffix}").read_bytes()
