@@ -45,7 +45,11 @@ def walk(root: str, under: str = "", recurse: bool = True) -> list[Entry]:
     Folders of version control are left out. A link to a folder is one entry of kind link. Raises
     SeedbedError for a folder that cannot be read.
     """
-    entries = _walk_uri(root, under, recurse) if is_uri(root) else _walk_local(root, under, recurse)
+    entries = (
+        _walk_uri(root, under, recurse)
+        if is_uri(root)
+        else _walk_local(_path(root), under, recurse)
+    )
     return sorted(entries, key=lambda entry: entry.path)
 
 
@@ -57,7 +61,7 @@ def open_file(root: str, path: str) -> BinaryIO:
     if is_uri(root):
         return storage.files_of(root).open_reader(path)
     return os.fdopen(
-        os.open(os.path.join(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb"
+        os.open(os.path.join(_path(root), path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb"
     )
 
 
@@ -76,7 +80,7 @@ def split_input(path: str) -> tuple[str, str]:
         kind = storage.kind(path)
         found, is_file = bool(kind), kind == "file"
     else:
-        path = path if "://" not in path else place(path).path
+        path = _path(path)
         found, is_file = os.path.exists(path), os.path.isfile(path)
     if not found:
         raise SeedbedError(
@@ -90,6 +94,11 @@ def split_input(path: str) -> tuple[str, str]:
         return path.rstrip("/") or "/", ""
     parent, _, name = path.rpartition("/")
     return parent or ".", name
+
+
+def _path(root: str) -> str:
+    """A local root without `file://`."""
+    return place(root).path if "://" in root else root
 
 
 def _walk_local(root: str, under: str, recurse: bool) -> Iterator[Entry]:
