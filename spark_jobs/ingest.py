@@ -41,7 +41,7 @@ def run(ctx: Context) -> Summary | None:
     # The last commit of a run says what the input looked like. While it does, no file is read.
     complete = lineage | {"complete": {"input": state}}
     last = ctx.store.last_commit("repos")
-    if last is not None and last.lineage == complete:
+    if last is not None and last.lineage == complete and ctx.store.holds_rows("contents"):
         return None
     ctx.start_engine()
     offers = _new_offers(_identified(ctx, root, units), ctx)

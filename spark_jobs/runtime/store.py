@@ -8,7 +8,7 @@ is skipped where the same step was committed before. What the logs tell is read 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -92,13 +92,21 @@ class Store:
 
         part: what a writer declared its rows to be, such as the scores of one scorer.
         """
+        for commit in self._commits(table):
+            if part is None or commit.lineage.get("part") == part:
+                return commit
+        return None
+
+    def holds_rows(self, table: str) -> bool:
+        """Whether some commit in the table's log has added rows."""
+        return any(commit.rows_added for commit in self._commits(table))
+
+    def _commits(self, table: str) -> Iterator[Commit]:
+        """The commits in the table's log, newest first."""
         for version, info in commits(self.path(table)):
             lineage = json.loads(info.get("userMetadata") or "{}")
-            if part is None or lineage.get("part") == part:
-                return Commit(
-                    version, lineage, int(info.get("operationMetrics", {}).get("numOutputRows", 0))
-                )
-        return None
+            rows = int(info.get("operationMetrics", {}).get("numOutputRows", 0))
+            yield Commit(version, lineage, rows)
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
         """The table at `version` (None: the newest), with exactly the declared columns.
