@@ -43,8 +43,9 @@ from seedbed.kernels.tokens.packing import (
 from seedbed.kernels.tokens.text_encoder import FAST
 from spark_jobs.documents import token_shards
 from spark_jobs.documents.text import with_text
-from spark_jobs.runtime import python_map
+from spark_jobs.runtime import python_map, session
 from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.groups import apply_to_groups
 from spark_jobs.runtime.job import CustomJob, Summary, main
 from spark_jobs.runtime.progress import watch
 from spark_jobs.runtime.store import TABLES
@@ -217,7 +218,7 @@ def write(rows: DataFrame, names: dict[int, str], dtype: str, made_from: str, ct
         token_shards.write_shard(root, names[number], tokens, dtype, made_from, attempt)
         return pa.table({"number": pa.array([number], pa.int32())})
 
-    count = rows.groupBy("number").applyInArrow(write_shard, "number int").count()
+    count = apply_to_groups(rows, "number", _tasks(names), write_shard, "number int").count()
     if count != len(names):
         raise SeedbedError(
             f"{len(names)} shards were due, {count} were written: "
@@ -251,7 +252,12 @@ def index_rows(plan: Plan, root: str) -> DataFrame:
         )
 
     rows = plan.samples.select("document_id", "epoch", "split", "number", "key")
-    return rows.groupBy("number").applyInArrow(locate, TABLES["token_index"].ddl)
+    return apply_to_groups(rows, "number", _tasks(names), locate, TABLES["token_index"].ddl)
+
+
+def _tasks(names: dict[int, str]) -> int:
+    """A task per shard, and no fewer than run at once."""
+    return max(len(names), session.engine().parallelism)
 
 
 def describe(tokenizer_json: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from spark_jobs.runtime import session
 from spark_jobs.runtime.context import MOST_PARTITIONS, TEXT_PER_PARTITION
+from spark_jobs.runtime.groups import apply_to_groups
 
 # Bytes of text that a bin is filled with. A bin holds one item more at the most.
 BIN = 8 << 20
@@ -56,11 +57,5 @@ def with_bin(items: DataFrame, key: list[str]) -> Binned:
 
 
 def apply_to_bins(binned: Binned, function: Callable[[pa.Table], pa.Table], ddl: str) -> DataFrame:
-    """The rows that `function` makes of the rows of each bin, which come in any order.
-
-    Rows are sorted by bin first. Without that Sail holds all bins of a task until it has read the
-    last row: it counted 4 GB for 0.3 GB of text, and refused. With it a bin ends where the next one
-    begins, and sorting spills. Fewer partitions than tasks that run at once would be undone.
-    """
-    together = binned.rows.repartition(binned.tasks, "bin").sortWithinPartitions("bin")
-    return together.groupBy("bin").applyInArrow(function, ddl)
+    """The rows that `function` makes of the rows of each bin, which come in any order."""
+    return apply_to_groups(binned.rows, "bin", binned.tasks, function, ddl)
