@@ -77,6 +77,11 @@ public class MiniCluster {
                         // Containers are judged by the work they do, not by their address space.
                         Map.entry("yarn.nodemanager.vmem-check-enabled", "false"),
                         Map.entry("yarn.nodemanager.pmem-check-enabled", "false"),
+                        // A node that is silent for half a minute is lost. The defaults of ten
+                        // minutes would keep both masters giving work to it.
+                        Map.entry("yarn.nm.liveness-monitor.expiry-interval-ms", "30000"),
+                        Map.entry("dfs.heartbeat.interval", "1"),
+                        Map.entry("dfs.namenode.heartbeat.recheck-interval", "10000"),
                         Map.entry("fs.AbstractFileSystem.file.impl", LocalFiles.class.getName()),
                         // A full disk of the test machine must not take the nodes away.
                         Map.entry(
