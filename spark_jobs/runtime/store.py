@@ -122,9 +122,9 @@ class Store:
         if version is not None:
             reader = reader.option("versionAsOf", version)
         frame = reader.load(self._engine_path(table))
-        for field in TABLES[table].schema.fields:
-            if field.name in TABLES[table].spec.added and field.name not in frame.columns:
-                frame = frame.withColumn(field.name, F.lit(None).cast(field.dataType))
+        for name, kind in TABLES[table].spec.fields:
+            if name in TABLES[table].spec.added and name not in frame.columns:
+                frame = frame.withColumn(name, F.lit(None).cast(kind))
         self._check_schema(table, frame)
         return frame.select(*TABLES[table].columns)
 
@@ -168,8 +168,10 @@ class Store:
 
     def _writer(self, table: str, rows: DataFrame, lineage: dict[str, Any]) -> Any:
         declared = TABLES[table]
+        # By the names of types: over Spark Connect a type object brings a collation along, which
+        # Delta writes into the schema and delta-rs cannot read.
         frame = rows.select(
-            *[F.col(f.name).cast(f.dataType).alias(f.name) for f in declared.schema.fields]
+            *[F.col(name).cast(kind).alias(name) for name, kind in declared.spec.fields]
         )
         writer = frame.write.format("delta").option(
             "userMetadata", json.dumps(lineage, sort_keys=True)
