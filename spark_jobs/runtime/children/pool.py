@@ -5,7 +5,7 @@ on as there are cores, and the others wait. So memory is bounded by cores and no
 
 Waiting must never stop the whole. What goes on may fill up its output, while the reader of it waits
 for a call that may not begin yet. So each stage has slots of its own, and where all of them are
-full of unread output for `patience` seconds, one more call begins.
+waiting for `patience` seconds, for a reader or for input, one more call begins.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Slots:
     """The calls of one stage.
 
     waiting: those that may not begin yet. calls: those that have begun and not ended. unread: those
-        among them that wait until their output is read. moved: when one last began or ended to
+        among them that wait until their output is read or their input comes. moved: when one last began or ended to
         wait, in seconds of the monotonic clock.
     """
 
@@ -67,7 +67,7 @@ class ChildPool:
             child = self._take(function)
             finished = False
             try:
-                for batch in child.call(function, regrouped(batches)):
+                for batch in child.call(function, regrouped(self._fed(slots, batches))):
                     with self._unread(slots):
                         yield batch
                 finished = True
@@ -106,6 +106,18 @@ class ChildPool:
             yield
         finally:
             self._turn(slots, -1)
+
+    def _fed(self, slots: _Slots, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """`batches`; a wait for the next one counts as a wait.
+
+        What comes before may stand still until a call that waits for its turn takes its input.
+        """
+        while True:
+            with self._unread(slots):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
 
     def _turn(self, slots: _Slots, change: int) -> None:
         with self._changed:
