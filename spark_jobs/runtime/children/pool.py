@@ -29,8 +29,8 @@ class _Slots:
     """The calls of one stage.
 
     waiting: those that may not begin yet. calls: those that have begun and not ended. unread: those
-        among them that wait until their output is read or their input comes. moved: when one last began or ended to
-        wait, in seconds of the monotonic clock.
+        among them that wait until their output is read or their input comes. moved: when one last
+        began or ended to wait, in seconds of the monotonic clock.
     """
 
     waiting: int = 0
