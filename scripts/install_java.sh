@@ -1,7 +1,9 @@
 #!/bin/sh
-# `make java`: installs a Java runtime by the package manager of the system, where there is none.
+# `make java`: installs a Java runtime by the package manager of the system, where there is none
+# of version 17 or later.
 set -eu
-if command -v java >/dev/null; then exit 0; fi
+major=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
+if [ "${major:-0}" -ge 17 ]; then exit 0; fi
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 if command -v apt-get >/dev/null; then
     as_root apt-get update -qq

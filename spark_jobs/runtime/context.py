@@ -77,7 +77,7 @@ class Context:
 
         Without a session no expression can be made, since each engine has a class of its own.
         """
-        assert self.spark
+        self.store.start()
 
     def describe(self, step: str) -> None:
         """Show `step` in the engine's user interface, where it has one."""

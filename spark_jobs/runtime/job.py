@@ -248,9 +248,10 @@ def execute(job: Job, cfg: CurateConfig) -> Summary | None:
     try:
         summary = job.run(Context(cfg, store, Inputs(store)))
     except Exception as error:
-        if not is_of_engine(error):
+        engine = session.running()
+        if engine is None or not is_of_engine(error):
             raise
-        raise plain_error(job.name, error, session.engine()) from error
+        raise plain_error(job.name, error, engine) from error
     seconds = time.monotonic() - started
     if summary is None:
         print(f"{job.name:<18} up to date", flush=True)

@@ -7,7 +7,7 @@ import tempfile
 from typing import Any
 
 from conf.schema.curate import SparkSettings
-from spark_jobs.runtime.engines.engine import RunningEngine
+from spark_jobs.runtime.engines.engine import RunningEngine, submitted
 
 # The engine of this process. A session outlives its job, so that all jobs of a run share it.
 _running: RunningEngine | None = None
@@ -29,6 +29,11 @@ def start(settings: SparkSettings, app: str, log_file: str = "") -> Any:
     return _running.spark
 
 
+def running() -> RunningEngine | None:
+    """The engine, where one was started."""
+    return _running
+
+
 def engine() -> RunningEngine:
     """The running engine; `start` comes first."""
     assert _running is not None, "no session was started"
@@ -45,7 +50,7 @@ def stop() -> None:
 
 def _new(settings: SparkSettings, app: str, log_file: str) -> RunningEngine:
     # Each engine is imported where it is asked for: none needs the packages of another.
-    if settings.engine == "spark" or "PYSPARK_GATEWAY_PORT" in os.environ:
+    if settings.engine == "spark" or submitted():
         from spark_jobs.runtime.engines import jvm
 
         return jvm.start(settings, app, log_file)

@@ -76,6 +76,10 @@ class Store:
     def spark(self) -> Any:
         return self._session()
 
+    def start(self) -> None:
+        """Start the session, where none runs."""
+        self._session()
+
     def path(self, table: str) -> str:
         if table not in TABLES:
             raise KeyError(f"{table} is not declared in seedbed/tables/catalog.py")

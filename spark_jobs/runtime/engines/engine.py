@@ -5,7 +5,13 @@ All jobs use the DataFrame API alone. What engines do differently stands in this
 
 from __future__ import annotations
 
+import os
 from typing import Any, Protocol
+
+
+def submitted() -> bool:
+    """Whether spark-submit runs this process; it has parsed --master already."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
 class RunningEngine(Protocol):

@@ -5,6 +5,7 @@ Delta comes by the standard route. The settings make small tables fast and answe
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from conf.schema.curate import SparkSettings
 from seedbed.stores.places import for_engine
 from seedbed.stores.settings import spark_conf
 from spark_jobs.runtime.engines.aliases import Aliases
+from spark_jobs.runtime.engines.engine import submitted
 
 # The Delta artifact pulls in these jars although pyspark ships them already. On a cluster each of
 # them would travel to every executor.
@@ -107,11 +109,6 @@ class Jvm:
         self._aliases.close()
 
 
-def submitted() -> bool:
-    """Whether spark-submit runs this process; it has parsed --master already."""
-    return "PYSPARK_GATEWAY_PORT" in os.environ
-
-
 def start(settings: SparkSettings, app: str, log_file: str) -> Jvm:
     """A new session.
 
@@ -123,6 +120,8 @@ def start(settings: SparkSettings, app: str, log_file: str) -> Jvm:
     Raises SeedbedError where no Java 17 or later is found, or the JVM does not come up.
     """
     check_java()
+    # py4j logs a traceback wherever the JVM is gone; the job tells it in one line.
+    logging.getLogger().addFilter(lambda record: "/py4j/" not in record.pathname)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     # Spark runs one Python worker per core already, so each worker gets one thread.
     for name in (

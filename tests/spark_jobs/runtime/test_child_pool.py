@@ -227,6 +227,27 @@ def test_a_call_whose_output_nobody_reads_does_not_stop_the_next(pool):
     unread.close()
 
 
+def test_a_call_that_waits_for_input_does_not_stop_the_one_that_frees_it(pool):
+    """An exchange before both stands still while one of its readers takes nothing."""
+    begun = threading.Event()
+
+    def held_up() -> Batches:
+        assert begun.wait(20), "the other call never took its input"
+        yield from numbers(2)
+
+    def freeing() -> Batches:
+        begun.set()
+        yield from numbers(3)
+
+    found: list[int] = []
+    waiting = threading.Thread(target=lambda: found.extend(read(run(pool, same, held_up()))))
+    waiting.start()
+    time.sleep(0.5)
+    assert read(run(pool, same, freeing())) == [0, 1, 2]
+    waiting.join()
+    assert found == [0, 1]
+
+
 def test_children_end_with_a_killed_server(tmp_path):
     code = """
     import time, pyarrow as pa

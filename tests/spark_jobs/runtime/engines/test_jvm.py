@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from conf.errors import SeedbedError
 from spark_jobs.runtime.engines import jvm
+from tests.jvm import require_jvm
 
 ROOT = Path(__file__).parents[4]
+# Kills the JVM and asks it again.
+KILLED = """
+import os, signal, sys
+from conf.loader import load
+from conf.errors import run_cli
+from conf.schema.curate import CurateConfig
+from spark_jobs.runtime.job import CustomJob, execute
+def run(ctx):
+    ctx.spark.range(3).count()
+    pid = ctx.spark._jvm.java.lang.ProcessHandle.current().pid()
+    os.kill(pid, signal.SIGKILL)
+    return ctx.spark.range(3).count()
+cfg = load(CurateConfig, None, [f"output={sys.argv[1]}", "spark.engine=spark"])
+run_cli(lambda argv: execute(CustomJob("doomed", (), run), cfg), [])
+"""
 
 
 def fake_java(folder: Path, version: str) -> None:
@@ -48,3 +66,15 @@ def test_the_properties_for_spark_submit_equal_the_local_settings():
     assert properties
     for key, value in properties.items():
         assert jvm.SETTINGS[key] == value
+
+
+@pytest.mark.slow
+def test_a_killed_jvm_is_one_error_with_a_fix(tmp_path):
+    require_jvm()
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "doomed: the engine (spark) has ended: " in done.stderr
+    assert "fix: read DIR/curate/engine.log" in done.stderr
+    assert "Traceback" not in done.stderr
