@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from conf.errors import SeedbedError
-from spark_jobs.runtime.children.wire import Kind, Wire
+from spark_jobs.runtime.children.wire import ConnectionLost, Kind, Wire
 
 # Seconds in which an ended child may release what its function holds.
 _GRACE = 5.0
@@ -57,7 +57,7 @@ class Child:
         """
         try:
             yield from self._turns(function, batches)
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
+        except ConnectionLost as error:
             raise self._ended() from error
 
     def _turns(

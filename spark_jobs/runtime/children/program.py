@@ -7,6 +7,7 @@ FD is the child's end of the socket, PARENT the process that started it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -20,7 +21,7 @@ from pyspark.serializers import CloudPickleSerializer
 
 from conf.errors import SeedbedError
 from seedbed.processes import die_with_parent
-from spark_jobs.runtime.children.wire import Kind, Wire
+from spark_jobs.runtime.children.wire import ConnectionLost, Kind, Wire
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -34,20 +35,36 @@ def main(argv: list[str]) -> None:
     # The server hears of an interrupt too, and ends its children.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # An ended call unwinds the function, so that what it holds is released.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with socket.socket(fileno=descriptor) as connection:
-        serve(Wire(connection))
+    end = End()
+    signal.signal(signal.SIGTERM, end.terminate)
+    with socket.socket(fileno=descriptor) as connection, contextlib.suppress(ConnectionLost):
+        serve(Wire(connection, end.heard))
+
+
+class End:
+    """The end of this process, told by SIGTERM and by the socket at about the same time.
+
+    Only the first of them unwinds the function. The other would cut short what unwinding does.
+    """
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def heard(self) -> None:
+        self._came = True
+
+    def terminate(self, *_: Any) -> None:
+        if not self._came:
+            self._came = True
+            sys.exit(0)
 
 
 def serve(wire: Wire) -> None:
-    """Answer calls until the other side is gone."""
+    """Answer calls. Raises ConnectionLost when the other side is gone."""
     blob = pa.py_buffer(b"")
     function: Callable[[Batches], Batches] | None = None
     while True:
-        try:
-            kind, payload = wire.receive()
-        except EOFError:
-            return
+        kind, payload = wire.receive()
         if kind == Kind.FUNCTION:
             blob, function = payload, None
             continue
@@ -55,6 +72,8 @@ def serve(wire: Wire) -> None:
             function = function or _load(blob)
             for batch in function(_asked_for(wire)):
                 wire.send_batch(batch)
+        except ConnectionLost:
+            raise
         except SeedbedError as error:
             wire.send(Kind.OURS, "\0".join((error.problem, error.fix)).encode())
         except Exception:

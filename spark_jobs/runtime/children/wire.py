@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from enum import IntEnum
 
 import pyarrow as pa
@@ -41,22 +42,33 @@ class Kind(IntEnum):
     ERROR = 9
 
 
-class Wire:
-    """One end of a connection. Its user owns the socket and closes it."""
+class ConnectionLost(Exception):
+    """The other side of the socket is gone."""
 
-    def __init__(self, connection: socket.socket):
+
+class Wire:
+    """One end of a connection. Its user owns the socket and closes it.
+
+    Everything that sends or receives raises ConnectionLost where the other side is gone.
+    lost: called before that is raised.
+    """
+
+    def __init__(self, connection: socket.socket, lost: Callable[[], None] = lambda: None):
         for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
             connection.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BYTES)
-        self._socket = connection
+        self._socket, self._lost = connection, lost
         self._sent: pa.Schema | None = None
         self._received: pa.Schema | None = None
 
     def send(self, kind: Kind, payload: bytes | pa.Buffer = b"") -> None:
-        """Raises OSError where the other side is gone."""
         size = len(payload) if isinstance(payload, bytes) else payload.size
-        self._socket.sendall(_HEADER.pack(kind, size))
-        if size:
-            self._socket.sendall(payload)
+        try:
+            self._socket.sendall(_HEADER.pack(kind, size))
+            if size:
+                self._socket.sendall(payload)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            self._lost()
+            raise ConnectionLost from error
 
     def send_batch(self, batch: pa.RecordBatch) -> None:
         if self._sent is None or not self._sent.equals(batch.schema):
@@ -65,10 +77,7 @@ class Wire:
         self.send(Kind.BATCH, batch.serialize())
 
     def receive(self) -> tuple[Kind, pa.Buffer]:
-        """The next message. A SCHEMA is kept for `batch` and never returned.
-
-        Raises EOFError where the other side is gone.
-        """
+        """The next message. A SCHEMA is kept for `batch` and never returned."""
         while True:
             kind, size = _HEADER.unpack(self._exactly(_HEADER.size))
             payload = self._exactly(size)
@@ -90,6 +99,7 @@ class Wire:
             except ConnectionResetError:
                 more = 0
             if not more:
-                raise EOFError("the other side of the socket is gone")
+                self._lost()
+                raise ConnectionLost
             got += more
         return buffer

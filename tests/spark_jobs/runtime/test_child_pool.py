@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ import pytest
 from pyspark.serializers import CloudPickleSerializer
 
 from conf.errors import SeedbedError
+from spark_jobs.runtime.children.child import Child
 from spark_jobs.runtime.children.pool import ChildPool
 
 Batches = Iterator[pa.RecordBatch]
@@ -184,6 +186,37 @@ def test_a_call_that_is_closed_early_unwinds_its_function(pool, tmp_path):
     call.close()
     _wait(lambda: not _alive(pid))
     assert os.path.exists(mark)
+
+
+def test_the_second_word_of_an_end_does_not_cut_the_unwinding_short(tmp_path):
+    """The socket tells of the end, and SIGTERM comes while the function is being unwound."""
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+
+    def holds(batches: Batches) -> Batches:
+        try:
+            while True:
+                yield pa.record_batch({"n": [os.getpid()]})
+        finally:
+            begun.touch()
+            time.sleep(0.5)
+            ended.touch()
+
+    child = Child()
+    call = child.call(CloudPickleSerializer().dumps(holds), numbers(1))
+    next(call)
+    child._socket.shutdown(socket.SHUT_RDWR)
+    _wait(begun.exists)
+    child.end()
+    assert ended.exists()
+
+
+def test_an_error_of_the_input_is_not_taken_for_the_end_of_the_child(pool):
+    def cut_short() -> Batches:
+        yield from numbers(1)
+        raise EOFError("a cut-off file")
+
+    with pytest.raises(EOFError, match="a cut-off file"):
+        read(run(pool, same, cut_short()))
 
 
 def test_input_is_read_only_as_far_as_the_output_is(pool):
