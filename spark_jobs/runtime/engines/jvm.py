@@ -120,6 +120,9 @@ def start(settings: SparkSettings, app: str, log_file: str) -> Jvm:
     Raises SeedbedError where no Java 17 or later is found, or the JVM does not come up.
     """
     check_java()
+    # A Connect session leaves these to all that its process starts later.
+    for name in ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE", "SPARK_LOCAL_REMOTE"):
+        os.environ.pop(name, None)
     # py4j logs a traceback wherever the JVM is gone; the job tells it in one line.
     logging.getLogger().addFilter(lambda record: "/py4j/" not in record.pathname)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)

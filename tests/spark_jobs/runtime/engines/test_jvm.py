@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,8 +72,14 @@ def test_the_properties_for_spark_submit_equal_the_local_settings():
 @pytest.mark.slow
 def test_a_killed_jvm_is_one_error_with_a_fix(tmp_path):
     require_jvm()
+    # As in a process below one that has a Connect session.
+    connect = {"SPARK_CONNECT_MODE_ENABLED": "1", "SPARK_REMOTE": "sc://127.0.0.1:1"}
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        env=os.environ | connect,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "doomed: the engine (spark) has ended: " in done.stderr
