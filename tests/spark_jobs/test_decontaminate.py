@@ -176,11 +176,15 @@ def test_each_content_gets_a_row_a_benchmark_and_a_new_benchmark_costs_only_itse
     mine = tmp_path / "mine.jsonl"
     mine.write_text(json.dumps({"task_id": "m/1", "code": ITEM}))
 
-    def run(*benchmarks: str) -> tuple[int | None, dict[Any, Any]]:
+    def run(*benchmarks: str, ngram: int = 10) -> tuple[int | None, dict[Any, Any]]:
         cfg = load(
             CurateConfig,
             None,
-            [f"output={store.root}", f"decontaminate.benchmarks=[{','.join(benchmarks)}]"],
+            [
+                f"output={store.root}",
+                f"decontaminate.benchmarks=[{','.join(benchmarks)}]",
+                f"decontaminate.ngram={ngram}",
+            ],
         )
         summary = execute(JOB, cfg)
         found = {
@@ -202,3 +206,7 @@ def test_each_content_gets_a_row_a_benchmark_and_a_new_benchmark_costs_only_itse
     assert store.read("contamination").count() == 12
     ngram = store.read("contamination").filter("item = 'HumanEval/3'").first().ngram
     assert ngram in word_ngrams(leaked, 10)
+    # Rows of two lengths do not mix.
+    with pytest.raises(SeedbedError, match="'ngram': 10") as caught:
+        run("humaneval", str(mine), ngram=8)
+    assert "'ngram': 8" in caught.value.problem

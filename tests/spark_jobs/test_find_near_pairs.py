@@ -72,6 +72,17 @@ def test_pairs_compared_before_are_taken_over_whatever_the_threshold(
     assert summary.notes["pairs_verified"] < summary.notes["pairs"] / 4
 
 
+@pytest.mark.parametrize("setting", ["shingle=9", "num_perm=512", "seed=2"])
+def test_similarities_of_other_parameters_are_not_taken_over(
+    spark: SparkSession, clustered: Store, setting: str
+) -> None:
+    root = Path(clustered.root)
+    same = find_near_pairs.compared_before(context(spark, root, "near.threshold=0.75"))
+    assert same is not None
+    assert same.count() > 0
+    assert find_near_pairs.compared_before(context(spark, root, f"near.{setting}")) is None
+
+
 def test_signatures_of_another_parameter_set_are_refused_and_both_are_named(
     spark: SparkSession, clustered: Store
 ) -> None:
@@ -138,6 +149,16 @@ def test_a_hot_bucket_is_cut_into_stars_whose_hubs_are_linked(spark: SparkSessio
     assert len(stars) == 20
     assert max(stars.values()) < 150
     assert networkx.is_connected(networkx.Graph(pairs))
+
+
+def test_a_star_is_of_about_the_cap_where_that_does_not_divide_the_bucket(
+    spark: SparkSession,
+) -> None:
+    links = links_of(bucket(spark, [f"{i:04x}" for i in range(1999)]), cap=1000)
+    stars = Counter(row.chunk for row in links.collect())
+    assert stars.pop(-1) == 1
+    assert len(stars) == 2
+    assert max(stars.values()) < 1100
 
 
 def test_hot_buckets_are_reported_before_they_are_shuffled(spark: SparkSession, capsys) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -353,6 +355,15 @@ def test_a_missing_verdict_is_told_with_its_table_and_job(store: Store, table: s
         )
     with pytest.raises(SeedbedError, match=f"15 of 15 contents have no row in table {table}"):
         select_documents.refuse_missing(verdicts, context)
+
+
+def test_each_of_two_benchmarks_must_have_been_looked_at(store: Store, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text(json.dumps({"task_id": "m/1", "code": "def f(): pass"}))
+    both = config(store, f"decontaminate.benchmarks=[humaneval,{mine}]")
+    context = Context(both, store, Inputs(store))
+    with pytest.raises(SeedbedError, match="15 of 15 contents have no row in table contamination"):
+        select_documents.refuse_missing(select_documents.verdict_rows(context), context)
 
 
 def test_duplicates_need_no_score_when_only_survivors_are_scored(store: Store) -> None:

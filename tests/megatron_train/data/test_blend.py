@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,12 @@ from deltalake import write_deltalake
 
 from conf.errors import SeedbedError
 from conf.loader import load
+from conf.schema.layout import BatchConfig
 from conf.schema.pretrain import DataConfig, PretrainConfig, SourceConfig
 from megatron_train import lineage
-from megatron_train.data.blend import Blend, open_blend
+from megatron_train.data.blend import Blend, micro_batches, open_blend
 from megatron_train.data.manifest import read_sources
+from megatron_train.parallel import processes
 from tests.megatron_train import tiny
 
 SEQ, BATCH, STEPS = 64, 8, 80
@@ -132,6 +135,33 @@ def test_what_a_sample_reads_is_what_its_documents_hold(run, data):
             read.append(shards[reading.shard][begins + reading.first :][: reading.tokens])
             assert reading.step == sample // BATCH + 1
         assert np.array_equal(np.concatenate(read), tokens)
+
+
+def test_a_document_ends_with_its_end_token(data, monkeypatch):
+    """Its id counts the end tokens before a place, by hand, for the second of two processes."""
+    monkeypatch.setattr(processes, "dp_size", lambda: 2)
+    monkeypatch.setattr(processes, "dp_rank", lambda: 1)
+    end = data.corpora[0].manifest.eod
+    batches = micro_batches(data, 3, 8, BatchConfig(total=8, micro=2), document_mask=True)
+    read = [data[i][1]["tokens"].tolist() for i in (5, 6, 9, 10)]
+    assert [row for batch in batches for row in batch["tokens"].tolist()] == read
+    assert any(end in tokens[:-1] for tokens in read)
+    ids = [row for batch in batches for row in batch["document_ids"].tolist()]
+    assert ids == [[tokens[:i].count(end) for i in range(len(tokens))] for tokens in read]
+
+
+def test_each_pass_has_all_samples_in_an_order_of_its_own(data):
+    (corpus,) = data.corpora
+    size = corpus.per_pass
+    data.ensure(0, 2 * size)
+    passes = [
+        [tuple(corpus[i]["tokens"].tolist()) for i in range(start, start + size)]
+        for start in (0, size)
+    ]
+    assert passes[0] != passes[1]
+    # The samples of a pass are cut at other places, and the tokens are the same but for the last.
+    counts = [Counter(token for sample in one for token in sample) for one in passes]
+    assert (counts[0] - counts[1]).total() <= data.corpora[0].seq_length * 2
 
 
 def test_the_steps_of_a_document_are_those_whose_documents_name_it(data):

@@ -28,4 +28,16 @@ def test_a_bad_step_stops_skips_or_rewinds_as_configured_and_not_for_ever():
     assert (guard.decide(bad), guard.decide(spike)) == ("skip", "rewind")
     with pytest.raises(SeedbedError, match=r"3 steps in a row were refused, guard\.tries=2"):
         guard.decide(bad)
-    guard.accept(1.0)
+
+
+def test_an_accepted_step_begins_the_count_of_refused_ones_anew():
+    bad = BadStep("loss", math.nan, 4)
+    guard = LossGuard(GuardConfig(not_finite="skip", tries=2), [])
+    for _ in range(3):
+        assert [guard.decide(bad), guard.decide(bad)] == ["skip", "skip"]
+        guard.accept(1.0)
+    # Going back is no accepted step.
+    assert [guard.decide(bad), guard.decide(bad)] == ["skip", "skip"]
+    guard.forget_after([1.0, 1.0])
+    with pytest.raises(SeedbedError, match="3 steps in a row"):
+        guard.decide(bad)
