@@ -96,6 +96,24 @@ def test_bubble_and_traffic_follow_their_formulas():
     assert two.tensor == 2 * 4 * 2 * (10 * 8 * 2) / 2
 
 
+@pytest.mark.parametrize(
+    ("gpus", "layout", "cut"),
+    [
+        (8, ParallelConfig(cp=2, distributed_optimizer=True), 8),
+        (8, ParallelConfig(tp=2, cp=2, distributed_optimizer=True), 4),
+        (6, ParallelConfig(distributed_optimizer=True), 6),
+        (8, ParallelConfig(cp=2), 1),
+    ],
+)
+def test_adams_state_is_cut_over_data_and_context_parallel_processes(gpus, layout, cut):
+    """By hand: under bf16 two moments and a master weight of 4 bytes each for a parameter."""
+    work = Workload(ModelConfig(**SMALL), layout, BatchConfig(1, 24), gpus, 128)
+    planned = costs.memory(work, 0)
+    parameters = planned.weights / 2
+    assert planned.gradients == 4 * parameters
+    assert planned.optimizer == pytest.approx(12 * parameters / cut)
+
+
 def test_suggested_layouts_fit_and_divide():
     cfg = load(PretrainConfig, "conf/pretrain/seed_coder_8b.yaml", [])
     said = plan.suggestions(cfg, 512, 155_136, speed.GPUS["h100"]).splitlines()

@@ -150,6 +150,21 @@ def test_every_member_is_a_row_with_content_or_a_reason(spark, ingested):
 
 
 @pytest.mark.slow
+def test_a_shared_contents_language_is_that_of_the_file_with_the_smallest_id(spark, tmp_path):
+    """Only the languages differ between the two files, so each pair can tell."""
+    (tmp_path / "in/mixed").mkdir(parents=True)
+    for i in range(4):
+        for suffix in ("py", "rb"):
+            (tmp_path / f"in/mixed/f{i}.{suffix}").write_text(f"print({i})\n")
+    execute(JOB, config(tmp_path / "in", tmp_path / "out"))
+    store = Store(lambda: spark, str(tmp_path / "out"))
+    files = sorted(store.read("files").collect(), key=lambda row: row["doc_id"], reverse=True)
+    expected = {f["content_sha256"]: f["language"] for f in files}
+    assert len(expected) == 4
+    found = {c["content_sha256"]: c["language"] for c in store.read("contents").collect()}
+    assert found == expected
+
+
 def test_a_run_killed_between_tables_and_started_again_gives_the_same_rows(
     spark, source, ingested, tmp_path, monkeypatch
 ):

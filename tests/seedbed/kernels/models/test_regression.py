@@ -74,6 +74,22 @@ def test_a_robust_output_is_not_moved_by_a_few_wild_labels_and_the_others_are_as
     np.testing.assert_array_equal(robust[:, 1], plain[:, 1])
 
 
+def test_a_robust_output_is_reweighted_ridge_in_full():
+    """Holland and Welsch's reweighting, written out; the weights of rows have mean 1."""
+    z = np.round((X - X.mean(0)) / X.std(0), 3)
+    k = np.exp(-0.7 * np.abs(z[:, None] - z[None]).mean(axis=2))
+    residual, trust = Y - Y.mean(), np.ones(60)
+    for _ in range(4):
+        weights = np.linalg.solve(k + np.diag(0.2 / trust), residual)
+        missed = np.abs(residual - k @ weights)
+        trust = np.minimum(1, np.median(missed) / missed)
+        trust = trust / trust.mean()
+    robust = regression.fit(X, Y[:, None], 0.7, 0.2, ONES, (0,)).predict(X)[:, 0]
+    np.testing.assert_allclose(robust, k @ weights + Y.mean(), atol=2e-3)
+    plain = regression.fit(X, Y[:, None], 0.7, 0.2, ONES).predict(X)[:, 0]
+    assert np.abs(robust - plain).max() > 0.02
+
+
 def test_linear_ridge_without_penalty_finds_the_line():
     weights, intercept = regression.linear_ridge(X, 3 * X[:, 2] + 5, 1e-9)
     # Features are clipped at four deviations.
