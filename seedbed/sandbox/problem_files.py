@@ -85,8 +85,8 @@ def read(path: Path, form: str = "", max_bad: int = MAX_BAD, *, prompts: bool = 
 
     form: the form of all rows; empty to let each row tell. prompts: whether a row needs words.
 
-    Raises SeedbedError for a file without a good row or with too many bad ones, for an id that
-    occurs twice, and as `jsonl.read` does for a file that cannot be read.
+    Raises SeedbedError for a file without a good row or with too many bad ones, for two problems
+    of one id, and as `jsonl.read` does for a file that cannot be read. Equal rows are bad rows.
     """
     if form and form not in formats.NAMES:
         raise SeedbedError(
@@ -106,10 +106,14 @@ def read(path: Path, form: str = "", max_bad: int = MAX_BAD, *, prompts: bool = 
             continue
         first = found.good.setdefault(str(known.name), known)
         if first is not known:
-            raise SeedbedError(
+            repeated = SeedbedError(
                 f"{path}:{number} repeats task_id {known.name!r} of line {first.number}.",
                 "Keep one problem per task_id.",
             )
+            # Which of two different problems a sample answers, nobody can tell.
+            if first.row != known.row:
+                raise repeated
+            bad.add(number, repeated)
     if not found.good:
         raise SeedbedError(
             f"{path} holds no problem" + (f", but bad rows:\n  {bad.listed}" if len(bad) else ""),

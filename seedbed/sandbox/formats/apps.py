@@ -16,7 +16,7 @@ from typing import Any
 from conf.errors import SeedbedError
 from seedbed.sandbox.checks.prelude import CONTEST
 from seedbed.sandbox.formats.cases import case_tests, paired
-from seedbed.sandbox.formats.fields import Row, parsed, words
+from seedbed.sandbox.formats.fields import Row, called_function, parsed, words
 from seedbed.sandbox.formats.form import Form, Task, has
 from seedbed.sandbox.formats.livecodebench import asked
 
@@ -28,7 +28,7 @@ def task_of(row: Row, cases: Any) -> Task:
     """The task of a row whose cases are given, as an object, a list, or a JSON text of one."""
     found = parsed(row, "the cases", cases)
     function, pairs = _read(row, found)
-    function = function or words(row, "fn_name")
+    function = function or called_function(row)
     if function and not function.isidentifier():
         raise SeedbedError(
             f"Problem {row['task_id']!r} has fn_name = {function!r:.60}.",
@@ -52,11 +52,21 @@ def _read(row: Row, found: Any) -> tuple[str, list[tuple[Any, Any]]]:
                 "Give one function, or stdin, to all cases.",
             )
         if all("input" in case and "output" in case for case in found):
-            return names.pop(), [(case["input"], case["output"]) for case in found]
+            return names.pop(), [_pair(row, case) for case in found]
     raise SeedbedError(
         f"Problem {row['task_id']!r} has cases that are no code tests: {found!r:.60}.",
         'Give {"inputs": [...], "outputs": [...]} or a list of {"input", "output"}.',
     )
+
+
+def _pair(row: Row, case: dict[str, Any]) -> tuple[Any, Any]:
+    """Input and output. Calls of PrimeIntellect's rows may hold all arguments as one JSON list."""
+    given, wanted = case["input"], case["output"]
+    if case.get("type") == "function_call" and isinstance(given, str):
+        arguments = parsed(row, "input", given)
+        if isinstance(arguments, list):
+            return arguments, parsed(row, "output", wanted)
+    return given, wanted
 
 
 def _name(case: dict[str, Any]) -> str:
@@ -74,7 +84,7 @@ def _of_reward_model(row: Row) -> Task:
 
 
 _IDS = ("problem_id", "id", "name", "uid")
-HONOURS = ("fn_name",)
+HONOURS = ("fn_name", "func_name")
 APPS = Form(
     "apps", has("input_output"), lambda row: task_of(row, row["input_output"]), _IDS, HONOURS
 )

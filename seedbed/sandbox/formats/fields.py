@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from typing import Any
 
@@ -72,6 +73,16 @@ def function_name(row: Row, field: str, default: Any = None) -> str:
     return name
 
 
+def called_function(row: Row) -> str:
+    """The function that a row's cases call, by any of the names for it; empty for stdin."""
+    inner = row.get("metadata")
+    if isinstance(inner, str) and "func_name" in inner:
+        inner = parsed(row, "metadata")
+    inside = inner.get("func_name") if isinstance(inner, dict) else None
+    name = row.get("fn_name") or row.get("func_name") or inside
+    return function_name({**row, "fn_name": name}, "fn_name") if name else ""
+
+
 def parsed(row: Row, field: str, value: Any = None) -> Any:
     """The value of a field that holds JSON, as an object or as its text.
 
@@ -83,6 +94,12 @@ def parsed(row: Row, field: str, value: Any = None) -> Any:
     try:
         return json.loads(found)
     except ValueError as error:
+        # Some exports hold Python's own form of an object.
+        if found.lstrip()[:1] in ("{", "["):
+            try:
+                return ast.literal_eval(found)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                pass
         raise SeedbedError(
             f"Problem {row['task_id']!r} has a {field} that is not JSON ({error}).",
             f"Make {field} a JSON text or an object.",

@@ -33,6 +33,7 @@ _LONGEST, _LARGEST = 600.0, 1 << 40
 # Fields that change a verdict -> the values that ask for nothing. A form honours some of them.
 KNOWN: dict[str, tuple[Any, ...]] = {
     "fn_name": (),
+    "func_name": (),
     "test_imports": (),
     "test_setup_code": (),
     "atol": (0,),

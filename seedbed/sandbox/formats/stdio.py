@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seedbed.sandbox.formats.cases import case_tests, paired
-from seedbed.sandbox.formats.fields import Row, function_name, words
+from seedbed.sandbox.formats.fields import Row, called_function, words
 from seedbed.sandbox.formats.form import Form, Task, has
 from seedbed.sandbox.formats.livecodebench import asked
 
@@ -11,8 +11,8 @@ from seedbed.sandbox.formats.livecodebench import asked
 def task(row: Row) -> Task:
     """The task of a row, with `prompt` as its words and `code` as its solution."""
     pairs = paired(row, row["inputs"], row["outputs"])
-    function = function_name(row, "fn_name") if row.get("fn_name") else ""
-    return Task(asked(row), case_tests(row, pairs, function), words(row, "code"))
+    tests = case_tests(row, pairs, called_function(row))
+    return Task(asked(row), tests, words(row, "code"))
 
 
-FORM = Form("stdio", has("inputs", "outputs"), task, honours=("fn_name",))
+FORM = Form("stdio", has("inputs", "outputs"), task, honours=("fn_name", "func_name"))

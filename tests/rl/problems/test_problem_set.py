@@ -134,7 +134,7 @@ def line(**row) -> str:
     [
         ("", "holds no problem"),
         ("{not json", r"p\.jsonl:1 is not JSON"),
-        (line() + "\n" + line(), r":2 repeats task_id 'a' of line 1"),
+        (line() + "\n" + line(code="d"), r":2 repeats task_id 'a' of line 1"),
         (
             json.dumps({"task_id": "a", "test_list": ["assert f()"]}),
             r":1: Problem 'a' has no prompt",

@@ -16,6 +16,8 @@ from seedbed.sandbox.comparison import judge_output, tokens_agree
         ("2.0", "2", True),
         ("2", "2.0", True),
         ("2", "2.0000001", False),
+        ("2", "1.9999999999", True),
+        ("2000000000", "2000000000.9", False),
         ("100000000000000000", "100000000000000001", False),
         ("1e17", "100000000000000001", True),
         # A millionth of the value would grant 1.2; half of the last digit is 0.005.

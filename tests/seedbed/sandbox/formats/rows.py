@@ -90,6 +90,11 @@ PRIME: Row = {
         [{"type": "function_call", "fn_name": "add", "input": [1, 2], "output": [3]}]
     ),
 }
+# All arguments in one text.
+PRIME_TEXT: Row = {
+    **PRIME,
+    "tests": [{"type": "function_call", "fn_name": "add", "input": "[1, 2]", "output": "3"}],
+}
 CODECONTESTS: Row = {
     "name": "1549_A. Roots",
     "description": "Print YES and the root.",
@@ -193,6 +198,13 @@ MBPP_PLUS: Row = {
     "    assertion(evens(*given), wanted, 0)\n",
 }
 STDIO: Row = {"task_id": "io", "prompt": "Echo.", "inputs": ["1 2\n"], "outputs": ["1 2\n"]}
+NAMED: Row = {
+    "task_id": "n",
+    "prompt": "Add.",
+    "inputs": ["1\n2"],
+    "outputs": ["3"],
+    "metadata": {"func_name": "add"},
+}
 
 _SUM = "print(sum(map(int, input().split())))"
 _HALF = "print(*(int(x) / 2 for x in input().split()))"
@@ -222,6 +234,9 @@ SAMPLES: list[tuple[str, Row, str, str]] = [
     ("deepcoder", DEEPCODER, "def last(s): return s[0]", "fail"),
     ("deepcoder", PRIME, "def add(a, b): return a + b", "pass"),
     ("deepcoder", PRIME, "def add(a, b): return a - b", "fail"),
+    ("deepcoder", PRIME_TEXT, "def add(a, b): return a + b", "pass"),
+    ("stdio", NAMED, "class Solution:\n    def add(self, a, b): return a + b", "pass"),
+    ("stdio", NAMED, "def add(a, b): return a * b", "fail"),
     ("codecontests", CODECONTESTS, _ROOT, "pass"),
     ("codecontests", CODECONTESTS, _ROOT.replace("math.sqrt", "1e-4 + math.sqrt"), "fail"),
     ("open-r1-codeforces", CODEFORCES, "print(int(input()) - 2)", "pass"),
