@@ -149,7 +149,7 @@ Tests = CallTests | StdioTests | ProjectTests
 class Job:
     """One program to judge.
 
-    limits: None means those of the sandbox.
+    limits: None means those of the sandbox. Those that the tests bring hold in place of both.
     reference: a program known to solve the problem. It is judged first, once per sandbox. The CPU
         limit of the programs is the greater of their own and Limits.reference_factor times what it
         used. If it does not pass, no program of the problem is judged.

@@ -69,7 +69,7 @@ def _second(given: list[Any]) -> list[Any]:
 
 def _sets(given: list[Any]) -> list[Any]:
     # An empty set is stored as {}, a dictionary, in the original tests, too.
-    return [[set(item) if item else {} for item in given[0]]]
+    return [[set(item) if item and isinstance(item, list) else {} for item in given[0]]]
 
 
 def _values(given: list[Any]) -> list[Any]:

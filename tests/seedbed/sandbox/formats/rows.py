@@ -206,6 +206,15 @@ NAMED: Row = {
     "metadata": {"func_name": "add"},
 }
 
+# Floats of a function, within APPS' tolerance; a dict of keyword arguments; keys as JSON has them.
+FLOATS: Row = {
+    "task_id": "fl",
+    "prompt": "Third of each.",
+    "fn_name": "thirds",
+    "inputs": [[[1, 2]], {"xs": [9]}],
+    "outputs": [{"1": 0.333333, "2": 0.666667}, {"9": 3.0}],
+}
+
 _SUM = "print(sum(map(int, input().split())))"
 _HALF = "print(*(int(x) / 2 for x in input().split()))"
 _ABOVE = "class Solution:\n    def above(self, xs: List[int], k: int) -> List[int]:\n"
@@ -235,6 +244,9 @@ SAMPLES: list[tuple[str, Row, str, str]] = [
     ("deepcoder", PRIME, "def add(a, b): return a + b", "pass"),
     ("deepcoder", PRIME, "def add(a, b): return a - b", "fail"),
     ("deepcoder", PRIME_TEXT, "def add(a, b): return a + b", "pass"),
+    ("stdio", FLOATS, "def thirds(xs): return {x: x / 3 for x in xs}", "pass"),
+    ("stdio", FLOATS, "def thirds(xs): return {x: x / 3.001 for x in xs}", "fail"),
+    ("stdio", FLOATS, "def thirds(xs): return {x: x / 3 for x in xs[:1]}", "fail"),
     ("stdio", NAMED, "class Solution:\n    def add(self, a, b): return a + b", "pass"),
     ("stdio", NAMED, "def add(a, b): return a * b", "fail"),
     ("codecontests", CODECONTESTS, _ROOT, "pass"),
