@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rl.rollouts.python_text import Reader, Source, dedented, looks_like_code
+from rl.rollouts.python_text import PythonText, Reader, dedented, looks_like_code
 from seedbed.inference import markdown
 from seedbed.inference.markdown import Fence
 
+# Blocks of one reply. A reply of a million fences is no answer.
+_MOST = 400
 # Closing lines of one block that are tried, where the first leaves text that does not parse.
 _CLOSINGS = 24
 # Places in prose where code is tried to begin, and cuts of the text behind each.
@@ -41,7 +43,7 @@ class Block:
 
     kind: str
     text: str
-    source: Source | None
+    source: PythonText | None
 
     @property
     def is_code(self) -> bool:
@@ -57,7 +59,7 @@ def blocks(text: str, reader: Reader) -> list[Block]:
     found: list[Block] = []
     prose: list[str] = []
     at = 0
-    while at < len(lines):
+    while at < len(lines) and len(found) < _MOST:
         one = _ONE_LINE.fullmatch(lines[at])
         fence = None if one else markdown.opening(lines[at])
         if one and (source := reader.program(one["code"].strip())):
@@ -171,7 +173,7 @@ def _kind(word: str) -> str:
     return "python" if _PYTHON.fullmatch(word) else "other"
 
 
-def _prefilled(prose: Sequence[str], reader: Reader) -> Source | None:
+def _prefilled(prose: Sequence[str], reader: Reader) -> PythonText | None:
     text = "\n".join(prose) + "\n"
     return reader.program(dedented(text)) if text.strip() else None
 
@@ -197,7 +199,7 @@ def _in_prose(lines: Sequence[str], reader: Reader) -> list[Block]:
     return found
 
 
-def _run(lines: Sequence[str], reader: Reader) -> tuple[int, Source | None]:
+def _run(lines: Sequence[str], reader: Reader) -> tuple[int, PythonText | None]:
     """How many of the lines parse from the first on, and what they say.
 
     A statement begins at the margin. So what is left out begins with the last such line that the
@@ -217,6 +219,6 @@ def _run(lines: Sequence[str], reader: Reader) -> tuple[int, Source | None]:
     return 0, None
 
 
-def _longest(found: Sequence[Block]) -> Source | None:
+def _longest(found: Sequence[Block]) -> PythonText | None:
     sources = [block.source for block in found if block.source]
     return max(sources, key=lambda source: len(source.text), default=None)

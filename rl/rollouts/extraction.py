@@ -10,10 +10,13 @@ import re
 from collections.abc import Collection, Sequence
 
 from rl.rollouts.blocks import Block, blocks
-from rl.rollouts.python_text import LARGEST, Reader, Source, dedented, looks_like_code
+from rl.rollouts.python_text import LARGEST, PythonText, Reader, dedented, looks_like_code
 from seedbed.inference import thoughts
 from seedbed.sandbox.prompted import joined
 
+_INLINE = re.compile(r"(?<!`)`([^`\n]{3,2000})`(?!`)")
+_INLINES = 20
+_TYPED = re.compile(r"[ \t]*(?:>>>|\.\.\.)(?: (.*))?$")
 _ANSWER = re.compile(r"^[ \t]*<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -44,6 +47,7 @@ def extract_program(reply: str, names: Collection[str] = (), script: bool = Fals
         return found
     found = blocks(text, reader)
     program = _choose(found, names, script)
+    program = program or _last_resort(text, names, reader)
     if not program and all(block.kind == "prose" for block in found) and looks_like_code(text):
         # Code with an error in it and no fence around it.
         return text.lstrip("\n")
@@ -76,10 +80,10 @@ def _choose(found: Sequence[Block], names: Collection[str], script: bool) -> str
     return parts[0].text if len(parts) == 1 else joined([part.text for part in parts])
 
 
-def _defining(sources: Sequence[Source], names: Collection[str]) -> list[Source]:
+def _defining(sources: Sequence[PythonText], names: Collection[str]) -> list[PythonText]:
     """The last source that defines all that the tests call, or one for each of the names."""
     wanted = [name for name in names if any(name in source.defines for source in sources)]
-    chosen: list[Source] = []
+    chosen: list[PythonText] = []
     for name in sorted(wanted):
         some = [source for source in sources if name in source.defines]
         some = [source for source in some if not source.is_stub(name)] or some
@@ -88,7 +92,7 @@ def _defining(sources: Sequence[Source], names: Collection[str]) -> list[Source]
     return chosen
 
 
-def _scripts(sources: Sequence[Source]) -> list[Source]:
+def _scripts(sources: Sequence[PythonText]) -> list[PythonText]:
     """The longest script that prints, rather one that reads its input; or the parts of one."""
     whole = [source for source in sources if source.acts and source.prints]
     reading = [source for source in whole if _reads(source, sources)]
@@ -98,11 +102,13 @@ def _scripts(sources: Sequence[Source]) -> list[Source]:
     return list(sources) if together else []
 
 
-def _reads(source: Source, others: Sequence[Source]) -> bool:
+def _reads(source: PythonText, others: Sequence[PythonText]) -> bool:
     return any(part.reads for part in _with_what_they_lack([source], others))
 
 
-def _with_what_they_lack(chosen: Sequence[Source], sources: Sequence[Source]) -> list[Source]:
+def _with_what_they_lack(
+    chosen: Sequence[PythonText], sources: Sequence[PythonText]
+) -> list[PythonText]:
     """The chosen sources and those that define what they lack, in the order of the reply."""
     taken = list(chosen)
     for _ in range(len(sources)):
@@ -121,9 +127,20 @@ def _broken(found: Sequence[Block]) -> str:
     return next((block.text for block in reversed(found) if block.is_code), "")
 
 
-def _longest(sources: Sequence[Source]) -> Source:
+def _last_resort(text: str, names: Collection[str], reader: Reader) -> str:
+    """A program in one line between backticks, or typed at Python's prompt."""
+    lines = [_TYPED.match(line) for line in text.split("\n")]
+    session = "".join(f"{line[1] or ''}\n" for line in lines if line)
+    for piece in (*_INLINE.findall(text)[:_INLINES], session):
+        source = reader.program(piece)
+        if source and (source.defines & set(names) or (not names and _defines_functions(source))):
+            return source.text
+    return ""
+
+
+def _longest(sources: Sequence[PythonText]) -> PythonText:
     return max(reversed(sources), key=lambda source: len(source.text.strip()))
 
 
-def _defines_functions(source: Source) -> bool:
-    return bool(re.search(r"^\s*(?:async\s+def|def|class)\s", source.text, re.MULTILINE))
+def _defines_functions(source: PythonText) -> bool:
+    return bool(re.search(r"^\s*(?:async\s+def|def|class)\s|\blambda\b", source.text, re.MULTILINE))

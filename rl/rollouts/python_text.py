@@ -39,7 +39,7 @@ _SILENT = _DEFINITIONS | ast.Import | ast.ImportFrom | ast.Pass
 
 
 @dataclass(frozen=True)
-class Source:
+class PythonText:
     """A text that parses."""
 
     text: str
@@ -138,9 +138,9 @@ class Reader:
 
     def __init__(self) -> None:
         self._left = _CHARACTERS
-        self._known: dict[str, Source | int] = {}
+        self._known: dict[str, PythonText | int] = {}
 
-    def parse(self, text: str) -> Source | None:
+    def parse(self, text: str) -> PythonText | None:
         """The text as Python, None where it is none."""
         found = self._read(text)
         return None if isinstance(found, int) else found
@@ -150,7 +150,7 @@ class Reader:
         found = self._read(text)
         return found if isinstance(found, int) else 0
 
-    def program(self, text: str) -> Source | None:
+    def program(self, text: str) -> PythonText | None:
         """The text as a program, None where it does nothing or does not parse.
 
         Blanks that are no ASCII, and entities of HTML, are put right where it parses only then.
@@ -161,7 +161,7 @@ class Reader:
                 return found
         return None
 
-    def _read(self, text: str) -> Source | int:
+    def _read(self, text: str) -> PythonText | int:
         if text not in self._known:
             if len(text) > min(LARGEST, self._left) or len(self._known) >= _TEXTS:
                 return 0
@@ -205,13 +205,13 @@ def dedented(text: str) -> str:
     return "\n".join(line[size:] for line in lines) if size else text
 
 
-def _parsed(text: str) -> Source | int:
+def _parsed(text: str) -> PythonText | int:
     """The text as Python, or the line at which the parser gave up."""
     try:
         with warnings.catch_warnings():
             # "\d" in a model's string is no matter of ours.
             warnings.simplefilter("ignore")
-            return Source(text, ast.parse(text))
+            return PythonText(text, ast.parse(text))
     except SyntaxError as error:
         return error.lineno or 0
     # The last two come from brackets that are too deep for the parser.
@@ -228,7 +228,7 @@ def _readings(text: str) -> list[str]:
     return readings
 
 
-def _entities(source: Source) -> bool:
+def _entities(source: PythonText) -> bool:
     """Whether it reads names such as lt, which `x &lt; 5` makes of an entity."""
     return bool(source.lacks & _ENTITY_NAMES) and _ENTITY.search(source.text) is not None
 

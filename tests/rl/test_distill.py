@@ -23,7 +23,6 @@ from rl.problems import problem_set
 from rl.rollouts import reasoning, rewards
 from seedbed.inference.chat import Chat
 from seedbed.inference.endpoint import Answer
-from seedbed.inference.thoughts import outside
 from seedbed.queries.certify import hashes
 from seedbed.sandbox import Verdict
 from seedbed.tables import writer
@@ -317,7 +316,7 @@ def test_what_a_kept_response_teaches_is_what_its_program_is_rewarded_for(tokeni
     chat = Chat(tokenizer_folder)
     problem = problem_set.parse({"task_id": "d", "prompt": "p", "test_list": ["assert f(1) == 2"]})
     for reply in FUNCTIONS.values():
-        text = f"<think>\nhm\n</think>\n\n{outside(reply)}"
+        text = reply if "think" in reply else f"<think>\nhm\n</think>\n\n{reply}"
         [row] = distill.judge(
             [(problem, Answer("", text, "", 0, 0))], Dates(), chat, DistillConfig(max_length=10_000)
         )

@@ -96,6 +96,9 @@ FUNCTIONS = {
         f"{F}python\nA = 1\n{F}\n{F}python\ndef g(x):\n    return A\n{F}\n{F}\n2\n{F}\n"
         f"{F}python\ndef f(x):\n    return x + g(x)\n{F}\n"
     ),
+    "marks of Code Llama": f"[PYTHON]\n{CODE}[/PYTHON]\nIt adds one.",
+    "in a sentence": "The answer is `f = lambda x: x + 1`, or `x + 1` for short.",
+    "typed at a prompt": ">>> def f(x):\n...     return x + 1\n...\n>>> f(1)\n2\n",
     "a tag": f"<code>\n{CODE}</code>",
     "a tag on the same line": "The answer: <code>def f(x): return x + 1</code>",
     "tags of HTML": f'<pre><code class="language-python">{CODE}</code></pre>',
