@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from conf.errors import SeedbedError
@@ -55,6 +55,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class OwnLimits:
+    """Limits that a problem brings itself. 0 means that of the sandbox."""
+
+    cpu_seconds: float = 0.0
+    memory_bytes: int = 0
+
+    def over(self, limits: Limits) -> Limits:
+        """The sandbox's limits with these in their place."""
+        cpu = self.cpu_seconds or limits.cpu_seconds
+        wall = max(limits.wall_seconds, 3 * cpu)
+        memory = self.memory_bytes or limits.memory_bytes
+        return replace(limits, cpu_seconds=cpu, wall_seconds=wall, memory_bytes=memory)
+
+
+@dataclass(frozen=True)
 class CallTests:
     """Test code that calls the program's functions.
 
@@ -62,11 +77,19 @@ class CallTests:
 
     setup: trusted helpers and imports, run before the tests on the trusted side.
     names: built-in names that mean the program's function here (a task may ask for its own `sum`).
+    prelude: code that runs before the program in the program's namespace: a data set's imports.
+    adapter: code that runs after it there. It brings calls and answers into plain form, so it is as
+        little trusted as the program.
+    quoted: the program is no code but an answer; the adapter finds its text in `_answer_text`.
     """
 
     code: str
     setup: str = ""
     names: tuple[str, ...] = ()
+    prelude: str = ""
+    adapter: str = ""
+    quoted: bool = False
+    limits: OwnLimits = OwnLimits()
 
 
 # Pairs of a relative path and a text.
@@ -93,18 +116,30 @@ class ProjectTests:
     given: Files = ()
     target: str = ""
     in_process: bool = False
+    limits: OwnLimits = OwnLimits()
+
+
+# How a printed output is compared with the expected one (seedbed/sandbox/comparison.py).
+Rule = Literal["lines", "decimals", "tokens", "words", "exact"]
 
 
 @dataclass(frozen=True)
 class StdioTests:
     """Cases for a program that reads stdin and writes stdout.
 
-    The output is right when all lines are equal without their trailing blanks. Each case is a run
-    of its own. Limits hold per case; the verdict's cpu_seconds is the sum.
+    Each case is a run of its own. Limits hold per case; the verdict's cpu_seconds is the sum.
+
+    rule: how the output is compared.
+    checker: a Python program that decides instead (seedbed/sandbox/checker.py). Or empty.
+    prelude: as in CallTests.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    rule: Rule = "lines"
+    checker: str = ""
+    prelude: str = ""
+    limits: OwnLimits = OwnLimits()
 
 
 Tests = CallTests | StdioTests | ProjectTests

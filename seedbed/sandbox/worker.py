@@ -11,10 +11,11 @@ import os
 import socket
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from conf.errors import SeedbedError
-from seedbed.sandbox import judge
+from seedbed.sandbox import checker, comparison, judge
 from seedbed.sandbox.clock import Clock
 from seedbed.sandbox.inside import wire
 from seedbed.sandbox.inside.lockdown import CHANNELS
@@ -88,7 +89,7 @@ class Worker:
 
         Never raises for anything that a program, or the loss of a process, can cause.
         """
-        limits = job.limits or self._limits
+        limits = job.tests.limits.over(job.limits or self._limits)
         if not job.reference:
             return self._judge(job, limits)
         reference = self._references.verdict(job, limits, self._judge)
@@ -201,7 +202,8 @@ class Worker:
         """Runs a program once per case, each in a new jail, until a case does not pass."""
         cpu, rss = 0.0, 0
         for number, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
-            found = self._run_script(server, program, given, expected, limits)
+            decide = self._decider(server, tests, given, expected)
+            found = self._run_script(server, program, given, decide, limits)
             cpu, rss = cpu + found.cpu, max(rss, found.rss)
             if found.outcome != "pass":
                 return Finding(found.outcome, f"case {number}: {found.reason}", cpu, rss)
@@ -209,12 +211,30 @@ class Worker:
             return Finding("fail", "the problem has no cases")
         return Finding("pass", "", cpu, rss)
 
+    def _decider(
+        self, server: ForkServer, tests: StdioTests, given: str, expected: str
+    ) -> judge.Decide:
+        """How the output of one case is judged: by the tests' rule, or by their checker."""
+        if not tests.checker:
+            return partial(comparison.judge_output, expected, tests.rule)
+
+        def run(stdin: str) -> Finding:
+            # The checker has the sandbox's limits, since the problem's own are the program's.
+            return self._run_script(server, checker.SCRIPT, stdin, checker.read, self._limits)
+
+        return partial(checker.judge_output, run, (tests.checker, given, expected))
+
     def _run_script(
-        self, server: ForkServer, program: Any, given: str, expected: str | None, limits: Limits
+        self,
+        server: ForkServer,
+        program: Any,
+        given: str,
+        decide: judge.Decide | None,
+        limits: Limits,
     ) -> Finding:
         """Runs a script once, with `given` as its stdin.
 
-        expected: what it must print. None: its exit status alone decides.
+        decide: judges what it printed. None: its exit status alone decides.
         """
         channel, theirs = socket.socketpair()
         stdout, writer = os.pipe()
@@ -236,7 +256,7 @@ class Worker:
             os.close(stdout)
             if writer >= 0:
                 os.close(writer)
-        return judge.script(ScriptRun(jail, printed, report, clock.expired), expected, limits)
+        return judge.script(ScriptRun(jail, printed, report, clock.expired), decide, limits)
 
 
 def _for_child(limits: Limits) -> dict[str, int]:

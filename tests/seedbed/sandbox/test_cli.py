@@ -116,8 +116,66 @@ def test_bad_input_names_its_line_and_writes_nothing(
     tmp_path: Path, problems: list[Any], samples: list[Any], said: str
 ) -> None:
     with pytest.raises(SeedbedError, match=said):
-        run(tmp_path, lines(tmp_path / "p.jsonl", problems), lines(tmp_path / "s.jsonl", samples))
+        run(
+            tmp_path,
+            lines(tmp_path / "p.jsonl", problems),
+            lines(tmp_path / "s.jsonl", samples),
+            "--max-bad=0",
+        )
     assert not (tmp_path / "deep").exists()
+
+
+def test_bad_rows_are_skipped_by_name_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = ["{\n", {"task_id": "b", "inputs": ["1"], "outputs": []}, PROBLEMS[0]]
+    answers = [
+        {"task_id": "b", "completion": "print(1)"},
+        '{"task_id": \n',
+        {"task_id": 2},
+        {"completion": "x"},
+        SAMPLES[0],
+    ]
+    problems = lines(tmp_path / "p.jsonl", [*PROBLEMS, *bad])
+    samples = lines(tmp_path / "s.jsonl", answers)
+    rows = run(tmp_path, problems, samples)
+    assert [(row["task_id"], row["verdict"]) for row in rows] == [
+        ("b", "infrastructure"),
+        (2, "infrastructure"),
+        ("io", "pass"),
+    ]
+    assert "the problem is skipped" in rows[0]["reason"]
+    assert "p.jsonl:5: Problem 'b' has 1 inputs but 0 outputs" in rows[0]["reason"]
+    assert "s.jsonl:3: A sample of task 2 has completion = None" in rows[1]["reason"]
+    said = capsys.readouterr().err
+    for where in ("p.jsonl:4 is not JSON", "p.jsonl:6 repeats", "s.jsonl:2 is not JSON"):
+        assert f"{where}" in said
+    assert "p.jsonl: 3 problems (1 humaneval, 1 mbpp, 1 stdio); 3 bad rows skipped" in said
+    with pytest.raises(SeedbedError, match="has more than 2 bad rows") as caught:
+        run(tmp_path, problems, samples, "--max-bad=2")
+    assert "p.jsonl:5: Problem 'b'" in caught.value.problem
+
+
+def test_a_form_is_given_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"id": "c", "code": "def f(x):\n    return x + 1", "input": "1", "output": "2"}
+    problems = lines(tmp_path / "p.jsonl", [row])
+    samples = lines(tmp_path / "s.jsonl", [{"id": "c", "solution": "f(1)"}])
+    (found,) = run(tmp_path, problems, samples, "--format=cruxeval-input")
+    assert found["verdict"] == "pass"
+    assert "1 problems (1 cruxeval-input)" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run(tmp_path, problems, samples, "--format=crux")
+
+
+def test_rows_without_an_id_are_named_by_their_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"problem": "?", "tests": [{"input": "1", "output": "1"}]}] * 2
+    problems = lines(tmp_path / "p.jsonl", rows)
+    samples = lines(tmp_path / "s.jsonl", [{"task_id": "p.jsonl:2", "solution": "print(1)"}])
+    (found,) = run(tmp_path, problems, samples)
+    assert (found["task_id"], found["verdict"]) == ("p.jsonl:2", "pass")
+    assert "2 without an id are named by their lines" in capsys.readouterr().err
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
