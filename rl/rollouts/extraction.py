@@ -14,6 +14,7 @@ from rl.rollouts.python_text import LARGEST, PythonText, Reader, dedented, looks
 from seedbed.inference import thoughts
 from seedbed.sandbox.prompted import joined
 
+_ANSWER_MARKS = re.compile(r"\[ANSWER\](.*?)(?:\[/ANSWER\]|\Z)", re.DOTALL)
 _INLINE = re.compile(r"(?<!`)`([^`\n]{3,2000})`(?!`)")
 _INLINES = 20
 _TYPED = re.compile(r"[ \t]*(?:>>>|\.\.\.)(?: (.*))?$")
@@ -52,6 +53,24 @@ def extract_program(reply: str, names: Collection[str] = (), script: bool = Fals
         # Code with an error in it and no fence around it.
         return text.lstrip("\n")
     return program
+
+
+def quoted_answer(reply: str) -> str:
+    """The answer in a reply that is asked for a value, and for no program.
+
+    That is the last fenced block, or what stands between tags of an answer, or else the last line.
+    """
+    text = thoughts.outside(reply.replace("\r\n", "\n")).strip()
+    region = _ANSWER.search(text) or _ANSWER_MARKS.search(text)
+    text = region[1].strip() if region else text
+    if len(text) > LARGEST:
+        return text
+    pieces = [block.text for block in blocks(text, Reader()) if block.kind != "prose"]
+    if pieces:
+        return pieces[-1].strip()
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    marked = _INLINE.fullmatch(lines[-1]) if lines else None
+    return marked[1] if marked else (lines[-1] if lines else "")
 
 
 def _alone(text: str, reader: Reader) -> str:

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from conf.errors import SeedbedError
 from rl.problems.problem_set import Problem
-from rl.rollouts.extraction import extract_program
+from rl.rollouts.extraction import extract_program, quoted_answer
 from rl.rollouts.python_text import dedented, is_program, names_in_tests
 from seedbed.inference import markdown, thoughts
 from seedbed.sandbox import CallTests, Job, Limits, Sandbox, StdioTests
@@ -52,6 +52,8 @@ def program_of(problem: Problem, completion: str) -> str:
     """
     if problem.continues and _goes_on(problem, completion):
         return completion
+    if _is_quoted(problem):
+        return quoted_answer(completion)
     return extract_program(completion, tested(problem), isinstance(problem.tests, StdioTests))
 
 
@@ -86,12 +88,17 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
             Reward(
                 value=float(verdict.verdict == "pass"),
                 counted=verdict.verdict not in UNJUDGED,
-                malformed=not is_program(dedented(pair[1])),
+                malformed=not (_is_quoted(pair[0]) or is_program(dedented(pair[1]))),
                 verdict=verdict.verdict,
                 reason=verdict.reason,
             )
         )
     return rewards
+
+
+def _is_quoted(problem: Problem) -> bool:
+    """Whether the answer is a value, and no program."""
+    return isinstance(problem.tests, CallTests) and problem.tests.quoted
 
 
 def _whole(problem: Problem, program: str) -> str:
@@ -111,7 +118,9 @@ def _goes_on(problem: Problem, completion: str) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def _tested(tests: CallTests) -> frozenset[str]:
-    return names_in_tests(tests.code, tests.setup, tests.names)
+    names = names_in_tests(tests.code, tests.setup, tests.names)
+    # What the adapter defines stands for what it calls.
+    return names | names_in_tests(tests.adapter, tests.prelude) if tests.adapter else names
 
 
 def failing_references(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[str, str]:

@@ -39,6 +39,7 @@ def with_preamble(prompt: str, program: str, names: Collection[str] = ()) -> str
 
     Empty names mean the last function of the prompt. A program that begins with the prompt has all.
     """
+    # An empty prompt is the beginning of every program.
     if program.startswith(prompt):
         return program
     return joined([preamble(prompt, names or _last_function(prompt)), program])

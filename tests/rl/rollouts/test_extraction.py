@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rl.rollouts.extraction import extract_program
+from rl.rollouts.extraction import extract_program, quoted_answer
 
 F = "```"
 CODE = "def f(x):\n    return x + 1\n"
@@ -235,3 +235,17 @@ def test_a_program_with_an_error_in_it_stays_as_it_is(reply):
 def test_a_reply_that_is_python_is_the_program_to_the_last_character(code):
     assert extract_program(code) == code
     assert extract_program(f"<think>\na\n</think>\n\n{F}python\n{code}{F}\n") == code
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "[1, 2]",
+        "<think>\n[3]\n</think>\nThe list grows.\n```python\n[1, 2]\n```\nThat is it.",
+        "f adds two.\n[ANSWER]\n[1, 2]\n[/ANSWER]",
+        "<answer>[1, 2]</answer>",
+        "So it returns\n`[1, 2]`",
+    ],
+)
+def test_a_value_that_is_asked_for_is_quoted_as_it_stands(reply):
+    assert quoted_answer(reply) == "[1, 2]"

@@ -195,3 +195,14 @@ def test_the_names_that_tests_call_are_the_programs():
     own = {"task_id": "m", "text": "t", "code": "def sum(x):\n    return x"}
     more = ["import math", "assert sum(math.floor(1.5)) == 1"]
     assert rewards.tested(problem_set.parse({**own, "test_list": more})) == {"sum"}
+
+
+def test_an_answer_that_is_a_value_is_judged_as_one():
+    row = {"id": "q", "code": "def f(x):\n    return [x]", "input": "3", "output": "[3]"}
+    problem = problem_set.parse(row)
+    replies = ["<think>\nhm\n</think>\n```python\n[3]\n```", "It is\n[4]"]
+    with Sandbox(workers=1) as sandbox:
+        found = rewards.score(
+            sandbox, [problem] * 2, [rewards.program_of(problem, reply) for reply in replies]
+        )
+    assert [(r.verdict, r.malformed) for r in found] == [("pass", False), ("fail", False)]

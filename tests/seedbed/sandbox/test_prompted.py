@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from seedbed.sandbox import formats
 from seedbed.sandbox.prompted import joined, preamble, whole
 
 PROMPT = """from math import floor
@@ -67,3 +68,12 @@ def test_imports_from_the_future_stand_before_all():
     text = joined(parts)
     assert text.startswith("from __future__ import annotations\n")
     compile(text, "<program>", "exec")
+
+
+def test_a_solution_of_a_sample_has_what_its_problems_prompt_imports():
+    problem = {"task_id": "h", "prompt": PROMPT, "entry_point": "f", "test": "def check(c): pass\n"}
+    program = formats.job(problem, {"task_id": "h", "solution": FUNCTION}).program
+    assert program.startswith("from math import floor")
+    assert program.endswith(FUNCTION)
+    other = {"task_id": "m", "text": "t", "test_list": ["assert f(1) == 1"]}
+    assert formats.job(other, {"task_id": "m", "solution": FUNCTION}).program == FUNCTION
