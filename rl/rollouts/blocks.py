@@ -70,10 +70,6 @@ def blocks(text: str, reader: Reader) -> list[Block]:
             prose = []
         elif fence is None or _kind(_label(fence.info)[0]) == "markdown":
             prose.append(lines[at])
-        elif not found and not fence.info and (source := _prefilled(prose, reader)):
-            # The prompt opened a block, and this line closes it.
-            found.append(Block("plain", source.text, source))
-            prose = []
         else:
             found += _in_prose(prose, reader)
             prose = []
@@ -109,7 +105,9 @@ def _block(lines: Sequence[str], at: int, fence: Fence, reader: Reader) -> tuple
     for end in ends if kind != "other" else ():
         text = _content([*head, *lines[at + 1 : end]], fence)
         if text.strip() and (source := reader.program(text)):
-            return Block(kind, source.text, source), _after(lines, end, fence)
+            # A line that opens another block is no part of this one.
+            closed = markdown.closing(lines[end], fence)
+            return Block(kind, source.text, source), end + 1 if closed else end
     closings = [end for end in ends if markdown.closing(lines[end], fence)]
     placed = [end for end in closings if markdown.well_placed(lines[end], fence)]
     for end in (placed or closings)[:1]:
@@ -129,11 +127,6 @@ def _block(lines: Sequence[str], at: int, fence: Fence, reader: Reader) -> tuple
 def _holds_python(block: Block) -> bool:
     fences = map(markdown.opening, block.text.split("\n"))
     return any(fence is not None and _kind(_label(fence.info)[0]) == "python" for fence in fences)
-
-
-def _after(lines: Sequence[str], end: int, fence: Fence) -> int:
-    """The line that follows a block; a line that opens another one is not part of the first."""
-    return end + 1 if markdown.closing(lines[end], fence) else end
 
 
 def _reopens(line: str, fence: Fence) -> bool:
@@ -171,11 +164,6 @@ def _kind(word: str) -> str:
     if word.lower() in _MARKDOWN:
         return "markdown"
     return "python" if _PYTHON.fullmatch(word) else "other"
-
-
-def _prefilled(prose: Sequence[str], reader: Reader) -> PythonText | None:
-    text = "\n".join(prose) + "\n"
-    return reader.program(dedented(text)) if text.strip() else None
 
 
 def _in_prose(lines: Sequence[str], reader: Reader) -> list[Block]:

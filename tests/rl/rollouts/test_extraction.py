@@ -70,6 +70,7 @@ FUNCTIONS = {
     "never closed": f"{F}python\n{CODE}",
     "never closed, and prose": f"{F}python\n{CODE}\nThis adds one.",
     "closed by the next one": f"{F}python\n{CODE}{F}python\nprint(f(1))\n{F}\n",
+    "closed by the output's": f"{F}python\n{CODE}{F}text\nThe answer is 2.\n{F}\n",
     "closed on its last line": f"{F}python\ndef f(x):\n    return x + 1{F}",
     "closed with a word behind": f"{F}python\n{CODE}{F} This adds one.\n",
     "prose and no fence": f"Sure! Here is the code:\n\n{CODE}\nThis adds one.",
@@ -112,10 +113,10 @@ FUNCTIONS = {
     "a thought of the template": f"so we add\n</think>\n{F}python\n{CODE}{F}",
     "a thought with a draft": f"<think>\n{F}python\n{DRAFT}# longer\n{F}\n</think>\n{CODE}",
     "a thought with a block left open": (
-        f"<think>\n{F}python\n{DRAFT}\n</think>\n\n{F}python\n{CODE}{F}\n"
+        f"<think>\n{F}python\n{DRAFT}# longer\n</think>\n\n{F}python\n{CODE}{F}\n"
     ),
     "a template's thought, a block left open": (
-        f"So\n{F}python\n{DRAFT}\n</think>\n\n{F}python\n{CODE}{F}\n"
+        f"So\n{F}python\n{DRAFT}# longer\n</think>\n\n{F}python\n{CODE}{F}\n"
     ),
     "the tag spoken of behind": f"<think>a</think>\n{F}python\n{CODE}{F}\nI closed </think> above.",
     "the tag spoken of, no thought": f"{F}python\n{CODE}{F}\nI need no </think> tag.",
