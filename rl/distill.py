@@ -10,8 +10,9 @@ any OpenAI-compatible server, or a file of responses such as open-r1's. Each pro
 
 Writes DIR/tables/demonstrations, with one row per response. `reason` is null where the response is
 kept, else it says why not. Also writes DIR/rl/distill with answers.jsonl (every answer as it
-arrives) and engine.log. A run that is killed and started again asks nothing twice and adds no row
-twice. rl.sft trains on the table: train_problems=DIR/tables/demonstrations.
+arrives), unfit.json (problems that are not asked, with the reason) and engine.log. A run that is
+killed and started again asks nothing twice and adds no row twice. rl.sft trains on the table:
+train_problems=DIR/tables/demonstrations.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import hashlib
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,8 @@ from conf.loader import cli_parser, load, to_yaml
 from conf.schema.ask import DistillConfig
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
-from rl.rollouts import reasoning, rewards
-from rl.synthesis import answers
-from rl.synthesis.answers import Fault
+from rl.rollouts import reasoning, reference_check, rewards
+from rl.rollouts.sampler import chat_prompt
 from rl.synthesis.teacher import Teacher
 from seedbed import jsonl
 from seedbed.inference import prompt
@@ -45,9 +45,17 @@ from seedbed.tables import writer as table_writer
 from seedbed.tables.writer import Writer, lineage
 
 TABLE = "demonstrations"
-# Why a response is not kept, in the order in which it is checked. `wrong`: any verdict of the
-# sandbox on the program but pass.
-REASONS = ("refused", "no_reasoning", "no_program", "too_long", "unfit_problem", "wrong")
+# Why a response is not kept, in the order in which it is checked. `no_verdict`: the sandbox cannot
+# judge the program. `wrong`: any verdict on the program but pass.
+REASONS = (
+    "refused",
+    "no_reasoning",
+    "no_program",
+    "too_long",
+    "unfit_problem",
+    "no_verdict",
+    "wrong",
+)
 
 # (problems, number) -> the teacher's answer `number` to each problem, None where there is no more.
 Ask = Callable[[Sequence[Problem], int], "list[Answer | None]"]
@@ -88,12 +96,16 @@ def main(argv: list[str]) -> int:
         waiting = _waiting(cfg, given, writer)
         print(f"{len(given)} problems, {len(given) - len(waiting)} of them done before", flush=True)
         sandbox = owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
+        record = out / "rl" / "distill" / "unfit.json"
+        unfit = reference_check.unfit(given, sandbox, record, {}) if waiting else {}
         began = time.perf_counter()
         for start in range(0, len(waiting), cfg.commit_every):
             batch = waiting[start : start + cfg.commit_every]
-            found = distill(batch, ask, sandbox, chat, cfg)
-            record = lineage("rl.distill", params, {})
-            writer.append(found, record, (writer.reached or 0) + 1)
+            fit = [one for one in batch if one[1].task_id not in unfit]
+            found = distill(fit, ask, sandbox, chat, cfg)
+            found += [_unasked(one, unfit) for one in batch if one[1].task_id in unfit]
+            told = lineage("rl.distill", params, {})
+            writer.append(found, told, (writer.reached or 0) + 1)
             so_far = start + len(batch)
             eta = (time.perf_counter() - began) / so_far * (len(waiting) - so_far)
             kept = sum(row["reason"] is None for row in found)
@@ -218,14 +230,27 @@ def distill(
     return found
 
 
+def _unasked(one: tuple[Row, Problem], unfit: Mapping[str, str]) -> Row:
+    """The table's row for a problem that no answer could solve."""
+    row, problem = one
+    return {
+        "task_id": problem.task_id,
+        "place": 0,
+        "reason": "unfit_problem",
+        "detail": unfit[problem.task_id],
+        "prompt": problem.prompt,
+        "problem": json.dumps(row, sort_keys=True),
+    }
+
+
 def judge(
     answered: Sequence[tuple[Problem, Answer]], sandbox: Sandbox, chat: Chat, cfg: DistillConfig
 ) -> list[Row]:
     """response, program, tokens, verdict, reason and detail of each answer.
 
     Raises:
-        SeedbedError: where the sandbox has no verdict. Nothing of the batch is recorded then, and
-            the next run judges again.
+        SeedbedError: where the sandbox has no verdict on a plain program either. Nothing of the
+            batch is recorded then, and the next run judges again.
     """
     rows = [_read(problem, answer, chat, cfg) for problem, answer in answered]
     sound = [
@@ -233,19 +258,15 @@ def judge(
         for row, (problem, _) in zip(rows, answered, strict=True)
         if row["reason"] is None
     ]
-    judged = rewards.score(
+    judged = rewards.score_again(
         sandbox, [problem for _, problem in sound], [row["program"] for row, _ in sound]
     )
-    for (row, problem), reward in zip(sound, judged, strict=True):
+    for (row, _), reward in zip(sound, judged, strict=True):
         row["verdict"], row["detail"] = reward.verdict, reward.reason
         if reward.reason.startswith(UNFIT):
             row["reason"] = "unfit_problem"
         elif not reward.counted:
-            raise SeedbedError(
-                f"the sandbox has no verdict on an answer to {problem.task_id}: {reward.reason}",
-                "`python -m seedbed.sandbox check` tells what this machine gives; then run again, "
-                "no answer is asked twice",
-            )
+            row["reason"] = "no_verdict"
         elif reward.verdict != "pass":
             row["reason"] = "wrong"
     return rows
@@ -267,11 +288,10 @@ def _read(problem: Problem, answer: Answer, chat: Chat, cfg: DistillConfig) -> R
             row["response"] = reasoning.normalised(answer.text)
         except ValueError as error:
             return {**row, "reason": "no_reasoning", "detail": str(error)}
-    program = answers.program(reasoning.answer_of(row["response"]))
-    if isinstance(program, Fault):
-        return {**row, "reason": "no_program", "detail": program.why}
-    row["program"] = program
-    row["tokens"] = len(chat.prompt(problem.prompt)) + len(chat.response(row["response"]))
+    row["program"] = rewards.program_of(problem, row["response"])
+    if not row["program"]:
+        return {**row, "reason": "no_program", "detail": rewards.NO_PROGRAM}
+    row["tokens"] = len(chat_prompt(chat, problem)) + len(chat.response(row["response"]))
     if row["tokens"] > cfg.max_length:
         return {
             **row,

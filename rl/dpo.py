@@ -9,7 +9,7 @@ Writes DIR/rl/dpo:
     samples.jsonl     every sample with its verdict
     pairs.jsonl       which sample is preferred to which, and why
     reference.jsonl   log-probabilities under the model that training starts from
-    unfit.json        problems that are not sampled, because their own solution fails
+    unfit.json        problems that are not sampled, with the reason
     checkpoints/, metrics.jsonl, hf/
 and the tables problems, rollouts and pairs. A run that is killed and started again goes on from the
 last judged group of problems, then from the newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
 
     processes.start(cfg.parallel, cfg.seed)
     on_main(lambda: claim(out))
-    failing = on_main(lambda: _failing(cfg, read, out / "unfit.json"))
+    failing = on_main(lambda: _unfit(cfg, chat, read, out / "unfit.json"))
     read = [one for one in read if one[1].task_id not in failing]
     sampling = (str(base), cfg.samples, cfg.temperature, cfg.max_prompt, cfg.max_response, cfg.seed)
     data = config_hash([problem.task_id for _, problem in read], *sampling, cfg.pairs_per_problem)
@@ -107,9 +107,12 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _failing(cfg: DpoConfig, read: Sequence[tuple[Row, Problem]], record: Path) -> dict[str, str]:
+def _unfit(
+    cfg: DpoConfig, chat: Chat, read: Sequence[tuple[Row, Problem]], record: Path
+) -> dict[str, str]:
+    long = reference_check.too_long(chat, [problem for _, problem in read], cfg.max_prompt)
     with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
-        return reference_check.failing(read, sandbox, record)
+        return reference_check.unfit(read, sandbox, record, long)
 
 
 def reference_logprobs(

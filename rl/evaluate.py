@@ -2,7 +2,7 @@
 
     python -m rl.evaluate --model DIR/rl/grpo/hf --benchmark humaneval --out F.json
         [--samples 1] [--temperature 0] [--max-tokens 256] [--limit N] [--seed 1]
-        [--tables DIR/tables]
+        [--tables DIR/tables] [--chat]
     python -m rl.evaluate --model DIR/hf --benchmark fim-line --tables DIR/tables --out F.json
     python -m rl.evaluate compare A.json B.json
 
@@ -13,9 +13,10 @@ Benchmarks:
                                     says how many, 200 by default
 
 The model continues HumanEval's prompts as they are, without a chat template, up to the next
-top-level statement. All other problems go through the chat template. With --tables there are also
-scores without the items that overlap with code in the tables. Beside F.json, F.html shows one cell
-for each sample.
+top-level statement. With --chat it is asked for the whole function in the chat template, as in DPO
+and GRPO. All other problems go through the chat template. With --tables there are also scores
+without the items that overlap with code in the tables. Beside F.json, F.html shows one cell for
+each sample. A problem without a verdict is named, and leaves the scores.
 """
 
 from __future__ import annotations
@@ -83,6 +84,7 @@ def _on_problems(
         max_tokens=args.max_tokens,
         max_length=length,
         seed=args.seed,
+        chat=args.chat,
     )
     with Sandbox() as sandbox:
         result = assess(Sampler(engine, sandbox, chat), chosen, how)
@@ -127,10 +129,19 @@ def _print(result: dict[str, Any]) -> None:
         return
     for name, value in result["pass_at"].items():
         low, high = result["intervals"][name]
-        problems_and_samples = f"{len(result['items'])} problems x {result['samples']} samples"
+        total = len(result["items"])
+        counted = result.get("counted", total)
+        among = f"{counted} of {total}" if counted != total else str(total)
+        problems_and_samples = f"{among} problems x {result['samples']} samples"
         print(
             f"{name} {value:.4f}  (95 % interval {low:.4f} to {high:.4f}; {problems_and_samples})"
         )
+    missing = result.get("unjudged", {})
+    for task, reason in missing.items():
+        print(f"problem {task} has no verdict and counts in no score: {reason}")
+    alone = result.get("unjudged_samples", 0) - len(missing) * result["samples"]
+    if alone > 0:
+        print(f"{alone} samples of other problems have no verdict and do not count")
     free = result.get("free_of_overlap")
     for name, value in free["pass_at"].items() if free else ():
         print(
@@ -157,6 +168,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         help="only the first N problems (0 = all), or N held-out documents",
     )
     parser.add_argument("--seed", type=int, default=1, help="seed of all draws")
+    parser.add_argument(
+        "--chat", action="store_true", help="ask HumanEval's problems in the chat template, too"
+    )
     parser.add_argument(
         "--tables",
         help="DIR/tables of a curated run, for held-out code and for overlap with a benchmark",

@@ -7,7 +7,7 @@ DIR/rl/problems_train.jsonl. DIR/rl/problems_heldout.jsonl is evaluated before a
 
 Writes DIR/rl/grpo:
     rollouts.jsonl    every sample with its verdict, advantage and log-probabilities
-    unfit.json        training problems that are not drawn, because their own solution fails
+    unfit.json        training problems that are not drawn, with the reason
     checkpoints/, metrics.jsonl, hf/
 and at each checkpoint the tables problems and rollouts. DIR/rl/eval_sft.json and eval_grpo.json
 hold the held-out completions before and after.

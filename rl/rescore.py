@@ -90,7 +90,7 @@ def read(path: Path) -> list[Row]:
 def rescore(rows: Sequence[Row], known: dict[str, Problem], sandbox: Sandbox) -> list[Row]:
     """The rollouts whose verdict differs now.
 
-    A verdict `infrastructure` is no reward, so one that appears or disappears changes none.
+    A verdict of UNJUDGED is no reward, so one that appears or disappears changes none.
 
     Raises:
         SeedbedError: for a rollout of a problem that is not known.
@@ -102,8 +102,12 @@ def rescore(rows: Sequence[Row], known: dict[str, Problem], sandbox: Sandbox) ->
             f"the first {missing[0]!r}",
             "give the problems that the rollouts were drawn for",
         )
-    programs = [rewards.extract_program(row["completion"]) for row in rows]
-    judged = rewards.score(sandbox, [known[row["task_id"]] for row in rows], programs)
+    problems = [known[row["task_id"]] for row in rows]
+    programs = [
+        rewards.program_of(problem, row["completion"])
+        for problem, row in zip(problems, rows, strict=True)
+    ]
+    judged = rewards.score(sandbox, problems, programs)
     changed = []
     for place, (row, now) in enumerate(zip(rows, judged, strict=True)):
         if row["verdict"] != now.verdict:
@@ -124,7 +128,7 @@ def rescore(rows: Sequence[Row], known: dict[str, Problem], sandbox: Sandbox) ->
 
 
 def _reward(verdict: str) -> float | None:
-    return None if verdict == "infrastructure" else float(verdict == "pass")
+    return None if verdict in rewards.UNJUDGED else float(verdict == "pass")
 
 
 if __name__ == "__main__":

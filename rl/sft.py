@@ -8,14 +8,16 @@ A demonstration is the solution (`code`) of a problem, or each of its `responses
 the chains of thought that rl.distill collects. The problems are generated, or come from
 train_problems=FILE and heldout_problems=FILE, which may be tables.
 
-Writes DIR/rl/problems_train.jsonl and problems_heldout.jsonl, whose solutions the sandbox has
-verified, and DIR/rl/sft with checkpoints/, metrics.jsonl and hf/. A run that is started again goes
-on from its newest checkpoint. On CPUs set OMP_NUM_THREADS=1.
+Writes DIR/rl/problems_train.jsonl and problems_heldout.jsonl, whose solutions and responses the
+sandbox has verified, and DIR/rl/sft with unfit.json (what is left out, with the reason),
+checkpoints/, metrics.jsonl and hf/. A run that is started again goes on from its newest checkpoint.
+On CPUs set OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
 from pathlib import Path
@@ -34,7 +36,8 @@ from megatron_train.training.schedule import learning_rate
 from megatron_train.training.step import Batch, build, eval_loss, train_step
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
-from rl.rollouts import reference_check, rewards
+from rl.rollouts import demonstrated, reference_check
+from rl.rollouts.sampler import chat_prompt
 from rl.training.batches import (
     Example,
     ProcessShare,
@@ -53,6 +56,8 @@ from seedbed.sandbox import Sandbox
 from seedbed.tables.opening import open_table
 from seedbed.tables.writer import is_table
 
+SPLITS = ("train", "heldout")
+
 
 def main(argv: list[str]) -> int:
     args = cli_parser("rl.sft", __doc__).parse_args(argv)
@@ -70,11 +75,19 @@ def main(argv: list[str]) -> int:
     processes.start(cfg.parallel, cfg.seed)
     on_main(lambda: claim(out))
     on_main(lambda: prepare_problems(cfg, folder))
-    chosen = problem_set.read(folder / "problems_train.jsonl")[: cfg.demonstrations]
+    read = {name: problem_set.read(folder / f"problems_{name}.jsonl") for name in SPLITS}
+    short = {name: demonstrated.short(read[name], chat, cfg.max_length) for name in SPLITS}
+    on_main(lambda: _record_long({**short["heldout"][1], **short["train"][1]}, out))
+    chosen = short["train"][0][: cfg.demonstrations]
     train = demonstrations(chosen, chat, cfg.max_length)[: cfg.demonstrations]
     weights = difficulties(chosen, cfg.favour_harder)[: cfg.demonstrations]
-    held = problem_set.read(folder / "problems_heldout.jsonl")
-    heldout = demonstrations(held, chat, cfg.max_length)
+    heldout = demonstrations(short["heldout"][0], chat, cfg.max_length)
+    if not train or not heldout:
+        raise SeedbedError(
+            f"{len(train)} training and {len(heldout)} held-out demonstrations fit "
+            f"max_length={cfg.max_length}: there must be one of each",
+            f"raise max_length, or see {out / 'unfit.json'}",
+        )
 
     state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
     sources = cfg.train_problems, cfg.heldout_problems
@@ -139,35 +152,49 @@ def loss(logprobs: torch.Tensor, batch: Batch) -> LossSums:
 
 
 def prepare_problems(cfg: SftConfig, folder: Path) -> None:
-    """Generates both problem files, or copies those given, with verified solutions only.
+    """Generates both problem files, or copies those given, with verified demonstrations only.
 
-    The sandbox judges every solution. A problem whose solution fails its own tests is named on
-    stderr and dropped. Does nothing where the files of these settings are there already.
+    The sandbox judges every solution, and the program of every response by the rule that judges
+    rewards. A problem of which nothing passes, or that cannot be judged, is named on stderr,
+    dropped, and recorded in sft/unfit.json. Does nothing where the files of these settings are
+    there already.
     """
     stamp = folder / "problems.hash"
     given = [Path(path) for path in (cfg.train_problems, cfg.heldout_problems) if path]
     wanted = config_hash(cfg.problems, [_identity(path) for path in given])
-    if stamp.is_file() and stamp.read_text() == wanted:
+    record = folder / "sft" / "unfit.json"
+    if stamp.is_file() and record.is_file() and stamp.read_text() == wanted:
         return
     stamp.unlink(missing_ok=True)
+    unfit: dict[str, str] = {}
     with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
         both = [
             [row for row, _ in problem_set.read_with_rows(path)] for path in given
         ] or problem_set.generate(cfg.problems)
         kept: dict[str, list[Row]] = {}
         for name, rows in zip(("train", "heldout"), both, strict=True):
-            failing = rewards.failing_references(sandbox, [problem_set.parse(row) for row in rows])
+            kept[name], failing = demonstrated.verified(sandbox, rows)
             reference_check.announce(failing)
-            good = [row for row in rows if str(row["task_id"]) not in failing]
-            jsonl.write(folder / f"problems_{name}.jsonl", good)
-            kept[name] = good
-            print(f"{len(good)} {name} problems, references verified in the sandbox", flush=True)
+            unfit |= failing
+            jsonl.write(folder / f"problems_{name}.jsonl", kept[name])
+            print(f"{len(kept[name])} {name} problems, verified in the sandbox", flush=True)
+    reference_check.write(record, wanted, unfit)
     tables = StageTables(cfg.output, "sft", {"settings": wanted}, given)
     tables.begin("problems")
     tables.problems(
         {name: [(row, problem_set.parse(row)) for row in rows] for name, rows in kept.items()}
     )
     stamp.write_text(wanted)
+
+
+def _record_long(long: dict[str, str], out: Path) -> None:
+    """Adds what is too long to unfit.json, and names what was not named there before."""
+    record = out / "unfit.json"
+    stored = json.loads(record.read_text())
+    fresh = {task: why for task, why in long.items() if stored["unfit"].get(task) != why}
+    if fresh:
+        reference_check.announce(fresh)
+        reference_check.write(record, stored["problems"], {**stored["unfit"], **fresh})
 
 
 def _identity(path: Path) -> str:
@@ -182,23 +209,10 @@ def _identity(path: Path) -> str:
 
 
 def demonstrations(some: list[Problem], chat: Chat, max_length: int) -> list[Example]:
-    """Prompt and response of each demonstration of each problem.
-
-    Raises:
-        SeedbedError: for a demonstration that is longer than max_length tokens.
-    """
-    examples = []
-    for problem in some:
-        for text in problem.demonstrations:
-            example = Example(chat.prompt(problem.prompt), chat.response(text), {}, {})
-            length = len(example.prompt) + len(example.response)
-            if length > max_length:
-                raise SeedbedError(
-                    f"problem {problem.task_id} has {length} tokens, max_length={max_length}",
-                    "raise max_length or drop it",
-                )
-            examples.append(example)
-    return examples
+    """Prompt and response of each demonstration that has at most max_length tokens."""
+    pairs = [(problem, text) for problem in some for text in problem.demonstrations]
+    examples = [Example(chat_prompt(chat, p), chat.response(text), {}, {}) for p, text in pairs]
+    return [e for e in examples if len(e.prompt) + len(e.response) <= max_length]
 
 
 def difficulties(some: list[Problem], power: float) -> list[float]:

@@ -14,10 +14,13 @@ TEMPLATE = (
 
 
 def write_tokenizer(
-    folder: Path, template: str | None = TEMPLATE, more: Sequence[str] = ()
+    folder: Path, template: str | None = TEMPLATE, more: Sequence[str] = (), begin: bool = False
 ) -> None:
-    """Writes a tokenizer of all bytes and a few merges, which needs no download and no corpus."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """Writes a tokenizer of all bytes and a few merges, which needs no download and no corpus.
+
+    more: further special tokens. begin: every text begins with <|endoftext|>.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -31,6 +34,10 @@ def write_tokenizer(
     tokenizer.train_from_iterator(
         ["def f(xs):\n    return [x for x in xs if x > 3]\n"] * 4, trainer
     )
+    if begin:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{SPECIAL[0]} $A", special_tokens=[(SPECIAL[0], 0)]
+        )
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = {
@@ -38,7 +45,9 @@ def write_tokenizer(
         "eos_token": "<|endoftext|>",
         "pad_token": "<|pad|>",
     }
-    config["additional_special_tokens"] = SPECIAL[2:]
+    if begin:
+        config["bos_token"] = SPECIAL[0]
+    config["additional_special_tokens"] = [*SPECIAL[2:], *more]
     if template is not None:
         config["chat_template"] = template
     (folder / "tokenizer_config.json").write_text(json.dumps(config))

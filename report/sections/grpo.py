@@ -17,6 +17,7 @@ VERDICTS = (
     ("error", "c2"),
     ("timeout", "c4"),
     ("infrastructure", "c5"),
+    ("unsupported", "c5"),
 )
 BEFORE, AFTER = "rl/eval_sft.json", "rl/eval_grpo.json"
 EXAMPLES = 4
@@ -62,7 +63,9 @@ def section(run: RunFolder) -> Section:
 
 
 def _verdicts(rows: list[dict[str, Any]]) -> Chart:
-    stacks = [(name, color, [row["shares"][name] for row in rows]) for name, color in VERDICTS]
+    stacks = [
+        (name, color, [row["shares"].get(name, 0.0) for row in rows]) for name, color in VERDICTS
+    ]
     drawing = svg.shares("Verdicts of the sandbox", [row["step"] for row in rows], stacks, "step")
     return Chart(
         "Verdicts on training samples", drawing, [(color, name) for name, color in VERDICTS]
@@ -89,7 +92,7 @@ def _evaluations(results: dict[str, dict[str, Any]]) -> Table:
         benchmark = PurePosixPath(result.get("benchmark", "held-out problems")).stem
         passed = ", ".join(f"{name} {value:.3f}" for name, value in result["pass_at"].items())
         shares = ", ".join(
-            f"{name} {result['shares'][name]:.0%}" for name, _ in VERDICTS if result["shares"][name]
+            f"{name} {share:.0%}" for name, _ in VERDICTS if (share := result["shares"].get(name))
         )
         items = f"{len(result['items'])} x {result['samples']}"
         cells.append(

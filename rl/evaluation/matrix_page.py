@@ -13,7 +13,7 @@ body{font:14px/1.4 system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0
 table{border-collapse:collapse}td{padding:1px 2px;vertical-align:top}
 td.t{padding-right:1em;white-space:nowrap}
 i{display:inline-block;width:.9em;height:.9em;margin-right:2px;background:#c33}i.pass{background:#3a3}
-i.timeout,i.memory,i.output{background:#c80}i.infrastructure{background:#aaa}i.error{background:#936}
+i.timeout,i.memory,i.output{background:#c80}i.infrastructure,i.unsupported{background:#aaa}i.error{background:#936}
 pre{background:#f5f5f5;padding:.5em;overflow:auto;max-height:24em}summary{cursor:pointer}
 @media(prefers-color-scheme:dark){body{background:#111;color:#ddd}pre{background:#222}}
 """
@@ -29,6 +29,9 @@ def page(result: dict[str, Any]) -> str:
     for name, value in result["pass_at"].items():
         low, high = result["intervals"][name]
         facts.append(f"{name} {value:.4f} (95 %: {low:.4f} to {high:.4f})")
+    missing = result.get("unjudged", {})
+    if missing:
+        facts.append(f"{len(missing)} problems have no verdict and do not count: grey below")
     free = result.get("free_of_overlap")
     if free:
         facts += [

@@ -1,7 +1,8 @@
 """From verdicts to scores: pass@k, bootstrap intervals, and whether two models differ. Pure.
 
 An item is a problem with its samples: {"task_id": ..., "samples": [{"verdict": ...}]}. A sample
-without a verdict (infrastructure) does not count.
+without a verdict on its program (infrastructure, unsupported) does not count. A problem without any
+verdict leaves the denominator, and `unjudged` names it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from rl.rollouts.rewards import UNJUDGED
+
 Item = dict[str, Any]
 
 DRAWS = 10_000
@@ -21,8 +24,28 @@ EXACT = 14
 
 
 def summary(items: Sequence[Item]) -> dict[str, Any]:
-    """pass_at and intervals, as an evaluation records them."""
-    return {"pass_at": pass_at(items), "intervals": intervals(items)}
+    """What an evaluation records: pass_at and intervals, over how many problems, and which not.
+
+    counted: how many problems have a verdict. unjudged: the others, by task with the reason.
+    unjudged_samples: how many samples have none.
+    """
+    return {
+        "pass_at": pass_at(items),
+        "intervals": intervals(items),
+        "counted": len(_with_verdict(items)),
+        "unjudged": unjudged(items),
+        "unjudged_samples": sum(len(item["samples"]) - _counts(item)[0] for item in items),
+    }
+
+
+def unjudged(items: Sequence[Item]) -> dict[str, str]:
+    """task_id -> why no sample of it has a verdict, for the items that count in no score."""
+    found = {}
+    for item in items:
+        if item["samples"] and not _counts(item)[0]:
+            first = item["samples"][0]
+            found[str(item["task_id"])] = f"{first['verdict']}: {first.get('reason', '')}"
+    return found
 
 
 def pass_at(items: Sequence[Item]) -> dict[str, float]:
@@ -110,7 +133,7 @@ def _interval(values: np.ndarray, seed: int) -> tuple[float, float]:
 def _counts(item: Item) -> tuple[int, int]:
     """(samples with a verdict, those that pass)."""
     verdicts = [
-        sample["verdict"] for sample in item["samples"] if sample["verdict"] != "infrastructure"
+        sample["verdict"] for sample in item["samples"] if sample["verdict"] not in UNJUDGED
     ]
     return len(verdicts), verdicts.count("pass")
 

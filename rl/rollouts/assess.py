@@ -12,20 +12,17 @@ from typing import Any
 from rl.evaluation import scores
 from rl.problems.problem_set import Problem
 from rl.rollouts import rewards
-from rl.rollouts.sampler import Query, Rollout, Sampler
+from rl.rollouts.sampler import Query, Rollout, Sampler, chat_prompt
 from seedbed.files import write_whole
 from seedbed.inference.engine import Sampling, sample_seed
-
-# A function body has ended where the next line starts at the margin. Same idea as Codex's stop
-# sequences (arXiv 2107.03374 Sec 2.2).
-STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint", "\n@", "\nassert ", "\nimport ", "\nfrom ")
 
 
 @dataclass(frozen=True)
 class AssessSettings:
     """How a model is scored: completions per problem, temperature (0 is greedy), lengths, seed.
 
-    max_tokens: of a completion. max_length: of prompt and completion together.
+    max_tokens: of a completion. max_length: of prompt and completion together. chat: problems that
+    ask for the continuation of their prompt (HumanEval) are asked in the chat template, too.
     """
 
     samples: int
@@ -33,6 +30,7 @@ class AssessSettings:
     max_tokens: int
     max_length: int
     seed: int
+    chat: bool = False
 
 
 def assess(sampler: Sampler, chosen: Sequence[Problem], how: AssessSettings) -> dict[str, Any]:
@@ -46,8 +44,7 @@ def assess(sampler: Sampler, chosen: Sequence[Problem], how: AssessSettings) -> 
     completion, verdict and reason.
     """
     asked = _queries(sampler, chosen, how)
-    stop = STOP if chosen[0].continues else ()
-    sampling = Sampling(how.temperature, how.max_tokens, [sampler.chat.end_id], stop)
+    sampling = Sampling(how.temperature, how.max_tokens, [sampler.chat.end_id])
     judged = sampler.judge(asked, sampler.draw(asked, sampling))
     groups = [judged[i : i + how.samples] for i in range(0, len(judged), how.samples)]
     items = [_item(group) for group in groups]
@@ -70,12 +67,12 @@ def _queries(sampler: Sampler, chosen: Sequence[Problem], how: AssessSettings) -
     chat, room = sampler.chat, how.max_length - how.max_tokens
     asked, longest = [], 0
     for problem in chosen:
-        text = problem.prompt
-        ids = chat.plain(text) if problem.continues else chat.prompt(text)
+        continues = problem.continues and not how.chat
+        ids = chat.plain(problem.prompt) if continues else chat_prompt(chat, problem)
         longest = max(longest, len(ids))
         for number in range(how.samples):
             seed = sample_seed(how.seed, problem.task_id, number)
-            asked.append(Query(problem, ids[-room:], seed, problem.continues))
+            asked.append(Query(problem, ids[-room:], seed, continues))
     if longest > room:
         print(
             f"note: prompts of up to {longest} tokens are cut from the left to "

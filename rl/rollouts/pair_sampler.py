@@ -13,7 +13,7 @@ from conf.errors import SeedbedError
 from conf.schema.rl import DpoConfig
 from rl.problems.problem_set import Problem
 from rl.rollouts import pairs
-from rl.rollouts.sampler import Sampler, judged_row, queries, short_prompt, token_row
+from rl.rollouts.sampler import Sampler, chat_prompt, judged_row, queries, token_row
 from rl.training.run_tables import StageTables
 from rl.weight_sync import sync
 from seedbed import jsonl
@@ -73,8 +73,8 @@ class PairSampler:
         """Does one part of the work; False once pairs.jsonl is there.
 
         Raises:
-            SeedbedError: for a folder that holds another run's samples, for a prompt that is too
-                long, and where no problem has both a passing and a failing sample.
+            SeedbedError: for a folder that holds another run's samples, and where no problem has
+                both a passing and a failing sample.
         """
         if self._rows is None:
             self._claim_folder()
@@ -142,7 +142,7 @@ class PairSampler:
         cfg = self._cfg
 
         def prompt(problem: Problem) -> list[int]:
-            return short_prompt(self._chat, problem, cfg.max_prompt)
+            return chat_prompt(self._chat, problem)
 
         asked = queries(some, cfg.samples, prompt, cfg.seed)
         sampling = Sampling(cfg.temperature, cfg.max_response, [self._chat.end_id])

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from rl.rollouts.rewards import UNJUDGED
 from rl.training.batches import Batch, Example, ProcessShare, micro_batches
 
 Row = dict[str, Any]
@@ -19,13 +20,11 @@ Row = dict[str, Any]
 def choose(samples: Sequence[Row], limit: int, seed: int) -> list[Row]:
     """At most `limit` pairs of the judged samples of one problem, as rows of pairs.jsonl.
 
-    A sample without a verdict (infrastructure) says nothing of its program, and one that the length
+    A sample without a verdict (UNJUDGED) says nothing of its program, and one that the length
     limit cut off would teach length. Neither enters a pair. Samples of one text count once. Both
     sides are shuffled by (seed, task_id) and used about equally often; no pair comes twice.
     """
-    usable = {
-        s["completion"]: s for s in samples if s["finished"] and s["verdict"] != "infrastructure"
-    }
+    usable = {s["completion"]: s for s in samples if s["finished"] and s["verdict"] not in UNJUDGED}
     passing = [s for s in usable.values() if s["verdict"] == "pass"]
     failing = [s for s in usable.values() if s["verdict"] != "pass"]
     if not passing or not failing:

@@ -7,31 +7,40 @@ itself, so a response may begin inside the thought.
 
 from __future__ import annotations
 
-OPEN, CLOSE = "<think>", "</think>"
+from seedbed.inference import thoughts
+from seedbed.inference.thoughts import CLOSE, OPEN
 
 
 def answer_of(response: str) -> str:
-    """What follows the chain of thought.
+    """What is no thought of a response.
 
     That is all of a response without a thought, and "" where the thought does not end.
     """
-    if CLOSE in response:
-        return response.rpartition(CLOSE)[2]
-    return "" if OPEN in response else response
+    return thoughts.outside(response)
 
 
 def normalised(response: str) -> str:
-    """The response with both tags, each on a line of its own.
+    """The response with both tags, each once and on a line of its own.
+
+    A tag that comes twice in a row counts once: some servers and templates give it, and the model
+    again.
 
     Raises:
-        ValueError: saying why, where the response is not one thought and an answer.
+        ValueError: saying why, where the response is not one thought and an answer, or quotes a tag
+            besides. A model that learnt it would end its thoughts anywhere.
     """
-    text = response.strip().removeprefix(OPEN)
+    text = response.strip()
+    while text.startswith(OPEN):
+        text = text.removeprefix(OPEN).lstrip()
     thought, tag, answer = text.partition(CLOSE)
     if not tag:
         raise ValueError(f"no {CLOSE}")
-    if not thought.strip() or not answer.strip():
-        raise ValueError("an empty thought" if answer.strip() else f"nothing after {CLOSE}")
+    answer = answer.strip()
+    while answer.startswith(CLOSE):
+        answer = answer.removeprefix(CLOSE).lstrip()
+    thought = thought.strip()
+    if not thought or not answer:
+        raise ValueError("an empty thought" if answer else f"nothing after {CLOSE}")
     if OPEN in thought or OPEN in answer or CLOSE in answer:
         raise ValueError(f"more than one {OPEN} or {CLOSE}")
-    return f"{OPEN}\n{thought.strip()}\n{CLOSE}\n\n{answer.strip()}"
+    return f"{OPEN}\n{thought}\n{CLOSE}\n\n{answer}"

@@ -1,38 +1,39 @@
 """Programs -> rewards, from the sandbox's verdicts.
 
 A reward is 1 for the verdict pass and 0 for any other verdict on the program. There is none where
-the sandbox has no verdict (infrastructure).
+the sandbox has no verdict (infrastructure, unsupported).
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from conf.errors import SeedbedError
 from rl.problems.problem_set import Problem
-from rl.rollouts.reasoning import answer_of
-from seedbed.sandbox import Job, Limits, Sandbox
+from rl.rollouts.extraction import extract_program, quoted_answer
+from rl.rollouts.python_text import dedented, is_program, names_in_tests
+from seedbed.inference import markdown, thoughts
+from seedbed.sandbox import CallTests, Job, Limits, Sandbox, StdioTests
+from seedbed.sandbox.prompted import whole
 from seedbed.sandbox.reference import UNFIT
 
-_FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
-# The leading white space holds no line breaks. Otherwise a completion of many empty lines would
-# cost the square of their number.
-_DEFINITION = re.compile(r"^[^\S\n]*(?:async\s+)?(?:def|class)\s|\blambda\b", re.MULTILINE)
-
+# Verdicts that say nothing of the program. Samples that have one do not train and do not count.
+UNJUDGED = frozenset({"infrastructure", "unsupported"})
 # Verdict -> name of its share in logs. All other verdicts on a program count as `error`.
-SHARES = {"pass": "pass", "fail": "wrong", "timeout": "timeout", "infrastructure": "infrastructure"}
+SHARES = {"pass": "pass", "fail": "wrong", "timeout": "timeout"} | {name: name for name in UNJUDGED}
+NO_PROGRAM = "the answer holds no program"
 
 
 @dataclass(frozen=True)
 class Reward:
     """The reward of one sample, and the verdict behind it.
 
-    value: 1.0 or 0.0. counted: False where the sandbox has no verdict (infrastructure); such a
-    sample must not train. malformed: the completion holds no program to run.
+    value: 1.0 or 0.0. counted: False where the sandbox has no verdict on the program (UNJUDGED);
+    such a sample must not train. malformed: the completion holds no program to run.
     """
 
     value: float
@@ -42,40 +43,52 @@ class Reward:
     reason: str
 
 
-def extract_program(completion: str) -> str:
-    """The program in a chat reply.
+def program_of(problem: Problem, completion: str) -> str:
+    """The program in a completion; "" where it holds none.
 
-    That is the last fenced block, closed or cut off, of what follows the chain of thought. Without
-    a fence it is all that follows the chain of thought.
+    This is the one rule of GRPO, DPO, distillation, fine-tuning, evaluation and rescoring. Where a
+    completion goes on with the prompt's text (HumanEval), it is returned as it is. `score` puts the
+    prompt before it.
     """
-    answer = answer_of(completion)
-    blocks = _FENCE.findall(answer)
-    return blocks[-1] if blocks else answer
+    if problem.continues and _goes_on(problem, completion):
+        return completion
+    if _is_quoted(problem):
+        return quoted_answer(completion)
+    return extract_program(completion, tested(problem), isinstance(problem.tests, StdioTests))
+
+
+def tested(problem: Problem) -> frozenset[str]:
+    """The names of the program that the problem's tests use; empty where they are not known."""
+    return _tested(problem.tests) if isinstance(problem.tests, CallTests) else frozenset()
 
 
 def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]) -> list[Reward]:
-    """Rewards of programs[i] for problems[i], in order.
+    """Rewards of programs[i], as `program_of` gives them, for problems[i], in order.
 
-    The same program for the same problem is judged once. A problem's own solution is judged first,
-    and the limits grow where it is slow. A problem whose solution fails is named on stderr, and its
-    programs are not counted.
+    Where a problem asks for the continuation of its prompt, what the prompt imports and defines is
+    the program's too. The same program for the same problem is judged once, and no program is
+    wrong without being run. A problem's own solution is judged first, and the limits grow where it
+    is slow. A problem whose solution fails is named on stderr, and its programs are not counted.
     """
     distinct = list(dict.fromkeys(zip(problems, programs, strict=True)))
-    jobs = (Job(p.task_id, program, p.tests, reference=p.code) for p, program in distinct)
-    verdicts = dict(zip(distinct, sandbox.run(jobs), strict=True))
+    runs = [(p, program) for p, program in distinct if program.strip()]
+    jobs = (Job(p.task_id, _whole(p, program), p.tests, reference=p.code) for p, program in runs)
+    verdicts = dict(zip(runs, sandbox.run(jobs), strict=True))
     for task, reason in {
         v.task_id: v.reason for v in verdicts.values() if v.reason.startswith(UNFIT)
     }.items():
         print(f"dropped: task {task!r}: {reason}", file=sys.stderr)
     rewards = []
     for pair in zip(problems, programs, strict=True):
+        if pair not in verdicts:
+            rewards.append(Reward(0.0, True, True, "error", NO_PROGRAM))
+            continue
         verdict = verdicts[pair]
         rewards.append(
             Reward(
                 value=float(verdict.verdict == "pass"),
-                counted=verdict.verdict != "infrastructure",
-                # The sandbox runs no program longer than this.
-                malformed=_DEFINITION.search(pair[1], 0, Limits.program_bytes) is None,
+                counted=verdict.verdict not in UNJUDGED,
+                malformed=not (_is_quoted(pair[0]) or is_program(dedented(pair[1]))),
                 verdict=verdict.verdict,
                 reason=verdict.reason,
             )
@@ -83,31 +96,104 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
     return rewards
 
 
+def _is_quoted(problem: Problem) -> bool:
+    """Whether the answer is a value, and no program."""
+    return isinstance(problem.tests, CallTests) and problem.tests.quoted
+
+
+def _whole(problem: Problem, program: str) -> str:
+    if not problem.continues or len(program) > Limits.program_bytes:
+        return program
+    return whole(problem.prompt, tested(problem), program)
+
+
+def _goes_on(problem: Problem, completion: str) -> bool:
+    """Whether a completion is the rest of the prompt's function, and no reply to it."""
+    lines = completion.split("\n")
+    first = next((line for line in lines if line.strip()), "")
+    if not (first[:1].isspace() or not problem.prompt.endswith("\n")):
+        return False
+    return not thoughts.tags(completion) and not any(map(markdown.opening, lines))
+
+
+@lru_cache(maxsize=1 << 14)
+def _tested(tests: CallTests) -> frozenset[str]:
+    names = names_in_tests(tests.code, tests.setup, tests.names)
+    # What the adapter defines stands for what it calls.
+    return names | names_in_tests(tests.adapter, tests.prelude) if tests.adapter else names
+
+
 def failing_references(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[str, str]:
-    """task_id -> reason, for every problem whose own solution does not pass its tests.
+    """task_id -> reason, for every problem that no sample could answer, or that cannot be judged.
+
+    A problem's own solution must pass. Of a problem without a solution a program is judged that
+    answers None to everything; any verdict on it will do.
 
     Raises:
-        SeedbedError: where the sandbox has no verdict on a solution. An outage must not drop a
-            problem for good.
+        SeedbedError: where the sandbox does not pass a plain program either. An outage must not
+            drop a problem for good.
     """
-    judged = list(zip(problems, score(sandbox, problems, [p.code for p in problems]), strict=True))
-    for problem, reward in judged:
+    programs = [problem.code or _stub(problem) for problem in problems]
+    known = [(p, program) for p, program in zip(problems, programs, strict=True) if program]
+    judged = score_again(sandbox, [p for p, _ in known], [program for _, program in known])
+    found = {}
+    for (problem, _), reward in zip(known, judged, strict=True):
+        told = f"{reward.verdict}: {reward.reason}"
         if not reward.counted:
-            raise SeedbedError(
-                f"the sandbox has no verdict on the solution of {problem.task_id}: {reward.reason}",
-                "`python -m seedbed.sandbox check` tells what this machine gives; then run again",
-            )
-    return {p.task_id: f"{r.verdict}: {r.reason}" for p, r in judged if r.verdict != "pass"}
+            found[problem.task_id] = f"it cannot be judged: {told}"
+        elif problem.code and reward.verdict != "pass":
+            found[problem.task_id] = f"its reference fails its own tests: {told}"
+    return found
+
+
+def require_working(sandbox: Sandbox) -> None:
+    """Raises SeedbedError where the sandbox does not pass a plain program."""
+    plain = Job("plain", "def f(x):\n    return x + 1\n", CallTests("assert f(1) == 2"))
+    [verdict] = sandbox.run([plain])
+    if verdict.verdict != "pass":
+        raise SeedbedError(
+            f"the sandbox has no verdict on a plain program: {verdict.reason}",
+            "`python -m seedbed.sandbox check` tells what this machine gives; then run again",
+        )
+
+
+def score_again(
+    sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
+) -> list[Reward]:
+    """`score`, where an outage would decide for good.
+
+    Programs without a verdict are judged once more, before and after a plain program. So a verdict
+    `infrastructure` that is left is that of the program or of its problem.
+
+    Raises:
+        SeedbedError: where the sandbox does not pass the plain program.
+    """
+    judged = score(sandbox, problems, programs)
+    struck = [i for i, reward in enumerate(judged) if reward.verdict == "infrastructure"]
+    if struck:
+        require_working(sandbox)
+        again = score(sandbox, [problems[i] for i in struck], [programs[i] for i in struck])
+        for i, reward in zip(struck, again, strict=True):
+            judged[i] = reward
+        require_working(sandbox)
+    return judged
+
+
+def _stub(problem: Problem) -> str:
+    """Functions that answer None, for all names that the tests call; "" for a script's tests."""
+    names = sorted(name for name in tested(problem) if name.isidentifier())
+    return "".join(f"def {name}(*values, **named):\n    return None\n\n" for name in names)
 
 
 def shares(rewards: Iterable[Reward]) -> dict[str, float]:
-    """Shares of pass, wrong, error (every other failure), timeout, infrastructure; the sum is 1."""
+    """Shares of pass, wrong, error (every other failure), timeout and the verdicts of UNJUDGED.
+
+    The sum is 1.
+    """
     counts = Counter(SHARES.get(reward.verdict, "error") for reward in rewards)
     total = max(counts.total(), 1)
-    return {
-        name: counts[name] / total
-        for name in ("pass", "wrong", "error", "timeout", "infrastructure")
-    }
+    names = ("pass", "wrong", "error", "timeout", *sorted(UNJUDGED))
+    return {name: counts[name] / total for name in names}
 
 
 def mean_reward(rewards: Iterable[Reward]) -> float:

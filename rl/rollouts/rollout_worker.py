@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +20,7 @@ from rl.parity import in_run
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts import reference_check
 from rl.rollouts.assess import AssessSettings, assess, save
-from rl.rollouts.sampler import Query, Rollout, Sampler, queries, short_prompt
+from rl.rollouts.sampler import Query, Rollout, Sampler, chat_prompt, queries
 from rl.training.batches import Example, ProcessShare, micro_batches
 from rl.weight_sync.sync import WeightSync, open_engine
 from seedbed.inference.chat import Chat
@@ -43,9 +44,10 @@ class RolloutWorker:
     def __init__(
         self, cfg: GrpoConfig, base: Path, chat: Chat, probes: Sequence[Problem], out: Path
     ):
-        """probes: problems whose prompts the engine continues after each sync."""
+        """probes: problems; the engine continues the first prompts that fit after each sync."""
         self._cfg, self.base, self._chat, self._out = cfg, base, chat, out
-        self._probes = [self._prompt(problem) for problem in probes[:PROBES]]
+        prompts = (chat_prompt(chat, problem) for problem in probes)
+        self._probes = list(islice((p for p in prompts if len(p) <= cfg.max_prompt), PROBES))
         # The step whose samples are being drawn, and the samples.
         self._ahead: tuple[int, Future[list[Sample]]] | None = None
         self._owned = ExitStack()
@@ -72,11 +74,13 @@ class RolloutWorker:
         self._owned.close()
 
     def failing(self, read: Sequence[tuple[Row, Problem]], record: Path) -> dict[str, str]:
-        """rl.rollouts.reference_check.failing in this worker's sandbox; process 0 only.
+        """rl.rollouts.reference_check.unfit in this worker's sandbox; process 0 only.
 
         The sandbox keeps the times that it measures of the solutions.
         """
-        return reference_check.failing(read, self._sandbox, record)
+        problems = [problem for _, problem in read]
+        long = reference_check.too_long(self._chat, problems, self._cfg.max_prompt)
+        return reference_check.unfit(read, self._sandbox, record, long)
 
     def sample(self, chosen: Sequence[Problem], step: int) -> list[tuple[Query, Sample]]:
         """The samples that step + 1 trains on, one group for each problem; process 0 only.
@@ -133,6 +137,8 @@ class RolloutWorker:
             max_tokens=cfg.max_response,
             max_length=cfg.max_length,
             seed=cfg.seed,
+            # As in training, so that the score is of what is trained.
+            chat=True,
         )
         result = assess(self._sampler, heldout, how)
         save({"benchmark": "heldout problems", **result}, path)
@@ -163,7 +169,7 @@ class RolloutWorker:
         return in_run.check(state, engine, folder, probes, self._cfg.logprob_limit)
 
     def _prompt(self, problem: Problem) -> list[int]:
-        return short_prompt(self._chat, problem, self._cfg.max_prompt)
+        return chat_prompt(self._chat, problem)
 
     def _queries(self, chosen: Sequence[Problem], step: int) -> list[Query]:
         samples = self._cfg.stage(step).samples

@@ -6,16 +6,24 @@ GRPO's rollout worker, DPO's pair sampler and the evaluation all go this way.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from conf.errors import SeedbedError
 from rl.problems.problem_set import Problem
 from rl.rollouts import rewards
 from rl.rollouts.rewards import Reward
 from seedbed.inference.chat import Chat
 from seedbed.inference.engine import AnyEngine, Sample, Sampling, sample_seed
 from seedbed.sandbox import Sandbox
+
+# A function body has ended where the next line starts at the margin. Same idea as Codex's stop
+# sequences (arXiv 2107.03374 Sec 2.2). A fence ends it as well.
+STOP = (
+    "\nclass ", "\ndef ", "\n#", "\nif ", "\nprint", "\n@", "\nassert ", "\nimport ", "\nfrom ",
+    "\n```",
+)  # fmt: skip
+# What a model is asked in a chat where the problem's prompt is the beginning of a program.
+_COMPLETE = "Complete this Python function. Answer with the whole function.\n\n```python\n{}```"
 
 
 @dataclass(frozen=True)
@@ -50,15 +58,23 @@ class Sampler:
         self._engine, self._sandbox, self.chat = engine, sandbox, chat
 
     def draw(self, queries: Sequence[Query], sampling: Sampling) -> list[Sample]:
-        """One sample per query, in order."""
-        prompts, seeds = [q.prompt for q in queries], [q.seed for q in queries]
-        return self._engine.generate(prompts, seeds, sampling)
+        """One sample per query, in order. Those that continue a text end at its next statement."""
+        found: dict[int, Sample] = {}
+        for continues in (False, True):
+            some = [(i, q) for i, q in enumerate(queries) if q.continues == continues]
+            if some:
+                how = replace(sampling, stop=STOP) if continues else sampling
+                prompts, seeds = [q.prompt for _, q in some], [q.seed for _, q in some]
+                drawn = self._engine.generate(prompts, seeds, how)
+                found |= {i: sample for (i, _), sample in zip(some, drawn, strict=True)}
+        return [found[i] for i in range(len(queries))]
 
     def judge(self, queries: Sequence[Query], samples: Sequence[Sample]) -> list[Rollout]:
         """The samples of the queries, in order, with the sandbox's verdicts."""
         texts = [self._text(q, sample) for q, sample in zip(queries, samples, strict=True)]
-        programs = [program(q, text) for q, text in zip(queries, texts, strict=True)]
-        judged = rewards.score(self._sandbox, [q.problem for q in queries], programs)
+        problems = [q.problem for q in queries]
+        programs = [rewards.program_of(p, text) for p, text in zip(problems, texts, strict=True)]
+        judged = rewards.score(self._sandbox, problems, programs)
         return [
             Rollout(q.problem, q.prompt, sample, text, reward)
             for q, sample, text, reward in zip(queries, samples, texts, judged, strict=True)
@@ -88,26 +104,14 @@ def queries(
     return found
 
 
-def short_prompt(chat: Chat, problem: Problem, limit: int) -> list[int]:
-    """Token ids of a problem's chat prompt.
-
-    Raises:
-        SeedbedError: where it has more than `limit` tokens.
-    """
-    ids = chat.prompt(problem.prompt)
-    if len(ids) > limit:
-        raise SeedbedError(
-            f"the prompt of {problem.task_id} has {len(ids)} tokens, max_prompt={limit}",
-            "raise max_prompt or leave the problem out",
-        )
-    return ids
+def question(problem: Problem) -> str:
+    """What a user asks for the problem's sake, in every program that goes through a chat."""
+    return _COMPLETE.format(problem.prompt) if problem.continues else problem.prompt
 
 
-def program(query: Query, completion: str) -> str:
-    """The program that the sandbox runs for a completion."""
-    if query.continues:
-        return query.problem.prompt + completion
-    return rewards.extract_program(completion)
+def chat_prompt(chat: Chat, problem: Problem) -> list[int]:
+    """Token ids of the chat that asks for a problem's solution."""
+    return chat.prompt(question(problem))
 
 
 def judged_row(rollout: Rollout) -> dict[str, Any]:

@@ -12,8 +12,11 @@ import re
 from dataclasses import dataclass
 
 from conf.loader import config_hash
+from rl.rollouts.blocks import blocks
+from rl.rollouts.extraction import extract_program
+from rl.rollouts.python_text import Reader
+from seedbed.inference import thoughts
 
-_FENCED = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
 _CORRECTNESS = r"CORRECTNESS (10|[0-9])"
 _DIFFICULTY = r"DIFFICULTY (10|[1-9]) TOPIC ([a-zA-Z0-9+#./ -]{1,60})"
 _NAME = "[A-Za-z_][A-Za-z0-9_]{0,60}"
@@ -80,27 +83,31 @@ def task(answer: str) -> str | Fault:
 
 
 def program(answer: str) -> str | Fault:
-    """The last fenced block. A model may show a draft before it."""
-    blocks = _blocks(answer)
-    return blocks[-1] if blocks else Fault("no closed block of code")
+    """The program of an answer, by the rule that judges completions (rl/rollouts/extraction.py)."""
+    found = extract_program(answer)
+    if not found:
+        return Fault("no program")
+    if len(found) > PROGRAM_CHARACTERS:
+        return Fault(f"{len(found)} characters, more than {PROGRAM_CHARACTERS}")
+    return found
 
 
 def tests(answer: str, least: int) -> tuple[str, ...] | Fault:
-    """The assert statements of the last fenced block.
+    """The assert statements of the last fenced block of Python.
 
     The block must hold nothing else, and at least `least` of them.
     """
-    blocks = _blocks(answer)
-    return asserts(blocks[-1], least) if blocks else Fault("no closed block of code")
+    found = _blocks(answer)
+    return asserts(found[-1], least) if found else Fault("no block of code")
 
 
 def repair(answer: str, least: int) -> tuple[str, tuple[str, ...]] | Fault:
-    """(program, tests) of an answer with two fenced blocks."""
-    blocks = _blocks(answer)
-    if len(blocks) != 2:
-        return Fault(f"{len(blocks)} blocks of code, not 2")
-    found = asserts(blocks[1], least)
-    return found if isinstance(found, Fault) else (blocks[0], found)
+    """(program, tests) of an answer with two fenced blocks of Python."""
+    both = _blocks(answer)
+    if len(both) != 2:
+        return Fault(f"{len(both)} blocks of code, not 2")
+    found = asserts(both[1], least)
+    return found if isinstance(found, Fault) else (both[0], found)
 
 
 def asserts(code: str, least: int) -> tuple[str, ...] | Fault:
@@ -152,7 +159,8 @@ def _names(code: str) -> list[str]:
 
 
 def _blocks(answer: str) -> list[str]:
-    found = [block for block in _FENCED.findall(answer) if block.strip()]
+    """The fenced blocks of Python behind the thought, but those that are too long."""
+    found = [block.text for block in blocks(thoughts.outside(answer), Reader()) if block.is_code]
     return [block for block in found if len(block) <= PROGRAM_CHARACTERS]
 
 

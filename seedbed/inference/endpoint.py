@@ -18,6 +18,7 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.schema.curate import EndpointSettings
+from seedbed.inference.thoughts import CLOSE, OPEN
 
 # HTTP statuses that speak of one content, and not of the server.
 REFUSALS = (400, 413, 422)
@@ -217,5 +218,5 @@ def _read(reply: Any, content_sha256: str, reasoning: bool) -> Answer:
     # DeepSeek's servers and older vLLM say reasoning_content, and newer vLLM says reasoning.
     thought = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
     if reasoning and thought:
-        text = f"<think>\n{thought}\n</think>\n\n{text}"
+        text = f"{OPEN}\n{thought}\n{CLOSE}\n\n{text}"
     return Answer(content_sha256, text, "", *counts)

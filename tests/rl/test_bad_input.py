@@ -44,7 +44,7 @@ GOOD = "def f(x):\n    return 2 * x\n"
 )
 def test_any_completion_gets_a_verdict(completion, verdict):
     with Sandbox(1, Limits(cpu_seconds=1, wall_seconds=5)) as sandbox:
-        [found] = rewards.score(sandbox, [PROBLEM], [rewards.extract_program(completion)])
+        [found] = rewards.score(sandbox, [PROBLEM], [rewards.program_of(PROBLEM, completion)])
     assert found.verdict == verdict
     assert found.counted
     json.dumps(found.reason).encode()

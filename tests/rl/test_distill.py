@@ -17,13 +17,17 @@ from pathlib import Path
 import pytest
 
 from conf.errors import SeedbedError
+from conf.schema.ask import DistillConfig
 from rl import distill, sft
 from rl.problems import problem_set
-from rl.rollouts import reasoning
+from rl.rollouts import reasoning, rewards
 from seedbed.inference.chat import Chat
+from seedbed.inference.endpoint import Answer
 from seedbed.queries.certify import hashes
+from seedbed.sandbox import Verdict
 from seedbed.tables import writer
 from tests.fake_endpoint import completion
+from tests.rl.rollouts.test_extraction import FUNCTIONS
 
 ROOT = Path(__file__).parents[2]
 
@@ -277,3 +281,46 @@ def test_a_template_may_have_opened_the_thought():
     assert reasoning.answer_of("thought</think> answer") == " answer"
     assert reasoning.answer_of("<think> for ever") == ""
     assert reasoning.answer_of("answer") == "answer"
+    doubled = "<think>\n<think>\nthought\n</think>\n</think>\nanswer"
+    assert reasoning.normalised(doubled) == "<think>\nthought\n</think>\n\nanswer"
+
+
+OUTPUT = "```\n2\n```"
+
+
+class Dates:
+    """A sandbox that cannot judge what has to do with dates."""
+
+    def run(self, jobs):
+        found = []
+        for job in jobs:
+            outcome = "unsupported" if "date" in str(job.program) else "pass"
+            found.append(Verdict(job.task_id, outcome, "a date", 0.0, 0.0, 0))
+        return found
+
+
+def test_an_answer_that_cannot_be_judged_is_a_row_with_its_reason(tokenizer_folder):
+    problem = problem_set.parse({"task_id": "d", "prompt": "p", "test_list": ["assert f(1) == 2"]})
+    texts = ["import datetime\ndef f(x): return x + 1", "def f(x): return x + 1"]
+    answered = [
+        (problem, Answer("", f"<think>\na\n</think>\n```python\n{text}\n```\n{OUTPUT}", "", 0, 0))
+        for text in texts
+    ]
+    cfg = DistillConfig(max_length=10_000)
+    found = distill.judge(answered, Dates(), Chat(tokenizer_folder), cfg)
+    assert [row["reason"] for row in found] == ["no_verdict", None]
+    assert [row["program"].rstrip("\n") for row in found] == texts
+
+
+def test_what_a_kept_response_teaches_is_what_its_program_is_rewarded_for(tokenizer_folder):
+    chat = Chat(tokenizer_folder)
+    problem = problem_set.parse({"task_id": "d", "prompt": "p", "test_list": ["assert f(1) == 2"]})
+    for reply in FUNCTIONS.values():
+        text = reply if "think" in reply else f"<think>\nhm\n</think>\n\n{reply}"
+        [row] = distill.judge(
+            [(problem, Answer("", text, "", 0, 0))], Dates(), chat, DistillConfig(max_length=10_000)
+        )
+        if row["reason"] == "no_reasoning":
+            continue
+        learnt = chat.decode(chat.response(row["response"]))
+        assert row["program"] == rewards.program_of(problem, learnt) != ""

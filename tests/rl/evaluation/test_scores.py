@@ -14,7 +14,7 @@ from rl.evaluation import matrix_page, scores
 
 
 def items(*rows: str) -> list[dict]:
-    words = {"p": "pass", "f": "fail", "i": "infrastructure"}
+    words = {"p": "pass", "f": "fail", "i": "infrastructure", "u": "unsupported"}
     return [
         {
             "task_id": f"t{i}",
@@ -53,7 +53,7 @@ def test_the_interval_of_equal_items_is_a_point_and_widens_with_their_spread():
 
 def test_a_problem_that_could_not_be_judged_counts_nowhere_and_leaves_the_others_their_scores():
     assert (
-        scores.pass_at(items("pf", "ii"))
+        scores.pass_at(items("pf", "iu"))
         == scores.pass_at(items("pf"))
         == {"pass@1": 0.5, "pass@2": 1.0}
     )
@@ -118,3 +118,9 @@ def test_the_page_has_a_cell_a_sample_and_shows_what_failed_as_text():
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\x00\\udcff" in page
     assert "pass@1 0.2500 on the 1 free of overlap" in page
     page.encode()
+
+
+def test_a_summary_says_how_many_problems_and_samples_have_no_verdict():
+    found = scores.summary(items("pu", "ui", "pp", "u"))
+    assert (found["counted"], found["unjudged_samples"]) == (2, 4)
+    assert found["unjudged"] == {"t1": "unsupported: ", "t3": "unsupported: "}

@@ -88,7 +88,7 @@ def test_references_pass_in_the_sandbox_and_a_wrong_one_is_named():
     with Sandbox(workers=1) as sandbox:
         failing = failing_references(sandbox, [problem_set.parse(row) for row in rows])
     assert list(failing) == [rows[3]["task_id"]]
-    assert failing[rows[3]["task_id"]].startswith("fail")
+    assert failing[rows[3]["task_id"]].startswith("its reference fails its own tests: fail")
 
 
 def test_a_saved_file_reads_back(tmp_path):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from conf.errors import SeedbedError
 from rl.problems import problem_set
 from rl.rollouts import rewards
-from rl.rollouts.rewards import Reward, extract_program
+from rl.rollouts.rewards import Reward
 from seedbed.sandbox import Limits, Sandbox, Verdict
 
 DOUBLE = problem_set.parse(
@@ -26,22 +25,6 @@ TRIPLE = problem_set.parse(
         "test_list": ["assert f(2) == 6"],
     }
 )
-
-
-@pytest.mark.parametrize(
-    ("completion", "program"),
-    [
-        ("def f(x):\n    return x", "def f(x):\n    return x"),
-        ("Here:\n```python\ndef f(x):\n    return x\n```\nDone.", "def f(x):\n    return x\n"),
-        ("```\na = 1\n```\nbetter:\n```py\na = 2\n```", "a = 2\n"),
-        ("```python\ndef f(x):\n    retu", "def f(x):\n    retu"),
-        ("<think>\n```\na = 1\n```\n</think>\nSo:\n```\na = 2\n```", "a = 2\n"),
-        ("```\na = 1\n```\n</think>\n\ndef f(x):\n    return x", "\n\ndef f(x):\n    return x"),
-        ("<think>\nI could write\n```\na = 1\n```\nor", ""),
-    ],
-)
-def test_the_program_is_the_last_fenced_block_of_the_answer_or_all_of_it(completion, program):
-    assert extract_program(completion) == program
 
 
 def test_rewards_are_the_sandboxs_verdicts():
@@ -121,26 +104,105 @@ def test_shares_sum_to_one_and_every_other_failure_is_an_error():
         "forbidden",
         "timeout",
         "infrastructure",
+        "unsupported",
+        "error",
     ]
     found = rewards.shares(Reward(0.0, True, False, v, "") for v in verdicts)
     assert found == {
-        "pass": 0.125,
-        "wrong": 0.125,
+        "pass": 0.1,
+        "wrong": 0.1,
         "error": 0.5,
-        "timeout": 0.125,
-        "infrastructure": 0.125,
+        "timeout": 0.1,
+        "infrastructure": 0.1,
+        "unsupported": 0.1,
     }
 
 
-def test_an_outage_drops_no_problem():
-    class Down:
-        def run(self, jobs):
-            return [
-                Verdict(job.task_id, "infrastructure", "the fork server ended", 0.0, 0.0, 0)
-                for job in jobs
-            ]
+SUM = problem_set.parse(
+    {
+        "task_id": "he",
+        "prompt": 'from typing import List\n\n\ndef total(xs: List[int]) -> int:\n    """Sum."""\n',
+        "canonical_solution": "    return sum(xs)\n",
+        "entry_point": "total",
+        "test": "def check(candidate):\n    assert candidate([1, 2]) == 3\n",
+    }
+)
+WHOLE = "def total(xs: List[int]) -> int:\n    return sum(xs)\n"
 
-    with pytest.raises(
-        SeedbedError, match="no verdict on the solution of d: the fork server ended"
-    ):
-        rewards.failing_references(Down(), [DOUBLE])
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "    return sum(xs)\n",
+        "\n    return sum(xs)\n",
+        f"```python\n{WHOLE}```",
+        f"<think>\n    return 0\n</think>\n\nSo:\n```python\n{WHOLE}```\nThis sums.",
+        "```python\n    return sum(xs)\n```",
+        "```python\nreturn sum(xs)\n```",
+        "    return sum(xs)\n```\nThis sums.",
+        f"```python\nfrom __future__ import annotations\n\n{WHOLE}```",
+        f"```python\nfrom typing import List\n\n{WHOLE}```",
+    ],
+)
+def test_what_a_prompt_imports_holds_for_its_rest_and_for_the_whole_function(completion):
+    with Sandbox(workers=1) as sandbox:
+        [found] = rewards.score(sandbox, [SUM], [rewards.program_of(SUM, completion)])
+    assert (found.verdict, found.malformed) == ("pass", False)
+
+
+def test_a_rest_is_run_behind_its_prompt_to_the_last_character():
+    recorder = Recorder("fail")
+    rest = "    x = (\n\nThe sum of xs.\n"
+    rewards.score(recorder, [SUM, SUM], [rewards.program_of(SUM, rest), SUM.code])
+    assert [job.program for job in recorder.jobs] == [SUM.prompt + rest, SUM.code]
+
+
+ADD = problem_set.parse(
+    {"task_id": "add", "prompt": "Add.", "inputs": ["1 2\n", "5 5\n"], "outputs": ["3\n", "10\n"]}
+)
+
+
+def test_scripts_without_a_function_are_programs_right_or_wrong():
+    programs = [
+        "print(sum(map(int, input().split())))\n",
+        "print(max(map(int, input().split())))\n",
+        "def main():\n    print(max(map(int, input().split())))\nmain()\n",
+        "I would add the two numbers.",
+        "",
+    ]
+    with Sandbox(workers=1) as sandbox:
+        found = rewards.score(sandbox, [ADD] * len(programs), programs)
+    assert [r.verdict for r in found] == ["pass", "fail", "fail", "error", "error"]
+    assert [r.malformed for r in found] == [False, False, False, True, True]
+    assert [r.counted for r in found] == [True] * len(programs)
+
+
+def test_no_program_is_no_pass_where_nothing_is_to_be_printed():
+    silent = problem_set.parse({"task_id": "s", "prompt": "p", "inputs": ["1\n"], "outputs": [""]})
+    [found] = rewards.score(Recorder("pass"), [silent], [rewards.program_of(silent, "I refuse.")])
+    assert (found.value, found.verdict, found.reason) == (0.0, "error", rewards.NO_PROGRAM)
+
+
+def test_an_unsupported_program_is_neither_right_nor_wrong():
+    [found] = rewards.score(Recorder("unsupported"), [DOUBLE], ["def f(x): return 1"])
+    assert (found.value, found.counted, found.verdict) == (0.0, False, "unsupported")
+
+
+def test_the_names_that_tests_call_are_the_programs():
+    assert rewards.tested(DOUBLE) == {"f"}
+    assert rewards.tested(SUM) == {"total"}
+    assert rewards.tested(ADD) == frozenset()
+    own = {"task_id": "m", "text": "t", "code": "def sum(x):\n    return x"}
+    more = ["import math", "assert sum(math.floor(1.5)) == 1"]
+    assert rewards.tested(problem_set.parse({**own, "test_list": more})) == {"sum"}
+
+
+def test_an_answer_that_is_a_value_is_judged_as_one():
+    row = {"id": "q", "code": "def f(x):\n    return [x]", "input": "3", "output": "[3]"}
+    problem = problem_set.parse(row)
+    replies = ["<think>\nhm\n</think>\n```python\n[3]\n```", "It is\n[4]"]
+    with Sandbox(workers=1) as sandbox:
+        found = rewards.score(
+            sandbox, [problem] * 2, [rewards.program_of(problem, reply) for reply in replies]
+        )
+    assert [(r.verdict, r.malformed) for r in found] == [("pass", False), ("fail", False)]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
-from conf.errors import SeedbedError
 from rl.problems import problem_set
-from rl.rollouts.sampler import Query, Sampler, program, queries, short_prompt
+from rl.rollouts.sampler import STOP, Query, Sampler, chat_prompt, queries, question
 from seedbed.inference.chat import Chat
 from seedbed.inference.engine import Sample, Sampling, sample_seed
 from seedbed.sandbox import Sandbox
@@ -29,14 +26,20 @@ REST = problem_set.parse(
 
 
 class Scripted:
-    """An engine with one answer for each prompt."""
+    """An engine with one answer for each seed, which it cuts at the stop strings as vLLM does."""
 
-    def __init__(self, *answers: Sample):
-        self.answers, self.asked = answers, []
+    def __init__(self, chat, answers: dict[int, str]):
+        self.chat, self.answers, self.asked = chat, answers, []
 
     def generate(self, prompts, seeds, sampling):
         self.asked.append((list(prompts), list(seeds), sampling))
-        return list(self.answers)
+        found = []
+        for seed in seeds:
+            text = self.answers[seed]
+            ends = [at for stop in sampling.stop if (at := text.find(stop)) >= 0]
+            cut = text[: min(ends, default=len(text))] if sampling.stop else ""
+            found.append(Sample(self.chat.response(text), [-1.0], True, cut))
+        return found
 
 
 def test_queries_of_a_problem_stand_side_by_side_and_their_seeds_depend_on_task_and_number():
@@ -54,33 +57,37 @@ def test_queries_of_a_problem_stand_side_by_side_and_their_seeds_depend_on_task_
     assert alone == asked[2:], "another problem beside it changes a draw"
 
 
-def test_a_reply_is_judged_by_its_fenced_program_and_a_continuation_with_its_prompt(
-    tokenizer_folder,
-):
+def test_each_problem_is_asked_and_cut_in_its_own_way_wherever_it_stands(tokenizer_folder):
     chat = Chat(tokenizer_folder)
-    reply = "It adds one.\n```python\ndef f(x):\n    return x + 1\n```"
-    # A stop string cut the engine's text of the second one, but not its tokens.
-    engine = Scripted(
-        Sample(chat.response(reply), [-1.0], True, "not this"),
-        Sample(chat.response("    return x + 1\n\ndef g"), [-1.0], True, "    return x + 1\n"),
-    )
-    asked = [Query(TASKS[0], [1], 5), Query(REST, [2], 6, continues=True)]
+    reply = "It adds one.\n```python\nimport math\n\ndef f(x):\n    return x + 1\n```"
+    rest = "    return x + 1\n\ndef g(:\n"
+    engine = Scripted(chat, {5: reply, 6: rest, 7: reply, 8: rest})
+    asked = [
+        Query(TASKS[0], [1], 5),
+        Query(REST, [2], 6, continues=True),
+        Query(TASKS[1], [3], 7),
+        Query(REST, [4], 8, continues=True),
+    ]
     sampling = Sampling(1.0, 16, [chat.end_id])
     with Sandbox(workers=1) as sandbox:
         sampler = Sampler(engine, sandbox, chat)
         found = sampler.judge(asked, sampler.draw(asked, sampling))
-    assert engine.asked == [([[1], [2]], [5, 6], sampling)]
-    assert [(r.problem, r.prompt, r.completion) for r in found] == [
-        (TASKS[0], [1], reply),
-        (REST, [2], "    return x + 1\n"),
+    assert [(prompts, seeds) for prompts, seeds, _ in engine.asked] == [
+        ([[1], [3]], [5, 7]),
+        ([[2], [4]], [6, 8]),
     ]
-    assert [r.reward.verdict for r in found] == ["pass", "pass"]
-    assert program(asked[1], found[1].completion) == "def f(x):\n    return x + 1\n"
+    assert [tuple(how.stop) for *_, how in engine.asked] == [(), STOP]
+    assert [(r.problem.task_id, r.prompt, r.completion) for r in found] == [
+        ("first", [1], reply),
+        ("H/0", [2], "    return x + 1\n"),
+        ("second", [3], reply),
+        ("H/0", [4], "    return x + 1\n"),
+    ]
+    assert [r.reward.verdict for r in found] == ["pass"] * 4
 
 
-def test_a_prompt_that_is_too_long_is_named(tokenizer_folder):
+def test_a_chat_asks_for_the_whole_function_where_the_prompt_begins_one(tokenizer_folder):
     chat = Chat(tokenizer_folder)
-    length = len(chat.prompt("p"))
-    assert short_prompt(chat, TASKS[0], length) == chat.prompt("p")
-    with pytest.raises(SeedbedError, match=f"prompt of first has {length} tokens, max_prompt=2"):
-        short_prompt(chat, TASKS[0], 2)
+    assert question(TASKS[0]) == "p"
+    assert "```python\ndef f(x):\n```" in question(REST)
+    assert chat_prompt(chat, REST) == chat.prompt(question(REST))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from conf.errors import SeedbedError
+from rl.rollouts.extraction import extract_program
 from seedbed.inference.chat import Chat
-from tests.tiny_model import SPECIAL, write_tokenizer
+from tests.tiny_model import SPECIAL, TEMPLATE, write_tokenizer
 
 USER, ASSISTANT, END = (SPECIAL.index(f"<|{name}|>") for name in ("user", "assistant", "end"))
 
@@ -47,4 +48,87 @@ def test_a_template_that_ends_no_turn_is_refused(tmp_path):
 
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
     with pytest.raises(SeedbedError, match=r"no tokenizer\.json"):
+        Chat(tmp_path)
+
+
+USER_TURN = "{% if m['role'] == 'user' %}<|user|>{{ m['content'] }}<|end|>{% else %}"
+# The forms of the templates that models bring: what they write for an assistant's turn, and what
+# opens one.
+R1 = (
+    "{{ bos_token }}{% for m in messages %}"
+    + USER_TURN
+    + "<|assistant|>{{ m['content'].split('</think>')[-1] }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}"
+)
+NO_LINE = R1.replace("<think>\n", "<think>")
+LLAMA2 = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} "
+    "[/INST]{% else %} {{ m['content'] }} {{ eos_token }}{% endif %}{% endfor %}"
+)
+QWEN3 = (
+    "{% for m in messages %}"
+    + USER_TURN
+    + "<|assistant|><think>\n\n</think>\n\n{{ m['content'] }}<|end|>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+TEMPLATES = {"plain": TEMPLATE, "r1": R1, "no line": NO_LINE, "llama2": LLAMA2, "qwen3": QWEN3}
+CODE = "```python\ndef f(x):\n    return x + 1\n```"
+THOUGHT = f"<think>\nadd one\n</think>\n\n{CODE}"
+
+
+@pytest.mark.parametrize("begin", [False, True])
+@pytest.mark.parametrize("tags", [(), ("<think>", "</think>")], ids=["text", "tokens"])
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES.keys())
+def test_what_is_learnt_has_one_tag_of_each_kind_under_any_template(
+    tmp_path, template, tags, begin
+):
+    write_tokenizer(tmp_path, template, tags, begin)
+    chat = Chat(tmp_path)
+    whole = chat.text("add") + raw(tmp_path, chat.response(THOUGHT))
+    assert (whole.count("<think>"), whole.count("</think>")) == (1, 1)
+    assert whole.index("<think>") < whole.index("add one") < whole.index("</think>")
+    unopened = chat.text("add") + raw(tmp_path, chat.response(THOUGHT.removeprefix("<think>\n")))
+    assert unopened.replace("<think>\n", "<think>") == whole.replace("<think>\n", "<think>")
+    assert chat.decode(chat.response(THOUGHT)) == THOUGHT, "a reader sees another reply"
+    # An answer without a thought, under a template that opens one, closes it.
+    short = chat.text("add") + raw(tmp_path, chat.response(CODE))
+    assert short.count("<think>") == short.count("</think>") == int(chat.opens_thought)
+    assert extract_program(chat.decode(chat.response(CODE))).startswith("def f")
+    # A thought that does not end holds no program.
+    cut = chat.response(f"<think>\nperhaps\n{CODE}\nlet me check")[:-1]
+    assert extract_program(chat.decode(cut)) == ""
+
+
+def raw(folder, ids) -> str:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, LLAMA2], ids=["plain", "llama2"])
+def test_prompt_and_response_are_what_the_template_makes_of_the_conversation(tmp_path, template):
+    write_tokenizer(tmp_path, template, begin=True)
+    from transformers import AutoTokenizer
+
+    turns = [{"role": "user", "content": "add"}, {"role": "assistant", "content": "so"}]
+    whole = AutoTokenizer.from_pretrained(tmp_path).apply_chat_template(turns, tokenize=False)
+    chat = Chat(tmp_path)
+    assert chat.text("add") + raw(tmp_path, chat.response("so")) == whole
+
+
+@pytest.mark.parametrize("template", [R1, LLAMA2], ids=["r1", "llama2"])
+def test_a_text_begins_with_one_begin_token_in_a_chat_and_without_one(tmp_path, template):
+    write_tokenizer(tmp_path, template, begin=True)
+    chat = Chat(tmp_path)
+    assert chat.prompt("def f(x):").count(0) == 1
+    assert chat.plain("def f(x):").count(0) == chat.plain("def f(x):")[:1].count(0) == 1
+    assert chat.plain("<|endoftext|>def").count(0) == 1
+    write_tokenizer(tmp_path / "none", template)
+    assert Chat(tmp_path / "none").plain("def f(x):").count(0) == 0
+
+
+def test_a_template_that_refuses_a_users_turn_is_one_error(tmp_path):
+    write_tokenizer(tmp_path, "{{ raise_exception('a system turn is needed') }}")
+    with pytest.raises(SeedbedError, match=r"refuses a conversation.*a system turn is needed"):
         Chat(tmp_path)
