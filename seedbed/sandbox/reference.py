@@ -32,7 +32,9 @@ class References:
         If another worker is judging the same reference, waits for that verdict.
         """
         key = hashlib.sha256(
-            repr((job.reference, job.tests, limits)).encode("utf-8", "backslashreplace")
+            repr((job.reference, job.language, job.tests, limits)).encode(
+                "utf-8", "backslashreplace"
+            )
         ).digest()
         with self._lock:
             known = self._found.get(key)

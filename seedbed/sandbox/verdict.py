@@ -118,6 +118,7 @@ class Job:
     reference: a program known to solve the problem. It is judged first, once per sandbox. The CPU
         limit of the programs is the greater of their own and Limits.reference_factor times what it
         used. If it does not pass, no program of the problem is judged.
+    language: python, or a name of languages.LANGUAGES.
     """
 
     task_id: str | int
@@ -125,6 +126,7 @@ class Job:
     tests: Tests
     limits: Limits | None = None
     reference: str | Files = ""
+    language: str = "python"
 
 
 @dataclass(frozen=True)

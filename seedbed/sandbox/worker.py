@@ -19,6 +19,8 @@ from seedbed.sandbox.clock import Clock
 from seedbed.sandbox.inside import wire
 from seedbed.sandbox.inside.lockdown import CHANNELS
 from seedbed.sandbox.judge import CallRun, Finding, ScriptRun
+from seedbed.sandbox.languages.commands import Commands
+from seedbed.sandbox.languages.compilations import Compilations
 from seedbed.sandbox.reference import UNFIT, References, scaled
 from seedbed.sandbox.server import ForkServer, ServerLost
 from seedbed.sandbox.submission import Refused, submission
@@ -71,13 +73,21 @@ class _Tester:
 class Worker:
     """Judges jobs one by one. It is not thread-safe: give each worker one thread."""
 
-    def __init__(self, limits: Limits, isolation: Isolation, references: References):
+    def __init__(
+        self,
+        limits: Limits,
+        isolation: Isolation,
+        references: References,
+        compilations: Compilations,
+    ):
         self._limits, self._isolation, self._references = limits, isolation, references
+        self._commands = Commands(isolation, compilations, _drain)
         self._tester: _Tester | None = None
         self.server: ForkServer | None = ForkServer(isolation)
 
     def close(self) -> None:
-        """End the fork server and everything below it."""
+        """End the fork servers and everything below them."""
+        self._commands.close()
         self._forget_tester()
         if self.server is not None:
             self.server.close()
@@ -114,6 +124,8 @@ class Worker:
             program = submission(job, limits)
         except Refused as error:
             return Finding("error", str(error))
+        if job.language != "python":
+            return self._commands.attempt(job, str(program), limits)
         if isinstance(job.tests, ProjectTests) and self._isolation != "full":
             reason = "a project needs a file system of its own: namespaces"
             return Finding("infrastructure", reason, retry=False)

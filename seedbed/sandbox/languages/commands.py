@@ -1,0 +1,201 @@
+"""Compiles and runs programs of other languages than Python, for one worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from conf.errors import SeedbedError
+from seedbed.sandbox import judge
+from seedbed.sandbox.clock import Clock
+from seedbed.sandbox.inside import wire
+from seedbed.sandbox.inside.decoder import Decoder
+from seedbed.sandbox.judge import Finding, ScriptRun
+from seedbed.sandbox.languages import LANGUAGES, orders
+from seedbed.sandbox.languages.compilations import Compilations, Compiled
+from seedbed.sandbox.languages.installed import toolchain
+from seedbed.sandbox.languages.language import Language, MissingTool, Toolchain
+from seedbed.sandbox.languages.native_server import NativeServer
+from seedbed.sandbox.server import ServerLost
+from seedbed.sandbox.verdict import Isolation, Job, Limits, StdioTests
+
+# Seconds that a process gets to end by itself after it has closed its stdout.
+_GRACE = 1.0
+_FRAME_BYTES = 1 << 30
+# Characters of what a compiler or program says that go into a reason.
+_WORDS = 300
+# Reads stdout and the report of a run: worker._drain.
+Drain = Callable[[Clock, int, int, int], tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A program's text, with all that it takes to compile and to run it."""
+
+    language: Language
+    tools: Toolchain
+    text: str
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Placeholders of the commands."""
+        return {"file": self.language.file, "main": "", **self.language.layout(self.text)}
+
+    @property
+    def files(self) -> tuple[tuple[str, bytes], ...]:
+        return ((self.words["file"], self.text.encode("utf-8", "surrogatepass")),)
+
+
+class Commands:
+    """A fork server for compilers and programs, started when the first job asks for it."""
+
+    def __init__(self, isolation: Isolation, compilations: Compilations, drain: Drain) -> None:
+        self._isolation, self._compilations, self._drain = isolation, compilations, drain
+        self._alone = isolation == "full"
+        self._server: NativeServer | None = None
+        # The languages whose files the server has, and their numbers there.
+        self._served: dict[str, Toolchain] = {}
+        self._sources = orders.Sources([])
+
+    def close(self) -> None:
+        """End the fork server and everything below it."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def attempt(self, job: Job, program: str, limits: Limits) -> Finding:
+        """The finding on a job whose language is not Python. Faults of ours are infrastructure."""
+        language = LANGUAGES[job.language]
+        try:
+            source = Source(language, toolchain(language.name), program)
+        except MissingTool as error:
+            return Finding("infrastructure", str(error), retry=False)
+        try:
+            self._served.setdefault(language.name, source.tools)
+            made = self._compile(source)
+            if made.fault is not None:
+                return made.fault
+            assert isinstance(job.tests, StdioTests)
+            return self._run_cases(source, made, job.tests, limits)
+        except (ServerLost, SeedbedError, OSError) as error:
+            self.close()
+            return Finding("infrastructure", str(error))
+
+    def _compile(self, source: Source) -> Compiled:
+        compiler = source.tools.compiler
+        if compiler is None:
+            return Compiled(source.files, 0.0)
+        key = (source.tools.version, *compiler.command, *source.words.values(), source.text)
+        return self._compilations.get(key, lambda: self._compile_anew(source))
+
+    def _compile_anew(self, source: Source) -> Compiled:
+        assert source.tools.compiler is not None
+        server = self._started(source)
+        order = self._sources.order(source.tools.compiler, source.words, source.files)
+        order = orders.of_compiler(order, source.tools, self._alone)
+        wall = orders.COMPILER_WALL_SECONDS
+        limits = Limits(cpu_seconds=wall, wall_seconds=wall, output_bytes=orders.RESULT_BYTES)
+        return compiled(self._exchange(server, "compile", (order, b""), limits))
+
+    def _run_cases(
+        self, source: Source, made: Compiled, tests: StdioTests, limits: Limits
+    ) -> Finding:
+        """Runs a program once per case, each in a new jail, until a case does not pass."""
+        cpu, rss = 0.0, 0
+        for number, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
+            run = self._run(source, made, given, limits)
+            found = explained(judge.script(run, expected, limits), run, source.language)
+            cpu, rss = cpu + found.cpu, max(rss, found.rss)
+            if found.outcome != "pass":
+                return Finding(found.outcome, f"case {number}: {found.reason}", cpu, rss)
+        if not tests.inputs:
+            return Finding("fail", "the problem has no cases")
+        return Finding("pass", "", cpu, rss)
+
+    def _run(self, source: Source, made: Compiled, given: str, limits: Limits) -> ScriptRun:
+        server = self._started(source)
+        memory = {"memory_mb": str(limits.memory_bytes >> 20)}
+        order = self._sources.order(source.tools.program, {**source.words, **memory}, made.files)
+        order = orders.of_program(order, source.tools, limits, self._alone)
+        return self._exchange(
+            server, "run", (order, given.encode("utf-8", "surrogatepass")), limits
+        )
+
+    def _started(self, source: Source) -> NativeServer:
+        """The fork server with the files of this language; another one if it lacks them."""
+        wanted = orders.Sources([*self._served.values()])
+        if self._server is not None and wanted.paths != self._sources.paths:
+            self.close()
+        if self._server is None:
+            self._server = NativeServer(self._isolation, wanted.paths)
+            self._sources = wanted
+        return self._server
+
+    def _exchange(
+        self, server: NativeServer, operation: str, order: tuple[Any, bytes], limits: Limits
+    ) -> ScriptRun:
+        """One jail from its start to its end, and what it wrote."""
+        channel, theirs = socket.socketpair()
+        stdout, writer = os.pipe()
+        try:
+            with channel:
+                with theirs:
+                    pids = server.spawn([theirs.fileno(), writer], op=operation)
+                os.close(writer)
+                writer = -1
+                clock = Clock(limits, [pids["jail"]])
+                wire.send(channel.fileno(), wire.frame(_FRAME_BYTES, *order))
+                cap = limits.output_bytes
+                printed, report = self._drain(clock, stdout, channel.fileno(), cap)
+                over = len(printed) > cap
+                (jail,) = server.reap(0 if clock.expired or over else _GRACE, tester=False)
+        finally:
+            os.close(stdout)
+            if writer >= 0:
+                os.close(writer)
+        return ScriptRun(jail, printed, report, clock.expired)
+
+
+def compiled(run: ScriptRun) -> Compiled:
+    """What came of a compilation: the files, or a finding on why there are none."""
+    if run.expired:
+        wall = orders.COMPILER_WALL_SECONDS
+        return _no_program("timeout", f"the compiler had no end within {wall:g} s")
+    try:
+        status, cpu, _, said, files = Decoder(run.printed[4:]).values(5)
+    except wire.Malformed:
+        detail = run.report.decode("utf-8", "replace")[-_WORDS:]
+        return _no_program("infrastructure", f"the compiler could not be set up: {detail}")
+    text = _last_words(said)
+    if status == 0:
+        return Compiled(files, cpu)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGXCPU):
+        used = f"more than {orders.COMPILER_CPU_SECONDS} s of CPU time"
+        return _no_program("timeout", f"the compiler used {used}", cpu)
+    return _no_program("error", f"does not compile: {text}", cpu)
+
+
+def _no_program(outcome: Any, reason: str, cpu: float = 0.0) -> Compiled:
+    return Compiled((), cpu, Finding(outcome, reason))
+
+
+def explained(found: Finding, run: ScriptRun, language: Language) -> Finding:
+    """A finding with what the program said on stderr. That can never make a pass."""
+    said = run.report[4:]
+    if found.outcome == "infrastructure" and run.report[:4] != b"\0\0\0\0":
+        return replace(found, reason=f"{found.reason}: {run.report.decode(errors='replace')}")
+    if found.outcome != "error" or not said:
+        return found
+    text = said.decode("utf-8", "replace")
+    if any(word in text for word in language.memory_words):
+        return replace(found, outcome="memory", reason=f"{found.reason}: {_last_words(said)}")
+    return replace(found, reason=f"{found.reason}: {_last_words(said)}")
+
+
+def _last_words(said: bytes) -> str:
+    text = said.decode("utf-8", "replace").strip()
+    return text if len(text) <= _WORDS else f"{text[:_WORDS]}..."

@@ -1,0 +1,36 @@
+"""Which languages this host can judge. Each is looked for once per process."""
+
+from __future__ import annotations
+
+import threading
+
+from seedbed.sandbox.languages import LANGUAGES
+from seedbed.sandbox.languages.language import MissingTool, Toolchain
+
+_lock = threading.Lock()
+_found: dict[str, Toolchain | MissingTool] = {}
+
+
+def toolchain(name: str) -> Toolchain:
+    """The tools of a language, by its own name. Raises MissingTool."""
+    with _lock:
+        if name not in _found:
+            try:
+                _found[name] = LANGUAGES[name].find()
+            except MissingTool as error:
+                _found[name] = error
+        found = _found[name]
+    if isinstance(found, MissingTool):
+        raise MissingTool(*found.args)
+    return found
+
+
+def check() -> dict[str, tuple[bool, str]]:
+    """Title of each language -> whether its tools are here, and their version or what is missing."""
+    lines: dict[str, tuple[bool, str]] = {}
+    for name, language in LANGUAGES.items():
+        try:
+            lines[language.title] = (True, toolchain(name).version)
+        except MissingTool as error:
+            lines[language.title] = (False, str(error))
+    return lines
