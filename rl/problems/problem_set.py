@@ -1,7 +1,7 @@
 """Problems with unit tests: generated from rl/problems/toy_functions.py, or read.
 
 They are read from a file or a Delta table. A file holds one JSON object per line, in any form that
-the sandbox reads (seedbed/sandbox/formats.py). HumanEval's rows ask for a continuation of their
+the sandbox reads (seedbed/sandbox/formats/). HumanEval's rows ask for a continuation of their
 prompt. All others ask in words: in `prompt`, or in MBPP's `text`. MBPP's tests are appended to the
 text, because only they name the wanted function. `code` is a solution known to pass.
 
@@ -116,7 +116,7 @@ def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
             raise SeedbedError(
                 f"{path}:{number}: {type(error).__name__}: {error}",
                 "a problem is a JSON object with task_id, prompt or text, and tests in a form of "
-                "seedbed/sandbox/formats.py",
+                "seedbed/sandbox/formats/",
             ) from error
         if problem.task_id in found:
             raise SeedbedError(

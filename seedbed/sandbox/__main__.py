@@ -5,7 +5,7 @@
     python -m rl.sandbox check
 
 Problems and samples are JSON lines, plain or .gz. The fields that they need are named in
-seedbed/sandbox/formats.py. V.jsonl has one row per sample, in the order of the samples, with the
+seedbed/sandbox/formats/. V.jsonl has one row per sample, in the order of the samples, with the
 fields of seedbed.sandbox.verdict.Verdict. It is written when all verdicts are known.
 
 A problem whose own reference fails its tests is named, and its samples get no verdict
