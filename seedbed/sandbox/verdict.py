@@ -107,7 +107,22 @@ class StdioTests:
     outputs: tuple[str, ...]
 
 
-Tests = CallTests | StdioTests | ProjectTests
+@dataclass(frozen=True)
+class SourceTests:
+    """Test code in the program's own language that stands below it in one source (MultiPL-E).
+
+    code: what follows the program. prompt: what the program begins with.
+
+    Where the code is of MultiPL-E's form it is taken apart, and no expected value enters the
+    program's process (languages/sealing). Other code runs in the program's own process, and
+    Verdict.weakened names that.
+    """
+
+    code: str
+    prompt: str = ""
+
+
+Tests = CallTests | StdioTests | ProjectTests | SourceTests
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from conf.errors import SeedbedError
 from seedbed import jsonl
-from seedbed.sandbox.formats import codeio, evalplus, humaneval, mbpp, project, stdio
+from seedbed.sandbox.formats import codeio, evalplus, humaneval, mbpp, multipl_e, project, stdio
 from seedbed.sandbox.formats.fields import Row, files, text
 from seedbed.sandbox.formats.form import Form, Task
+from seedbed.sandbox.formats.spoken import cut, spoken
 from seedbed.sandbox.verdict import Files, Job, ProjectTests, Tests
 
 __all__ = ["FORMS", "Form", "Row", "Task", "job", "read_tasks", "reference", "task", "tests"]
@@ -24,6 +25,7 @@ FORMS: tuple[Form, ...] = (
     evalplus.FORM,
     humaneval.FORM,
     mbpp.FORM,
+    multipl_e.FORM,
     stdio.FORM,
 )
 
@@ -51,7 +53,8 @@ def form(problem: Row) -> Form:
         f"(fields: {', '.join(sorted(problem))}).",
         "Give `test` and `entry_point` (HumanEval), `base_input` and `entry_point` (EvalPlus), "
         "`test_list` (MBPP), `inputs` and `outputs` (stdin/stdout), `input_generator` and "
-        "`code_sample` (codeio), or `tests` and `command` (a project).",
+        "`code_sample` (codeio), `prompt`, `tests`, `language` and `stop_tokens` (MultiPL-E), or "
+        "`tests` and `command` (a project).",
     )
 
 
@@ -85,7 +88,7 @@ def job(problem: Row, sample: Row) -> Job:
     elif "solution" in sample:
         program = text(sample, "solution", "sample")
     else:
-        program = asked.stem + text(sample, "completion", "sample")
+        program = asked.stem + cut(text(sample, "completion", "sample"), asked.stops)
     if (
         isinstance(asked.tests, ProjectTests)
         and isinstance(program, str)
@@ -95,4 +98,7 @@ def job(problem: Row, sample: Row) -> Job:
             f"A sample of task {name!r} is one text, but the problem asks for several files.",
             "Give the sample `files`, or the problem a `target`: the file that the text is.",
         )
-    return Job(name, program, asked.tests, reference=asked.reference)
+    language = spoken(asked, problem, sample)
+    # A reference says how long programs in its own language take.
+    reference = asked.reference if language == spoken(asked, problem, {}) else ""
+    return Job(name, program, asked.tests, reference=reference, language=language)

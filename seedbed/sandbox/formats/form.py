@@ -16,12 +16,15 @@ class Task:
     prompt: what a model is asked; empty where the row has no words for it.
     stem: code that a sample's `completion` continues; empty where it is a whole program.
     reference: a program known to pass; empty where the row has none.
+    language: of the programs, as in Job.language. stops: texts at which a completion is cut.
     """
 
     prompt: str
     tests: Tests
     reference: str | Files = ""
     stem: str = ""
+    language: str = "python"
+    stops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from conf.errors import SeedbedError
@@ -20,8 +19,10 @@ from seedbed.sandbox.languages.compilations import Compilations, Compiled
 from seedbed.sandbox.languages.installed import toolchain
 from seedbed.sandbox.languages.language import Language, MissingTool, Toolchain
 from seedbed.sandbox.languages.native_server import NativeServer
+from seedbed.sandbox.languages.source import Source
+from seedbed.sandbox.languages.source_tests import SourceJudge
 from seedbed.sandbox.server import ServerLost
-from seedbed.sandbox.verdict import Isolation, Job, Limits, StdioTests
+from seedbed.sandbox.verdict import Isolation, Job, Limits, SourceTests, StdioTests
 
 # Seconds that a process gets to end by itself after it has closed its stdout.
 _GRACE = 1.0
@@ -30,24 +31,6 @@ _FRAME_BYTES = 1 << 30
 _WORDS = 300
 # Reads stdout and the report of a run: worker._drain.
 Drain = Callable[[Clock, int, int, int], tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A program's text, with all that it takes to compile and to run it."""
-
-    language: Language
-    tools: Toolchain
-    text: str
-
-    @property
-    def words(self) -> dict[str, str]:
-        """Placeholders of the commands."""
-        return {"file": self.language.file, "main": "", **self.language.layout(self.text)}
-
-    @property
-    def files(self) -> tuple[tuple[str, bytes], ...]:
-        return ((self.words["file"], self.text.encode("utf-8", "surrogatepass")),)
 
 
 class Commands:
@@ -60,6 +43,7 @@ class Commands:
         # The languages whose files the server has, and their numbers there.
         self._served: dict[str, Toolchain] = {}
         self._sources = orders.Sources([])
+        self._source_judge = SourceJudge()
 
     def close(self) -> None:
         """End the fork server and everything below it."""
@@ -76,11 +60,17 @@ class Commands:
             return Finding("infrastructure", str(error), retry=False)
         try:
             self._served.setdefault(language.name, source.tools)
-            made = self._compile(source)
-            if made.fault is not None:
-                return made.fault
-            assert isinstance(job.tests, StdioTests)
-            return self._run_cases(source, made, job.tests, limits)
+            if isinstance(job.tests, StdioTests):
+                return self._run_cases(source, job.tests, limits)
+            if isinstance(job.tests, SourceTests):
+                return self._source_judge.judge(
+                    language,
+                    program,
+                    job.tests,
+                    lambda *text: self._run_text(source, limits, *text),
+                )
+            reason = f"tests that call Python functions cannot judge {language.title}"
+            return Finding("infrastructure", reason, retry=False)
         except (ServerLost, SeedbedError, OSError) as error:
             self.close()
             return Finding("infrastructure", str(error))
@@ -88,12 +78,13 @@ class Commands:
     def _compile(self, source: Source) -> Compiled:
         compiler = source.tools.compiler
         if compiler is None:
-            return Compiled(source.files, 0.0)
+            return self._compile_anew(source)
         key = (source.tools.version, *compiler.command, *source.words.values(), source.text)
         return self._compilations.get(key, lambda: self._compile_anew(source))
 
     def _compile_anew(self, source: Source) -> Compiled:
-        assert source.tools.compiler is not None
+        if source.tools.compiler is None:
+            return Compiled(source.files, 0.0)
         server = self._started(source)
         order = self._sources.order(source.tools.compiler, source.words, source.files)
         order = orders.of_compiler(order, source.tools, self._alone)
@@ -101,10 +92,21 @@ class Commands:
         limits = Limits(cpu_seconds=wall, wall_seconds=wall, output_bytes=orders.RESULT_BYTES)
         return compiled(self._exchange(server, "compile", (order, b""), limits))
 
-    def _run_cases(
-        self, source: Source, made: Compiled, tests: StdioTests, limits: Limits
-    ) -> Finding:
+    def _run_text(self, like: Source, limits: Limits, text: str, kept: bool) -> tuple[Finding, str]:
+        """Compiles and runs another text in the same language. Its exit status alone decides."""
+        source = replace(like, text=text, beside=True)
+        made = self._compile(source) if kept else self._compile_anew(source)
+        if made.fault is not None:
+            return made.fault, ""
+        run = self._run(source, made, "", limits)
+        found = judge.script(run, None, limits)
+        return explained(found, run, source.language), run.printed.decode("utf-8", "replace")
+
+    def _run_cases(self, source: Source, tests: StdioTests, limits: Limits) -> Finding:
         """Runs a program once per case, each in a new jail, until a case does not pass."""
+        made = self._compile(source)
+        if made.fault is not None:
+            return made.fault
         cpu, rss = 0.0, 0
         for number, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
             run = self._run(source, made, given, limits)
@@ -163,8 +165,9 @@ class Commands:
 def compiled(run: ScriptRun) -> Compiled:
     """What came of a compilation: the files, or a finding on why there are none."""
     if run.expired:
-        wall = orders.COMPILER_WALL_SECONDS
-        return _no_program("timeout", f"the compiler had no end within {wall:g} s")
+        # Compilers do not sleep. So the host is busy, and CPU time would have ended a bomb.
+        reason = f"the compiler had no end: {run.expired}"
+        return Compiled((), 0.0, Finding("infrastructure", reason, retry=False))
     try:
         status, cpu, _, said, files = Decoder(run.printed[4:]).values(5)
     except wire.Malformed:
@@ -173,9 +176,9 @@ def compiled(run: ScriptRun) -> Compiled:
     text = _last_words(said)
     if status == 0:
         return Compiled(files, cpu)
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGKILL, signal.SIGXCPU):
-        used = f"more than {orders.COMPILER_CPU_SECONDS} s of CPU time"
-        return _no_program("timeout", f"the compiler used {used}", cpu)
+    if cpu > 0.9 * orders.COMPILER_CPU_SECONDS:
+        used = f"{orders.COMPILER_CPU_SECONDS} s of CPU time"
+        return _no_program("timeout", f"the compiler used all of its {used}", cpu)
     return _no_program("error", f"does not compile: {text}", cpu)
 
 
@@ -188,7 +191,7 @@ def explained(found: Finding, run: ScriptRun, language: Language) -> Finding:
     said = run.report[4:]
     if found.outcome == "infrastructure" and run.report[:4] != b"\0\0\0\0":
         return replace(found, reason=f"{found.reason}: {run.report.decode(errors='replace')}")
-    if found.outcome != "error" or not said:
+    if found.outcome not in ("error", "fail") or not said:
         return found
     text = said.decode("utf-8", "replace")
     if any(word in text for word in language.memory_words):

@@ -26,7 +26,7 @@ def toolchain(name: str) -> Toolchain:
 
 
 def check() -> dict[str, tuple[bool, str]]:
-    """Title of each language -> whether its tools are here, and their version or what is missing."""
+    """Title of each language -> whether its tools are here, and a version or the lack."""
     lines: dict[str, tuple[bool, str]] = {}
     for name, language in LANGUAGES.items():
         try:

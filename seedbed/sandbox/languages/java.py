@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 
-from seedbed.sandbox.languages import host_tools
+from seedbed.sandbox.languages import host_tools, java_tuples
 from seedbed.sandbox.languages.language import Language, Stage, Toolchain
 
 _INSTALL = "apt-get install openjdk-17-jdk-headless"
 # One small collector, and no files that other processes could read.
-_JVM = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto")
+_JVM = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xshare:auto", "-XX:VMThreadStackSize=1024")
 # Threads that the JVM starts for itself.
 _THREADS = 32
 # Private writable memory of an empty program besides its heap: code cache, metaspace, stacks.
@@ -45,7 +45,8 @@ def _toolchain() -> Toolchain:
     own = [f"-J{option}" for option in (*_JVM, "-Xmx1g", "-XX:TieredStopAtLevel=1")]
     # No annotation processors, no class path but the file's own folder.
     options = ("-proc:none", "-nowarn", "-encoding", "UTF-8", "-cp", ".", "-d", ".", "{file}")
-    heap = ("-Xmx{memory_mb}m", "-Xss64m", "-XX:MaxDirectMemorySize={memory_mb}m")
+    # The launcher gives the first size to the main thread, the JVM the second one to all others.
+    heap = ("-Xmx{memory_mb}m", "-Xss64m", "-XX:ThreadStackSize=1024")
     program = (java, *_JVM, *heap, "-ea", "-Dfile.encoding=UTF-8", "-cp", "{box}", "{main}")
     # Without /proc the loader does not know where the JVM lies.
     env = (("LD_LIBRARY_PATH", f"{home}/lib/server:{home}/lib"),)
@@ -68,4 +69,5 @@ LANGUAGE = Language(
     _toolchain,
     memory_words=("OutOfMemoryError",),
     layout=layout,
+    library=java_tuples.FILES,
 )

@@ -7,7 +7,7 @@ from seedbed.sandbox.languages.language import Language, Stage, Toolchain
 
 # Node starts about ten threads of its own.
 _THREADS = 24
-# Private writable memory of an empty program, measured: 70 MB; and what the heap's limit leaves out.
+# Private writable memory of an empty program, and what the heap's limit leaves out.
 _FLOOR = 192 << 20
 MEMORY_WORDS = ("JavaScript heap out of memory", "Array buffer allocation failed")
 

@@ -15,7 +15,10 @@ class MissingTool(Exception):
 class Stage:
     """One command and what its jail holds: {box} is the folder of its own files.
 
-    mounts: host paths that it may read, each with its path inside. main: see Language.layout.
+    mounts: host paths that it may read, each with its path inside.
+
+    Further placeholders are {file}, {main} (Language.layout), {memory_mb}, and {beside}, which is
+    "yes" where tests stand beside the program.
     """
 
     command: tuple[str, ...]
@@ -58,6 +61,7 @@ class Language:
     file: name of the source file. find: looks for the tools; raises MissingTool.
     memory_words: what its runtime says on stderr when memory ends. It only names a failure.
     layout: from a source what {file} and {main} are in the commands, where they depend on it.
+    library: further source files that tests beside the program may use: pairs of path and text.
     """
 
     name: str
@@ -67,3 +71,4 @@ class Language:
     others: tuple[str, ...] = ()
     memory_words: tuple[str, ...] = ()
     layout: Callable[[str], dict[str, str]] = field(default=_plain)
+    library: tuple[tuple[str, str], ...] = ()

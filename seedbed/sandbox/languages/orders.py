@@ -12,15 +12,17 @@ from seedbed.sandbox.verdict import Limits
 
 # What one compilation may use. A header-heavy C++ program takes 3 s and 0.5 GB; these are ours.
 COMPILER_CPU_SECONDS = 30
-COMPILER_WALL_SECONDS = 120.0
+COMPILER_WALL_SECONDS = 900.0
 # Of each process of the compiler; the JVM of javac and rustc are the largest.
-COMPILER_MEMORY = 3 << 30
+COMPILER_MEMORY = 2 << 30
 PROGRAM_BYTES = 64 << 20
 # The whole result of a compiler.
 RESULT_BYTES = PROGRAM_BYTES + (1 << 20)
 _COMPILER_DISK, _COMPILER_FILE, _COMPILER_PROCESSES = 256 << 20, 96 << 20, 64
 # Deep recursion is how contestants walk graphs, so a program's stack is a quarter of its memory.
 _STACK_PART = 4
+# Go, V8 and the JVM size their stacks by settings of their own. The main thread has this.
+_RUNTIME_STACK = 16 << 20
 
 Files = Sequence[tuple[str, bytes]]
 
@@ -95,7 +97,13 @@ def of_program(
             toolchain.memory: toolchain.memory_floor + limits.memory_bytes,
             "RLIMIT_NOFILE": 64,
             "RLIMIT_FSIZE": 0,
-            "RLIMIT_STACK": limits.memory_bytes // _STACK_PART,
+            "RLIMIT_STACK": _stack(toolchain, limits),
             **({"RLIMIT_NPROC": threads} if alone else {}),
         },
     }
+
+
+def _stack(toolchain: Toolchain, limits: Limits) -> int:
+    if toolchain.memory == "RLIMIT_DATA":
+        return _RUNTIME_STACK
+    return limits.memory_bytes // _STACK_PART
