@@ -21,11 +21,22 @@ def read(path: Path) -> Iterator[tuple[int, Row]]:
     Raises SeedbedError for a file that is missing, unreadable or cut, and for a line that is not a
     JSON object. The message then begins with file:line.
     """
+    for number, row in read_each(path):
+        if isinstance(row, SeedbedError):
+            raise row
+        yield number, row
+
+
+def read_each(path: Path) -> Iterator[tuple[int, Row | SeedbedError]]:
+    """As `read`, but a line that is not a JSON object gives its error in place of a row."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    yield number, _row(line, f"{path}:{number}")
+                    try:
+                        yield number, _row(line, f"{path}:{number}")
+                    except SeedbedError as error:
+                        yield number, error
     except FileNotFoundError:
         raise SeedbedError(f"there is no file {path}", "check the path") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

@@ -28,7 +28,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
 from seedbed import storage
-from seedbed.sandbox import Limits, Sandbox, formats
+from seedbed.sandbox import Limits, Sandbox, formats, problem_files
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation
 from seedbed.stores.copies import local_file
@@ -79,17 +79,9 @@ def _problems(ctx: Context) -> dict[str, str]:
     for name in ("problems", "samples"):
         if not getattr(settings, name):
             raise SeedbedError(f"verify.{name} is empty", f"add verify.{name}=FILE")
-    found: dict[str, str] = {}
-    for number, row in formats.read_tasks(local_file(settings.problems)):
-        task = str(row["task_id"])
-        if task in found:
-            raise SeedbedError(
-                f"{settings.problems}:{number} repeats task_id {task!r}",
-                "keep one problem per task_id",
-            )
-        formats.tests(row)
-        found[task] = json.dumps(row)
-    return found
+    # A bad row would leave its samples without a verdict, so none is skipped here.
+    known = problem_files.read(local_file(settings.problems), max_bad=0)
+    return {name: json.dumps(read.row) for name, read in known.good.items()}
 
 
 def _take_in(ctx: Context, problems: dict[str, str]) -> None:

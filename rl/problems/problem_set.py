@@ -2,8 +2,7 @@
 
 They are read from a file or a Delta table. A file holds one JSON object per line, in any form that
 the sandbox reads (seedbed/sandbox/formats/). HumanEval's rows ask for a continuation of their
-prompt. All others ask in words: in `prompt`, or in MBPP's `text`. MBPP's tests are appended to the
-text, because only they name the wanted function. `code` is a solution known to pass.
+prompt. All others ask in words. `code` is a solution known to pass.
 
 The tables are `synthetic` (rl/synthesize.py) and `demonstrations` (rl/distill.py), whose rows with
 a reason are skipped, and `problems` (rl/training/run_tables.py).
@@ -24,8 +23,9 @@ from typing import Any
 from conf.errors import SeedbedError
 from conf.schema.rl import ProblemConfig
 from rl.problems.toy_functions import ToyFunction, draw_input, functions
-from seedbed import jsonl
-from seedbed.sandbox import CallTests, StdioTests, formats
+from seedbed.sandbox import Tests, formats, problem_files
+from seedbed.sandbox.formats import Task
+from seedbed.sandbox.problem_files import MAX_BAD
 from seedbed.tables import writer
 
 Row = dict[str, Any]
@@ -47,16 +47,18 @@ class Problem:
 
     code: a program that passes, empty where none is known. continues: the answer continues the
     text of the prompt (HumanEval) and is no reply to it. difficulty: 0 where it is not known.
-    responses: whole answers with such programs, chain of thought included.
+    responses: whole answers with such programs, chain of thought included. date: when it was
+    published, as YYYY-MM-DD, so that problems from after a model's data can be chosen; or empty.
     """
 
     task_id: str
     prompt: str
     code: str
-    tests: CallTests | StdioTests
+    tests: Tests
     continues: bool = False
     difficulty: float = 0.0
     responses: tuple[str, ...] = ()
+    date: str = ""
 
     @property
     def demonstrations(self) -> tuple[str, ...]:
@@ -90,16 +92,18 @@ def is_heldout(function: ToyFunction, seed: int) -> bool:
     return int.from_bytes(digest[:8], "big") < HELDOUT_SHARE * 2**64
 
 
-def read(path: Path) -> list[Problem]:
-    """The problems of a file or table.
+def read(path: Path, form: str = "", max_bad: int = MAX_BAD) -> list[Problem]:
+    """The problems of a file or table. A bad row of a file is named and skipped.
+
+    form: the form of a file's rows; empty to let each row tell. max_bad: bad rows it may have.
 
     Raises:
-        SeedbedError: with file:line, for a row that is no problem and for a repeated task_id.
+        SeedbedError: with file:line, for too many bad rows and for a repeated task_id.
     """
-    return [problem for _, problem in read_with_rows(path)]
+    return [problem for _, problem in read_with_rows(path, form, max_bad)]
 
 
-def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
+def read_with_rows(path: Path, form: str = "", max_bad: int = MAX_BAD) -> list[tuple[Row, Problem]]:
     """The problems of a file or table, each with the row it came from; raises as `read`."""
     if writer.is_table(path):
         return _from_table(path)
@@ -108,25 +112,8 @@ def read_with_rows(path: Path) -> list[tuple[Row, Problem]]:
             f"{path} does not exist",
             "run rl.sft first, which writes the problems, or give another path",
         )
-    found: dict[str, tuple[Row, Problem]] = {}
-    for number, row in jsonl.read(path):
-        try:
-            problem = parse(row)
-        except (KeyError, TypeError) as error:
-            raise SeedbedError(
-                f"{path}:{number}: {type(error).__name__}: {error}",
-                "a problem is a JSON object with task_id, prompt or text, and tests in a form of "
-                "seedbed/sandbox/formats/",
-            ) from error
-        if problem.task_id in found:
-            raise SeedbedError(
-                f"{path}:{number}: task_id {problem.task_id!r} occurs twice",
-                "give every problem its own",
-            )
-        found[problem.task_id] = row, problem
-    if not found:
-        raise SeedbedError(f"{path} holds no problem", "give a file with one JSON object per line")
-    return list(found.values())
+    found = problem_files.read(path, form, max_bad, prompts=True)
+    return [(read.row, _of_task(read.row, read.task)) for read in found.good.values()]
 
 
 def _from_table(path: Path) -> list[tuple[Row, Problem]]:
@@ -162,27 +149,24 @@ def _from_table(path: Path) -> list[tuple[Row, Problem]]:
 
 
 def parse(row: Row) -> Problem:
-    """The problem of one row of a file.
+    """The problem of one row. Raises SeedbedError for a row that cannot be judged."""
+    return _of_task(row, formats.task(row))
 
-    Raises:
-        KeyError: for a missing field.
-        SeedbedError: for tests in no known form.
-    """
-    tests = formats.tests(row)
-    difficulty, responses = float(row.get("difficulty", 0.0)), tuple(row.get("responses", ()))
-    solution = formats.reference(row)
+
+def _of_task(row: Row, task: Task) -> Problem:
     # MBPP has Windows line ends, and a model would learn to write them.
-    code = solution.replace("\r\n", "\n") if isinstance(solution, str) else ""
-    if "entry_point" in row:
-        return Problem(str(row["task_id"]), row["prompt"], code, tests, True, difficulty, responses)
-    # MBPP's authors put the tests under the text as well (arXiv 2108.07732 Sec 4.1).
-    prompt = (
-        row["prompt"]
-        if "prompt" in row
-        else "\n".join([row["text"], "It must satisfy:", *row["test_list"]])
-    )
+    code = task.reference.replace("\r\n", "\n") if isinstance(task.reference, str) else ""
+    # LiveCodeBench, TACO and others name a difficulty by a word, each by its own.
+    difficulty = row.get("difficulty", 0.0)
     return Problem(
-        str(row["task_id"]), prompt, code, tests, difficulty=difficulty, responses=responses
+        str(formats.identity(row, formats.form(row))),
+        task.prompt,
+        code,
+        task.tests,
+        bool(task.stem),
+        float(difficulty) if isinstance(difficulty, int | float) else 0.0,
+        tuple(row.get("responses", ())),
+        task.date,
     )
 
 

@@ -1,12 +1,16 @@
 """Judges programs from files, or shows which isolation this host allows.
 
     python -m rl.sandbox run problems=P.jsonl samples=S.jsonl out=V.jsonl [workers=2]
-        [cpu_seconds=5] [memory_mb=512] [isolation=rlimits-only]
+        [format=FORM] [max_bad=10] [cpu_seconds=5] [memory_mb=512] [isolation=rlimits-only]
     python -m rl.sandbox check
 
 Problems and samples are JSON lines, plain or .gz. The fields that they need are named in
 seedbed/sandbox/formats/. V.jsonl has one row per sample, in the order of the samples, with the
 fields of seedbed.sandbox.verdict.Verdict. It is written when all verdicts are known.
+
+The form of a problem is told by its fields, and what was found is printed. A bad row is named and
+skipped, up to max_bad of them; its samples get no verdict (infrastructure). A limit of time or
+memory that a problem brings holds in place of the options.
 
 A problem whose own reference fails its tests is named, and its samples get no verdict
 (infrastructure).
@@ -27,7 +31,9 @@ from tqdm import tqdm
 from conf.errors import SeedbedError, run_cli
 from conf.flags import KEY_VALUE_HELP, parse_flags
 from seedbed import jsonl
-from seedbed.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host
+from seedbed.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host, problem_files
+from seedbed.sandbox.languages import installed
+from seedbed.sandbox.problem_files import MAX_BAD, BadRows
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation, Verdict
 
@@ -76,6 +82,18 @@ def _parser() -> argparse.ArgumentParser:
         help="rlimits-only is weaker, for hosts without namespaces; each verdict then says so "
         "(default: %(default)s)",
     )
+    run.add_argument(
+        "--format",
+        default="",
+        choices=["", *formats.NAMES],
+        help="the form of the problems (default: each row's fields tell)",
+    )
+    run.add_argument(
+        "--max-bad",
+        type=int,
+        default=MAX_BAD,
+        help="bad rows that are skipped before the run stops (default: %(default)s)",
+    )
     commands.add_parser("check", help="show which isolation primitives this host allows")
     return parser
 
@@ -87,10 +105,16 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     limits = Limits(cpu_seconds=arguments.cpu_seconds, memory_bytes=arguments.memory_mb << 20)
     limits = replace(limits, wall_seconds=max(limits.wall_seconds, 3 * limits.cpu_seconds))
-    jobs = list(read_jobs(arguments.problems, arguments.samples))
+    rows = list(
+        read_jobs(arguments.problems, arguments.samples, arguments.format, arguments.max_bad)
+    )
+    jobs = [row for row in rows if isinstance(row, Job)]
+    for reason in installed.missing(job.spoken for job in jobs):
+        print(f"no verdicts: {reason}", file=sys.stderr)
     pool = Sandbox(arguments.workers, limits, arguments.isolation)
     with pool as sandbox, tqdm(total=len(jobs), unit="program", mininterval=1) as bar:
-        verdicts = sandbox.run(jobs, on_verdict=lambda verdict: bar.update())
+        judged = iter(sandbox.run(jobs, on_verdict=lambda verdict: bar.update()))
+    verdicts = [next(judged) if isinstance(row, Job) else row for row in rows]
     jsonl.write(arguments.out, map(asdict, verdicts))
     _print_summary(verdicts)
     print(f"{'all':<15}{len(verdicts):>8}  -> {arguments.out}")
@@ -107,33 +131,46 @@ def _print_summary(verdicts: list[Verdict]) -> None:
             print(f"{outcome:<15}{counts[outcome]:>8}  {counts[outcome] / len(verdicts):7.2%}")
 
 
-def read_jobs(problems: Path, samples: Path) -> Iterator[Job]:
+def read_jobs(
+    problems: Path, samples: Path, form: str = "", max_bad: int = MAX_BAD
+) -> Iterator[Job | Verdict]:
     """The jobs of a file of samples, in its order.
 
-    Raises SeedbedError for bad lines, for two problems of one task_id, and for unknown tasks.
+    A sample that is bad, or whose problem is, has a verdict in place of a job: infrastructure.
+
+    Raises SeedbedError for too many bad lines, for two problems of one task_id, and for unknown
+    tasks.
     """
-    known: dict[str, tuple[int, formats.Row]] = {}
-    for number, row in formats.read_tasks(problems):
-        first = known.setdefault(str(row["task_id"]), (number, row))
-        if first[0] != number:
+    known, bad = problem_files.read(problems, form, max_bad), BadRows(samples, max_bad)
+    for number, row in problem_files.samples(samples, bad):
+        name = row["task_id"]
+        if str(name) in known.bad and str(name) not in known.good:
+            yield _unjudged(name, f"the problem is skipped: {known.bad[str(name)]}")
+            continue
+        if str(name) not in known.good:
             raise SeedbedError(
-                f"{problems}:{number} repeats task_id {row['task_id']!r} of line {first[0]}.",
-                "Keep one problem per task_id.",
-            )
-    for number, row in formats.read_tasks(samples):
-        if str(row["task_id"]) not in known:
-            raise SeedbedError(
-                f"{samples}:{number} is a sample of task {row['task_id']!r}, "
-                f"which {problems} does not have.",
+                f"{samples}:{number} is a sample of task {name!r}, which {problems} does not have.",
                 "Give the problems file that the samples were drawn for.",
             )
-        yield formats.job(known[str(row["task_id"])][1], row)
+        asked = known.good[str(name)].task
+        try:
+            job = formats.job_of(name, asked, row)
+        except SeedbedError as error:
+            yield _unjudged(name, f"the sample is skipped: {bad.add(number, error)}")
+            continue
+        yield job
+
+
+def _unjudged(task: str | int, reason: str) -> Verdict:
+    return Verdict(task, "infrastructure", reason[:500], 0.0, 0.0, 0)
 
 
 def _check() -> int:
     found = host.primitives()
     for name, (given, detail) in found.items():
         print(f"{'yes' if given else 'NO':<5}{name:<20}{detail}")
+    for title, (given, detail) in installed.check().items():
+        print(f"{'yes' if given else '-':<5}{title:<20}{detail}")
     return 0 if found.get("the whole sandbox", (False, ""))[0] else 1
 
 

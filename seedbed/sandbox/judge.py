@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +23,9 @@ _REASON_LENGTH = 500
 # What the tester says of a program: an outcome, or that the program's process ended ("gone"), or
 # that the tests cannot run sealed ("unsupported"). The second text is the reason.
 Report = tuple[Outcome | Literal["gone", "unsupported"], str]
+
+# Gives the outcome and the reason for what a script printed.
+Decide = Callable[[str], tuple[Outcome, str]]
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,12 @@ def calls(run: CallRun, limits: Limits) -> Finding:
     return Finding(outcome, reason, run.jail.cpu, run.jail.rss)
 
 
-def script(run: ScriptRun, expected: str | None, limits: Limits) -> Finding:
+def script(run: ScriptRun, decide: Decide | None, limits: Limits) -> Finding:
     """The finding on one run of a script.
 
-    expected: what it must print. None: its exit status alone decides.
+    decide: judges what it printed. None: its exit status alone decides.
     """
-    outcome, reason = _script(run, expected, limits)
+    outcome, reason = _script(run, decide, limits)
     return Finding(outcome, reason, run.jail.cpu, run.jail.rss)
 
 
@@ -145,7 +149,7 @@ def _calls(run: CallRun, limits: Limits) -> Report:
     return run.report
 
 
-def _script(run: ScriptRun, expected: str | None, limits: Limits) -> tuple[Outcome, str]:
+def _script(run: ScriptRun, decide: Decide | None, limits: Limits) -> tuple[Outcome, str]:
     """The jail's report can explain a failure. It can never make a pass."""
     status = run.jail.status
     if run.report[:4] != b"\0\0\0\0":
@@ -154,15 +158,15 @@ def _script(run: ScriptRun, expected: str | None, limits: Limits) -> tuple[Outco
         return "output", f"printed more than {limits.output_bytes:,} bytes"
     if run.expired:
         return "timeout", run.expired
-    if expected is None and os.WIFEXITED(status) and status and b"raise" not in run.report:
+    if decide is None and os.WIFEXITED(status) and status and b"raise" not in run.report:
         return "fail", f"the test command exits with {os.WEXITSTATUS(status)}"
     if status != 0:
         return _script_failure(run, limits)
     if run.jail.cpu > limits.cpu_seconds:
         return "timeout", over_cpu(limits, "the program")
-    if expected is None:
+    if decide is None:
         return "pass", ""
-    return _compare(expected, run.printed.decode("utf-8", "replace"))
+    return decide(run.printed.decode("utf-8", "replace"))
 
 
 def _script_failure(run: ScriptRun, limits: Limits) -> tuple[Outcome, str]:
@@ -194,20 +198,3 @@ def _death(end: Ended, limits: Limits, who: str) -> tuple[Outcome, str]:
         "infrastructure",
         f"{who} was killed from outside (the host's out-of-memory killer, or by hand)",
     )
-
-
-def _compare(expected: str, printed: str) -> tuple[Outcome, str]:
-    """Compares line by line, without trailing blanks and blank lines at the end."""
-    wanted, got = _lines(expected), _lines(printed)
-    if wanted == got:
-        return "pass", ""
-    shared = min(len(wanted), len(got))
-    at = next((i for i in range(shared) if wanted[i] != got[i]), shared)
-    shown = [repr(lines[at][:100]) if at < len(lines) else "nothing" for lines in (wanted, got)]
-    return "fail", f"line {at + 1}: expected {shown[0]}, got {shown[1]}"
-
-
-def _lines(text: str) -> list[str]:
-    if not text.strip():
-        return []
-    return [line.rstrip() for line in text.rstrip().split("\n")]

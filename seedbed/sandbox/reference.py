@@ -32,9 +32,7 @@ class References:
         If another worker is judging the same reference, waits for that verdict.
         """
         key = hashlib.sha256(
-            repr((job.reference, job.language, job.tests, limits)).encode(
-                "utf-8", "backslashreplace"
-            )
+            repr((job.reference, job.tests, limits)).encode("utf-8", "backslashreplace")
         ).digest()
         with self._lock:
             known = self._found.get(key)
@@ -52,7 +50,7 @@ class References:
             wall_seconds=max(1.0, factor) * limits.wall_seconds,
         )
         try:
-            verdict = judge(replace(job, program=job.reference), ample)
+            verdict = judge(replace(job, program=job.reference, language=""), ample)
         except BaseException as error:
             mine.set_exception(error)
             self._forget(key)

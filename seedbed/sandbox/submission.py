@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from seedbed.sandbox.verdict import Files, Job, Limits, ProjectTests, is_plain_path
+from seedbed.sandbox.verdict import (
+    CallTests,
+    Files,
+    Job,
+    Limits,
+    ProjectTests,
+    SourceTests,
+    StdioTests,
+    is_plain_path,
+)
 
 # Files and folders of one program. Each takes an inode of the jail's small file system.
 _PATH_PARTS = 1000
@@ -24,8 +33,31 @@ def submission(job: Job, limits: Limits) -> str | Files:
     if isinstance(job.tests, ProjectTests):
         return _project_files(job.program, job.tests)
     if isinstance(job.program, str):
-        return job.program
+        # What stands around a program is Python.
+        if job.spoken != "python" or isinstance(job.tests, SourceTests):
+            return job.program
+        return _with_parts(job.program, job.tests)
     raise Refused("the program has several files, and the tests take one text")
+
+
+# The program keeps its own line numbers, since each part is compiled by itself. What the parts
+# are run by cannot be replaced by a part.
+_IN_PARTS = (
+    "(lambda run, make, space, parts: [run(make(text, name, 'exec', dont_inherit=True), space) "
+    "for name, text in parts])(exec, compile, globals(), {parts!r})"
+)
+
+
+def _with_parts(program: str, tests: CallTests | StdioTests) -> str:
+    """The program between the prelude and the adapter of its tests."""
+    adapter = tests.adapter if isinstance(tests, CallTests) else ""
+    if not tests.prelude and not adapter:
+        return program
+    own = ("<program>", program)
+    if isinstance(tests, CallTests) and tests.quoted:
+        own = ("<answer>", f"_answer_text = {program!r}")
+    parts = (("<prelude>", tests.prelude), own, ("<adapter>", adapter))
+    return _IN_PARTS.format(parts=parts)
 
 
 def _project_files(program: str | Files, tests: ProjectTests) -> Files:

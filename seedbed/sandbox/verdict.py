@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from conf.errors import SeedbedError
@@ -55,6 +55,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class OwnLimits:
+    """Limits that a problem brings itself. 0 means that of the sandbox."""
+
+    cpu_seconds: float = 0.0
+    memory_bytes: int = 0
+
+    def over(self, limits: Limits) -> Limits:
+        """The sandbox's limits with these in their place."""
+        cpu = self.cpu_seconds or limits.cpu_seconds
+        wall = max(limits.wall_seconds, 3 * cpu)
+        memory = self.memory_bytes or limits.memory_bytes
+        return replace(limits, cpu_seconds=cpu, wall_seconds=wall, memory_bytes=memory)
+
+
+@dataclass(frozen=True)
 class CallTests:
     """Test code that calls the program's functions.
 
@@ -62,11 +77,19 @@ class CallTests:
 
     setup: trusted helpers and imports, run before the tests on the trusted side.
     names: built-in names that mean the program's function here (a task may ask for its own `sum`).
+    prelude: code that runs before the program in the program's namespace: a data set's imports.
+    adapter: code that runs after it there. It brings calls and answers into plain form, so it is as
+        little trusted as the program.
+    quoted: the program is no code but an answer; the adapter finds its text in `_answer_text`.
     """
 
     code: str
     setup: str = ""
     names: tuple[str, ...] = ()
+    prelude: str = ""
+    adapter: str = ""
+    quoted: bool = False
+    limits: OwnLimits = OwnLimits()
 
 
 # Pairs of a relative path and a text.
@@ -93,33 +116,50 @@ class ProjectTests:
     given: Files = ()
     target: str = ""
     in_process: bool = False
+    limits: OwnLimits = OwnLimits()
+
+
+# How a printed output is compared with the expected one (seedbed/sandbox/comparison.py).
+Rule = Literal["lines", "decimals", "tokens", "words", "exact"]
 
 
 @dataclass(frozen=True)
 class StdioTests:
     """Cases for a program that reads stdin and writes stdout.
 
-    The output is right when all lines are equal without their trailing blanks. Each case is a run
-    of its own. Limits hold per case; the verdict's cpu_seconds is the sum.
+    Each case is a run of its own. Limits hold per case; the verdict's cpu_seconds is the sum.
+
+    rule: how the output is compared.
+    checker: a Python program that decides instead (seedbed/sandbox/checker.py). Or empty.
+    prelude: as in CallTests, for Python.
+    language: of the programs: python, or a name of languages.LANGUAGES.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    rule: Rule = "lines"
+    checker: str = ""
+    prelude: str = ""
+    limits: OwnLimits = OwnLimits()
+    language: str = "python"
 
 
 @dataclass(frozen=True)
 class SourceTests:
     """Test code in the program's own language that stands below it in one source (MultiPL-E).
 
-    code: what follows the program. prompt: what the program begins with.
+    language: a name of languages.LANGUAGES. code: what follows the program. prompt: what the
+    program begins with.
 
     Where the code is of MultiPL-E's form it is taken apart, and no expected value enters the
     program's process (languages/sealing). Other code runs in the program's own process, and
     Verdict.weakened names that.
     """
 
+    language: str
     code: str
     prompt: str = ""
+    limits: OwnLimits = OwnLimits()
 
 
 Tests = CallTests | StdioTests | ProjectTests | SourceTests
@@ -133,7 +173,7 @@ class Job:
     reference: a program known to solve the problem. It is judged first, once per sandbox. The CPU
         limit of the programs is the greater of their own and Limits.reference_factor times what it
         used. If it does not pass, no program of the problem is judged.
-    language: python, or a name of languages.LANGUAGES.
+    language: of the program, where it is another than that of the tests and the reference.
     """
 
     task_id: str | int
@@ -141,7 +181,13 @@ class Job:
     tests: Tests
     limits: Limits | None = None
     reference: str | Files = ""
-    language: str = "python"
+    language: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """The language of the program: python, or a name of languages.LANGUAGES."""
+        own = isinstance(self.tests, StdioTests | SourceTests) and self.tests.language
+        return self.language or own or "python"
 
 
 @dataclass(frozen=True)

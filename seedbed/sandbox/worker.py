@@ -11,15 +11,16 @@ import os
 import socket
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from conf.errors import SeedbedError
-from seedbed.sandbox import judge
+from seedbed.sandbox import checker, comparison, judge
 from seedbed.sandbox.clock import Clock
 from seedbed.sandbox.inside import wire
 from seedbed.sandbox.inside.lockdown import CHANNELS
 from seedbed.sandbox.judge import CallRun, Finding, ScriptRun
-from seedbed.sandbox.languages.commands import Commands
+from seedbed.sandbox.languages.commands import Commands, RunCase
 from seedbed.sandbox.languages.compilations import Compilations
 from seedbed.sandbox.reference import UNFIT, References, scaled
 from seedbed.sandbox.server import ForkServer, ServerLost
@@ -31,6 +32,7 @@ from seedbed.sandbox.verdict import (
     Job,
     Limits,
     ProjectTests,
+    SourceTests,
     StdioTests,
     Verdict,
 )
@@ -98,7 +100,7 @@ class Worker:
 
         Never raises for anything that a program, or the loss of a process, can cause.
         """
-        limits = job.limits or self._limits
+        limits = job.tests.limits.over(job.limits or self._limits)
         if not job.reference:
             return self._judge(job, limits)
         reference = self._references.verdict(job, limits, self._judge)
@@ -124,19 +126,27 @@ class Worker:
             program = submission(job, limits)
         except Refused as error:
             return Finding("error", str(error))
-        if job.language != "python":
-            return self._commands.attempt(job, str(program), limits)
         if isinstance(job.tests, ProjectTests) and self._isolation != "full":
             reason = "a project needs a file system of its own: namespaces"
             return Finding("infrastructure", reason, retry=False)
         try:
-            self.server = self.server or ForkServer(self._isolation)
+            server = self.server = self.server or ForkServer(self._isolation)
+            if job.spoken != "python":
+                cases = partial(self._run_cases, server)
+                return self._commands.attempt(job, str(program), limits, cases)
             if isinstance(job.tests, StdioTests):
-                return self._run_cases(self.server, str(program), job.tests, limits)
+                return self._run_cases(
+                    server,
+                    job.tests,
+                    lambda *case: self._run_script(server, str(program), *case, limits),
+                )
             if isinstance(job.tests, ProjectTests) and job.tests.in_process:
                 files = (*program, *job.tests.files)
-                return self._run_script(self.server, (files, job.tests.command), "", None, limits)
-            return self._run_calls(self.server, program, job.tests, limits)
+                return self._run_script(server, (files, job.tests.command), "", None, limits)
+            if isinstance(job.tests, SourceTests):
+                reason = "tests in the program's own source are for other languages than Python"
+                return Finding("infrastructure", reason, retry=False)
+            return self._run_calls(server, program, job.tests, limits)
         except (ServerLost, SeedbedError, OSError) as error:
             self.close()
             return Finding("infrastructure", str(error))
@@ -207,13 +217,12 @@ class Worker:
             self._tester.channel.close()
             self._tester = None
 
-    def _run_cases(
-        self, server: ForkServer, program: str, tests: StdioTests, limits: Limits
-    ) -> Finding:
+    def _run_cases(self, server: ForkServer, tests: StdioTests, run: RunCase) -> Finding:
         """Runs a program once per case, each in a new jail, until a case does not pass."""
         cpu, rss = 0.0, 0
         for number, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
-            found = self._run_script(server, program, given, expected, limits)
+            decide = self._decider(server, tests, given, expected)
+            found = run(given, decide)
             cpu, rss = cpu + found.cpu, max(rss, found.rss)
             if found.outcome != "pass":
                 return Finding(found.outcome, f"case {number}: {found.reason}", cpu, rss)
@@ -221,12 +230,30 @@ class Worker:
             return Finding("fail", "the problem has no cases")
         return Finding("pass", "", cpu, rss)
 
+    def _decider(
+        self, server: ForkServer, tests: StdioTests, given: str, expected: str
+    ) -> judge.Decide:
+        """How the output of one case is judged: by the tests' rule, or by their checker."""
+        if not tests.checker:
+            return partial(comparison.judge_output, expected, tests.rule)
+
+        def run(stdin: str) -> Finding:
+            # The checker has the sandbox's limits, since the problem's own are the program's.
+            return self._run_script(server, checker.SCRIPT, stdin, checker.read, self._limits)
+
+        return partial(checker.judge_output, run, (tests.checker, given, expected))
+
     def _run_script(
-        self, server: ForkServer, program: Any, given: str, expected: str | None, limits: Limits
+        self,
+        server: ForkServer,
+        program: Any,
+        given: str,
+        decide: judge.Decide | None,
+        limits: Limits,
     ) -> Finding:
         """Runs a script once, with `given` as its stdin.
 
-        expected: what it must print. None: its exit status alone decides.
+        decide: judges what it printed. None: its exit status alone decides.
         """
         channel, theirs = socket.socketpair()
         stdout, writer = os.pipe()
@@ -248,7 +275,7 @@ class Worker:
             os.close(stdout)
             if writer >= 0:
                 os.close(writer)
-        return judge.script(ScriptRun(jail, printed, report, clock.expired), expected, limits)
+        return judge.script(ScriptRun(jail, printed, report, clock.expired), decide, limits)
 
 
 def _for_child(limits: Limits) -> dict[str, int]:

@@ -1,66 +1,118 @@
 """Turns rows of benchmarks into jobs.
 
-There is a file for each form of rows, and FORMS names them all. The fields of a row tell its form.
+There is a file for each form of rows, and FORMS names them all. A row's field `format` names its
+form; without it, the row's fields tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 from conf.errors import SeedbedError
-from seedbed import jsonl
-from seedbed.sandbox.formats import codeio, evalplus, humaneval, mbpp, multipl_e, project, stdio
+from seedbed.sandbox.formats import (
+    apps,
+    bigcodebench,
+    codecontests,
+    codeio,
+    cruxeval,
+    evalplus,
+    humaneval,
+    leetcode,
+    livecodebench,
+    mbpp,
+    multipl_e,
+    open_r1,
+    project,
+    stdio,
+)
 from seedbed.sandbox.formats.fields import Row, files, text
 from seedbed.sandbox.formats.form import Form, Task
-from seedbed.sandbox.formats.spoken import cut, spoken
+from seedbed.sandbox.formats.requirements import with_requirements
+from seedbed.sandbox.formats.spoken import cut, own_language
 from seedbed.sandbox.verdict import Files, Job, ProjectTests, Tests
 
-__all__ = ["FORMS", "Form", "Row", "Task", "job", "read_tasks", "reference", "task", "tests"]
+__all__ = [
+    "FORMS",
+    "NAMES",
+    "Form",
+    "Row",
+    "Task",
+    "form",
+    "identity",
+    "job",
+    "job_of",
+    "program_of",
+    "reference",
+    "task",
+    "tests",
+]
 
-# A row is of the first form that fits.
+# A row without `format` is of the first form that fits.
 FORMS: tuple[Form, ...] = (
     project.FORM,
     codeio.FORM,
     evalplus.FORM,
+    leetcode.FORM,
+    bigcodebench.FORM,
     humaneval.FORM,
     mbpp.FORM,
     multipl_e.FORM,
+    livecodebench.FORM,
+    open_r1.VERIFIABLE,
+    open_r1.CODEFORCES,
+    codecontests.FORM,
+    apps.APPS,
+    apps.EURUS,
     stdio.FORM,
+    apps.DEEPCODER,
+    cruxeval.OUTPUT,
+    cruxeval.INPUT,
 )
-
-
-def read_tasks(path: Path) -> Iterator[tuple[int, Row]]:
-    """Each row of a file of problems or samples, after its line number.
-
-    Raises SeedbedError as `jsonl.read` does, and for a row without a task_id.
-    """
-    for number, row in jsonl.read(path):
-        if not isinstance(row.get("task_id"), str | int):
-            raise SeedbedError(
-                f"{path}:{number} has no task_id", "give each line a task_id, a text or a number"
-            )
-        yield number, row
+NAMES = tuple(known.name for known in FORMS)
 
 
 def form(problem: Row) -> Form:
     """The form of a row. Raises SeedbedError for a row of no known form."""
+    named = problem.get("format")
     for known in FORMS:
-        if known.fits(problem):
+        if known.name == named or (named not in NAMES and known.fits(problem)):
             return known
     raise SeedbedError(
-        f"Problem {problem['task_id']!r} is of no known format "
+        f"Problem {problem.get('task_id')!r} is of no known format "
         f"(fields: {', '.join(sorted(problem))}).",
-        "Give `test` and `entry_point` (HumanEval), `base_input` and `entry_point` (EvalPlus), "
-        "`test_list` (MBPP), `inputs` and `outputs` (stdin/stdout), `input_generator` and "
-        "`code_sample` (codeio), `prompt`, `tests`, `language` and `stop_tokens` (MultiPL-E), or "
-        "`tests` and `command` (a project).",
+        f"The forms are {', '.join(NAMES)} (docs/post-train.md has the fields of each). Name one "
+        "by the row's field `format`.",
     )
+
+
+def identity(row: Row, known: Form | None = None) -> Any:
+    """What names a row: its `task_id`, else the field that its form has for it, else None.
+
+    known: None for a sample, which may be named as any form's rows are.
+    """
+    every = tuple(field for other in FORMS for field in other.ids)
+    for field in ("task_id", *(known.ids if known else every)):
+        # A bool is an int, but no name.
+        if isinstance(row.get(field), str | int) and not isinstance(row.get(field), bool):
+            return row[field]
+    return None
 
 
 def task(problem: Row) -> Task:
     """What a row asks for. Raises SeedbedError for a row that cannot be judged."""
-    return form(problem).task(problem)
+    known = form(problem)
+    name = identity(problem, known)
+    row = {**problem, "task_id": name}
+    try:
+        found = known.task(row)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, RecursionError) as error:
+        raise SeedbedError(
+            f"Problem {name!r} is not what the form {known.name} reads "
+            f"({type(error).__name__}: {error}).",
+            "Mend the row, or name its form by the field `format`.",
+        ) from error
+    return replace(found, tests=with_requirements(row, known, found.tests))
 
 
 def tests(problem: Row) -> Tests:
@@ -74,31 +126,36 @@ def reference(problem: Row) -> str | Files:
 
 
 def job(problem: Row, sample: Row) -> Job:
-    """The job of one sample of a problem.
+    """The job of one sample of a problem. Raises SeedbedError as `task` and `program_of` do."""
+    asked = task(problem)
+    name = identity(problem, form(problem))
+    return job_of(name, asked, sample)
+
+
+def job_of(name: str | int, asked: Task, sample: Row) -> Job:
+    """The job of one sample of a task. Raises SeedbedError as `program_of` does."""
+    program, language = program_of(asked, sample), own_language(asked, sample)
+    return Job(name, program, asked.tests, reference=asked.reference, language=language)
+
+
+def program_of(asked: Task, sample: Row) -> str | Files:
+    """The program of a sample of a task.
 
     A sample has one of three fields. `completion` is what follows the prompt in HumanEval, and the
     program elsewhere. `solution` is always a whole program. `files` is for projects.
 
-    Raises SeedbedError for a row that lacks a field, or has a field of another type.
+    Raises SeedbedError for a sample that lacks a field, or has one of another type.
     """
-    name, asked = problem["task_id"], task(problem)
-    program: str | Files
     if "files" in sample:
-        program = files(sample, "files")
-    elif "solution" in sample:
+        return files(sample, "files")
+    if "solution" in sample:
         program = text(sample, "solution", "sample")
     else:
         program = asked.stem + cut(text(sample, "completion", "sample"), asked.stops)
-    if (
-        isinstance(asked.tests, ProjectTests)
-        and isinstance(program, str)
-        and not asked.tests.target
-    ):
+    if isinstance(asked.tests, ProjectTests) and not asked.tests.target:
         raise SeedbedError(
-            f"A sample of task {name!r} is one text, but the problem asks for several files.",
+            f"A sample of task {sample.get('task_id')!r} is one text, but the problem asks for "
+            "several files.",
             "Give the sample `files`, or the problem a `target`: the file that the text is.",
         )
-    language = spoken(asked, problem, sample)
-    # A reference says how long programs in its own language take.
-    reference = asked.reference if language == spoken(asked, problem, {}) else ""
-    return Job(name, program, asked.tests, reference=reference, language=language)
+    return program

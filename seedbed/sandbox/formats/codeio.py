@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from conf.errors import SeedbedError
-from seedbed.sandbox import differential
-from seedbed.sandbox.formats.fields import Row, function_name, text
+from seedbed.sandbox.checks import generated
+from seedbed.sandbox.formats.fields import Row, function_name, text, words
 from seedbed.sandbox.formats.form import Form, Task, has
 
 # Inputs that are drawn from a generator, where a row does not give a number.
@@ -25,8 +25,8 @@ def task(row: Row) -> Task:
             "Give whole numbers, cases above 0.",
         )
     reference, generator = text(row, "code_sample"), text(row, "input_generator")
-    tests = differential.generated(reference, generator, entry, cases, seed)
-    return Task(str(row.get("prompt") or row.get("text") or ""), tests, reference)
+    tests = generated.differential(reference, generator, entry, cases, seed)
+    return Task(words(row, "prompt", "text"), tests, reference)
 
 
 FORM = Form("codeio", has("input_generator"), task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from conf.errors import SeedbedError
@@ -22,6 +23,22 @@ def text(row: Row, field: str, kind: str = "problem") -> str:
     return value
 
 
+def words(row: Row, *fields: str) -> str:
+    """The first of these fields that holds a text, else "".
+
+    A prompt may also be a list of chat messages; then it is the last one of the user.
+    """
+    for field in fields:
+        value = row.get(field)
+        if isinstance(value, str) and value:
+            return value
+        if isinstance(value, list):
+            said = [part for part in value if isinstance(part, dict) and part.get("role") == "user"]
+            if said and isinstance(said[-1].get("content"), str):
+                return str(said[-1]["content"])
+    return ""
+
+
 def texts(row: Row, field: str) -> tuple[str, ...]:
     """A list of texts."""
     value = row[field]
@@ -38,7 +55,7 @@ def files(row: Row, field: str) -> Files:
     value = row[field]
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
         raise SeedbedError(
-            f"Problem {row['task_id']!r} or a sample of it has {field} that are not path -> text.",
+            f"Task {row.get('task_id')!r} has {field} that are not path -> text.",
             f"Make {field} an object of texts.",
         )
     return tuple(value.items())
@@ -53,3 +70,20 @@ def function_name(row: Row, field: str, default: Any = None) -> str:
             "Give the name of a function.",
         )
     return name
+
+
+def parsed(row: Row, field: str, value: Any = None) -> Any:
+    """The value of a field that holds JSON, as an object or as its text.
+
+    value: what to read in place of row[field].
+    """
+    found = row.get(field) if value is None else value
+    if not isinstance(found, str):
+        return found
+    try:
+        return json.loads(found)
+    except ValueError as error:
+        raise SeedbedError(
+            f"Problem {row['task_id']!r} has a {field} that is not JSON ({error}).",
+            f"Make {field} a JSON text or an object.",
+        ) from None

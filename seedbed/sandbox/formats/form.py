@@ -16,14 +16,15 @@ class Task:
     prompt: what a model is asked; empty where the row has no words for it.
     stem: code that a sample's `completion` continues; empty where it is a whole program.
     reference: a program known to pass; empty where the row has none.
-    language: of the programs, as in Job.language. stops: texts at which a completion is cut.
+    date: when the problem was published, as YYYY-MM-DD; empty where the row does not say.
+    stops: texts at which a completion is cut.
     """
 
     prompt: str
     tests: Tests
     reference: str | Files = ""
     stem: str = ""
-    language: str = "python"
+    date: str = ""
     stops: tuple[str, ...] = ()
 
 
@@ -33,11 +34,15 @@ class Form:
 
     fits: whether a row is of this form, told by its fields.
     task: the task of a row. Raises SeedbedError for a row that lacks what the form needs.
+    ids: fields that name a row where it has no `task_id`, the best one first.
+    honours: fields of formats.requirements.KNOWN that `task` follows.
     """
 
     name: str
     fits: Callable[[Row], bool]
     task: Callable[[Row], Task]
+    ids: tuple[str, ...] = ()
+    honours: tuple[str, ...] = ()
 
 
 def has(*fields: str) -> Callable[[Row], bool]:

@@ -1,9 +1,10 @@
-"""HumanEval: `prompt`, `test` with a function check(candidate), and `entry_point`."""
+"""HumanEval, and HumanEval+ of Hugging Face: `prompt`, `entry_point`, `test` with check()."""
 
 from __future__ import annotations
 
 import ast
 
+from seedbed.sandbox.checks import numpy_stub
 from seedbed.sandbox.formats.fields import Row, text
 from seedbed.sandbox.formats.form import Form, Task, has
 from seedbed.sandbox.verdict import CallTests
@@ -11,18 +12,13 @@ from seedbed.sandbox.verdict import CallTests
 
 def task(row: Row) -> Task:
     """The task of a row. The model continues the prompt."""
-    entry = text(row, "entry_point")
-    check = f"{text(row, 'test')}\n\ncheck({entry})\n"
+    entry, test = text(row, "entry_point"), text(row, "test")
     prompt = str(row.get("prompt", ""))
-    tests = CallTests(check, _helpers(prompt, entry))
-    return Task(prompt, tests, continued_reference(row), stem=prompt)
-
-
-def continued_reference(row: Row) -> str:
-    """The prompt with its canonical solution; empty where the row has none."""
-    if "canonical_solution" not in row:
-        return ""
-    return str(row.get("prompt", "")) + str(row["canonical_solution"])
+    reference = prompt + str(row["canonical_solution"]) if "canonical_solution" in row else ""
+    tests = CallTests(
+        f"{test}\n\ncheck({entry})\n", numpy_stub.stub(test) + _helpers(prompt, entry)
+    )
+    return Task(prompt, tests, reference, stem=prompt)
 
 
 def _helpers(prompt: str, entry: str) -> str:

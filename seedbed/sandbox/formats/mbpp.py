@@ -1,27 +1,67 @@
-"""MBPP: `text` and `test_list`, with `code` as the solution."""
+"""MBPP, also sanitised (`prompt`, `test_imports`) and MBPP+ of Hugging Face (`test`).
+
+The tests are `test_list`, and with MBPP+ the program `test` after them. `code` is the solution.
+"""
 
 from __future__ import annotations
 
 import ast
 import builtins
+import re
 import sys
 
-from seedbed.sandbox.formats.fields import Row, texts
+from conf.errors import SeedbedError
+from seedbed.sandbox.checks import numpy_stub
+from seedbed.sandbox.formats.fields import Row, text, texts, words
 from seedbed.sandbox.formats.form import Form, Task, has
 from seedbed.sandbox.verdict import CallTests
 
 
 def task(row: Row) -> Task:
-    """The task of a row. Only the tests name the wanted function, so the prompt shows them.
+    """The task of a row.
 
-    MBPP's authors do so, too (arXiv 2108.07732 Sec 4.1).
+    Where the words do not name the wanted function, the prompt shows the tests, as MBPP's authors
+    do (arXiv 2108.07732 Sec 4.1).
     """
     listed = texts(row, "test_list")
     code, solution = "\n".join(listed), str(row.get("code") or "")
-    setup = _imports(code) + (row.get("test_setup_code") or "").replace("\r", "")
-    asked = str(row.get("text") or "")
-    prompt = row["prompt"] if "prompt" in row else "\n".join([asked, "It must satisfy:", *listed])
-    return Task(prompt, CallTests(code, setup, _shadowed(solution)), solution)
+    given = row.get("test_imports") or []
+    if not isinstance(given, list) or not all(isinstance(line, str) for line in given):
+        raise SeedbedError(
+            f"Problem {row['task_id']!r} has a test_imports that is not a list of texts.",
+            "Make test_imports a list of import statements.",
+        )
+    setup = _imports(code) + "".join(f"{line}\n" for line in given)
+    setup += (row.get("test_setup_code") or "").replace("\r", "")
+    tests = code
+    if row.get("test"):
+        more = text(row, "test")
+        setup, tests = numpy_stub.stub(more) + setup, f"{code}\n{more}\n"
+    names = _called(code)
+    asked = words(row, "prompt", "text")
+    if asked and not all(_is_named(name, asked) for name in names):
+        asked = "\n".join([asked, "It must satisfy:", *listed])
+    return Task(asked, CallTests(tests, setup, _shadowed(solution)), solution)
+
+
+def _called(code: str) -> set[str]:
+    """Names that the tests call and that Python does not have."""
+    try:
+        nodes = list(ast.walk(ast.parse(code)))
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
+    called = {
+        node.func.id
+        for node in nodes
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    return called - set(dir(builtins)) - {"isclose"}
+
+
+def _is_named(name: str, asked: str) -> bool:
+    """Whether the words name a function as one: `name`, name(...) or def name."""
+    name = re.escape(name)
+    return bool(re.search(rf"\b{name}\s?\(|[`'\"]{name}[`'\"]|\bdef {name}\b", asked))
 
 
 def _imports(code: str) -> str:
@@ -31,7 +71,7 @@ def _imports(code: str) -> str:
     """
     try:
         nodes = list(ast.walk(ast.parse(code)))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError):
         # The tester reports the fault.
         return ""
     bases = {
@@ -49,7 +89,7 @@ def _shadowed(reference: str) -> tuple[str, ...]:
     """
     try:
         body = ast.parse(reference).body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError):
         return ()
     return tuple(
         node.name
@@ -58,4 +98,4 @@ def _shadowed(reference: str) -> tuple[str, ...]:
     )
 
 
-FORM = Form("mbpp", has("test_list"), task)
+FORM = Form("mbpp", has("test_list"), task, honours=("test_imports", "test_setup_code"))

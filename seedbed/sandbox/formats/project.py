@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conf.errors import SeedbedError
-from seedbed.sandbox.formats.fields import Row, files, texts
+from seedbed.sandbox.formats.fields import Row, files, texts, words
 from seedbed.sandbox.formats.form import Form, Task, has
 from seedbed.sandbox.verdict import ProjectTests, is_plain_path
 
@@ -11,7 +11,7 @@ from seedbed.sandbox.verdict import ProjectTests, is_plain_path
 def task(row: Row) -> Task:
     """The task of a row."""
     reference = files(row, "reference") if "reference" in row else ""
-    return Task(str(row.get("prompt") or ""), _tests(row), reference)
+    return Task(words(row, "prompt"), _tests(row), reference)
 
 
 def _tests(row: Row) -> ProjectTests:

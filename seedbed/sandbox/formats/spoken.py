@@ -8,28 +8,33 @@ from seedbed.sandbox.formats.form import Task
 from seedbed.sandbox.languages import LANGUAGES, by_any_name
 from seedbed.sandbox.verdict import StdioTests
 
-_PYTHON = ("python", "python3", "py", "py3")
+_PYTHON = ("python", "python3", "python 3", "py", "py3")
 
 
-def spoken(asked: Task, problem: Row, sample: Row) -> str:
-    """The language of a sample, as in Job.language.
+def language_of(row: Row) -> str:
+    """The language that a row names by its field `language`, in our words; Python without one.
 
-    Where cases of stdin and stdout judge it, the sample's `language` counts, else the problem's,
-    else it is Python. Other tests are in a language themselves. Raises SeedbedError for a language
-    that is not judged.
+    Raises SeedbedError for a language that is not judged here.
     """
-    if not isinstance(asked.tests, StdioTests):
-        return asked.language
-    named = sample.get("language") or problem.get("language") or "python"
-    if isinstance(named, str) and named.strip().lower() in _PYTHON:
+    named = row.get("language") or "python"
+    # CodeContests and others give a list of one.
+    word = named[0] if isinstance(named, list) and len(named) == 1 else named
+    if isinstance(word, str) and word.strip().lower() in _PYTHON:
         return "python"
-    found = by_any_name(named) if isinstance(named, str) else None
+    found = by_any_name(word) if isinstance(word, str) else None
     if found is None:
         raise SeedbedError(
-            f"Task {problem['task_id']!r} names the language {named!r:.40}, not judged here.",
-            f"Judged are: python, {', '.join(LANGUAGES)}.",
+            f"A row of task {row.get('task_id')!r} names the language {named!r:.40}.",
+            f"Leave it out. Judged are: python, {', '.join(LANGUAGES)}.",
         )
     return found.name
+
+
+def own_language(asked: Task, sample: Row) -> str:
+    """The language of a sample, where it names one and cases judge it; else empty."""
+    if "language" not in sample or not isinstance(asked.tests, StdioTests):
+        return ""
+    return language_of(sample)
 
 
 def cut(completion: str, stops: tuple[str, ...]) -> str:

@@ -1,23 +1,25 @@
-"""Cases of stdin and stdout: `inputs` and `outputs`."""
+"""Cases in the row itself: `inputs` and `outputs`, and `fn_name` where a function is called."""
 
 from __future__ import annotations
 
-from conf.errors import SeedbedError
-from seedbed.sandbox.formats.fields import Row, texts
+from dataclasses import replace
+
+from seedbed.sandbox.formats.cases import case_tests, paired
+from seedbed.sandbox.formats.fields import Row, function_name, words
 from seedbed.sandbox.formats.form import Form, Task, has
+from seedbed.sandbox.formats.livecodebench import asked
+from seedbed.sandbox.formats.spoken import language_of
 from seedbed.sandbox.verdict import StdioTests
 
 
 def task(row: Row) -> Task:
     """The task of a row, with `prompt` as its words and `code` as its solution."""
-    inputs, outputs = texts(row, "inputs"), texts(row, "outputs")
-    if len(inputs) != len(outputs):
-        raise SeedbedError(
-            f"Problem {row['task_id']!r} has {len(inputs)} inputs but {len(outputs)} outputs.",
-            "Give one output per input.",
-        )
-    words = str(row.get("prompt") or "")
-    return Task(words, StdioTests(inputs, outputs), str(row.get("code") or ""))
+    pairs = paired(row, row["inputs"], row["outputs"])
+    function = function_name(row, "fn_name") if row.get("fn_name") else ""
+    tests = case_tests(row, pairs, function)
+    if isinstance(tests, StdioTests):
+        tests = replace(tests, language=language_of(row))
+    return Task(asked(row), tests, words(row, "code"))
 
 
-FORM = Form("stdio", has("inputs", "outputs"), task)
+FORM = Form("stdio", has("inputs", "outputs"), task, honours=("fn_name", "language"))

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from conf.errors import SeedbedError
 from seedbed.sandbox import judge
 from seedbed.sandbox.clock import Clock
 from seedbed.sandbox.inside import wire
@@ -21,7 +20,6 @@ from seedbed.sandbox.languages.language import Language, MissingTool, Toolchain
 from seedbed.sandbox.languages.native_server import NativeServer
 from seedbed.sandbox.languages.source import Source
 from seedbed.sandbox.languages.source_tests import SourceJudge
-from seedbed.sandbox.server import ServerLost
 from seedbed.sandbox.verdict import Isolation, Job, Limits, SourceTests, StdioTests
 
 # Seconds that a process gets to end by itself after it has closed its stdout.
@@ -31,6 +29,10 @@ _FRAME_BYTES = 1 << 30
 _WORDS = 300
 # Reads stdout and the report of a run: worker._drain.
 Drain = Callable[[Clock, int, int, int], tuple[bytes, bytes]]
+# Runs one case: its stdin, and what judges the output.
+RunCase = Callable[[str, judge.Decide], Finding]
+# Runs all cases of tests: worker._run_cases.
+Cases = Callable[[StdioTests, RunCase], Finding]
 
 
 class Commands:
@@ -51,29 +53,34 @@ class Commands:
             self._server.close()
             self._server = None
 
-    def attempt(self, job: Job, program: str, limits: Limits) -> Finding:
-        """The finding on a job whose language is not Python. Faults of ours are infrastructure."""
-        language = LANGUAGES[job.language]
+    def attempt(self, job: Job, program: str, limits: Limits, cases: Cases) -> Finding:
+        """The finding on a job whose language is not Python.
+
+        cases: runs each case of stdin and stdout by a function that it is given. Raises ServerLost,
+        SeedbedError and OSError for faults of ours.
+        """
+        language = LANGUAGES[job.spoken]
         try:
             source = Source(language, toolchain(language.name), program)
         except MissingTool as error:
             return Finding("infrastructure", str(error), retry=False)
-        try:
-            self._served.setdefault(language.name, source.tools)
-            if isinstance(job.tests, StdioTests):
-                return self._run_cases(source, job.tests, limits)
-            if isinstance(job.tests, SourceTests):
-                return self._source_judge.judge(
-                    language,
-                    program,
-                    job.tests,
-                    lambda *text: self._run_text(source, limits, *text),
-                )
+        self._served.setdefault(language.name, source.tools)
+        if isinstance(job.tests, SourceTests):
+            return self._source_judge.judge(
+                language, program, job.tests, lambda *text: self._run_text(source, limits, *text)
+            )
+        if not isinstance(job.tests, StdioTests):
             reason = f"tests that call Python functions cannot judge {language.title}"
             return Finding("infrastructure", reason, retry=False)
-        except (ServerLost, SeedbedError, OSError) as error:
-            self.close()
-            return Finding("infrastructure", str(error))
+        made = self._compile(source)
+        if made.fault is not None:
+            return made.fault
+
+        def run(given: str, decide: judge.Decide) -> Finding:
+            done = self._run(source, made, given, limits)
+            return explained(judge.script(done, decide, limits), done, language)
+
+        return cases(job.tests, run)
 
     def _compile(self, source: Source) -> Compiled:
         compiler = source.tools.compiler
@@ -101,22 +108,6 @@ class Commands:
         run = self._run(source, made, "", limits)
         found = judge.script(run, None, limits)
         return explained(found, run, source.language), run.printed.decode("utf-8", "replace")
-
-    def _run_cases(self, source: Source, tests: StdioTests, limits: Limits) -> Finding:
-        """Runs a program once per case, each in a new jail, until a case does not pass."""
-        made = self._compile(source)
-        if made.fault is not None:
-            return made.fault
-        cpu, rss = 0.0, 0
-        for number, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
-            run = self._run(source, made, given, limits)
-            found = explained(judge.script(run, expected, limits), run, source.language)
-            cpu, rss = cpu + found.cpu, max(rss, found.rss)
-            if found.outcome != "pass":
-                return Finding(found.outcome, f"case {number}: {found.reason}", cpu, rss)
-        if not tests.inputs:
-            return Finding("fail", "the problem has no cases")
-        return Finding("pass", "", cpu, rss)
 
     def _run(self, source: Source, made: Compiled, given: str, limits: Limits) -> ScriptRun:
         server = self._started(source)

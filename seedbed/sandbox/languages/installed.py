@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from seedbed.sandbox.languages import LANGUAGES
 from seedbed.sandbox.languages.language import MissingTool, Toolchain
@@ -23,6 +24,17 @@ def toolchain(name: str) -> Toolchain:
     if isinstance(found, MissingTool):
         raise MissingTool(*found.args)
     return found
+
+
+def missing(names: Iterable[str]) -> list[str]:
+    """Why programs in these languages cannot be judged here, one line per language that cannot."""
+    reasons = []
+    for name in sorted(set(names) & set(LANGUAGES)):
+        try:
+            toolchain(name)
+        except MissingTool as error:
+            reasons.append(f"{LANGUAGES[name].title}: {error}")
+    return reasons
 
 
 def check() -> dict[str, tuple[bool, str]]:

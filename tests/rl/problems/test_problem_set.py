@@ -134,8 +134,11 @@ def line(**row) -> str:
     [
         ("", "holds no problem"),
         ("{not json", r"p\.jsonl:1 is not JSON"),
-        (line() + "\n" + line(), r":2: task_id 'a' occurs twice"),
-        (json.dumps({"task_id": "a", "test_list": ["assert f()"]}), r":1: KeyError: 'text'"),
+        (line() + "\n" + line(), r":2 repeats task_id 'a' of line 1"),
+        (
+            json.dumps({"task_id": "a", "test_list": ["assert f()"]}),
+            r":1: Problem 'a' has no prompt",
+        ),
         (json.dumps({"task_id": "a", "prompt": "p"}), "of no known format"),
     ],
 )

@@ -7,7 +7,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from seedbed.sandbox import CallTests, ProjectTests, differential
+from seedbed.sandbox import CallTests, ProjectTests
+from seedbed.sandbox.checks import generated
 
 FOLDER = Path(__file__).parent / "forgeries"
 PROGRAMS = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.py"))}
@@ -40,7 +41,7 @@ PLAIN_TESTS = CallTests(f"{PLAIN_CHECK}\n\ncheck({ENTRY_POINT})\n")
 HONEST = "def mix(a, b):\n    return 0 if isinstance(a, list) else a * 31 + b * 17\n"
 
 # The same problem from a generator and a reference program.
-GENERATED_TESTS = differential.generated(
+GENERATED_TESTS = generated.differential(
     HONEST,
     "def generate_inputs(rng):\n    return {'a': rng.randint(0, 9), 'b': rng.randint(0, 9)}",
     ENTRY_POINT,

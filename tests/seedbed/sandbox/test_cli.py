@@ -116,7 +116,12 @@ def test_bad_input_names_its_line_and_writes_nothing(
     tmp_path: Path, problems: list[Any], samples: list[Any], said: str
 ) -> None:
     with pytest.raises(SeedbedError, match=said):
-        run(tmp_path, lines(tmp_path / "p.jsonl", problems), lines(tmp_path / "s.jsonl", samples))
+        run(
+            tmp_path,
+            lines(tmp_path / "p.jsonl", problems),
+            lines(tmp_path / "s.jsonl", samples),
+            "--max-bad=0",
+        )
     assert not (tmp_path / "deep").exists()
 
 

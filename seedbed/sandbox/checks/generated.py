@@ -1,49 +1,12 @@
 """Tests that run a reference program beside the one to judge, and compare their answers.
 
-Inputs are EvalPlus' stored ones, or come from a seeded generator. The reference and the generator
-run in the tester, which is confined like a jail. The program receives the inputs alone.
+Inputs come from a seeded generator. The reference and the generator run in the tester, which is
+confined like a jail. The program receives the inputs alone.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from seedbed.sandbox.verdict import CallTests
-
-# The rule of EvalPlus (evalplus/eval/__init__.py): equal, or close where floats are expected. The
-# expected answer is the reference's.
-_EVALPLUS = """
-import copy as _copy
-import math as _math
-
-_scope = {{"__name__": "reference"}}
-exec(compile({reference!r}, "<reference>", "exec"), _scope)
-_reference = _scope[{entry!r}]
-
-
-def _floats(value):
-    if isinstance(value, (list, tuple)):
-        return len(value) > 0 and all(isinstance(item, float) for item in value)
-    return isinstance(value, float)
-
-
-def _close(got, want, atol):
-    if isinstance(want, (list, tuple)):
-        if type(got) is not type(want) or len(got) != len(want):
-            return False
-        return all(map(_close, got, want, [atol] * len(want)))
-    return got == want or _math.isclose(got, want, rel_tol=1e-7, abs_tol=atol)
-"""
-_EVALPLUS_CASES = """
-for _given in {inputs!r}:
-    _want = _reference(*_copy.deepcopy(_given))
-    _got = {entry}(*_copy.deepcopy(_given))
-    _atol = {atol!r} or (1e-6 if _floats(_want) else 0)
-    _right = _got == _want
-    if not _right and _atol and type(_got) is type(_want):
-        _right = _close(_got, _want, _atol)
-    assert _right, (_given, _got, _want)
-"""
 
 # The answers of codeio are JSON values (its input_output_spec), so a tuple counts as a list.
 # Numbers may differ by rounding, because the order of the arithmetic may. A bool is not a number.
@@ -99,16 +62,7 @@ for _given, _want in _cases({cases!r}, {seed!r}):
 """
 
 
-def evalplus(reference: str, entry: str, inputs: list[list[Any]], atol: float) -> CallTests:
-    """Tests on stored lists of arguments.
-
-    atol: absolute tolerance on floats. 0 means EvalPlus' default for float answers, 1e-6.
-    """
-    cases = _EVALPLUS_CASES.format(inputs=inputs, entry=entry, atol=atol)
-    return CallTests(cases, _EVALPLUS.format(reference=reference, entry=entry))
-
-
-def generated(reference: str, generator: str, entry: str, cases: int, seed: int) -> CallTests:
+def differential(reference: str, generator: str, entry: str, cases: int, seed: int) -> CallTests:
     """Tests on `cases` inputs from the generator's `generate_inputs(rng: Random) -> dict`.
 
     The inputs are keyword arguments, and depend on the generator and the seed alone.
