@@ -32,6 +32,7 @@ from conf.errors import SeedbedError, run_cli
 from conf.flags import KEY_VALUE_HELP, parse_flags
 from seedbed import jsonl
 from seedbed.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host, problem_files
+from seedbed.sandbox.languages import installed
 from seedbed.sandbox.problem_files import MAX_BAD, BadRows
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation, Verdict
@@ -108,6 +109,8 @@ def _run(arguments: argparse.Namespace) -> int:
         read_jobs(arguments.problems, arguments.samples, arguments.format, arguments.max_bad)
     )
     jobs = [row for row in rows if isinstance(row, Job)]
+    for reason in installed.missing(job.spoken for job in jobs):
+        print(f"no verdicts: {reason}", file=sys.stderr)
     pool = Sandbox(arguments.workers, limits, arguments.isolation)
     with pool as sandbox, tqdm(total=len(jobs), unit="program", mininterval=1) as bar:
         judged = iter(sandbox.run(jobs, on_verdict=lambda verdict: bar.update()))
@@ -151,11 +154,11 @@ def read_jobs(
             )
         asked = known.good[str(name)].task
         try:
-            program = formats.program_of(asked, row)
+            job = formats.job_of(name, asked, row)
         except SeedbedError as error:
             yield _unjudged(name, f"the sample is skipped: {bad.add(number, error)}")
             continue
-        yield Job(name, program, asked.tests, reference=asked.reference)
+        yield job
 
 
 def _unjudged(task: str | int, reason: str) -> Verdict:
@@ -166,6 +169,8 @@ def _check() -> int:
     found = host.primitives()
     for name, (given, detail) in found.items():
         print(f"{'yes' if given else 'NO':<5}{name:<20}{detail}")
+    for title, (given, detail) in installed.check().items():
+        print(f"{'yes' if given else '-':<5}{title:<20}{detail}")
     return 0 if found.get("the whole sandbox", (False, ""))[0] else 1
 
 

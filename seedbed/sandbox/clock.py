@@ -6,6 +6,7 @@ CPU seconds decide. The wall clock catches programs that sleep.
 from __future__ import annotations
 
 import math
+import os
 import select
 import time
 from pathlib import Path
@@ -92,14 +93,19 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _run_queue_seconds(pid: int) -> float:
-    """Seconds in which a process was ready to run but had no CPU.
+    """Seconds in which a process was ready to run but had no CPU: of the thread that waited most.
 
-    Source: the second field of /proc/PID/schedstat, in nanoseconds.
+    Source: the second field of /proc/PID/task/TID/schedstat, in nanoseconds.
     """
+    waited = [0.0]
     try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            text = Path(f"/proc/{pid}/task/{thread}/schedstat").read_text()
+            waited.append(int(text.split()[1]) / 1e9)
     except (OSError, IndexError):
-        return 0.0
+        # It has ended; what was read until then counts.
+        return max(waited)
+    return max(waited)
 
 
 def over_cpu(limits: Limits, who: str) -> str:

@@ -34,6 +34,7 @@ class Finding:
 
     cpu: seconds of the program. rss: peak resident bytes of the program.
     retry: for an infrastructure outcome, whether another attempt may help.
+    weakened: what makes the outcome weaker, as in Verdict.
     """
 
     outcome: Outcome
@@ -41,6 +42,7 @@ class Finding:
     cpu: float = 0.0
     rss: int = 0
     retry: bool = True
+    weakened: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def verdict(
         weakened.append(isolation)
     if isinstance(job.tests, ProjectTests) and job.tests.in_process:
         weakened.append("in-process-tests")
+    if finding.weakened:
+        weakened.append(finding.weakened)
     return Verdict(
         job.task_id,
         finding.outcome,

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from seedbed.sandbox.inside.lockdown import CHANNELS
+from seedbed.sandbox.languages.compilations import Compilations
 from seedbed.sandbox.reference import References
 from seedbed.sandbox.verdict import Isolation, Job, Limits, Verdict
 from seedbed.sandbox.worker import Worker
@@ -69,13 +70,13 @@ class Sandbox:
         limits: Limits | None = None,
         isolation: Isolation = "full",
     ):
-        limits, references = limits or Limits(), References()
+        limits, references, compilations = limits or Limits(), References(), Compilations()
         limits.check()
         self._workers: list[Worker] = []
         self._turn = threading.Lock()
         try:
             for _ in range(workers or len(os.sched_getaffinity(0))):
-                self._workers.append(Worker(limits, isolation, references))
+                self._workers.append(Worker(limits, isolation, references, compilations))
         except BaseException:
             self.close()
             raise

@@ -50,7 +50,7 @@ class References:
             wall_seconds=max(1.0, factor) * limits.wall_seconds,
         )
         try:
-            verdict = judge(replace(job, program=job.reference), ample)
+            verdict = judge(replace(job, program=job.reference, language=""), ample)
         except BaseException as error:
             mine.set_exception(error)
             self._forget(key)

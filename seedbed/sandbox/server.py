@@ -48,10 +48,14 @@ class Ended:
 class ForkServer:
     """One running fork server.
 
+    arguments: of a subclass, whose `boot` reads them as sys.argv[4] and so on.
+
     Raises SeedbedError where the host does not allow the isolation.
     """
 
-    def __init__(self, isolation: Isolation) -> None:
+    boot = _BOOT
+
+    def __init__(self, isolation: Isolation, *arguments: str) -> None:
         if sys.platform != "linux" or platform.machine() != MACHINE:
             raise SeedbedError(
                 f"The sandbox needs Linux on {MACHINE}; "
@@ -62,7 +66,7 @@ class ForkServer:
         with theirs:
             # Not -I: that ignores PYTHONHASHSEED. The order of sets, and so a verdict, would then
             # differ from server to server.
-            options = ["-s", "-P", "-S", "-B", "-W", "ignore", "-c", _BOOT]
+            options = ["-s", "-P", "-S", "-B", "-W", "ignore", "-c", self.boot]
             self._process = subprocess.Popen(
                 [
                     sys.executable,
@@ -70,6 +74,7 @@ class ForkServer:
                     str(Path(__file__).parent),
                     str(theirs.fileno()),
                     isolation,
+                    *arguments,
                 ],
                 env={"PYTHONHASHSEED": "0"},
                 cwd="/",

@@ -8,6 +8,7 @@ from seedbed.sandbox.verdict import (
     Job,
     Limits,
     ProjectTests,
+    SourceTests,
     StdioTests,
     is_plain_path,
 )
@@ -32,6 +33,9 @@ def submission(job: Job, limits: Limits) -> str | Files:
     if isinstance(job.tests, ProjectTests):
         return _project_files(job.program, job.tests)
     if isinstance(job.program, str):
+        # What stands around a program is Python.
+        if job.spoken != "python" or isinstance(job.tests, SourceTests):
+            return job.program
         return _with_parts(job.program, job.tests)
     raise Refused("the program has several files, and the tests take one text")
 

@@ -131,7 +131,8 @@ class StdioTests:
 
     rule: how the output is compared.
     checker: a Python program that decides instead (seedbed/sandbox/checker.py). Or empty.
-    prelude: as in CallTests.
+    prelude: as in CallTests, for Python.
+    language: of the programs: python, or a name of languages.LANGUAGES.
     """
 
     inputs: tuple[str, ...]
@@ -140,9 +141,28 @@ class StdioTests:
     checker: str = ""
     prelude: str = ""
     limits: OwnLimits = OwnLimits()
+    language: str = "python"
 
 
-Tests = CallTests | StdioTests | ProjectTests
+@dataclass(frozen=True)
+class SourceTests:
+    """Test code in the program's own language that stands below it in one source (MultiPL-E).
+
+    language: a name of languages.LANGUAGES. code: what follows the program. prompt: what the
+    program begins with.
+
+    Where the code is of MultiPL-E's form it is taken apart, and no expected value enters the
+    program's process (languages/sealing). Other code runs in the program's own process, and
+    Verdict.weakened names that.
+    """
+
+    language: str
+    code: str
+    prompt: str = ""
+    limits: OwnLimits = OwnLimits()
+
+
+Tests = CallTests | StdioTests | ProjectTests | SourceTests
 
 
 @dataclass(frozen=True)
@@ -153,6 +173,7 @@ class Job:
     reference: a program known to solve the problem. It is judged first, once per sandbox. The CPU
         limit of the programs is the greater of their own and Limits.reference_factor times what it
         used. If it does not pass, no program of the problem is judged.
+    language: of the program, where it is another than that of the tests and the reference.
     """
 
     task_id: str | int
@@ -160,6 +181,13 @@ class Job:
     tests: Tests
     limits: Limits | None = None
     reference: str | Files = ""
+    language: str = ""
+
+    @property
+    def spoken(self) -> str:
+        """The language of the program: python, or a name of languages.LANGUAGES."""
+        own = isinstance(self.tests, StdioTests | SourceTests) and self.tests.language
+        return self.language or own or "python"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from seedbed.sandbox.clock import Clock
 from seedbed.sandbox.inside import wire
 from seedbed.sandbox.inside.lockdown import CHANNELS
 from seedbed.sandbox.judge import CallRun, Finding, ScriptRun
+from seedbed.sandbox.languages.commands import Commands, RunCase
+from seedbed.sandbox.languages.compilations import Compilations
 from seedbed.sandbox.reference import UNFIT, References, scaled
 from seedbed.sandbox.server import ForkServer, ServerLost
 from seedbed.sandbox.submission import Refused, submission
@@ -30,6 +32,7 @@ from seedbed.sandbox.verdict import (
     Job,
     Limits,
     ProjectTests,
+    SourceTests,
     StdioTests,
     Verdict,
 )
@@ -72,13 +75,21 @@ class _Tester:
 class Worker:
     """Judges jobs one by one. It is not thread-safe: give each worker one thread."""
 
-    def __init__(self, limits: Limits, isolation: Isolation, references: References):
+    def __init__(
+        self,
+        limits: Limits,
+        isolation: Isolation,
+        references: References,
+        compilations: Compilations,
+    ):
         self._limits, self._isolation, self._references = limits, isolation, references
+        self._commands = Commands(isolation, compilations, _drain)
         self._tester: _Tester | None = None
         self.server: ForkServer | None = ForkServer(isolation)
 
     def close(self) -> None:
-        """End the fork server and everything below it."""
+        """End the fork servers and everything below them."""
+        self._commands.close()
         self._forget_tester()
         if self.server is not None:
             self.server.close()
@@ -119,13 +130,23 @@ class Worker:
             reason = "a project needs a file system of its own: namespaces"
             return Finding("infrastructure", reason, retry=False)
         try:
-            self.server = self.server or ForkServer(self._isolation)
+            server = self.server = self.server or ForkServer(self._isolation)
+            if job.spoken != "python":
+                cases = partial(self._run_cases, server)
+                return self._commands.attempt(job, str(program), limits, cases)
             if isinstance(job.tests, StdioTests):
-                return self._run_cases(self.server, str(program), job.tests, limits)
+                return self._run_cases(
+                    server,
+                    job.tests,
+                    lambda *case: self._run_script(server, str(program), *case, limits),
+                )
             if isinstance(job.tests, ProjectTests) and job.tests.in_process:
                 files = (*program, *job.tests.files)
-                return self._run_script(self.server, (files, job.tests.command), "", None, limits)
-            return self._run_calls(self.server, program, job.tests, limits)
+                return self._run_script(server, (files, job.tests.command), "", None, limits)
+            if isinstance(job.tests, SourceTests):
+                reason = "tests in the program's own source are for other languages than Python"
+                return Finding("infrastructure", reason, retry=False)
+            return self._run_calls(server, program, job.tests, limits)
         except (ServerLost, SeedbedError, OSError) as error:
             self.close()
             return Finding("infrastructure", str(error))
@@ -196,14 +217,12 @@ class Worker:
             self._tester.channel.close()
             self._tester = None
 
-    def _run_cases(
-        self, server: ForkServer, program: str, tests: StdioTests, limits: Limits
-    ) -> Finding:
+    def _run_cases(self, server: ForkServer, tests: StdioTests, run: RunCase) -> Finding:
         """Runs a program once per case, each in a new jail, until a case does not pass."""
         cpu, rss = 0.0, 0
         for number, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
             decide = self._decider(server, tests, given, expected)
-            found = self._run_script(server, program, given, decide, limits)
+            found = run(given, decide)
             cpu, rss = cpu + found.cpu, max(rss, found.rss)
             if found.outcome != "pass":
                 return Finding(found.outcome, f"case {number}: {found.reason}", cpu, rss)

@@ -21,6 +21,7 @@ from seedbed.sandbox.formats import (
     leetcode,
     livecodebench,
     mbpp,
+    multipl_e,
     open_r1,
     project,
     stdio,
@@ -28,6 +29,7 @@ from seedbed.sandbox.formats import (
 from seedbed.sandbox.formats.fields import Row, files, text
 from seedbed.sandbox.formats.form import Form, Task
 from seedbed.sandbox.formats.requirements import with_requirements
+from seedbed.sandbox.formats.spoken import cut, own_language
 from seedbed.sandbox.prompted import with_preamble
 from seedbed.sandbox.verdict import Files, Job, ProjectTests, Tests
 
@@ -40,6 +42,7 @@ __all__ = [
     "form",
     "identity",
     "job",
+    "job_of",
     "program_of",
     "reference",
     "task",
@@ -55,6 +58,7 @@ FORMS: tuple[Form, ...] = (
     bigcodebench.FORM,
     humaneval.FORM,
     mbpp.FORM,
+    multipl_e.FORM,
     livecodebench.FORM,
     open_r1.VERIFIABLE,
     open_r1.CODEFORCES,
@@ -126,7 +130,13 @@ def job(problem: Row, sample: Row) -> Job:
     """The job of one sample of a problem. Raises SeedbedError as `task` and `program_of` do."""
     asked = task(problem)
     name = identity(problem, form(problem))
-    return Job(name, program_of(asked, sample), asked.tests, reference=asked.reference)
+    return job_of(name, asked, sample)
+
+
+def job_of(name: str | int, asked: Task, sample: Row) -> Job:
+    """The job of one sample of a task. Raises SeedbedError as `program_of` does."""
+    program, language = program_of(asked, sample), own_language(asked, sample)
+    return Job(name, program, asked.tests, reference=asked.reference, language=language)
 
 
 def program_of(asked: Task, sample: Row) -> str | Files:
@@ -143,7 +153,7 @@ def program_of(asked: Task, sample: Row) -> str | Files:
         # What the prompt imports is the program's, too, as where a completion goes on with it.
         program = with_preamble(asked.stem, text(sample, "solution", "sample"))
     else:
-        program = asked.stem + text(sample, "completion", "sample")
+        program = asked.stem + cut(text(sample, "completion", "sample"), asked.stops)
     if isinstance(asked.tests, ProjectTests) and not asked.tests.target:
         raise SeedbedError(
             f"A sample of task {sample.get('task_id')!r} is one text, but the problem asks for "

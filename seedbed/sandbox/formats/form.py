@@ -17,6 +17,7 @@ class Task:
     stem: code that a sample's `completion` continues; empty where it is a whole program.
     reference: a program known to pass; empty where the row has none.
     date: when the problem was published, as YYYY-MM-DD; empty where the row does not say.
+    stops: texts at which a completion is cut.
     """
 
     prompt: str
@@ -24,6 +25,7 @@ class Task:
     reference: str | Files = ""
     stem: str = ""
     date: str = ""
+    stops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,18 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+from collections.abc import Mapping
 
 from .syscalls import checked, libc
 
 # System-call numbers of asm/unistd_64.h.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _RULE_PATH_BENEATH = 1
-_READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 1 << 1, 1 << 2, 1 << 3
+READ = _READ_FILE | _READ_DIR
+EVERYTHING = (1 << 16) - 1
+# The rights that a file may have; truncate (1 << 14) is one from ABI 3 on.
+_ON_A_FILE = EXECUTE | _WRITE_FILE | _READ_FILE | 1 << 14
 # All rights on files by ABI version. From ABI 5 on there are 16.
 _FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
 # Known from ABI 4 on.
@@ -35,6 +40,12 @@ def ruleset(readable: list[str], listable: list[str]) -> int | None:
     readable: files and folders that may be read. listable: folders that may be listed, with all
     below them. Nothing else is allowed.
     """
+    rights = dict.fromkeys(readable, READ)
+    return ruleset_of({**rights, **dict.fromkeys(listable, _READ_DIR)})
+
+
+def ruleset_of(allowed: Mapping[str, int]) -> int | None:
+    """As `ruleset`, from the rights of each path: those above, or EVERYTHING."""
     version = abi()
     if version == 0:
         return None
@@ -47,15 +58,10 @@ def ruleset(readable: list[str], listable: list[str]) -> int | None:
     attributes = struct.pack(f"{len(fields)}Q", *fields)
     buffer, size = ctypes.create_string_buffer(attributes), ctypes.c_size_t(len(attributes))
     rules = checked(libc.syscall(_CREATE_RULESET, buffer, size, 0), "landlock_create_ruleset")
-    for path in [*readable, *listable]:
+    for path, wanted in allowed.items():
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        if path in listable:
-            allowed = _READ_DIR
-        elif os.path.isdir(path):
-            allowed = _READ_FILE | _READ_DIR
-        else:
-            allowed = _READ_FILE
-        rule = ctypes.create_string_buffer(struct.pack("=Qi", allowed, place))
+        given = wanted & rights & (-1 if os.path.isdir(path) else _ON_A_FILE)
+        rule = ctypes.create_string_buffer(struct.pack("=Qi", given, place))
         checked(libc.syscall(_ADD_RULE, rules, _RULE_PATH_BENEATH, rule, 0), "landlock_add_rule")
         os.close(place)
     return rules

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
+from collections.abc import Mapping, Sequence
 
 from .syscalls import checked, libc
 
@@ -106,8 +107,13 @@ def _rules(alone: bool) -> list[tuple[int, list[bytes]]]:
     ]  # fmt: skip
 
 
-def program(alone: bool) -> bytes:
-    """The whole filter, with 8 bytes per step."""
+def program(
+    alone: bool, more: Sequence[int] = (), rules: Mapping[int, list[bytes]] | None = None
+) -> bytes:
+    """The whole filter, with 8 bytes per step.
+
+    more: numbers of further calls that are allowed. rules: in place of, or besides, those above.
+    """
     steps = [
         _step(_LOAD, 4),
         _step(_EQUAL, _AUDIT_ARCH_X86_64, yes=1),
@@ -115,10 +121,11 @@ def program(alone: bool) -> bytes:
         _step(_LOAD, 0),
     ]
     steps += [_step(_GREATER_EQUAL, _X32_BIT, no=1), _step(_RETURN, _KILL_PROCESS)]
-    for number, body in _rules(alone):
+    for number, body in {**dict(_rules(alone)), **(rules or {})}.items():
         steps += [_step(_EQUAL, number, no=len(body)), *body]
-    for numbers, verdict in ((ALLOWED, _OK), (LETHAL, _step(_RETURN, _KILL_PROCESS))):
-        for position, number in enumerate(numbers.values()):
+    allowed = [*ALLOWED.values(), *more]
+    for numbers, verdict in ((allowed, _OK), ([*LETHAL.values()], _step(_RETURN, _KILL_PROCESS))):
+        for position, number in enumerate(numbers):
             steps.append(_step(_EQUAL, number, yes=len(numbers) - position))
         # Without a match, jump over the verdict to the next group.
         steps += [_step(_JUMP, 1), verdict]
@@ -128,8 +135,10 @@ def program(alone: bool) -> bytes:
 class Filter:
     """The filter in memory. The fork server builds it once, and each child loads it."""
 
-    def __init__(self, alone: bool) -> None:
-        code = program(alone)
+    def __init__(
+        self, alone: bool, more: Sequence[int] = (), rules: Mapping[int, list[bytes]] | None = None
+    ) -> None:
+        code = program(alone, more, rules)
         self._code = ctypes.create_string_buffer(code, len(code))
         self._header = ctypes.create_string_buffer(
             struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(self._code))

@@ -65,7 +65,12 @@ def no_new_privileges() -> None:
 
 def not_dumpable() -> None:
     """Forbid core files, and ptrace and /proc/PID/mem by other processes of the user."""
-    _prctl(_PR_SET_DUMPABLE, 0, "PR_SET_DUMPABLE")
+    dumpable(False)
+
+
+def dumpable(allowed: bool) -> None:
+    """Allow or forbid that. A process must be dumpable to write to its own /proc/self."""
+    _prctl(_PR_SET_DUMPABLE, int(allowed), "PR_SET_DUMPABLE")
 
 
 def one_malloc_arena() -> None:

@@ -1,0 +1,3 @@
+#include <cstdlib>
+struct First { First() { std::_Exit(0); } } first;
+int main() { return 1; }

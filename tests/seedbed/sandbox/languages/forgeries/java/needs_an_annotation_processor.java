@@ -1,0 +1,1 @@
+@Evil public class Main { public static void main(String[] a) { } }

@@ -1,0 +1,1 @@
+process.dlopen(module, '/box/evil.node'); console.log(1281);

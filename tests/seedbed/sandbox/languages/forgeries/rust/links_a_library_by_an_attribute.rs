@@ -1,0 +1,3 @@
+#[link(name = "evil", kind = "static")]
+extern "C" { fn evil(); }
+fn main() { unsafe { evil() } }

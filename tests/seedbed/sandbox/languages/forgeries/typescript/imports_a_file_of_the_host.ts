@@ -1,0 +1,3 @@
+import text from "/etc/passwd";
+/// <reference path="/etc/passwd" />
+console.log(text);
