@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from seedbed.sandbox.inside.lockdown import CHANNELS
+from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.reference import References
 from seedbed.sandbox.verdict import Isolation, Job, Limits, Verdict
 from seedbed.sandbox.worker import Worker
@@ -59,6 +60,7 @@ class Sandbox:
     isolation: "full", or "rlimits-only" for hosts without namespaces. inside/fork_server.py says
         what the weaker one keeps out. It is for programs that may be wrong but are not hostile, and
         each verdict says so.
+    interpreter: which Python runs programs and tests, with which packages.
 
     Raises SeedbedError where the host cannot give that isolation. Nothing falls back in silence.
     """
@@ -68,14 +70,16 @@ class Sandbox:
         workers: int | None = None,
         limits: Limits | None = None,
         isolation: Isolation = "full",
+        interpreter: Interpreter | None = None,
     ):
         limits, references = limits or Limits(), References()
+        interpreter = interpreter or Interpreter()
         limits.check()
         self._workers: list[Worker] = []
         self._turn = threading.Lock()
         try:
             for _ in range(workers or len(os.sched_getaffinity(0))):
-                self._workers.append(Worker(limits, isolation, references))
+                self._workers.append(Worker(limits, isolation, references, interpreter))
         except BaseException:
             self.close()
             raise

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from seedbed.sandbox.verdict import Files, Job, Limits, ProjectTests, is_plain_path
 
 # Files and folders of one program. Each takes an inode of the jail's small file system.
 _PATH_PARTS = 1000
+
+
+# Words of a program or of tests that ask for a place for temporary files.
+_TEMPORARY = re.compile(r"\btempfile\b|/tmp\b")
 
 
 class Refused(Exception):
@@ -26,6 +32,12 @@ def submission(job: Job, limits: Limits) -> str | Files:
     if isinstance(job.program, str):
         return job.program
     raise Refused("the program has several files, and the tests take one text")
+
+
+def wants_files(program: str | Files, *texts: str) -> bool:
+    """Whether a program, or a text of its tests, means to write temporary files."""
+    own = [program] if isinstance(program, str) else [text for _, text in program]
+    return any(_TEMPORARY.search(text) for text in (*own, *texts))
 
 
 def _project_files(program: str | Files, tests: ProjectTests) -> Files:

@@ -18,10 +18,11 @@ from seedbed.sandbox import judge
 from seedbed.sandbox.clock import Clock
 from seedbed.sandbox.inside import wire
 from seedbed.sandbox.inside.lockdown import CHANNELS
+from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.judge import CallRun, Finding, ScriptRun
 from seedbed.sandbox.reference import UNFIT, References, scaled
 from seedbed.sandbox.server import ForkServer, ServerLost
-from seedbed.sandbox.submission import Refused, submission
+from seedbed.sandbox.submission import Refused, submission, wants_files
 from seedbed.sandbox.verdict import (
     CallTests,
     Files,
@@ -71,10 +72,17 @@ class _Tester:
 class Worker:
     """Judges jobs one by one. It is not thread-safe: give each worker one thread."""
 
-    def __init__(self, limits: Limits, isolation: Isolation, references: References):
+    def __init__(
+        self,
+        limits: Limits,
+        isolation: Isolation,
+        references: References,
+        interpreter: Interpreter,
+    ):
         self._limits, self._isolation, self._references = limits, isolation, references
+        self._interpreter = interpreter
         self._tester: _Tester | None = None
-        self.server: ForkServer | None = ForkServer(isolation)
+        self.server: ForkServer | None = ForkServer(isolation, interpreter)
 
     def close(self) -> None:
         """End the fork server and everything below it."""
@@ -118,7 +126,7 @@ class Worker:
             reason = "a project needs a file system of its own: namespaces"
             return Finding("infrastructure", reason, retry=False)
         try:
-            self.server = self.server or ForkServer(self._isolation)
+            self.server = self.server or ForkServer(self._isolation, self._interpreter)
             if isinstance(job.tests, StdioTests):
                 return self._run_cases(self.server, str(program), job.tests, limits)
             if isinstance(job.tests, ProjectTests) and job.tests.in_process:
@@ -143,7 +151,8 @@ class Worker:
         tester = self._tester_for(server, tests, limits)
         used = tester.judged > 0
         tester.judged += 1
-        pids = server.spawn([], op="calls", output_bytes=limits.output_bytes, **_for_child(limits))
+        child = _for_child(limits, wants_files(program, *_texts(tests)))
+        pids = server.spawn([], op="calls", output_bytes=_answer_bytes(tests, limits), **child)
         clock = Clock(limits, [pids["jail"], pids["tester"]])
         report = None
         try:
@@ -177,12 +186,11 @@ class Worker:
         self._tester = _Tester(tests, limits, ours)
         with theirs:
             allowed = {
-                **_for_child(limits),
+                **_for_child(limits, files=wants_files("", *_texts(tests))),
                 "cpu_seconds": CHANNELS * math.ceil(2 * limits.cpu_seconds),
             }
-            server.spawn(
-                [theirs.fileno()], op="tester", output_bytes=limits.output_bytes, **allowed
-            )
+            answers = _answer_bytes(tests, limits)
+            server.spawn([theirs.fileno()], op="tester", output_bytes=answers, **allowed)
         if isinstance(tests, CallTests):
             parts: tuple[Any, ...] = ("calls", tests.setup, tests.code, tests.names)
         else:
@@ -216,21 +224,24 @@ class Worker:
 
         expected: what it must print. None: its exit status alone decides.
         """
+        # Output as long as the expected one is no fault.
+        cap = limits.output_bytes + len(expected or "")
+        limits = replace(limits, output_bytes=cap)
+        own, command = (program, ()) if isinstance(program, str) else program
         channel, theirs = socket.socketpair()
         stdout, writer = os.pipe()
         try:
             with channel:
                 with theirs:
-                    pids = server.spawn(
-                        [theirs.fileno(), writer], op="script", **_for_child(limits)
-                    )
+                    child = _for_child(limits, wants_files(own, *command))
+                    pids = server.spawn([theirs.fileno(), writer], op="script", **child)
                 os.close(writer)
                 writer = -1
                 clock = Clock(limits, [pids["jail"]])
                 stdin = given.encode("utf-8", "surrogatepass")
                 wire.send(channel.fileno(), wire.frame(_FRAME_BYTES, program, stdin))
-                printed, report = _drain(clock, stdout, channel.fileno(), limits.output_bytes)
-                over = len(printed) > limits.output_bytes
+                printed, report = _drain(clock, stdout, channel.fileno(), cap)
+                over = len(printed) > cap
                 (jail,) = server.reap(0 if clock.expired or over else _GRACE, tester=False)
         finally:
             os.close(stdout)
@@ -239,8 +250,21 @@ class Worker:
         return judge.script(ScriptRun(jail, printed, report, clock.expired), expected, limits)
 
 
-def _for_child(limits: Limits) -> dict[str, int]:
+def _texts(tests: CallTests | ProjectTests) -> list[str]:
+    if isinstance(tests, CallTests):
+        return [tests.setup, tests.code]
+    return [text for _, text in tests.files]
+
+
+def _answer_bytes(tests: CallTests | ProjectTests, limits: Limits) -> int:
+    """Bytes of one answer. Tests that spell out a long answer may get one as long."""
+    return limits.output_bytes + sum(map(len, _texts(tests)))
+
+
+def _for_child(limits: Limits, files: bool) -> dict[str, int]:
     """The limits that the kernel enforces on a child, as a request names them.
+
+    files: whether the child may write temporary files.
 
     The kernel counts CPU time by sampling, so its limit is twice ours and only a second net.
     """
@@ -248,6 +272,7 @@ def _for_child(limits: Limits) -> dict[str, int]:
         "memory_bytes": limits.memory_bytes,
         "cpu_seconds": math.ceil(2 * limits.cpu_seconds),
         "threads": limits.threads,
+        "files": files,
     }
 
 

@@ -29,11 +29,11 @@ def abi() -> int:
     return max(0, libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
 
 
-def ruleset(readable: list[str], listable: list[str]) -> int | None:
+def ruleset(readable: list[str], listable: list[str], writable: list[str]) -> int | None:
     """Descriptor of a rule set; None where the kernel has no Landlock.
 
     readable: files and folders that may be read. listable: folders that may be listed, with all
-    below them. Nothing else is allowed.
+    below them. writable: folders in which all is allowed. Nothing else is.
     """
     version = abi()
     if version == 0:
@@ -47,9 +47,11 @@ def ruleset(readable: list[str], listable: list[str]) -> int | None:
     attributes = struct.pack(f"{len(fields)}Q", *fields)
     buffer, size = ctypes.create_string_buffer(attributes), ctypes.c_size_t(len(attributes))
     rules = checked(libc.syscall(_CREATE_RULESET, buffer, size, 0), "landlock_create_ruleset")
-    for path in [*readable, *listable]:
+    for path in [*readable, *listable, *writable]:
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        if path in listable:
+        if path in writable:
+            allowed = rights
+        elif path in listable:
             allowed = _READ_DIR
         elif os.path.isdir(path):
             allowed = _READ_FILE | _READ_DIR

@@ -30,6 +30,13 @@ ALLOWED = {
     "epoll_create1": 291, "pipe2": 293, "getrandom": 318, "statx": 332, "rseq": 334,
     "faccessat2": 439,
 }  # fmt: skip
+# What a child may call besides, if it may write temporary files. Landlock and read-only mounts keep
+# it in its folder.
+WRITING = {
+    "pwrite64": 18, "sendfile": 40, "fsync": 74, "fdatasync": 75, "truncate": 76, "ftruncate": 77,
+    "rename": 82, "mkdir": 83, "rmdir": 84, "unlink": 87, "mkdirat": 258, "unlinkat": 263,
+    "renameat": 264, "pwritev": 296, "renameat2": 316,
+}  # fmt: skip
 LETHAL = {
     "ptrace": 101, "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166, "reboot": 169,
     "init_module": 175, "delete_module": 176, "kexec_load": 246, "add_key": 248,
@@ -68,10 +75,10 @@ def _argument(index: int, high: bool = False) -> bytes:
     return _step(_LOAD, 16 + 8 * index + (4 if high else 0))
 
 
-def _rules(alone: bool) -> list[tuple[int, list[bytes]]]:
+def _rules(alone: bool, writing: bool) -> list[tuple[int, list[bytes]]]:
     """Calls that are allowed for some arguments only: a number, and steps that end in a return.
 
-    alone: whether the process is pid 1 of a namespace.
+    alone: whether the process is pid 1 of a namespace. writing: whether it may write files.
     """
     itself = [_argument(0), _step(_EQUAL, 1, no=1), _OK, _DENY] if alone else [_DENY]
     no_exec = [_argument(2), _step(_ANY_BIT, _PROT_EXEC, no=1), _DENY, _OK]
@@ -96,8 +103,8 @@ def _rules(alone: bool) -> list[tuple[int, list[bytes]]]:
         (72, [_argument(1), *one_of, _DENY, _OK]),
         # tgkill: itself
         (234, itself),
-        # openat: for reading
-        (257, [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]),
+        # openat: for reading, unless temporary files are allowed
+        (257, [_OK] if writing else [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]),
         # prlimit64: for reading, so both halves of the pointer to new limits are 0
         (302, [_argument(2), _step(_EQUAL, 0, no=3),
                _argument(2, True), _step(_EQUAL, 0, no=1), _OK, _DENY]),
@@ -106,7 +113,7 @@ def _rules(alone: bool) -> list[tuple[int, list[bytes]]]:
     ]  # fmt: skip
 
 
-def program(alone: bool) -> bytes:
+def program(alone: bool, writing: bool) -> bytes:
     """The whole filter, with 8 bytes per step."""
     steps = [
         _step(_LOAD, 4),
@@ -115,9 +122,10 @@ def program(alone: bool) -> bytes:
         _step(_LOAD, 0),
     ]
     steps += [_step(_GREATER_EQUAL, _X32_BIT, no=1), _step(_RETURN, _KILL_PROCESS)]
-    for number, body in _rules(alone):
+    for number, body in _rules(alone, writing):
         steps += [_step(_EQUAL, number, no=len(body)), *body]
-    for numbers, verdict in ((ALLOWED, _OK), (LETHAL, _step(_RETURN, _KILL_PROCESS))):
+    allowed = {**ALLOWED, **WRITING} if writing else ALLOWED
+    for numbers, verdict in ((allowed, _OK), (LETHAL, _step(_RETURN, _KILL_PROCESS))):
         for position, number in enumerate(numbers.values()):
             steps.append(_step(_EQUAL, number, yes=len(numbers) - position))
         # Without a match, jump over the verdict to the next group.
@@ -128,8 +136,8 @@ def program(alone: bool) -> bytes:
 class Filter:
     """The filter in memory. The fork server builds it once, and each child loads it."""
 
-    def __init__(self, alone: bool) -> None:
-        code = program(alone)
+    def __init__(self, alone: bool, writing: bool = False) -> None:
+        code = program(alone, writing)
         self._code = ctypes.create_string_buffer(code, len(code))
         self._header = ctypes.create_string_buffer(
             struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(self._code))
