@@ -2,7 +2,7 @@
 
     python -m rl.sandbox run problems=P.jsonl samples=S.jsonl out=V.jsonl [workers=2]
         [cpu_seconds=5] [memory_mb=512] [isolation=rlimits-only]
-    python -m rl.sandbox check
+    python -m rl.sandbox check [python=PATH] [packages=numpy,sympy]
 
 Problems and samples are JSON lines, plain or .gz. The fields that they need are named in
 seedbed/sandbox/formats.py. V.jsonl has one row per sample, in the order of the samples, with the
@@ -27,7 +27,7 @@ from tqdm import tqdm
 from conf.errors import SeedbedError, run_cli
 from conf.flags import KEY_VALUE_HELP, parse_flags
 from seedbed import jsonl
-from seedbed.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host
+from seedbed.sandbox import OUTCOMES, Interpreter, Job, Limits, Sandbox, formats, host, probes
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation, Verdict
 
@@ -36,7 +36,12 @@ def main(argv: list[str]) -> int:
     """Exit status 0; 1 when `check` finds that the sandbox cannot run here."""
     parser = _parser()
     arguments = parse_flags(parser, argv)
-    return _check() if arguments.command == "check" else _run(arguments)
+    return _check(arguments) if arguments.command == "check" else _run(arguments)
+
+
+def _interpreter(arguments: argparse.Namespace) -> Interpreter:
+    packages = tuple(word.strip() for word in arguments.packages.split(",") if word.strip())
+    return Interpreter(arguments.python, packages)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +81,22 @@ def _parser() -> argparse.ArgumentParser:
         help="rlimits-only is weaker, for hosts without namespaces; each verdict then says so "
         "(default: %(default)s)",
     )
-    commands.add_parser("check", help="show which isolation primitives this host allows")
+    check = commands.add_parser(
+        "check", help="show which isolation this host allows, and what its Python can do"
+    )
+    for command in (run, check):
+        command.add_argument(
+            "--python",
+            default="",
+            metavar="PATH",
+            help="the CPython that judges (default: the one that runs this command)",
+        )
+        command.add_argument(
+            "--packages",
+            default="",
+            metavar="NAME,NAME",
+            help="installed packages that programs may import, such as numpy,sympy",
+        )
     return parser
 
 
@@ -88,7 +108,7 @@ def _run(arguments: argparse.Namespace) -> int:
     limits = Limits(cpu_seconds=arguments.cpu_seconds, memory_bytes=arguments.memory_mb << 20)
     limits = replace(limits, wall_seconds=max(limits.wall_seconds, 3 * limits.cpu_seconds))
     jobs = list(read_jobs(arguments.problems, arguments.samples))
-    pool = Sandbox(arguments.workers, limits, arguments.isolation)
+    pool = Sandbox(arguments.workers, limits, arguments.isolation, _interpreter(arguments))
     with pool as sandbox, tqdm(total=len(jobs), unit="program", mininterval=1) as bar:
         verdicts = sandbox.run(jobs, on_verdict=lambda verdict: bar.update())
     jsonl.write(arguments.out, map(asdict, verdicts))
@@ -130,10 +150,13 @@ def read_jobs(problems: Path, samples: Path) -> Iterator[Job]:
         yield formats.job(known[str(row["task_id"])][1], row)
 
 
-def _check() -> int:
-    found = host.primitives()
+def _check(arguments: argparse.Namespace) -> int:
+    interpreter = _interpreter(arguments)
+    found = host.primitives(interpreter)
+    if found.get("the whole sandbox", (False, ""))[0]:
+        found |= probes.interpreter(interpreter)
     for name, (given, detail) in found.items():
-        print(f"{'yes' if given else 'NO':<5}{name:<20}{detail}")
+        print(f"{'yes' if given else 'NO':<5}{name:<22}{detail}")
     return 0 if found.get("the whole sandbox", (False, ""))[0] else 1
 
 

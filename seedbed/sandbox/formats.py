@@ -92,7 +92,8 @@ def tests(problem: Row) -> Tests:
         return _evalplus(problem, task)
     if "test" in problem and "entry_point" in problem:
         entry = _text(problem, "entry_point", "problem", task)
-        check = f"{_text(problem, 'test', 'problem', task)}\n\ncheck({entry})\n"
+        # The name is looked up before the tests define `check`, which may be the program's name, too.
+        check = f"_entry = {entry}\n{_text(problem, 'test', 'problem', task)}\n\ncheck(_entry)\n"
         return CallTests(check, _helpers(problem.get("prompt", ""), entry))
     if "test_list" in problem:
         code = "\n".join(_texts(problem, "test_list", task))

@@ -29,9 +29,9 @@ for name in {word.split(".")[0] for word in set(sys.modules) - before}:
     origin = getattr(spec, "origin", None)
     if spec is None or origin in (None, "built-in", "frozen"):
         continue
+    origin = os.path.realpath(origin)
     place = os.path.dirname(origin) if spec.submodule_search_locations else origin
-    inside = os.path.realpath(place).startswith(library + os.sep)
-    if inside and "-packages" not in os.path.realpath(place):
+    if place.startswith(library + os.sep) and "-packages" not in place:
         continue
     paths[place] = None
     libraries = os.path.join(os.path.dirname(place), name + ".libs")
@@ -98,6 +98,12 @@ def _describe(path: str, packages: tuple[str, ...]) -> Description:
         raise SeedbedError(
             f"sandbox.python = {path!r} is Python {found['version']}.",
             f"Give the path of a CPython {VERSIONS[0]} to {VERSIONS[-1]}.",
+        )
+    hidden = [place for place in found["paths"] if place.startswith("/tmp/")]
+    if hidden:
+        raise SeedbedError(
+            f"The package {hidden[0]} lies below /tmp, which is another folder in a jail.",
+            "Install it elsewhere.",
         )
     if found["missing"]:
         raise SeedbedError(

@@ -27,6 +27,8 @@ one jail and at most one tester at a time:
         clones a jail on the next of those sockets
     {"op": "script", ...limits} + [report socket, stdout]
         clones a jail that runs a script
+    {"op": "plain", ...limits} + [report socket]
+        clones a jail that runs a program together with its tests
     {"op": "reap", "grace": s, "tester": bool}
         waits up to s seconds for the jail and kills it, and if asked the tester, too; gives their
         statuses
@@ -250,6 +252,8 @@ class _Server:
         )
         if request["op"] == "tester":
             self._spawn_tester(limits, descriptors[0], request["output_bytes"])
+        elif request["op"] == "plain":
+            self._jail = self._spawn(self._jail_flags, jail.run_plain, limits, *descriptors)
         elif request["op"] == "script":
             self._jail = self._spawn(self._jail_flags, jail.run_script, limits, *descriptors)
         else:
