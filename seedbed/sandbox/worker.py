@@ -112,8 +112,9 @@ class Worker:
         if not job.reference:
             return self._judge(job, limits)
         reference = self._references.verdict(job, limits, self._judge)
-        # An outage while the reference ran says nothing about the problem.
-        if job.program == job.reference or reference.verdict == "infrastructure":
+        # An outage while the reference ran says nothing about the problem. Nor do tests that cannot
+        # judge the reference say anything about the program.
+        if job.program == job.reference or reference.verdict in ("infrastructure", "unsupported"):
             return replace(reference, task_id=job.task_id)
         if reference.verdict != "pass":
             reason = f"{UNFIT}: {reference.verdict}: {reference.reason}"[:500]
@@ -276,7 +277,7 @@ class Worker:
         expected: what it must print. None: its exit status alone decides.
         """
         # Output as long as the expected one is no fault.
-        cap = limits.output_bytes + len(expected or "")
+        cap = max(limits.output_bytes, 2 * len(expected or ""))
         limits = replace(limits, output_bytes=cap)
         own, command = (program, ()) if isinstance(program, str) else program
         channel, theirs = socket.socketpair()
@@ -316,7 +317,7 @@ def _texts(tests: CallTests | ProjectTests) -> list[str]:
 
 def _answer_bytes(tests: CallTests | ProjectTests, limits: Limits) -> int:
     """Bytes of one answer. Tests that spell out a long answer may get one as long."""
-    return limits.output_bytes + sum(map(len, _texts(tests)))
+    return max(limits.output_bytes, sum(map(len, _texts(tests))))
 
 
 def _for_child(limits: Limits, files: bool) -> dict[str, int]:

@@ -65,6 +65,8 @@ class Jail:
         self._fresh: set[int] = set()
         # Numbers of described objects whose content may change.
         self._mutable: list[int] = []
+        # Numbers of the containers that go out shared with the next reply.
+        self._newly_shared: list[int] = []
 
     def load(self, source: str | tuple[tuple[str, str], ...]) -> None:
         """Run the program's top level, and reply with the names of its functions and classes.
@@ -113,6 +115,8 @@ class Jail:
                 outcome = "return", subject(*arguments, **(keywords or {}))
             else:
                 outcome = "return", OPERATIONS[operation](subject, *arguments)
+                if operation == "get" and self._whole and type(outcome[1]) in _MUTABLE:
+                    outcome = "shared", (self._shared(outcome[1]), outcome[1])
         except BaseException as error:
             outcome = _raised(error)
         known = {id(value): index for index, value in enumerate(decoder.mutables)}
@@ -147,10 +151,21 @@ class Jail:
             text = f"{type(error).__name__}: {error}"[:300]
             payload = self._encode(4096, {}, "unsendable", text, None, None)
         self._described |= self._fresh
+        self._mutable += self._newly_shared
+        self._newly_shared = []
         self._mutable += [
             number for number in self._fresh if isinstance(self._handles[number], _MUTABLE)
         ]
         wire.send(CHANNEL, payload)
+
+    def _shared(self, value: Any) -> int:
+        """The number of a plain container that an object and the tests both hold from now on."""
+        number = self._numbers.get(id(value))
+        if number is None:
+            number = self._numbers[id(value)] = len(self._handles)
+            self._handles.append(value)
+            self._newly_shared.append(number)
+        return number
 
     def _updates(self) -> list[tuple[int, Any]] | None:
         """The contents of the mutable objects that the tests have, where there are any."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import wire
-from .operations import BASES
+from .operations import BASES, fill
 
 if TYPE_CHECKING:
     from .program import Program
@@ -114,6 +114,8 @@ class Objects:
         self._numbers: dict[int, int] = {}
         # Classes that the tests ask for.
         self._asked_for: set[int] = set()
+        # Number -> bytes of the content, of plain containers that an object holds, too.
+        self._shared: dict[int, bytes] = {}
         # Why this run cannot decide alone; empty if it can.
         self.blind = ""
 
@@ -172,6 +174,31 @@ class Objects:
         if base is None or type(content) is not base:
             raise wire.Malformed("an update of an object")
         fill(value, content)
+        if number in self._shared:
+            self._shared[number] = self._image(value)
+
+    def share(self, number: Any, value: Any) -> Any:
+        """A plain container that an object of the program holds, too. One object per number."""
+        if type(number) is not int or type(value) not in _MUTABLE:
+            raise wire.Malformed("a shared value")
+        known = self._known.get(number)
+        if known is not None:
+            self.update(number, value)
+            return known
+        self._known[number], self._numbers[id(value)] = value, number
+        self._shared[number] = self._image(value)
+        return value
+
+    def changed(self) -> list[tuple[int, Any]]:
+        """Shared containers that the tests have changed since the last question."""
+        images = {number: self._image(self._known[number]) for number in self._shared}
+        found = [number for number, image in images.items() if image != self._shared[number]]
+        self._shared.update(images)
+        return [(number, self._known[number]) for number in found]
+
+    def _image(self, value: Any) -> bytes:
+        encoder = wire.Encoder(1 << 28, opaque=self._program.reference, nodes=1 << 28)
+        return bytes(encoder.put(value).out)
 
     def _make(self, number: int, role: str, *parts: Any) -> Any:
         if role == "function":
@@ -333,17 +360,6 @@ class Objects:
 
     def _awaited(self, value: Any) -> Any:
         return Coroutine(self, self._numbers[id(value)]).__await__()
-
-
-def fill(value: Any, content: Any) -> None:
-    """Give a mutable object the content that it has in the jail."""
-    if isinstance(value, list | bytearray):
-        base = list if isinstance(value, list) else bytearray
-        base.__setitem__(value, slice(None), content)
-        return
-    kind: Any = dict if isinstance(value, dict) else set
-    kind.clear(value)
-    kind.update(value, content)
 
 
 def _attributes(objects: Objects) -> dict[str, Any]:

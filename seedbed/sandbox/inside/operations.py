@@ -93,6 +93,17 @@ def content(value: Any) -> Any:
     return None
 
 
+def fill(value: Any, content: Any) -> None:
+    """Give a mutable object of a built-in type, or of a subclass, another content in place."""
+    if isinstance(value, list | bytearray):
+        base: Any = list if isinstance(value, list) else bytearray
+        base.__setitem__(value, slice(None), content)
+        return
+    kind: Any = dict if isinstance(value, dict) else set
+    kind.clear(value)
+    kind.update(value, content)
+
+
 def _number(base: Any, value: Any) -> Any:
     if base is complex:
         parts: Any = complex
@@ -169,7 +180,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "list": dir,
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
-    "content": content,
+    "fill": fill,
     "delete": delattr,
     "is subclass": lambda kind, other: issubclass(other, kind),
     "get": getattr,
