@@ -17,6 +17,7 @@ are plain data. So a program can change its own answers, and nothing else.
         verdicts = sandbox.run(Job(task_id, program, tests) for ...)
 """
 
+from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.pool import Sandbox
 from seedbed.sandbox.verdict import (
     OUTCOMES,
@@ -34,6 +35,7 @@ from seedbed.sandbox.version import version
 __all__ = [
     "OUTCOMES",
     "CallTests",
+    "Interpreter",
     "Job",
     "Limits",
     "ProjectTests",

@@ -2,7 +2,8 @@
 
     python -m rl.sandbox run problems=P.jsonl samples=S.jsonl out=V.jsonl [workers=2]
         [format=FORM] [max_bad=10] [cpu_seconds=5] [memory_mb=512] [isolation=rlimits-only]
-    python -m rl.sandbox check
+        [python=PATH] [packages=numpy,sympy]
+    python -m rl.sandbox check [python=PATH] [packages=numpy,sympy]
 
 Problems and samples are JSON lines, plain or .gz. The fields that they need are named in
 seedbed/sandbox/formats/. V.jsonl has one row per sample, in the order of the samples, with the
@@ -31,7 +32,17 @@ from tqdm import tqdm
 from conf.errors import SeedbedError, run_cli
 from conf.flags import KEY_VALUE_HELP, parse_flags
 from seedbed import jsonl
-from seedbed.sandbox import OUTCOMES, Job, Limits, Sandbox, formats, host, problem_files
+from seedbed.sandbox import (
+    OUTCOMES,
+    Interpreter,
+    Job,
+    Limits,
+    Sandbox,
+    formats,
+    host,
+    probes,
+    problem_files,
+)
 from seedbed.sandbox.languages import installed
 from seedbed.sandbox.problem_files import MAX_BAD, BadRows
 from seedbed.sandbox.reference import UNFIT
@@ -42,7 +53,12 @@ def main(argv: list[str]) -> int:
     """Exit status 0; 1 when `check` finds that the sandbox cannot run here."""
     parser = _parser()
     arguments = parse_flags(parser, argv)
-    return _check() if arguments.command == "check" else _run(arguments)
+    return _check(arguments) if arguments.command == "check" else _run(arguments)
+
+
+def _interpreter(arguments: argparse.Namespace) -> Interpreter:
+    packages = tuple(word.strip() for word in arguments.packages.split(",") if word.strip())
+    return Interpreter(arguments.python, packages)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,7 +110,22 @@ def _parser() -> argparse.ArgumentParser:
         default=MAX_BAD,
         help="bad rows that are skipped before the run stops (default: %(default)s)",
     )
-    commands.add_parser("check", help="show which isolation primitives this host allows")
+    check = commands.add_parser(
+        "check", help="show which isolation this host allows, and what its Python can do"
+    )
+    for command in (run, check):
+        command.add_argument(
+            "--python",
+            default="",
+            metavar="PATH",
+            help="the CPython that judges (default: the one that runs this command)",
+        )
+        command.add_argument(
+            "--packages",
+            default="",
+            metavar="NAME,NAME",
+            help="installed packages that programs may import, such as numpy,sympy",
+        )
     return parser
 
 
@@ -111,7 +142,7 @@ def _run(arguments: argparse.Namespace) -> int:
     jobs = [row for row in rows if isinstance(row, Job)]
     for reason in installed.missing(job.spoken for job in jobs):
         print(f"no verdicts: {reason}", file=sys.stderr)
-    pool = Sandbox(arguments.workers, limits, arguments.isolation)
+    pool = Sandbox(arguments.workers, limits, arguments.isolation, _interpreter(arguments))
     with pool as sandbox, tqdm(total=len(jobs), unit="program", mininterval=1) as bar:
         judged = iter(sandbox.run(jobs, on_verdict=lambda verdict: bar.update()))
     verdicts = [next(judged) if isinstance(row, Job) else row for row in rows]
@@ -165,12 +196,15 @@ def _unjudged(task: str | int, reason: str) -> Verdict:
     return Verdict(task, "infrastructure", reason[:500], 0.0, 0.0, 0)
 
 
-def _check() -> int:
-    found = host.primitives()
+def _check(arguments: argparse.Namespace) -> int:
+    interpreter = _interpreter(arguments)
+    found = host.primitives(interpreter)
+    if found.get("the whole sandbox", (False, ""))[0]:
+        found |= probes.interpreter(interpreter)
     for name, (given, detail) in found.items():
-        print(f"{'yes' if given else 'NO':<5}{name:<20}{detail}")
+        print(f"{'yes' if given else 'NO':<5}{name:<22}{detail}")
     for title, (given, detail) in installed.check().items():
-        print(f"{'yes' if given else '-':<5}{title:<20}{detail}")
+        print(f"{'yes' if given else '-':<5}{title:<22}{detail}")
     return 0 if found.get("the whole sandbox", (False, ""))[0] else 1
 
 

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from conf.errors import SeedbedError
 from seedbed.sandbox.inside import landlock, syscalls
 from seedbed.sandbox.inside.seccomp import Filter
+from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.server import ForkServer
 from seedbed.sandbox.verdict import Isolation
 
 
-def primitives() -> dict[str, tuple[bool, str]]:
+def primitives(interpreter: Interpreter) -> dict[str, tuple[bool, str]]:
     """Name of each primitive -> (whether the host offers it, detail).
 
     The full sandbox requires all of them but Landlock.
@@ -27,7 +28,7 @@ def primitives() -> dict[str, tuple[bool, str]]:
         return found
     for name, flag in syscalls.NAMESPACES.items():
         alone = syscalls.NAMESPACES["user"] | flag
-        found[f"{name} namespace"] = _try(lambda flags=alone: os.unshare(flags))  # type: ignore[misc]
+        found[f"{name} namespace"] = _try(lambda flags=alone: syscalls.unshare(flags))  # type: ignore[misc]
     found["seccomp filter"] = _try(_filter)
     found["pidfd"] = _try(lambda: os.close(os.pidfd_open(os.getpid())))
     version = landlock.abi()
@@ -35,14 +36,14 @@ def primitives() -> dict[str, tuple[bool, str]]:
         version > 0,
         f"ABI {version}" if version else "absent: namespaces and seccomp stand alone",
     )
-    found["the whole sandbox"] = _start("full")
-    found["rlimits-only"] = _start("rlimits-only")
+    found["the whole sandbox"] = _start("full", interpreter)
+    found["rlimits-only"] = _start("rlimits-only", interpreter)
     return found
 
 
-def _start(isolation: Isolation) -> tuple[bool, str]:
+def _start(isolation: Isolation, interpreter: Interpreter) -> tuple[bool, str]:
     try:
-        ForkServer(isolation).close()
+        ForkServer(isolation, interpreter).close()
         return True, "started and ended"
     except SeedbedError as error:
         return False, str(error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from seedbed.sandbox.clock import over_cpu
@@ -20,9 +20,20 @@ from seedbed.sandbox.verdict import OUTCOMES, Isolation, Job, Limits, Outcome, P
 # Characters of a verdict's reason.
 _REASON_LENGTH = 500
 
-# What the tester says of a program: an outcome, or that the program's process ended ("gone"), or
-# that the tests cannot run sealed ("unsupported"). The second text is the reason.
-Report = tuple[Outcome | Literal["gone", "unsupported"], str]
+
+@dataclass(frozen=True)
+class Report:
+    """What the tester says of a program.
+
+    outcome: "gone" says that the program's process ended. met: whether the tests met an object of
+    the program. blind: what the sealed run could not see; empty if it saw all.
+    """
+
+    outcome: Outcome | Literal["gone"]
+    reason: str
+    met: bool = False
+    blind: str = ""
+
 
 # Gives the outcome and the reason for what a script printed.
 Decide = Callable[[str], tuple[Outcome, str]]
@@ -35,6 +46,7 @@ class Finding:
     cpu: seconds of the program. rss: peak resident bytes of the program.
     retry: for an infrastructure outcome, whether another attempt may help.
     weakened: what makes the outcome weaker, as in Verdict.
+    met, blind: as in Report.
     """
 
     outcome: Outcome
@@ -43,6 +55,8 @@ class Finding:
     rss: int = 0
     retry: bool = True
     weakened: str = ""
+    met: bool = False
+    blind: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,11 +94,12 @@ def read_report(frame: bytes) -> Report | None:
     The tester is confined, and a program may have broken it, so its frame is not trusted.
     """
     try:
-        outcome, reason = Decoder(frame).values(2)
+        outcome, reason, met, blind = Decoder(frame).values(4)
     except wire.Malformed:
         return None
-    known = outcome in OUTCOMES or outcome in ("gone", "unsupported")
-    return (outcome, reason) if known and type(reason) is str else None
+    known = outcome in OUTCOMES or outcome == "gone"
+    right = [type(part) for part in (reason, met, blind)] == [str, bool, str]
+    return Report(outcome, reason, met, blind) if known and right else None
 
 
 def calls(run: CallRun, limits: Limits) -> Finding:
@@ -93,9 +108,56 @@ def calls(run: CallRun, limits: Limits) -> Finding:
     The tester's report stands, unless a limit was passed or a process died.
     """
     outcome, reason = _calls(run, limits)
-    if outcome == "unsupported":
-        return Finding("infrastructure", reason, run.jail.cpu, run.jail.rss, retry=False)
+    met, blind = (run.report.met, run.report.blind) if run.report else (False, "")
+    return Finding(outcome, reason, run.jail.cpu, run.jail.rss, met=met, blind=blind)
+
+
+def needs_witness(sealed: Finding) -> bool:
+    """Whether the program must also run in a plain interpreter, with its tests beside it.
+
+    It must where the sealed run met objects and found nothing wrong, or where it found something
+    wrong and had not seen all.
+    """
+    if sealed.outcome == "pass":
+        return sealed.met
+    return bool(sealed.blind) and sealed.outcome in ("fail", "error")
+
+
+def both(sealed: Finding, plain: Finding) -> Finding:
+    """The finding of a sealed run and of a plain one, which a program can forge.
+
+    A pass needs both. Nobody forges a failure, so a plain failure stands. A plain pass alone, or
+    beside a sealed run that did not see all, says nothing.
+    """
+    if plain.outcome == "infrastructure":
+        return plain
+    if sealed.outcome == "pass" and plain.outcome != "pass":
+        return replace(plain, reason=f"{plain.reason} (beside its tests)"[:_REASON_LENGTH])
+    if plain.outcome == "pass" and sealed.blind:
+        return replace(sealed, outcome="unsupported", reason=sealed.blind)
+    return sealed
+
+
+def plain(run: ScriptRun, limits: Limits) -> Finding:
+    """The finding on a program that ran beside its tests, in one process."""
+    outcome, reason = _plain(run, limits)
     return Finding(outcome, reason, run.jail.cpu, run.jail.rss)
+
+
+def _plain(run: ScriptRun, limits: Limits) -> tuple[Outcome, str]:
+    if run.report[:4] != b"\0\0\0\0":
+        return "infrastructure", "the jail could not be set up"
+    if run.expired:
+        return "timeout", run.expired
+    if run.jail.cpu > limits.cpu_seconds:
+        return "timeout", over_cpu(limits, "the program")
+    try:
+        outcome, reason = Decoder(run.report[8:]).values(2)
+    except wire.Malformed:
+        return _death(run.jail, limits, "the program")
+    if outcome not in OUTCOMES or type(reason) is not str:
+        return "error", "a malformed report"
+    return outcome, reason
 
 
 def script(run: ScriptRun, decide: Decide | None, limits: Limits) -> Finding:
@@ -134,7 +196,7 @@ def verdict(
     )
 
 
-def _calls(run: CallRun, limits: Limits) -> Report:
+def _calls(run: CallRun, limits: Limits) -> tuple[Outcome, str]:
     if run.expired:
         return "timeout", run.expired
     if run.report is None:
@@ -142,11 +204,11 @@ def _calls(run: CallRun, limits: Limits) -> Report:
         outcome, reason = _death(run.tester, limits, "the tests")
         # A tester that vanished says nothing about the program.
         return ("infrastructure" if outcome == "error" else outcome), reason
-    if run.report[0] == "gone":
+    if run.report.outcome == "gone":
         return _death(run.jail, limits, "the program")
-    if run.report[0] == "pass" and run.jail.cpu > limits.cpu_seconds:
+    if run.report.outcome == "pass" and run.jail.cpu > limits.cpu_seconds:
         return "timeout", over_cpu(limits, "the program")
-    return run.report
+    return run.report.outcome, run.report.reason
 
 
 def _script(run: ScriptRun, decide: Decide | None, limits: Limits) -> tuple[Outcome, str]:
@@ -160,13 +222,23 @@ def _script(run: ScriptRun, decide: Decide | None, limits: Limits) -> tuple[Outc
         return "timeout", run.expired
     if decide is None and os.WIFEXITED(status) and status and b"raise" not in run.report:
         return "fail", f"the test command exits with {os.WEXITSTATUS(status)}"
-    if status != 0:
+    # A program that chose its exit status has ended by itself. Its output decides.
+    if status != 0 and (decide is None or not _left_by_itself(run)):
         return _script_failure(run, limits)
     if run.jail.cpu > limits.cpu_seconds:
         return "timeout", over_cpu(limits, "the program")
     if decide is None:
         return "pass", ""
     return decide(run.printed.decode("utf-8", "replace"))
+
+
+def _left_by_itself(run: ScriptRun) -> bool:
+    """Whether sys.exit ended the script, and no exception or signal."""
+    try:
+        kind = Decoder(run.report[8:]).values(2)[0]
+    except wire.Malformed:
+        return False
+    return os.WIFEXITED(run.jail.status) and kind == "exit"
 
 
 def _script_failure(run: ScriptRun, limits: Limits) -> tuple[Outcome, str]:

@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
 from seedbed.sandbox.inside.lockdown import CHANNELS
+from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.languages.compilations import Compilations
 from seedbed.sandbox.reference import References
 from seedbed.sandbox.verdict import Isolation, Job, Limits, Verdict
-from seedbed.sandbox.worker import Worker
+from seedbed.sandbox.worker import Shared, Worker
 
 
 class _Queue:
@@ -60,6 +61,7 @@ class Sandbox:
     isolation: "full", or "rlimits-only" for hosts without namespaces. inside/fork_server.py says
         what the weaker one keeps out. It is for programs that may be wrong but are not hostile, and
         each verdict says so.
+    interpreter: which Python runs programs and tests, with which packages.
 
     Raises SeedbedError where the host cannot give that isolation. Nothing falls back in silence.
     """
@@ -69,14 +71,16 @@ class Sandbox:
         workers: int | None = None,
         limits: Limits | None = None,
         isolation: Isolation = "full",
+        interpreter: Interpreter | None = None,
     ):
-        limits, references, compilations = limits or Limits(), References(), Compilations()
+        limits, shared = limits or Limits(), Shared(References(), Compilations())
+        interpreter = interpreter or Interpreter()
         limits.check()
         self._workers: list[Worker] = []
         self._turn = threading.Lock()
         try:
             for _ in range(workers or len(os.sched_getaffinity(0))):
-                self._workers.append(Worker(limits, isolation, references, compilations))
+                self._workers.append(Worker(limits, isolation, interpreter, shared))
         except BaseException:
             self.close()
             raise

@@ -17,13 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
-from seedbed.sandbox.inside.syscalls import JAIL_ID, MACHINE
+from seedbed.sandbox.inside.syscalls import JAIL_ID, MACHINE, STACK_BYTES
+from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.verdict import Isolation
 
+# What the new process runs first: it takes the stack that jails need, which only exec lays out, and
+# becomes the interpreter of argv[1]. A lower hard limit of the host holds.
+_STACK = (
+    "import os, resource, sys; hard = resource.getrlimit(resource.RLIMIT_STACK)[1]; "
+    f"soft = {STACK_BYTES} if hard < 0 else min(hard, {STACK_BYTES}); "
+    "resource.setrlimit(resource.RLIMIT_STACK, (soft, hard)); os.execv(sys.argv[1], sys.argv[1:])"
+)
 # What the new interpreter runs: it finds the package `inside` below argv[1], and nothing else.
 _BOOT = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from inside import fork_server; del sys.path[0]; "
-    "fork_server.main(int(sys.argv[2]), sys.argv[3])"
+    "import sys; sys.path[:] = [sys.argv[1], *filter(None, sys.path)]; "
+    "from inside import fork_server; del sys.path[0]; fork_server.main(*sys.argv[2:])"
 )
 
 
@@ -55,26 +63,28 @@ class ForkServer:
 
     boot = _BOOT
 
-    def __init__(self, isolation: Isolation, *arguments: str) -> None:
+    def __init__(self, isolation: Isolation, interpreter: Interpreter, *arguments: str) -> None:
         if sys.platform != "linux" or platform.machine() != MACHINE:
             raise SeedbedError(
                 f"The sandbox needs Linux on {MACHINE}; "
                 f"this is {sys.platform} on {platform.machine()}.",
                 "Run it in a Linux container or machine of that kind.",
             )
+        python, description = interpreter.path, interpreter.describe()
+        packages = (interpreter.packages, description.paths, description.extensions)
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             # Not -I: that ignores PYTHONHASHSEED. The order of sets, and so a verdict, would then
             # differ from server to server.
-            options = ["-s", "-P", "-S", "-B", "-W", "ignore", "-c", self.boot]
+            options = ["-s", "-S", "-B", "-W", "ignore", "-c", self.boot]
             self._process = subprocess.Popen(
                 [
-                    sys.executable,
-                    *options,
+                    *(python, "-I", "-S", "-c", _STACK),
+                    *(python, *options),
                     str(Path(__file__).parent),
                     str(theirs.fileno()),
                     isolation,
-                    *arguments,
+                    *(arguments or (json.dumps(packages),)),
                 ],
                 env={"PYTHONHASHSEED": "0"},
                 cwd="/",

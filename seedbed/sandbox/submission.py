@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from seedbed.sandbox.verdict import (
     CallTests,
     Files,
@@ -15,6 +17,10 @@ from seedbed.sandbox.verdict import (
 
 # Files and folders of one program. Each takes an inode of the jail's small file system.
 _PATH_PARTS = 1000
+
+
+# Words of a program or of tests that ask for a place for temporary files.
+_TEMPORARY = re.compile(r"\btempfile\b|/tmp\b")
 
 
 class Refused(Exception):
@@ -58,6 +64,12 @@ def _with_parts(program: str, tests: CallTests | StdioTests) -> str:
         own = ("<answer>", f"_answer_text = {program!r}")
     parts = (("<prelude>", tests.prelude), own, ("<adapter>", adapter))
     return _IN_PARTS.format(parts=parts)
+
+
+def wants_files(program: str | Files, *texts: str) -> bool:
+    """Whether a program, or a text of its tests, means to write temporary files."""
+    own = [program] if isinstance(program, str) else [text for _, text in program]
+    return any(_TEMPORARY.search(text) for text in (*own, *texts))
 
 
 def _project_files(program: str | Files, tests: ProjectTests) -> Files:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import socket
 import time
 from dataclasses import dataclass, replace
@@ -19,12 +20,13 @@ from seedbed.sandbox import checker, comparison, judge
 from seedbed.sandbox.clock import Clock
 from seedbed.sandbox.inside import wire
 from seedbed.sandbox.inside.lockdown import CHANNELS
+from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.judge import CallRun, Finding, ScriptRun
 from seedbed.sandbox.languages.commands import Commands, RunCase
 from seedbed.sandbox.languages.compilations import Compilations
 from seedbed.sandbox.reference import UNFIT, References, scaled
 from seedbed.sandbox.server import ForkServer, ServerLost
-from seedbed.sandbox.submission import Refused, submission
+from seedbed.sandbox.submission import Refused, submission, wants_files
 from seedbed.sandbox.verdict import (
     CallTests,
     Files,
@@ -38,6 +40,13 @@ from seedbed.sandbox.verdict import (
 )
 
 _ATTEMPTS = 3
+_CLASS = re.compile(r"^class +(\w+)", re.M)
+# Words of tests that change what surrounds a program, or look into it. A sealed run may then fail
+# where a plain one would not.
+_REACHING = re.compile(
+    r"\b(mock|patch|monkeypatch|globals|inspect|modules|tempfile|open|gc|weakref|getsource|signal|"
+    r"subprocess|importlib|__builtins__|builtins|settrace|getrefcount|pickle|threading|asyncio)\b"
+)
 # Seconds that a jail gets to end by itself after it has closed its channel.
 _GRACE = 1.0
 # Bytes of a jail's report that are read. An honest report is a few hundred bytes long.
@@ -50,16 +59,19 @@ _FRAME_BYTES = 1 << 30
 class _Tester:
     """A running tester.
 
-    tests, limits: what it was started with. channel: our end of its socket.
+    tests, classes, limits: what it was started with. channel: our end of its socket.
     judged: programs that it was given so far.
     """
 
     tests: CallTests | ProjectTests
+    classes: tuple[str, ...] | None
     limits: Limits
     channel: socket.socket
     judged: int = 0
 
-    def serves(self, tests: CallTests | ProjectTests, limits: Limits) -> bool:
+    def serves(
+        self, tests: CallTests | ProjectTests, classes: tuple[str, ...] | None, limits: Limits
+    ) -> bool:
         """Whether it may judge a program of these tests under these limits.
 
         The time limits may be lower than its own: the clock watches them in each run. So the tester
@@ -69,7 +81,16 @@ class _Tester:
         same = (
             replace(own, cpu_seconds=limits.cpu_seconds, wall_seconds=limits.wall_seconds) == limits
         )
-        return self.tests == tests and same and own.cpu_seconds >= limits.cpu_seconds
+        asked = (self.tests, self.classes) == (tests, classes)
+        return asked and same and own.cpu_seconds >= limits.cpu_seconds
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the workers of a sandbox know together."""
+
+    references: References
+    compilations: Compilations
 
 
 class Worker:
@@ -79,13 +100,14 @@ class Worker:
         self,
         limits: Limits,
         isolation: Isolation,
-        references: References,
-        compilations: Compilations,
+        interpreter: Interpreter,
+        shared: Shared,
     ):
-        self._limits, self._isolation, self._references = limits, isolation, references
-        self._commands = Commands(isolation, compilations, _drain)
+        self._limits, self._isolation, self._interpreter = limits, isolation, interpreter
+        self._references = shared.references
+        self._commands = Commands(isolation, shared.compilations, _drain)
         self._tester: _Tester | None = None
-        self.server: ForkServer | None = ForkServer(isolation)
+        self.server: ForkServer | None = ForkServer(isolation, interpreter)
 
     def close(self) -> None:
         """End the fork servers and everything below them."""
@@ -104,8 +126,9 @@ class Worker:
         if not job.reference:
             return self._judge(job, limits)
         reference = self._references.verdict(job, limits, self._judge)
-        # An outage while the reference ran says nothing about the problem.
-        if job.program == job.reference or reference.verdict == "infrastructure":
+        # An outage while the reference ran says nothing about the problem. Nor do tests that cannot
+        # judge the reference say anything about the program.
+        if job.program == job.reference or reference.verdict in ("infrastructure", "unsupported"):
             return replace(reference, task_id=job.task_id)
         if reference.verdict != "pass":
             reason = f"{UNFIT}: {reference.verdict}: {reference.reason}"[:500]
@@ -129,8 +152,12 @@ class Worker:
         if isinstance(job.tests, ProjectTests) and self._isolation != "full":
             reason = "a project needs a file system of its own: namespaces"
             return Finding("infrastructure", reason, retry=False)
+        if isinstance(job.tests, StdioTests):
+            # Output as long as the expected one is no fault.
+            longest = max(map(len, job.tests.outputs), default=0)
+            limits = replace(limits, output_bytes=max(limits.output_bytes, 2 * longest))
         try:
-            server = self.server = self.server or ForkServer(self._isolation)
+            server = self.server = self.server or ForkServer(self._isolation, self._interpreter)
             if job.spoken != "python":
                 cases = partial(self._run_cases, server)
                 return self._commands.attempt(job, str(program), limits, cases)
@@ -146,26 +173,62 @@ class Worker:
             if isinstance(job.tests, SourceTests):
                 reason = "tests in the program's own source are for other languages than Python"
                 return Finding("infrastructure", reason, retry=False)
-            return self._run_calls(server, program, job.tests, limits)
+            return self._run_calls(server, program, job, limits)
         except (ServerLost, SeedbedError, OSError) as error:
             self.close()
             return Finding("infrastructure", str(error))
 
     def _run_calls(
+        self, server: ForkServer, program: str | Files, job: Job, limits: Limits
+    ) -> Finding:
+        """Runs a program sealed, and also beside its tests where the sealed run cannot decide."""
+        tests: Any = job.tests
+        sealed = self._run_sealed(server, program, tests, _classes(job), limits)
+        if not isinstance(tests, CallTests):
+            return sealed
+        reach = _REACHING.search(tests.code + tests.setup)
+        if reach and not sealed.blind and sealed.outcome in ("fail", "error"):
+            sealed = replace(sealed, blind=f"the tests use {reach[0]}, which may reach the program")
+        if not judge.needs_witness(sealed):
+            return sealed
+        beside = self._run_plain(server, str(program), tests, limits)
+        found = judge.both(sealed, beside)
+        return replace(found, cpu=max(sealed.cpu, beside.cpu), rss=max(sealed.rss, beside.rss))
+
+    def _run_plain(
+        self, server: ForkServer, program: str, tests: CallTests, limits: Limits
+    ) -> Finding:
+        """Runs a program and its tests in one process, in a jail of their own."""
+        channel, theirs = socket.socketpair()
+        with channel:
+            with theirs:
+                child = _for_child(limits, wants_files(program, *_texts(tests)))
+                pids = server.spawn([theirs.fileno()], op="plain", **child)
+            clock = Clock(limits, [pids["jail"]])
+            parts = (program, tests.setup, tests.code, tests.names)
+            wire.send(channel.fileno(), wire.frame(_FRAME_BYTES, *parts))
+            _, report = _drain(clock, -1, channel.fileno(), 0)
+            (jail,) = server.reap(0 if clock.expired else _GRACE, tester=False)
+        return judge.plain(ScriptRun(jail, b"", report, clock.expired), limits)
+
+    def _run_sealed(
         self,
         server: ForkServer,
         program: str | Files,
         tests: CallTests | ProjectTests,
+        classes: tuple[str, ...] | None,
         limits: Limits,
     ) -> Finding:
         """Runs a program in a jail while a tester calls its functions and reports.
 
-        The tester stays for the next program that has the same tests.
+        classes: names of classes that the problem asks for, if its reference tells. The tester
+        stays for the next program that has the same tests.
         """
-        tester = self._tester_for(server, tests, limits)
+        tester = self._tester_for(server, tests, classes, limits)
         used = tester.judged > 0
         tester.judged += 1
-        pids = server.spawn([], op="calls", output_bytes=limits.output_bytes, **_for_child(limits))
+        child = _for_child(limits, wants_files(program, *_texts(tests)))
+        pids = server.spawn([], op="calls", output_bytes=_answer_bytes(tests, limits), **child)
         clock = Clock(limits, [pids["jail"], pids["tester"]])
         report = None
         try:
@@ -175,40 +238,43 @@ class Worker:
         except BrokenPipeError:
             # The tester has ended. Its exit status says how.
             pass
-        healthy = report is not None and report[0] != "memory"
-        grace = _GRACE if report is not None and report[0] == "gone" else 0
+        healthy = report is not None and report.outcome != "memory"
+        grace = _GRACE if report is not None and report.outcome == "gone" else 0
         jail, *others = server.reap(grace, tester=not healthy)
         if not healthy:
             self._forget_tester()
             if used and not clock.expired.startswith("the program"):
                 # What earlier programs left in this tester may be the cause. A new one decides.
-                return self._run_calls(server, program, tests, limits)
+                return self._run_sealed(server, program, tests, classes, limits)
         run = CallRun(jail, others[0] if others else None, report, clock.expired)
         return judge.calls(run, limits)
 
     def _tester_for(
-        self, server: ForkServer, tests: CallTests | ProjectTests, limits: Limits
+        self,
+        server: ForkServer,
+        tests: CallTests | ProjectTests,
+        classes: tuple[str, ...] | None,
+        limits: Limits,
     ) -> _Tester:
         old = self._tester
-        if old is not None and old.judged < CHANNELS and old.serves(tests, limits):
+        if old is not None and old.judged < CHANNELS and old.serves(tests, classes, limits):
             return old
         if old is not None:
             self._forget_tester()
             server.reap(0, tester=True)
         ours, theirs = socket.socketpair()
-        self._tester = _Tester(tests, limits, ours)
+        self._tester = _Tester(tests, classes, limits, ours)
         with theirs:
             allowed = {
-                **_for_child(limits),
+                **_for_child(limits, files=wants_files("", *_texts(tests))),
                 "cpu_seconds": CHANNELS * math.ceil(2 * limits.cpu_seconds),
             }
-            server.spawn(
-                [theirs.fileno()], op="tester", output_bytes=limits.output_bytes, **allowed
-            )
+            answers = _answer_bytes(tests, limits)
+            server.spawn([theirs.fileno()], op="tester", output_bytes=answers, **allowed)
         if isinstance(tests, CallTests):
-            parts: tuple[Any, ...] = ("calls", tests.setup, tests.code, tests.names)
+            parts: tuple[Any, ...] = ("calls", tests.setup, tests.code, tests.names, classes)
         else:
-            parts = ("project", tests.files, tests.command, None)
+            parts = ("project", tests.files, tests.command, None, None)
         wire.send(ours.fileno(), wire.frame(_FRAME_BYTES, *parts))
         return self._tester
 
@@ -255,14 +321,14 @@ class Worker:
 
         decide: judges what it printed. None: its exit status alone decides.
         """
+        own, command = (program, ()) if isinstance(program, str) else program
         channel, theirs = socket.socketpair()
         stdout, writer = os.pipe()
         try:
             with channel:
                 with theirs:
-                    pids = server.spawn(
-                        [theirs.fileno(), writer], op="script", **_for_child(limits)
-                    )
+                    child = _for_child(limits, wants_files(own, *command))
+                    pids = server.spawn([theirs.fileno(), writer], op="script", **child)
                 os.close(writer)
                 writer = -1
                 clock = Clock(limits, [pids["jail"]])
@@ -278,8 +344,28 @@ class Worker:
         return judge.script(ScriptRun(jail, printed, report, clock.expired), decide, limits)
 
 
-def _for_child(limits: Limits) -> dict[str, int]:
+def _classes(job: Job) -> tuple[str, ...] | None:
+    """The classes that a problem's own solution defines; None where it has none."""
+    if not isinstance(job.reference, str) or not job.reference:
+        return None
+    return tuple(_CLASS.findall(job.reference))
+
+
+def _texts(tests: CallTests | ProjectTests) -> list[str]:
+    if isinstance(tests, CallTests):
+        return [tests.setup, tests.code]
+    return [text for _, text in tests.files]
+
+
+def _answer_bytes(tests: CallTests | ProjectTests, limits: Limits) -> int:
+    """Bytes of one answer. Tests that spell out a long answer may get one as long."""
+    return max(limits.output_bytes, sum(map(len, _texts(tests))))
+
+
+def _for_child(limits: Limits, files: bool) -> dict[str, int]:
     """The limits that the kernel enforces on a child, as a request names them.
+
+    files: whether the child may write temporary files.
 
     The kernel counts CPU time by sampling, so its limit is twice ours and only a second net.
     """
@@ -287,6 +373,7 @@ def _for_child(limits: Limits) -> dict[str, int]:
         "memory_bytes": limits.memory_bytes,
         "cpu_seconds": math.ceil(2 * limits.cpu_seconds),
         "threads": limits.threads,
+        "files": files,
     }
 
 
@@ -304,7 +391,7 @@ def _drain(clock: Clock, stdout: int, channel: int, cap: int) -> tuple[bytes, by
     Ends when both are closed, when stdout passes `cap` bytes, or when the time is up.
     """
     got = {stdout: bytearray(), channel: bytearray()}
-    open_ends = [stdout, channel]
+    open_ends = [end for end in (stdout, channel) if end >= 0]
     while open_ends and len(got[stdout]) <= cap:
         for descriptor in clock.wait(open_ends):
             try:

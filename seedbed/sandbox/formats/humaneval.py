@@ -15,9 +15,9 @@ def task(row: Row) -> Task:
     entry, test = text(row, "entry_point"), text(row, "test")
     prompt = str(row.get("prompt", ""))
     reference = prompt + str(row["canonical_solution"]) if "canonical_solution" in row else ""
-    tests = CallTests(
-        f"{test}\n\ncheck({entry})\n", numpy_stub.stub(test) + _helpers(prompt, entry)
-    )
+    # The name is looked up before the tests define `check`, which may be the program's name, too.
+    code = f"_entry = {entry}\n{test}\n\ncheck(_entry)\n"
+    tests = CallTests(code, numpy_stub.stub(test) + _helpers(prompt, entry))
     return Task(prompt, tests, reference, stem=prompt)
 
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from . import values
 from .wire import F64, MAX_DEPTH, MAX_NODES, NAMED, TYPES, U32, Malformed
 
 
@@ -19,19 +20,21 @@ class Decoder:
     """Reads the values of one frame.
 
     owned: mutable values that a frame may update in place (tag `m`), in the order they were sent.
-    opaque: makes the local stand-in for a reference, from its tag and number. Without it a frame
-        with references is malformed.
+    opaque: makes the local stand-in for a reference, from its tag, number and description. Without
+        it a frame with references is malformed.
+    nodes: values at most. The jail takes what the tests send.
     """
 
     def __init__(
         self,
         data: bytes,
         owned: list[Any] | None = None,
-        opaque: Callable[[bytes, int], Any] | None = None,
+        opaque: Callable[[bytes, int, Any], Any] | None = None,
+        nodes: int = MAX_NODES,
     ):
         self.mutables: list[Any] = []
         self._data, self._at, self._nodes = memoryview(data), 0, 0
-        self._owned, self._opaque = owned or [], opaque
+        self._owned, self._opaque, self._most = owned or [], opaque, nodes + 100
         self._updated: set[int] = set()
 
     def values(self, count: int) -> list[Any]:
@@ -59,7 +62,7 @@ class Decoder:
 
     def _value(self, depth: int, into: Any) -> Any:
         self._nodes += 1
-        if depth > MAX_DEPTH + 4 or self._nodes > MAX_NODES + 100:
+        if depth > MAX_DEPTH + 4 or self._nodes > self._most:
             raise Malformed("too deep or too many values")
         tag = bytes(self._take(1))
         if tag in b"lqfSDa":
@@ -85,9 +88,7 @@ class Decoder:
         self.mutables.append(target)
         if tag in b"qf":
             packed = array("q" if tag == b"q" else "d")
-            size = self._count()
-            self._nodes += size // 8
-            packed.frombytes(self._take(size))
+            packed.frombytes(self._take(self._count()))
             target[:] = packed.tolist()
         elif tag == b"a":
             target[:] = self._take(self._count())
@@ -125,10 +126,19 @@ class Decoder:
             raise Malformed("not an integer")
         return found
 
-    def _reference(self, tag: bytes) -> Any:
+    def _reference(self, tag: bytes, depth: int) -> Any:
         if self._opaque is None:
             raise Malformed("an object reference")
-        return self._opaque(tag, self._count())
+        number = self._count()
+        return self._opaque(tag, number, self._value(depth + 1, None) if tag in b"OJ" else None)
+
+    def _whole(self, depth: int) -> Any:
+        name, parts = self._value(depth + 1, None), self._value(depth + 1, None)
+        try:
+            return values.put_together(name, parts)
+        except Exception as error:
+            # A constructor of the standard library may raise anything for what it does not like.
+            raise Malformed(f"{type(error).__name__}: {error}") from None
 
 
 _READERS: dict[bytes, Callable[[Decoder, int], Any]] = {
@@ -149,6 +159,9 @@ _READERS: dict[bytes, Callable[[Decoder, int], Any]] = {
     b"C": Decoder._named,
     b"r": Decoder._back_reference,
     b"m": Decoder._update,
-    b"H": lambda dec, depth: dec._reference(b"H"),
-    b"K": lambda dec, depth: dec._reference(b"K"),
+    b"V": Decoder._whole,
+    **{
+        tag: lambda dec, depth, tag=tag: dec._reference(tag, depth)
+        for tag in (b"H", b"K", b"O", b"J")
+    },
 }

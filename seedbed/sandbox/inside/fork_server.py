@@ -27,6 +27,8 @@ one jail and at most one tester at a time:
         clones a jail on the next of those sockets
     {"op": "script", ...limits} + [report socket, stdout]
         clones a jail that runs a script
+    {"op": "plain", ...limits} + [report socket]
+        clones a jail that runs a program together with its tests
     {"op": "reap", "grace": s, "tester": bool}
         waits up to s seconds for the jail and kills it, and if asked the tester, too; gives their
         statuses
@@ -48,7 +50,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import jail, landlock, rootfs, syscalls, tester, wire
+from . import jail, landlock, lift, rootfs, syscalls, tester, wire
 from .decoder import Decoder
 from .lockdown import CHANNELS, ChildLimits, Locks
 from .seccomp import Filter
@@ -56,9 +58,10 @@ from .seccomp import Filter
 # C extensions that programs import. They are loaded here, because no library can be mapped once the
 # filter is in force.
 _EXTENSIONS = """
-    _bisect _blake2 _bz2 _contextvars _csv _datetime _decimal _hashlib _heapq _json _lzma _md5
-    _opcode _pickle _posixsubprocess _queue _random _sha1 _sha2 _sha3 _socket _statistics _struct
-    _uuid array binascii cmath fcntl math mmap pyexpat select unicodedata zlib
+    _bisect _blake2 _bz2 _contextvars _csv _datetime _decimal _elementtree _hashlib _heapq
+    _json _lzma _md5 _multiprocessing _opcode _pickle _posixshmem _posixsubprocess _queue _random
+    _sha1 _sha2 _sha256 _sha3 _sha512 _socket _sqlite3 _statistics _struct _uuid array binascii cmath
+    fcntl grp math mmap pyexpat select termios unicodedata zlib
 """
 # Pure Python modules that most programs use. Others load from the root file system when they are
 # imported. `threading` is not here: its at-fork hook costs each child 70 page faults, 0.3 ms.
@@ -73,19 +76,23 @@ _PID_FLAGS = syscalls.NAMESPACES["user"] | syscalls.NAMESPACES["pid"]
 _HOME_FLAGS = sum(flag for name, flag in syscalls.NAMESPACES.items() if name != "pid")
 
 
-def main(control: int, isolation: str) -> None:
+def main(control: str, isolation: str, packages: str) -> None:
     """Serve on descriptor `control` until the supervisor closes it.
 
-    isolation: "full" or "rlimits-only". A fault at the start is sent as {"refused": step, "errno":
+    isolation: "full" or "rlimits-only". packages: JSON of import names, of the paths to bring into
+    the jails, and of extensions among them. A fault at the start is sent as {"refused": step, "errno":
     number, "detail": text}.
     """
-    link = socket.socket(fileno=control)
+    link = socket.socket(fileno=int(control))
     sys.argv[:] = [""]
     sys.orig_argv[:] = [""]
     os.environ.clear()
     try:
+        names, paths, extensions = json.loads(packages)
         _import()
-        server = _Server(link, _enter(link) if isolation == "full" else _enter_weakly())
+        _import_packages(names, paths, extensions)
+        full = isolation == "full"
+        server = _Server(link, _enter(link, paths) if full else _enter_weakly(paths))
         _warm()
     except _Refused as error:
         link.send(
@@ -120,18 +127,32 @@ def _import() -> None:
             # This interpreter was built without the module.
             continue
     syscalls.one_malloc_arena()
+    lift.lift()
 
 
-def _enter(link: socket.socket) -> Locks:
+def _import_packages(names: list[str], paths: list[str], extensions: list[str]) -> None:
+    """Load the packages that programs may use, with all of their extensions."""
+    sys.path += dict.fromkeys(os.path.dirname(path) for path in paths)
+    # Threads of a numeric library would not survive the fork.
+    given = {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
+    os.environ.update(given)
+    for name in (*names, *extensions):
+        # An extension may be for another machine, or need what is not installed.
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    os.environ.clear()
+
+
+def _enter(link: socket.socket, packages: list[str]) -> Locks:
     """Go from a bare interpreter to the sealed fork server."""
     library = rootfs.stdlib()
     null = os.open("/dev/null", os.O_RDWR)
-    _step("user, mount, net, ipc and uts namespaces", os.unshare, _HOME_FLAGS)
+    _step("user, mount, net, ipc and uts namespaces", syscalls.unshare, _HOME_FLAGS)
     link.send(b'{"unshared": true}')
     # The supervisor answers once it has written the maps of user and group ids.
     identity = json.loads(link.recv(4096))
     memory_floor = _address_space()
-    _step("a private root file system", rootfs.enter, library)
+    _step("a private root file system", rootfs.enter, library, packages)
     if identity["drop"]:
         os.setgroups([])
         os.setresgid(1, 1, 1)
@@ -140,12 +161,13 @@ def _enter(link: socket.socket) -> Locks:
         _step("dropping capabilities", syscalls.drop_capabilities)
     syscalls.not_dumpable()
     _step("reading the standard library as another user", _read, os.path.join(library, "os.py"))
-    rules = _step("Landlock", landlock.ruleset, [library, rootfs.PROJECT], [])
+    readable, writable = [library, rootfs.PROJECT, *packages], [rootfs.TEMPORARY]
+    rules = _step("Landlock", landlock.ruleset, readable, [], writable)
     _step("a pid namespace", _try_clone)
-    return Locks(null, rules, Filter(alone=True), memory_floor, alone=True)
+    return Locks(null, rules, Filter(True), Filter(True, writing=True), memory_floor, alone=True)
 
 
-def _enter_weakly() -> Locks:
+def _enter_weakly(packages: list[str]) -> Locks:
     """As `_enter`, but without namespaces."""
     library, null, memory_floor = rootfs.stdlib(), os.open("/dev/null", os.O_RDWR), _address_space()
     if os.geteuid() == 0 and rootfs.is_open_to_others(library):
@@ -163,15 +185,15 @@ def _enter_weakly() -> Locks:
         os.path.join(library, name)
         for name in os.listdir(library)
         if not name.endswith("-packages")
-    ]
-    rules = _step("Landlock", landlock.ruleset, entries, [library])
+    ] + packages
+    rules = _step("Landlock", landlock.ruleset, entries, [library], [])
     if rules is None:
         raise _Refused(
             "Landlock",
             errno.ENOSYS,
             "this kernel has none, and without namespaces nothing else guards files",
         )
-    return Locks(null, rules, Filter(alone=False), memory_floor, alone=False)
+    return Locks(null, rules, Filter(False), Filter(False), memory_floor, alone=False)
 
 
 def _read(path: str) -> None:
@@ -225,9 +247,13 @@ class _Server:
     def _answer(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         if request["op"] == "reap":
             return {"ended": self._reap(request["grace"], request["tester"])}
-        limits = ChildLimits(request["memory_bytes"], request["cpu_seconds"], request["threads"])
+        limits = ChildLimits(
+            request["memory_bytes"], request["cpu_seconds"], request["threads"], request["files"]
+        )
         if request["op"] == "tester":
             self._spawn_tester(limits, descriptors[0], request["output_bytes"])
+        elif request["op"] == "plain":
+            self._jail = self._spawn(self._jail_flags, jail.run_plain, limits, *descriptors)
         elif request["op"] == "script":
             self._jail = self._spawn(self._jail_flags, jail.run_script, limits, *descriptors)
         else:
@@ -264,7 +290,8 @@ class _Server:
         """How the children ended, the jail first. The fields are those of server.Ended."""
         ended = [_end(self._jail, grace)] if self._jail else []
         self._jail = 0
-        rootfs.clean()
+        for place in (rootfs.PROJECT, rootfs.TEMPORARY) if self._locks.alone else ():
+            rootfs.clean(place)
         if with_tester and self._tester:
             ended.append(_end(self._tester, 0))
             self._tester = 0

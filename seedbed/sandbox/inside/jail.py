@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import contextlib
+import gc
 import os
 import sys
 from types import ModuleType, TracebackType
 from typing import Any
 
-from . import rootfs, wire
+from . import preambles, rootfs, wire
 from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
-from .operations import OPERATIONS, ancestry_of
+from .operations import OPERATIONS, ancestry_of, content, describe, names
+from .visitors import Callback, Visitor, answer, make
+from .world import World
 
 
 def serve_calls(locks: Locks, limits: ChildLimits, channel: int, output_bytes: int) -> None:
@@ -32,23 +36,37 @@ def serve_calls(locks: Locks, limits: ChildLimits, channel: int, output_bytes: i
     (source,) = Decoder(wire.receive(channel, 1 << 30)).values(1)
     folder = "/" if type(source) is str else rootfs.unpack(source)
     lock_down(locks, limits, [channel], folder=folder)
+    preambles.install(limits.memory_bytes)
     # From here on, the program is to blame for whatever ends this process.
     wire.send(CHANNEL, b"")
-    jail = Jail(output_bytes)
+    jail = Jail(output_bytes, whole=type(source) is str)
     jail.load(source)
     while True:
         jail.answer(*jail.request())
 
 
+_MUTABLE = (list, dict, set, bytearray)
+
+
 class Jail:
     """The program's names and the objects it has handed out."""
 
-    def __init__(self, output_bytes: int):
-        self._limit = output_bytes
+    def __init__(self, output_bytes: int, whole: bool):
+        """whole: objects are described when they go out. A project's are looked at by request."""
+        self._limit, self._whole, self._world = output_bytes, whole, World()
         self._names: dict[str, Any] = {}
         self._handles: list[Any] = []
         # id() of an object that was handed out -> its number.
         self._numbers: dict[int, int] = {}
+        # Number -> what stands here for an object of the tests.
+        self._visitors: dict[int, Any] = {}
+        # Numbers whose description has gone out, and those of the frame that is being written.
+        self._described: set[int] = set()
+        self._fresh: set[int] = set()
+        # Numbers of described objects whose content may change.
+        self._mutable: list[int] = []
+        # Numbers of the containers that go out shared with the next reply.
+        self._newly_shared: list[int] = []
 
     def load(self, source: str | tuple[tuple[str, str], ...]) -> None:
         """Run the program's top level, and reply with the names of its functions and classes.
@@ -60,11 +78,9 @@ class Jail:
                 self._names = _run(source, "solution")
             else:
                 sys.path.insert(0, rootfs.PROJECT)
-            self._reply(
-                "return", tuple(name for name, value in self._names.items() if callable(value))
-            )
+            self._reply("return", names(self._names))
         except BaseException as error:
-            self._reply(*_raised(error))
+            self._reply(*(_raised(error) if isinstance(error, Exception) else _left(error)))
 
     def request(self) -> tuple[bytes, Decoder, list[Any]]:
         """Wait for the next request, and give its bytes, its decoder and its four values.
@@ -72,8 +88,12 @@ class Jail:
         The values are operation, target, arguments and keywords.
         """
         data = wire.receive(CHANNEL, 1 << 30)
-        decoder = Decoder(data, opaque=self._local)
-        return data, decoder, decoder.values(4)
+        decoder = Decoder(data, opaque=self._local, nodes=1 << 30)
+        try:
+            return data, decoder, decoder.values(4)
+        except MemoryError:
+            self._reply("no_memory", "nothing: its arguments fill the memory")
+            raise EOFError from None
 
     def answer(self, data: bytes, decoder: Decoder, request: list[Any]) -> None:
         """Run one operation, and reply with what it returned or raised.
@@ -87,10 +107,16 @@ class Jail:
             return
         try:
             subject: Any = self._names.get(target) if type(target) is str else self._handles[target]
-            if operation == "call":
+            if operation == "world":
+                outcome: tuple[str, Any] = "return", self._world.change(*arguments)
+            elif operation == "printed":
+                outcome = "return", self._world.printed()
+            elif operation == "call":
                 outcome = "return", subject(*arguments, **(keywords or {}))
             else:
                 outcome = "return", OPERATIONS[operation](subject, *arguments)
+                if operation == "get" and self._whole and type(outcome[1]) in _MUTABLE:
+                    outcome = "shared", (self._shared(outcome[1]), outcome[1])
         except BaseException as error:
             outcome = _raised(error)
         known = {id(value): index for index, value in enumerate(decoder.mutables)}
@@ -105,7 +131,8 @@ class Jail:
             return True
 
     def _encode(self, limit: int, known: dict[int, int], *values: Any) -> bytearray:
-        encoder = wire.Encoder(limit, known, self._reference, coerce=True)
+        self._fresh = set()
+        encoder = wire.Encoder(limit, known, self._reference, coerce=not self._whole)
         for value in values:
             encoder.put(value)
         return encoder.out
@@ -114,54 +141,97 @@ class Jail:
         self, kind: str, value: Any, changed: Any = None, known: dict[int, int] | None = None
     ) -> None:
         try:
-            payload = self._encode(self._limit, known or {}, kind, value, changed)
+            payload = self._encode(self._limit, known or {}, kind, value, changed, self._updates())
         except wire.TooBig as error:
-            payload = self._encode(4096, {}, "too_big", str(error), None)
+            payload = self._encode(4096, {}, "too_big", str(error), None, None)
         except MemoryError:
-            payload = self._encode(4096, {}, "no_memory", "a value that memory cannot hold", None)
+            text = "a value that memory cannot hold"
+            payload = self._encode(4096, {}, "no_memory", text, None, None)
         except BaseException as error:
-            payload = self._encode(
-                4096, {}, "unsendable", f"{type(error).__name__}: {error}"[:300], None
-            )
+            text = f"{type(error).__name__}: {error}"[:300]
+            payload = self._encode(4096, {}, "unsendable", text, None, None)
+        self._described |= self._fresh
+        self._mutable += self._newly_shared
+        self._newly_shared = []
+        self._mutable += [
+            number for number in self._fresh if isinstance(self._handles[number], _MUTABLE)
+        ]
         wire.send(CHANNEL, payload)
 
-    def _reference(self, value: Any) -> tuple[bytes, int]:
-        """Keep an object here and give its number."""
-        if type(value) is Callback:
-            return b"K", value.number
+    def _shared(self, value: Any) -> int:
+        """The number of a plain container that an object and the tests both hold from now on."""
         number = self._numbers.get(id(value))
         if number is None:
             number = self._numbers[id(value)] = len(self._handles)
             self._handles.append(value)
-        return b"H", number
+            self._newly_shared.append(number)
+        return number
 
-    def _local(self, tag: bytes, number: int) -> Any:
-        return self._handles[number] if tag == b"H" else Callback(self, number)
+    def _updates(self) -> list[tuple[int, Any]] | None:
+        """The contents of the mutable objects that the tests have, where there are any."""
+        return [(number, content(self._handles[number])) for number in self._mutable] or None
 
-    def call_back(self, number: int, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        """Call a function that the tests passed in.
+    def _reference(self, value: Any) -> tuple[bytes, int, Any]:
+        """Keep an object here, and give its number with a description if it goes out anew."""
+        if type(value) is Callback or isinstance(value, Visitor):
+            return b"K", value.number, None
+        number = self._numbers.get(id(value))
+        if number is None:
+            number = self._numbers[id(value)] = len(self._handles)
+            self._handles.append(value)
+        if not self._whole or number in self._described or number in self._fresh:
+            return b"H", number, None
+        self._fresh.add(number)
+        return b"O", number, describe(value)
+
+    def _local(self, tag: bytes, number: int, methods: Any) -> Any:
+        if tag == b"H":
+            return self._handles[number]
+        if number not in self._visitors:
+            visitor = Callback(self.ask, number) if tag == b"K" else make(self.ask, number, methods)
+            self._visitors[number] = visitor
+        return self._visitors[number]
+
+    def ask(self, number: int, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        """Call a function that the tests passed in, or use an object of theirs.
 
         It runs in the tester, which may call the program again before it answers.
         """
         self._reply("callback", (number, arguments, keywords or None))
         while True:
             data, decoder, request = self.request()
-            if request[0] != "answer":
-                self.answer(data, decoder, request)
-            elif request[1] == "return":
-                return request[2]
-            else:
-                raise RuntimeError(f"the function passed in raised {request[2]}")
+            if request[0] == "answer":
+                return answer(request)
+            self.answer(data, decoder, request)
 
 
-class Callback:
-    """Stands for a function of the tests."""
+def run_plain(locks: Locks, limits: ChildLimits, channel: int) -> None:
+    """Body of a jail: runs a program with its tests beside it, as an ordinary interpreter does.
 
-    def __init__(self, jail: Jail, number: int):
-        self._jail, self.number = jail, number
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._jail.call_back(self.number, arguments, keywords)
+    Reports the outcome that the tests had. The program can forge this report, so it only counts
+    against a program, or beside a sealed pass.
+    """
+    source, setup, code, shadowed = Decoder(wire.receive(channel, 1 << 30)).values(4)
+    lock_down(locks, limits, [channel])
+    preambles.install(limits.memory_bytes)
+    wire.send(CHANNEL, b"")
+    report = "pass", ""
+    try:
+        program = _run(source, "solution")
+        scope = {
+            name: value
+            for name, value in program.items()
+            if name in shadowed or not (name[:2] == "__" or hasattr(builtins, name))
+        }
+        scope.update(__name__="tests", __builtins__=builtins)
+        exec(compile(setup, "<setup>", "exec", dont_inherit=True), scope)
+        exec(compile(code, "<tests>", "exec", dont_inherit=True), scope)
+    except BaseException as error:
+        kinds = {"AssertionError": "fail", "MemoryError": "memory", "PermissionError": "forbidden"}
+        name = type(error).__name__
+        report = kinds.get(name, "error"), f"{name}: {error}"[:300]
+    wire.send(CHANNEL, wire.frame(1 << 16, *report))
+    os._exit(0)
 
 
 def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> None:
@@ -178,6 +248,7 @@ def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> 
     os.lseek(given, 0, os.SEEK_SET)
     folder = "/" if type(source) is str else rootfs.unpack(source[0])
     lock_down(locks, limits, [channel], stdin=given, stdout=stdout, folder=folder)
+    preambles.install(limits.memory_bytes)
     wire.send(CHANNEL, b"")
     code, report = 0, ("return", "")
     try:
@@ -185,16 +256,42 @@ def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> 
             _run(source, "__main__")
         else:
             _run_command(source[1])
-        _join_threads()
     except SystemExit as error:
         code = error.code if type(error.code) is int else int(error.code is not None)
         report = "exit", f"exit code {code}"
     except BaseException as error:
-        code, report = 1, _raised(error)
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    wire.send(CHANNEL, wire.frame(4096, *report))
+        code, report = 1, ("raise", _raised(error)[1][:5])
+    wire.send(CHANNEL, wire.frame(1 << 16, *report))
+    _end()
     os._exit(code & 0xFF)
+
+
+def _end() -> None:
+    """What the interpreter's own end does for a program (Py_FinalizeEx and finalize_modules).
+
+    Waits for threads, calls what `atexit` knows, flushes files, and lets the program's objects go.
+    The real end also takes down the library, which costs 15 ms of copied pages.
+    """
+    threading: Any = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    _flush()
+    scope = sys.modules["__main__"].__dict__
+    names = [name for name in scope if name != "__builtins__"]
+    # Python clears the names with one leading underscore first.
+    for name in sorted(names, key=lambda name: not (name[0] == "_" and name[:2] != "__")):
+        scope[name] = None
+    sys.stdin, sys.stdout = sys.__stdin__, sys.__stdout__
+    gc.collect()
+    _flush()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.__stdout__):
+        # A program may have closed it, or put something else in its place.
+        with contextlib.suppress(Exception):
+            stream.flush()
 
 
 def _run_command(command: tuple[str, ...]) -> None:
@@ -210,22 +307,17 @@ def _run_command(command: tuple[str, ...]) -> None:
         runpy.run_path(command[1], run_name="__main__")
 
 
-def _join_threads() -> None:
-    """Wait for the program's threads, as Python does at its end."""
-    threading: Any = sys.modules.get("threading")
-    for thread in threading.enumerate() if threading else ():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
-
-
 def _run(source: str, name: str) -> dict[str, Any]:
     """Execute a program as a module of the given name, and give its globals.
 
     dataclasses and typing look the module up by its name.
     """
     module = sys.modules[name] = ModuleType(name)
+    module.__file__ = "/program.py"
     # Scripts expect these names, which the module `site` adds.
     vars(builtins).update(exit=sys.exit, quit=sys.exit)
+    # A file may begin with a byte order mark, which `compile` refuses in a text.
+    source = source.removeprefix("\ufeff")
     exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
 
@@ -233,24 +325,55 @@ def _run(source: str, name: str) -> dict[str, Any]:
 def _raised(error: BaseException) -> tuple[str, Any]:
     """An exception as a reply.
 
-    Six values: the nearest built-in base, its own name, plain arguments, the message, the program's
-    line (or 0), and its classes below that base, the most derived one first.
+    Eight values: the nearest built-in base, its own name, plain arguments, the message, the
+    program's line (or 0), its classes below that base, the most derived one first, the place of a
+    class of the standard library, and plain attributes.
     """
-    if not isinstance(error, Exception):
-        return "exit", f"{type(error).__name__}: {error}"[:300]
     *classes, base = ancestry_of(type(error))
-    arguments = tuple(
-        value if type(value) in (int, float, bool, str) else str(value)[:500]
-        for value in error.args[:5]
-    )
+    try:
+        text = str(error)[:300]
+    except Exception:
+        text = "its text cannot be had"
     return "raise", (
         base,
         type(error).__name__,
-        arguments,
-        str(error)[:300],
+        _simple(error.args),
+        text,
         _line(error.__traceback__),
         tuple(kind for _, kind in classes),
+        _known(type(error), error),
+        {
+            name: value
+            for name, value in vars(error).items()
+            if type(name) is str and name[:2] != "__" and type(value) in _SIMPLE
+        },
     )
+
+
+_SIMPLE = (int, float, bool, str, bytes, type(None))
+
+
+def _simple(values: Any) -> tuple[Any, ...]:
+    return tuple(
+        value if type(value) in _SIMPLE and len(repr(value)) < 10_000 else str(value)[:500]
+        for value in values[:5]
+    )
+
+
+def _known(kind: type, error: BaseException) -> tuple[Any, ...] | None:
+    """The module, name and arguments of an exception of the standard library."""
+    if kind.__module__ == "builtins" or kind.__module__.split(".")[0] not in _LIBRARY:
+        return None
+    made = error.__reduce__()
+    return kind.__module__, kind.__name__, _simple(made[1] if len(made) > 1 else error.args)
+
+
+_LIBRARY = sys.stdlib_module_names - {"solution"}
+
+
+def _left(error: BaseException) -> tuple[str, str]:
+    """An exit in the program's top level, as a reply."""
+    return "exit", f"{type(error).__name__}: {error}"[:300]
 
 
 def _line(traceback: TracebackType | None) -> int:

@@ -34,14 +34,15 @@ def abi() -> int:
     return max(0, libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
 
 
-def ruleset(readable: list[str], listable: list[str]) -> int | None:
+def ruleset(readable: list[str], listable: list[str], writable: list[str]) -> int | None:
     """Descriptor of a rule set; None where the kernel has no Landlock.
 
     readable: files and folders that may be read. listable: folders that may be listed, with all
-    below them. Nothing else is allowed.
+    below them. writable: folders in which all is allowed. Nothing else is.
     """
     rights = dict.fromkeys(readable, READ)
-    return ruleset_of({**rights, **dict.fromkeys(listable, _READ_DIR)})
+    rights |= dict.fromkeys(listable, _READ_DIR) | dict.fromkeys(writable, EVERYTHING)
+    return ruleset_of(rights)
 
 
 def ruleset_of(allowed: Mapping[str, int]) -> int | None:

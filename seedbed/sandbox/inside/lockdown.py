@@ -8,7 +8,7 @@ import os
 import random
 from dataclasses import dataclass
 
-from . import landlock, syscalls
+from . import landlock, rootfs, syscalls
 from .seccomp import Filter
 
 # A child's first descriptor after 0, 1 and 2.
@@ -23,6 +23,7 @@ class Locks:
     """What the fork server prepares once and each child takes on.
 
     null: descriptor of /dev/null. rules: descriptor of the Landlock rule set, if there is one.
+    writing_filter: the filter of a child that may write temporary files.
     memory_floor: bytes of address space of the bare fork server. Limits count what a program adds.
     alone: whether each child has a pid namespace and a user of its own. If not, RLIMIT_NPROC would
         count the threads of others.
@@ -31,6 +32,7 @@ class Locks:
     null: int
     rules: int | None
     filter: Filter
+    writing_filter: Filter
     memory_floor: int
     alone: bool
 
@@ -42,6 +44,8 @@ class ChildLimits:
     memory_bytes: int
     cpu_seconds: int
     threads: int
+    # Whether it may write files below rootfs.TEMPORARY.
+    files: bool
 
 
 def lock_down(
@@ -67,7 +71,9 @@ def lock_down(
     os.chdir(folder)
     memory = locks.memory_floor + limits.memory_bytes
     threads = limits.threads if locks.alone else None
-    syscalls.limit_resources(memory, limits.cpu_seconds, threads, descriptors=32)
+    syscalls.limit_resources(
+        memory, limits.cpu_seconds, threads, rootfs.TEMPORARY_BYTES if limits.files else 0
+    )
     syscalls.drop_capabilities()
     syscalls.not_dumpable()
     syscalls.no_new_privileges()
@@ -75,7 +81,7 @@ def lock_down(
         rules = CHANNEL + len(keep)
         landlock.restrict(rules)
         os.close(rules)
-    locks.filter.load()
+    (locks.writing_filter if limits.files else locks.filter).load()
     # CPython reseeds `random` from the kernel at a fork. Verdicts must not depend on that seed.
     random.seed(0)
     gc.enable()

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import enum
 import importlib
 import operator
 from collections.abc import Callable
+from types import BuiltinFunctionType, CoroutineType, FunctionType, MethodType, ModuleType
 from typing import Any
+
+# Built-in types whose content goes out with an instance of a subclass.
+BASES: tuple[type, ...] = (
+    int, float, complex, str, bytes, tuple, frozenset, list, dict, set, bytearray,
+)  # fmt: skip
+_PLAIN_FUNCTIONS = (FunctionType, BuiltinFunctionType, MethodType)
+_COMPARISONS = (operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge)
 
 
 def look(subject: Any, name: str) -> tuple[Any, Any]:
@@ -14,6 +24,10 @@ def look(subject: Any, name: str) -> tuple[Any, Any]:
     is_exception = isinstance(value, type) and issubclass(value, BaseException)
     ancestry = ancestry_of(value) if is_exception else ()
     return value, ancestry if len(ancestry) > 1 else None
+
+
+# The event loop in which coroutines run for the tests, once there was one.
+_loops: list[Any] = []
 
 
 def ancestry_of(kind: type) -> tuple[Any, ...]:
@@ -39,7 +53,136 @@ def import_module(subject: None, name: str) -> tuple[Any, tuple[str, ...]]:
     return module, tuple(public)
 
 
+def describe(value: Any) -> tuple[Any, ...]:
+    """What the tester must know of an object: its class, or what a class offers.
+
+    An instance: ("object", class, content). A function: ("function",). A class: ("class", name,
+    its special methods besides those of built-in types, whether it has no hash, ancestry of an
+    exception class above itself, whether it is an enumeration, built-in base). A coroutine: ("coroutine",).
+    """
+    kind = type(value)
+    if isinstance(value, type):
+        return _describe_class(value)
+    if kind is CoroutineType:
+        return ("coroutine",)
+    if kind in _PLAIN_FUNCTIONS:
+        return ("function",)
+    return "object", kind, content(value)
+
+
+def _describe_class(kind: type) -> tuple[Any, ...]:
+    own: set[str] = set()
+    for base in type.mro(kind):
+        if base is not object and base not in BASES:
+            own.update(name for name, value in base.__dict__.items() if name[:2] == "__")
+    ancestry = ancestry_of(kind)[1:] if issubclass(kind, BaseException) else None
+    base = next((base.__name__ for base in BASES if issubclass(kind, base)), "")
+    unhashable, is_enum = kind.__hash__ is None, issubclass(kind, enum.Enum)
+    return "class", kind.__name__, tuple(sorted(own)), unhashable, ancestry, is_enum, base
+
+
+def content(value: Any) -> Any:
+    """The plain value in an instance of a subclass of a built-in type; None in other objects."""
+    for base in BASES:
+        if isinstance(value, base):
+            if base in (list, tuple, set, frozenset, bytes, bytearray):
+                return base(base.__iter__(value))  # type: ignore[attr-defined,call-arg]
+            if base is dict:
+                return dict(dict.items(value))
+            return base.__str__(value) if base is str else _number(base, value)
+    return None
+
+
+def fill(value: Any, content: Any) -> None:
+    """Give a mutable object of a built-in type, or of a subclass, another content in place."""
+    if isinstance(value, list | bytearray):
+        base: Any = list if isinstance(value, list) else bytearray
+        base.__setitem__(value, slice(None), content)
+        return
+    kind: Any = dict if isinstance(value, dict) else set
+    kind.clear(value)
+    kind.update(value, content)
+
+
+def _number(base: Any, value: Any) -> Any:
+    if base is complex:
+        parts: Any = complex
+        return complex(parts.real.__get__(value), parts.imag.__get__(value))
+    return int.__int__(value) if base is int else float.__float__(value)
+
+
+def compare(value: Any, other: Any) -> tuple[bool | None, ...]:
+    """All six comparisons of two objects, in one order whichever of them the tests ask for.
+
+    None for one that does not hold or gives no bool. So a program cannot say yes to `==` and to
+    `!=`, each when it is asked.
+    """
+    found: list[bool | None] = []
+    for test in _COMPARISONS:
+        try:
+            answer = test(value, other)
+        except TypeError:
+            answer = None
+        found.append(answer if type(answer) is bool else None)
+    return tuple(found)
+
+
+def special(value: Any, name: str, *arguments: Any) -> Any:
+    """Call a special method of an object, found on its class as Python finds it."""
+    kind = type(value)
+    method = getattr(kind, name)
+    if name in ("__reversed__",) and method is None:
+        raise TypeError(f"{kind.__name__} is not reversible")
+    return method(value, *arguments)
+
+
+def run_coroutine(value: Any) -> Any:
+    """The result of a coroutine or another awaitable, in the program's event loop."""
+    asyncio: Any = importlib.import_module("asyncio")
+
+    async def wait() -> Any:
+        return await value
+
+    if not _loops:
+        _loops.append(asyncio.new_event_loop())
+    return _loops[0].run_until_complete(wait())
+
+
+def send(value: Any, what: Any) -> tuple[Any, ...]:
+    """The next value of an iterator; none at its end."""
+    try:
+        return (next(value) if what is None else value.send(what),)
+    except StopIteration:
+        return ()
+
+
+def names(scope: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Any, ...]]:
+    """The names of a program: its functions, its other values, and modules it has imported."""
+    functions, others, modules = [], [], []
+    for name, value in scope.items():
+        if name.startswith("__") and name.endswith("__"):
+            continue
+        if isinstance(value, ModuleType):
+            modules.append((name, value.__name__))
+        elif isinstance(value, type) or not callable(value):
+            others.append(name)
+        else:
+            functions.append(name)
+    return tuple(functions), tuple(others), tuple(modules)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
+    "value": lambda value: value,
+    "special": special,
+    "compare": compare,
+    "send": send,
+    "run": run_coroutine,
+    "list": dir,
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "fill": fill,
+    "delete": delattr,
+    "is subclass": lambda kind, other: issubclass(other, kind),
     "get": getattr,
     "set": setattr,
     "item": operator.getitem,

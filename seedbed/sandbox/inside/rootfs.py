@@ -7,7 +7,9 @@ covered, because the answers of an installed benchmark must not be readable.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from collections.abc import Sequence
 
 from .syscalls import mount, pivot_root
@@ -20,6 +22,11 @@ _SEALED = _RDONLY | _NOSUID | _NODEV | _NOEXEC
 _STAGE = "/tmp"
 # A small tmpfs of each fork server. A jail fills it before it is locked down, and reads it after.
 PROJECT = "/project"
+# Where a program may write, if it asks for temporary files. It is emptied after each run.
+TEMPORARY = "/tmp"
+TEMPORARY_BYTES = 16 << 20
+# The few inodes bound how deep a program can nest its folders.
+_TEMPORARY_LIMITS = f"size={TEMPORARY_BYTES},nr_inodes=200"
 
 
 def stdlib() -> str:
@@ -36,34 +43,46 @@ def is_open_to_others(folder: str) -> bool:
     return False
 
 
-def enter(library: str) -> None:
+def enter(library: str, packages: Sequence[str]) -> None:
     """Build the root file system in a new mount namespace, and move into it.
+
+    packages: folders and files of installed packages, which keep their places.
 
     It needs CAP_SYS_ADMIN over that namespace.
     """
-    source = os.open(library, os.O_PATH | os.O_DIRECTORY)
+    sources = {path: os.open(path, os.O_PATH) for path in (library, *packages)}
     mount(None, "/", None, _REC | _PRIVATE)
     mount("tmpfs", _STAGE, "tmpfs", _NOSUID | _NODEV, "size=64k,mode=755")
-    inside = _STAGE + library
-    os.makedirs(inside)
-    mount(f"/proc/self/fd/{source}", inside, None, _BIND)
-    mount(None, inside, None, _REMOUNT | _BIND | _SEALED)
-    for name in ("site-packages", "dist-packages"):
-        if os.path.isdir(f"{inside}/{name}"):
-            mount("tmpfs", f"{inside}/{name}", "tmpfs", _SEALED, "size=4k,mode=755")
-    os.close(source)
-    os.mkdir(_STAGE + PROJECT)
-    mount(
-        "tmpfs",
-        _STAGE + PROJECT,
-        "tmpfs",
-        _NOSUID | _NODEV | _NOEXEC,
-        "size=16m,nr_inodes=2k,mode=777",
-    )
+    _bind(sources.pop(library), library)
+    covers = [f"{_STAGE}{library}/{name}" for name in ("site-packages", "dist-packages")]
+    covers = [folder for folder in covers if os.path.isdir(folder)]
+    for folder in covers:
+        mount("tmpfs", folder, "tmpfs", _SEALED & ~_RDONLY, "size=64k,mode=755")
+    for path, source in sources.items():
+        _bind(source, path)
+    for folder in covers:
+        mount(None, folder, None, _REMOUNT | _BIND | _SEALED)
+    for place, limits in ((PROJECT, "size=16m,nr_inodes=2k"), (TEMPORARY, _TEMPORARY_LIMITS)):
+        os.makedirs(_STAGE + place, exist_ok=True)
+        guards = _NOSUID | _NODEV | _NOEXEC
+        mount("tmpfs", _STAGE + place, "tmpfs", guards, f"{limits},mode=777")
     os.mkdir(f"{_STAGE}/old")
     pivot_root(_STAGE, "old")
     os.rmdir("/old")
     mount(None, "/", None, _REMOUNT | _BIND | _SEALED)
+
+
+def _bind(source: int, path: str) -> None:
+    """Let an open folder or file appear at its own path in the new root, read-only."""
+    inside = _STAGE + path
+    if stat.S_ISDIR(os.fstat(source).st_mode):
+        os.makedirs(inside, exist_ok=True)
+    else:
+        os.makedirs(os.path.dirname(inside), exist_ok=True)
+        os.close(os.open(inside, os.O_CREAT | os.O_WRONLY, 0o644))
+    mount(f"/proc/self/fd/{source}", inside, None, _BIND)
+    mount(None, inside, None, _REMOUNT | _BIND | _SEALED)
+    os.close(source)
 
 
 def unpack(files: Sequence[tuple[str, str]]) -> str:
@@ -76,10 +95,29 @@ def unpack(files: Sequence[tuple[str, str]]) -> str:
     return PROJECT
 
 
-def clean() -> None:
-    """Remove what `unpack` wrote."""
-    for folder, folders, files in os.walk(PROJECT, topdown=False):
-        for name in files:
-            os.remove(f"{folder}/{name}")
-        for name in folders:
-            os.rmdir(f"{folder}/{name}")
+def clean(place: str) -> None:
+    """Empty PROJECT of what `unpack` wrote, or TEMPORARY of what a program wrote."""
+    folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _empty(folder)
+    finally:
+        os.close(folder)
+
+
+def _empty(folder: int) -> None:
+    """Remove all below an open folder. By descriptors, since a program's paths may be too long."""
+    with os.scandir(folder) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in found:
+        if not is_folder:
+            os.unlink(name, dir_fd=folder)
+            continue
+        # Its maker may have left it closed to itself.
+        with contextlib.suppress(OSError):
+            os.chmod(name, 0o700, dir_fd=folder)
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+        try:
+            _empty(below)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=folder)

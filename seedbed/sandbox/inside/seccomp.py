@@ -31,6 +31,13 @@ ALLOWED = {
     "epoll_create1": 291, "pipe2": 293, "getrandom": 318, "statx": 332, "rseq": 334,
     "faccessat2": 439,
 }  # fmt: skip
+# What a child may call besides, if it may write temporary files. Landlock and read-only mounts keep
+# it in its folder.
+WRITING = {
+    "pwrite64": 18, "sendfile": 40, "fsync": 74, "fdatasync": 75, "truncate": 76, "ftruncate": 77,
+    "rename": 82, "mkdir": 83, "rmdir": 84, "unlink": 87, "mkdirat": 258, "unlinkat": 263,
+    "renameat": 264, "pwritev": 296, "renameat2": 316,
+}  # fmt: skip
 LETHAL = {
     "ptrace": 101, "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166, "reboot": 169,
     "init_module": 175, "delete_module": 176, "kexec_load": 246, "add_key": 248,
@@ -69,10 +76,10 @@ def _argument(index: int, high: bool = False) -> bytes:
     return _step(_LOAD, 16 + 8 * index + (4 if high else 0))
 
 
-def _rules(alone: bool) -> list[tuple[int, list[bytes]]]:
+def _rules(alone: bool, writing: bool) -> list[tuple[int, list[bytes]]]:
     """Calls that are allowed for some arguments only: a number, and steps that end in a return.
 
-    alone: whether the process is pid 1 of a namespace.
+    alone: whether the process is pid 1 of a namespace. writing: whether it may write files.
     """
     itself = [_argument(0), _step(_EQUAL, 1, no=1), _OK, _DENY] if alone else [_DENY]
     no_exec = [_argument(2), _step(_ANY_BIT, _PROT_EXEC, no=1), _DENY, _OK]
@@ -97,8 +104,8 @@ def _rules(alone: bool) -> list[tuple[int, list[bytes]]]:
         (72, [_argument(1), *one_of, _DENY, _OK]),
         # tgkill: itself
         (234, itself),
-        # openat: for reading
-        (257, [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]),
+        # openat: for reading, unless temporary files are allowed
+        (257, [_OK] if writing else [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]),
         # prlimit64: for reading, so both halves of the pointer to new limits are 0
         (302, [_argument(2), _step(_EQUAL, 0, no=3),
                _argument(2, True), _step(_EQUAL, 0, no=1), _OK, _DENY]),
@@ -108,7 +115,10 @@ def _rules(alone: bool) -> list[tuple[int, list[bytes]]]:
 
 
 def program(
-    alone: bool, more: Sequence[int] = (), rules: Mapping[int, list[bytes]] | None = None
+    alone: bool,
+    writing: bool = False,
+    more: Sequence[int] = (),
+    rules: Mapping[int, list[bytes]] | None = None,
 ) -> bytes:
     """The whole filter, with 8 bytes per step.
 
@@ -121,9 +131,9 @@ def program(
         _step(_LOAD, 0),
     ]
     steps += [_step(_GREATER_EQUAL, _X32_BIT, no=1), _step(_RETURN, _KILL_PROCESS)]
-    for number, body in {**dict(_rules(alone)), **(rules or {})}.items():
+    for number, body in {**dict(_rules(alone, writing)), **(rules or {})}.items():
         steps += [_step(_EQUAL, number, no=len(body)), *body]
-    allowed = [*ALLOWED.values(), *more]
+    allowed = [*ALLOWED.values(), *(WRITING.values() if writing else ()), *more]
     for numbers, verdict in ((allowed, _OK), ([*LETHAL.values()], _step(_RETURN, _KILL_PROCESS))):
         for position, number in enumerate(numbers):
             steps.append(_step(_EQUAL, number, yes=len(numbers) - position))
@@ -136,9 +146,13 @@ class Filter:
     """The filter in memory. The fork server builds it once, and each child loads it."""
 
     def __init__(
-        self, alone: bool, more: Sequence[int] = (), rules: Mapping[int, list[bytes]] | None = None
+        self,
+        alone: bool,
+        writing: bool = False,
+        more: Sequence[int] = (),
+        rules: Mapping[int, list[bytes]] | None = None,
     ) -> None:
-        code = program(alone, more, rules)
+        code = program(alone, writing, more, rules)
         self._code = ctypes.create_string_buffer(code, len(code))
         self._header = ctypes.create_string_buffer(
             struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(self._code))

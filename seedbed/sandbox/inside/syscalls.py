@@ -15,20 +15,25 @@ import struct
 JAIL_ID = 64321
 # The machine whose call numbers stand here and in seccomp.py.
 MACHINE = "x86_64"
-# Flags of clone(2).
+# Flags of clone(2). The module `os` has them from 3.12 on.
 NAMESPACES = {
-    "user": os.CLONE_NEWUSER,
-    "pid": os.CLONE_NEWPID,
-    "net": os.CLONE_NEWNET,
-    "mount": os.CLONE_NEWNS,
-    "ipc": os.CLONE_NEWIPC,
-    "uts": os.CLONE_NEWUTS,
+    "user": 0x10000000,
+    "pid": 0x20000000,
+    "net": 0x40000000,
+    "mount": 0x00020000,
+    "ipc": 0x08000000,
+    "uts": 0x04000000,
 }
+# Bytes of a jail's main stack. The fork server's own stack limit is set to it before it starts, so
+# that the kernel leaves this room below the stack.
+STACK_BYTES = 512 << 20
 
 _SYS_CLONE, _SYS_CAPSET, _SYS_PIVOT_ROOT, _SYS_CLOSE_RANGE = 56, 126, 155, 436
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _MNT_DETACH = 2
+# Descriptors of a jail or a tester.
+_DESCRIPTORS = 32
 # Option of mallopt(3), from malloc.h.
 _M_ARENA_MAX = -8
 
@@ -128,26 +133,37 @@ def pivot_root(new: str, old: str) -> None:
     checked(libc.umount2(f"/{old}".encode(), _MNT_DETACH), "umount2")
 
 
+def unshare(flags: int) -> None:
+    """Move this process into new namespaces: unshare(2)."""
+    checked(libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
 def limit_resources(
-    memory_bytes: int, cpu_seconds: int, threads: int | None, descriptors: int
+    memory_bytes: int, cpu_seconds: int, threads: int | None, file_bytes: int
 ) -> None:
     """Set each limit, soft and hard alike, so that it cannot be raised again.
 
     memory_bytes: address space. threads: None leaves their number as it is.
+    file_bytes: how large a file may grow.
 
     The hard CPU limit matters: pid 1 of a namespace ignores SIGXCPU, and only the SIGKILL of the
-    hard limit reaches it. No file may grow, and no core is written.
+    hard limit reaches it. No core is written.
     """
     if threads is not None:
         resource.setrlimit(resource.RLIMIT_NPROC, (threads, threads))
     for kind, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, cpu_seconds),
-        (resource.RLIMIT_NOFILE, descriptors),
-        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, _DESCRIPTORS),
+        (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_STACK, 16 << 20),
+        (resource.RLIMIT_STACK, min(STACK_BYTES, _stack_limit())),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
     ):
         resource.setrlimit(kind, (value, value))
+
+
+def _stack_limit() -> int:
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    return STACK_BYTES if hard == resource.RLIM_INFINITY else hard

@@ -14,15 +14,18 @@ channel that was not asked for.
 from __future__ import annotations
 
 import builtins
+import importlib
 import os
 import random
+import sys
 from types import CodeType
 from typing import Any
 
 from . import project, wire
 from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
-from .program import Function, Program, ProgramGone, blame
+from .objects import Function
+from .program import Program, ProgramGone, blame
 
 # Descriptor of the supervisor. The channels to the jails follow it.
 SUPERVISOR = CHANNEL
@@ -33,25 +36,36 @@ def run(
 ) -> None:
     """Body of a tester: locks itself down, receives the tests, then one program per channel.
 
-    Each program gets one reply, a verdict and its reason. The tests are ("calls", setup, code,
-    names) or ("project", files, command), as in verdict.CallTests and verdict.ProjectTests.
+    Each program gets one reply: a verdict, its reason, whether an object of the program had to be
+    answered for, and why this run cannot decide alone, if it cannot. The tests are ("calls", setup,
+    code, names, classes) or ("project", files, command, None, None), as in verdict.CallTests and
+    verdict.ProjectTests. classes: names of classes that the problem asks for; None if unknown.
     """
     lock_down(locks, limits, [supervisor, *channels])
-    kind, *parts = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(4)
+    kind, *parts = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(5)
+    *parts, classes = parts
     tests = Calls(*parts) if kind == "calls" else project.Project(*parts)
+
+    def trusted(name: str) -> bool:
+        return name in classes if classes is not None else name[:1].isupper()
+
     for channel in range(SUPERVISOR + 1, SUPERVISOR + 1 + len(channels)):
         (source,) = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(1)
         random.seed(0)
+        program = Program(channel, output_bytes, trusted if kind == "calls" else None)
         try:
-            verdict, reason = judge(Program(channel, output_bytes), source, tests)
+            verdict, reason = judge(program, source, tests)
         except wire.Unsendable as error:
             # The fault is ours. The supervisor reports it as infrastructure.
             verdict, reason = (
                 "unsupported",
                 f"the tests pass {error} to the program, which has no plain form",
             )
+        program.close()
         os.close(channel)
-        wire.send(SUPERVISOR, wire.frame(1 << 20, verdict, reason))
+        objects = program.objects
+        met, blind = (objects.met, objects.blind) if objects is not None else (False, "")
+        wire.send(SUPERVISOR, wire.frame(1 << 20, verdict, reason, met, blind))
 
 
 class Calls:
@@ -106,13 +120,39 @@ class Names(dict):  # type: ignore[type-arg]
     A name that neither the tests nor Python define means the program's function of that name.
     """
 
-    def __init__(self, program: Program, defined: frozenset[str], shadowed: tuple[str, ...]):
+    def __init__(self, program: Program, defined: list[Any], shadowed: tuple[str, ...]):
         super().__init__(__name__="tests", __builtins__=builtins)
         self._program = program
-        self._names = {name for name in defined if name in shadowed or not hasattr(builtins, name)}
+        functions, others, modules = defined
+        self._functions, self._others = set(functions), set(others)
+        # A module that the program has imported is the tests' own copy of it here.
+        self._modules = {
+            name: module
+            for name, module in dict(modules).items()
+            if type(module) is str and module.split(".")[0] in _LIBRARY
+        }
+        self._hidden = set(vars(builtins)) - set(shadowed)
 
     def __missing__(self, name: str) -> Any:
-        if name in self._names:
-            function = self[name] = Function(self._program, name)
-            return function
+        if name not in self._hidden:
+            found = self._find(name)
+            if found is not None:
+                self[name] = found[0]
+                return found[0]
         raise KeyError(name)
+
+    def _find(self, name: str) -> tuple[Any] | None:
+        if name in self._functions:
+            return (Function(self._program, name),)
+        if name in self._modules:
+            return (importlib.import_module(self._modules[name]),)
+        # A name of the library never means an object of the program: the tests would trust it.
+        if name not in self._others or name in _LIBRARY:
+            return None
+        value = self._program.request("value", name, ())
+        if self._program.objects is not None:
+            self._program.objects.ask_for(name, value)
+        return (value,)
+
+
+_LIBRARY = sys.stdlib_module_names | {"numpy", "sympy"}

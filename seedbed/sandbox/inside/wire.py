@@ -9,14 +9,17 @@ counts are u32. The tags of values:
     N None  T True  F False  i int  d float  c complex  s str  b bytes   a bytearray
     t tuple  z frozenset  l list  q list of int64  f list of float64     S set  D dict
     R range  Q Fraction  M Decimal  C deque/OrderedDict/Counter          r back reference
-    B a built-in type, by its name (`int` as an argument)
+    B a built-in type or constant, by its name (`int` as an argument)
+    V a value of the standard library, by its name and its plain form (values.py)
     m known mutable: content that replaces, in place, an argument that the receiver owns
-    H an object of the program that stays in the jail
+    H an object of the program that stays in the jail   O the same, with what it is (objects.py)
     K a callable of the tests that stays in the tester
+    J the same for an object of the tests or an iterator, with what it can do (visitors.py)
 """
 
 from __future__ import annotations
 
+import builtins
 import os
 import struct
 from array import array
@@ -26,6 +29,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from . import values
+
 # Nested containers. At two Python frames per level this is far from the recursion limit of 1,000.
 MAX_DEPTH = 150
 # An empty set takes 5 bytes on the wire and 216 in memory, so a decoder needs at most 220 MB.
@@ -33,14 +38,34 @@ MAX_NODES = 1_000_000
 
 U32 = struct.Struct("<I")
 F64 = struct.Struct("<d")
-TYPES: dict[str, type] = {
-    kind.__name__: kind
-    for kind in (
-        *(bool, int, float, complex, str, bytes, bytearray, tuple, list, set, frozenset),
-        *(dict, range, object, type),
-    )
+TYPES: dict[str, Any] = {
+    name: kind
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type) and kind.__name__ == name
 }
-NAMED = {"deque": (deque, list), "OrderedDict": (OrderedDict, dict), "Counter": (Counter, dict)}
+TYPES.update(NotImplemented=NotImplemented, Ellipsis=...)
+# Makers of the values of a default dictionary that are sent with it.
+_FACTORIES = (int, float, str, list, dict, set, tuple, bool, type(None))
+
+
+def _bounded(parts: list[Any]) -> deque[Any]:
+    items, most = parts
+    return deque(items, most)
+
+
+def _defaults(parts: list[Any]) -> defaultdict[Any, Any]:
+    content, factory = parts
+    if factory is not None and factory not in _FACTORIES:
+        raise Malformed("a factory")
+    return defaultdict(factory, content)
+
+
+NAMED: dict[str, tuple[Any, type]] = {
+    "deque": (_bounded, list),
+    "OrderedDict": (OrderedDict, dict),
+    "Counter": (Counter, dict),
+    "defaultdict": (_defaults, list),
+}
 
 
 class Unsendable(Exception):
@@ -61,22 +86,25 @@ class Encoder:
     limit: bytes of `out`.
     known: id() of a mutable value that the receiver owns -> its index. Such a value is sent so that
         the receiver updates it in place.
-    opaque: gives the tag and number of an object that is passed by reference, or None.
-    coerce: subclasses and views become their built-in base. Only the jail does so, never the
-        tester.
+    opaque: gives the tag and number of an object that is passed by reference, and what describes it
+        or None. Gives None for an object that must not be passed.
+    coerce: subclasses become their built-in base. Only the jail of a project does so.
+    nodes: values of a container at most.
     """
 
     def __init__(
         self,
         limit: int,
         known: dict[int, int] | None = None,
-        opaque: Callable[[Any], tuple[bytes, int] | None] | None = None,
+        opaque: Callable[[Any], tuple[bytes, int, Any] | None] | None = None,
         coerce: bool = False,
+        nodes: int = MAX_NODES,
     ):
         self.out = bytearray()
         # In order of first sight. The list also keeps them alive, so that id() stays unique.
         self.mutables: list[Any] = []
         self._limit, self._known, self._opaque, self._coerce = limit, known or {}, opaque, coerce
+        self._nodes = nodes
         self._memo: dict[int, int] = {}
 
     def put(self, value: Any, depth: int = 0) -> Encoder:
@@ -101,8 +129,8 @@ class Encoder:
     def _items(self, tag: bytes, count: int, items: Any, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise Unsendable(f"a value nested more than {MAX_DEPTH} deep")
-        if len(self.out) + count > self._limit or count > MAX_NODES:
-            raise TooBig(f"a value of more than {self._limit:,} bytes or {MAX_NODES:,} parts")
+        if len(self.out) + count > self._limit or count > self._nodes:
+            raise TooBig(f"a value of more than {self._limit:,} bytes or {self._nodes:,} parts")
         self.out += tag
         self.out += U32.pack(count)
         for item in items:
@@ -147,14 +175,17 @@ class Encoder:
         return self._items(b"l", len(value), value, depth)
 
     def _other(self, value: Any, kind: type, depth: int) -> Any:
-        if kind in (deque, OrderedDict, Counter):
-            self.out += b"C"
-            self.put(kind.__name__).put(list(value) if kind is deque else dict(value), depth + 1)
-            return None
-        # It equals the plain dict, and its factory may be anything.
-        if kind is defaultdict:
-            return self.put(dict(value), depth)
+        if kind in (OrderedDict, Counter):
+            return self._named(kind, dict(value), depth)
+        if kind is deque:
+            return self._named(kind, [list(value), value.maxlen], depth)
+        if kind is defaultdict and value.default_factory in (None, *_FACTORIES):
+            return self._named(kind, [dict(value), value.default_factory], depth)
         return self._by_reference(value, kind, depth)
+
+    def _named(self, kind: type, content: Any, depth: int) -> None:
+        self.out += b"C"
+        self.put(kind.__name__).put(content, depth + 1)
 
     def _type(self, value: type) -> Any:
         if TYPES.get(value.__name__) is value:
@@ -166,12 +197,20 @@ class Encoder:
             for base in _BASES:
                 if isinstance(value, base):
                     return self.put(str.__str__(value) if base is str else base(value), depth + 1)
-            if isinstance(value, _VIEWS):
-                return self.put(list(value), depth + 1)
+        try:
+            parts = values.take_apart(value)
+        except Exception:
+            # A form that a program has bent. The object is passed by reference.
+            parts = None
+        if parts is not None:
+            self.out += b"V"
+            return self.put(parts[0]).put(parts[1], depth + 1)
         reference = self._opaque(value) if self._opaque else None
         if reference is None:
             raise Unsendable(f"a value of type {kind.__name__}")
         self.out += reference[0] + U32.pack(reference[1])
+        if reference[0] in b"OJ":
+            self.put(reference[2], depth + 1)
         return None
 
 
@@ -205,7 +244,6 @@ _MUTABLE = frozenset((list, dict, set, bytearray))
 _BASES: tuple[Any, ...] = (
     int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset,
 )  # fmt: skip
-_VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()), memoryview, array)
 _WRITERS: dict[type, Callable[[Encoder, Any, int], None]] = {
     type(None): lambda enc, value, depth: enc.out.extend(b"N"),
     bool: lambda enc, value, depth: enc.out.extend(b"T" if value else b"F"),
@@ -220,6 +258,8 @@ _WRITERS: dict[type, Callable[[Encoder, Any, int], None]] = {
     Fraction: _write_fraction,
     Decimal: _write_decimal,
     type: lambda enc, value, depth: enc._type(value),
+    type(NotImplemented): lambda enc, value, depth: enc._sized(b"B", b"NotImplemented"),
+    type(...): lambda enc, value, depth: enc._sized(b"B", b"Ellipsis"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.server import ForkServer
 from seedbed.sandbox.verdict import Isolation
 
@@ -22,4 +23,4 @@ class NativeServer(ForkServer):
     boot = _BOOT
 
     def __init__(self, isolation: Isolation, sources: Sequence[str]) -> None:
-        super().__init__(isolation, json.dumps(list(sources)))
+        super().__init__(isolation, Interpreter(), json.dumps(list(sources)))

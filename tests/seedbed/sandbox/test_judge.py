@@ -9,7 +9,7 @@ import pytest
 
 from seedbed.sandbox import CallTests, Job, Limits, ProjectTests, comparison, judge
 from seedbed.sandbox.inside import wire
-from seedbed.sandbox.judge import CallRun, Finding, ScriptRun
+from seedbed.sandbox.judge import CallRun, Finding, Report, ScriptRun
 from seedbed.sandbox.server import Ended
 
 LIMITS = Limits(cpu_seconds=2.0, output_bytes=10)
@@ -22,7 +22,8 @@ OVER = Ended(0, False, 2.5, 7)
 def called(
     jail: Ended = EXITED, tester: Ended = EXITED, report=None, expired=""
 ) -> tuple[str, str]:
-    found = judge.calls(CallRun(jail, tester, report, expired), LIMITS)
+    said = None if report is None else Report(*report)
+    found = judge.calls(CallRun(jail, tester, said, expired), LIMITS)
     assert (found.cpu, found.rss) == (jail.cpu, jail.rss)
     return found.outcome, found.reason
 
@@ -61,20 +62,75 @@ def test_a_tester_that_vanished_says_nothing_of_the_program():
     assert called(tester=Ended(signal.SIGSYS, False, 0, 0))[0] == "forbidden"
 
 
-def test_tests_that_cannot_run_sealed_are_not_tried_again():
-    found = judge.calls(CallRun(EXITED, None, ("unsupported", "a socket"), ""), LIMITS)
-    assert (found.outcome, found.reason, found.retry) == ("infrastructure", "a socket", False)
+def test_tests_that_cannot_run_sealed_give_no_verdict_on_the_program():
+    assert called(report=("unsupported", "a socket")) == ("unsupported", "a socket")
+
+
+SEEN, MET, BLIND = (False, ""), (True, ""), (True, "an object")
 
 
 @pytest.mark.parametrize(
-    "frame", [b"", wire.frame(99, "won", ""), wire.frame(99, "pass", 1), wire.frame(99, "pass")]
+    ("sealed", "seen", "plain", "outcome"),
+    [
+        # A pass needs both, and a plain failure stands.
+        ("pass", MET, "pass", "pass"),
+        ("pass", MET, "fail", "fail"),
+        ("pass", MET, "timeout", "timeout"),
+        ("pass", BLIND, "fail", "fail"),
+        # A plain pass can be forged, so it is no pass beside a run that has not seen all.
+        ("pass", BLIND, "pass", "unsupported"),
+        ("fail", BLIND, "pass", "unsupported"),
+        ("error", BLIND, "pass", "unsupported"),
+        ("fail", BLIND, "error", "fail"),
+        ("pass", MET, "infrastructure", "infrastructure"),
+    ],
+)
+def test_two_runs_make_one_verdict(sealed, seen, plain, outcome):
+    first = Finding(sealed, "", met=seen[0], blind=seen[1])
+    assert judge.needs_witness(first)
+    assert judge.both(first, Finding(plain, "")).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "seen"),
+    [("pass", SEEN), ("fail", SEEN), ("fail", MET), ("error", MET), ("timeout", BLIND)],
+)
+def test_one_run_is_enough_where_the_sealed_one_saw_all(outcome, seen):
+    assert not judge.needs_witness(Finding(outcome, "", met=seen[0], blind=seen[1]))
+
+
+def beside(report: bytes, jail=EXITED, expired="") -> str:
+    return judge.plain(ScriptRun(jail, b"", report, expired), LIMITS).outcome
+
+
+def test_a_plain_run_is_judged_by_its_report_and_its_end():
+    passed = wire.frame(99, "pass", "")
+    framed = STARTED + len(passed).to_bytes(4, "little") + passed
+    assert beside(framed) == "pass"
+    assert beside(framed, OVER) == "timeout"
+    assert beside(framed, expired="the wall") == "timeout"
+    assert beside(b"") == "infrastructure"
+    assert beside(STARTED) == "error"
+    odd = wire.frame(99, "won", "")
+    assert beside(STARTED + len(odd).to_bytes(4, "little") + odd) == "error"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        wire.frame(99, "won", "", False, ""),
+        wire.frame(99, "pass", 1, False, ""),
+        wire.frame(99, "pass", "", 1, ""),
+        wire.frame(99, "pass", ""),
+    ],
 )
 def test_a_frame_that_is_no_report_is_none(frame):
     assert judge.read_report(frame) is None
 
 
 def test_a_report_is_read():
-    assert judge.read_report(wire.frame(99, "gone", "x")) == ("gone", "x")
+    assert judge.read_report(wire.frame(99, "gone", "x", True, "y")) == Report("gone", "x", True, "y")
 
 
 def printed(text: bytes, expected: str | None, jail=EXITED, report=STARTED, expired=""):
@@ -107,8 +163,12 @@ def test_the_word_of_the_jail_explains_a_failure_and_makes_no_pass():
     assert printed(b"1", "1", failed, report)[0] == "memory"
     assert printed(b"1", None, failed, report)[0] == "memory"
     left = STARTED + b"\0\0\0\0" + wire.frame(999, "exit", "exit code 1")
-    ended = "the program ended the process with exit code 1"
-    assert printed(b"1", "1", failed, left) == ("error", ended)
+    # sys.exit(1) after the right output is a choice of the program, as judges see it.
+    assert printed(b"1", "1", failed, left)[0] == "pass"
+    assert printed(b"2", "1", failed, left)[0] == "fail"
+    assert printed(b"1", None, failed, left)[0] == "fail"
+    killed = Ended(signal.SIGSEGV, False, 0, 0)
+    assert printed(b"1", "1", killed, left)[0] == "error"
     passed = STARTED + b"\0\0\0\0" + wire.frame(999, "return", "")
     assert printed(b"1", "1", failed, passed)[0] == "error"
     assert printed(b"2", "1", EXITED, passed)[0] == "fail"

@@ -94,10 +94,10 @@ def test_tests_may_use_a_program_that(sandbox: Sandbox, case: str) -> None:
     assert found.max_rss_bytes > 1 << 20
 
 
-# Answers a call twice: a whole frame of (return, 1, None) by hand before its own.
+# Answers a call twice: a whole frame of (return, 1, None, None) by hand before its own.
 EXTRA_REPLY = (
     "import os\ndef f():\n"
-    "    os.write(3, b'\\x12\\0\\0\\0s\\6\\0\\0\\0returni\\1\\0\\0\\0\\1N')\n    return 1"
+    "    os.write(3, b'\\x13\\0\\0\\0s\\6\\0\\0\\0returni\\1\\0\\0\\0\\1NN')\n    return 1"
 )
 
 
@@ -110,7 +110,7 @@ EXTRA_REPLY = (
             "fail",
             "def f(): return 1 << 99999",
             "got = f()\nassert got == 1, got",
-            "AssertionError in `assert got",
+            "in `assert got == 1, got`",
         ),
         ("fail", "def f(x): return x", "x = 1", "never called"),
         ("fail", "def f(x): return x", "callable(f)", "never called"),
@@ -167,7 +167,7 @@ EXTRA_REPLY = (
         ("error", "def f(): return '\0'", "f()", "null bytes"),
         ("error", "def f(): return '\ud800'", "f()", "surrogates"),
         ("error", "#" * (2 << 20), "f()", "the limit is 1,048,576"),
-        ("infrastructure", "def f(x): return x", "class A: pass\nf(A())", "no plain form"),
+        ("unsupported", "def f(x): return x", "import sys\nf(sys)", "no plain form"),
     ],
 )
 def test_a_call_program_gets_the_verdict(
@@ -211,7 +211,8 @@ ECHO = StdioTests(("a b\n", "c\n"), ("b a\n", "c\n"))
             "print(*input().split()[::-1])\nraise KeyError(3)",
             "KeyError: 3 (program line 2)",
         ),
-        ("error", "print(*input().split()[::-1])\nexit(3)", "exit code 3"),
+        ("pass", "print(*input().split()[::-1])\nexit(3)", ""),
+        ("fail", "exit(3)", "got nothing"),
         ("error", "import os\nos._exit(70)", "exit code 70"),
         ("error", "def f(:", "SyntaxError"),
         ("timeout", "while True: pass", "CPU"),

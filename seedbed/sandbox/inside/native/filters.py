@@ -59,7 +59,7 @@ def of_programs(alone: bool, writes_code: bool, counted: bool) -> Filter:
         rules = {_MMAP: _FREE, _MPROTECT: _FREE}
     if counted:
         rules[_MMAP] = _counted_mmap()
-    return Filter(alone, [*_RUN.values()], rules)
+    return Filter(alone, False, [*_RUN.values()], rules)
 
 
 def of_compilers(alone: bool) -> Filter:
@@ -70,4 +70,4 @@ def of_compilers(alone: bool) -> Filter:
     rules = dict.fromkeys((_MMAP, _MPROTECT, _CLONE, _OPENAT), _FREE)
     if alone:
         rules[_KILL] = _FREE
-    return Filter(alone, [*_RUN.values(), *_COMPILE.values()], rules)
+    return Filter(alone, False, [*_RUN.values(), *_COMPILE.values()], rules)
