@@ -92,6 +92,8 @@ def read(path: Path, form: str = "", max_bad: int = MAX_BAD, *, prompts: bool = 
         raise SeedbedError(
             f"--format {form} is no form of problems.", f"Give one of {', '.join(formats.NAMES)}."
         )
+    # Cases may hold numbers of any length, which Python's guard against them would refuse.
+    sys.set_int_max_str_digits(0)
     found, bad = Problems(), BadRows(path, max_bad)
     for number, row in jsonl.read_each(path):
         try:

@@ -31,7 +31,10 @@ def _answer(given, named):
 _SETUP = """
 import json as _json
 import math as _math
+import sys as _sys
 
+# Cases may hold numbers of any length.
+_sys.set_int_max_str_digits(0)
 _LISTS, _NUMBERS = (list, tuple), (int, float)
 _CLOSE = {close!r}
 

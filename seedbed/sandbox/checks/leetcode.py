@@ -96,11 +96,7 @@ def _packed(value):
 def _unpacked(value, scope):
     if type(value) is not tuple or len(value) != 3 or value[0] != _MARK:
         return value
-    made = []
-    for name, _ in value[2]:
-        if name not in _CLASSES:
-            raise KeyError(name)
-        made.append(object.__new__(scope[name]))
+    made = [object.__new__(scope[name]) for name, _ in value[2]]
 
     def get(item):
         if type(item) is tuple and len(item) == 2 and item[0] == _MARK:

@@ -167,6 +167,15 @@ def test_a_form_is_given_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[s
         run(tmp_path, problems, samples, "--format=crux")
 
 
+def test_numbers_of_any_length_are_read_and_compared(tmp_path: Path) -> None:
+    big = "7" * 5000
+    row = f'{{"task_id": "b", "fn_name": "f", "inputs": [[{big}]], "outputs": [{big[:-1]}8]}}\n'
+    problems = lines(tmp_path / "p.jsonl", [row])
+    answers = [{"task_id": "b", "solution": f"def f(n): return n + {more}"} for more in (1, 2)]
+    rows = run(tmp_path, problems, lines(tmp_path / "s.jsonl", answers))
+    assert [found["verdict"] for found in rows] == ["pass", "fail"]
+
+
 def test_rows_without_an_id_are_named_by_their_lines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
