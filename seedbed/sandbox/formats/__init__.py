@@ -28,8 +28,8 @@ from seedbed.sandbox.formats import (
 )
 from seedbed.sandbox.formats.fields import Row, files, text
 from seedbed.sandbox.formats.form import Form, Task
+from seedbed.sandbox.formats.multipl_e import cut, own_language
 from seedbed.sandbox.formats.requirements import with_requirements
-from seedbed.sandbox.formats.spoken import cut, own_language
 from seedbed.sandbox.prompted import with_preamble
 from seedbed.sandbox.verdict import Files, Job, ProjectTests, Tests
 

@@ -8,7 +8,7 @@ from seedbed.sandbox.formats.cases import case_tests, paired
 from seedbed.sandbox.formats.fields import Row, called_function, words
 from seedbed.sandbox.formats.form import Form, Task, has
 from seedbed.sandbox.formats.livecodebench import asked
-from seedbed.sandbox.formats.spoken import language_of
+from seedbed.sandbox.formats.multipl_e import language_of
 from seedbed.sandbox.verdict import StdioTests
 
 

@@ -18,7 +18,7 @@ from seedbed.sandbox.languages.compilations import Compilations, Compiled
 from seedbed.sandbox.languages.installed import toolchain
 from seedbed.sandbox.languages.language import Language, MissingTool, Toolchain
 from seedbed.sandbox.languages.native_server import NativeServer
-from seedbed.sandbox.languages.source import Source
+from seedbed.sandbox.languages.source import ProgramSource
 from seedbed.sandbox.languages.source_tests import SourceJudge
 from seedbed.sandbox.verdict import Isolation, Job, Limits, SourceTests, StdioTests
 
@@ -61,7 +61,7 @@ class Commands:
         """
         language = LANGUAGES[job.spoken]
         try:
-            source = Source(language, toolchain(language.name), program)
+            source = ProgramSource(language, toolchain(language.name), program)
         except MissingTool as error:
             return Finding("infrastructure", str(error), retry=False)
         self._served.setdefault(language.name, source.tools)
@@ -82,14 +82,14 @@ class Commands:
 
         return cases(job.tests, run)
 
-    def _compile(self, source: Source) -> Compiled:
+    def _compile(self, source: ProgramSource) -> Compiled:
         compiler = source.tools.compiler
         if compiler is None:
             return self._compile_anew(source)
         key = (source.tools.version, *compiler.command, *source.words.values(), source.text)
         return self._compilations.get(key, lambda: self._compile_anew(source))
 
-    def _compile_anew(self, source: Source) -> Compiled:
+    def _compile_anew(self, source: ProgramSource) -> Compiled:
         if source.tools.compiler is None:
             return Compiled(source.files, 0.0)
         server = self._started(source)
@@ -99,7 +99,9 @@ class Commands:
         limits = Limits(cpu_seconds=wall, wall_seconds=wall, output_bytes=orders.RESULT_BYTES)
         return compiled(self._exchange(server, "compile", (order, b""), limits))
 
-    def _run_text(self, like: Source, limits: Limits, text: str, kept: bool) -> tuple[Finding, str]:
+    def _run_text(
+        self, like: ProgramSource, limits: Limits, text: str, kept: bool
+    ) -> tuple[Finding, str]:
         """Compiles and runs another text in the same language. Its exit status alone decides."""
         source = replace(like, text=text, beside=True)
         made = self._compile(source) if kept else self._compile_anew(source)
@@ -109,7 +111,7 @@ class Commands:
         found = judge.script(run, None, limits)
         return explained(found, run, source.language), run.printed.decode("utf-8", "replace")
 
-    def _run(self, source: Source, made: Compiled, given: str, limits: Limits) -> ScriptRun:
+    def _run(self, source: ProgramSource, made: Compiled, given: str, limits: Limits) -> ScriptRun:
         server = self._started(source)
         memory = {"memory_mb": str(limits.memory_bytes >> 20)}
         order = self._sources.order(source.tools.program, {**source.words, **memory}, made.files)
@@ -118,7 +120,7 @@ class Commands:
             server, "run", (order, given.encode("utf-8", "surrogatepass")), limits
         )
 
-    def _started(self, source: Source) -> NativeServer:
+    def _started(self, source: ProgramSource) -> NativeServer:
         """The fork server with the files of this language; another one if it lacks them."""
         wanted = orders.Sources([*self._served.values()])
         if self._server is not None and wanted.paths != self._sources.paths:

@@ -7,7 +7,7 @@ from functools import cache
 
 from seedbed.sandbox.languages import host_tools
 from seedbed.sandbox.languages.host_tools import Mounts, ask
-from seedbed.sandbox.languages.language import Stage, Toolchain
+from seedbed.sandbox.languages.language import Invocation, Toolchain
 
 # Static, so that the program's jail holds no library at all.
 _OPTIONS = ("-O2", "-static", "-pipe", "-w", "-fmax-errors=20", "-ftemplate-depth=900")
@@ -48,7 +48,7 @@ def toolchain(command: str, package: str, language: str, options: tuple[str, ...
     line = (compiler, *_OPTIONS, *options, "-o", "program", "{file}")
     return Toolchain(
         version,
-        Stage((*line, "-lm", "-pthread"), parts(compiler, language), (("PATH", "/usr/bin"),)),
-        Stage(("{box}/program",)),
+        Invocation((*line, "-lm", "-pthread"), parts(compiler, language), (("PATH", "/usr/bin"),)),
+        Invocation(("{box}/program",)),
         compiler_memory="RLIMIT_AS",
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from seedbed.sandbox.languages import host_tools
 from seedbed.sandbox.languages.host_tools import ask
-from seedbed.sandbox.languages.language import Language, Stage, Toolchain
+from seedbed.sandbox.languages.language import Invocation, Language, Toolchain
 
 _INSTALL = "https://go.dev/dl, or apt-get install golang-go"
 _THREADS = 16
@@ -58,8 +58,8 @@ def _toolchain() -> Toolchain:
     mounts = host_tools.join(host_tools.folders(tools, std), host_tools.libraries([shell]))
     return Toolchain(
         version,
-        Stage((shell, "-c", script), mounts, (("GOROOT", root), ("GOMAXPROCS", "2"))),
-        Stage(("{box}/program",), (), (("GOMAXPROCS", "2"), ("GOTRACEBACK", "none"))),
+        Invocation((shell, "-c", script), mounts, (("GOROOT", root), ("GOMAXPROCS", "2"))),
+        Invocation(("{box}/program",), (), (("GOMAXPROCS", "2"), ("GOTRACEBACK", "none"))),
         memory="RLIMIT_DATA",
         memory_floor=_FLOOR,
         threads=_THREADS,

@@ -6,7 +6,7 @@ import os
 import re
 
 from seedbed.sandbox.languages import host_tools, java_tuples
-from seedbed.sandbox.languages.language import Language, Stage, Toolchain
+from seedbed.sandbox.languages.language import Invocation, Language, Toolchain
 
 _INSTALL = "apt-get install openjdk-17-jdk-headless"
 # One small collector, and no files that other processes could read.
@@ -52,8 +52,8 @@ def _toolchain() -> Toolchain:
     env = (("LD_LIBRARY_PATH", f"{home}/lib/server:{home}/lib"),)
     return Toolchain(
         version,
-        Stage((javac, *own, *options), mounts, env),
-        Stage(program, mounts, env),
+        Invocation((javac, *own, *options), mounts, env),
+        Invocation(program, mounts, env),
         output=".",
         memory="RLIMIT_DATA",
         memory_floor=_FLOOR,

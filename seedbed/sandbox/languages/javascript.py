@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from seedbed.sandbox.languages import host_tools
-from seedbed.sandbox.languages.language import Language, Stage, Toolchain
+from seedbed.sandbox.languages.language import Invocation, Language, Toolchain
 
 # Node starts about ten threads of its own.
 _THREADS = 24
@@ -18,10 +18,10 @@ def node() -> tuple[str, str]:
     return path, host_tools.ask(path, "--version")
 
 
-def stage(path: str, file: str) -> Stage:
+def stage(path: str, file: str) -> Invocation:
     """Node on a file of the jail. The heap's own limit is near that of the kernel."""
     options = ("--max-old-space-size={memory_mb}", "--stack-size=7800")
-    return Stage(
+    return Invocation(
         (path, *options, file),
         host_tools.libraries([path]),
         # io_uring would end the process, since no program may use it.
@@ -30,7 +30,7 @@ def stage(path: str, file: str) -> Stage:
     )
 
 
-def runtime(path: str, version: str, compiler: Stage | None) -> Toolchain:
+def runtime(path: str, version: str, compiler: Invocation | None) -> Toolchain:
     """Node as what runs a program in JavaScript."""
     return Toolchain(
         version,

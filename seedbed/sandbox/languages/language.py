@@ -12,7 +12,7 @@ class MissingTool(Exception):
 
 
 @dataclass(frozen=True)
-class Stage:
+class Invocation:
     """One command and what its jail holds: {box} is the folder of its own files.
 
     mounts: host paths that it may read, each with its path inside.
@@ -39,8 +39,8 @@ class Toolchain:
     """
 
     version: str
-    compiler: Stage | None
-    program: Stage
+    compiler: Invocation | None
+    program: Invocation
     output: str = "program"
     memory: Literal["RLIMIT_AS", "RLIMIT_DATA"] = "RLIMIT_AS"
     memory_floor: int = 8 << 20

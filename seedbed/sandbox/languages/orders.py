@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from seedbed.sandbox.languages import host_tools
-from seedbed.sandbox.languages.language import Stage, Toolchain
+from seedbed.sandbox.languages.language import Invocation, Toolchain
 from seedbed.sandbox.verdict import Limits
 
 # What one compilation may use. A header-heavy C++ program takes 3 s and 0.5 GB; these are ours.
@@ -36,7 +36,7 @@ class Sources:
         self.paths = tuple(dict.fromkeys(paths))
         self._numbers = {path: number for number, path in enumerate(self.paths)}
 
-    def order(self, stage: Stage, words: dict[str, str], files: Files) -> dict[str, Any]:
+    def order(self, stage: Invocation, words: dict[str, str], files: Files) -> dict[str, Any]:
         """The part of an order that both kinds share. words: placeholder -> text."""
         command = tuple(_fill(word, words) for word in stage.command)
         return {

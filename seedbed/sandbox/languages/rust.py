@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seedbed.sandbox.languages import gcc, host_tools
 from seedbed.sandbox.languages.host_tools import ask
-from seedbed.sandbox.languages.language import Language, Stage, Toolchain
+from seedbed.sandbox.languages.language import Invocation, Language, Toolchain
 
 _INSTALL = "https://rustup.rs, or apt-get install rustc"
 
@@ -31,8 +31,8 @@ def _toolchain() -> Toolchain:
     env = (("PATH", "/usr/bin"), ("LD_LIBRARY_PATH", f"{root}/lib"))
     return Toolchain(
         version,
-        Stage((compiler, *options), mounts, env),
-        Stage(("{box}/program",)),
+        Invocation((compiler, *options), mounts, env),
+        Invocation(("{box}/program",)),
     )
 
 

@@ -8,7 +8,7 @@ from seedbed.sandbox.languages.language import Language, Toolchain
 
 
 @dataclass(frozen=True)
-class Source:
+class ProgramSource:
     """One source. beside: whether tests stand in it, and so may use Language.library."""
 
     language: Language

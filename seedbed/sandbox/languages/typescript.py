@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from seedbed.sandbox.languages import host_tools, javascript
-from seedbed.sandbox.languages.language import Language, Stage, Toolchain
+from seedbed.sandbox.languages.language import Invocation, Language, Toolchain
 
 _INSTALL = "npm install -g typescript"
 _COMPILE = """
@@ -46,7 +46,7 @@ def _toolchain() -> Toolchain:
     command = (path, "--eval", _COMPILE, "compile", library, "{beside}")
     mounts = host_tools.join(compiler.mounts, host_tools.folders(home))
     return javascript.runtime(
-        path, f"TypeScript {said.split()[-1]}, {version}", Stage(command, mounts, compiler.env)
+        path, f"TypeScript {said.split()[-1]}, {version}", Invocation(command, mounts, compiler.env)
     )
 
 

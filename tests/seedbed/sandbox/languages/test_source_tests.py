@@ -12,7 +12,7 @@ import pytest
 
 from conf.errors import SeedbedError
 from seedbed.sandbox import Sandbox, Verdict, formats
-from seedbed.sandbox.formats.spoken import cut
+from seedbed.sandbox.formats.multipl_e import cut
 from seedbed.sandbox.languages import by_any_name, sealing
 from seedbed.sandbox.languages.sealing.calls import Case, cases, closing
 from seedbed.sandbox.verdict import SourceTests
