@@ -92,7 +92,7 @@ def tests(problem: Row) -> Tests:
         return _evalplus(problem, task)
     if "test" in problem and "entry_point" in problem:
         entry = _text(problem, "entry_point", "problem", task)
-        # The name is looked up before the tests define `check`, which may be the program's name, too.
+        # The name is looked up before the tests define `check`: a program may be called that.
         check = f"_entry = {entry}\n{_text(problem, 'test', 'problem', task)}\n\ncheck(_entry)\n"
         return CallTests(check, _helpers(problem.get("prompt", ""), entry))
     if "test_list" in problem:

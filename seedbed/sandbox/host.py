@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from conf.errors import SeedbedError
-from seedbed.sandbox.inside import landlock, syscalls
+from seedbed.sandbox.inside import lockdown, syscalls
 from seedbed.sandbox.inside.seccomp import Filter
 from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.server import ForkServer
@@ -31,7 +31,7 @@ def primitives(interpreter: Interpreter) -> dict[str, tuple[bool, str]]:
         found[f"{name} namespace"] = _try(lambda flags=alone: syscalls.unshare(flags))  # type: ignore[misc]
     found["seccomp filter"] = _try(_filter)
     found["pidfd"] = _try(lambda: os.close(os.pidfd_open(os.getpid())))
-    version = landlock.abi()
+    version = lockdown.landlock_version()
     found["Landlock"] = (
         version > 0,
         f"ABI {version}" if version else "absent: namespaces and seccomp stand alone",

@@ -20,7 +20,6 @@ from seedbed.sandbox.verdict import OUTCOMES, Isolation, Job, Limits, Outcome, P
 _REASON_LENGTH = 500
 
 
-
 @dataclass(frozen=True)
 class Report:
     """What the tester says of a program.
@@ -33,7 +32,6 @@ class Report:
     reason: str
     met: bool = False
     blind: str = ""
-
 
 
 @dataclass(frozen=True)

@@ -160,5 +160,8 @@ _READERS: dict[bytes, Callable[[Decoder, int], Any]] = {
     b"r": Decoder._back_reference,
     b"m": Decoder._update,
     b"V": Decoder._whole,
-    **{tag: lambda dec, depth, tag=tag: dec._reference(tag, depth) for tag in (b"H", b"K", b"O", b"J")},
+    **{
+        tag: lambda dec, depth, tag=tag: dec._reference(tag, depth)
+        for tag in (b"H", b"K", b"O", b"J")
+    },
 }
