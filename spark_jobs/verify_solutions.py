@@ -8,7 +8,8 @@ once. From there they are judged shard by shard into `verdicts`. So a job that w
 again judges only the missing samples.
 
 A sample without a verdict, because of an infrastructure fault, is not written, so that the next run
-judges it. A sample whose problem has a wrong reference solution is written with that reason.
+judges it. A sample whose problem has a wrong reference solution is written with that reason. So is
+one that no sealed run can judge (`unsupported`), since another run would say the same.
 
 The job is not part of the curation graph, since it reads no content.
 """

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 
 from conf.errors import SeedbedError
-from seedbed.sandbox.inside import landlock, syscalls
-from seedbed.sandbox.inside.seccomp import Filter
+from seedbed.sandbox.inside import syscalls
+from seedbed.sandbox.inside.kernel import landlock
+from seedbed.sandbox.inside.kernel.seccomp import Filter
 from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.server import ForkServer
 from seedbed.sandbox.verdict import Isolation

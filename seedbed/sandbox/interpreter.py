@@ -1,4 +1,4 @@
-"""Finds which interpreter judges programs, and the installed packages that it brings into a jail."""
+"""Which interpreter judges programs, and which installed packages it brings into a jail."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ for name in {word.split(".")[0] for word in set(sys.modules) - before}:
         folders[:] = [word for word in folders if word not in ("tests", "testing", "__pycache__")]
         for file in files:
             if file.endswith(".so"):
-                below = os.path.relpath(os.path.join(folder, file.split(".")[0]), os.path.dirname(place))
+                below = os.path.join(folder, file.split(".")[0])[len(os.path.dirname(place)) + 1 :]
                 names.add(below.replace(os.sep, "."))
 print(json.dumps({"version": sys.version.split()[0], "missing": missing, "paths": list(paths),
                   "extensions": sorted(names)}))

@@ -205,8 +205,8 @@ class Verdict:
 
     pass: every test held. fail: a wrong answer. error: the program raised, exited or crashed.
     timeout, memory, output: it went over that limit. forbidden: it did what no program may do.
-    unsupported: the tests ask what no sealed run can answer, such as whether an object of the program
-    equals a plain value. Like infrastructure, it says nothing about the program.
+    unsupported: the tests ask what no sealed run can answer, such as whether an object of the
+    program equals a plain value. Like infrastructure, it says nothing about the program.
     infrastructure: the fault was ours, also after retries. It says nothing about the program and
     must never count as a wrong answer.
     """

@@ -50,18 +50,19 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import jail, landlock, lift, rootfs, syscalls, tester, wire
+from . import jail, lift, rootfs, syscalls, tester, wire
 from .decoder import Decoder
+from .kernel import landlock
+from .kernel.seccomp import Filter
 from .lockdown import CHANNELS, ChildLimits, Locks
-from .seccomp import Filter
 
 # C extensions that programs import. They are loaded here, because no library can be mapped once the
 # filter is in force.
 _EXTENSIONS = """
     _bisect _blake2 _bz2 _contextvars _csv _datetime _decimal _elementtree _hashlib _heapq
     _json _lzma _md5 _multiprocessing _opcode _pickle _posixshmem _posixsubprocess _queue _random
-    _sha1 _sha2 _sha256 _sha3 _sha512 _socket _sqlite3 _statistics _struct _uuid array binascii cmath
-    fcntl grp math mmap pyexpat select termios unicodedata zlib
+    _sha1 _sha2 _sha256 _sha3 _sha512 _socket _sqlite3 _statistics _struct _uuid array binascii
+    cmath fcntl grp math mmap pyexpat select termios unicodedata zlib
 """
 # Pure Python modules that most programs use. Others load from the root file system when they are
 # imported. `threading` is not here: its at-fork hook costs each child 70 page faults, 0.3 ms.
@@ -80,8 +81,8 @@ def main(control: str, isolation: str, packages: str) -> None:
     """Serve on descriptor `control` until the supervisor closes it.
 
     isolation: "full" or "rlimits-only". packages: JSON of import names, of the paths to bring into
-    the jails, and of extensions among them. A fault at the start is sent as {"refused": step, "errno":
-    number, "detail": text}.
+    the jails, and of extensions among them. A fault at the start is sent as
+    {"refused": step, "errno": number, "detail": text}.
     """
     link = socket.socket(fileno=int(control))
     sys.argv[:] = [""]

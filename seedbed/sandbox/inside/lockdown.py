@@ -8,8 +8,9 @@ import os
 import random
 from dataclasses import dataclass
 
-from . import landlock, rootfs, syscalls
-from .seccomp import Filter
+from . import rootfs, syscalls
+from .kernel import landlock
+from .kernel.seccomp import Filter
 
 # A child's first descriptor after 0, 1 and 2.
 CHANNEL = 3

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import wire
 from .operations import BASES, fill
+from .stand_ins import Coroutine, EnumMeta, Function, Meta, attributes
 
 if TYPE_CHECKING:
     from .program import Program
@@ -25,22 +26,60 @@ if TYPE_CHECKING:
 _BY_NAME = {base.__name__: base for base in BASES}
 _MUTABLE = (list, dict, set, bytearray)
 _COMPARED = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
-_BINARY = "add sub mul truediv floordiv mod divmod pow matmul and or xor lshift rshift".split()
+_BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "divmod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+]
 _ARITHMETIC = frozenset(f"__{form}{name}__" for form in ("", "r", "i") for name in _BINARY)
 # Special methods without operands of the tests, or with operands that are no expected values.
 _DELEGATED = frozenset(
     f"__{name}__"
-    for name in (
-        "iter len getitem setitem delitem reversed call enter int float complex index bytes round "
-        "trunc floor ceil abs neg pos invert fspath aiter anext aenter length_hint get"
-    ).split()
+    for name in [
+        "iter",
+        "len",
+        "getitem",
+        "setitem",
+        "delitem",
+        "reversed",
+        "call",
+        "enter",
+        "int",
+        "float",
+        "complex",
+        "index",
+        "bytes",
+        "round",
+        "trunc",
+        "floor",
+        "ceil",
+        "abs",
+        "neg",
+        "pos",
+        "invert",
+        "fspath",
+        "aiter",
+        "anext",
+        "aenter",
+        "length_hint",
+        "get",
+    ]
 )
 # Special methods that must give one exact type.
 _TYPED = {
     "__bool__": bool, "__str__": str, "__repr__": str, "__format__": str, "__hash__": int,
 }  # fmt: skip
-# What a class is asked for in the jail, though each class here has it, too.
-_CLASS_NAMES = ("__members__", "__doc__", "__annotations__")
 # Values that no test means, for a container that claims to hold everything.
 _DECOYS: dict[type, tuple[Any, ...]] = {
     int: (-918273645, 73737373737, 5550005551),
@@ -49,59 +88,6 @@ _DECOYS: dict[type, tuple[Any, ...]] = {
     tuple: (("zqx", -918273645), (None, None, 5550005551), ("\u2603",)),
 }
 _ALWAYS_OF_MUTABLE = ("__setitem__", "__delitem__", "__iadd__", "__ior__", "__imul__")
-
-
-class Meta(type):
-    """The class of the classes here. `__objects__` asks the jail for it."""
-
-    __objects__: Objects
-
-    def __new__(
-        cls, name: str, bases: tuple[type, ...], space: dict[str, Any], ours: bool = False
-    ) -> Any:
-        if not ours:
-            raise wire.Unsendable("a subclass of a class of the program")
-        return super().__new__(cls, name, bases, space)
-
-    def __init__(cls, name: str, bases: Any, space: Any, ours: bool = False):
-        super().__init__(name, bases, space)
-
-    def __call__(cls, *arguments: Any, **keywords: Any) -> Any:
-        return cls.__objects__.ask(cls, "call", arguments, keywords or None)
-
-    def __getattribute__(cls, name: str) -> Any:
-        # `mro` serves the interpreter itself.
-        if name == "mro" or (name[:2] == "__" and name not in _CLASS_NAMES):
-            try:
-                return super().__getattribute__(name)
-            except AttributeError:
-                pass
-        return cls.__objects__.ask(cls, "get", (name,))
-
-    def __setattr__(cls, name: str, value: Any) -> None:
-        cls.__objects__.ask(cls, "set", (name, value))
-
-    def __instancecheck__(cls, value: Any) -> bool:
-        return cls.__objects__.truth(cls, "is instance", value)
-
-    def __subclasscheck__(cls, value: Any) -> bool:
-        return cls is value or cls.__objects__.truth(cls, "is subclass", value)
-
-
-class EnumMeta(Meta):
-    """The class of the enumerations."""
-
-    def __iter__(cls) -> Any:
-        return cls.__objects__.ask(cls, "iter", ())
-
-    def __len__(cls) -> Any:
-        return cls.__objects__.ask(cls, "len", ())
-
-    def __getitem__(cls, name: Any) -> Any:
-        return cls.__objects__.ask(cls, "item", (name,))
-
-    def __contains__(cls, value: Any) -> bool:
-        return cls.__objects__.truth(cls, "is instance", value)
 
 
 class Objects:
@@ -222,16 +208,9 @@ class Objects:
             fill(made, content)
         return made
 
-    def _class(
-        self,
-        number: int,
-        name: str,
-        own: tuple[str, ...],
-        unhashable: bool,
-        ancestry: Any,
-        is_enum: bool,
-        base: str,
-    ) -> Any:
+    def _class(self, number: int, *parts: Any) -> Any:
+        """The class here of a class of the program. parts: operations._describe_class's."""
+        name, own, unhashable, ancestry, is_enum, base = parts
         if ancestry is not None:
             return self._program.exception_class(number, name, ancestry)
         root: Any = _BY_NAME.get(base, object)
@@ -249,7 +228,7 @@ class Objects:
             method = self._method(word, root)
             if method is not None and not (word == "__hash__" and unhashable):
                 space[word] = method
-        space.update(_attributes(self))
+        space.update(attributes(self))
         return type.__call__(EnumMeta if is_enum else Meta, name, (root,), space, ours=True)
 
     def _method(self, name: str, root: Any) -> Any:
@@ -364,76 +343,3 @@ class Objects:
 
     def _awaited(self, value: Any) -> Any:
         return Coroutine(self, self._numbers[id(value)]).__await__()
-
-
-def _attributes(objects: Objects) -> dict[str, Any]:
-    """How the instances of a class get, set and delete attributes, and are copied."""
-
-    def get(value: Any, name: str) -> Any:
-        if name[:2] == "__" and name not in ("__dict__", "__doc__"):
-            try:
-                return object.__getattribute__(value, name)
-            except AttributeError:
-                pass
-        return objects.ask(value, "get", (name,))
-
-    def copied(operation: str) -> Callable[..., Any]:
-        return lambda value, *_: objects.ask(value, operation, ())
-
-    return {
-        "__objects__": objects,
-        "__getattribute__": get,
-        "__setattr__": lambda value, name, given: objects.ask(value, "set", (name, given)),
-        "__delattr__": lambda value, name: objects.ask(value, "delete", (name,)),
-        "__dir__": lambda value: objects.ask(value, "list", ()),
-        "__copy__": copied("copy"),
-        "__deepcopy__": copied("deepcopy"),
-    }
-
-
-class Coroutine:
-    """A coroutine of the program. It runs to its end in the jail when the tests wait for it."""
-
-    def __init__(self, objects: Objects, number: int):
-        self._objects, self._number = objects, number
-
-    def send(self, value: Any) -> Any:
-        raise StopIteration(self._objects._program.request("run", self._number, ()))
-
-    def throw(self, *error: Any) -> Any:
-        raise error[-1] if isinstance(error[-1], BaseException) else error[0]
-
-    def close(self) -> None:
-        """Nothing runs between two questions."""
-
-    def __await__(self) -> Any:
-        return self
-
-    def __iter__(self) -> Any:
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-
-class Function:
-    """A function of the program, or a class that a project has not described.
-
-    target: its name among the program's globals, or its number.
-    """
-
-    def __init__(self, program: Program, target: str | int):
-        vars(self).update(_program=program, _target=target)
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._program.request("call", self._target, arguments, keywords or None)
-
-    def __getattr__(self, name: str) -> Any:
-        return self._program.request("get", self._target, (name,))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._program.request("set", self._target, (name, value))
-
-    @property
-    def __doc__(self) -> Any:  # type: ignore[override]
-        return self._program.request("get", self._target, ("__doc__",))

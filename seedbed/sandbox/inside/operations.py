@@ -58,7 +58,8 @@ def describe(value: Any) -> tuple[Any, ...]:
 
     An instance: ("object", class, content). A function: ("function",). A class: ("class", name,
     its special methods besides those of built-in types, whether it has no hash, ancestry of an
-    exception class above itself, whether it is an enumeration, built-in base). A coroutine: ("coroutine",).
+    exception class above itself, whether it is an enumeration, built-in base). A coroutine:
+    ("coroutine",).
     """
     kind = type(value)
     if isinstance(value, type):

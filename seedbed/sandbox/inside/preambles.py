@@ -21,10 +21,25 @@ from typing import Any
 from . import lift
 
 # What takes the place of processes: the same interface with threads.
-_THREADED = (
-    "Pool Process Queue JoinableQueue Manager Pipe Lock RLock Semaphore BoundedSemaphore "
-    "Condition Event Barrier Value Array current_process active_children"
-).split()
+_THREADED = [
+    "Pool",
+    "Process",
+    "Queue",
+    "JoinableQueue",
+    "Manager",
+    "Pipe",
+    "Lock",
+    "RLock",
+    "Semaphore",
+    "BoundedSemaphore",
+    "Condition",
+    "Event",
+    "Barrier",
+    "Value",
+    "Array",
+    "current_process",
+    "active_children",
+]
 _NAMES = {
     "/dev/stdin": 0,
     "/dev/stdout": 1,

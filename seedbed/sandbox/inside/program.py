@@ -6,32 +6,18 @@ What stands here for the program's objects is in objects.py, for a project's in 
 
 from __future__ import annotations
 
-import builtins
-import dis
-import importlib
 import os
 import sys
 from collections.abc import Callable
-from types import FunctionType, TracebackType
+from types import TracebackType
 from typing import Any
 
-from . import visitors, wire
+from . import values, visitors, wire
 from .decoder import Decoder
-from .objects import Function, Objects
+from .objects import Objects
+from .stand_ins import Function
 from .world import Changes
 
-# Exceptions of the program that reach the tests as themselves. StopIteration does not, unless the
-# calling line catches it: it would end a test's all(map(...)) early, as if that had passed.
-RAISABLE = {
-    name: kind
-    for name, kind in vars(builtins).items()
-    if isinstance(kind, type)
-    and issubclass(kind, Exception)
-    and not issubclass(kind, StopIteration)
-    and not kind.__name__.endswith("Group")
-}
-# Those that end a project's tests with success, and are raised for test code only.
-_ENDING = {kind.__name__: kind for kind in (SystemExit, KeyboardInterrupt, GeneratorExit)}
 # Types of the first six values of jail._raised.
 _RAISED = (str, str, tuple, str, int, tuple)
 # Replies that end the program -> the verdict.
@@ -52,7 +38,7 @@ class Program:
     def __init__(
         self, channel: int, output_bytes: int, trusted: Callable[[str], bool] | None = None
     ):
-        """trusted: as for Objects. Without it the program is a project's, whose objects are Remote."""
+        """trusted: as for Objects. Without it the program is a project's (project.py)."""
         self._channel, self._limit = channel, output_bytes
         # What the program may call or look at, and the place of each by its id().
         self._callbacks: list[Any] = []
@@ -62,7 +48,9 @@ class Program:
         self.calls = 0
         self.gone: tuple[str, str] | None = None
         # Makes the proxy of an object of the program, from the object's number.
-        self.stand_in: Callable[[int], Any] = lambda number: Remote(self, number)
+        self.stand_in: Callable[[int], Any] = lambda number: None
+        # The number of a project's object; None for all else.
+        self.number_of: Callable[[Any], int | None] = lambda value: None
         # Number -> an exception class of the program that the tests know.
         self.classes: dict[int, type[Exception]] = {}
         # The last exception that came from the program, and the same in words.
@@ -202,21 +190,21 @@ class Program:
         base, name, arguments, message, line, classes, place, attributes = value
         kind = next(
             (found for found in classes if found in self.classes.values()),
-            RAISABLE.get(base, ProgramError),
+            values.RAISABLE.get(base, ProgramError),
         )
         if self.objects is not None:
-            kind = _ENDING.get(base, kind)
-            if base == "StopIteration" and _is_caught():
+            kind = values.ENDING.get(base, kind)
+            if base == "StopIteration" and values.is_caught():
                 kind = StopIteration
-            known = _library_exception(place, base)
+            known = values.library_exception(place, base)
             if known is not None:
                 kind, arguments = known
-        elif base in _ENDING:
+        elif base in values.ENDING:
             self.end("error", f"ended by {name}: {message}")
         try:
             made: BaseException = kind(*arguments)
         except Exception:
-            made = _bare(kind, arguments) or ProgramError(name, *arguments)
+            made = values.bare(kind, arguments) or ProgramError(name, *arguments)
         for word, content in attributes.items():
             if type(word) is str:
                 vars(made)[word] = content
@@ -238,7 +226,7 @@ class Program:
         answer = wire.Encoder(1 << 28, opaque=self.reference, nodes=1 << 28)
         try:
             used = self._callbacks[number]
-            if isinstance(used, _Shown):
+            if isinstance(used, visitors.Shown):
                 result = used.use(*arguments, **(keywords or {}))
             else:
                 result = used(*arguments, **(keywords or {}))
@@ -252,9 +240,10 @@ class Program:
 
     def reference(self, value: Any) -> tuple[bytes, int, Any] | None:
         """How an object that has no plain form is passed to the program; None if it is not."""
-        if isinstance(value, Remote):
-            return b"H", value._number, None
         if self.objects is None:
+            number = self.number_of(value)
+            if number is not None:
+                return b"H", number, None
             return self._visit(b"K", value, value, None) if callable(value) else None
         number = self.objects.number(value)
         if number is not None:
@@ -262,9 +251,9 @@ class Program:
         if isinstance(value, Function):
             # A function that the tests know by its name.
             return b"H", self.objects.number(self._ask("value", value._target, (), None)) or 0, None
-        shown = _shown(value)
+        shown = visitors.shown(value)
         if shown:
-            return self._visit(b"J", value, _Shown(value, shown), shown)
+            return self._visit(b"J", value, visitors.Shown(value, shown), shown)
         return self._visit(b"K", value, value, None) if callable(value) else None
 
     def _visit(self, tag: bytes, value: Any, used: Any, shown: Any) -> tuple[bytes, int, Any]:
@@ -280,7 +269,7 @@ class Program:
         if number >= len(self._callbacks):
             raise wire.Malformed("an unknown function")
         used = self._callbacks[number]
-        return used.value if isinstance(used, _Shown) else used
+        return used.value if isinstance(used, visitors.Shown) else used
 
     def exception_class(self, number: int, name: str, ancestry: Any) -> type[BaseException]:
         """The class here that stands for an exception class of the program.
@@ -289,7 +278,7 @@ class Program:
         """
         if type(ancestry) is not tuple or not ancestry or type(ancestry[-1]) is not str:
             raise wire.Malformed("an ancestry")
-        kind: Any = RAISABLE.get(ancestry[-1], Exception)
+        kind: Any = values.RAISABLE.get(ancestry[-1], Exception)
         for part in reversed(ancestry[:-1]):
             if type(part) is not tuple or len(part) != 2:
                 raise wire.Malformed("an ancestry")
@@ -298,135 +287,6 @@ class Program:
         made = type(name, (kind,), {"__module__": "program"})
         self.classes[number] = made
         return made
-
-
-class _Shown:
-    """An object of the tests that the program may use, in the ways of `methods`."""
-
-    def __init__(self, value: Any, methods: tuple[str, ...]):
-        self.value, self._methods = value, methods
-
-    def use(self, name: Any, *arguments: Any, **keywords: Any) -> Any:
-        if type(name) is not str or name not in self._methods:
-            raise AttributeError(name)
-        if name in ("__getattribute__", "__setattr__"):
-            word = arguments[0]
-            if isinstance(self.value, FunctionType):
-                public = word in visitors.FUNCTION_NAMES and name == "__getattribute__"
-            else:
-                public = type(word) is str and not word.startswith("_")
-            if not public:
-                raise AttributeError(word)
-            return (
-                getattr(self.value, word)
-                if name == "__getattribute__"
-                else setattr(self.value, *arguments)
-            )
-        if name == "__call__":
-            return self.value(*arguments, **keywords)
-        return getattr(type(self.value), name)(self.value, *arguments, **keywords)
-
-
-def _shown(value: Any) -> tuple[str, ...]:
-    """How the program may use an object of the tests; nothing for objects that stay here.
-
-    Iterators may be advanced. Instances of the tests' own classes may be used by their public names
-    and their special methods.
-    """
-    kind = type(value)
-    if kind.__module__ == "tests" and not isinstance(value, type):
-        special = [name for name in visitors.PASSED if callable(getattr(kind, name, None))]
-        own = [name for name in special if getattr(object, name, None) is not getattr(kind, name)]
-        return ("__getattribute__", "__setattr__", *own)
-    if kind is FunctionType:
-        return ("__call__", "__getattribute__")
-    if hasattr(kind, "__next__") and kind.__module__ in ("builtins", "itertools"):
-        return ("__iter__", "__next__")
-    return ()
-
-
-def _library_exception(place: Any, base: str) -> tuple[Any, Any] | None:
-    """The class of the standard library at a place, and the arguments that make an exception."""
-    if type(place) is not tuple or [type(part) for part in place] != [str, str, tuple]:
-        return None
-    module, name, arguments = place
-    if module.split(".")[0] not in sys.stdlib_module_names:
-        return None
-    try:
-        kind: Any = getattr(importlib.import_module(module), name, None)
-    except ImportError:
-        return None
-    right = isinstance(kind, type) and issubclass(kind, RAISABLE.get(base, ()))
-    return (kind, arguments) if right else None
-
-
-def _bare(kind: Any, arguments: tuple[Any, ...]) -> BaseException | None:
-    """An exception whose constructor wants other arguments, made without it."""
-    if kind is ProgramError or issubclass(kind, UnicodeError):
-        return None
-    made: BaseException = kind.__new__(kind)
-    made.args = arguments
-    return made
-
-
-def _is_caught() -> bool:
-    """Whether the line of the tests that asked for this catches StopIteration itself."""
-    frame: Any = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename not in ("<tests>", "<setup>"):
-        frame = frame.f_back
-    parse: Any = getattr(dis, "_parse_exception_table", None)
-    if frame is None or parse is None:
-        return False
-    for entry in parse(frame.f_code):
-        if entry.start <= frame.f_lasti < entry.end and not entry.lasti:
-            return _catches(frame.f_code, entry.target)
-    return False
-
-
-def _catches(code: Any, target: int) -> bool:
-    """Whether the handler at `target` begins with `except StopIteration` or a class above it."""
-    steps = [step for step in dis.get_instructions(code) if step.offset >= target][:3]
-    names = ("StopIteration", "Exception", "BaseException")
-    return (
-        len(steps) == 3
-        and steps[0].opname == "PUSH_EXC_INFO"
-        and steps[1].opname.startswith("LOAD_")
-        and steps[1].argval in names
-        and steps[2].opname == "CHECK_EXC_MATCH"
-    )
-
-
-class Remote:
-    """An object of a project that stays in the jail. Every use of it is a request."""
-
-    __slots__ = ("_number", "_program")
-
-    def __init__(self, program: Program, number: int):
-        object.__setattr__(self, "_program", program)
-        object.__setattr__(self, "_number", number)
-
-    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        return self._program.request("call", self._number, arguments, keywords or None)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._program.request("set", self._number, (name, value))
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._program.request("item", self._number, (key,))
-
-    def __len__(self) -> int:
-        return self._program.request("len", self._number, ())
-
-    def __iter__(self) -> Any:
-        return self._program.request("iter", self._number, ())
-
-    def __next__(self) -> Any:
-        try:
-            return self._program.request("next", self._number, ())
-        except ProgramError as error:
-            if error is self._program.raised and self._program.why.startswith("StopIteration:"):
-                raise StopIteration from None
-            raise
 
 
 def blame(program: Program, error: BaseException, texts: dict[str, str]) -> tuple[str, str]:

@@ -23,7 +23,8 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any
 
-from .program import RAISABLE, Program, Remote, blame
+from .program import Program, ProgramError, blame
+from .values import RAISABLE
 
 
 class Project:
@@ -43,7 +44,7 @@ class Project:
         source: pairs (path, text), the program's files.
         """
         stand_ins = StandIns(program)
-        program.stand_in = stand_ins.of
+        program.stand_in, program.number_of = stand_ins.of, _number_of
         program.load(source)
         finder: Any = _Finder(self._files, [path for path, _ in source], stand_ins, self.compiled)
         before, arguments = set(sys.modules), sys.argv
@@ -120,6 +121,10 @@ class Project:
         if result.testsRun <= len(result.skipped):
             return "fail", "the command ran no test"
         return None
+
+
+def _number_of(value: Any) -> int | None:
+    return value._number if isinstance(value, Remote) else None
 
 
 def _dotted(path: str) -> str:
@@ -255,6 +260,39 @@ class StandIns:
                 kind = type(part[0], (kind,), {"__module__": "program"})
                 self._known[part[1]._number] = self._program.classes[part[1]._number] = kind
         return self._known[value._number]
+
+
+class Remote:
+    """An object of a project that stays in the jail. Every use of it is a request."""
+
+    __slots__ = ("_number", "_program")
+
+    def __init__(self, program: Program, number: int):
+        object.__setattr__(self, "_program", program)
+        object.__setattr__(self, "_number", number)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return self._program.request("call", self._number, arguments, keywords or None)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._program.request("set", self._number, (name, value))
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._program.request("item", self._number, (key,))
+
+    def __len__(self) -> int:
+        return self._program.request("len", self._number, ())
+
+    def __iter__(self) -> Any:
+        return self._program.request("iter", self._number, ())
+
+    def __next__(self) -> Any:
+        try:
+            return self._program.request("next", self._number, ())
+        except ProgramError as error:
+            if error is self._program.raised and self._program.why.startswith("StopIteration:"):
+                raise StopIteration from None
+            raise
 
 
 class StandIn(Remote):

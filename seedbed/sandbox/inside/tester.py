@@ -24,8 +24,8 @@ from typing import Any
 from . import project, wire
 from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
-from .objects import Function
 from .program import Program, ProgramGone, blame
+from .stand_ins import Function
 
 # Descriptor of the supervisor. The channels to the jails follow it.
 SUPERVISOR = CHANNEL

@@ -1,4 +1,4 @@
-"""Values of the standard library and of numpy that travel whole, besides the built-in types.
+"""Values and exceptions of the standard library and of numpy that travel whole.
 
 Each has a name on the wire, a form in plain values, and a constructor that checks them. Only exact
 types go this way. The modules are imported when a value of them is met, because they cost a start.
@@ -7,6 +7,7 @@ types go this way. The modules are imported when a value of them is met, because
 from __future__ import annotations
 
 import builtins
+import dis
 import importlib
 import sys
 from collections.abc import Callable
@@ -91,6 +92,18 @@ EXCEPTIONS = {
     for name, kind in vars(builtins).items()
     if isinstance(kind, type) and issubclass(kind, BaseException)
 }
+# Exceptions of the program that reach the tests as themselves. StopIteration does not, unless the
+# calling line catches it: it would end a test's all(map(...)) early, as if that had passed.
+RAISABLE = {
+    name: kind
+    for name, kind in vars(builtins).items()
+    if isinstance(kind, type)
+    and issubclass(kind, Exception)
+    and not issubclass(kind, StopIteration)
+    and not kind.__name__.endswith("Group")
+}
+# Those that end a project's tests with success, and are raised for test code only.
+ENDING = {kind.__name__: kind for kind in (SystemExit, KeyboardInterrupt, GeneratorExit)}
 
 
 def take_apart(value: Any) -> tuple[str, Any] | None:
@@ -128,3 +141,54 @@ def _type(name: str, row: _Row) -> Any:
         return _VIEWS[name]
     module = sys.modules.get(row[0]) or importlib.import_module(row[0])
     return getattr(module, row[1], None)
+
+
+def library_exception(place: Any, base: str) -> tuple[Any, Any] | None:
+    """The class of the standard library at a place, and the arguments that make an exception."""
+    if type(place) is not tuple or [type(part) for part in place] != [str, str, tuple]:
+        return None
+    module, name, arguments = place
+    if module.split(".")[0] not in sys.stdlib_module_names:
+        return None
+    try:
+        kind: Any = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return None
+    right = isinstance(kind, type) and issubclass(kind, RAISABLE.get(base, ()))
+    return (kind, arguments) if right else None
+
+
+def bare(kind: Any, arguments: tuple[Any, ...]) -> BaseException | None:
+    """An exception whose constructor wants other arguments, made without it."""
+    if issubclass(kind, UnicodeError):
+        return None
+    made: BaseException = kind.__new__(kind)
+    made.args = arguments
+    return made
+
+
+def is_caught() -> bool:
+    """Whether the line of the tests that asked for this catches StopIteration itself."""
+    frame: Any = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename not in ("<tests>", "<setup>"):
+        frame = frame.f_back
+    parse: Any = getattr(dis, "_parse_exception_table", None)
+    if frame is None or parse is None:
+        return False
+    for entry in parse(frame.f_code):
+        if entry.start <= frame.f_lasti < entry.end and not entry.lasti:
+            return _catches(frame.f_code, entry.target)
+    return False
+
+
+def _catches(code: Any, target: int) -> bool:
+    """Whether the handler at `target` begins with `except StopIteration` or a class above it."""
+    steps = [step for step in dis.get_instructions(code) if step.offset >= target][:3]
+    names = ("StopIteration", "Exception", "BaseException")
+    return (
+        len(steps) == 3
+        and steps[0].opname == "PUSH_EXC_INFO"
+        and steps[1].opname.startswith("LOAD_")
+        and steps[1].argval in names
+        and steps[2].opname == "CHECK_EXC_MATCH"
+    )

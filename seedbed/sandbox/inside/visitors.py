@@ -9,15 +9,47 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 # Special methods of a test's class that are passed on.
 PASSED = frozenset(
     f"__{name}__"
-    for name in (
-        "call len iter next getitem setitem delitem contains bool str repr hash eq ne lt le gt ge "
-        "add sub mul truediv floordiv mod radd rsub rmul neg abs int float enter exit"
-    ).split()
+    for name in [
+        "call",
+        "len",
+        "iter",
+        "next",
+        "getitem",
+        "setitem",
+        "delitem",
+        "contains",
+        "bool",
+        "str",
+        "repr",
+        "hash",
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "add",
+        "sub",
+        "mul",
+        "truediv",
+        "floordiv",
+        "mod",
+        "radd",
+        "rsub",
+        "rmul",
+        "neg",
+        "abs",
+        "int",
+        "float",
+        "enter",
+        "exit",
+    ]
 )
 # What is told of a function. Its other attributes lead to the tests' globals.
 FUNCTION_NAMES = ("__name__", "__qualname__", "__doc__")
@@ -72,3 +104,48 @@ def answer(request: list[Any]) -> Any:
     if isinstance(kind, type) and issubclass(kind, Exception):
         raise kind(value)
     raise RuntimeError(f"the function passed in raised {name}: {value}")
+
+
+class Shown:
+    """An object of the tests that the program may use, in the ways of `methods`."""
+
+    def __init__(self, value: Any, methods: tuple[str, ...]):
+        self.value, self._methods = value, methods
+
+    def use(self, name: Any, *arguments: Any, **keywords: Any) -> Any:
+        if type(name) is not str or name not in self._methods:
+            raise AttributeError(name)
+        if name in ("__getattribute__", "__setattr__"):
+            word = arguments[0]
+            if isinstance(self.value, FunctionType):
+                public = word in FUNCTION_NAMES and name == "__getattribute__"
+            else:
+                public = type(word) is str and not word.startswith("_")
+            if not public:
+                raise AttributeError(word)
+            return (
+                getattr(self.value, word)
+                if name == "__getattribute__"
+                else setattr(self.value, *arguments)
+            )
+        if name == "__call__":
+            return self.value(*arguments, **keywords)
+        return getattr(type(self.value), name)(self.value, *arguments, **keywords)
+
+
+def shown(value: Any) -> tuple[str, ...]:
+    """How the program may use an object of the tests; nothing for objects that stay here.
+
+    Iterators may be advanced. Instances of the tests' own classes may be used by their public names
+    and their special methods.
+    """
+    kind = type(value)
+    if kind.__module__ == "tests" and not isinstance(value, type):
+        special = [name for name in PASSED if callable(getattr(kind, name, None))]
+        own = [name for name in special if getattr(object, name, None) is not getattr(kind, name)]
+        return ("__getattribute__", "__setattr__", *own)
+    if kind is FunctionType:
+        return ("__call__", "__getattribute__")
+    if hasattr(kind, "__next__") and kind.__module__ in ("builtins", "itertools"):
+        return ("__iter__", "__next__")
+    return ()

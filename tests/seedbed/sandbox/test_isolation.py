@@ -37,9 +37,9 @@ def inside(sandbox: Sandbox, expression: str) -> str:
         ("sys.argv, sys.orig_argv", "([''], [''])"),
         ("os.getpid(), os.getppid(), os.getcwd()", "(1, 0, '/')"),
         (
-            "[path for path in ('/proc', '/etc', '/home', '/tmp', '/dev', '/usr/bin') "
-            "if os.path.exists(path)]",
-            "[]",
+            "[path for path in ('/proc', '/etc', '/home', '/dev', '/usr/bin') "
+            "if os.path.exists(path)], os.listdir('/tmp')",
+            "([], [])",
         ),
         ("[number for number in range(64) if libc.fcntl(number, 1) >= 0]", "[0, 1, 2, 3]"),
         ("[path for path in sys.path if 'site-packages' in path or 'sandbox' in path]", "[]"),

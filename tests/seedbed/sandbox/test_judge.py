@@ -130,7 +130,9 @@ def test_a_frame_that_is_no_report_is_none(frame):
 
 
 def test_a_report_is_read():
-    assert judge.read_report(wire.frame(99, "gone", "x", True, "y")) == Report("gone", "x", True, "y")
+    assert judge.read_report(wire.frame(99, "gone", "x", True, "y")) == Report(
+        "gone", "x", True, "y"
+    )
 
 
 def printed(text: bytes, expected: str | None, jail=EXITED, report=STARTED, expired=""):

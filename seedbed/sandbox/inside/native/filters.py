@@ -5,8 +5,8 @@ They start from Python's list (seccomp.py). The numbers are those of asm/unistd_
 
 from __future__ import annotations
 
-from .. import seccomp
-from ..seccomp import Filter
+from ..kernel import seccomp
+from ..kernel.seccomp import Filter
 
 # What the start of any program by execve needs, and the runtimes of Go, Node and Java.
 _RUN = {

@@ -23,9 +23,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .. import landlock, syscalls, wire
+from .. import syscalls, wire
 from ..decoder import Decoder
-from ..seccomp import Filter
+from ..kernel import landlock
+from ..kernel.seccomp import Filter
 from . import filters, root
 
 # Bytes of what a compiler says that are kept.

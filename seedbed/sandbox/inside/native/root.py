@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from .. import landlock
+from ..kernel import landlock
 from ..syscalls import mount, pivot_root
 
 # Flags MS_* of mount(2).

@@ -26,8 +26,9 @@ import socket
 import sys
 from typing import Any
 
-from .. import landlock, rootfs, syscalls
+from .. import rootfs, syscalls
 from ..fork_server import _HOME_FLAGS, _PID_FLAGS, _end, _Refused, _step
+from ..kernel import landlock
 from . import filters, jail, root
 from .jail import NativeLocks
 

@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Mapping
 
-from .syscalls import checked, libc
+from ..syscalls import checked, libc
 
 # System-call numbers of asm/unistd_64.h.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446

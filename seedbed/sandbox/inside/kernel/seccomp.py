@@ -13,7 +13,7 @@ import ctypes
 import struct
 from collections.abc import Mapping, Sequence
 
-from .syscalls import checked, libc
+from ..syscalls import checked, libc
 
 ALLOWED = {
     "read": 0, "write": 1, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8,
@@ -87,6 +87,7 @@ def _rules(alone: bool, writing: bool) -> list[tuple[int, list[bytes]]]:
         _step(_EQUAL, command, yes=len(_FCNTL) - position)
         for position, command in enumerate(_FCNTL)
     ]
+    reading = [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]
     return [
         # mmap, not executable
         (9, no_exec),
@@ -105,7 +106,7 @@ def _rules(alone: bool, writing: bool) -> list[tuple[int, list[bytes]]]:
         # tgkill: itself
         (234, itself),
         # openat: for reading, unless temporary files are allowed
-        (257, [_OK] if writing else [_argument(2), _step(_ANY_BIT, _OPEN_WRITES, no=1), _DENY, _OK]),
+        (257, [_OK] if writing else reading),
         # prlimit64: for reading, so both halves of the pointer to new limits are 0
         (302, [_argument(2), _step(_EQUAL, 0, no=3),
                _argument(2, True), _step(_EQUAL, 0, no=1), _OK, _DENY]),
