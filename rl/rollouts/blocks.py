@@ -38,12 +38,13 @@ class Block:
 
     kind: `python` or `plain` (without a label) for fenced blocks, `other` for fenced blocks of
     another language, `prose` for code between the blocks. source: the piece as Python, where it is
-    a program.
+    a program. label: the first word behind the fence.
     """
 
     kind: str
     text: str
     source: PythonText | None
+    label: str = ""
 
     @property
     def is_code(self) -> bool:
@@ -107,12 +108,13 @@ def _block(lines: Sequence[str], at: int, fence: Fence, reader: Reader) -> tuple
         if text.strip() and (source := reader.program(text)):
             # A line that opens another block is no part of this one.
             closed = markdown.closing(lines[end], fence)
-            return Block(kind, source.text, source), end + 1 if closed else end
+            return Block(kind, source.text, source, word), end + 1 if closed else end
     closings = [end for end in ends if markdown.closing(lines[end], fence)]
     placed = [end for end in closings if markdown.well_placed(lines[end], fence)]
     for end in (placed or closings)[:1]:
         text = _content([*head, *lines[at + 1 : end]], fence)
-        return Block(kind, text, reader.program(text) if kind == "other" else None), end + 1
+        source = reader.program(text) if kind == "other" else None
+        return Block(kind, text, source, word), end + 1
     text = _content([*head, *lines[at + 1 :]], fence).rstrip("\n") + "\n"
     stripped = text.rstrip()
     if stripped.endswith(fence.marks):
@@ -121,7 +123,7 @@ def _block(lines: Sequence[str], at: int, fence: Fence, reader: Reader) -> tuple
     if source is None and kind != "other":
         # Nothing closes it, so prose may follow the program.
         source = _longest(_in_prose(text.split("\n"), reader))
-    return Block(kind, source.text if source else text, source), len(lines)
+    return Block(kind, source.text if source else text, source, word), len(lines)
 
 
 def _holds_python(block: Block) -> bool:

@@ -30,6 +30,9 @@ def normalised(response: str) -> str:
             besides. A model that learnt it would end its thoughts anywhere.
     """
     text = response.strip()
+    # A sentence or a program may name a tag where nothing was thought.
+    if not thoughts.tags(text):
+        raise ValueError(f"no {CLOSE}")
     while text.startswith(OPEN):
         text = text.removeprefix(OPEN).lstrip()
     thought, tag, answer = text.partition(CLOSE)

@@ -15,6 +15,7 @@ from functools import lru_cache
 from conf.errors import SeedbedError
 from rl.problems.problem_set import Problem
 from rl.rollouts.extraction import extract_program, quoted_answer
+from rl.rollouts.foreign import extract_source, whole_source
 from rl.rollouts.python_text import dedented, is_program, names_in_tests
 from seedbed.inference import markdown, thoughts
 from seedbed.sandbox import CallTests, Job, Limits, Sandbox, StdioTests
@@ -52,6 +53,8 @@ def program_of(problem: Problem, completion: str) -> str:
     """
     if problem.continues and _goes_on(problem, completion):
         return completion
+    if _language(problem) != "python":
+        return extract_source(completion, _language(problem))
     if _is_quoted(problem):
         return quoted_answer(completion)
     return extract_program(completion, tested(problem), isinstance(problem.tests, StdioTests))
@@ -88,12 +91,23 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
             Reward(
                 value=float(verdict.verdict == "pass"),
                 counted=verdict.verdict not in UNJUDGED,
-                malformed=not (_is_quoted(pair[0]) or is_program(dedented(pair[1]))),
+                malformed=not _is_program(*pair),
                 verdict=verdict.verdict,
                 reason=verdict.reason,
             )
         )
     return rewards
+
+
+def _language(problem: Problem) -> str:
+    """The language of the problem's programs. Tests that name none are Python's."""
+    return getattr(problem.tests, "language", "python")
+
+
+def _is_program(problem: Problem, text: str) -> bool:
+    # Only Python is looked at; a value that is asked for is no program, and is as good as one.
+    python = _language(problem) == "python" and not _is_quoted(problem)
+    return is_program(dedented(text)) if python else bool(text.strip())
 
 
 def _is_quoted(problem: Problem) -> bool:
@@ -104,6 +118,8 @@ def _is_quoted(problem: Problem) -> bool:
 def _whole(problem: Problem, program: str) -> str:
     if not problem.continues or len(program) > Limits.program_bytes:
         return program
+    if _language(problem) != "python":
+        return whole_source(problem.prompt, program)
     return whole(problem.prompt, tested(problem), program)
 
 

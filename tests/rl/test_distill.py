@@ -266,6 +266,7 @@ def test_settings_that_contradict_each_other_are_refused(settings, message):
     ("text", "why"),
     [
         ("an answer", "no </think>"),
+        ("```python\nx = 1\n```\nI need no </think> tag.", "no </think>"),
         ("<think>\n</think>\nanswer", "an empty thought"),
         ("<think>\nthought\n</think>\n ", "nothing after"),
         ("<think>a</think>b<think>c</think>d", "more than one"),

@@ -87,7 +87,7 @@ def model(_: int, prompt: str):
         )
     if prompt.startswith("Solve"):
         answer = {
-            4: solution(4),
+            4: "It cannot be solved.",
             5: fenced("def f_5(x:\n return"),
             10: fenced("def f_10(x):\n    return None"),
         }

@@ -49,6 +49,7 @@ def test_a_prompt_without_room_for_the_completion_is_cut_from_the_left(tokenizer
     engine = Parrot(chat, "no")
     how = AssessSettings(samples=1, temperature=0.0, max_tokens=16, max_length=20, seed=1)
     with Sandbox(workers=1) as sandbox:
-        assess(Sampler(engine, sandbox, chat), [problem_set.parse(row)], how)
-    assert engine.prompts == [chat.prompt("a long prompt")[-4:]]
+        problem = problem_set.parse(row)
+        assess(Sampler(engine, sandbox, chat), [problem], how)
+    assert engine.prompts == [chat.prompt(problem.prompt)[-4:]]
     assert "are cut from the left to 20 - 16 = 4" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def test_a_demonstration_that_does_not_fit_is_left_out_with_its_reason(tokenizer
         problem_set.parse(row("none", code=GOOD)),
         problem_set.parse(row("fits", code=short)),
     ]
-    room = len(chat.prompt("double")) + len(chat.response(short))
+    room = len(chat.prompt(problems[0].prompt)) + len(chat.response(short))
     kept, reasons = demonstrated.short(problems, chat, room)
     assert [(p.task_id, p.demonstrations) for p in kept] == [("both", (short,)), ("fits", (short,))]
     long = room - len(chat.response(short)) + len(chat.response(GOOD))

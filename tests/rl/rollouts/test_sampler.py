@@ -88,6 +88,6 @@ def test_each_problem_is_asked_and_cut_in_its_own_way_wherever_it_stands(tokeniz
 
 def test_a_chat_asks_for_the_whole_function_where_the_prompt_begins_one(tokenizer_folder):
     chat = Chat(tokenizer_folder)
-    assert question(TASKS[0]) == "p"
+    assert question(TASKS[0]) == TASKS[0].prompt
     assert "```python\ndef f(x):\n```" in question(REST)
     assert chat_prompt(chat, REST) == chat.prompt(question(REST))
