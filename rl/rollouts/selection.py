@@ -39,7 +39,7 @@ def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, samples: int) -> Select
     counted = torch.tensor([r.reward.counted for r in rollouts]).view(shape)
     malformed = torch.tensor([r.reward.malformed for r in rollouts]).view(shape)
     finished = torch.tensor([r.sample.finished for r in rollouts]).view(shape)
-    advantages = group_advantages(rewards, counted)
+    advantages = group_advantages(rewards, counted, cfg.objective.scale_by_std)
     signal = groups_with_signal(
         rewards, counted, malformed, cfg.max_correct, cfg.drop_malformed_only
     )
@@ -49,7 +49,10 @@ def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, samples: int) -> Select
     )
     examples = [
         Example(
-            r.prompt, r.sample.tokens, {"advantage": advantage}, {"old_logprobs": r.sample.logprobs}
+            r.prompt,
+            r.sample.tokens,
+            {"advantage": advantage},
+            {"engine_logprobs": r.sample.logprobs},
         )
         for r, advantage, used in flat
         if used

@@ -5,6 +5,7 @@ Paper sections are those of the Seed-Coder report (arXiv 2506.03524).
 
 from conf.schema.rl.dpo import DpoConfig
 from conf.schema.rl.grpo import GrpoConfig, RolloutStage
+from conf.schema.rl.objective import ObjectiveConfig
 from conf.schema.rl.sections import EngineConfig, ProblemConfig, SandboxConfig
 from conf.schema.rl.sft import SftConfig
 
@@ -12,6 +13,7 @@ __all__ = [
     "DpoConfig",
     "EngineConfig",
     "GrpoConfig",
+    "ObjectiveConfig",
     "ProblemConfig",
     "RolloutStage",
     "SandboxConfig",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from conf.errors import SeedbedError
 from conf.schema.checks import positive
 from conf.schema.pretrain import OptimConfig, ParallelConfig
+from conf.schema.rl.objective import ObjectiveConfig
 from conf.schema.rl.sections import (
     EngineConfig,
     SandboxConfig,
@@ -53,7 +54,10 @@ class GrpoConfig:
     earlier_stages: list[RolloutStage] = field(default_factory=list)
     # 1 draws rollouts while the step before them trains, from weights that are one step behind.
     rollout_lag: int = 0
-    # With a lag: the cap of a token's importance weight (TIS, not in the paper).
+    # Optimizer updates on the samples of a step. With 1 no ratio leaves 1, and the clip is idle.
+    updates: int = 1
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    # The cap of a token's importance weight (objective.correction, not in the paper).
     max_importance: float = 2.0
     # Not in the paper. The value is DAPO's (arXiv 2503.14476).
     clip_low: float = 0.2
@@ -129,6 +133,7 @@ class GrpoConfig:
             "max_prompt",
             "max_response",
             "eval_samples",
+            "updates",
         ):
             positive(name, getattr(self, name))
         check_temperature(self.temperature)
@@ -150,6 +155,13 @@ class GrpoConfig:
             )
 
     def _check_objective(self) -> None:
+        self.objective.check(self.parallel.cp)
+        if self.rollout_lag and self.objective.correction == "none":
+            raise SeedbedError(
+                "rollout_lag=1 with objective.correction=none: samples of older weights would "
+                "count as the policy's own",
+                "use objective.correction=truncate",
+            )
         if self.max_importance < 1:
             raise SeedbedError(
                 f"max_importance={self.max_importance} must be at least 1, "

@@ -38,7 +38,7 @@ def test_a_mixed_group_trains_with_its_advantages_and_the_engines_logprobs():
     assert [e.per_sequence["advantage"] for e in selection.examples] == pytest.approx(
         [1.5, -0.5, -0.5, -0.5], abs=1e-4
     )
-    assert selection.examples[0].per_token == {"old_logprobs": [-0.5, -0.25]}
+    assert selection.examples[0].per_token == {"engine_logprobs": [-0.5, -0.25]}
     assert (selection.examples[0].prompt, selection.examples[0].response) == ([1, 2, 3], [7, 8])
 
 
