@@ -27,7 +27,7 @@ from pathlib import Path
 
 from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import ScheduleConfig, check_world
-from conf.schema.rl import GrpoConfig
+from conf.schema.rl import DrawConfig, GrpoConfig
 from megatron_train.checkpoint import hf
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import on_main
@@ -35,9 +35,11 @@ from megatron_train.training.schedule import learning_rate
 from megatron_train.training.step import TrainState, build
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
+from rl.rollouts.draws import PassRates, problems_of_step
+from rl.rollouts.refill import refilled
 from rl.rollouts.rollout_worker import RolloutWorker
-from rl.rollouts.selection import log_rows, select, statistics
-from rl.training.batches import sample_indices
+from rl.rollouts.sampler import Rollout
+from rl.rollouts.selection import log_rows, statistics
 from rl.training.loop import Algorithm, Training, say
 from rl.training.policy_step import ReferencePolicy, policy_step
 from rl.training.resume import require_length
@@ -98,7 +100,8 @@ def _sampling(cfg: GrpoConfig) -> tuple[object, ...]:
     """The settings that decide which samples a step sees, besides the problems."""
     plan = [(stage.steps, stage.samples, stage.max_response) for stage in cfg.plan[:-1]]
     lengths = cfg.samples, cfg.temperature, cfg.max_response
-    return (cfg.seed, cfg.prompts, *lengths, plan, cfg.rollout_lag)
+    drawn = (cfg.draw,) if cfg.draw != DrawConfig() else ()
+    return (cfg.seed, cfg.prompts, *lengths, plan, cfg.rollout_lag, *drawn)
 
 
 def _compare_sandbox(before: str | None, step: int) -> None:
@@ -133,9 +136,15 @@ def _train(
     schedule = ScheduleConfig(steps=cfg.steps, warmup_steps=cfg.warmup_steps, decay_steps=0)
     watch = Stopwatch()
 
+    tasks = [problem.task_id for problem in train]
+    rates = PassRates(jsonl.rows(out / "rollouts.jsonl")) if cfg.draw.curriculum else None
+
     def problems_of(step: int) -> list[Problem]:
-        drawn = sample_indices(len(train), step * cfg.prompts, cfg.prompts, cfg.seed)
-        return [train[i] for i in drawn]
+        return [train[i] for i in problems_of_step(cfg, tasks, rates, step)]
+
+    def draw(chosen: list[int]) -> list[Rollout]:
+        more = [train[i] for i in chosen]
+        return on_main(lambda: worker.judge(worker.sample(more, state.step)))
 
     def step() -> Row:
         with watch.part("rollout"):
@@ -145,8 +154,8 @@ def _train(
                 worker.sample_ahead(problems_of(state.step + 1), state.step + 1)
         with watch.part("reward"):
             rollouts = on_main(lambda: worker.judge(sampled))
+            rollouts, selection = refilled(cfg, tasks, state.step, rollouts, draw)
         with watch.part("train"):
-            selection = select(rollouts, cfg, cfg.stage(state.step).samples)
             lr = learning_rate(state.step, cfg.optim, schedule)
             result = policy_step(cfg, state, selection.examples, pad_id, lr, reference)
         with watch.part("sync"):
@@ -170,6 +179,8 @@ def _train(
         if processes.is_main():
             fresh = log_rows(rollouts, selection, state.step, policy)
             jsonl.append(out / "rollouts.jsonl", *fresh)
+            if rates is not None:
+                rates.add(fresh)
         return row
 
     worker.sync(state)

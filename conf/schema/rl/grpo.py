@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from conf.errors import SeedbedError
 from conf.schema.checks import positive
 from conf.schema.pretrain import OptimConfig, ParallelConfig
+from conf.schema.rl.draw import DrawConfig
 from conf.schema.rl.objective import ObjectiveConfig
+from conf.schema.rl.reward import RewardConfig
 from conf.schema.rl.sections import (
     EngineConfig,
     SandboxConfig,
@@ -41,6 +43,7 @@ class GrpoConfig:
     steps: int = 20
     # Prompts per step. The paper's batch is 128 (Sec 3.2).
     prompts: int = 32
+    draw: DrawConfig = field(default_factory=DrawConfig)
     # Samples per prompt, which form a group. The paper has 16, then 32 (Sec 3.2).
     samples: int = 8
     # From Sec 3.2.
@@ -59,6 +62,7 @@ class GrpoConfig:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     # The cap of a token's importance weight (objective.correction, not in the paper).
     max_importance: float = 2.0
+    reward: RewardConfig = field(default_factory=RewardConfig)
     # Not in the paper. The value is DAPO's (arXiv 2503.14476).
     clip_low: float = 0.2
     # From Sec 3.2.
@@ -126,6 +130,7 @@ class GrpoConfig:
                 "start one with `python -m rl.serve` and transfer=nccl, and give its engine.url",
             )
         self._check_stages()
+        self.draw.check(self.rollout_lag)
         for name in (
             "steps",
             "prompts",
@@ -156,6 +161,7 @@ class GrpoConfig:
 
     def _check_objective(self) -> None:
         self.objective.check(self.parallel.cp)
+        self.reward.check(min(stage.max_response for stage in self.plan))
         if self.rollout_lag and self.objective.correction == "none":
             raise SeedbedError(
                 "rollout_lag=1 with objective.correction=none: samples of older weights would "
