@@ -32,7 +32,7 @@ from megatron_train.checkpoint import hf
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.schedule import learning_rate
-from megatron_train.training.step import TrainState, build
+from megatron_train.training.step import TrainState
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts.draws import PassRates, problems_of_step
@@ -41,6 +41,7 @@ from rl.rollouts.rollout_worker import RolloutWorker
 from rl.rollouts.sampler import Rollout
 from rl.rollouts.selection import log_rows, statistics
 from rl.training.loop import Algorithm, Training, say
+from rl.training.policy import build_policy
 from rl.training.policy_step import ReferencePolicy, policy_step
 from rl.training.resume import require_length
 from rl.training.run_tables import StageTables
@@ -79,7 +80,7 @@ def main(argv: list[str]) -> int:
         failing = on_main(lambda: worker.failing(read["train"], out / "unfit.json"))
         read["train"] = [one for one in read["train"] if one[1].task_id not in failing]
         problems = {name: [problem for _, problem in read[name]] for name in SPLITS}
-        state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
+        state = build_policy(cfg, model, vocab_size)
         data = config_hash([problem.task_id for problem in problems["train"]], *_sampling(cfg))
         training = Training(cfg, state, base, out, data)
         reference = _reference(cfg, state, base)

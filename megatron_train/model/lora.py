@@ -91,6 +91,20 @@ class Adapter(torch.nn.Module):
         return entries
 
 
+class Adapters(torch.nn.ModuleDict):
+    """The adapters of one part of the model, by layer_N_KIND with N counted over all parts."""
+
+    def sharded_state_dict(
+        self, prefix: str = "", sharded_offsets: Any = (), metadata: Any = None, **groups: Any
+    ) -> dict[str, Any]:
+        """megatron-core's checkpoint entries of all of them."""
+        entries: dict[str, Any] = {}
+        for name, adapter in self.items():
+            assert isinstance(adapter, Adapter)
+            entries |= adapter.sharded_state_dict(f"{prefix}{name}.", sharded_offsets)
+        return entries
+
+
 def install(chunks: list[torch.nn.Module], lora: LoraConfig, seed: int) -> None:
     """Give each layer of lora.layers an adapter, and let nothing else learn.
 
@@ -104,7 +118,7 @@ def install(chunks: list[torch.nn.Module], lora: LoraConfig, seed: int) -> None:
         if model.pre_process:
             # Where activations are recomputed, a layer learns only if its input has a gradient.
             model.embedding.register_forward_hook(_with_gradient)
-        model.adapters = torch.nn.ModuleDict()
+        model.adapters = Adapters()
         for name, linear in list(model.named_modules()):
             kind = name.rsplit(".", 1)[-1]
             if kind not in lora.layers:

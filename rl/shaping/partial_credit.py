@@ -49,10 +49,9 @@ def with_fractions(sandbox: Sandbox, judged: Sequence[Judged], most: int) -> lis
     on one of the tests, the sample is not counted. Tests that cannot be taken apart leave 0.
     """
     wanted: dict[tuple[Problem, str], list[Tests]] = {}
-    for one in judged:
-        if one.reward.counted and one.reward.verdict != "pass" and not one.reward.malformed:
-            key = one.problem, one.program
-            wanted.setdefault(key, single_tests(one.problem.tests, most))
+    for one in filter(_open, judged):
+        key = one.problem, one.program
+        wanted.setdefault(key, single_tests(one.problem.tests, most))
     jobs = [
         Job(problem.task_id, program, single, reference=problem.code)
         for (problem, program), singles in wanted.items()
@@ -62,7 +61,7 @@ def with_fractions(sandbox: Sandbox, judged: Sequence[Judged], most: int) -> lis
     found = {key: [next(verdicts) for _ in singles] for key, singles in wanted.items()}
     rewards = []
     for one in judged:
-        mine = found.get((one.problem, one.program), [])
+        mine = found[one.problem, one.program] if _open(one) else []
         lost = next((v for v in mine if v.verdict == "infrastructure"), None)
         reward = one.reward
         if lost is not None:
@@ -72,6 +71,11 @@ def with_fractions(sandbox: Sandbox, judged: Sequence[Judged], most: int) -> lis
             reward = replace(reward, value=min(passed, len(mine) - 1) / len(mine))
         rewards.append(reward)
     return rewards
+
+
+def _open(one: Judged) -> bool:
+    """Whether the verdict leaves a share of the tests to be asked for."""
+    return one.reward.counted and one.reward.verdict != "pass" and not one.reward.malformed
 
 
 def _spread[T](items: list[T], most: int) -> list[T]:

@@ -43,7 +43,9 @@ class ReferencePolicy:
             held.copy_(present)
 
     def _parameters(self) -> list[torch.nn.Parameter]:
-        return [p for chunk in self._state.chunks for p in chunk.parameters()]
+        """What learns; under adapters the rest is the same in both policies."""
+        every = (p for chunk in self._state.chunks for p in chunk.parameters())
+        return [p for p in every if p.requires_grad]
 
 
 def updates(examples: Sequence[Example], count: int) -> list[Sequence[Example]]:

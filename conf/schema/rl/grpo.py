@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
 from conf.schema.checks import positive
+from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import OptimConfig, ParallelConfig
 from conf.schema.rl.draw import DrawConfig
 from conf.schema.rl.objective import ObjectiveConfig
@@ -81,6 +82,7 @@ class GrpoConfig:
     # Samples per held-out problem, drawn at `temperature`.
     eval_samples: int = 4
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     # The paper begins with 1e-6 for 8B (Sec 3.2). That would not move a model of a few million
     # parameters in 20 steps.
     optim: OptimConfig = field(
@@ -122,6 +124,7 @@ class GrpoConfig:
         """The rules of each section, and those between fields."""
         check_training(self.output, self.dtype, self.save_every, self.keep)
         self.optim.check()
+        self.lora.check()
         self.engine.check()
         if self.engine.transfer == "nccl" and not self.engine.url:
             raise SeedbedError(
