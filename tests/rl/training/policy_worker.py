@@ -25,6 +25,8 @@ LENGTHS = (3, 7, 4, 9, 2, 6)
 ADVANTAGES = (1.5, -0.5, 0.75, -1.25, 0.5, 1.0)
 OFF = (0.4, -0.7, 0.0)
 PAD = 1
+# At this rate some ratios of later updates leave the default clip, and others do not.
+LR = 8e-4
 
 
 def example(prompt: list[int], response: list[int], advantage: float, theirs: list[float]):
@@ -60,7 +62,7 @@ def main(folder: str, out: str, runs: dict[str, list[str]]) -> None:
         reference = ReferencePolicy(state) if cfg.objective.kl_coefficient else None
         steps = []
         for _ in range(2):
-            result = policy_step(cfg, state, examples, PAD, 2e-5, reference)
+            result = policy_step(cfg, state, examples, PAD, LR, reference)
             steps.append({**vars(result), "step": state.step})
         found[name] = steps
     Path(out).write_text(json.dumps(found))
