@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-
-import pytest
+import subprocess
+import sys
+from pathlib import Path
 
 from conf.schema.rl import ProblemConfig
 from rl.problems import problem_set
 from seedbed import jsonl
-from tests.rl.test_training import rows, torchrun
 from tests.tiny_model import write_model
 
 SETTINGS = [
@@ -28,7 +28,6 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.slow
 def test_all_settings_together_train_resume_and_export(tmp_path):
     base = write_model(tmp_path / "hf")
     train, heldout = problem_set.generate(ProblemConfig(train=8, heldout=2, seed=3))
@@ -36,16 +35,21 @@ def test_all_settings_together_train_resume_and_export(tmp_path):
     jsonl.write(tmp_path / "heldout.jsonl", heldout)
     inputs = [f"{name}_problems={tmp_path}/{name}.jsonl" for name in ("train", "heldout")]
     arguments = [f"output={tmp_path}", f"base={base}", *inputs, *SETTINGS]
-    torchrun("rl.grpo", *arguments, "steps=2", ranks=1)
-    torchrun("rl.grpo", *arguments, ranks=1)
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.rl.grpo_worker", "2", *arguments],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stdout[-2000:] + told.stderr[-4000:]
     out = tmp_path / "rl/grpo"
-    metrics = rows(out / "metrics.jsonl")
+    metrics = jsonl.rows(out / "metrics.jsonl")
     assert [row["step"] for row in metrics] == [0, 1, 2, 3]
     assert metrics[-1]["kl"] != 0
     assert all(row["samples_trained"] for row in metrics[1:])
     assert all(row["groups"] >= 3 and row["ratio"] > 0 for row in metrics[1:])
     assert all("weight" in row and row["gap"] < 1e-3 for row in metrics[1:])
-    drawn = rows(out / "rollouts.jsonl")
+    drawn = jsonl.rows(out / "rollouts.jsonl")
     assert any(row["shaped_reward"] != row["reward"] for row in drawn)
     for step in (1, 2, 3):
         tasks = [row["task_id"] for row in drawn if row["step"] == step]

@@ -163,3 +163,13 @@ def test_a_function_that_goes_wrong_is_infrastructure_by_name_and_the_next_sampl
 def test_a_function_that_is_none_is_refused_before_the_first_step(function, message):
     with pytest.raises(SeedbedError, match=message):
         Shaper(RewardConfig(function=function), Scripted())
+
+
+def test_the_settings_of_fractions_reach_the_sandbox():
+    sandbox = Scripted("pass", "fail", "pass")
+    with Shaper(RewardConfig(kind="fraction", fraction_tests=3), sandbox) as shape:
+        [one] = shape([rollout("a")], [WRONG])
+    assert one.reward.value == pytest.approx(2 / 3)
+    with Shaper(RewardConfig(), Scripted()) as shape:
+        [one] = shape([rollout("a")], [WRONG])
+    assert one.reward.value == 0.0
