@@ -39,13 +39,13 @@ class PolicyObjective:
     def loss(self, logprobs: Tensor, batch: Batch) -> LossSums:
         """clipped_policy_loss with the settings' options.
 
-        Further sums: gap (|log-probability - the engine's|), weight (the mean importance weight)
+        Further sums: gap (|old log-probability - the engine's|), weight (the mean importance weight)
         and, with a KL penalty, kl.
         """
         cfg, how, mask = self.cfg, self.cfg.objective, batch["loss_mask"]
         old, engine = batch.get("old_logprobs", logprobs.detach()), batch["engine_logprobs"]
         means, _ = mean_weights(mask, how.normalisation)
-        gap = torch.where(mask > 0, logprobs.detach() - engine, torch.zeros_like(engine)).abs()
+        gap = torch.where(mask > 0, old - engine, torch.zeros_like(engine)).abs()
         told = {"gap": (gap * means).sum()}
         # The ratio says how far the policy has moved, in the trainer's own numbers. How far engine
         # and trainer differ, by rounding or by a step of lag, is in these weights.

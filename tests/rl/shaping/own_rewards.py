@@ -33,5 +33,7 @@ number = 3
 
 
 def of_first_letter(sample: dict) -> float:
-    """It differs among samples of an untrained model."""
+    """It differs among samples of an untrained model, but for every second problem."""
+    if sum(map(ord, sample["task_id"])) % 2:
+        return 0.0
     return ord(sample["completion"][:1] or "a") % 7 / 7
