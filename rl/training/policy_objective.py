@@ -39,7 +39,7 @@ class PolicyObjective:
     def loss(self, logprobs: Tensor, batch: Batch) -> LossSums:
         """clipped_policy_loss with the settings' options.
 
-        Further sums: gap (|old log-probability - the engine's|), weight (the mean importance weight)
+        Further sums: gap (|old log-probability - the engine's|), weight (the importance weight)
         and, with a KL penalty, kl.
         """
         cfg, how, mask = self.cfg, self.cfg.objective, batch["loss_mask"]
