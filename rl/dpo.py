@@ -31,7 +31,7 @@ from megatron_train.checkpoint import hf
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import from_shares, on_main
 from megatron_train.training.schedule import learning_rate
-from megatron_train.training.step import Batch, TrainState, build, token_logprobs, train_step
+from megatron_train.training.step import Batch, TrainState, token_logprobs, train_step
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts import pairs, reference_check
@@ -39,6 +39,7 @@ from rl.rollouts.pair_sampler import PairSampler, SamplesRecord
 from rl.training.batches import ProcessShare, sample_indices
 from rl.training.loop import Algorithm, Training, minutes, say
 from rl.training.objective import LossSums, preference_loss, sequence_logprobs
+from rl.training.policy import build_policy
 from rl.training.resume import require_length
 from rl.training.run_tables import StageTables
 from seedbed import jsonl
@@ -76,7 +77,7 @@ def main(argv: list[str]) -> int:
             pass
 
     found = jsonl.rows(out / "pairs.jsonl")
-    state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
+    state = build_policy(cfg, model, vocab_size)
     references = reference_logprobs(cfg, state, base, chat.end_id, found)
     training = Training(cfg, state, base, out, data)
     training.start_or_resume()

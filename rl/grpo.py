@@ -25,28 +25,24 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-
 from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import ScheduleConfig, check_world
-from conf.schema.rl import GrpoConfig
+from conf.schema.rl import DrawConfig, GrpoConfig
 from megatron_train.checkpoint import hf
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.schedule import learning_rate
-from megatron_train.training.step import Batch, StepResult, TrainState, build, train_step
+from megatron_train.training.step import TrainState
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
+from rl.rollouts.draws import PassRates, problems_of_step
+from rl.rollouts.refill import refilled
 from rl.rollouts.rollout_worker import RolloutWorker
-from rl.rollouts.selection import Selection, log_rows, select, statistics
-from rl.training.batches import ProcessShare, micro_batches, sample_indices
+from rl.rollouts.sampler import Rollout
+from rl.rollouts.selection import log_rows, statistics
 from rl.training.loop import Algorithm, Training, say
-from rl.training.objective import (
-    ClipRange,
-    LossSums,
-    clipped_policy_loss,
-    truncated_importance_weights,
-)
+from rl.training.policy import build_policy
+from rl.training.policy_step import ReferencePolicy, policy_step
 from rl.training.resume import require_length
 from rl.training.run_tables import StageTables
 from rl.training.step_log import Stopwatch, first_line, line
@@ -84,16 +80,17 @@ def main(argv: list[str]) -> int:
         failing = on_main(lambda: worker.failing(read["train"], out / "unfit.json"))
         read["train"] = [one for one in read["train"] if one[1].task_id not in failing]
         problems = {name: [problem for _, problem in read[name]] for name in SPLITS}
-        state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
+        state = build_policy(cfg, model, vocab_size)
         data = config_hash([problem.task_id for problem in problems["train"]], *_sampling(cfg))
         training = Training(cfg, state, base, out, data)
+        reference = _reference(cfg, state, base)
         extra = training.start_or_resume("rollouts.jsonl")
         worker.restore(extra.get("drawn_ahead"))
         on_main(lambda: _compare_sandbox(extra.get("sandbox"), state.step))
         settings = {"settings": data, "base": str(base), "sandbox": version()}
         tables = StageTables(cfg.output, "grpo", settings, list(files.values()))
         on_main(lambda: _start_tables(tables, read, state.step, out))
-        _train(training, cfg, worker, problems, chat.end_id, tables)
+        _train(training, cfg, worker, problems, tables, reference)
         exported = training.export()
         _say_parity(worker.parity(state, exported), exported)
         processes.stop()
@@ -104,7 +101,8 @@ def _sampling(cfg: GrpoConfig) -> tuple[object, ...]:
     """The settings that decide which samples a step sees, besides the problems."""
     plan = [(stage.steps, stage.samples, stage.max_response) for stage in cfg.plan[:-1]]
     lengths = cfg.samples, cfg.temperature, cfg.max_response
-    return (cfg.seed, cfg.prompts, *lengths, plan, cfg.rollout_lag)
+    drawn = (cfg.draw,) if cfg.draw != DrawConfig() else ()
+    return (cfg.seed, cfg.prompts, *lengths, plan, cfg.rollout_lag, *drawn)
 
 
 def _compare_sandbox(before: str | None, step: int) -> None:
@@ -131,17 +129,23 @@ def _train(
     cfg: GrpoConfig,
     worker: RolloutWorker,
     problems: Mapping[str, Sequence[Problem]],
-    pad_id: int,
     tables: StageTables,
+    reference: ReferencePolicy | None,
 ) -> None:
-    state, out = training.state, training.out
+    state, out, pad_id = training.state, training.out, Chat(training.base).end_id
     train, heldout = problems["train"], problems["heldout"]
     schedule = ScheduleConfig(steps=cfg.steps, warmup_steps=cfg.warmup_steps, decay_steps=0)
     watch = Stopwatch()
 
+    tasks = [problem.task_id for problem in train]
+    rates = PassRates(jsonl.rows(out / "rollouts.jsonl")) if cfg.draw.curriculum else None
+
     def problems_of(step: int) -> list[Problem]:
-        drawn = sample_indices(len(train), step * cfg.prompts, cfg.prompts, cfg.seed)
-        return [train[i] for i in drawn]
+        return [train[i] for i in problems_of_step(cfg, tasks, rates, step)]
+
+    def draw(chosen: list[int]) -> list[Rollout]:
+        more = [train[i] for i in chosen]
+        return on_main(lambda: worker.judge(worker.sample(more, state.step)))
 
     def step() -> Row:
         with watch.part("rollout"):
@@ -151,10 +155,10 @@ def _train(
                 worker.sample_ahead(problems_of(state.step + 1), state.step + 1)
         with watch.part("reward"):
             rollouts = on_main(lambda: worker.judge(sampled))
+            rollouts, selection = refilled(cfg, tasks, state.step, rollouts, draw)
         with watch.part("train"):
-            selection = select(rollouts, cfg, cfg.stage(state.step).samples)
             lr = learning_rate(state.step, cfg.optim, schedule)
-            result = policy_step(cfg, state, selection, pad_id, lr)
+            result = policy_step(cfg, state, selection.examples, pad_id, lr, reference)
         with watch.part("sync"):
             difference = worker.sync(state)
         row: Row = {
@@ -164,7 +168,7 @@ def _train(
             "loss": result.loss,
             "grad_norm": result.grad_norm,
             "lr": lr,
-            "tokens": result.tokens,
+            "tokens": sum(len(example.response) for example in selection.examples),
             **result.metrics,
             "engine_difference": difference,
         }
@@ -176,6 +180,8 @@ def _train(
         if processes.is_main():
             fresh = log_rows(rollouts, selection, state.step, policy)
             jsonl.append(out / "rollouts.jsonl", *fresh)
+            if rates is not None:
+                rates.add(fresh)
         return row
 
     worker.sync(state)
@@ -196,31 +202,12 @@ def _train(
     training.run(cfg.steps, algorithm)
 
 
-def policy_step(
-    cfg: GrpoConfig, state: TrainState, selection: Selection, pad_id: int, lr: float
-) -> StepResult:
-    """One optimizer step on the selected samples; collective.
-
-    Without a selected sample the step counts, and no weight changes.
-    """
-    if not selection.examples:
-        state.step += 1
-        return StepResult(0.0, 0, 0.0, {})
-    share = ProcessShare.of_this_process(cfg.parallel, pad_id)
-    batches = micro_batches(selection.examples, cfg.micro_batch, share)
-    clip = ClipRange(cfg.clip_low, cfg.clip_high)
-
-    def loss(logprobs: torch.Tensor, batch: Batch) -> LossSums:
-        sampled, mask = batch["old_logprobs"], batch["loss_mask"]
-        old, weights = sampled, None
-        # With a lag an older policy drew the samples. The ratio is clipped around the present
-        # policy, and importance weights correct for the older one.
-        if cfg.rollout_lag:
-            old = logprobs.detach()
-            weights = truncated_importance_weights(logprobs, sampled, mask, cfg.max_importance)
-        return clipped_policy_loss(logprobs, old, batch["advantage"], mask, clip, weights)
-
-    return train_step(state, batches, loss, lr, cfg.temperature)
+def _reference(cfg: GrpoConfig, state: TrainState, base: Path) -> ReferencePolicy | None:
+    """`base`, where a KL penalty compares with it; `state` then holds its weights."""
+    if not cfg.objective.kl_coefficient:
+        return None
+    hf.load_weights(state, base)
+    return ReferencePolicy(state)
 
 
 def _say_parity(differences: dict[str, float], folder: Path) -> None:

@@ -33,7 +33,7 @@ from megatron_train.checkpoint import hf
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.schedule import learning_rate
-from megatron_train.training.step import Batch, build, eval_loss, train_step
+from megatron_train.training.step import Batch, eval_loss, train_step
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts import demonstrated, reference_check
@@ -48,6 +48,7 @@ from rl.training.batches import (
 )
 from rl.training.loop import Algorithm, Training, minutes, say
 from rl.training.objective import LossSums, masked_cross_entropy
+from rl.training.policy import build_policy
 from rl.training.run_tables import StageTables
 from seedbed import jsonl
 from seedbed.files import claim
@@ -89,7 +90,7 @@ def main(argv: list[str]) -> int:
             f"raise max_length, or see {out / 'unfit.json'}",
         )
 
-    state = build(model, vocab_size, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
+    state = build_policy(cfg, model, vocab_size)
     sources = cfg.train_problems, cfg.heldout_problems
     draws = cfg.demonstrations, cfg.batch.total, cfg.seed, cfg.favour_harder
     training = Training(cfg, state, base, out, config_hash(cfg.problems, *sources, *draws))

@@ -17,7 +17,7 @@ import torch
 from conf.errors import SeedbedError
 from conf.schema.layout import ModelConfig
 from megatron_train.checkpoint.safetensors_files import SafetensorsReader, write_safetensors
-from megatron_train.model import weights
+from megatron_train.model import lora, weights
 from megatron_train.model.gpt import padded_vocab
 from megatron_train.parallel import processes
 from megatron_train.training.state import TrainState
@@ -94,10 +94,11 @@ def load_weights(state: TrainState, folder: Path) -> None:
 def tensors(state: TrainState) -> Iterator[tuple[str, torch.Tensor]]:
     """Yields (Hugging Face name, tensor on the CPU) of the live weights on process 0; collective.
 
-    The other processes take part and yield nothing. The order is the same every time.
+    The other processes take part and yield nothing. The order is the same every time. Adapters are
+    merged into the weights.
     """
-    for name, full in weights.gather(state.chunks):
-        yield from _to_hf(name, full, state.model, state.vocab_size)
+    for name, full in weights.gather(state.chunks, lora.merged):
+        yield from to_hf(name, full, state.model, state.vocab_size)
 
 
 def stored(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -199,7 +200,7 @@ def _special_ids(tokenizer: Path | None, folder: Path) -> dict[str, int | None]:
     return ids
 
 
-def _to_hf(
+def to_hf(
     name: str, full: torch.Tensor, model: ModelConfig, vocab_size: int
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """One megatron tensor -> its Hugging Face tensors."""
@@ -219,10 +220,12 @@ def _to_hf(
             model.heads // model.kv_heads,
             model.hidden // model.heads,
         )
-        qkv = full.view(groups, per_group + 2, head, model.hidden)
-        yield prefix + "self_attn.q_proj.weight", qkv[:, :per_group].reshape(-1, model.hidden)
-        yield prefix + "self_attn.k_proj.weight", qkv[:, per_group].reshape(-1, model.hidden)
-        yield prefix + "self_attn.v_proj.weight", qkv[:, per_group + 1].reshape(-1, model.hidden)
+        # An adapter's B has as many columns as its rank.
+        columns = full.size(-1)
+        qkv = full.view(groups, per_group + 2, head, columns)
+        yield prefix + "self_attn.q_proj.weight", qkv[:, :per_group].reshape(-1, columns)
+        yield prefix + "self_attn.k_proj.weight", qkv[:, per_group].reshape(-1, columns)
+        yield prefix + "self_attn.v_proj.weight", qkv[:, per_group + 1].reshape(-1, columns)
     elif rest == "mlp.linear_fc1.weight":
         yield prefix + "mlp.gate_proj.weight", full[: model.ffn]
         yield prefix + "mlp.up_proj.weight", full[model.ffn :]

@@ -210,6 +210,8 @@ def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
     architecture = dataclasses.asdict(state.model)
     # Neither of them shapes a tensor.
     del architecture["seq_length"], architecture["init_std"]
+    if state.lora is not None:
+        architecture["lora"] = dataclasses.asdict(state.lora)
     return {
         # Version 1 named Adam's groups by their learning rate, which could not change on resuming.
         "version": 2,

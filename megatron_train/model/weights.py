@@ -27,19 +27,33 @@ _TE_NAMES = (
 )
 EMBEDDING = "embedding.word_embeddings.weight"
 HEAD = "output_layer.weight"
+_ADAPTERS = "adapters."
+# Rows of these are [gate; up].
+_GATED = ("linear_fc1.weight", "linear_fc1.b")
 
 
 def local_parameters(chunks: list[torch.nn.Module]) -> dict[str, torch.nn.Parameter]:
-    """Global name -> this process's slice of the parameter.
+    """Global name -> this process's slice of each of the model's own parameters.
 
-    A tied output layer on the last stage has the embedding's name.
+    A tied output layer on the last stage has the embedding's name. Adapters are not among them.
     """
     found: dict[str, torch.nn.Parameter] = {}
     for chunk in chunks:
         model = unwrap(chunk)
         for name, parameter in model.named_parameters():
-            found[_global_name(model, name)] = parameter
+            if not name.startswith(_ADAPTERS):
+                found[_global_name(model, name)] = parameter
     return found
+
+
+def adapter_parameters(chunks: list[torch.nn.Module]) -> dict[str, torch.nn.Parameter]:
+    """Name -> this process's slice of each adapter matrix (lora.py); {} where there are none."""
+    return {
+        name: parameter
+        for chunk in chunks
+        for name, parameter in unwrap(chunk).named_parameters()
+        if name.startswith(_ADAPTERS)
+    }
 
 
 def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> None:
@@ -91,7 +105,7 @@ def scatter(chunks: list[torch.nn.Module], full: Callable[[str, torch.Size], tor
     Every process calls `full` once for each of its parameters.
     """
     for name, parameter in local_parameters(chunks).items():
-        parameter.copy_(_slice(name, full(name, _full_shape(parameter)), parameter))
+        parameter.copy_(part_of(name, full(name, full_shape(parameter)), parameter))
 
 
 @torch.no_grad()
@@ -106,7 +120,14 @@ def gather(
     stage, then by the stage's own order, and is the same for a given layout.
     """
     finish_weights(chunks)
-    mine = local_parameters(chunks)
+    yield from gather_named(local_parameters(chunks), of)
+
+
+@torch.no_grad()
+def gather_named(
+    mine: dict[str, torch.nn.Parameter], of: Callable[[torch.nn.Parameter], torch.Tensor]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """`gather` of the parameters `mine`, by their global names."""
     stages: list[list[str]] = [
         [] for _ in range(parallel_state.get_pipeline_model_parallel_world_size())
     ]
@@ -152,14 +173,15 @@ def _is_cut(parameter: torch.nn.Parameter) -> bool:
     return tp > 1 and bool(getattr(parameter, "tensor_model_parallel", False))
 
 
-def _full_shape(parameter: torch.nn.Parameter) -> torch.Size:
+def full_shape(parameter: torch.nn.Parameter) -> torch.Size:
+    """The shape of the whole tensor of which this process holds a slice."""
     shape = list(parameter.shape)
     if _is_cut(parameter):
         shape[parameter.partition_dim] *= parallel_state.get_tensor_model_parallel_world_size()
     return torch.Size(shape)
 
 
-def _slice(name: str, full: torch.Tensor, parameter: torch.nn.Parameter) -> torch.Tensor:
+def part_of(name: str, full: torch.Tensor, parameter: torch.nn.Parameter) -> torch.Tensor:
     """This process's part. A gated linear_fc1 is [gate; up]; process r holds [gate_r; up_r]."""
     if not _is_cut(parameter):
         return full
@@ -168,7 +190,7 @@ def _slice(name: str, full: torch.Tensor, parameter: torch.nn.Parameter) -> torc
         parallel_state.get_tensor_model_parallel_rank(),
         parameter.partition_dim,
     )
-    if name.endswith("linear_fc1.weight"):
+    if name.endswith(_GATED):
         return torch.cat([half.chunk(tp, dim)[r] for half in full.chunk(2, dim)], dim)
     return full.chunk(tp, dim)[r]
 
@@ -182,7 +204,7 @@ def _join(name: str, parameter: torch.nn.Parameter, part: torch.Tensor) -> torch
     dist.all_gather(
         parts, part.contiguous(), group=parallel_state.get_tensor_model_parallel_group()
     )
-    if name.endswith("linear_fc1.weight"):
+    if name.endswith(_GATED):
         halves = [part.chunk(2, dim) for part in parts]
         return torch.cat([half[0] for half in halves] + [half[1] for half in halves], dim)
     return torch.cat(parts, dim)

@@ -10,6 +10,7 @@ from megatron.core.transformer.transformer_config import TransformerConfig
 
 from conf.errors import SeedbedError
 from conf.schema.layout import ModelConfig, ParallelConfig
+from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import OptimConfig
 from megatron_train.fp8.policy import NoFp8
 
@@ -43,6 +44,8 @@ class TrainState:
     # This process's part of the model: one module, or several under an interleaved pipeline.
     chunks: list[torch.nn.Module]
     optimizer: MegatronOptimizer
+    # None where the model's own weights learn.
+    lora: LoraConfig | None = None
     # Optimizer steps taken.
     step: int = 0
     reduction: Reduction = field(default_factory=Reduction)

@@ -22,8 +22,10 @@ from megatron.core.distributed import (
 )
 
 from conf.schema.layout import ModelConfig, ParallelConfig
+from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import OptimConfig, PretrainConfig
 from megatron_train.fp8.policy import policy_of
+from megatron_train.model import lora as low_rank
 from megatron_train.model import weights
 from megatron_train.model.gpt import build_chunks, transformer_config
 from megatron_train.parallel import context_parallel, processes
@@ -50,8 +52,10 @@ def build(
     return build_from(cfg, vocab_size)
 
 
-def build_from(cfg: PretrainConfig, vocab_size: int) -> TrainState:
+def build_from(cfg: PretrainConfig, vocab_size: int, lora: LoraConfig | None = None) -> TrainState:
     """A freshly initialised state of a pretraining config. `processes.start` comes before it.
+
+    lora: where its rank is above 0, only adapters learn, and the layers are megatron-core's own.
 
     Raises:
         SeedbedError: where the model cannot be cut as asked, or the device has no such FP8.
@@ -60,8 +64,14 @@ def build_from(cfg: PretrainConfig, vocab_size: int) -> TrainState:
     cfg.parallel.check(cfg.model)
     cfg.fp8.check(cfg.model, cfg.dtype)
     fp8 = policy_of(cfg.fp8)
+    lora = lora if lora is not None and lora.rank else None
+    if lora is not None:
+        # Transformer Engine's layers fold a norm in, whose output an adapter would need.
+        fp8.transformer_engine = False
     config = transformer_config(cfg.model, cfg.parallel, cfg.dtype, fp8)
     chunks = build_chunks(config, cfg.model, vocab_size, fp8)
+    if lora is not None:
+        low_rank.install(chunks, lora, cfg.seed)
     for chunk in chunks:
         for parameter in chunk.parameters():
             tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
@@ -90,6 +100,7 @@ def build_from(cfg: PretrainConfig, vocab_size: int) -> TrainState:
         dtype=cfg.dtype,
         seed=cfg.seed,
         fp8=fp8,
+        lora=lora,
         config=config,
         chunks=chunks,
         optimizer=optimizer,

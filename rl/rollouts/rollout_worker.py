@@ -20,7 +20,9 @@ from rl.parity import in_run
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts import reference_check
 from rl.rollouts.assess import AssessSettings, assess, save
+from rl.rollouts.rewards import program_of
 from rl.rollouts.sampler import Query, Rollout, Sampler, chat_prompt, queries
+from rl.shaping.shaper import Shaper
 from rl.training.batches import Example, ProcessShare, micro_batches
 from rl.weight_sync.sync import WeightSync, open_engine
 from seedbed.inference.chat import Chat
@@ -58,6 +60,7 @@ class RolloutWorker:
             self._engine = self._owned.enter_context(engine)
             self._sandbox = self._owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
             self._sampler = Sampler(self._engine, self._sandbox, chat)
+            self._shaper = self._owned.enter_context(Shaper(cfg.reward, self._sandbox))
         main = self._engine if processes.is_main() else None
         self._sync = WeightSync(cfg.engine, main, out / "policy", base)
         self._owned.callback(self._sync.close)
@@ -121,8 +124,11 @@ class RolloutWorker:
             self._ahead = ahead["step"], done
 
     def judge(self, sampled: Sequence[tuple[Query, Sample]]) -> list[Rollout]:
-        """The samples with the sandbox's verdicts; process 0 only."""
-        return self._sampler.judge([query for query, _ in sampled], [one for _, one in sampled])
+        """The samples with the sandbox's verdicts and cfg.reward's rewards; process 0 only."""
+        asked = [query for query, _ in sampled]
+        judged = self._sampler.judge(asked, [one for _, one in sampled])
+        programs = [program_of(r.problem, r.completion) for r in judged]
+        return self._shaper(judged, programs)
 
     def evaluate(self, heldout: Sequence[Problem], path: Path) -> dict[str, Any]:
         """Scores held-out problems at the training temperature; process 0 only.

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
-from conf.schema.rl import GrpoConfig
+from conf.schema.rl import GrpoConfig, RolloutStage
 from rl.rollouts.rewards import mean_reward, shares
 from rl.rollouts.sampler import Rollout, judged_row, token_row
+from rl.shaping.terms import GroupFacts, shaped
 from rl.training.batches import Example
 from rl.training.objective import group_advantages, groups_with_signal, samples_that_train
 
@@ -19,29 +20,35 @@ from rl.training.objective import group_advantages, groups_with_signal, samples_
 class Selection:
     """What a step trains on.
 
-    advantages, trains: one per rollout. signal: one per group. examples: the rollouts that train.
+    advantages, rewards (with all terms), trains: one per rollout. signal: one per group. examples:
+    the rollouts that train.
     """
 
+    rewards: list[float]
     advantages: list[float]
     trains: list[bool]
     signal: list[bool]
     examples: list[Example]
 
 
-def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, samples: int) -> Selection:
-    """Advantages within groups of `samples` rollouts, and the rollouts that train.
+def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, stage: RolloutStage) -> Selection:
+    """Advantages within groups of stage.samples rollouts, and the rollouts that train.
 
     A rollout trains where its group has signal, it has a verdict and, with cfg.mask_overlong, the
     length limit did not cut it off.
     """
-    shape = (-1, samples)
+    shape = (-1, stage.samples)
     rewards = torch.tensor([r.reward.value for r in rollouts]).view(shape)
     counted = torch.tensor([r.reward.counted for r in rollouts]).view(shape)
     malformed = torch.tensor([r.reward.malformed for r in rollouts]).view(shape)
     finished = torch.tensor([r.sample.finished for r in rollouts]).view(shape)
-    advantages = group_advantages(rewards, counted)
+    correct = torch.tensor([r.reward.verdict == "pass" for r in rollouts]).view(shape)
+    lengths = torch.tensor([len(r.sample.tokens) for r in rollouts]).view(shape)
+    facts = GroupFacts(lengths, counted, correct, malformed)
+    total = shaped(rewards, facts, cfg.reward, stage.max_response)
+    advantages = group_advantages(total, counted, cfg.objective.scale_by_std)
     signal = groups_with_signal(
-        rewards, counted, malformed, cfg.max_correct, cfg.drop_malformed_only
+        rewards, counted, malformed, cfg.max_correct, cfg.drop_malformed_only, correct
     )
     trains = samples_that_train(signal, counted, finished, cfg.mask_overlong)
     flat = list(
@@ -49,20 +56,31 @@ def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, samples: int) -> Select
     )
     examples = [
         Example(
-            r.prompt, r.sample.tokens, {"advantage": advantage}, {"old_logprobs": r.sample.logprobs}
+            r.prompt,
+            r.sample.tokens,
+            {"advantage": advantage},
+            {"engine_logprobs": r.sample.logprobs},
         )
         for r, advantage, used in flat
         if used
     ]
     return Selection(
-        [a for _, a, _ in flat], [used for *_, used in flat], signal.tolist(), examples
+        total.flatten().tolist(),
+        [a for _, a, _ in flat],
+        [used for *_, used in flat],
+        signal.tolist(),
+        examples,
     )
 
 
 def statistics(rollouts: Sequence[Rollout], selection: Selection) -> dict[str, Any]:
     """Statistics of a step that come from its rollouts, for metrics.jsonl."""
+    counted = [
+        total for total, r in zip(selection.rewards, rollouts, strict=True) if r.reward.counted
+    ]
     return {
         "reward": mean_reward(r.reward for r in rollouts),
+        "shaped_reward": sum(counted) / max(len(counted), 1),
         "groups": len(selection.signal),
         "groups_with_signal": sum(selection.signal),
         "samples_trained": sum(selection.trains),
@@ -86,11 +104,12 @@ def log_rows(
             "policy": policy,
             **judged_row(r),
             "reward": r.reward.value,
+            "shaped_reward": total,
             "advantage": advantage,
             "trains": trains,
             **token_row(r),
         }
-        for r, advantage, trains in zip(
-            rollouts, selection.advantages, selection.trains, strict=True
+        for r, total, advantage, trains in zip(
+            rollouts, selection.rewards, selection.advantages, selection.trains, strict=True
         )
     ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
 from conf.schema.checks import positive
+from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, ScheduleConfig
 from conf.schema.rl.sections import (
     EngineConfig,
@@ -43,6 +44,7 @@ class DpoConfig:
     # Not in the paper. The value is DPO's own (arXiv 2305.18290 App. B).
     beta: float = 0.1
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     # Counts pairs.
     batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=32))
     # Not in the paper. DPO's own 1e-6 (arXiv 2305.18290 App. B) is for billions of parameters. 1e-4
@@ -73,6 +75,7 @@ class DpoConfig:
         """The rules of each section, and those between fields."""
         check_training(self.output, self.dtype, self.save_every, self.keep)
         self.optim.check()
+        self.lora.check()
         self.schedule.check()
         check_batch(self.batch)
         check_temperature(self.temperature)

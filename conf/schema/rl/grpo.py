@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
 from conf.schema.checks import positive
+from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import OptimConfig, ParallelConfig
+from conf.schema.rl.draw import DrawConfig
+from conf.schema.rl.objective import ObjectiveConfig
+from conf.schema.rl.reward import RewardConfig
 from conf.schema.rl.sections import (
     EngineConfig,
     SandboxConfig,
@@ -40,6 +44,7 @@ class GrpoConfig:
     steps: int = 20
     # Prompts per step. The paper's batch is 128 (Sec 3.2).
     prompts: int = 32
+    draw: DrawConfig = field(default_factory=DrawConfig)
     # Samples per prompt, which form a group. The paper has 16, then 32 (Sec 3.2).
     samples: int = 8
     # From Sec 3.2.
@@ -53,8 +58,12 @@ class GrpoConfig:
     earlier_stages: list[RolloutStage] = field(default_factory=list)
     # 1 draws rollouts while the step before them trains, from weights that are one step behind.
     rollout_lag: int = 0
-    # With a lag: the cap of a token's importance weight (TIS, not in the paper).
+    # Optimizer updates on the samples of a step. With 1 no ratio leaves 1, and the clip is idle.
+    updates: int = 1
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    # The cap of a token's importance weight (objective.correction, not in the paper).
     max_importance: float = 2.0
+    reward: RewardConfig = field(default_factory=RewardConfig)
     # Not in the paper. The value is DAPO's (arXiv 2503.14476).
     clip_low: float = 0.2
     # From Sec 3.2.
@@ -73,6 +82,7 @@ class GrpoConfig:
     # Samples per held-out problem, drawn at `temperature`.
     eval_samples: int = 4
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     # The paper begins with 1e-6 for 8B (Sec 3.2). That would not move a model of a few million
     # parameters in 20 steps.
     optim: OptimConfig = field(
@@ -114,6 +124,7 @@ class GrpoConfig:
         """The rules of each section, and those between fields."""
         check_training(self.output, self.dtype, self.save_every, self.keep)
         self.optim.check()
+        self.lora.check()
         self.engine.check()
         if self.engine.transfer == "nccl" and not self.engine.url:
             raise SeedbedError(
@@ -122,6 +133,7 @@ class GrpoConfig:
                 "start one with `python -m rl.serve` and transfer=nccl, and give its engine.url",
             )
         self._check_stages()
+        self.draw.check(self.rollout_lag)
         for name in (
             "steps",
             "prompts",
@@ -129,6 +141,7 @@ class GrpoConfig:
             "max_prompt",
             "max_response",
             "eval_samples",
+            "updates",
         ):
             positive(name, getattr(self, name))
         check_temperature(self.temperature)
@@ -150,6 +163,14 @@ class GrpoConfig:
             )
 
     def _check_objective(self) -> None:
+        self.objective.check(self.parallel.cp)
+        self.reward.check(min(stage.max_response for stage in self.plan))
+        if self.rollout_lag and self.objective.correction == "none":
+            raise SeedbedError(
+                "rollout_lag=1 with objective.correction=none: samples of older weights would "
+                "count as the policy's own",
+                "use objective.correction=truncate",
+            )
         if self.max_importance < 1:
             raise SeedbedError(
                 f"max_importance={self.max_importance} must be at least 1, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
+from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, ScheduleConfig
 from conf.schema.rl.sections import ProblemConfig, SandboxConfig, check_batch, check_training
 
@@ -34,6 +35,7 @@ class SftConfig:
     # field of the problems, above 0.
     favour_harder: float = 0.0
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
     batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=16))
     # The paper has 2e-5 for 8B (Sec 3.2). A model of a few million parameters, trained for minutes,
     # needs a rate as in pretraining.
@@ -63,6 +65,7 @@ class SftConfig:
         """The rules of each section, and those between fields."""
         check_training(self.output, self.dtype, self.save_every, self.keep)
         self.optim.check()
+        self.lora.check()
         self.schedule.check()
         self.problems.check()
         if self.target_heldout_loss and self.eval_every < 1:

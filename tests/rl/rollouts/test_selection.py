@@ -14,6 +14,7 @@ from rl.rollouts.selection import log_rows, select, statistics
 from seedbed.inference.engine import Sample
 
 CFG = GrpoConfig(samples=4)
+STAGE = CFG.stage(0)
 PROBLEM = problem_set.parse(
     {"task_id": "p", "prompt": "p", "code": "", "test_list": ["assert f() == 1"]}
 )
@@ -26,19 +27,19 @@ def rollout(verdict: str, finished: bool = True, malformed: bool = False) -> Rol
 
 
 def test_groups_without_signal_train_nothing():
-    selection = select([rollout("pass")] * 4 + [rollout("fail")] * 4, CFG, 4)
+    selection = select([rollout("pass")] * 4 + [rollout("fail")] * 4, CFG, STAGE)
     assert selection.signal == [False, False]
     assert selection.examples == []
 
 
 def test_a_mixed_group_trains_with_its_advantages_and_the_engines_logprobs():
     selection = select(
-        [rollout("pass"), rollout("fail"), rollout("error"), rollout("timeout")], CFG, 4
+        [rollout("pass"), rollout("fail"), rollout("error"), rollout("timeout")], CFG, STAGE
     )
     assert [e.per_sequence["advantage"] for e in selection.examples] == pytest.approx(
         [1.5, -0.5, -0.5, -0.5], abs=1e-4
     )
-    assert selection.examples[0].per_token == {"old_logprobs": [-0.5, -0.25]}
+    assert selection.examples[0].per_token == {"engine_logprobs": [-0.5, -0.25]}
     assert (selection.examples[0].prompt, selection.examples[0].response) == ([1, 2, 3], [7, 8])
 
 
@@ -49,8 +50,8 @@ def test_samples_without_a_verdict_or_cut_off_do_not_train():
         rollout("infrastructure"),
         rollout("fail", finished=False),
     ]
-    assert select(group, CFG, 4).trains == [True, True, False, False]
-    assert select(group, GrpoConfig(samples=4, mask_overlong=False), 4).trains == [
+    assert select(group, CFG, STAGE).trains == [True, True, False, False]
+    assert select(group, GrpoConfig(samples=4, mask_overlong=False), STAGE).trains == [
         True,
         True,
         False,
@@ -60,8 +61,8 @@ def test_samples_without_a_verdict_or_cut_off_do_not_train():
 
 def test_a_group_of_correct_and_malformed_answers_is_dropped():
     group = [rollout("pass"), rollout("error", malformed=True)] * 2
-    assert select(group, CFG, 4).signal == [False]
-    assert select(group, GrpoConfig(samples=4, drop_malformed_only=False), 4).signal == [True]
+    assert select(group, CFG, STAGE).signal == [False]
+    assert select(group, GrpoConfig(samples=4, drop_malformed_only=False), STAGE).signal == [True]
 
 
 def test_statistics_of_a_step():
@@ -71,7 +72,7 @@ def test_statistics_of_a_step():
         rollout("infrastructure"),
         rollout("fail", finished=False),
     ]
-    found = statistics(group, select(group, CFG, 4))
+    found = statistics(group, select(group, CFG, STAGE))
     # The mean is over the three verdicts.
     assert found["reward"] == pytest.approx(1 / 3)
     assert (found["groups"], found["groups_with_signal"], found["samples_trained"]) == (1, 1, 2)
@@ -83,7 +84,7 @@ def test_log_rows_hold_what_is_needed_to_judge_again():
     group = [rollout("pass"), rollout("fail"), rollout("fail"), rollout("fail")]
     rows = [
         json.loads(json.dumps(row))
-        for row in log_rows(group, select(group, CFG, 4), step=3, policy=2)
+        for row in log_rows(group, select(group, CFG, STAGE), step=3, policy=2)
     ]
     assert len(rows) == 4
     assert {"step", "task_id", "completion", "verdict", "tokens", "logprobs", "advantage"} <= set(

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from rl.training.objective import (
     STD_EPSILON,
     ClipRange,
+    LossOptions,
     clipped_policy_loss,
     group_advantages,
     groups_with_signal,
     has_spread,
+    kl_penalty,
     masked_cross_entropy,
+    masked_importance_weights,
     preference_loss,
     samples_that_train,
     truncated_importance_weights,
@@ -175,7 +178,135 @@ def test_policy_loss_normalises_by_tokens_not_by_sequences():
     )
     # Three tokens at -1, one at +1, over four tokens: -1/2. By sequence it would be 0.
     assert (total / count).item() == -0.5
-    assert (sums["clipped"].item(), sums["ratio"].item(), sums["gap"].item()) == (0, 4, 0)
+    assert (sums["clipped"].item(), sums["ratio"].item()) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("normalisation", "total", "count"),
+    [
+        # Terms are -A at ratio 1: three of -2, one of +3, and a row that counts for nothing.
+        ("token", -6.0 + 3.0, 4),
+        # The means of the two sequences are -2 and +3.
+        ("sequence", -2.0 + 3.0, 2),
+        # The sums of the two sequences, over the constant 10.
+        ("length-free", (-6.0 + 3.0) / 10, 2),
+    ],
+)
+def test_normalisations_by_hand(normalisation, total, count):
+    logprobs = torch.zeros(3, 3, requires_grad=True)
+    mask = torch.tensor([[1.0, 1.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    options = LossOptions(normalisation=normalisation, longest=10)
+    loss, counted, sums = clipped_policy_loss(
+        logprobs, logprobs.detach(), torch.tensor([2.0, -3.0, 7.0]), mask, CLIP, options
+    )
+    assert (loss.item(), counted.item()) == (pytest.approx(total), count)
+    # Whatever the loss is divided by, the mean ratio of an unmoved policy is 1.
+    assert (sums["ratio"] / counted).item() == pytest.approx(1.0)
+
+
+def test_a_ratio_of_sequences_by_hand():
+    # Log ratios 0.3 and 0.1 have the mean 0.2: exp(0.2) = 1.2214 is inside of the clip, though the
+    # first token's own ratio, 1.35, is not.
+    logprobs = torch.tensor([[0.3, 0.1, 9.0]], requires_grad=True)
+    mask, advantage = torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([2.0])
+    options = LossOptions(ratio="sequence", normalisation="sequence")
+    loss, count, sums = clipped_policy_loss(
+        logprobs, torch.zeros(1, 3), advantage, mask, CLIP, options
+    )
+    loss.backward()
+    assert (loss.item(), count.item()) == (pytest.approx(-2 * math.exp(0.2)), 1)
+    # d/dx of -2 exp((x + y) / 2) is -exp(0.2).
+    torch.testing.assert_close(logprobs.grad, torch.tensor([[-math.exp(0.2), -math.exp(0.2), 0.0]]))
+    assert sums["clipped"] == 0
+    # With the mean 0.4 the ratio 1.49 is above 1.28, and no token gets a gradient.
+    far = torch.tensor([[0.7, 0.1, 9.0]], requires_grad=True)
+    loss, _, sums = clipped_policy_loss(far, torch.zeros(1, 3), advantage, mask, CLIP, options)
+    loss.backward()
+    assert loss.item() == pytest.approx(-2 * 1.28)
+    assert far.grad.abs().sum() == 0
+    assert sums["clipped"].item() == 1.0
+
+
+@pytest.mark.parametrize("normalisation", ["token", "sequence", "length-free"])
+@pytest.mark.parametrize("ratio", ["token", "sequence"])
+def test_sums_do_not_depend_on_micro_batches(ratio, normalisation):
+    generator = torch.Generator().manual_seed(2)
+    new, old, weights, penalty = (torch.randn(4, 5, generator=generator) / 4 for _ in range(4))
+    advantages, mask = torch.tensor([1.5, -0.5, 0.75, -2.0]), torch.ones(4, 5)
+    mask[0, 2:] = mask[2, :1] = 0
+    mask[3] = 0
+
+    def sums(rows: slice) -> list[float]:
+        options = LossOptions(weights[rows].exp(), penalty[rows], ratio, normalisation, 6)
+        loss, count, more = clipped_policy_loss(
+            new[rows], old[rows], advantages[rows], mask[rows], CLIP, options
+        )
+        return [loss.item(), count.item(), *(value.item() for value in more.values())]
+
+    apart = [sums(slice(i, i + 1)) for i in range(4)]
+    assert sums(slice(0, 4)) == pytest.approx([sum(one) for one in zip(*apart, strict=True)])
+
+
+def test_advantages_without_the_standard_deviation_are_differences_from_the_mean():
+    rewards = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 0.5]])
+    advantages = group_advantages(rewards, everything(rewards), scale_by_std=False)
+    assert advantages.tolist() == [[0.75, -0.25, -0.25, -0.25], [0.0] * 4]
+
+
+@pytest.mark.parametrize(
+    ("estimator", "value", "gradient"),
+    [
+        # d = log r - log p = ln 2 - 0. k1 = -d, and the gradient is k1 * grad log p.
+        ("k1", -math.log(2), -math.log(2)),
+        ("k2", math.log(2) ** 2 / 2, -math.log(2)),
+        # exp(d) - 1 - d = 2 - 1 - ln 2, whose gradient is 1 - exp(d) = -1.
+        ("k3", 1 - math.log(2), -1.0),
+    ],
+)
+def test_kl_penalties_by_hand(estimator, value, gradient):
+    logprobs = torch.tensor([[0.0, math.nan, -math.inf]], requires_grad=True)
+    reference, mask = torch.tensor([[math.log(2), 0.0, math.inf]]), torch.tensor([[1, 0, 0]])
+    penalty = kl_penalty(logprobs, reference, mask, estimator)
+    penalty.sum().backward()
+    assert penalty.tolist() == [[pytest.approx(value), 0.0, 0.0]]
+    assert logprobs.grad.tolist() == [[pytest.approx(gradient), 0.0, 0.0]]
+
+
+def test_kl_estimates_average_to_the_divergence():
+    # Three tokens with probabilities p, of which the reference has r: the expectation of k1 and of
+    # k3 is KL(p || r) = sum p log(p / r). That of k2 is only near it.
+    p, r = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.4, 0.4, 0.2])
+    exact = (p * (p / r).log()).sum().item()
+    mask = torch.ones(1, 3)
+    for estimator, tolerance in (("k1", 1e-6), ("k2", 0.1 * exact), ("k3", 1e-6)):
+        values = kl_penalty(p.log()[None], r.log()[None], mask, estimator)
+        assert (p * values[0]).sum().item() == pytest.approx(exact, abs=tolerance)
+
+
+def test_weights_above_the_cap_are_masked_and_still_count():
+    new = torch.tensor([[math.log(0.5), math.log(0.5), math.nan]])
+    old = torch.tensor([[math.log(0.25), math.log(0.1), 0.0]])
+    weights = masked_importance_weights(new, old, torch.tensor([[1, 1, 0]]), cap=3.0)
+    assert weights.tolist() == [[pytest.approx(2.0), 0.0, 0.0]]
+    mask, advantage = torch.ones(1, 2), torch.tensor([1.0])
+    loss, count, _ = clipped_policy_loss(
+        new[:, :2], new[:, :2], advantage, mask, CLIP, LossOptions(weights[:, :2])
+    )
+    assert (loss.item(), count.item()) == (pytest.approx(-2.0), 2)
+
+
+@pytest.mark.parametrize("empty", [0, 1])
+def test_a_pair_with_one_empty_side_prefers_nothing(empty):
+    logprobs = torch.full((4, 3), -0.5, requires_grad=True)
+    mask = torch.ones(4, 3)
+    # The second pair: its chosen side is row 1, its rejected side row 3.
+    mask[1 + 2 * empty] = 0
+    loss, count, sums = preference_loss(logprobs, mask, torch.zeros(4), 0.3)
+    loss.backward()
+    assert count == 1
+    assert sums["accuracy"] == 0
+    assert logprobs.grad[[1, 3]].abs().sum() == 0
+    assert logprobs.grad[[0, 2]].abs().sum() > 0
 
 
 def test_masked_tokens_may_hold_anything():

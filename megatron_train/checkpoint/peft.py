@@ -1,0 +1,85 @@
+"""Adapters as a folder that PEFT loads: adapter_config.json and adapter_model.safetensors.
+
+    PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), FOLDER)
+
+PEFT's adapters stand on Hugging Face's layers. Where megatron-core fuses some of these into one,
+they get the same A and each its rows of B.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from megatron_train.checkpoint.hf import to_hf
+from megatron_train.model import lora
+from megatron_train.parallel import processes
+from megatron_train.training.state import TrainState
+from seedbed.files import fresh_partial, replace_folder
+
+# What each of our layers is called in PEFT's target_modules.
+_TARGETS = {
+    "linear_qkv": ["q_proj", "k_proj", "v_proj"],
+    "linear_proj": ["o_proj"],
+    "linear_fc1": ["gate_proj", "up_proj"],
+    "linear_fc2": ["down_proj"],
+}
+_PARENTS = {
+    "linear_qkv": "self_attention",
+    "linear_proj": "self_attention",
+    "linear_fc1": "mlp",
+    "linear_fc2": "mlp",
+}
+
+
+def tensors(state: TrainState) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yields (PEFT's name, matrix) of all adapters on process 0; collective."""
+    first: dict[str, torch.Tensor] = {}
+    for name, full in lora.gather(state.chunks):
+        stem, which = name.rsplit(".", 1)
+        if which == "a":
+            first[stem] = full
+            continue
+        _, layer, kind = stem.split("_", 2)
+        ours = f"decoder.layers.{layer}.{_PARENTS[kind]}.{kind}.weight"
+        for theirs, rows in to_hf(ours, full, state.model, state.vocab_size):
+            prefix = f"base_model.model.{theirs.removesuffix('.weight')}"
+            yield f"{prefix}.lora_A.weight", first[stem].clone()
+            yield f"{prefix}.lora_B.weight", rows.contiguous()
+
+
+def export(state: TrainState, folder: Path, base: Path) -> None:
+    """Write the adapters; collective, process 0 writes. The folder appears, or is replaced, whole.
+
+    base: the folder whose weights they add to.
+    """
+    assert state.lora is not None
+    pairs = tensors(state)
+    if processes.is_main():
+        partial = fresh_partial(folder)
+        save_file(dict(pairs), partial / "adapter_model.safetensors", {"format": "pt"})
+        config = {
+            "peft_type": "LORA",
+            "task_type": "CAUSAL_LM",
+            "base_model_name_or_path": str(Path(base).resolve()),
+            "r": state.lora.rank,
+            "lora_alpha": state.lora.alpha,
+            "lora_dropout": 0.0,
+            "bias": "none",
+            "fan_in_fan_out": False,
+            "inference_mode": True,
+            "target_modules": [name for one in state.lora.layers for name in _TARGETS[one]],
+        }
+        (partial / "adapter_config.json").write_text(
+            json.dumps(config, indent=2, sort_keys=True) + "\n"
+        )
+        replace_folder(partial, folder)
+    else:
+        # The other processes only take part in the gathering.
+        for _ in pairs:
+            pass
+    processes.barrier()

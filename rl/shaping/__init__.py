@@ -1,0 +1,1 @@
+"""Rewards beyond the verdict: fractions of tests, functions of the user's, length and format."""
