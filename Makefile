@@ -25,6 +25,7 @@ setup: .venv/.done  ## check the machine, install the lock (2-5 minutes, 8 GB)
 	$(BIN)/pip install --quiet uv==0.13.9
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --compile-bytecode --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation -e .
+	$(BIN)/python -m seedbed.kernels.precompile
 	@touch $@
 
 java: setup  ## what spark.engine=spark needs: a Java runtime, where there is none, and the Delta jars

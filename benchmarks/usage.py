@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -12,8 +14,17 @@ import psutil
 KINDS = ("driver JVM", "executor JVM", "Sail", "Python driver", "Python worker")
 
 
-def measure(command: list[str], **options: Any) -> dict[str, float]:
+def measure(
+    command: list[str],
+    look: Callable[[float], None] | None = None,
+    pss: bool = False,
+    **options: Any,
+) -> dict[str, float]:
     """Run `command` and measure its process tree.
+
+    look: gets the CPU seconds so far, ten times a second.
+    pss: measure the proportional set, which counts a page that processes share once in all
+        (proc(5), smaps_rollup). It takes the kernel longer, so it is sampled twice a second.
 
     Returns wall seconds, CPU seconds and the largest resident sets in MB: of all, and by KINDS.
     """
@@ -26,7 +37,8 @@ def measure(command: list[str], **options: Any) -> dict[str, float]:
             resident = dict.fromkeys(peak, 0)
             for process in _tree(child):
                 try:
-                    times, size = process.cpu_times(), process.memory_info().rss
+                    times = process.cpu_times()
+                    size = _pss(process.pid) if pss else process.memory_info().rss
                     spent[process.pid, process.create_time()] = times.user + times.system
                     resident["MB"] += size
                     kind = kind_of(process, child)
@@ -34,7 +46,11 @@ def measure(command: list[str], **options: Any) -> dict[str, float]:
                 except psutil.Error:
                     continue
             peak = {key: max(value, resident[key]) for key, value in peak.items()}
-            time.sleep(0.1)
+            if look:
+                look(sum(spent.values()))
+            time.sleep(0.5 if pss else 0.1)
+        if look:
+            look(sum(spent.values()))
         if child.returncode:
             log.seek(0)
             sys.exit(f"{' '.join(command)[:200]} failed:\n{log.read().decode()[-3000:]}")
@@ -58,6 +74,15 @@ def kind_of(process: psutil.Process, command: psutil.Process) -> str:
 
 def memory(found: dict[str, float]) -> str:
     return ", ".join(f"{kind} {found[kind]:,.0f} MB" for kind in KINDS if found[kind])
+
+
+def _pss(pid: int) -> int:
+    """The proportional set in bytes; 0 for a process that ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
 def _tree(process: psutil.Process) -> list[psutil.Process]:

@@ -60,7 +60,7 @@ def transform(due: DataFrame, ctx: Context) -> DataFrame:
         return checked(batches, timeout_s)
 
     rows = due.select("content_sha256", "text", "language", "shard")
-    return python_map.map_in_arrow(rows, check, TABLES["syntax"].ddl)
+    return python_map.map_in_arrow(rows, check, TABLES["syntax"].ddl, by_row=True)
 
 
 def checked(batches: python_map.Batches, timeout_s: float) -> python_map.Batches:

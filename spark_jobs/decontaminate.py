@@ -56,7 +56,7 @@ def transform(rows: DataFrame, ctx: Context) -> DataFrame:
             yield from scan_batch(batch, indexes)
 
     columns = rows.select("content_sha256", "text", "benchmark", "shard")
-    return python_map.map_in_arrow(columns, scan, TABLES["contamination"].ddl)
+    return python_map.map_in_arrow(columns, scan, TABLES["contamination"].ddl, by_row=True)
 
 
 def scan_batch(batch: pa.RecordBatch, indexes: dict[str, NgramIndex]) -> Iterator[pa.RecordBatch]:

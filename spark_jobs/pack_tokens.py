@@ -204,7 +204,7 @@ def encode(samples: DataFrame, tokenizer_json: str, ctx: Context) -> DataFrame:
 
     with_texts = with_text(samples, ctx.inputs["contents"])
     wanted = with_texts.select("document_id", "epoch", "split", "text", "number", "key")
-    return python_map.map_in_arrow(wanted, encode_batches, _ENCODED)
+    return python_map.map_in_arrow(wanted, encode_batches, _ENCODED, by_row=True)
 
 
 def write(rows: DataFrame, names: dict[int, str], dtype: str, made_from: str, ctx: Context) -> None:

@@ -85,7 +85,11 @@ def score(due_rows: DataFrame, ctx: Context) -> DataFrame:
     """Rows of `scores` for the due rows of one shard."""
     rows = due_rows.select("content_sha256", "text", "language", "scorer", "shard")
     settings = scorers.resolve(ctx.cfg.score, ctx.store.root)
-    return gpu_stage.map_in_arrow(rows, _scorer(settings), TABLES["scores"].ddl, ctx.cfg.spark)
+    # A language model takes all cores, and memory for itself.
+    by_row = scorers.read_card(settings.scorer)["kind"] == "structural"
+    return gpu_stage.map_in_arrow(
+        rows, _scorer(settings), TABLES["scores"].ddl, ctx.cfg.spark, by_row
+    )
 
 
 def _scorer(

@@ -33,7 +33,9 @@ def parameters(ctx: Context) -> dict[str, Any]:
 def sign(due: DataFrame, ctx: Context) -> DataFrame:
     """Rows of `signatures` for the due rows of `contents`."""
     rows = due.select("content_sha256", "text", "shard")
-    return python_map.map_in_arrow(rows, _signer(ctx.cfg.near), TABLES["signatures"].ddl)
+    return python_map.map_in_arrow(
+        rows, _signer(ctx.cfg.near), TABLES["signatures"].ddl, by_row=True
+    )
 
 
 def _signer(near: NearSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

@@ -20,22 +20,25 @@ Batches = Iterator[pa.RecordBatch]
 Function = Callable[[Batches], Batches]
 
 
-def map_in_arrow(frame: DataFrame, function: Function, ddl: str) -> DataFrame:
+def map_in_arrow(frame: DataFrame, function: Function, ddl: str, by_row: bool = False) -> DataFrame:
     """The rows that `function` makes of the rows of `frame`.
+
+    by_row: the function makes each row from one row. So the batches of one partition may go to
+        several processes, each with a call of its own, and may come back in another order.
 
     Batches may have any size, and their boundaries differ by engine.
     """
     if session.engine().python_in_threads:
-        function = in_child(function)
+        function = in_child(function, by_row)
     return frame.mapInArrow(function, ddl)
 
 
-def in_child(function: Function) -> Function:
-    """`function` as one that runs in a child of the process that calls it."""
+def in_child(function: Function, by_row: bool = False) -> Function:
+    """`function` as one that runs in a child of the process that calls it; by_row: as above."""
     blob = CloudPickleSerializer().dumps(function)
     stage = uuid4().hex
 
     def run_in_child(batches: Batches) -> Batches:
-        yield from pool.POOL.run(stage, blob, batches)
+        yield from pool.POOL.run(stage, blob, batches, by_row)
 
     return run_in_child

@@ -93,7 +93,10 @@ def band_keys(signature: np.ndarray, bands: int, rows: int) -> np.ndarray:
     A bucket is a 64-bit hash of `rows` values of the signature. Where two different bands have one
     hash, a pair is compared in vain; its true Jaccard then rejects it.
     """
-    return _band_keys(signature, bands, rows)
+    # The kernel is compiled once for arrays that can be written and once for others.
+    fixed = signature.view()
+    fixed.flags.writeable = False
+    return _band_keys(fixed, bands, rows)
 
 
 def estimates(signature: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:

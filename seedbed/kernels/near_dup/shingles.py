@@ -90,19 +90,23 @@ def string_buffers(texts: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.nd
 
     The bytes are not copied, and slices keep their place in the shared buffer. A null comes out as
     an empty text. Arrow lets a null span bytes, so an array with nulls is rebuilt without them.
+
+    The bytes cannot be written, whoever made them. Kernels are compiled once for each of both.
     """
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
     if texts.null_count:
         texts = texts.fill_null("")
     if not len(texts):
-        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+        return np.frombuffer(b"", np.uint8), np.zeros(1, np.int64)
     _, offsets, data = texts.buffers()
     width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     bounds = np.frombuffer(offsets, width)[texts.offset : texts.offset + len(texts) + 1].astype(
         np.int64
     )
-    return np.frombuffer(data or b"", np.uint8), bounds
+    found = np.frombuffer(data or b"", np.uint8)
+    found.flags.writeable = False
+    return found, bounds
 
 
 @native

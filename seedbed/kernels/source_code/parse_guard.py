@@ -12,6 +12,7 @@ After a death the number of replies tells which file it was.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -120,6 +121,9 @@ def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A file makes thousands of nodes and no cycle, so a search for cycles finds nothing. It took
+    # a twelfth of the time.
+    gc.disable()
     while header := requests.read(_HEADER.size):
         seconds, count = _HEADER.unpack(header)
         sizes = array("I")

@@ -72,10 +72,12 @@ def parse(raw: bytes, grammars: tuple[str, ...]) -> SyntaxFacts:
 
 def line_stats(text: str) -> Lines:
     """Line statistics of `text`; an empty text has no lines."""
-    lines = text.removesuffix("\n").split("\n") if text else []
-    lengths = [len(line) for line in lines]
+    body = text.removesuffix("\n")
+    lines = body.split("\n") if text else []
+    # All characters of the body but the ends between its lines.
+    characters = len(body) - len(lines) + 1
     return Lines(
-        len(lines), max(lengths, default=0), sum(lengths) / len(lengths) if lengths else 0.0
+        len(lines), max(map(len, lines), default=0), characters / len(lines) if lines else 0.0
     )
 
 

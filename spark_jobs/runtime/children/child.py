@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -48,42 +49,52 @@ class Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def call(self, function: bytes, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """What the pickled `function` makes of `batches`.
+    def fileno(self) -> int:
+        """For selectors: readable where `answer` has something to take."""
+        return self._socket.fileno()
 
-        Raises the SeedbedError that the function raised, RuntimeError with the traceback of another
-        error, and SeedbedError where the child was killed. Only after its last batch may the child
-        be called again.
+    def begin(self, function: bytes) -> None:
+        """Start a call of the pickled `function`. Then come answers, up to DONE.
+
+        Only after DONE may the child be called again. Raises SeedbedError where it was killed, as
+        `answer` and `give` do.
         """
+        with self._reporting():
+            if self.loaded != function:
+                self._wire.send(Kind.FUNCTION, function)
+                self.loaded = function
+            self._wire.send(Kind.CALL)
+
+    def answer(self) -> pa.RecordBatch | Kind:
+        """A batch that the function gave, or WANT, or DONE. Each WANT needs one `give`.
+
+        Raises the SeedbedError that the function raised, and RuntimeError with the traceback of
+        another error.
+        """
+        with self._reporting():
+            kind, payload = self._wire.receive()
+        if kind == Kind.BATCH:
+            return self._wire.batch(payload)
+        if kind in (Kind.WANT, Kind.DONE):
+            return kind
+        if kind == Kind.OURS:
+            raise SeedbedError(*payload.to_pybytes().decode().split("\0", 1))
+        raise RuntimeError(f"in a Python worker:\n{payload.to_pybytes().decode()}")
+
+    def give(self, batch: pa.RecordBatch | None) -> None:
+        """Hand the function its next batch; None ends its input."""
+        with self._reporting():
+            if batch is None:
+                self._wire.send(Kind.END)
+            else:
+                self._wire.send_batch(batch)
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
         try:
-            yield from self._turns(function, batches)
+            yield
         except ConnectionLost as error:
             raise self._ended() from error
-
-    def _turns(
-        self, function: bytes, batches: Iterator[pa.RecordBatch]
-    ) -> Iterator[pa.RecordBatch]:
-        wire = self._wire
-        if self.loaded != function:
-            wire.send(Kind.FUNCTION, function)
-            self.loaded = function
-        wire.send(Kind.CALL)
-        while True:
-            kind, payload = wire.receive()
-            if kind == Kind.BATCH:
-                yield wire.batch(payload)
-            elif kind == Kind.WANT:
-                batch = next(batches, None)
-                if batch is None:
-                    wire.send(Kind.END)
-                else:
-                    wire.send_batch(batch)
-            elif kind == Kind.DONE:
-                return
-            elif kind == Kind.OURS:
-                raise SeedbedError(*payload.to_pybytes().decode().split("\0", 1))
-            else:
-                raise RuntimeError(f"in a Python worker:\n{payload.to_pybytes().decode()}")
 
     def end(self) -> None:
         """End the process, whatever it does; its function is unwound where it can be."""

@@ -202,8 +202,8 @@ def test_the_second_word_of_an_end_does_not_cut_the_unwinding_short(tmp_path):
             ended.touch()
 
     child = Child()
-    call = child.call(CloudPickleSerializer().dumps(holds), numbers(1))
-    next(call)
+    child.begin(CloudPickleSerializer().dumps(holds))
+    child.answer()
     child._socket.shutdown(socket.SHUT_RDWR)
     _wait(begun.exists)
     child.end()
@@ -281,6 +281,90 @@ def test_a_call_that_waits_for_input_does_not_stop_the_one_that_frees_it(pool):
     assert read(run(pool, same, freeing())) == [0, 1, 2]
     waiting.join()
     assert found == [0, 1]
+
+
+def megabytes(count: int) -> Batches:
+    """One batch of a row of about a megabyte for each number up to `count`."""
+    for n in range(count):
+        yield pa.record_batch({"n": [n], "text": ["x" * 1_000_000]})
+
+
+def told_apart(folder: Path, children: int) -> Callable[[Batches], Batches]:
+    """A function that gives (n, pid), and goes on once `children` of them have input."""
+
+    def wait_and_tell(batches: Batches) -> Batches:
+        until = time.monotonic() + 20
+        for batch in batches:
+            (folder / str(os.getpid())).touch()
+            while len(list(folder.iterdir())) < children and time.monotonic() < until:
+                time.sleep(0.01)
+            yield pa.record_batch({"n": batch["n"], "pid": [os.getpid()] * len(batch)})
+
+    return wait_and_tell
+
+
+def test_idle_cores_help_with_a_partition_where_rows_do_not_depend_on_each_other(tmp_path):
+    blob = CloudPickleSerializer().dumps(told_apart(tmp_path, 3))
+    found = pa.Table.from_batches(ChildPool(3).run("stage", blob, megabytes(40), by_row=True))
+    assert sorted(found["n"].to_pylist()) == list(range(40))
+    assert len(set(found["pid"].to_pylist())) == 3
+
+
+def test_a_function_that_sees_all_rows_of_a_partition_has_one_child(tmp_path):
+    blob = CloudPickleSerializer().dumps(told_apart(tmp_path, 1))
+    found = pa.Table.from_batches(ChildPool(3).run("stage", blob, megabytes(40)))
+    assert found["n"].to_pylist() == list(range(40))
+    assert len(set(found["pid"].to_pylist())) == 1
+
+
+def test_one_batch_starts_one_child():
+    pool = ChildPool(3)
+    blob = CloudPickleSerializer().dumps(same)
+    for rows in (0, 1, 2000):
+        assert read(pool.run("stage", blob, numbers(rows), by_row=True)) == list(range(rows))
+    assert len(pool._idle) == 1
+
+
+def test_a_helper_leaves_where_another_partition_waits_for_its_slot(tmp_path):
+    """Two slots: one call has both, until a second call comes."""
+    pool, found = ChildPool(2, patience=60), []
+    blob = CloudPickleSerializer().dumps(told_apart(tmp_path, 2))
+    first = pool.run("stage", blob, megabytes(30), by_row=True)
+    begun = [next(first) for _ in range(4)]
+    second = threading.Thread(
+        target=lambda: found.extend(read(pool.run("stage", blob, megabytes(3), by_row=True)))
+    )
+    second.start()
+    # Nobody reads the first call's rows from here on, unless it has given its slot away.
+    while second.is_alive():
+        batch = next(first, None)
+        if batch is None:
+            break
+        begun.append(batch)
+        time.sleep(0.05)
+    second.join()
+    assert sorted(found) == [0, 1, 2]
+    assert sorted(read(iter([*begun, *first]))) == list(range(30))
+    assert len(begun) < 30
+
+
+def test_a_helper_that_is_killed_ends_the_call(tmp_path):
+    pool = ChildPool(2)
+
+    def one_dies(batches: Batches) -> Batches:
+        for batch in batches:
+            try:
+                (tmp_path / "first").mkdir()
+            except FileExistsError:
+                os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(0.2)
+            yield batch
+
+    blob = CloudPickleSerializer().dumps(one_dies)
+    with pytest.raises(SeedbedError, match=r"worker \d+ was killed by SIGKILL"):
+        list(pool.run("stage", blob, megabytes(30), by_row=True))
+    blob = CloudPickleSerializer().dumps(same)
+    assert sum(map(len, pool.run("stage", blob, megabytes(30), by_row=True))) == 30
 
 
 def test_children_end_with_a_killed_server(tmp_path):

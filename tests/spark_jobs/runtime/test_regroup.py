@@ -16,7 +16,6 @@ def texts(*sizes: int) -> pa.RecordBatch:
 @pytest.fixture
 def limits(monkeypatch):
     monkeypatch.setattr(regroup, "MOST_ROWS", 4)
-    monkeypatch.setattr(regroup, "MOST_BYTES", 1000)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +31,7 @@ def limits(monkeypatch):
     ids=["none", "empty", "small", "large", "one row", "by bytes"],
 )
 def test_small_batches_are_joined_and_large_ones_cut(limits, given):
-    found = list(regrouped(iter(given)))
+    found = list(regrouped(iter(given), 1000))
     rows = [text for batch in given for text in batch["text"].to_pylist()]
     assert [text for batch in found for text in batch["text"].to_pylist()] == rows
     for batch in found:
@@ -41,8 +40,8 @@ def test_small_batches_are_joined_and_large_ones_cut(limits, given):
 
 
 def test_batches_are_joined_as_long_as_rows_and_bytes_allow(limits):
-    assert [len(batch) for batch in regrouped(iter([texts(1)] * 9))] == [4, 4, 1]
-    assert [len(batch) for batch in regrouped(iter([texts(300)] * 5))] == [3, 2]
+    assert [len(batch) for batch in regrouped(iter([texts(1)] * 9), 1000)] == [4, 4, 1]
+    assert [len(batch) for batch in regrouped(iter([texts(300)] * 5), 1000)] == [3, 2]
 
 
 def test_no_more_is_read_than_a_batch_needs(limits):
@@ -53,5 +52,5 @@ def test_no_more_is_read_than_a_batch_needs(limits):
             read.append(number)
             yield texts(1)
 
-    next(regrouped(source()))
+    next(regrouped(source(), 1000))
     assert len(read) <= 5
