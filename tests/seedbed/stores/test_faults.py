@@ -102,11 +102,15 @@ def test_a_fault_of_the_writer_itself_is_not_told_as_one_of_the_store(s3):
         raise FileNotFoundError("my own")
 
 
-def test_a_write_finds_out_that_the_bucket_is_missing(s3):
+def test_a_write_finds_out_that_the_bucket_is_missing(s3, refusing):
     with pytest.raises(SeedbedError, match="there is no such bucket"):
         storage.write_text("s3://bucket-of-nobody/run", "x", "")
     with pytest.raises(SeedbedError, match="there is no such bucket"):
         upload("s3://bucket-of-nobody/run", 1)
+    # Others tell it by the status alone.
+    refusing(404, "notFound")
+    with pytest.raises(SeedbedError, match="there is no such bucket"):
+        storage.write_text(s3.root, "x", "")
 
 
 def test_an_object_that_is_gone_already_is_deleted(s3, monkeypatch):
