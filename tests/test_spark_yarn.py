@@ -46,7 +46,7 @@ def test_executors_use_the_archive_and_nothing_of_this_checkout(cluster):
     containers = str(cluster.folder / "nodes")
     for paths in found:
         # Spark's own jar is on the path of its Python workers.
-        elsewhere = [p for p in paths if p and not p.endswith(".jar") and containers not in p]
+        elsewhere = [p for p in paths if not p.endswith(".jar") and containers not in p]
         assert elsewhere == []
 
 

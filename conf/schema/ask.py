@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
-from conf.schema.checks import local, one_of, positive
+from conf.schema.checks import holds_tables, one_of, positive
 from conf.schema.curate import EndpointSettings
 from conf.schema.rl import EngineConfig, SandboxConfig
 
@@ -84,7 +84,7 @@ class SynthesisConfig(AskConfig):
 
     def check(self) -> None:
         """The rules of `AskConfig`, and those between fields."""
-        local("output", self.output)
+        holds_tables("output", self.output)
         super().check()
         for name in ("snippets", "max_lines", "min_tests", "ngram", "commit_every"):
             positive(name, getattr(self, name))
@@ -128,7 +128,7 @@ class DistillConfig(AskConfig):
 
     def check(self) -> None:
         """The rules of `AskConfig`, and those between fields."""
-        local("output", self.output)
+        holds_tables("output", self.output)
         one_of("source", self.source, "vllm", "endpoint", "file")
         if self.source != "file":
             super().check()

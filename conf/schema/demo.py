@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conf.errors import SeedbedError
-from conf.schema.checks import local
+from conf.schema.checks import holds_tables
 
 
 @dataclass(frozen=True)
@@ -35,4 +35,4 @@ class DemoConfig:
         """Refuses an empty output, and one that is not on this machine."""
         if not self.output:
             raise SeedbedError("output is empty", "add output=DIR")
-        local("output", self.output)
+        holds_tables("output", self.output)

@@ -60,19 +60,35 @@ _KNOWN = (
     ),
 )
 
+# What the libraries say of credentials that are there and have no proper form.
+_BAD_KEY = "ecode service account|DecodeCredentials|Invalid Access Key:"
+
 
 def plain_fault(where: Place | str, error: Exception) -> SeedbedError:
     """The refusal of a store as an error with a fix."""
-    text = str(error)
+    # delta-rs breaks a chain of causes into lines, with colours between.
+    text = f"{error}\n{_said(str(error))}"
+    if re.search(_BAD_KEY, text):
+        return SeedbedError(
+            f"{where}: the credentials cannot be read: {_said(str(error)) or type(error).__name__}",
+            "correct GOOGLE_APPLICATION_CREDENTIALS (gs: the path of a key file of Google's) or "
+            "AZURE_STORAGE_ACCOUNT_KEY (abfss: base64)",
+        )
     for pattern, meaning, fix in _KNOWN:
         if re.search(pattern, text):
             return SeedbedError(f"{where}: {meaning}", fix)
-    lines = [re.sub(r"\x1b\[\d+m|↳", "", line).strip() for line in text.splitlines()]
-    said = next((line for line in lines if line), type(error).__name__)
     return SeedbedError(
-        f"{where}: the store failed: {said[:300]}",
+        f"{where}: the store failed: {_said(str(error)) or type(error).__name__}",
         "run the same command again: what is there stays",
     )
+
+
+def _said(text: str) -> str:
+    """What a library says on one line: obstore's first, or delta-rs's chain of causes."""
+    lines = [re.sub(r"\x1b\[\d+m", "", line).strip() for line in text.splitlines()]
+    said = next((line for line in lines if line), "")
+    causes = [line.lstrip("↳ ") for line in lines if line.startswith("↳")]
+    return ": ".join([said, *causes])[:300]
 
 
 @contextmanager
@@ -90,4 +106,21 @@ def guarded(where: Place | str) -> Iterator[None]:
             raise plain_fault(where, error) from error
         raise FileNotFoundError(f"{where} has no such file") from error
     except BaseError as error:
+        raise plain_fault(where, error) from error
+
+
+@contextmanager
+def writing_to(where: Place) -> Iterator[None]:
+    """Turns what obstore raises for a write inside the block into a SeedbedError.
+
+    Only the bucket can be missing then. What a stream raises is a plain OSError.
+    """
+    try:
+        with guarded(where):
+            yield
+    except FileNotFoundError as error:
+        raise SeedbedError(
+            f"{where}: there is no such bucket", "create it, or correct its name"
+        ) from error
+    except OSError as error:
         raise plain_fault(where, error) from error

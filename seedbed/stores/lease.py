@@ -6,6 +6,8 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from conf.errors import SeedbedError
@@ -18,6 +20,18 @@ TERM_S = 60.0
 RENEW_S = 20.0
 
 Holder = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Why a lease was not held to the end.
+
+    holder: who has it now, {} where they have ended again. None: nobody is known to have taken it,
+    but the store refused to renew it until it had ended. refusal: what the store said then.
+    """
+
+    holder: Holder | None
+    refusal: str = ""
 
 
 class Lease:
@@ -42,6 +56,7 @@ class Lease:
         self._is_dead = is_dead
         self._version: str | None = None
         self._expires = 0.0
+        self._taken_by: Holder = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
 
@@ -66,39 +81,43 @@ class Lease:
         return None
 
     def renew(self) -> bool:
-        """Move the end of the lease; False where another has taken it."""
-        if self._version is None:
-            return False
-        self._write(self._replacing(self._version))
+        """Move the end of the lease; False where another has taken it.
+
+        Raises SeedbedError where the store refuses. A lease that ended meanwhile goes on where
+        nobody took it.
+        """
+        if self._version is not None:
+            self._write(self._replacing(self._version))
         if self._version is None:
             # An answer that was lost leaves our own record under a version that we do not know.
             found = self._store.read_version(self._path)
-            if found is not None and _read(found[0]).get("id") == self._who["id"]:
-                self._write(self._replacing(found[1]))
+            self._taken_by = {} if found is None else _read(found[0])
+            if found is None or self._taken_by.get("id") != self._who["id"]:
+                return False
+            self._taken_by = {}
+            self._write(self._replacing(found[1]))
         return self._version is not None
 
-    def release(self) -> bool:
-        """End the lease; False where it was lost before."""
+    def release(self) -> Loss | None:
+        """End the lease; how it was lost, where it was."""
         self._stop.set()
         self._thread.join()
         try:
-            kept = self.renew()
-            if kept:
-                self._store.delete(self._path)
-        except SeedbedError:
+            if not self.renew():
+                return Loss(self._taken_by)
+            self._store.delete(self._path)
+        except SeedbedError as error:
             # A store that is gone now lets the lease end by itself.
-            kept = self.now() < self._expires
-        return kept
+            if self.now() >= self._expires:
+                return Loss(None, error.problem)
+        return None
 
     def _keep(self) -> None:
         while not self._stop.wait(RENEW_S):
-            try:
-                kept = self.renew()
-            except SeedbedError:
-                kept = self.now() < self._expires
-            if not kept:
-                self._version = None
-                return
+            # A store that refuses now is asked again, also after the end: it may be back.
+            with suppress(SeedbedError):
+                if not self.renew():
+                    return
 
     def _replacing(self, version: str) -> Callable[[str, bytes], str | None]:
         return lambda path, data: self._store.replace(path, data, version)

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 from conf.errors import SeedbedError
-from seedbed.stores.faults import guarded
+from seedbed.stores.faults import guarded, writing_to
 from seedbed.stores.files import FileInfo
 from seedbed.stores.places import Place
-from seedbed.stores.settings import CONNECT_S, MAX_RETRIES, RETRY_S, s3_options
+from seedbed.stores.settings import CONNECT_S, MAX_RETRIES, REQUEST_S, RETRY_S, s3_options
 
 # One request of a reader. Archives are read from end to end, and a request costs some 50 ms.
 READ_BYTES = 4 << 20
@@ -27,7 +27,9 @@ class ObjectFiles:
 
     def __init__(self, where: Place):
         self._where = where
-        self._store = _open(where)
+        # Credentials are looked at here already.
+        with guarded(where):
+            self._store = _open(where)
 
     def read(self, path: str) -> bytes | None:
         """A whole object; None where it does not exist."""
@@ -36,7 +38,7 @@ class ObjectFiles:
 
     def write(self, path: str, data: bytes) -> None:
         """Write a whole object."""
-        with guarded(self._where):
+        with writing_to(self._where):
             self._store.put(self._key(path), data)
 
     def size(self, path: str) -> int | None:
@@ -80,23 +82,30 @@ class ObjectFiles:
     @contextmanager
     def open_writer(self, path: str, mark: str) -> Iterator[IO[bytes]]:
         """A stream to an object, in parts of a few MB. A block that fails leaves no object."""
-        with guarded(self._where):
-            writer: Any = self._store_writer(path)
-            yield writer
-            # Nothing is visible before it; without it the parts are dropped.
+        with writing_to(self._where):
+            writer = self._store_writer(path)
+        yield cast(IO[bytes], _Upload(writer, self._where))
+        # Nothing is visible before it; without it the parts are dropped.
+        with writing_to(self._where):
             writer.close()
 
     def delete(self, path: str) -> None:
         """Remove an object, if it is there."""
-        with guarded(self._where):
+        # S3 does not mind where there is none; Google and Azure do.
+        with suppress(FileNotFoundError), guarded(self._where):
             self._store.delete(self._key(path))
 
     def delete_folder(self, path: str) -> None:
         """Remove all objects in a folder."""
         keys = [self._key(info.path) for info in self.list(path, recurse=True)]
-        if keys:
-            with guarded(self._where):
-                self._store.delete(keys)
+        while keys:
+            try:
+                with guarded(self._where):
+                    self._store.delete(keys)
+                return
+            except FileNotFoundError:
+                # Another has removed one of them since; the rest is still there.
+                keys = [self._key(info.path) for info in self.list(path, recurse=True)]
 
     def create(self, path: str, data: bytes) -> str | None:
         """Write an object that does not exist; its version. None where it exists."""
@@ -118,7 +127,7 @@ class ObjectFiles:
     def _put(self, path: str, data: bytes, mode: Any) -> str | None:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
-        with guarded(self._where):
+        with writing_to(self._where):
             try:
                 return self._store.put(self._key(path), data, mode=mode)["e_tag"] or ""
             except (AlreadyExistsError, PreconditionError):
@@ -131,6 +140,18 @@ class ObjectFiles:
 
     def _key(self, path: str) -> str:
         return "/".join(part for part in (self._where.path, path.strip("/")) if part)
+
+
+class _Upload:
+    """The stream of an upload. A part that fails may be told at the next one, or at the end."""
+
+    def __init__(self, writer: Any, where: Place):
+        self._writer = writer
+        self._where = where
+
+    def write(self, data: Any) -> int:
+        with writing_to(self._where):
+            return int(self._writer.write(data))
 
 
 class _Ranges(io.RawIOBase):
@@ -181,9 +202,11 @@ def _open(where: Place) -> Any:
             f"{where} needs the package obstore, which is not installed",
             "pip install obstore (it is in the extras spark and train)",
         ) from error
-    client: Any = {"connect_timeout": f"{CONNECT_S}s"}
+    client: Any = {"connect_timeout": f"{CONNECT_S}s", "timeout": f"{REQUEST_S}s"}
     retry: Any = {"max_retries": MAX_RETRIES, "retry_timeout": timedelta(seconds=RETRY_S)}
     if where.scheme == "gs":
+        # Google's own address is https; only a key file for an emulator names another.
+        client["allow_http"] = True
         return GCSStore(where.authority, client_options=client, retry_config=retry)
     if where.scheme == "abfss":
         container, _, host = where.authority.partition("@")

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from conf.errors import SeedbedError
+from conf.schema.checks import MISREAD
 
 SCHEMES = ("s3", "gs", "abfss", "hdfs")
-# delta-rs decodes it once more than it encodes it (docs/log.md).
-_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|[\x00-\x1f]")
+_MISREAD = re.compile(MISREAD)
 # Engines take these for patterns, or for parts of a URL.
-_PATTERN = re.compile(rf"{_ESCAPE.pattern}|[?*\[\]{{}}\\]")
-
+_PATTERN = re.compile(rf"{MISREAD}|[?*\[\]{{}}]")
 # On HDFS delta-rs writes every other character under one name and reads it under another.
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9._~+=,@:/-]")
 
@@ -110,11 +109,13 @@ def require_unambiguous(root: str) -> None:
     patterns matter on stores alone.
     """
     where = place(root)
-    refused = {"": _ESCAPE, "hdfs": _NOT_PLAIN}.get(where.scheme, _PATTERN)
-    found = refused.search(where.path)
+    refused = {"": _MISREAD, "hdfs": _NOT_PLAIN}.get(where.scheme, _PATTERN)
+    # delta-rs follows links on a disk.
+    found = refused.search(where.path if where.scheme else os.path.realpath(where.path))
     if found:
         raise SeedbedError(
             f"{root} holds {found.group()!r}, which libraries decode or take for a pattern",
-            "rename the folder: tables may not lie under % with two digits, nor, on a store, "
-            "under ? * [ ] { }; on HDFS use letters, digits and . _ - / alone",
+            "rename the folder: tables may not lie under % with two digits, \\ or control "
+            "characters, nor, on a store, under ? * [ ] { }; on HDFS use letters, digits and "
+            ". _ - / alone",
         )

@@ -20,7 +20,7 @@ from typing import cast
 
 from conf.errors import SeedbedError
 from seedbed.stores.files import LeaseStore
-from seedbed.stores.lease import Lease
+from seedbed.stores.lease import Lease, Loss
 from seedbed.stores.places import place, require_unambiguous
 
 NAME = "curate/.lock"
@@ -68,9 +68,8 @@ def holder() -> dict[str, object]:
 
 def refusal(root: str, who: dict[str, object], ends: str = "") -> SeedbedError:
     """The error that names the holder."""
-    told = f"process {who.get('pid', '?')} on {who.get('host', '?')} since {who.get('since', '?')}"
     return SeedbedError(
-        f"another run writes to {root}: {told}{ends}",
+        f"another run writes to {root}: {_told(who)}{ends}",
         "wait until it has ended, or stop it, or give another output",
     )
 
@@ -113,13 +112,31 @@ def _leased(root: str) -> Iterator[None]:
     try:
         yield
     finally:
-        kept = lease.release()
-    if not kept:
-        raise SeedbedError(
-            f"this run lost its lock on {root} to another: both may have written",
-            "see which one to keep, and run it again; python -m spark_jobs certify tells whether "
-            "tables are equal",
+        loss = lease.release()
+    if loss is not None:
+        raise _lost(root, loss)
+
+
+def _lost(root: str, loss: Loss) -> SeedbedError:
+    """The error of a run that was not alone to the end, or cannot know it."""
+    if loss.holder is None:
+        return SeedbedError(
+            f"this run could not renew its lock on {root} before it ended, and cannot see whether "
+            f"another took it: {loss.refusal}",
+            "see that the store answers (on HDFS: that its data nodes are there), and run the same "
+            "command again: what is committed stays",
         )
+    return SeedbedError(
+        f"this run lost its lock on {root} to {_told(loss.holder)}: both may have written",
+        "see which one to keep, and run it again; python -m spark_jobs certify tells whether "
+        "tables are equal",
+    )
+
+
+def _told(who: dict[str, object]) -> str:
+    if not who:
+        return "a run that has ended since"
+    return f"process {who.get('pid', '?')} on {who.get('host', '?')} since {who.get('since', '?')}"
 
 
 def _read(text: str) -> dict[str, object]:

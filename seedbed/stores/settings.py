@@ -17,6 +17,8 @@ from seedbed.stores.places import place
 # A store that does not answer is an error within half a minute. The libraries' own limit is three.
 MAX_RETRIES = 5
 RETRY_S = 30
+# One request, of 10 MB at most: a line of 3 Mbit/s is fast enough. The libraries' own value.
+REQUEST_S = 30
 CONNECT_S = 3
 _VIRTUAL = "AWS_VIRTUAL_HOSTED_STYLE_REQUEST"
 
@@ -53,6 +55,7 @@ def delta_options(uri: str) -> dict[str, str]:
         return {}
     bounds = {
         "connect_timeout": f"{CONNECT_S}s",
+        "timeout": f"{REQUEST_S}s",
         "max_retries": str(MAX_RETRIES),
         "retry_timeout": f"{RETRY_S}s",
     }

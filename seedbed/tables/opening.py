@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from conf.errors import SeedbedError
 from seedbed.stores.faults import plain_fault
 from seedbed.stores.places import for_delta, place
 from seedbed.stores.settings import delta_options
@@ -15,7 +17,8 @@ from seedbed.stores.settings import delta_options
 def open_table(path: str | Path, version: int | None = None) -> DeltaTable | None:
     """The table at a path or URI, or None where there is none.
 
-    Raises SeedbedError where an object store refuses, or under a path that is ambiguous.
+    Raises SeedbedError where an object store refuses, under a path that is ambiguous, and for a
+    table of a newer Delta or with a cut log.
     """
     uri = str(path)
     try:
@@ -25,6 +28,20 @@ def open_table(path: str | Path, version: int | None = None) -> DeltaTable | Non
             raise plain_fault(uri, error) from error
         return None
     except (OSError, DeltaError) as error:
+        if isinstance(error, DeltaError) and (unreadable := _unreadable(uri, error)):
+            raise unreadable from error
         if not place(uri).scheme:
             raise
         raise plain_fault(uri, error) from error
+
+
+def _unreadable(uri: str, error: DeltaError) -> SeedbedError | None:
+    """The error of a table that is there and that this delta-rs cannot read; None for others."""
+    text = " ".join(str(error).split())
+    if re.search("Unsupported|[Pp]rotocol", text):
+        return SeedbedError(
+            f"the table at {uri} cannot be read: {text[:300]}",
+            "its log is cut, or a newer Delta wrote it: restore it, or write it anew with "
+            "rebuild=[TABLE] (a table of rl: remove its folder)",
+        )
+    return None

@@ -11,6 +11,14 @@ _PACKAGES = ("pyspark", "py4j", "grpc")
 # How a worker's traceback names an error of ours; the text after it is `problem`, then the fix.
 _OURS = "conf.errors.SeedbedError: "
 _FIX = "\n  fix: "
+_TRACEBACK = "Traceback (most recent call last):"
+# What the engines say of a table whose protocol or features they do not know.
+_OTHER_VERSION = (
+    "does not support reader version",
+    "does not support writer version",
+    "DELTA_INVALID_PROTOCOL_VERSION",
+    "DELTA_UNSUPPORTED_FEATURES",
+)
 # A message of an engine may hold a whole plan.
 _LONGEST = 500
 # What an engine says when memory runs out: the JVM, DataFusion's pool, Rust's allocator.
@@ -48,6 +56,12 @@ def plain_error(job: str, error: Exception, engine: RunningEngine) -> SeedbedErr
     if _OURS in text:
         problem, _, rest = text.split(_OURS, 1)[1].partition(_FIX)
         return SeedbedError(f"{job}: {problem}", rest.splitlines()[0] if rest else "see above")
+    if any(words in text for words in _OTHER_VERSION):
+        return SeedbedError(
+            f"{job}: the engine ({engine.name}) cannot use a table of this version: "
+            f"{_first_words(error)}",
+            "set spark.engine= to what wrote the table, or write it anew: rebuild=[TABLE]",
+        )
     if why := engine.ended():
         return SeedbedError(
             f"{job}: the engine ({engine.name}) has ended: {why}",
@@ -61,12 +75,16 @@ def plain_error(job: str, error: Exception, engine: RunningEngine) -> SeedbedErr
 
 
 def _first_words(error: Exception) -> str:
-    """The innermost cause where the JVM names one, else the line that says what happened."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """What a Python function raised, else the JVM's innermost cause, else the first line."""
+    text = str(error)
+    # A frame is indented, what was raised is not. An engine's own stack may follow it.
+    after = text.rpartition(_TRACEBACK)[2].splitlines()[1:] if _TRACEBACK in text else []
+    raised = [line for line in after if line.strip() and not line[0].isspace()]
+    if raised:
+        return raised[0][:_LONGEST]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Caused by: ")]
     if causes:
         return causes[-1].removeprefix("Caused by: ")[:_LONGEST]
-    if "Traceback (most recent call last):" in lines:
-        return lines[-1][:_LONGEST]
     said = [line for line in lines if not line.startswith("An error occurred while calling")]
     return (said or [type(error).__name__])[0].lstrip(": ")[:_LONGEST]

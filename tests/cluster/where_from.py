@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 
@@ -19,7 +20,8 @@ def origins(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     import spark_jobs
 
     files = [module.__file__ for module in (conf, numba, seedbed, spark_jobs)]
-    found = json.dumps([sys.executable, *files, *sys.path])
+    # Entries such as "." are read from the worker's own folder.
+    found = json.dumps([os.path.abspath(path) for path in (sys.executable, *files, *sys.path)])
     for batch in batches:
         yield pa.RecordBatch.from_pydict({"found": [found] * batch.num_rows})
 

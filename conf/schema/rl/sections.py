@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conf.errors import SeedbedError
-from conf.schema.checks import local, one_of, positive
+from conf.schema.checks import holds_tables, one_of, positive
 from conf.schema.pretrain import BatchConfig
 
 
@@ -63,7 +63,7 @@ class EngineConfig:
 
 def check_training(output: str, dtype: str, save_every: int, keep: int) -> None:
     """The rules of the fields that every trainer has."""
-    local("output", output)
+    holds_tables("output", output)
     one_of("dtype", dtype, "fp32", "bf16")
     positive("save_every", save_every)
     positive("keep", keep)

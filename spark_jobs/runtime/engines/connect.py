@@ -6,6 +6,8 @@ extra `spark` in its Python workers.
 
 from __future__ import annotations
 
+import re
+import warnings
 from typing import Any
 
 from pyspark.errors import PySparkException
@@ -72,6 +74,9 @@ def start(settings: SparkSettings) -> Connect:
         spark = session_at(settings.remote, RETRIES)
         version = spark.version
     except Exception as error:
+        if spark is not None:
+            # The client takes its leave at the end of the process, and would ask as often again.
+            _ask(spark, 0)
         raise SeedbedError(
             f"spark.remote={settings.remote} does not answer: {_first_line(error)}",
             "start the server (docs/cluster.md), or check host, port and token in the address",
@@ -99,14 +104,24 @@ def session_at(url: str, retries: int) -> Any:
 
     The client's own policy would go on for ten minutes.
     """
-    from pyspark.sql.connect.client.retries import DefaultPolicy
-
     spark: Any = SparkSession.builder.remote(url).getOrCreate()
-    policy = DefaultPolicy(max_retries=retries, initial_backoff=100, max_backoff=10_000)
-    spark.client.set_retry_policies([policy])
+    _ask(spark, retries)
     return spark
 
 
+def _ask(spark: Any, retries: int) -> None:
+    """Let the client ask again up to `retries` times."""
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    # It warns that it has asked often enough; the error says what came of it.
+    warnings.filterwarnings("ignore", message=r"\[RETRIES_EXCEEDED\]")
+    policy = DefaultPolicy(max_retries=retries, initial_backoff=100, max_backoff=10_000)
+    spark.client.set_retry_policies([policy])
+
+
 def _first_line(error: Exception) -> str:
-    said = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (said or [type(error).__name__])[0][:300]
+    """What happened. An error of gRPC is many lines, one of which is `details = "..."`."""
+    text = str(error)
+    told = re.search(r'^\s*details = "(.+)"$', text, re.MULTILINE)
+    said = [told.group(1)] if told else [line.strip() for line in text.splitlines()]
+    return next((line for line in said if line), type(error).__name__)[:300]

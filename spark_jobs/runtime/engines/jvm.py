@@ -10,12 +10,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from delta import configure_spark_with_delta_pip
 from py4j.protocol import Py4JError
-from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from conf.errors import SeedbedError
@@ -24,6 +21,7 @@ from seedbed.stores.places import for_engine
 from seedbed.stores.settings import spark_conf
 from spark_jobs.runtime.engines.aliases import Aliases
 from spark_jobs.runtime.engines.engine import submitted
+from spark_jobs.runtime.engines.jvm_start import starting
 
 # The Delta artifact pulls in these jars although pyspark ships them already. On a cluster each of
 # them would travel to every executor.
@@ -114,8 +112,8 @@ def start(settings: SparkSettings, app: str, log_file: str) -> Jvm:
 
     Under spark-submit the submitted master and configuration win over `settings`.
 
-    log_file: takes what the JVM of a new local session writes to stderr, so that the terminal keeps
-        the summary lines and the progress.
+    log_file: takes what the JVM of a new session says, so that the terminal keeps the summary lines
+        and the progress.
 
     Raises SeedbedError where no Java 17 or later is found, or the JVM does not come up.
     """
@@ -151,14 +149,8 @@ def start(settings: SparkSettings, app: str, log_file: str) -> Jvm:
     builder = configure_spark_with_delta_pip(builder)
     if submitted():
         return Jvm(_quiet(builder.getOrCreate()), log_file)
-    try:
-        with _child_stderr(log_file):
-            return Jvm(_quiet(builder.getOrCreate()), log_file)
-    except PySparkRuntimeError as error:
-        raise SeedbedError(
-            f"Spark did not start: {_last_line(log_file)}",
-            f"read {log_file}; `make java` fetches the Delta jars once, with network access",
-        ) from error
+    with starting(log_file):
+        return Jvm(_quiet(builder.getOrCreate()), log_file)
 
 
 def _quiet(spark: SparkSession) -> SparkSession:
@@ -188,28 +180,3 @@ def check_java() -> None:
     major = version.split(".")[0]
     if not major.isdigit() or int(major) < 17:
         raise SeedbedError(f"{java} is Java {version or 'unknown'}; Spark 4 needs Java 17+", fix)
-
-
-@contextmanager
-def _child_stderr(log_file: str) -> Iterator[None]:
-    """Send the stderr of processes that start inside the block (the JVM) to `log_file`.
-
-    After the block this process has its own stderr back.
-    """
-    os.makedirs(os.path.dirname(os.path.abspath(log_file)), exist_ok=True)
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with open(log_file, "a") as log:
-        os.dup2(log.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-def _last_line(log_file: str) -> str:
-    with open(log_file, errors="replace") as log:
-        lines = [line.strip() for line in log if line.strip()]
-    errors = [line for line in lines if "rror" in line or "xception" in line]
-    return (errors or lines or ["no output"])[0][:300]

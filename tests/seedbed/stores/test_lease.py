@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from conf.errors import SeedbedError
-from seedbed.stores.lease import TERM_S, Lease
+from seedbed.stores.lease import TERM_S, Lease, Loss
 
 
 class Memory:
@@ -15,9 +17,11 @@ class Memory:
         self.files = {}
         self.versions = 0
         self.lose = self.gone = False
+        self.refusals = threading.Event()
 
     def _put(self, path, data):
         if self.gone:
+            self.refusals.set()
             raise SeedbedError("the store does not answer", "wait")
         self.versions += 1
         self.files[path] = (data, str(self.versions))
@@ -71,7 +75,7 @@ def test_one_holds_it_and_another_is_told_who(store, lease):
 def test_what_was_released_is_free(store, lease):
     first = lease("a")
     first.take()
-    assert first.release()
+    assert first.release() is None
     assert store.files == {}
     assert lease("b").take() is None
 
@@ -82,8 +86,11 @@ def test_a_lease_that_ended_is_taken_over_and_its_holder_learns_it(lease, clock)
     clock[0] += TERM_S + 1
     assert second.take() is None
     assert not first.renew()
-    assert not first.release()
+    assert first.release().holder["id"] == "b"
     assert second.renew()
+    second.release()
+    # Whoever took it is gone again, and the lease was lost all the same.
+    assert first.release() == Loss({})
 
 
 def test_a_renewed_lease_does_not_end(lease, clock):
@@ -124,10 +131,31 @@ def test_a_store_that_is_gone_at_the_end_leaves_the_lease_to_end_by_itself(store
     first, second = lease("a"), lease("b")
     first.take()
     store.gone = True
-    assert first.release()
+    assert first.release() is None
     store.gone = False
     clock[0] += TERM_S + 1
     second.take()
     store.gone = True
     clock[0] += TERM_S + 1
-    assert not second.release()
+    # Nobody is accused: the store says why it is not known.
+    assert second.release() == Loss(None, "the store does not answer")
+
+
+def test_a_lease_that_ended_while_the_store_refused_goes_on_where_nobody_took_it(
+    store, lease, clock, monkeypatch
+):
+    monkeypatch.setattr("seedbed.stores.lease.RENEW_S", 0.01)
+    first = lease("a")
+    first.take()
+    store.gone = True
+    clock[0] += TERM_S + 1
+    store.refusals.clear()
+    # The thread asks on after the end.
+    for _ in range(2):
+        assert store.refusals.wait(60)
+        store.refusals.clear()
+    store.gone = False
+    assert first.renew()
+    assert lease("b").take()["id"] == "a"
+    assert first.release() is None
+    assert store.files == {}

@@ -56,6 +56,17 @@ def test_a_path_that_libraries_decode_or_expand_holds_no_tables(name):
         assert for_delta(f"/tmp/{name}") == f"/tmp/{name}"
 
 
+@pytest.mark.parametrize("name", ["a\\b", "a\tb", "a\x7fb"])
+def test_a_path_that_is_read_as_another_holds_no_tables_on_a_disk_either(name, tmp_path):
+    with pytest.raises(SeedbedError, match="decode or take for a pattern"):
+        for_delta(f"/tmp/{name}")
+    # delta-rs goes to where a link leads.
+    (tmp_path / name).mkdir()
+    (tmp_path / "plain").symlink_to(tmp_path / name)
+    with pytest.raises(SeedbedError, match="decode or take for a pattern"):
+        for_delta(f"{tmp_path}/plain/run")
+
+
 def test_tables_on_hdfs_lie_under_plain_names():
     assert for_delta("hdfs://host/run-1") == "hdfs://host/run-1"
     with pytest.raises(SeedbedError, match="decode or take for a pattern"):

@@ -94,8 +94,22 @@ def test_a_process_that_was_forked_does_not_keep_the_lock(tmp_path, hold):
 
 
 def test_a_lease_that_was_lost_is_an_error_at_the_end_of_the_run(s3):
-    with pytest.raises(SeedbedError, match="lost its lock"), writing(s3.root):
-        storage.write_text(s3.root, NAME, json.dumps({"id": "another", "expires": 9e9}))
+    other = {"id": "x", "expires": 9e9, "pid": 7, "host": "far", "since": "then"}
+    with pytest.raises(SeedbedError, match="to process 7 on far since then"), writing(s3.root):
+        storage.write_text(s3.root, NAME, json.dumps(other))
+
+
+def test_a_run_that_could_not_renew_its_lease_accuses_nobody(s3, monkeypatch):
+    """As on HDFS, where the data node that holds the lease is gone."""
+    monkeypatch.setattr("seedbed.stores.lease.TERM_S", 0.0)
+    with pytest.raises(SeedbedError, match="could not renew its lock") as error, writing(s3.root):
+        monkeypatch.setattr(storage.files_of(s3.root), "_put", refuse)
+    assert error.value.problem.endswith("another took it: no data node has it")
+    assert "what is committed stays" in error.value.fix
+
+
+def refuse(*_):
+    raise SeedbedError("no data node has it", "wait")
 
 
 def test_a_lease_of_another_machine_is_waited_for(s3, monkeypatch):

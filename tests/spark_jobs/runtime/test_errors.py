@@ -54,10 +54,20 @@ def test_another_error_in_a_python_function_is_told_by_its_last_line(run):
     [
         ("java.lang.OutOfMemoryError: Java heap space", "ran out of memory"),
         ("Resources exhausted: Additional allocation failed with top memory", "ran out of memory"),
+        ("Sail Delta Lake does not support reader version 99", "of this version: Sail Delta Lake"),
+        ("[DELTA_INVALID_PROTOCOL_VERSION] reader 99", "cannot use a table of this version"),
+        # As Spark Connect tells what a function raised: with the server's own stack after it.
+        (
+            "\n  An exception was thrown from the Python worker. Please see below.\n"
+            "[PYTHON_EXCEPTION] It was: Traceback (most recent call last):\n"
+            '  File "a.py", line 7, in f\n    odd()\nValueError: seven is odd\n SQLSTATE: 38000\n'
+            "\tat org.apache.spark.Runner.read(Runner.scala:665)",
+            "): ValueError: seven is odd\n",
+        ),
         ("IO error: No space left on device (os error 28)", "broken: the disk is full"),
     ],
 )
-def test_a_lack_of_memory_or_disk_is_told_with_its_fix(run, message, told):
+def test_what_an_engine_says_is_told_with_its_fix(run, message, told):
     def lack(ctx):
         # So that an engine runs that could be asked.
         ctx.spark.range(1).count()

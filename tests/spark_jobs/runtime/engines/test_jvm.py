@@ -31,10 +31,12 @@ run_cli(lambda argv: execute(CustomJob("doomed", (), run), cfg), [])
 """
 
 
-def fake_java(folder: Path, version: str) -> None:
+def fake_java(folder: Path, version: str, does: str = "") -> None:
+    """A java that tells its version, and `does` something where it is asked for more."""
     (folder / "bin").mkdir(parents=True)
     java = folder / "bin/java"
-    java.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+    tells = f"echo 'openjdk version \"{version}\"' >&2"
+    java.write_text(f'#!/bin/sh\n[ "$1" = -version ] && {tells} && exit\n{does}\n')
     java.chmod(0o755)
 
 
@@ -44,6 +46,42 @@ def test_missing_java_is_named_with_the_command_that_installs_it(monkeypatch, tm
     with pytest.raises(SeedbedError, match="no Java found") as caught:
         jvm.check_java()
     assert "openjdk-17" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("does", "told"),
+    [
+        # As the kernel does, and nothing is said. The first JVM of a start only makes the command.
+        (
+            r"printf '\0\n'; printf '%s\0' /bin/sh -c 'kill -9 $$'",
+            "it said nothing (its process was ended by SIGKILL, as the kernel does",
+        ),
+        # A JVM says this on its standard output.
+        ("echo 'Error: no heap of 900 GB'; exit 1", "no heap of 900 GB (its process ended with"),
+        ("echo 'master is odd: Exception' >&2; exit 3", "master is odd: Exception (its process"),
+    ],
+)
+def test_a_jvm_that_does_not_start_is_told_by_its_words_and_its_end(tmp_path, does, told):
+    fake_java(tmp_path / "jdk", "17.0.15", does)
+    log = tmp_path / "run/curate/engine.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("an Error of an older run\n")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.py").write_text("a = 1\n" * 20)
+    command = [sys.executable, "-m", "spark_jobs", "run", "spark.engine=spark"]
+    done = subprocess.run(
+        [*command, f"input={tmp_path}/in", f"output={tmp_path}/run"],
+        env={**os.environ, "JAVA_HOME": str(tmp_path / "jdk")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "error: Spark did not start: " in done.stderr
+    assert told in done.stderr
+    assert " s)\n  fix: read " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "older" not in done.stderr
 
 
 @pytest.mark.parametrize(
