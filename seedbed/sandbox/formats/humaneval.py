@@ -15,9 +15,8 @@ def task(row: Row) -> Task:
     entry, test = text(row, "entry_point"), text(row, "test")
     prompt = str(row.get("prompt", ""))
     reference = prompt + str(row["canonical_solution"]) if "canonical_solution" in row else ""
-    tests = CallTests(
-        f"{test}\n\ncheck({entry})\n", numpy_stub.stub(test) + _helpers(prompt, entry)
-    )
+    setup = numpy_stub.stub(test) + _helpers(prompt, entry)
+    tests = CallTests(f"{test}\n\ncheck({entry})\n", setup, (entry,))
     return Task(prompt, tests, reference, stem=prompt)
 
 
