@@ -141,4 +141,5 @@ def tests(task: str, reference: str, entry: str, inputs: list[Any], atol: float)
     setup = CLOSE + _SETUP.format(
         reference=reference, entry=entry, mbpp=family != "humaneval", humaneval=family != "mbpp"
     )
-    return CallTests(_CODE.format(inputs=inputs, entry=entry, atol=atol), setup)
+    # A task may ask for its own `sum`.
+    return CallTests(_CODE.format(inputs=inputs, entry=entry, atol=atol), setup, (entry,))

@@ -68,4 +68,4 @@ def differential(reference: str, generator: str, entry: str, cases: int, seed: i
     The inputs are keyword arguments, and depend on the generator and the seed alone.
     """
     setup = _GENERATED.format(reference=reference, generator=generator, entry=entry)
-    return CallTests(_GENERATED_CASES.format(entry=entry, cases=cases, seed=seed), setup)
+    return CallTests(_GENERATED_CASES.format(entry=entry, cases=cases, seed=seed), setup, (entry,))

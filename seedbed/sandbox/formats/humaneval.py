@@ -17,7 +17,7 @@ def task(row: Row) -> Task:
     reference = prompt + str(row["canonical_solution"]) if "canonical_solution" in row else ""
     # The name is looked up before the tests define `check`, which may be the program's name, too.
     code = f"_entry = {entry}\n{test}\n\ncheck(_entry)\n"
-    tests = CallTests(code, numpy_stub.stub(test) + _helpers(prompt, entry))
+    tests = CallTests(code, numpy_stub.stub(test) + _helpers(prompt, entry), (entry,))
     return Task(prompt, tests, reference, stem=prompt)
 
 
