@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from seedbed.sandbox.languages import gcc, host_tools
 from seedbed.sandbox.languages.host_tools import ask
 from seedbed.sandbox.languages.language import Invocation, Language, Toolchain
@@ -11,7 +13,7 @@ _INSTALL = "https://rustup.rs, or apt-get install rustc"
 
 def _toolchain() -> Toolchain:
     # rustup's rustc is a proxy that looks for the real one.
-    proxy = host_tools.shutil.which("rustc")
+    proxy = shutil.which("rustc")
     if proxy is None:
         raise host_tools.MissingTool(f"rustc is not installed: {_INSTALL}")
     root = ask(proxy, "--print", "sysroot").splitlines()[0]

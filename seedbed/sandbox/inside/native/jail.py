@@ -37,12 +37,11 @@ _SAID = 1 << 14
 class NativeLocks:
     """What the fork server prepares once for all jails.
 
-    null: descriptor of /dev/null. proc: of the host's /proc. sources: the host's paths.
+    proc: descriptor of the host's /proc. sources: the host's paths.
     alone: whether each jail has namespaces of its own. box: its folder where it has none.
     user, group: of the fork server.
     """
 
-    null: int
     proc: int
     sources: tuple[str, ...]
     alone: bool

@@ -58,7 +58,7 @@ def main(control: int, isolation: str, sources: list[str]) -> None:
 
 
 def _enter(link: socket.socket, sources: list[str]) -> NativeLocks:
-    null, proc = os.open("/dev/null", os.O_RDWR), os.open("/proc", os.O_PATH | os.O_DIRECTORY)
+    proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     _step("user, mount, net, ipc and uts namespaces", os.unshare, _HOME_FLAGS)
     link.send(b'{"unshared": true}')
     # The supervisor answers once it has written the maps of user and group ids.
@@ -71,7 +71,7 @@ def _enter(link: socket.socket, sources: list[str]) -> NativeLocks:
     else:
         _step("dropping capabilities", syscalls.drop_capabilities)
     syscalls.not_dumpable()
-    return _locks(null, proc, sources, alone=True)
+    return _locks(proc, sources, alone=True)
 
 
 def _enter_weakly(sources: list[str]) -> NativeLocks:
@@ -81,7 +81,7 @@ def _enter_weakly(sources: list[str]) -> NativeLocks:
             errno.ENOSYS,
             "this kernel has none, and without namespaces nothing else guards files",
         )
-    null, proc = os.open("/dev/null", os.O_RDWR), os.open("/proc", os.O_PATH | os.O_DIRECTORY)
+    proc = os.open("/proc", os.O_PATH | os.O_DIRECTORY)
     if os.geteuid() == 0 and all(map(rootfs.is_open_to_others, map(os.path.dirname, sources))):
         # This fails for the root of a container that has no other ids.
         with contextlib.suppress(OSError):
@@ -90,12 +90,11 @@ def _enter_weakly(sources: list[str]) -> NativeLocks:
             os.setresuid(syscalls.JAIL_ID, syscalls.JAIL_ID, syscalls.JAIL_ID)
     _step("dropping capabilities", syscalls.drop_capabilities)
     syscalls.not_dumpable()
-    return _locks(null, proc, sources, alone=False)
+    return _locks(proc, sources, alone=False)
 
 
-def _locks(null: int, proc: int, sources: list[str], alone: bool) -> NativeLocks:
+def _locks(proc: int, sources: list[str], alone: bool) -> NativeLocks:
     return NativeLocks(
-        null,
         proc,
         tuple(sources),
         alone,

@@ -173,3 +173,16 @@ def test_cases_are_found_by_their_brackets() -> None:
     assert closing("(a", 0) == -1
     # A lifetime is no quote.
     assert closing("(&'a str, 'b')", 0) == 13
+
+
+def test_an_answer_that_never_came_is_not_undefined(
+    polyglot: Sandbox, needs: Callable[[str], None]
+) -> None:
+    needs("javascript")
+    lines = ROWS["js"]["tests"].splitlines(keepends=True)
+    kept = [line for line in lines if "deepEqual" not in line]
+    at = next(n for n, line in enumerate(kept) if "candidate = above" in line) + 1
+    kept.insert(at, "  assert.deepEqual(candidate([1.5], 0.5),undefined);\n")
+    row = {**ROWS["js"], "tests": "".join(kept)}
+    assert judged(polyglot, row, "  return undefined;\n}\n").verdict == "pass"
+    assert judged(polyglot, row, EARLY["js"]).verdict == "fail"
