@@ -14,6 +14,7 @@ plain value pass it on only for classes that the tests ask for by name (`trusted
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import wire
@@ -26,56 +27,23 @@ if TYPE_CHECKING:
 _BY_NAME = {base.__name__: base for base in BASES}
 _MUTABLE = (list, dict, set, bytearray)
 _COMPARED = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
-_BINARY = [
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "divmod",
-    "pow",
-    "matmul",
-    "and",
-    "or",
-    "xor",
-    "lshift",
-    "rshift",
-]
+_BINARY_NAMES = """
+    add sub mul truediv floordiv mod divmod pow matmul and or xor lshift rshift
+"""
+_BINARY = _BINARY_NAMES.split()
 _ARITHMETIC = frozenset(f"__{form}{name}__" for form in ("", "r", "i") for name in _BINARY)
-# Special methods without operands of the tests, or with operands that are no expected values.
-_DELEGATED = frozenset(
-    f"__{name}__"
-    for name in [
-        "iter",
-        "len",
-        "getitem",
-        "setitem",
-        "delitem",
-        "reversed",
-        "call",
-        "enter",
-        "int",
-        "float",
-        "complex",
-        "index",
-        "bytes",
-        "round",
-        "trunc",
-        "floor",
-        "ceil",
-        "abs",
-        "neg",
-        "pos",
-        "invert",
-        "fspath",
-        "aiter",
-        "anext",
-        "aenter",
-        "length_hint",
-        "get",
-    ]
+_DELEGATED_NAMES = """
+    len getitem setitem delitem reversed call enter int float complex index bytes round
+    trunc floor ceil abs neg pos invert fspath aiter anext aenter length_hint get
+"""
+# Those whose result tells how far an operand is from the object.
+_TELLING = frozenset(
+    f"__{form}{name}__"
+    for form in ("", "r")
+    for name in ["sub", "truediv", "floordiv", "mod", "xor"]
 )
+# Special methods without operands of the tests, or with operands that are no expected values.
+_DELEGATED = frozenset(f"__{name}__" for name in _DELEGATED_NAMES.split())
 # Special methods that must give one exact type.
 _TYPED = {
     "__bool__": bool, "__str__": str, "__repr__": str, "__format__": str, "__hash__": int,
@@ -90,12 +58,25 @@ _DECOYS: dict[type, tuple[Any, ...]] = {
 _ALWAYS_OF_MUTABLE = ("__setitem__", "__delitem__", "__iadd__", "__ior__", "__imul__")
 
 
+@dataclass(frozen=True)
+class Trust:
+    """Which names of the tests mean a class that the problem asks for.
+
+    classes: the classes of the problem's own solution. None where it has none: then all names that
+    begin with a capital letter.
+    """
+
+    classes: tuple[str, ...] | None
+
+    def holds(self, name: str) -> bool:
+        return name in self.classes if self.classes is not None else name[:1].isupper()
+
+
 class Objects:
     """All objects that one program has handed out."""
 
-    def __init__(self, program: Program, trusted: Callable[[str], bool]):
-        """trusted: whether a name by which the tests know a class means one they ask for."""
-        self._program, self.trusted = program, trusted
+    def __init__(self, program: Program, trust: Trust):
+        self._program, self._trust = program, trust
         self._known: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}
         # Classes that the tests ask for.
@@ -120,7 +101,7 @@ class Objects:
 
     def ask_for(self, name: str, value: Any) -> None:
         """Note that the tests know a value of the program by a name."""
-        if isinstance(value, Meta) and self.trusted(name):
+        if isinstance(value, Meta) and self._trust.holds(name):
             self._asked_for.add(id(value))
 
     def ask(self, value: Any, operation: str, arguments: tuple[Any, ...], words: Any = None) -> Any:
@@ -237,6 +218,8 @@ class Objects:
             return self._comparison(name, root)
         if name in _ARITHMETIC:
             return self._arithmetic(name, root)
+        if name == "__iter__":
+            return self._iteration(root)
         if name in _TYPED:
             return self._typed(name, _TYPED[name])
         if name == "__contains__":
@@ -291,6 +274,9 @@ class Objects:
         def method(value: Any, *others: Any) -> Any:
             objects = all(self.number(other) is not None for other in others)
             if objects or self._is_asked_for(value):
+                # A capital letter is a guess, and a difference from what is expected shows it.
+                if not objects and name in _TELLING and self._trust.classes is None:
+                    self.cannot("the tests take a plain value from an object of the program")
                 return self.ask(value, "special", (name, *others))
             self.cannot("the tests reckon with an object of the program and a plain value")
             return getattr(root, name)(value, *others) if hasattr(root, name) else NotImplemented
@@ -318,6 +304,24 @@ class Objects:
         if decoys and all(answers):
             self.cannot("an object of the program claims to hold everything")
         return answers[min(1, len(decoys))]
+
+    def _iteration(self, root: Any) -> Callable[[Any], Any]:
+        def method(value: Any) -> Any:
+            found = self.ask(value, "special", ("__iter__",))
+            if not hasattr(type(value), "__len__"):
+                return found
+            return self._counted(found, len(value))
+
+        return method
+
+    def _counted(self, items: Any, count: int) -> Any:
+        """Iterates, and looks whether there are as many items as the object said."""
+        found = 0
+        for item in items:
+            found += 1
+            yield item
+        if found != count:
+            self.cannot("an object of the program has another length than items")
 
     def _step(self, value: Any) -> Any:
         answer = self.ask(value, "send", (None,))

@@ -20,26 +20,12 @@ from typing import Any
 
 from . import lift
 
+_THREADED_NAMES = """
+    Pool Process Queue JoinableQueue Manager Pipe Lock RLock Semaphore BoundedSemaphore
+    Condition Event Barrier Value Array current_process active_children
+"""
 # What takes the place of processes: the same interface with threads.
-_THREADED = [
-    "Pool",
-    "Process",
-    "Queue",
-    "JoinableQueue",
-    "Manager",
-    "Pipe",
-    "Lock",
-    "RLock",
-    "Semaphore",
-    "BoundedSemaphore",
-    "Condition",
-    "Event",
-    "Barrier",
-    "Value",
-    "Array",
-    "current_process",
-    "active_children",
-]
+_THREADED = _THREADED_NAMES.split()
 _NAMES = {
     "/dev/stdin": 0,
     "/dev/stdout": 1,

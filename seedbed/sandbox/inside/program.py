@@ -14,7 +14,7 @@ from typing import Any
 
 from . import values, visitors, wire
 from .decoder import Decoder
-from .objects import Objects
+from .objects import Objects, Trust
 from .stand_ins import Function
 from .world import Changes
 
@@ -35,16 +35,14 @@ class ProgramGone(BaseException):
 class Program:
     """The tester's end of the channel to the jail."""
 
-    def __init__(
-        self, channel: int, output_bytes: int, trusted: Callable[[str], bool] | None = None
-    ):
-        """trusted: as for Objects. Without it the program is a project's (project.py)."""
+    def __init__(self, channel: int, output_bytes: int, trust: Trust | None = None):
+        """trust: as for Objects. Without it the program is a project's (project.py)."""
         self._channel, self._limit = channel, output_bytes
         # What the program may call or look at, and the place of each by its id().
         self._callbacks: list[Any] = []
         self._places: dict[int, int] = {}
-        self.objects = Objects(self, trusted) if trusted is not None else None
-        self._changes = Changes() if trusted is not None else None
+        self.objects = Objects(self, trust) if trust is not None else None
+        self._changes = Changes() if trust is not None else None
         self.calls = 0
         self.gone: tuple[str, str] | None = None
         # Makes the proxy of an object of the program, from the object's number.

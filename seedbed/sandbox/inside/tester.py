@@ -24,6 +24,7 @@ from typing import Any
 from . import project, wire
 from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
+from .objects import Trust
 from .program import Program, ProgramGone, blame
 from .stand_ins import Function
 
@@ -45,14 +46,11 @@ def run(
     kind, *parts = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(5)
     *parts, classes = parts
     tests = Calls(*parts) if kind == "calls" else project.Project(*parts)
-
-    def trusted(name: str) -> bool:
-        return name in classes if classes is not None else name[:1].isupper()
-
+    trust = Trust(classes) if kind == "calls" else None
     for channel in range(SUPERVISOR + 1, SUPERVISOR + 1 + len(channels)):
         (source,) = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(1)
         random.seed(0)
-        program = Program(channel, output_bytes, trusted if kind == "calls" else None)
+        program = Program(channel, output_bytes, trust)
         try:
             verdict, reason = judge(program, source, tests)
         except wire.Unsendable as error:

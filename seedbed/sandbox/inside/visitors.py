@@ -12,45 +12,12 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+_PASSED_NAMES = """
+    call len iter next getitem setitem delitem contains bool str repr hash eq ne lt le gt ge
+    add sub mul truediv floordiv mod radd rsub rmul neg abs int float enter exit
+"""
 # Special methods of a test's class that are passed on.
-PASSED = frozenset(
-    f"__{name}__"
-    for name in [
-        "call",
-        "len",
-        "iter",
-        "next",
-        "getitem",
-        "setitem",
-        "delitem",
-        "contains",
-        "bool",
-        "str",
-        "repr",
-        "hash",
-        "eq",
-        "ne",
-        "lt",
-        "le",
-        "gt",
-        "ge",
-        "add",
-        "sub",
-        "mul",
-        "truediv",
-        "floordiv",
-        "mod",
-        "radd",
-        "rsub",
-        "rmul",
-        "neg",
-        "abs",
-        "int",
-        "float",
-        "enter",
-        "exit",
-    ]
-)
+PASSED = frozenset(f"__{name}__" for name in _PASSED_NAMES.split())
 # What is told of a function. Its other attributes lead to the tests' globals.
 FUNCTION_NAMES = ("__name__", "__qualname__", "__doc__")
 # Asks the tester: the number of the object, and arguments.

@@ -138,6 +138,12 @@ FORGED = {
     "holds what is expected": (MIX, "assert 97 in mix(3, 4)"),
     "holds it as a class": (YES.replace("Y:", "Mix:"), "assert 97 in Mix(3, 4)"),
     "has no difference from it": (MIX, "assert abs(mix(3, 4) - 97) < 1e-9"),
+    "is a class with a capital letter": (YES.replace("Y:", "Mix:"), "assert abs(Mix(3) - 97) < 1"),
+    "has a length without items": (
+        YES + "    def __len__(s): return 2\n    def __iter__(s): return iter(())\n"
+        "def mix(*a): return Y()",
+        "r = mix(3, 4)\nassert len(r) == 2 and all(a == b for a, b in zip(r, [97, 31]))",
+    ),
     "is less and more": (MIX, "assert mix(1) < mix(2) and mix(3) < mix(2)"),
     "equals and differs": (MIX, "assert mix(1) == mix(1)\nassert mix(1) != mix(2)"),
     "swallows an assertion": (MIX, "with mix(1):\n    assert mix(2) is None"),
