@@ -13,8 +13,8 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from conf.errors import SeedbedError
 from conf.schema.ask import SynthesisConfig
+from rl.rollouts import rewards
 from rl.synthesis import answers
 from rl.synthesis.answers import Fault
 from rl.synthesis.draft import REASONS, Draft, Yield, task_hash
@@ -235,8 +235,8 @@ class Steps:
         """The sandbox's verdict on each program under its draft's tests.
 
         Raises:
-            SeedbedError: where the sandbox has none. Nothing of the batch is recorded then, and the
-                next run judges again.
+            SeedbedError: where the sandbox does not pass a plain program either. Nothing of the
+                batch is recorded then, and the next run judges again.
         """
         jobs = []
         for draft, program in programs:
@@ -247,14 +247,13 @@ class Steps:
             }
             jobs.append(Job(draft.snippet.task_id, program, formats.tests(problem)))
         found = self._pool.run(jobs)
-        lost = [verdict for verdict in found if verdict.verdict == "infrastructure"]
+        lost = [at for at, verdict in enumerate(found) if verdict.verdict == "infrastructure"]
         if lost:
-            raise SeedbedError(
-                f"the sandbox has no verdict on {len(lost)} of {len(found)} programs, the first of "
-                f"{lost[0].task_id}: {lost[0].reason}",
-                "`python -m seedbed.sandbox check` tells what this machine gives; then run again, "
-                "no answer is asked twice",
-            )
+            # Where the sandbox works, the tests are at fault, as those that pass a date.
+            rewards.require_working(self._pool)
+            for at, verdict in zip(lost, self._pool.run([jobs[at] for at in lost]), strict=True):
+                found[at] = verdict
+            rewards.require_working(self._pool)
         return found
 
     def _ask(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -20,8 +21,10 @@ from rl import synthesize
 from rl.problems import problem_set
 from rl.synthesis import answers
 from rl.synthesis.answers import Fault
+from rl.synthesis.steps import Steps
 from rl.synthesis.teacher import Teacher
 from seedbed.queries.certify import hashes
+from seedbed.sandbox import Verdict
 from seedbed.tables import writer
 from tests.fake_endpoint import completion
 
@@ -472,3 +475,29 @@ def short(out: Path) -> Path:
         names = ("fence", *placeholders.split())
         (folder / f"{step}.txt").write_text(" ".join(f"${name}" for name in names))
     return folder
+
+
+class Dates:
+    """A sandbox that cannot judge tests with dates; `works` tells whether it judges others."""
+
+    def __init__(self, works: bool):
+        self.works = works
+
+    def run(self, jobs):
+        found = []
+        for job in jobs:
+            outcome = "pass" if self.works and "date" not in job.tests.code else "infrastructure"
+            found.append(Verdict(job.task_id, outcome, "no plain form", 0.0, 0.0, 0))
+        return found
+
+
+def test_tests_that_cannot_be_judged_end_their_draft_alone_and_an_outage_ends_the_run():
+    drafts = [
+        SimpleNamespace(snippet=SimpleNamespace(task_id=name), tests=(text,), code="x = 1\n")
+        for name, text in (("odd", "assert f(date(1, 1, 1)) == 1"), ("fine", "assert f(1) == 1"))
+    ]
+    asked = [(draft, draft.code) for draft in drafts]
+    found = Steps(None, None, Dates(works=True), {}, set())._verdicts(asked)
+    assert [verdict.verdict for verdict in found] == ["infrastructure", "pass"]
+    with pytest.raises(SeedbedError, match="no verdict on a plain program"):
+        Steps(None, None, Dates(works=False), {}, set())._verdicts(asked)
