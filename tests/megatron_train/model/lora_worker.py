@@ -66,6 +66,7 @@ def main(out: Path, folder: Path, layout: ParallelConfig, checkpoints: str) -> N
     state = fresh()
     if checkpoints:
         sharded.load(state, Path(checkpoints))
+        seen["loaded"] = sums(lora.gather(state.chunks))
     else:
         [plain] = token_logprobs(state, [batch()], 0.8)
         seen["plain"] = plain.tolist()

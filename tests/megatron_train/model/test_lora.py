@@ -138,6 +138,7 @@ def test_other_layouts_compute_learn_and_export_the_same(alone, base, tmp_path, 
     if not distributed:
         # A checkpoint of this layout goes on in one process.
         one = run(tmp_path / "one", base, {}, tmp_path / "cut/checkpoints")
+        assert one["loaded"] == pytest.approx(cut["adapters"], rel=1e-9)
         assert one["own"] == pytest.approx(cut["own"], rel=1e-9)
 
 
