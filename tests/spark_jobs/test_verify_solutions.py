@@ -32,7 +32,14 @@ PROBLEMS = [
     {"task_id": 2, "test_list": ["assert g() == 3"], "code": "def g(): return 3"},
     {"task_id": "io", "inputs": ["5\n"], "outputs": ["25\n"]},
     {"task_id": "unfit", "test_list": ["assert g() == 3"], "code": "def g(): return 4"},
-    {"task_id": "odd", "test_list": ["class A: pass\nassert f(A())"]},
+    {"task_id": "blind", "test_list": ["import socket\nassert f(socket.socketpair()[0])"]},
+    {
+        "task_id": "odd",
+        "prompt": "def f(x):\n",
+        "tests": "assert f(1)",
+        "stop_tokens": [],
+        "language": "python",
+    },
 ]
 SAMPLES = [
     {"task_id": "a", "completion": "    return 2\n", "model": "m1"},
@@ -44,7 +51,8 @@ SAMPLES = [
     {"task_id": "io", "completion": "print(int(input()) ** 2)"},
     {"task_id": "io", "completion": "exit(3)"},
     {"task_id": "unfit", "completion": "def g(): return 3"},
-    {"task_id": "odd", "completion": "def f(x): return 1"},
+    {"task_id": "blind", "completion": "def f(x): return 1"},
+    {"task_id": "odd", "completion": "    return 1"},
 ]
 
 
@@ -79,7 +87,7 @@ def test_spark_gives_the_verdicts_of_the_plain_pool_and_each_sample_has_one_row(
 ) -> None:
     cfg, summary = judged
     assert summary is not None
-    assert (summary.rows_in, summary.rows_out, summary.dropped) == (9, 8, {"infrastructure": 1})
+    assert (summary.rows_in, summary.rows_out, summary.dropped) == (10, 9, {"infrastructure": 1})
     by_task = {str(row["task_id"]): row for row in PROBLEMS}
     with Sandbox(1) as pool:
         plain = pool.run(formats.job(by_task[str(row["task_id"])], row) for row in SAMPLES)
@@ -89,6 +97,8 @@ def test_spark_gives_the_verdicts_of_the_plain_pool_and_each_sample_has_one_row(
     found = verdicts(spark, cfg)
     assert {(task, verdict, reason, weak) for task, _, verdict, reason, weak in found} == wanted
     assert [verdict for task, _, verdict, _, _ in found if task == "unfit"] == ["infrastructure"]
+    # Another run would say the same of it, so it has a row.
+    assert [verdict for task, _, verdict, _, _ in found if task == "blind"] == ["unsupported"]
     # New samples, here from a Delta table, cost only themselves and those without a verdict.
     table = str(tmp_path / "delta")
     rows = [

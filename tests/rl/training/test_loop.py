@@ -16,7 +16,7 @@ class Run:
     """A training run whose steps only count, and what happened in it, in order."""
 
     def __init__(self, out: Path, monkeypatch, done: int = 0):
-        self.state, self.events = SimpleNamespace(step=done), []
+        self.state, self.events = SimpleNamespace(step=done, lora=None), []
         cfg = SimpleNamespace(save_every=2, keep=3)
         monkeypatch.setattr(loop.processes, "is_main", lambda: True)
         monkeypatch.setattr(loop.sharded, "save", self.save)
