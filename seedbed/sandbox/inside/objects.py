@@ -289,7 +289,7 @@ class Objects:
                 return self._holds(value, item)
             if root is not object:
                 return bool(root.__contains__(value, item))
-            if hasattr(type(value), "__iter__"):
+            if _has(value, "__iter__"):
                 return any(part is item or part == item for part in value)
             self.cannot("the tests ask whether an object of the program holds a plain value")
             return False
@@ -308,7 +308,7 @@ class Objects:
     def _iteration(self, root: Any) -> Callable[[Any], Any]:
         def method(value: Any) -> Any:
             found = self.ask(value, "special", ("__iter__",))
-            if not hasattr(type(value), "__len__"):
+            if not _has(value, "__len__"):
                 return found
             return self._counted(found, len(value))
 
@@ -347,3 +347,8 @@ class Objects:
 
     def _awaited(self, value: Any) -> Any:
         return Coroutine(self, self._numbers[id(value)]).__await__()
+
+
+def _has(value: Any, name: str) -> bool:
+    """Whether the class of an object has a special method. The jail is not asked."""
+    return any(name in vars(base) for base in type(value).__mro__)

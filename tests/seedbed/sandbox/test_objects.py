@@ -53,6 +53,10 @@ CASES = {
         "        assert e.code == 2\ntry:\n    g([])\n    assert False\nexcept StopIteration:\n"
         "    pass",
     ),
+    "iterators of Python itself": (
+        "def f(): return zip([1], [2])\ndef g(x): return reversed(x)",
+        "assert list(f()) == [(1, 2)] and list(g([1, 2])) == [2, 1] and 2 in g([2])",
+    ),
     "coroutines": (
         "import asyncio\nasync def f(x):\n    await asyncio.sleep(0)\n    return x + 1",
         "import asyncio\nassert asyncio.run(f(1)) == 2",
