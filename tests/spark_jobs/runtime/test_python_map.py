@@ -47,6 +47,19 @@ def test_no_rows_give_what_the_function_makes_of_nothing(frame):
     assert map_in_arrow(frame.filter("n < 0"), counted, DDL).collect() == []
 
 
+def test_a_function_of_single_rows_gives_the_same_rows_by_several_processes(frame):
+    def widened(batches: Batches) -> Batches:
+        for batch in batches:
+            texts = [f"{n:0>900}" for n in batch["n"].to_pylist()]
+            yield pa.record_batch({"n": batch["n"], "text": texts})
+
+    ddl = "n long, text string"
+    wide = map_in_arrow(frame.coalesce(1), widened, ddl, by_row=True)
+    # 18 MB, in one partition: more than one child takes it.
+    ours = map_in_arrow(wide, lambda batches: batches, ddl, by_row=True).collect()
+    assert sorted(ours) == [(n, f"{n:0>900}") for n in range(20_000)]
+
+
 def test_one_function_may_read_what_another_gives(frame):
     once = map_in_arrow(frame, counted, DDL)
     twice = map_in_arrow(once.select("n", "text"), counted, DDL)
