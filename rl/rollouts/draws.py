@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from conf.schema.rl import DrawConfig, GrpoConfig
+from rl.rollouts.rewards import UNJUDGED
 from rl.training.batches import sample_indices
 
 # The pass rate of a problem that was never drawn. It gets the greatest weight.
@@ -30,7 +31,7 @@ class PassRates:
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
         """Takes in rows with step, task_id and verdict. One without a verdict counts nowhere."""
         for row in rows:
-            if row["verdict"] != "infrastructure":
+            if row["verdict"] not in UNJUDGED:
                 counts = self._steps[row["step"]].setdefault(row["task_id"], [0, 0])
                 counts[0] += row["verdict"] == "pass"
                 counts[1] += 1

@@ -75,7 +75,7 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
     """
     distinct = list(dict.fromkeys(zip(problems, programs, strict=True)))
     runs = [(p, program) for p, program in distinct if program.strip()]
-    jobs = (Job(p.task_id, _whole(p, program), p.tests, reference=p.code) for p, program in runs)
+    jobs = (Job(p.task_id, runnable(p, program), p.tests, reference=p.code) for p, program in runs)
     verdicts = dict(zip(runs, sandbox.run(jobs), strict=True))
     for task, reason in {
         v.task_id: v.reason for v in verdicts.values() if v.reason.startswith(UNFIT)
@@ -115,7 +115,8 @@ def _is_quoted(problem: Problem) -> bool:
     return isinstance(problem.tests, CallTests) and problem.tests.quoted
 
 
-def _whole(problem: Problem, program: str) -> str:
+def runnable(problem: Problem, program: str) -> str:
+    """What the sandbox runs for a program as `program_of` gives it: with what its prompt brings."""
     if not problem.continues or len(program) > Limits.program_bytes:
         return program
     if _language(problem) != "python":

@@ -20,7 +20,7 @@ from rl.parity import in_run
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts import reference_check
 from rl.rollouts.assess import AssessSettings, assess, save
-from rl.rollouts.rewards import program_of
+from rl.rollouts.rewards import program_of, runnable
 from rl.rollouts.sampler import Query, Rollout, Sampler, chat_prompt, queries
 from rl.shaping.shaper import Shaper
 from rl.training.batches import Example, ProcessShare, micro_batches
@@ -127,7 +127,7 @@ class RolloutWorker:
         """The samples with the sandbox's verdicts and cfg.reward's rewards; process 0 only."""
         asked = [query for query, _ in sampled]
         judged = self._sampler.judge(asked, [one for _, one in sampled])
-        programs = [program_of(r.problem, r.completion) for r in judged]
+        programs = [runnable(r.problem, program_of(r.problem, r.completion)) for r in judged]
         return self._shaper(judged, programs)
 
     def evaluate(self, heldout: Sequence[Problem], path: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rl.problems.problem_set import Problem
-from rl.rollouts.rewards import Reward
+from rl.rollouts.rewards import UNJUDGED, Reward
 from seedbed.sandbox import CallTests, Job, Sandbox, StdioTests, Tests
 
 
@@ -62,7 +62,7 @@ def with_fractions(sandbox: Sandbox, judged: Sequence[Judged], most: int) -> lis
     rewards = []
     for one in judged:
         mine = found[one.problem, one.program] if _open(one) else []
-        lost = next((v for v in mine if v.verdict == "infrastructure"), None)
+        lost = next((v for v in mine if v.verdict in UNJUDGED), None)
         reward = one.reward
         if lost is not None:
             reward = replace(reward, counted=False, verdict=lost.verdict, reason=lost.reason)

@@ -134,7 +134,9 @@ def test_other_limits_or_problems_do_not_mix_into_the_table(
     judged: tuple[CurateConfig, Summary | None], tmp_path: Path
 ) -> None:
     cfg, _ = judged
-    other = config(tmp_path, SAMPLES, [*PROBLEMS[:4], {**PROBLEMS[4], "code": "f = str"}])
+    other = config(
+        tmp_path, SAMPLES, [*PROBLEMS[:4], {**PROBLEMS[4], "code": "f = str"}, PROBLEMS[5]]
+    )
     with pytest.raises(SeedbedError, match="rows of two parameter sets must not mix"):
         execute(VERIFY, replace(other, output=cfg.output))
     with pytest.raises(SeedbedError, match="rows of two parameter sets must not mix"):
