@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -112,7 +113,10 @@ def read_with_rows(path: Path, form: str = "", max_bad: int = MAX_BAD) -> list[t
             f"{path} does not exist",
             "run rl.sft first, which writes the problems, or give another path",
         )
-    found = problem_files.read(path, form, max_bad, prompts=True)
+    # Of the processes of a torchrun one tells what all of them read.
+    speaks = os.environ.get("RANK", "0") == "0"
+    say = problem_files.on_stderr if speaks else lambda text: None
+    found = problem_files.read(path, form, max_bad, prompts=True, say=say)
     return [(read.row, _of_task(read.row, read.task)) for read in found.good.values()]
 
 

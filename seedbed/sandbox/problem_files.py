@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from seedbed.sandbox.formats import Row, Task
 
 # Bad rows that a file may have. A data set has some; a file in another form has nothing else.
 MAX_BAD = 10
+
+# Takes a line that a user should hear.
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,18 @@ class Problems:
     bad: dict[str, str] = field(default_factory=dict)
 
 
-class BadRows:
-    """Counts the bad rows of a file, and names each on stderr.
+def on_stderr(text: str) -> None:
+    print(text, file=sys.stderr)
 
-    most: how many there may be.
+
+class BadRows:
+    """Counts the bad rows of a file, and names each.
+
+    most: how many there may be. say: takes what a user should hear.
     """
 
-    def __init__(self, path: Path, most: int):
-        self._path, self._most = path, most
+    def __init__(self, path: Path, most: int, say: Say = on_stderr):
+        self._path, self._most, self._say = path, most, say
         self._reasons: list[str] = []
 
     def add(self, number: int, error: SeedbedError) -> str:
@@ -62,7 +69,7 @@ class BadRows:
         """
         where = f"{self._path}:{number}"
         reason = error.problem if error.problem.startswith(where) else f"{where}: {error.problem}"
-        print(f"skipped: {reason}", file=sys.stderr)
+        self._say(f"skipped: {reason}")
         self._reasons.append(reason)
         if len(self._reasons) > self._most:
             raise SeedbedError(
@@ -80,10 +87,18 @@ class BadRows:
         return len(self._reasons)
 
 
-def read(path: Path, form: str = "", max_bad: int = MAX_BAD, *, prompts: bool = False) -> Problems:
-    """The problems of a file. What is found in it is told on stderr, once.
+def read(
+    path: Path,
+    form: str = "",
+    max_bad: int = MAX_BAD,
+    *,
+    prompts: bool = False,
+    say: Say = on_stderr,
+) -> Problems:
+    """The problems of a file. What is found in it is told once.
 
     form: the form of all rows; empty to let each row tell. prompts: whether a row needs words.
+    say: takes what a user should hear.
 
     Raises SeedbedError for a file without a good row or with too many bad ones, for two problems
     of one id, and as `jsonl.read` does for a file that cannot be read. Equal rows are bad rows.
@@ -94,7 +109,7 @@ def read(path: Path, form: str = "", max_bad: int = MAX_BAD, *, prompts: bool = 
         )
     # Cases may hold numbers of any length, which Python's guard against them would refuse.
     sys.set_int_max_str_digits(0)
-    found, bad = Problems(), BadRows(path, max_bad)
+    found, bad = Problems(), BadRows(path, max_bad, say)
     for number, row in jsonl.read_each(path):
         try:
             known = _read(path, number, row, form)
@@ -122,7 +137,7 @@ def read(path: Path, form: str = "", max_bad: int = MAX_BAD, *, prompts: bool = 
             "Give a file with one JSON object per line, in one of the forms "
             f"{', '.join(formats.NAMES)}.",
         )
-    _tell(path, found, len(bad))
+    say(_told(path, found, len(bad)))
     return found
 
 
@@ -160,7 +175,7 @@ def _no_name(path: Path, number: int) -> SeedbedError:
     )
 
 
-def _tell(path: Path, found: Problems, bad: int) -> None:
+def _told(path: Path, found: Problems, bad: int) -> str:
     forms = Counter(read.form for read in found.good.values())
     parts = ", ".join(f"{count} {name}" for name, count in forms.most_common())
     unnamed = sum(str(read.name) == f"{path.name}:{read.number}" for read in found.good.values())
@@ -169,4 +184,4 @@ def _tell(path: Path, found: Problems, bad: int) -> None:
         said += f"; {unnamed} without an id are named by their lines"
     if bad:
         said += f"; {bad} bad rows skipped"
-    print(said, file=sys.stderr)
+    return said

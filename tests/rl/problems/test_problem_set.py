@@ -168,3 +168,15 @@ GOLDEN = {
         "assert f([1, 12, 0, 6, 10, 12]) == [0, 100]",
     ],
 }
+
+
+@pytest.mark.parametrize(("rank", "heard"), [("0", True), ("1", False)])
+def test_of_several_processes_one_tells_what_is_in_a_file(tmp_path, capsys, monkeypatch, rank, heard):
+    monkeypatch.setenv("RANK", rank)
+    path = tmp_path / "p.jsonl"
+    row = {"task_id": 1, "prompt": "Add.", "inputs": ["1"], "outputs": ["2"]}
+    path.write_text(json.dumps(row) + "\n{}\n")
+    assert [problem.task_id for problem in problem_set.read(path)] == ["1"]
+    said = capsys.readouterr().err
+    assert ("1 problems (1 stdio); 1 bad rows skipped" in said) == heard
+    assert ("skipped: " in said) == heard
