@@ -171,7 +171,9 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize(("rank", "heard"), [("0", True), ("1", False)])
-def test_of_several_processes_one_tells_what_is_in_a_file(tmp_path, capsys, monkeypatch, rank, heard):
+def test_of_several_processes_one_tells_what_is_in_a_file(
+    tmp_path, capsys, monkeypatch, rank, heard
+):
     monkeypatch.setenv("RANK", rank)
     path = tmp_path / "p.jsonl"
     row = {"task_id": 1, "prompt": "Add.", "inputs": ["1"], "outputs": ["2"]}
