@@ -53,6 +53,11 @@ def enter(library: str, packages: Sequence[str]) -> None:
     sources = {path: os.open(path, os.O_PATH) for path in (library, *packages)}
     mount(None, "/", None, _REC | _PRIVATE)
     mount("tmpfs", _STAGE, "tmpfs", _NOSUID | _NODEV, "size=64k,mode=755")
+    # Before the packages, which may lie below TEMPORARY.
+    for place, limits in ((PROJECT, "size=16m,nr_inodes=2k"), (TEMPORARY, _TEMPORARY_LIMITS)):
+        os.makedirs(_STAGE + place, exist_ok=True)
+        guards = _NOSUID | _NODEV | _NOEXEC
+        mount("tmpfs", _STAGE + place, "tmpfs", guards, f"{limits},mode=777")
     _bind(sources.pop(library), library)
     covers = [f"{_STAGE}{library}/{name}" for name in ("site-packages", "dist-packages")]
     covers = [folder for folder in covers if os.path.isdir(folder)]
@@ -62,10 +67,6 @@ def enter(library: str, packages: Sequence[str]) -> None:
         _bind(source, path)
     for folder in covers:
         mount(None, folder, None, _REMOUNT | _BIND | _SEALED)
-    for place, limits in ((PROJECT, "size=16m,nr_inodes=2k"), (TEMPORARY, _TEMPORARY_LIMITS)):
-        os.makedirs(_STAGE + place, exist_ok=True)
-        guards = _NOSUID | _NODEV | _NOEXEC
-        mount("tmpfs", _STAGE + place, "tmpfs", guards, f"{limits},mode=777")
     os.mkdir(f"{_STAGE}/old")
     pivot_root(_STAGE, "old")
     os.rmdir("/old")
@@ -104,11 +105,22 @@ def clean(place: str) -> None:
         os.close(folder)
 
 
-def _empty(folder: int) -> None:
-    """Remove all below an open folder. By descriptors, since a program's paths may be too long."""
+def _empty(folder: int) -> bool:
+    """Remove all below an open folder; False where packages are bound in, which stay.
+
+    By descriptors, since a program's paths may be too long.
+    """
+    device, emptied = os.fstat(folder).st_dev, True
     with os.scandir(folder) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for name, is_folder in found:
+        found = [
+            (e.name, e.stat(follow_symlinks=False), e.is_dir(follow_symlinks=False))
+            for e in entries
+        ]
+    for name, status, is_folder in found:
+        # No program can mount anything, so this is a package's place.
+        if status.st_dev != device:
+            emptied = False
+            continue
         if not is_folder:
             os.unlink(name, dir_fd=folder)
             continue
@@ -117,7 +129,10 @@ def _empty(folder: int) -> None:
             os.chmod(name, 0o700, dir_fd=folder)
         below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
         try:
-            _empty(below)
+            whole = _empty(below)
         finally:
             os.close(below)
-        os.rmdir(name, dir_fd=folder)
+        if whole:
+            os.rmdir(name, dir_fd=folder)
+        emptied &= whole
+    return emptied

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,3 +122,25 @@ def test_an_installed_package_is_brought_in_where_it_is_named() -> None:
         with Sandbox(1, interpreter=Interpreter(packages=packages)) as pool:
             (found,) = pool.run([Job("t", program, tests)])
         assert found.verdict == outcome, found
+
+
+def test_a_package_below_tmp_is_brought_in_and_no_program_leaves_anything_beside_it(
+    tmp_path: Path,
+) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "own"], check=True)
+    (place,) = (tmp_path / "own/lib").glob("python*/site-packages")
+    (place / "mine.py").write_text("ANSWER = 7\n")
+    writes = (
+        "import mine, os\ndef f():\n    os.makedirs('/tmp/a/b')\n"
+        "    open('/tmp/a/b/c', 'w').write('x')\n    return mine.ANSWER"
+    )
+    looks = "import mine, os\ndef f(): return os.listdir('/tmp'), mine.ANSWER"
+    beside = [tmp_path.parts[2]] if tmp_path.parts[1] == "tmp" else []
+    jobs = [
+        Job("writes", writes, CallTests("assert f() == 7")),
+        Job("looks", looks, CallTests(f"assert f() == ({beside!r}, 7)")),
+    ]
+    interpreter = Interpreter(str(tmp_path / "own/bin/python"), ("mine",))
+    with Sandbox(1, interpreter=interpreter) as pool:
+        found = pool.run([*jobs, *jobs])
+    assert [verdict.verdict for verdict in found] == ["pass"] * 4, found
