@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
         writer.refuse_other_parameters(params)
         waiting = _waiting(cfg, given, writer)
         print(f"{len(given)} problems, {len(given) - len(waiting)} of them done before", flush=True)
-        sandbox = owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
+        sandbox = owned.enter_context(Sandbox.of(cfg.sandbox))
         record = out / "rl" / "distill" / "unfit.json"
         unfit = reference_check.unfit(given, sandbox, record, {}) if waiting else {}
         began = time.perf_counter()

@@ -45,7 +45,7 @@ from rl.training.run_tables import StageTables
 from seedbed import jsonl
 from seedbed.files import claim
 from seedbed.inference.chat import Chat
-from seedbed.sandbox import Sandbox, version
+from seedbed.sandbox import Interpreter, Sandbox, version
 
 
 def main(argv: list[str]) -> int:
@@ -70,7 +70,11 @@ def main(argv: list[str]) -> int:
     read = [one for one in read if one[1].task_id not in failing]
     sampling = (str(base), cfg.samples, cfg.temperature, cfg.max_prompt, cfg.max_response, cfg.seed)
     data = config_hash([problem.task_id for _, problem in read], *sampling, cfg.pairs_per_problem)
-    settings = {"settings": data, "base": str(base), "sandbox": version()}
+    settings = {
+        "settings": data,
+        "base": str(base),
+        "sandbox": version(Interpreter.of(cfg.sandbox)),
+    }
     record = SamplesRecord(out, data, StageTables(cfg.output, "dpo", settings, [file]))
     with PairSampler(cfg, base, chat, read, record) as sampler:
         while on_main(sampler.advance):
@@ -112,7 +116,7 @@ def _unfit(
     cfg: DpoConfig, chat: Chat, read: Sequence[tuple[Row, Problem]], record: Path
 ) -> dict[str, str]:
     long = reference_check.too_long(chat, [problem for _, problem in read], cfg.max_prompt)
-    with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
+    with Sandbox.of(cfg.sandbox) as sandbox:
         return reference_check.unfit(read, sandbox, record, long)
 
 

@@ -40,6 +40,7 @@ from seedbed.files import write_whole
 from seedbed.inference.chat import Chat
 from seedbed.inference.process_engine import Engine
 from seedbed.sandbox import Sandbox
+from seedbed.sandbox.interpreter import add_flags, of_flags
 
 HELDOUT = ("fim-line", "fim-span", "bits-per-byte")
 DOCUMENTS = 200
@@ -86,7 +87,7 @@ def _on_problems(
         seed=args.seed,
         chat=args.chat,
     )
-    with Sandbox() as sandbox:
+    with Sandbox(interpreter=of_flags(args)) as sandbox:
         result = assess(Sampler(engine, sandbox, chat), chosen, how)
     if args.tables:
         result["free_of_overlap"] = _free_of_overlap(
@@ -167,6 +168,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         default=0,
         help="only the first N problems (0 = all), or N held-out documents",
     )
+    add_flags(parser)
     parser.add_argument("--seed", type=int, default=1, help="seed of all draws")
     parser.add_argument(
         "--chat", action="store_true", help="ask HumanEval's problems in the chat template, too"

@@ -49,7 +49,7 @@ from rl.training.step_log import Stopwatch, first_line, line
 from seedbed import jsonl
 from seedbed.files import claim
 from seedbed.inference.chat import Chat
-from seedbed.sandbox import version
+from seedbed.sandbox import Interpreter, version
 
 SPLITS = ("train", "heldout")
 
@@ -86,8 +86,9 @@ def main(argv: list[str]) -> int:
         reference = _reference(cfg, state, base)
         extra = training.start_or_resume("rollouts.jsonl")
         worker.restore(extra.get("drawn_ahead"))
-        on_main(lambda: _compare_sandbox(extra.get("sandbox"), state.step))
-        settings = {"settings": data, "base": str(base), "sandbox": version()}
+        judges = version(Interpreter.of(cfg.sandbox))
+        on_main(lambda: _compare_sandbox(extra.get("sandbox"), judges, state.step))
+        settings = {"settings": data, "base": str(base), "sandbox": judges}
         tables = StageTables(cfg.output, "grpo", settings, list(files.values()))
         on_main(lambda: _start_tables(tables, read, state.step, out))
         _train(training, cfg, worker, problems, tables, reference)
@@ -105,10 +106,10 @@ def _sampling(cfg: GrpoConfig) -> tuple[object, ...]:
     return (cfg.seed, cfg.prompts, *lengths, plan, cfg.rollout_lag, *drawn)
 
 
-def _compare_sandbox(before: str | None, step: int) -> None:
-    if before not in (None, version()):
+def _compare_sandbox(before: str | None, now: str, step: int) -> None:
+    if before not in (None, now):
         print(
-            f"note: up to step {step} the sandbox was version {before}, now it is {version()}; "
+            f"note: up to step {step} the sandbox was version {before}, now it is {now}; "
             "`python -m rl.rescore` tells which rewards change",
             file=sys.stderr,
         )
@@ -193,10 +194,11 @@ def _train(
         before = on_main(lambda: worker.evaluate(heldout, out.parent / "eval_sft.json"))
         row = {"step": 0, "heldout_reward": before["reward"], "shares": before["shares"]}
         training.log(row, first_line(row))
+    judges = version(Interpreter.of(cfg.sandbox))
     algorithm = Algorithm(
         step,
         line=lambda row, eta: line(row, cfg.steps, eta),
-        extra=lambda: {"drawn_ahead": worker.drawn_ahead(), "sandbox": version()},
+        extra=lambda: {"drawn_ahead": worker.drawn_ahead(), "sandbox": judges},
         saved=lambda: on_main(lambda: tables.rollouts_of_steps(out / "rollouts.jsonl", state.step)),
     )
     training.run(cfg.steps, algorithm)

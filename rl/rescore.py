@@ -25,6 +25,7 @@ from rl.problems.problem_set import Problem
 from rl.rollouts import rewards
 from seedbed import jsonl
 from seedbed.sandbox import Sandbox
+from seedbed.sandbox.interpreter import add_flags, of_flags
 from seedbed.tables import writer
 
 Row = dict[str, Any]
@@ -43,9 +44,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--workers", type=int, help="programs judged at once (default: the number of CPUs)"
     )
+    add_flags(parser)
     args = parse_flags(parser, argv)
     rows = read(args.rollouts)
-    with Sandbox(args.workers) as sandbox:
+    with Sandbox(args.workers, interpreter=of_flags(args)) as sandbox:
         changed = rescore(rows, {p.task_id: p for p in problem_set.read(args.problems)}, sandbox)
     jsonl.write(args.out, changed)
     counts = Counter((row["before"], row["after"]) for row in changed)

@@ -162,13 +162,15 @@ def prepare_problems(cfg: SftConfig, folder: Path) -> None:
     """
     stamp = folder / "problems.hash"
     given = [Path(path) for path in (cfg.train_problems, cfg.heldout_problems) if path]
-    wanted = config_hash(cfg.problems, [_identity(path) for path in given])
+    wanted = config_hash(
+        cfg.problems, [_identity(path) for path in given], cfg.sandbox.python, cfg.sandbox.packages
+    )
     record = folder / "sft" / "unfit.json"
     if stamp.is_file() and record.is_file() and stamp.read_text() == wanted:
         return
     stamp.unlink(missing_ok=True)
     unfit: dict[str, str] = {}
-    with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
+    with Sandbox.of(cfg.sandbox) as sandbox:
         both = [
             [row for row, _ in problem_set.read_with_rows(path)] for path in given
         ] or problem_set.generate(cfg.problems)
@@ -179,7 +181,7 @@ def prepare_problems(cfg: SftConfig, folder: Path) -> None:
             unfit |= failing
             jsonl.write(folder / f"problems_{name}.jsonl", kept[name])
             print(f"{len(kept[name])} {name} problems, verified in the sandbox", flush=True)
-    reference_check.write(record, wanted, unfit)
+    reference_check.write(record, wanted, sandbox.version, unfit)
     tables = StageTables(cfg.output, "sft", {"settings": wanted}, given)
     tables.begin("problems")
     tables.problems(
@@ -195,7 +197,9 @@ def _record_long(long: dict[str, str], out: Path) -> None:
     fresh = {task: why for task, why in long.items() if stored["unfit"].get(task) != why}
     if fresh:
         reference_check.announce(fresh)
-        reference_check.write(record, stored["problems"], {**stored["unfit"], **fresh})
+        reference_check.write(
+            record, stored["problems"], stored["sandbox"], {**stored["unfit"], **fresh}
+        )
 
 
 def _identity(path: Path) -> str:

@@ -65,7 +65,7 @@ def main(argv: list[str]) -> int:
         seen = {task_hash(row["prompt"]) for row in known if row["prompt"]}
         waiting = [snippet for snippet in drawn if snippet.task_id not in done]
         print(f"{len(drawn)} snippets, {len(drawn) - len(waiting)} of them done before", flush=True)
-        with Sandbox(workers=cfg.sandbox.workers or None) as sandbox:
+        with Sandbox.of(cfg.sandbox) as sandbox:
             steps = Steps(cfg, teacher, sandbox, texts, seen)
             for start in range(0, len(waiting), cfg.commit_every):
                 batch = [Draft(snippet) for snippet in waiting[start : start + cfg.commit_every]]

@@ -85,6 +85,7 @@ class SynthesisConfig(AskConfig):
     def check(self) -> None:
         """The rules of `AskConfig`, and those between fields."""
         holds_tables("output", self.output)
+        self.sandbox.check()
         super().check()
         for name in ("snippets", "max_lines", "min_tests", "ngram", "commit_every"):
             positive(name, getattr(self, name))
@@ -129,6 +130,7 @@ class DistillConfig(AskConfig):
     def check(self) -> None:
         """The rules of `AskConfig`, and those between fields."""
         holds_tables("output", self.output)
+        self.sandbox.check()
         one_of("source", self.source, "vllm", "endpoint", "file")
         if self.source != "file":
             super().check()

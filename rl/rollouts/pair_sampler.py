@@ -134,7 +134,7 @@ class PairSampler:
         if cfg.engine.url:
             sums = sync.sums_of_folder(self._base, cfg.engine.dtype)
             sync.give_folder(engine, self._base, sums)
-        sandbox = self._owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
+        sandbox = self._owned.enter_context(Sandbox.of(cfg.sandbox))
         return Sampler(engine, sandbox, self._chat)
 
     def _sample(self, some: Sequence[Problem]) -> list[Row]:

@@ -20,7 +20,7 @@ from rl.rollouts.rewards import failing_references
 from rl.rollouts.sampler import chat_prompt
 from seedbed.files import write_whole
 from seedbed.inference.chat import Chat
-from seedbed.sandbox import Sandbox, version
+from seedbed.sandbox import Sandbox
 
 
 def unfit(
@@ -35,7 +35,11 @@ def unfit(
     Raises:
         SeedbedError: where no problem is left.
     """
-    identity = config_hash([row for row, _ in read], sorted(long.items()))
+    rows = [row for row, _ in read]
+    # Another interpreter, or other packages, may judge another way.
+    identity = config_hash(
+        rows, sorted(long.items()), sandbox.interpreter.python, sandbox.interpreter.packages
+    )
     known = json.loads(record.read_text()) if record.is_file() else {}
     if known.get("problems") == identity:
         found: dict[str, str] = known["unfit"]
@@ -48,7 +52,7 @@ def unfit(
         short = [problem for _, problem in read if problem.task_id not in long]
         found = {**long, **failing_references(sandbox, short)}
         announce(found)
-        write(record, identity, found)
+        write(record, identity, sandbox.version, found)
     if read and len(found) == len(read):
         task, reason = next(iter(found.items()))
         raise SeedbedError(
@@ -59,9 +63,9 @@ def unfit(
     return found
 
 
-def write(record: Path, identity: str, found: Mapping[str, str]) -> None:
+def write(record: Path, identity: str, judges: str, found: Mapping[str, str]) -> None:
     """Writes the reasons, with what they are of, whole or not at all."""
-    stored = {"problems": identity, "sandbox": version(), "unfit": dict(found)}
+    stored = {"problems": identity, "sandbox": judges, "unfit": dict(found)}
     write_whole(record, json.dumps(stored, indent=1) + "\n")
 
 

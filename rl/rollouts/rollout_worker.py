@@ -58,7 +58,7 @@ class RolloutWorker:
             self._thread = self._owned.enter_context(ThreadPoolExecutor(1, "rollouts"))
             engine = open_engine(base, cfg.max_length, cfg.engine, out / "engine.log")
             self._engine = self._owned.enter_context(engine)
-            self._sandbox = self._owned.enter_context(Sandbox(workers=cfg.sandbox.workers or None))
+            self._sandbox = self._owned.enter_context(Sandbox.of(cfg.sandbox))
             self._sampler = Sampler(self._engine, self._sandbox, chat)
             self._shaper = self._owned.enter_context(Shaper(cfg.reward, self._sandbox))
         main = self._engine if processes.is_main() else None

@@ -34,7 +34,6 @@ from conf.flags import KEY_VALUE_HELP, parse_flags
 from seedbed import jsonl
 from seedbed.sandbox import (
     OUTCOMES,
-    Interpreter,
     Job,
     Limits,
     Sandbox,
@@ -43,6 +42,7 @@ from seedbed.sandbox import (
     probes,
     problem_files,
 )
+from seedbed.sandbox.interpreter import add_flags, of_flags
 from seedbed.sandbox.languages import installed
 from seedbed.sandbox.problem_files import MAX_BAD, BadRows
 from seedbed.sandbox.reference import UNFIT
@@ -54,11 +54,6 @@ def main(argv: list[str]) -> int:
     parser = _parser()
     arguments = parse_flags(parser, argv)
     return _check(arguments) if arguments.command == "check" else _run(arguments)
-
-
-def _interpreter(arguments: argparse.Namespace) -> Interpreter:
-    packages = tuple(word.strip() for word in arguments.packages.split(",") if word.strip())
-    return Interpreter(arguments.python, packages)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,18 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "check", help="show which isolation this host allows, and what its Python can do"
     )
     for command in (run, check):
-        command.add_argument(
-            "--python",
-            default="",
-            metavar="PATH",
-            help="the CPython that judges (default: the one that runs this command)",
-        )
-        command.add_argument(
-            "--packages",
-            default="",
-            metavar="NAME,NAME",
-            help="installed packages that programs may import, such as numpy,sympy",
-        )
+        add_flags(command)
     return parser
 
 
@@ -142,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
     jobs = [row for row in rows if isinstance(row, Job)]
     for reason in installed.missing(job.spoken for job in jobs):
         print(f"no verdicts: {reason}", file=sys.stderr)
-    pool = Sandbox(arguments.workers, limits, arguments.isolation, _interpreter(arguments))
+    pool = Sandbox(arguments.workers, limits, arguments.isolation, of_flags(arguments))
     with pool as sandbox, tqdm(total=len(jobs), unit="program", mininterval=1) as bar:
         judged = iter(sandbox.run(jobs, on_verdict=lambda verdict: bar.update()))
     verdicts = [next(judged) if isinstance(row, Job) else row for row in rows]
@@ -197,7 +181,7 @@ def _unjudged(task: str | int, reason: str) -> Verdict:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    interpreter = _interpreter(arguments)
+    interpreter = of_flags(arguments)
     found = host.primitives(interpreter)
     if found.get("the whole sandbox", (False, ""))[0]:
         found |= probes.interpreter(interpreter)

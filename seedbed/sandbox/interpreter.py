@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from conf.errors import SeedbedError
+from conf.schema.rl.sections import SandboxConfig
 
 # Versions of CPython that run the files of inside/.
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
@@ -43,8 +45,9 @@ for name in {word.split(".")[0] for word in set(sys.modules) - before}:
             if file.endswith(".so"):
                 below = os.path.join(folder, file.split(".")[0])[len(os.path.dirname(place)) + 1 :]
                 names.add(below.replace(os.sep, "."))
-print(json.dumps({"version": sys.version.split()[0], "missing": missing, "paths": list(paths),
-                  "extensions": sorted(names)}))
+versions = {name: str(getattr(sys.modules.get(name), "__version__", "")) for name in sys.argv[1:]}
+print(json.dumps({"version": sys.version.split()[0], "versions": versions, "missing": missing,
+                  "paths": list(paths), "extensions": sorted(names)}))
 """
 
 
@@ -60,6 +63,11 @@ class Interpreter:
     python: str = ""
     packages: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, cfg: SandboxConfig) -> Interpreter:
+        """The interpreter of a run's settings."""
+        return cls(cfg.python, tuple(cfg.packages))
+
     @property
     def path(self) -> str:
         return self.python or sys.executable
@@ -73,13 +81,36 @@ class Interpreter:
 class Description:
     """What an interpreter offers.
 
+    packages: pairs of a package's name and its version, empty where it tells none.
     paths: folders and files of the packages. extensions: their modules that are C extensions, which
         must be loaded before a jail is locked.
     """
 
     version: str
+    packages: tuple[tuple[str, str], ...]
     paths: tuple[str, ...]
     extensions: tuple[str, ...]
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of a command that judges; `of_flags` reads them."""
+    parser.add_argument(
+        "--python",
+        default="",
+        metavar="PATH",
+        help="the CPython that judges (default: the one that runs this command)",
+    )
+    parser.add_argument(
+        "--packages",
+        default="",
+        metavar="NAME,NAME",
+        help="installed packages that programs may import, such as numpy,sympy",
+    )
+
+
+def of_flags(arguments: argparse.Namespace) -> Interpreter:
+    packages = tuple(word.strip() for word in arguments.packages.split(",") if word.strip())
+    return Interpreter(arguments.python, packages)
 
 
 @cache
@@ -104,4 +135,5 @@ def _describe(path: str, packages: tuple[str, ...]) -> Description:
             f"sandbox.packages are not installed in {path}: {', '.join(found['missing'])}.",
             f"Install them: {path} -m pip install ..., or take them off the list.",
         )
-    return Description(found["version"], tuple(found["paths"]), tuple(found["extensions"]))
+    named = tuple((name, found["versions"][name]) for name in sorted(packages))
+    return Description(found["version"], named, tuple(found["paths"]), tuple(found["extensions"]))

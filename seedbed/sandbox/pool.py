@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 
+from conf.schema.rl.sections import SandboxConfig
 from seedbed.sandbox.inside.lockdown import CHANNELS
 from seedbed.sandbox.interpreter import Interpreter
 from seedbed.sandbox.languages.compilations import Compilations
 from seedbed.sandbox.reference import References
 from seedbed.sandbox.verdict import Isolation, Job, Limits, Verdict
+from seedbed.sandbox.version import version
 from seedbed.sandbox.worker import Shared, Worker
 
 
@@ -74,7 +76,7 @@ class Sandbox:
         interpreter: Interpreter | None = None,
     ):
         limits, shared = limits or Limits(), Shared(References(), Compilations())
-        interpreter = interpreter or Interpreter()
+        self.interpreter = interpreter = interpreter or Interpreter()
         limits.check()
         self._workers: list[Worker] = []
         self._turn = threading.Lock()
@@ -84,6 +86,16 @@ class Sandbox:
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def of(cls, cfg: SandboxConfig) -> Sandbox:
+        """The sandbox of a run's settings. Raises SeedbedError as the class does."""
+        return cls(cfg.workers or None, interpreter=Interpreter.of(cfg))
+
+    @property
+    def version(self) -> str:
+        """What its verdicts depend on besides program, tests and limits (version.py)."""
+        return version(self.interpreter)
 
     def run(
         self, jobs: Iterable[Job], on_verdict: Callable[[Verdict], None] | None = None

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from functools import cache
 from pathlib import Path
 
+from seedbed.sandbox.interpreter import Interpreter
+
+# The interpreter of this process.
+_OWN = Interpreter()
+
 
 @cache
-def version(folder: Path = Path(__file__).parent) -> str:
-    """12 hex digits of a SHA-256 over the sandbox's sources and the version of Python.
+def version(interpreter: Interpreter = _OWN, folder: Path = Path(__file__).parent) -> str:
+    """12 hex digits of a SHA-256 over the sandbox's sources and what judges.
 
-    folder: where the sources lie.
+    That is the interpreter's version, and its packages with theirs. folder: where the sources lie.
     """
-    digest = hashlib.sha256(platform.python_version().encode())
+    judges = interpreter.describe()
+    digest = hashlib.sha256(repr((judges.version, judges.packages)).encode())
     for file in sorted(folder.rglob("*.py")):
         digest.update(
             file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes() + b"\0"

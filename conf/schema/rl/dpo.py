@@ -76,6 +76,7 @@ class DpoConfig:
         check_training(self.output, self.dtype, self.save_every, self.keep)
         self.optim.check()
         self.lora.check()
+        self.sandbox.check()
         self.schedule.check()
         check_batch(self.batch)
         check_temperature(self.temperature)

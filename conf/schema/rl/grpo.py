@@ -125,6 +125,7 @@ class GrpoConfig:
         check_training(self.output, self.dtype, self.save_every, self.keep)
         self.optim.check()
         self.lora.check()
+        self.sandbox.check()
         self.engine.check()
         if self.engine.transfer == "nccl" and not self.engine.url:
             raise SeedbedError(

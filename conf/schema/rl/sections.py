@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
 from conf.schema.checks import holds_tables, one_of, positive
@@ -28,9 +28,23 @@ class ProblemConfig:
 
 @dataclass(frozen=True)
 class SandboxConfig:
-    """How many programs are judged at once. 0 means one per core."""
+    """How programs are judged (docs/post-train.md)."""
 
+    # Programs that are judged at once. 0 means one per core.
     workers: int = 0
+    # Path of the CPython that judges. Empty means the one that runs the command.
+    python: str = ""
+    # Import names of packages installed beside it that programs and tests may use.
+    packages: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Refuses a package that is no name."""
+        for name in self.packages:
+            if not all(word.isidentifier() for word in name.split(".")):
+                raise SeedbedError(
+                    f"sandbox.packages has {name!r}, which is no import name",
+                    "give names as programs import them: sandbox.packages=[numpy,sympy]",
+                )
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,7 @@ class SftConfig:
         check_training(self.output, self.dtype, self.save_every, self.keep)
         self.optim.check()
         self.lora.check()
+        self.sandbox.check()
         self.schedule.check()
         self.problems.check()
         if self.target_heldout_loss and self.eval_every < 1:

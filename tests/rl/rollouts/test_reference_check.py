@@ -11,7 +11,7 @@ from conf.errors import SeedbedError
 from rl.problems import problem_set
 from rl.rollouts import reference_check
 from seedbed.inference.chat import Chat
-from seedbed.sandbox import Limits, Sandbox, Verdict
+from seedbed.sandbox import Interpreter, Limits, Sandbox, Verdict
 
 
 def problem(task_id: str, code: str | None) -> tuple[problem_set.Row, problem_set.Problem]:
@@ -33,6 +33,8 @@ WRONG = {"wrong": "its reference fails its own tests: fail: AssertionError in `a
 class Closed:
     """A sandbox that is not to be asked."""
 
+    interpreter, version = Interpreter(), "closed"
+
     def run(self, jobs):
         raise AssertionError("judged a second time")
 
@@ -51,6 +53,12 @@ def test_a_problem_whose_own_solution_fails_is_named_once_and_one_without_a_solu
     assert capsys.readouterr().err == (f"dropped problem wrong: {WRONG['wrong']}\n")
     # A run that is started again asks nobody.
     assert reference_check.unfit(READ, Closed(), record, {}) == WRONG
+    assert json.loads(record.read_text())["sandbox"] == sandbox.version
+    # Other packages may judge another way, so all are judged again.
+    other = Closed()
+    other.interpreter = Interpreter(packages=("numpy",))
+    with pytest.raises(AssertionError, match="judged a second time"):
+        reference_check.unfit(READ, other, record, {})
     assert (
         capsys.readouterr().err == f"1 of 4 problems are not drawn, for the reasons in {record}\n"
     )
@@ -91,6 +99,8 @@ def test_a_prompt_that_does_not_fit_is_left_out_before_the_first_step_and_named_
 
 class Unable:
     """A sandbox that cannot judge the problem `odd`, and whose other verdicts are passes."""
+
+    interpreter, version = Interpreter(), "unable"
 
     def __init__(self, odd: str, verdict: str, works: bool = True):
         self.odd, self.verdict, self.works = odd, verdict, works

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from importlib import metadata
 from pathlib import Path
 
+import pytest
+
+from conf.errors import SeedbedError
+from conf.loader import load
+from conf.schema.rl import GrpoConfig
 from rl import grpo
 from seedbed import sandbox
-from seedbed.sandbox import version
+from seedbed.sandbox import Interpreter, Sandbox, version
 
 
 def test_a_version_is_that_of_the_sources_wherever_they_lie(tmp_path: Path) -> None:
@@ -17,13 +23,31 @@ def test_a_version_is_that_of_the_sources_wherever_they_lie(tmp_path: Path) -> N
         shutil.copytree(own, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with (copies[1] / "inside" / "jail.py").open("a") as file:
         file.write("#\n")
-    assert version(copies[0]) == version()
-    assert version(copies[1]) != version()
+    assert version(folder=copies[0]) == version()
+    assert version(folder=copies[1]) != version()
+
+
+def test_another_interpreter_or_another_package_is_another_version() -> None:
+    pytest.importorskip("numpy")
+    names = [(), ("numpy",), ("yaml",)]
+    found = {version(Interpreter(packages=packages)) for packages in names}
+    assert len(found) == 3
+    assert version() in found
+    assert Interpreter(packages=("numpy",)).describe().packages[0][1] == metadata.version("numpy")
+
+
+def test_the_settings_of_a_run_choose_the_interpreter() -> None:
+    cfg = load(GrpoConfig, None, ["output=x", "sandbox.packages=[numpy]", "sandbox.workers=1"])
+    with Sandbox.of(cfg.sandbox) as judges:
+        assert judges.interpreter == Interpreter(packages=("numpy",))
+        assert judges.version == version(Interpreter(packages=("numpy",))) != version()
+    with pytest.raises(SeedbedError, match=r"sandbox\.packages has 'a b'"):
+        load(GrpoConfig, None, ["output=x", "sandbox.packages=['a b']"])
 
 
 def test_a_run_that_goes_on_under_another_sandbox_says_so(capsys) -> None:
-    grpo._compare_sandbox(None, 0)
-    grpo._compare_sandbox(version(), 10)
+    grpo._compare_sandbox(None, version(), 0)
+    grpo._compare_sandbox(version(), version(), 10)
     assert capsys.readouterr().err == ""
-    grpo._compare_sandbox("0123456789ab", 10)
+    grpo._compare_sandbox("0123456789ab", version(), 10)
     assert "up to step 10 the sandbox was version 0123456789ab" in capsys.readouterr().err
