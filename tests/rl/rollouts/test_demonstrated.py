@@ -22,7 +22,7 @@ def test_a_response_is_learnt_where_its_program_passes(capsys):
         row("code", code=RIGHT),
         row("wrong", code="def f(x):\n    return x"),
         row("mixed", code=RIGHT, responses=[GOOD, BAD, CUT]),
-        row("bad", responses=[BAD]),
+        row("bad", responses=[BAD, CUT]),
         row("empty"),
         row("all", responses=[GOOD]),
     ]
@@ -32,7 +32,7 @@ def test_a_response_is_learnt_where_its_program_passes(capsys):
     assert unfit.keys() == {"wrong", "bad", "empty"}
     assert unfit["bad"].startswith("no demonstration of it passes: fail")
     assert unfit["empty"] == "it has neither a solution nor a response"
-    assert "3 of 6 demonstrations do not pass" in capsys.readouterr().err
+    assert "4 of 7 demonstrations do not pass" in capsys.readouterr().err
 
 
 class Struck:
