@@ -270,6 +270,9 @@ def test_settings_that_contradict_each_other_are_refused(settings, message):
         ("<think>\n</think>\nanswer", "an empty thought"),
         ("<think>\nthought\n</think>\n ", "nothing after"),
         ("<think>a</think>b<think>c</think>d", "more than one"),
+        ("<think>a</think>b</think>c", "more than one"),
+        ("<think>a<think>b</think>c", "more than one"),
+        ("<think>a</think>b<think>c", "more than one"),
     ],
 )
 def test_a_response_is_one_thought_and_an_answer(text, why):

@@ -8,6 +8,7 @@ import pytest
 
 from conf.errors import SeedbedError
 from rl import rescore
+from seedbed.tables import writer
 
 GOOD, BAD = "def f(x):\n    return abs(x)", "def f(x):\n    return x"
 ROLLOUTS = [
@@ -53,6 +54,21 @@ def test_a_stronger_test_takes_a_reward_away_and_says_so(tmp_path, capsys):
     ]
     assert "assert f(-2) == 2" in changed[0]["reason_after"]
     assert "3 rollouts, 2 verdicts and 2 rewards change" in capsys.readouterr().out
+
+
+def test_rollouts_of_a_table_come_by_stage_step_and_place(tmp_path):
+    # (stage, step, place, task): no other order of the columns gives the same order of rows.
+    keys = [("grpo", 2, 0, "a"), ("grpo", 1, 1, "b"), ("grpo", 1, 0, "d"), ("dpo", 3, 4, "c")]
+    rows = [
+        {"stage": stage, "step": step, "place": place, "task_id": task, "verdict": "pass"}
+        for stage, step, place, task in keys
+    ]
+    table = writer.Writer(tmp_path, "rollouts", "test")
+    # Two commits, so that the order of the files is not that of the rows either.
+    table.append(rows[:2], {}, 1)
+    table.append(rows[2:], {}, 2)
+    found = [row["task_id"] for row in rescore.read(tmp_path / "tables/rollouts")]
+    assert found == ["c", "d", "b", "a"]
 
 
 def test_a_rollout_of_an_unknown_problem_and_a_broken_line_are_named(tmp_path):

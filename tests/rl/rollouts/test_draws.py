@@ -39,6 +39,10 @@ def test_rates_are_the_same_whether_rows_come_at_once_or_step_by_step():
     for row in ROWS:
         grown.add([row])
     assert grown.until(9, 0.3) == PassRates(ROWS).until(9, 0.3)
+    # Nor does the order of the rows count, since a step's place in time is its number.
+    backwards = PassRates(reversed(ROWS))
+    assert backwards.until(9, 0.3) == PassRates(ROWS).until(9, 0.3)
+    assert backwards.until(2, 0.3) == PassRates(ROWS).until(2, 0.3)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +103,18 @@ def test_the_settings_of_a_curriculum_reach_the_draw():
     few = easy()
     assert easy("draw.newest_share=0.2") > 2 * few
     assert easy("draw.floor=1") > 2 * few
+
+
+def test_each_step_and_each_seed_of_a_curriculum_draws_anew():
+    tasks = [f"t{n}" for n in range(30)]
+
+    def drawn(seed: int, step: int) -> tuple[int, ...]:
+        cfg = curriculum(f"seed={seed}", "prompts=6")
+        return tuple(problems_of_step(cfg, tasks, PassRates([]), step))
+
+    every = {(seed, step): drawn(seed, step) for seed in (1, 2) for step in range(4)}
+    assert len(set(every.values())) == 8
+    assert every == {(seed, step): drawn(seed, step) for seed, step in every}
 
 
 def test_without_a_curriculum_every_problem_comes_once_per_pass():

@@ -22,6 +22,9 @@ PROMPT = "#include <vector>\n// Adds one.\nlong f(long x) {\n"
         f"<think>\n{F}cpp\nint main() {{}} // {'long ' * 20}\n{F}\n</think>\n{F}cpp\n{CODE}{F}\n",
         f"{F}\n{CODE}{F}\n",
         f"{CODE}{F}\nIt prints one.",
+        f"{CODE}~~~\nIt prints one.",
+        # Of two that are as long the later one counts.
+        f"{F}cpp\n{CODE.replace('1', '2')}{F}\nNo:\n{F}cpp\n{CODE}{F}\n",
         f"{F}cpp\n{CODE}",
         f"{F}cpp\r\n{CODE}{F}".replace("\n", "\r\n").replace("\r\r", "\r"),
     ],
@@ -42,3 +45,6 @@ def test_a_rest_goes_behind_the_prompt_and_a_whole_function_gets_what_stands_abo
     function = f"long f(long x) {{\n{rest}"
     assert whole_source(PROMPT, function) == f"#include <vector>\n// Adds one.\n{function}"
     assert whole_source(PROMPT, PROMPT + rest) == PROMPT + rest
+    # What the answer repeats of the prompt does not come twice.
+    some = f"#include <vector>\n\n{function}"
+    assert whole_source(PROMPT, some) == f"// Adds one.\n{some}"

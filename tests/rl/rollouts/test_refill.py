@@ -79,6 +79,15 @@ def test_the_rounds_are_bounded_and_the_step_trains_on_what_there_is():
     assert len({rollout.problem.task_id for rollout in rollouts}) == 9
 
 
+def test_a_step_of_an_earlier_stage_has_groups_of_that_stage():
+    stages = "earlier_stages=[{steps: 3, samples: 3, max_response: 8}]"
+    settings = ["prompts=2", "samples=5", "steps=6", "draw.refill_rounds=9", stages]
+    draw = Draws()
+    rollouts, selection = refilled(load(GrpoConfig, None, settings), TASKS, 2, START, draw)
+    assert sum(selection.signal) == 2
+    assert len(selection.signal) == len(rollouts) // 3
+
+
 def test_a_full_step_draws_nothing_more():
     draw = Draws()
     rollouts, _ = refilled(config(9, prompts=1), TASKS, 2, group("t6"), draw)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from conf.loader import load
 from conf.schema.rl import GrpoConfig
 from rl.problems import problem_set
 from rl.rollouts.rewards import Reward
@@ -78,16 +79,44 @@ def test_statistics_of_a_step():
     assert (found["groups"], found["groups_with_signal"], found["samples_trained"]) == (1, 1, 2)
     assert (found["response_tokens"], found["finished"]) == (2.0, 0.75)
     assert found["shares"]["infrastructure"] == 0.25
+    assert found["shaped_reward"] == pytest.approx(1 / 3)
+
+
+def test_a_group_that_is_solved_too_often_has_no_signal():
+    passed, failed = rollout("pass"), rollout("fail")
+    groups = [[passed] * 3 + [failed], [passed] * 2 + [failed] * 2, [passed] + [failed] * 3]
+    some = [one for group in groups for one in group]
+    signals = {0.75: [True] * 3, 0.5: [False, True, True], 0.25: [False, False, True]}
+    for most, signal in signals.items():
+        cfg = load(GrpoConfig, None, ["samples=4", f"max_correct={most}"])
+        assert select(some, cfg, cfg.stage(0)).signal == signal
+
+
+def test_an_earlier_stage_has_its_own_groups_and_its_own_length():
+    stages = "earlier_stages=[{steps: 1, samples: 2, max_response: 3}]"
+    settings = ["samples=4", "steps=2", "max_response=30", "reward.overlong_cache=2", stages]
+    cfg = load(GrpoConfig, None, settings)
+    group = [rollout("pass"), rollout("fail"), rollout("fail"), rollout("fail")]
+    first = select(group, cfg, cfg.stage(0))
+    assert first.signal == [True, False]
+    # Each has 2 tokens, one of two into the cache before 3; of 30 tokens they are short.
+    assert first.rewards == [0.5, -0.5, -0.5, -0.5]
+    last = select(group, cfg, cfg.stage(1))
+    assert (last.signal, last.rewards) == ([True], [1.0, 0.0, 0.0, 0.0])
 
 
 def test_log_rows_hold_what_is_needed_to_judge_again():
-    group = [rollout("pass"), rollout("fail"), rollout("fail"), rollout("fail")]
+    group = [rollout("pass"), rollout("fail"), rollout("fail", finished=False), rollout("fail")]
     rows = [
         json.loads(json.dumps(row))
-        for row in log_rows(group, select(group, CFG, STAGE), step=3, policy=2)
+        for row in log_rows(group, select(group, CFG, STAGE), step=3, policy=1)
     ]
-    assert len(rows) == 4
-    assert {"step", "task_id", "completion", "verdict", "tokens", "logprobs", "advantage"} <= set(
-        rows[0]
-    )
-    assert rows[0]["step"] == 3
+    assert [row["trains"] for row in rows] == [True, True, False, True]
+    assert [row["finished"] for row in rows] == [True, True, False, True]
+    assert [row["verdict"] for row in rows] == ["pass", "fail", "fail", "fail"]
+    assert [row["reward"] for row in rows] == [1.0, 0.0, 0.0, 0.0]
+    assert [row["advantage"] for row in rows] == pytest.approx([1.5, -0.5, -0.5, -0.5], abs=1e-4)
+    kept = {"step": 3, "policy": 1, "task_id": "p", "prompt": PROBLEM.prompt, "completion": "text"}
+    kept |= {"prompt_tokens": [1, 2, 3], "tokens": [7, 8], "logprobs": [-0.5, -0.25]}
+    for row in rows:
+        assert {name: row[name] for name in kept} == kept

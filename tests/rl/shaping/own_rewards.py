@@ -6,6 +6,8 @@ import math
 import os
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 
 def of_length(sample: dict) -> float:
@@ -18,15 +20,30 @@ def moody(sample: dict) -> float:
     what = sample["completion"]
     if what == "raise":
         raise ValueError("of mine")
+    if what == "index":
+        return [0.5][1]
     if what == "exit":
         sys.exit(3)
     if what == "die":
         os._exit(7)
+    if what == "half":
+        # The beginning of an answer, on whatever descriptor the channel is.
+        for number in range(3, 64):
+            with suppress(OSError):
+                os.write(number, b'{"value": 9, "')
+        os._exit(9)
     if what == "sleep":
         time.sleep(60)
     if what == "text":
         return "three"  # type: ignore[return-value]
     return math.nan if what == "nan" else 0.25
+
+
+def late(sample: dict) -> float:
+    """It outlasts a short limit, and leaves a file where it is let go on."""
+    time.sleep(3)
+    Path(sample["completion"]).touch()
+    return 1.0
 
 
 number = 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from conf.errors import SeedbedError
@@ -9,6 +11,7 @@ from conf.schema.rl import RewardConfig
 from rl.problems import problem_set
 from rl.rollouts.rewards import Reward
 from rl.rollouts.sampler import Rollout
+from rl.shaping.custom import RewardFunction
 from rl.shaping.partial_credit import Judged, single_tests, with_fractions
 from rl.shaping.shaper import Shaper
 from seedbed.inference.engine import Sample
@@ -85,6 +88,17 @@ def test_passing_every_test_alone_is_not_passing_them_together():
     assert reward.value == 3 / 4
 
 
+def test_no_test_is_asked_about_a_reply_without_a_program_or_a_verdict():
+    some = [
+        judged(ASSERTS, "def f(x):", "error", malformed=True),
+        judged(ASSERTS, WRONG, "infrastructure"),
+        judged(ASSERTS, ASSERTS["code"], "pass"),
+    ]
+    sandbox = Scripted()
+    assert with_fractions(sandbox, some, 8) == [one.reward for one in some]
+    assert sandbox.seen == []
+
+
 def test_a_test_without_a_verdict_masks_the_sample():
     sandbox = Scripted("pass", "infrastructure", "fail", "fail")
     [reward] = with_fractions(sandbox, [judged(ASSERTS, WRONG)], 8)
@@ -95,6 +109,7 @@ def test_equal_programs_are_judged_once_and_only_so_many_tests():
     sandbox = Scripted("pass", "fail")
     found = with_fractions(sandbox, [judged(ASSERTS, WRONG)] * 3, most=2)
     assert [reward.value for reward in found] == [0.5] * 3
+    assert {job.reference for job in sandbox.seen} == {ASSERTS["code"]}
     # The first and the third test.
     assert ["f(2)" in sandbox.seen[0].tests.code, "f(-3)" in sandbox.seen[1].tests.code] == [
         True,
@@ -110,6 +125,8 @@ def test_single_tests_keep_what_stands_around_them():
     assert "c(2)" not in one.code
     assert "c(1)" not in other.code
     assert single_tests(CallTests("this is ("), 9) == []
+    waits = "async def check(c):\n    assert await c(1)\n    assert await c(2)\n"
+    assert len(single_tests(CallTests(waits), 9)) == 2
     assert single_tests(StdioTests(("1", "2", "3", "4"), ("a", "b", "c", "d")), 2) == [
         StdioTests(("1",), ("a",)),
         StdioTests(("3",), ("c",)),
@@ -133,6 +150,7 @@ def test_a_function_of_the_users_gives_the_reward(capfd):
 
 def test_a_function_that_goes_wrong_is_infrastructure_by_name_and_the_next_sample_is_judged(capfd):
     words = ["raise", "fine", "exit", "fine", "die", "fine", "nan", "text", "sleep", "fine"]
+    words += ["half", "fine", "index"]
     cfg = RewardConfig(function=f"{OWN}.moody", function_timeout_s=3)
     with Shaper(cfg, Scripted()) as shape:
         found = shape([rollout(word) for word in words], [""] * len(words))
@@ -149,7 +167,15 @@ def test_a_function_that_goes_wrong_is_infrastructure_by_name_and_the_next_sampl
     assert "nan, which is no finite number" in why["nan"]
     assert "could not convert string to float" in why["text"]
     assert "no answer within 3 s" in why["sleep"]
-    assert capfd.readouterr().err.count("no reward: ") == 6
+    assert "ended with exit code 9" in why["half"]
+    assert "moody: IndexError: " in why["index"]
+    assert capfd.readouterr().err.count("no reward: ") == 8
+
+
+def test_a_function_that_is_too_late_is_ended(tmp_path):
+    with RewardFunction(f"{OWN}.late", 1) as function:
+        assert function([{"completion": str(tmp_path / "late")}]) == ["no answer within 1 s"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -163,6 +189,13 @@ def test_a_function_that_goes_wrong_is_infrastructure_by_name_and_the_next_sampl
 def test_a_function_that_is_none_is_refused_before_the_first_step(function, message):
     with pytest.raises(SeedbedError, match=message):
         Shaper(RewardConfig(function=function), Scripted())
+
+
+def test_a_module_that_leaves_while_it_is_imported_is_named(tmp_path, monkeypatch):
+    (tmp_path / "leaves.py").write_text("raise SystemExit(4)\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    with pytest.raises(SeedbedError, match="SystemExit: 4"):
+        RewardFunction("leaves.f", 2)
 
 
 def test_the_settings_of_fractions_reach_the_sandbox():

@@ -40,6 +40,9 @@ def test_the_preference_for_short_answers_by_hand():
     # that gets no reward for being short. The last has no verdict, and its length counts nowhere.
     found = length_preference(facts([[10, 20, 30, 10, 90]], [[1, 1, 1, 1, 0]], [[1, 1, 1, 0, 0]]))
     torch.testing.assert_close(found, torch.tensor([[0.5, 0.0, -0.5, 0.0, 0.0]]))
+    # A difference of one token is the whole spread.
+    found = length_preference(facts([[7, 8]], [[1, 1]], [[1, 1]]))
+    torch.testing.assert_close(found, torch.tensor([[0.5, -0.5]]))
     assert length_preference(facts([[7, 7]], [[1, 1]], [[1, 0]])).abs().sum() == 0
     assert length_preference(facts([[7, 9]], [[0, 0]], [[0, 0]])).abs().sum() == 0
 

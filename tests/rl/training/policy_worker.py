@@ -33,14 +33,18 @@ def example(prompt: list[int], response: list[int], advantage: float, theirs: li
     return Example(prompt, response, {"advantage": advantage}, {"engine_logprobs": theirs})
 
 
+def texts() -> list[tuple[list[int], list[int]]]:
+    """Prompts and responses of LENGTHS tokens, the same in every process."""
+    rng = Random(3)
+    prompts = [([rng.randrange(20, 250) for _ in range(4)], n) for n in LENGTHS]
+    return [(prompt, [rng.randrange(20, 250) for _ in range(n)]) for prompt, n in prompts]
+
+
 def main(folder: str, out: str, runs: dict[str, list[str]]) -> None:
     base = GrpoConfig()
     processes.start(base.parallel, 1)
     model, vocab_size = hf.model_config(Path(folder))
-    rng = Random(3)
-    texts = [([rng.randrange(20, 250) for _ in range(4)], n) for n in LENGTHS]
-    texts = [(prompt, [rng.randrange(20, 250) for _ in range(n)]) for prompt, n in texts]
-    plain = [example(p, r, 0.0, [0.0] * len(r)) for p, r in texts]
+    plain = [example(p, r, 0.0, [0.0] * len(r)) for p, r in texts()]
     share = ProcessShare.of_this_process(base.parallel, PAD)
     found = {}
     for name, settings in runs.items():
@@ -53,7 +57,7 @@ def main(folder: str, out: str, runs: dict[str, list[str]]) -> None:
         [batch] = micro_batches(plain, len(plain), share)
         [ours] = token_logprobs(state, [batch], cfg.temperature)
         examples = []
-        for (prompt, response), advantage, row in zip(texts, ADVANTAGES, ours, strict=True):
+        for (prompt, response), advantage, row in zip(texts(), ADVANTAGES, ours, strict=True):
             first = len(prompt) - 1
             theirs = row[first : first + len(response)].tolist()
             if off_policy:
@@ -63,7 +67,8 @@ def main(folder: str, out: str, runs: dict[str, list[str]]) -> None:
         steps = []
         for _ in range(2):
             result = policy_step(cfg, state, examples, PAD, LR, reference)
-            steps.append({**vars(result), "step": state.step})
+            engine = [list(one.per_token["engine_logprobs"]) for one in examples]
+            steps.append({**vars(result), "step": state.step, "engine": engine})
         found[name] = steps
     Path(out).write_text(json.dumps(found))
 

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 from rl.training.batches import Example
 from rl.training.policy_step import updates
-from tests.rl.training.policy_worker import ADVANTAGES, LENGTHS, OFF
+from tests.rl.training.policy_worker import ADVANTAGES, LENGTHS, OFF, texts
 from tests.tiny_model import write_model
 
 COMMON = ["temperature=0.7", "micro_batch=4", "max_response=12"]
@@ -44,11 +46,15 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory) -> dict[str, list[dict]]:
+def folder(tmp_path_factory) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "hf")
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory, folder) -> dict[str, list[dict]]:
     out = tmp_path_factory.mktemp("policy")
     runs = {name: [*COMMON, *settings] for name, settings in RUNS.items()}
     module = "tests.rl.training.policy_worker"
-    folder = write_model(out / "hf")
     told = subprocess.run(
         [sys.executable, "-m", module, str(folder), str(out / "out.json"), json.dumps(runs)],
         cwd=Path(__file__).parents[3],
@@ -57,6 +63,20 @@ def seen(tmp_path_factory) -> dict[str, list[dict]]:
     )
     assert told.returncode == 0, told.stderr[-3000:]
     return json.loads((out / "out.json").read_text())
+
+
+@torch.no_grad()
+def test_the_trainers_log_probabilities_are_of_the_tempered_distribution(seen, folder):
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    [first, _] = seen["no mismatch"]
+    for (prompt, response), ours in zip(texts(), first["engine"], strict=True):
+        logits = model(torch.tensor([[*prompt, *response]])).logits[0, len(prompt) - 1 : -1]
+        every = torch.log_softmax(logits / 0.7, -1)
+        theirs = every[torch.arange(len(response)), torch.tensor(response)]
+        torch.testing.assert_close(torch.tensor(ours), theirs, atol=1e-4, rtol=1e-4)
+    # The step computes with the same: no gap to such an engine, and a ratio of 1.
+    assert first["metrics"]["gap"] == pytest.approx(0.0, abs=1e-5)
+    assert first["metrics"]["ratio"] == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_difference_of_engine_and_trainer_is_weighed_and_never_clipped(seen):

@@ -55,6 +55,33 @@ def test_a_program_finds(sandbox: Sandbox, expression: str, found: str) -> None:
     assert inside(sandbox, expression).replace("[[]]", "[]") == found
 
 
+# A page that the program may read and write, at `page`. `failed` is mmap's MAP_FAILED.
+PAGE = (
+    "setattr(libc.mmap, 'restype', ctypes.c_void_p), failed := ctypes.c_void_p(-1).value, "
+    "page := ctypes.c_void_p(libc.mmap(None, 4096, 3, 0x22, -1, 0)), "
+)
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        # PROT_READ is 1, PROT_WRITE 2 and PROT_EXEC 4.
+        (
+            "[libc.mmap(None, 4096, how, 0x22, -1, 0) == failed for how in (1, 3, 4, 5, 7)]",
+            "[False, False, True, True, True]",
+        ),
+        (
+            "[libc.mprotect(page, 4096, how) for how in (1, 3, 4, 5, 7)]",
+            "[0, 0, -1, -1, -1]",
+        ),
+        # pkey_mprotect, and personality's READ_IMPLIES_EXEC.
+        ("[libc.syscall(329, page, 4096, 7, -1), libc.personality(0x400000)]", "[-1, -1]"),
+    ],
+)
+def test_no_memory_becomes_executable(sandbox: Sandbox, expression: str, found: str) -> None:
+    assert inside(sandbox, f"({PAGE}{expression})[-1]") == found
+
+
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="looking into a jail from outside needs root"
 )

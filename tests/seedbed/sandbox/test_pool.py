@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import itertools
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conf.errors import SeedbedError
-from seedbed.sandbox import CallTests, Job, Limits, Sandbox, Verdict
+from seedbed.sandbox import CallTests, Job, Limits, Sandbox, Verdict, pool
 from seedbed.sandbox.inside.lockdown import CHANNELS
 from seedbed.sandbox.pool import _Queue
 from seedbed.sandbox.server import ForkServer
+from seedbed.sandbox.worker import Worker
 
 SUM = "def f(a, b): return a + b"
 
@@ -69,6 +71,26 @@ def test_a_fault_in_on_verdict_ends_even_an_endless_run(sandbox: Sandbox) -> Non
 
     with pytest.raises(KeyError, match="pass"):
         sandbox.run(itertools.repeat(jobs(1)[0]), on_verdict=stop)
+
+
+def test_servers_that_have_started_end_where_a_later_one_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pids: list[int] = []
+
+    class SecondFails(Worker):
+        def __init__(self, *arguments: Any):
+            if pids:
+                raise SeedbedError("no second server", "ask for one")
+            super().__init__(*arguments)
+            assert self.server is not None
+            pids.append(self.server.pid)
+
+    monkeypatch.setattr(pool, "Worker", SecondFails)
+    with pytest.raises(SeedbedError, match="no second server"):
+        Sandbox(3)
+    assert len(pids) == 1
+    assert not Path(f"/proc/{pids[0]}").exists()
 
 
 @pytest.mark.parametrize(

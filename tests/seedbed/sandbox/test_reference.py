@@ -65,6 +65,39 @@ def test_a_quick_reference_leaves_the_limit_and_is_judged_once() -> None:
     assert judged == [("right", 3.0)]
 
 
+@pytest.mark.parametrize(
+    ("used", "cpu", "wall"),
+    [
+        # 6 x 1.5 s, and three times that.
+        (1.5, 9.0, 27.0),
+        # 3 x 2.1 s is less than the wall limit that there is.
+        (0.35, 2.1, 7.0),
+        # 6 x 0.1 s is less than the limit of CPU time, and 3 x 2 s less than the wall limit.
+        (0.1, 2.0, 7.0),
+    ],
+)
+def test_the_wall_limit_grows_with_that_of_cpu_time(used: float, cpu: float, wall: float) -> None:
+    limits = Limits(cpu_seconds=2, wall_seconds=7, memory_bytes=1 << 27, reference_factor=6)
+    found = scaled(limits, Verdict("t", "pass", "", used, used, 0))
+    assert (found.cpu_seconds, found.wall_seconds) == pytest.approx((cpu, wall))
+    assert replace(found, cpu_seconds=2, wall_seconds=7) == limits
+
+
+@pytest.mark.parametrize(("factor", "cpu", "wall"), [(4.0, 8.0, 20.0), (0.5, 1.0, 5.0)])
+def test_a_reference_has_the_time_that_its_programs_may_have(
+    factor: float, cpu: float, wall: float
+) -> None:
+    seen: list[Limits] = []
+
+    def judge(job: Job, limits: Limits) -> Verdict:
+        seen.append(limits)
+        return Verdict("t", "pass", "", 0.01, 0.1, 0)
+
+    limits = Limits(cpu_seconds=2, wall_seconds=5, reference_factor=factor)
+    References().verdict(Job("t", "", TESTS, reference="r"), limits, judge)
+    assert [(one.cpu_seconds, one.wall_seconds) for one in seen] == [(cpu, wall)]
+
+
 def test_a_measurement_that_failed_is_made_again() -> None:
     outcomes = iter(["infrastructure", "pass"])
     references = References()

@@ -52,9 +52,13 @@ def test_any_other_pickle_is_refused_and_not_run(data: bytes) -> None:
 def test_layers_that_are_none_or_too_large_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = base64.b64encode(zlib.compress(pickle.dumps("a" * 500))).decode()
     assert pickled.unpacked(packed) == "a" * 500
-    for broken in ("?", "YWI=", packed[:-12]):
+    for broken in ("?", "YWI=", packed[:-12], f"{packed[:9]}!{packed[9:]}"):
         with pytest.raises(ValueError, match=r"base64 of zlib|cut"):
             pickled.unpacked(broken)
+    # All of the text, but without the checksum that ends a stream of zlib.
+    unchecked = base64.b64encode(zlib.compress(pickle.dumps("a" * 500))[:-4]).decode()
+    with pytest.raises(ValueError, match="it is cut"):
+        pickled.unpacked(unchecked)
     monkeypatch.setattr(pickled, "MOST_BYTES", 300)
     with pytest.raises(ValueError, match="more than 300 bytes"):
         pickled.unpacked(packed)
