@@ -45,7 +45,7 @@ class Noting(AnyEngine):
 def engine(monkeypatch):
     noting = Noting()
     monkeypatch.setattr(rollout_worker, "open_engine", lambda *_: nullcontext(noting))
-    monkeypatch.setattr(rollout_worker, "Sandbox", lambda **_: nullcontext(None))
+    monkeypatch.setattr(rollout_worker.Sandbox, "of", lambda _: nullcontext(None))
     return noting
 
 
