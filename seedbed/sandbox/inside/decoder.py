@@ -88,7 +88,12 @@ class Decoder:
         self.mutables.append(target)
         if tag in b"qf":
             packed = array("q" if tag == b"q" else "d")
-            packed.frombytes(self._take(self._count()))
+            size = self._count()
+            # Each of its values is one, and takes four times its bytes.
+            self._nodes += size // 8
+            if self._nodes > self._most:
+                raise Malformed("too deep or too many values")
+            packed.frombytes(self._take(size))
             target[:] = packed.tolist()
         elif tag == b"a":
             target[:] = self._take(self._count())

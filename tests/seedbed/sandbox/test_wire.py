@@ -157,3 +157,14 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_read() -> None:
     with pytest.raises(EOFError):
         wire.receive(reader, LIMIT)
     os.close(reader)
+
+
+def test_numbers_that_travel_packed_count_as_values_one_by_one() -> None:
+    """Below the cap of the nodes by the list's bytes alone, and above it by its values."""
+    most = [0] * wire.MAX_NODES
+    data = wire.frame(1 << 28, most)
+    assert Decoder(data).values(1) == [most]
+    with pytest.raises(wire.Malformed, match="too many values"):
+        Decoder(wire.frame(1 << 28, [*most, *range(200)])).values(1)
+    with pytest.raises(wire.Malformed, match="too many values"):
+        Decoder(wire.frame(1 << 28, [0.5] * 90, [0.5] * 90), nodes=50).values(2)
