@@ -15,6 +15,7 @@ from seedbed.sandbox.verdict import (
     is_plain_path,
 )
 
+_CLASS = re.compile(r"^class +(\w+)", re.M)
 # Files and folders of one program. Each takes an inode of the jail's small file system.
 _PATH_PARTS = 1000
 
@@ -88,3 +89,21 @@ def _project_files(program: str | Files, tests: ProjectTests) -> Files:
 def _parents(path: str) -> list[str]:
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def named_classes(job: Job) -> tuple[str, ...] | None:
+    """The classes that a problem's own solution defines; None where it has none."""
+    if not isinstance(job.reference, str) or not job.reference:
+        return None
+    return tuple(_CLASS.findall(job.reference))
+
+
+def texts_of(tests: CallTests | ProjectTests) -> list[str]:
+    if isinstance(tests, CallTests):
+        return [tests.setup, tests.code]
+    return [text for _, text in tests.files]
+
+
+def answer_bytes(tests: CallTests | ProjectTests, limits: Limits) -> int:
+    """Bytes of one answer. Tests that spell out a long answer may get one as long."""
+    return max(limits.output_bytes, sum(map(len, texts_of(tests))))

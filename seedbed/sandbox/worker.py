@@ -26,7 +26,14 @@ from seedbed.sandbox.languages.commands import Commands, RunCase
 from seedbed.sandbox.languages.compilations import Compilations
 from seedbed.sandbox.reference import UNFIT, References, scaled
 from seedbed.sandbox.server import ForkServer, ServerLost
-from seedbed.sandbox.submission import Refused, submission, wants_files
+from seedbed.sandbox.submission import (
+    Refused,
+    answer_bytes,
+    named_classes,
+    submission,
+    texts_of,
+    wants_files,
+)
 from seedbed.sandbox.verdict import (
     CallTests,
     Files,
@@ -40,7 +47,6 @@ from seedbed.sandbox.verdict import (
 )
 
 _ATTEMPTS = 3
-_CLASS = re.compile(r"^class +(\w+)", re.M)
 # Words of tests that change what surrounds a program, or look into it. A sealed run may then fail
 # where a plain one would not.
 _REACHING = re.compile(
@@ -183,7 +189,7 @@ class Worker:
     ) -> Finding:
         """Runs a program sealed, and also beside its tests where the sealed run cannot decide."""
         tests: Any = job.tests
-        sealed = self._run_sealed(server, program, tests, _classes(job), limits)
+        sealed = self._run_sealed(server, program, tests, named_classes(job), limits)
         if not isinstance(tests, CallTests):
             return sealed
         reach = _REACHING.search(tests.code + tests.setup)
@@ -202,7 +208,7 @@ class Worker:
         channel, theirs = socket.socketpair()
         with channel:
             with theirs:
-                child = _for_child(limits, wants_files(program, *_texts(tests)))
+                child = _for_child(limits, wants_files(program, *texts_of(tests)))
                 pids = server.spawn([theirs.fileno()], op="plain", **child)
             clock = Clock(limits, [pids["jail"]])
             parts = (program, tests.setup, tests.code, tests.names)
@@ -227,8 +233,8 @@ class Worker:
         tester = self._tester_for(server, tests, classes, limits)
         used = tester.judged > 0
         tester.judged += 1
-        child = _for_child(limits, wants_files(program, *_texts(tests)))
-        pids = server.spawn([], op="calls", output_bytes=_answer_bytes(tests, limits), **child)
+        child = _for_child(limits, wants_files(program, *texts_of(tests)))
+        pids = server.spawn([], op="calls", output_bytes=answer_bytes(tests, limits), **child)
         clock = Clock(limits, [pids["jail"], pids["tester"]])
         report = None
         try:
@@ -266,10 +272,10 @@ class Worker:
         self._tester = _Tester(tests, classes, limits, ours)
         with theirs:
             allowed = {
-                **_for_child(limits, files=wants_files("", *_texts(tests))),
+                **_for_child(limits, files=wants_files("", *texts_of(tests))),
                 "cpu_seconds": CHANNELS * math.ceil(2 * limits.cpu_seconds),
             }
-            answers = _answer_bytes(tests, limits)
+            answers = answer_bytes(tests, limits)
             server.spawn([theirs.fileno()], op="tester", output_bytes=answers, **allowed)
         if isinstance(tests, CallTests):
             parts: tuple[Any, ...] = ("calls", tests.setup, tests.code, tests.names, classes)
@@ -342,24 +348,6 @@ class Worker:
             if writer >= 0:
                 os.close(writer)
         return judge.script(ScriptRun(jail, printed, report, clock.expired), decide, limits)
-
-
-def _classes(job: Job) -> tuple[str, ...] | None:
-    """The classes that a problem's own solution defines; None where it has none."""
-    if not isinstance(job.reference, str) or not job.reference:
-        return None
-    return tuple(_CLASS.findall(job.reference))
-
-
-def _texts(tests: CallTests | ProjectTests) -> list[str]:
-    if isinstance(tests, CallTests):
-        return [tests.setup, tests.code]
-    return [text for _, text in tests.files]
-
-
-def _answer_bytes(tests: CallTests | ProjectTests, limits: Limits) -> int:
-    """Bytes of one answer. Tests that spell out a long answer may get one as long."""
-    return max(limits.output_bytes, sum(map(len, _texts(tests))))
 
 
 def _for_child(limits: Limits, files: bool) -> dict[str, int]:
