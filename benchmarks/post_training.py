@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema.pretrain import OptimConfig, ParallelConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_config, hf_import
 from megatron_train.parallel import processes
 from megatron_train.training.step import Batch, build, train_step
 from rl.problems import problem_set
@@ -118,6 +118,8 @@ def trl_grpo(args: argparse.Namespace) -> list[float]:
         "temperature": TEMPERATURE,
         "lr": RATE,
         "end_id": chat.end_id,
+        "threads": 1,
+        "given": False,
     }
     command = [args.trl, str(Path(__file__).with_name("trl_peer.py"))]
     done = subprocess.run(
@@ -144,13 +146,13 @@ def our_sft(args: argparse.Namespace, scratch: Path) -> None:
             "unpacked": lambda examples: micro_batches(examples, 8, share),
             "packed": lambda examples: packed_batches(examples, 1, share, 2 * SFT_LENGTH),
         }
-        model, vocab_size = hf.model_config(base)
+        model, vocab_size = hf_config.model_config(base)
         states = {
             name: build(model, vocab_size, ParallelConfig(), OptimConfig(lr=RATE), "fp32", 1)
             for name in cuts
         }
         for state in states.values():
-            hf.load_weights(state, base)
+            hf_import.load_weights(state, base)
         speeds: dict[str, list[float]] = {name: [] for name in cuts}
         for number in range(args.steps + 1):
             examples = [

@@ -5,8 +5,8 @@
 1. transport: MB of text a CPU second through a function that gives back its batches, in a child.
    The CPU time is that of both processes.
 2. ingest: MB a CPU second of what executors do with archives, without an engine.
-3. syntax: tree-sitter alone, with the facts that make a row, and the work of check_syntax on Sail,
-   in child processes and in threads.
+3. syntax: tree-sitter alone, which parses each text once, with the facts that make a row, and the
+   work of check_syntax on Sail, in child processes and in threads.
 
 Rounds are interleaved, and the best one counts. The machine may be shared, so CPU time is counted
 too: of Sail it is that of the server, its children and theirs.
@@ -15,9 +15,12 @@ too: of Sail it is that of the server, its children and theirs.
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import os
 import resource
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +32,7 @@ from deltalake import DeltaTable
 
 from conf.schema.curate import IngestSettings, SparkSettings
 from seedbed.kernels.source_code.grammars import GRAMMARS
-from seedbed.kernels.source_code.syntax import _tools, parse
+from seedbed.kernels.source_code.syntax import _tools, can_walk, parse
 from spark_jobs import check_syntax
 from spark_jobs.runtime import python_map, session
 from spark_jobs.runtime.children import pool
@@ -123,13 +126,20 @@ def syntax(contents: pa.Table) -> None:
         for raw, grammars in files:
             parse(raw, grammars)
 
+    def walked() -> None:
+        for raw, grammars in files:
+            parse(raw, grammars, walk=True)
+
+    # So is loading the compiled walk. The children do so in the first round.
+    assert can_walk()
     spark = session.start(SparkSettings(), "benchmark")
     threads, children = on_engine(spark, contents)
     best: dict[str, tuple[float, float]] = {}
     for _ in range(ROUNDS):
         for name, work in (
             ("tree-sitter alone", alone),
-            ("with the facts of a row", with_facts),
+            ("with the facts of a row, by a query", with_facts),
+            ("with the facts of a row, by the walk", walked),
             ("Sail, threads", threads),
             ("Sail, child processes", children),
         ):
@@ -153,7 +163,8 @@ def syntax(contents: pa.Table) -> None:
 def on_engine(spark: Any, contents: pa.Table) -> tuple[Callable[[], None], Callable[[], None]]:
     """Two ways to check the syntax of `contents` on the engine: in threads, and in children."""
     cores = session.engine().parallelism
-    path = Path.cwd() / "contents.parquet.tmp"
+    path = Path(tempfile.mkdtemp(prefix="seedbed-map-")) / "contents"
+    atexit.register(shutil.rmtree, path.parent, ignore_errors=True)
     frame = spark.createDataFrame(contents).repartition(4 * cores, "content_sha256")
     frame.write.mode("overwrite").parquet(str(path))
     stored = spark.read.parquet(str(path))

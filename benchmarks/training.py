@@ -25,7 +25,7 @@ import torch
 
 from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
 from conf.schema.pretrain import OptimConfig, PretrainConfig, ScheduleConfig
-from megatron_train.checkpoint import hf, sharded
+from megatron_train.checkpoint import hf_export, sharded
 from megatron_train.data.blend import Blend, micro_batches, open_blend
 from megatron_train.data.manifest import read_sources
 from megatron_train.metrics.logger import TrainLogger
@@ -91,7 +91,7 @@ def run(cfg: PretrainConfig, steps: int, scratch: Path) -> None:
     vocab = next(iter(sources.values())).vocab_size
     data = open_blend(sources, cfg, "train", scratch / "index")
     state = step.build(cfg.model, vocab, cfg.parallel, cfg.optim, cfg.dtype, cfg.seed)
-    hf.export(state, scratch / "hf")
+    hf_export.export(state, scratch / "hf")
     loops: dict[str, Step] = {
         "ours": our_loop(cfg, state, data, scratch),
         "bare megatron-core": bare_loop(cfg, vocab, data),

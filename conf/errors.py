@@ -8,7 +8,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 _GOES_ON = "what is committed stays, and the same command goes on from it"
 # Errors of the operating system about a path that a user chose, and what helps. Any other OSError
@@ -37,6 +39,49 @@ class SeedbedError(Exception):
         return f"{self.problem}\n  fix: {self.fix}"
 
 
+def disk_fault(error: BaseException, where: str | Path = "") -> SeedbedError | None:
+    """What a user can do about a full or closed disk; None for any other error.
+
+    Libraries wrap the system's error, or keep its words alone. where: the path that was written to,
+    which Python names only where a file could not be opened.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        for code, fix in _PATH_FAULTS.items():
+            known = cause.errno == code if isinstance(cause, OSError) else False
+            if known or os.strerror(code) in str(cause) or _cut_short(cause, code):
+                path = getattr(cause, "filename", None) or where
+                said = os.strerror(code)
+                return SeedbedError(f"{said}: {path}" if path else said, fix)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _cut_short(error: BaseException, code: int) -> bool:
+    """Whether numpy says how many bytes it could not write; it loses the number of the error."""
+    words = ("requested and", "Not enough free space")
+    return (
+        code == errno.ENOSPC
+        and isinstance(error, OSError)
+        and error.errno is None
+        and any(word in str(error) for word in words)
+    )
+
+
+@contextmanager
+def disk_faults(where: str | Path) -> Iterator[None]:
+    """Turns a full or closed disk under `where` into a SeedbedError."""
+    try:
+        yield
+    except SeedbedError:
+        raise
+    except Exception as error:
+        fault = disk_fault(error, where)
+        if fault is None:
+            raise
+        raise fault from error
+
+
 def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = None) -> None:
     """Run `main(argv)` and exit with what it returns, or with 0 for None.
 
@@ -45,17 +90,11 @@ def run_cli(main: Callable[[list[str]], int | None], argv: list[str] | None = No
     """
     try:
         code = main(sys.argv[1:] if argv is None else argv) or 0
-    except SeedbedError as error:
-        if os.environ.get("SEEDBED_TRACEBACK") == "1":
+    except (SeedbedError, OSError) as error:
+        fault = disk_fault(error) if isinstance(error, OSError) else error
+        if fault is None or os.environ.get("SEEDBED_TRACEBACK") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        code = 2
-    except OSError as error:
-        fix = _PATH_FAULTS.get(error.errno or 0)
-        if fix is None or os.environ.get("SEEDBED_TRACEBACK") == "1":
-            raise
-        where = f": {error.filename}" if error.filename else ""
-        print(f"error: {error.strerror}{where}\n  fix: {fix}", file=sys.stderr, flush=True)
+        print(f"error: {fault}", file=sys.stderr, flush=True)
         code = 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

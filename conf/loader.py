@@ -13,14 +13,20 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from conf.errors import SeedbedError
+from conf.schema.ranges import in_range
 
 T = TypeVar("T")
+
+# What OmegaConf raises for a value that a field cannot hold. A whole number may be larger than any
+# float, and nesting deeper than the stack.
+_FAULTS = (OmegaConfBaseException, ValueError, TypeError, ArithmeticError, RecursionError)
+_TYPES = "give a value of the type that the field declares in conf/schema"
 
 
 def load(schema: type[T], path: str | Path | None = None, overrides: Iterable[str] = ()) -> T:
@@ -38,20 +44,41 @@ def load(schema: type[T], path: str | Path | None = None, overrides: Iterable[st
     layers += [(f"command line: {item}", _parse_override(schema, item)) for item in overrides]
     merged = base
     for origin, layer in layers:
-        _reject_unknown_keys(schema, OmegaConf.to_container(layer), origin)
+        written: Any = OmegaConf.to_container(layer)
+        _reject_unknown_keys(schema, written, origin)
         try:
-            merged = OmegaConf.merge(merged, layer)
-        except OmegaConfBaseException as error:
-            raise SeedbedError(
-                f"{origin}: {str(error).splitlines()[0]}",
-                "give a value of the type that the field declares in conf/schema",
-            ) from error
-    tree: Any = OmegaConf.to_container(merged, resolve=True)
+            merged = OmegaConf.merge(merged, _whole_numbers(schema, written))
+        except _FAULTS as error:
+            raise SeedbedError(f"{origin}: {_first_line(error)}", _TYPES) from error
+    try:
+        tree: Any = OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)
+    except _FAULTS as error:
+        # A ${...} that names nothing, or a field that has no default and no value.
+        origins = ", ".join(origin for origin, _ in layers) or "the defaults"
+        raise SeedbedError(
+            f"{origins}: {_first_line(error)}", "give the field a value, and no ${...} of no field"
+        ) from error
     cfg = _build(schema, tree)
+    # Rules between fields then compute with numbers that they can compute with.
+    in_range(cfg)
     check = getattr(cfg, "check", None)
     if check is not None:
         check()
     return cfg
+
+
+def from_dict(schema: type[T], tree: dict[str, Any], origin: str) -> T:
+    """The instance of `schema` that `to_dict` made `tree` of. Fields that it lacks get defaults.
+
+    Raises SeedbedError, which names `origin`, for an unknown key and a value of the wrong type.
+    """
+    _reject_unknown_keys(schema, tree, origin)
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.create(tree))
+        plain: Any = OmegaConf.to_container(merged, resolve=True)
+    except _FAULTS as error:
+        raise SeedbedError(f"{origin}: {_first_line(error)}", _TYPES) from error
+    return _build(schema, plain)
 
 
 def to_dict(cfg: Any) -> dict[str, Any]:
@@ -112,7 +139,7 @@ def _read_yaml(path: Path) -> DictConfig:
     except Exception as error:
         # yaml has many kinds of errors, and OmegaConf adds its own.
         raise SeedbedError(
-            f"{path} is not valid YAML: {str(error).splitlines()[0]}", "correct the file"
+            f"{path} is not valid YAML: {_first_line(error)}", "correct the file"
         ) from error
     if not isinstance(layer, DictConfig):
         raise SeedbedError(
@@ -159,6 +186,19 @@ def _reject_unknown_keys(schema: type, tree: Any, origin: str, prefix: str = "")
             _reject_unknown_keys(child, value, origin, f"{prefix}{key}.")
 
 
+def _whole_numbers(hint: Any, value: Any) -> Any:
+    """The same values with 1e6 as 1000000 where a field is a whole number: YAML reads a float."""
+    arguments = get_args(hint)
+    if isinstance(value, dict) and dataclasses.is_dataclass(hint):
+        known = _hints(hint)  # type: ignore[arg-type]
+        return {key: _whole_numbers(known.get(key), one) for key, one in value.items()}
+    if isinstance(value, list) and get_origin(hint) is list:
+        return [_whole_numbers(arguments[0], one) for one in value]
+    if isinstance(value, dict) and get_origin(hint) is dict:
+        return {key: _whole_numbers(arguments[-1], one) for key, one in value.items()}
+    return int(value) if hint is int and isinstance(value, float) and value.is_integer() else value
+
+
 def _hint_of(schema: type, key: str) -> Any:
     """The declared type of a dotted key; None where there is no such field."""
     hint: Any = schema
@@ -175,15 +215,11 @@ def _dataclass_of(schema: type, field: dataclasses.Field) -> type | None:
 
 
 def _hints(schema: type) -> dict[str, Any]:
-    from typing import get_type_hints
-
     return get_type_hints(schema)
 
 
 def _build(schema: type[T], tree: dict[str, Any]) -> T:
     """Builds nested frozen dataclasses from the dicts and lists that OmegaConf gives."""
-    from typing import get_args, get_origin
-
     values: dict[str, Any] = {}
     for name, hint in _hints(schema).items():
         if name not in tree:
@@ -199,3 +235,7 @@ def _build(schema: type[T], tree: dict[str, Any]) -> T:
             value = [_build(get_args(hint)[0], item) for item in value]
         values[name] = value
     return schema(**values)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

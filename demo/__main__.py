@@ -21,7 +21,7 @@ from conf.loader import cli_parser, load
 from conf.schema.demo import DemoConfig
 from demo.expectations import Expected, compare, read_expected, table
 from demo.run_stage import run_stage
-from demo.stages import Stage, stages
+from demo.stages import Stage, check_programs, stages
 from seedbed.files import write_whole
 
 
@@ -30,6 +30,7 @@ def main(argv: list[str]) -> int:
     args = cli_parser("python -m demo", __doc__).parse_args(argv)
     cfg = load(DemoConfig, args.config, args.overrides)
     expected = read_expected(Path(cfg.expected))
+    check_programs(cfg)
     plan = stages(cfg, expected.seconds)
     if args.dry_run:
         for stage in plan:

@@ -27,7 +27,7 @@ from conf.flags import parse_flags
 from conf.loader import cli_parser, load
 from conf.schema.demo import DemoConfig
 from demo.run_stage import run_stage
-from demo.stages import Stage, module, torchrun
+from demo.stages import Stage, check_programs, module, torchrun
 from seedbed.tables.reader import DeltaReader
 
 # Tables that a round takes over from the one before.
@@ -56,6 +56,7 @@ def main(argv: list[str]) -> int:
     cfg = load(DemoConfig, args.config, args.overrides)
     if args.rounds < 2:
         raise SeedbedError(f"--rounds {args.rounds}: one round compares nothing", "give 2 or more")
+    check_programs(cfg)
     folders = [Path(cfg.output) / f"round-{k}" for k in range(args.rounds)]
     if args.dry_run:
         for k in range(args.rounds):

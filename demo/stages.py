@@ -5,7 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from conf.loader import load
 from conf.schema.demo import DemoConfig
+from conf.schema.pretrain import PretrainConfig, check_scorer
+from conf.schema.rl.grpo import GrpoConfig
+from conf.schema.rl.sft import SftConfig
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,17 @@ def torchrun(ranks: int, name: str, *arguments: str) -> list[str]:
         name,
         *arguments,
     )
+
+
+def check_programs(cfg: DemoConfig) -> None:
+    """Reads the training programs' settings before the first stage.
+
+    Raises SeedbedError for what a later program would refuse after minutes of work.
+    """
+    pretrain = load(PretrainConfig, cfg.pretrain)
+    check_scorer(pretrain.scorer, pretrain.model.seq_length, f"the model of {cfg.pretrain}")
+    load(SftConfig, cfg.sft)
+    load(GrpoConfig, cfg.grpo)
 
 
 def stages(cfg: DemoConfig, seconds: dict[str, int]) -> list[Stage]:

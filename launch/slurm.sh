@@ -7,6 +7,8 @@
 #   sbatch --nodes 64 launch/slurm.sh megatron_train.stages resume \
 #       --config conf/stages/seed_coder_8b.yaml output=/shared/run
 #
+# Ten minutes before the time limit, and when Slurm preempts the job, the run saves a checkpoint and
+# is put back into the queue. `scancel --signal=TERM JOB` saves and ends it. A lost node requeues it.
 # output and the code must lie where every node sees them. A dry run prints the torchrun command and
 # starts nothing:
 #   SEEDBED_DRY_RUN=1 bash launch/slurm.sh megatron_train.pretrain --config C output=DIR
@@ -17,17 +19,23 @@
 #SBATCH --exclusive
 #SBATCH --requeue
 #SBATCH --open-mode=append
-#SBATCH --signal=TERM@300
+#SBATCH --signal=B:USR1@600
 #SBATCH --output=seedbed-%j.log
 set -euo pipefail
 
 : "${GPUS_PER_NODE:=8}"
 : "${PORT:=29500}"
+# torchrun hands a signal on and then waits 30 s before it kills, which may be less than a step.
+: "${SHUTDOWN_TIMEOUT:=540}"
+JOB="${SLURM_JOB_ID:-0}"
 NODES="${SLURM_JOB_NUM_NODES:-1}"
 HEAD="$(scontrol show hostnames "${SLURM_JOB_NODELIST:-localhost}" 2>/dev/null | head -n 1 || true)"
 HEAD="${HEAD:-localhost}"
+# The name of a node need not resolve; Slurm knows the address.
+ADDRESS="$(scontrol show node "$HEAD" -o 2>/dev/null | grep -oP 'NodeAddr=\K\S+' || true)"
+ADDRESS="${ADDRESS:-$HEAD}"
 
-export OMP_NUM_THREADS=8
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-8}"
 export PYTHONUNBUFFERED=1
 # Tensor parallelism overlaps communication with computation only when kernels are queued in order.
 export CUDA_DEVICE_MAX_CONNECTIONS=1
@@ -40,8 +48,31 @@ export TORCH_NCCL_DUMP_ON_TIMEOUT=1
 
 TORCHRUN=(
     torchrun --nnodes "$NODES" --nproc-per-node "$GPUS_PER_NODE" --max-restarts 3
-    --rdzv-backend c10d --rdzv-endpoint "$HEAD:$PORT" --rdzv-id "${SLURM_JOB_ID:-0}" -m "$@"
+    --shutdown-timeout "$SHUTDOWN_TIMEOUT"
+    --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1
+    --rdzv-backend c10d --rdzv-endpoint "$ADDRESS:$PORT" --rdzv-id "$JOB" -m "$@"
 )
 echo "${TORCHRUN[@]}"
 [ "${SEEDBED_DRY_RUN:-0}" = 1 ] && exit 0
-srun --kill-on-bad-exit=1 "${TORCHRUN[@]}"
+
+# Slurm signals this script alone (B: above), and srun hands USR1 on to every node.
+AGAIN=0
+trap 'AGAIN=1; kill -USR1 "$SRUN" 2>/dev/null || true' USR1
+srun --kill-on-bad-exit=1 "${TORCHRUN[@]}" &
+SRUN=$!
+# A trap ends a wait, so wait until srun is gone.
+while true; do
+    CODE=0
+    wait "$SRUN" || CODE=$?
+    kill -0 "$SRUN" 2>/dev/null || break
+done
+# A cluster may preempt by TERM to the step alone, which looks like a wish of the user.
+if scontrol show job "$JOB" -o | grep -q 'PreemptTime=[0-9]'; then
+    AGAIN=1
+fi
+if [ "$CODE" != 0 ] && [ "$AGAIN" = 1 ]; then
+    echo "job $JOB saved a checkpoint and is put back into the queue"
+    scontrol requeue "$JOB"
+fi
+# Without it a failed srun would count as a job that was completed.
+exit "$CODE"

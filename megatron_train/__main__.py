@@ -3,9 +3,10 @@
 Programs of several processes, started by torchrun --nproc-per-node N -m:
   megatron_train.pretrain         DIR/tokens -> DIR/pretrain and DIR/hf
   megatron_train.stages resume    every stage of a plan that is not done, parents first
+  megatron_train.export_hf        a checkpoint -> a Hugging Face folder
 
 Programs of one process, started by python -m:
-  megatron_train.export_hf        the newest checkpoint -> DIR/hf
+  megatron_train.pack_texts       JSON lines, Parquet or a data set's folder -> DIR/tokens
   megatron_train.complete         completions of a few prompts by DIR/hf
   megatron_train.bits_per_byte    bits per byte of DIR/hf on validation documents
   megatron_train.train_scorer     a regression head on DIR/hf that judges code
@@ -30,6 +31,7 @@ from conf.errors import SeedbedError, run_cli
 
 # name -> (module, function)
 COMMANDS = {
+    "pack_texts": ("megatron_train.pack_texts", "main"),
     "export_hf": ("megatron_train.export_hf", "main"),
     "complete": ("megatron_train.complete", "main"),
     "bits_per_byte": ("megatron_train.bits_per_byte", "main"),

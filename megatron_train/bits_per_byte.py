@@ -21,13 +21,14 @@ import pyarrow.dataset as arrow
 import torch
 import torch.nn.functional as F
 from deltalake import DeltaTable
-from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError, run_cli
 from conf.flags import parse_flags
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig
+from megatron_train.checkpoint.hf_side_files import document_end
 from seedbed.files import write_whole
+from seedbed.kernels.tokens.plain_text import plain_tokenizer_of
 
 # Bytes of whole documents, in order of their id, that are read: enough for three digits.
 MAX_BYTES = 400_000
@@ -112,8 +113,8 @@ def measure(folder: Path, texts: list[str]) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    start, width = model.config.eos_token_id, model.config.max_position_embeddings
+    tokenizer = plain_tokenizer_of(folder)
+    start, width = document_end(folder), model.config.max_position_embeddings
     if start is None:
         raise SeedbedError(
             f"{folder} names no end-of-document token",

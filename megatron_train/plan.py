@@ -13,6 +13,7 @@ counts it. Each flag may also be given as key=value: gpus=512.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from conf.flags import parse_flags
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.layout import BatchConfig, ParallelConfig
 from conf.schema.pretrain import PretrainConfig, check_world
+from conf.schema.ranges import AmountAboveNone, Count, CountOrNone, Few, check_number
 from megatron_train.data.manifest import read_manifest
 from megatron_train.model.gpt import padded_vocab
 from megatron_train.parallel import costs, speed
@@ -52,16 +54,25 @@ def main(argv: list[str]) -> int:
     if args.dry_run:
         print(to_yaml(cfg))
         return 0
+    _check_flags(args)
     check_world(cfg.parallel, cfg.batch, args.gpus)
-    vocab = args.vocab or _vocabulary(cfg)
+    vocab = _vocabulary(cfg) if args.vocab is None else args.vocab
     gpu = speed.GPUS[args.gpu]
-    if args.price:
+    if args.price is not None:
         gpu = replace(gpu, dollars=args.price)
     print(report(cfg, args.gpus, vocab, args.gpu, gpu))
     print(suggestions(cfg, args.gpus, vocab, gpu))
     if args.rank is not None:
         print(rank_report(cfg, args.gpus, args.rank, vocab))
     return 0
+
+
+def _check_flags(args: argparse.Namespace) -> None:
+    ranges = {"gpus": Few, "vocab": Count, "price": AmountAboveNone, "rank": CountOrNone}
+    for name, hint in ranges.items():
+        value = getattr(args, name)
+        if value is not None:
+            check_number(f"--{name}", hint, value)
 
 
 def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> str:
@@ -174,7 +185,7 @@ def rank_report(cfg: PretrainConfig, gpus: int, rank: int, vocab: int) -> str:
     from megatron_train.model.gpt import build_chunks, transformer_config
     from megatron_train.parallel import processes
 
-    if not 0 <= rank < gpus:
+    if rank >= gpus:
         raise SeedbedError(f"--rank {rank} of {gpus} processes", f"give 0 to {gpus - 1}")
     processes.pretend(cfg.parallel, rank, gpus)
     stage = parallel_state.get_pipeline_model_parallel_rank()

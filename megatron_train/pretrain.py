@@ -5,14 +5,14 @@
 
 It runs on any number of processes, with or without GPUs. It writes DIR/pretrain (checkpoints/,
 metrics.jsonl, samples.json) and, at the end, DIR/hf. Started again it goes on from the newest
-checkpoint, with the losses that an undisturbed run would have had. SIGTERM saves and ends.
+checkpoint, with the losses that an undisturbed run would have had. SIGTERM and SIGUSR1 save and
+end.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -24,11 +24,13 @@ import torch
 from conf.errors import SeedbedError
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.pretrain import PretrainConfig, check_world
-from megatron_train.checkpoint import hf, sharded
+from megatron_train.checkpoint import hf_export, hf_parent, sharded
 from megatron_train.checkpoint.sharded import CheckpointWriter
-from megatron_train.checkpoint.step_folders import latest
+from megatron_train.checkpoint.step_folders import chosen, latest
 from megatron_train.data.blend import Blend, Cursor, micro_batches, open_blend
+from megatron_train.data.epochs import check_caps
 from megatron_train.data.manifest import Manifest, read_sources, verify_shards
+from megatron_train.export import from_checkpoint
 from megatron_train.fp8 import guard as fp8_guard
 from megatron_train.metrics import completions
 from megatron_train.metrics.logger import TrainLogger
@@ -57,13 +59,14 @@ def main(argv: list[str]) -> int:
 def run(cfg: PretrainConfig) -> bool:
     """One run, from its newest checkpoint or its parent's, to the export; collective.
 
-    Returns False when SIGTERM ended it before that.
+    Returns False when a signal ended it before that.
     """
-    dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
+    dp = check_world(cfg.parallel, cfg.batch, processes.started_world())
     out = Path(cfg.output) / "pretrain"
     sources = read_sources(cfg.data, Path(cfg.output))
     # All sources have the tokenizer of the first.
     manifest = next(iter(sources.values()))
+    vocab_size = hf_parent.vocabulary(cfg, manifest)
     stop = _StopSignal()
 
     processes.start(cfg.parallel, cfg.seed)
@@ -74,15 +77,19 @@ def run(cfg: PretrainConfig) -> bool:
     held_out = open_held_out(sources, cfg, out / "index")
     loss_fn = loss_by_source(train.names) if len(sources) > 1 else language_model_loss
 
-    state = build_from(cfg, manifest.vocab_size)
+    state = build_from(cfg, vocab_size)
     cursor = start_or_resume(state, cfg, train, out)
+    caps = {source.name: source.max_epochs for source in cfg.data.blend}
+    repeats = check_caps(
+        train.epochs(cursor.first_sample(cfg.schedule.steps)), caps, cfg.schedule.steps
+    )
     loss_guard = LossGuard(cfg.guard, last_losses(cfg, state, out))
     writer = CheckpointWriter(out / "checkpoints", cfg.keep, cfg.async_save, cfg.verify_checkpoints)
     log = TrainLogger(cfg, out, train, state)
     if processes.is_main():
-        print(_opening(cfg, train, state, cursor, dp), flush=True)
+        print("\n".join([_opening(cfg, train, state, cursor, dp), *repeats]), flush=True)
     if cfg.samples and state.step == 0:
-        _sample(state, manifest, out, keep_export=None)
+        _sample_untrained(state, manifest, out)
 
     stopped = False
     with _lost_peer_named(state, out):
@@ -120,7 +127,7 @@ def run(cfg: PretrainConfig) -> bool:
                 log.accepted(result, lr, first, cosines, evaluation)
 
             # Save, at the latest when a signal asks the run to stop.
-            stopped = processes.any_rank(stop.received)
+            stopped = processes.any_rank(bool(stop.received))
             writer.poll()
             if stopped or state.step == cfg.schedule.steps or state.step % cfg.save_every == 0:
                 writer.save(state, checkpoint_facts(cfg, train, cursor))
@@ -130,25 +137,29 @@ def run(cfg: PretrainConfig) -> bool:
     if stopped:
         if processes.is_main():
             print(
-                f"stopped by SIGTERM after step {state.step}; the same command goes on from there",
+                f"stopped by {stop.received or 'a signal to another process'} after step "
+                f"{state.step}; the same command goes on from there",
                 flush=True,
             )
-    elif cfg.samples:
-        _sample(state, manifest, out, keep_export=Path(cfg.output) / "hf")
     else:
-        hf.export(state, Path(cfg.output) / "hf", manifest.tokenizer)
+        _export(cfg, state, out)
     return not stopped
 
 
 class _StopSignal:
-    """SIGTERM asks for a save at the end of the step; torchrun sends its own to every process."""
+    """SIGTERM or SIGUSR1 asks for a save at the end of the step.
+
+    torchrun hands on what it gets to every process. Schedulers send USR1 before a time limit.
+    """
 
     def __init__(self) -> None:
-        self.received = False
-        signal.signal(signal.SIGTERM, self._set)
+        # The name of the signal that came, "" before.
+        self.received = ""
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, self._set)
 
-    def _set(self, *_: Any) -> None:
-        self.received = True
+    def _set(self, number: int, _: Any) -> None:
+        self.received = signal.Signals(number).name
 
 
 def _rewind(
@@ -198,16 +209,25 @@ def _arithmetic(cfg: PretrainConfig) -> str:
     return f"fp8 {cfg.fp8.format} {cfg.fp8.recipe}{emulated} in {cfg.dtype}"
 
 
-def _sample(state: TrainState, manifest: Manifest, out: Path, keep_export: Path | None) -> None:
-    """Export the model and record its completions. Without `keep_export` the export is deleted."""
-    folder = keep_export or out / "untrained"
-    hf.export(state, folder, manifest.tokenizer)
+def _sample_untrained(state: TrainState, manifest: Manifest, out: Path) -> None:
+    """Record the completions of the first weights; their export is deleted."""
+    folder = out / "untrained"
+    hf_export.export(state, folder, manifest.tokenizer)
     if processes.is_main():
         completions.record(out / "samples.json", state.step, completions.complete(folder))
-        if keep_export is None:
-            shutil.rmtree(folder)
-        else:
-            print(f"exported {folder}; completions in {out / 'samples.json'}", flush=True)
+        shutil.rmtree(folder)
+    processes.barrier()
+
+
+def _export(cfg: PretrainConfig, state: TrainState, out: Path) -> None:
+    """Export the model to output/hf, and record its completions."""
+    folder = Path(cfg.output) / "hf"
+    newest = processes.on_main(lambda: chosen(out / "checkpoints", state.step))
+    _, side, _ = from_checkpoint.described(newest, Path(cfg.output), None)
+    hf_export.export(state, folder, side.tokenizer, card=side.card)
+    if cfg.samples and processes.is_main():
+        completions.record(out / "samples.json", state.step, completions.complete(folder))
+        print(f"exported {folder}; completions in {out / 'samples.json'}", flush=True)
     processes.barrier()
 
 

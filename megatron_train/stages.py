@@ -28,6 +28,7 @@ from conf.loader import cli_parser, config_hash, load, to_dict, to_yaml
 from conf.schema.pretrain import PretrainConfig, SourceConfig
 from conf.schema.stages import StageConfig, StagesConfig
 from megatron_train.checkpoint.step_folders import latest, read_manifest
+from megatron_train.training.schedule import last_rate
 from seedbed.files import write_whole
 
 ACTIONS = ("resume", "status", "diff", "branch")
@@ -159,8 +160,7 @@ def status(plan: StagesConfig) -> str:
         state, step = state_of(cfg)
         losses = losses_before(Path(cfg.output) / "pretrain" / "metrics.jsonl", step, 1)
         said = f"{state} {step:,}" + "".join(f", loss {loss:.4f}" for loss in losses)
-        last_rate = cfg.optim.min_lr if cfg.schedule.decay_steps else cfg.optim.lr
-        rate = f"{cfg.optim.lr:.2e} -> {last_rate:.2e}"
+        rate = f"{cfg.optim.lr:.2e} -> {last_rate(cfg.optim, cfg.schedule):.2e}"
         lines.append(
             f"{stage.name:14} {stage.parent or '-':14} {_short(stage.tokens):>8} "
             f"{cfg.schedule.steps:>9,} {rate:>19} {cfg.model.seq_length:>6}  {said}"

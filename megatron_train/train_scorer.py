@@ -29,7 +29,8 @@ from transformers.utils import logging as transformers_logging
 
 from conf.errors import SeedbedError, run_cli
 from conf.loader import cli_parser, load, to_yaml
-from conf.schema.pretrain import PretrainConfig, ScorerConfig
+from conf.schema.pretrain import PretrainConfig, ScorerConfig, check_scorer
+from megatron_train.checkpoint import hf_config, hf_folder
 from megatron_train.scorer.head import fit, hidden, load_base, predict, ridge
 from megatron_train.scorer.labelled_texts import (
     LabelledText,
@@ -82,7 +83,10 @@ def main(argv: list[str]) -> int:
 
 
 def base_of(cfg: PretrainConfig) -> Path:
-    """The folder of the model under the head. Raises SeedbedError where it holds no Llama."""
+    """The folder of the model under the head.
+
+    Raises SeedbedError where it holds no Llama, or one that cannot read scorer.max_tokens.
+    """
     base = Path(cfg.scorer.base) if cfg.scorer.base else Path(cfg.output) / "hf"
     if not (base / "config.json").is_file():
         fix = (
@@ -91,12 +95,14 @@ def base_of(cfg: PretrainConfig) -> Path:
             else "pretrain first: DIR/hf is written at the end"
         )
         raise SeedbedError(f"{base} holds no model", f"{fix}, or set scorer.base")
-    kind = json.loads((base / "config.json").read_text()).get("model_type")
-    if kind != "llama":
+    model, _ = hf_config.model_config(base)
+    if model.family != "llama":
         raise SeedbedError(
-            f"{base} is a {kind} model: a scorer is a LlamaForSequenceClassification",
+            f"{base} is a {model.family} model: a scorer is a LlamaForSequenceClassification",
             "give a Llama folder",
         )
+    check_scorer(cfg.scorer, model.seq_length, str(base))
+    hf_folder.examine(base)
     return base
 
 

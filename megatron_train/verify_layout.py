@@ -14,6 +14,7 @@ exit code is 0 when they agree and 1 when they do not. No GPU is used, even wher
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -90,7 +91,7 @@ def main(argv: list[str]) -> int:
 def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
     """The same kind of model and layout, as small as the layout can cut it.
 
-    The ratios of heads and widths stay.
+    The ratios of heads and widths stay, and so does the form of the layers.
     """
     m, p = cfg.model, cfg.parallel
     multiple = p.sequence_multiple()
@@ -99,7 +100,11 @@ def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
     hidden = heads * 8
     model = replace(
         m,
-        layers=max(2, p.pp * p.vpp),
+        # Each kind of layer is there, and each stage has as many.
+        layers=math.lcm(len(m.layer_pattern), max(2, p.pp * p.vpp)),
+        # Heads are as wide as hidden / heads, or they are not.
+        head_dim=12 if m.head_dim else 0,
+        window=min(m.window, 9),
         hidden=hidden,
         heads=heads,
         kv_heads=kv_heads,
@@ -203,10 +208,12 @@ def _run(
     )
     if done.returncode:
         said = [line for line in done.stdout.splitlines() if line.strip()]
+        # What a process raised; the rest is its stack, and torchrun's list of processes that ended.
+        raised = [line for line in said if re.search(r"\w(Error|Exception): ", line)]
         raise SeedbedError(
             f"training with {processes} processes ended with code {done.returncode}:\n"
-            + "\n".join(said[-15:]),
-            "the layout does not run at all: mend what the last lines name",
+            + "\n".join((raised or said)[-15:]),
+            "the layout does not run at all: mend what these lines name",
         )
 
 

@@ -19,9 +19,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +37,7 @@ from conf.flags import flag_parser, parse_flags
 from conf.loader import load
 from conf.schema.pretrain import ParallelConfig
 from conf.schema.rl import EngineConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_folder
 from rl.parity.reference import Reference, worst
 from seedbed.dtypes import ENGINE_NAME
 from seedbed.inference import layer_outputs
@@ -60,7 +63,7 @@ def main(argv: list[str]) -> int:
     args = _arguments(argv)
     model = Path(args.model)
     layout = load(_Layout, None, [f"parallel.{item}" for item in args.layout]).parallel
-    config, vocab_size = hf.model_config(model)
+    config, vocab_size = hf_folder.examine(model, tokenizer=False)
     layout.check(config)
     if layout.cp != 1:
         raise SeedbedError(
@@ -70,10 +73,10 @@ def main(argv: list[str]) -> int:
     limit = LIMIT[args.dtype] if args.limit is None else args.limit
     length = min(args.tokens, config.seq_length - 8)
     sequences = random_sequences(vocab_size, length)
-    with tempfile.TemporaryDirectory() as scratch:
+    with _scratch() as scratch:
         reference = Reference(model, args.dtype)
-        found = {"megatron-core": by_megatron(model, layout, args.dtype, sequences, Path(scratch))}
-        found["vLLM"], sampled = by_vllm(model, args.dtype, sequences, Path(scratch))
+        found = {"megatron-core": by_megatron(model, layout, args.dtype, sequences, scratch)}
+        found["vLLM"], sampled = by_vllm(model, args.dtype, sequences, scratch)
         expected = [reference.logprobs(ids) for ids in sequences]
         failed = []
         for name, (logprobs, outputs) in found.items():
@@ -105,6 +108,22 @@ def main(argv: list[str]) -> int:
             "weights given to it",
         )
     return 0
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder for weights and logs. After an error its logs stay, since the error names them."""
+    folder = Path(tempfile.mkdtemp(prefix="seedbed-parity-"))
+    try:
+        yield folder
+    except BaseException:
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.suffix != ".log":
+                entry.unlink()
+        raise
+    shutil.rmtree(folder)
 
 
 def random_sequences(vocab_size: int, length: int) -> list[list[int]]:

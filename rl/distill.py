@@ -32,7 +32,7 @@ from conf.schema.ask import DistillConfig
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts import reasoning, reference_check, rewards
-from rl.rollouts.sampler import chat_prompt
+from rl.rollouts.sampler import chat_prompt, question
 from rl.synthesis.teacher import Teacher
 from seedbed import jsonl
 from seedbed.inference import prompt
@@ -73,14 +73,7 @@ def main(argv: list[str]) -> int:
             "problems is empty: nothing to ask",
             "give problems=FILE (.jsonl, or a table of problems)",
         )
-    given = problem_set.read_with_rows(Path(cfg.problems))
-    continued = [problem.task_id for _, problem in given if problem.continues]
-    if continued:
-        raise SeedbedError(
-            f"{cfg.problems}: {continued[0]} asks for the rest of a program, "
-            "which no chain of thought precedes",
-            "give problems that ask in words",
-        )
+    given = problem_set.read_with_rows(Path(cfg.problems), cfg.format, cfg.max_bad)
     chat = Chat(Path(cfg.base or out / "hf"))
     writer = Writer(out, TABLE, "rl.distill")
     with ExitStack() as owned:
@@ -147,9 +140,10 @@ def asking(teacher: Teacher, text: Prompt) -> Ask:
     """Asks a model; each of several answers to a problem has its own seed."""
 
     def ask(some: Sequence[Problem], number: int) -> list[Answer | None]:
-        hashed = [hashlib.sha256(problem.prompt.encode()).hexdigest() for problem in some]
+        # A prompt that begins a program is asked for in words, as in training.
+        asked = [question(problem) for problem in some]
         prompts = [
-            text.fill(sha, prompt=problem.prompt) for sha, problem in zip(hashed, some, strict=True)
+            text.fill(hashlib.sha256(each.encode()).hexdigest(), prompt=each) for each in asked
         ]
         return list(teacher.ask(prompts, number=number))
 

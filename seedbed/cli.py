@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[1]
 # What is answered here, without another program.
 OWN = {"completion": "print the completion script of bash, zsh or fish"}
 COMPLETE = "__complete"
+# Seconds that torchrun waits after SIGTERM, which saves at the end of a step. Its own 30 may be
+# less than a step.
+SHUTDOWN_TIMEOUT = 600
 
 
 def main() -> None:
@@ -88,6 +91,7 @@ def command_line(
     if "WORLD_SIZE" in environment or (processes or 1) == 1:
         return [*python, *target]
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    launcher += ["--shutdown-timeout", str(SHUTDOWN_TIMEOUT)]
     return [*python, *launcher, "-m", *target]
 
 

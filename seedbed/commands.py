@@ -115,7 +115,10 @@ GROUPS: dict[str, dict[str, Command]] = {
             "--holdout",
         ),
         "export-hf": _pretrain(
-            "export the newest checkpoint as a Hugging Face folder", "megatron_train.export_hf"
+            "export a checkpoint as a Hugging Face folder",
+            "megatron_train.export_hf",
+            *("--step", "--dtype", "--to", "--shard-gb"),
+            parallel=True,
         ),
         "complete": _pretrain(
             "greedy completions of a few prompts by the exported model", "megatron_train.complete"
@@ -146,6 +149,7 @@ GROUPS: dict[str, dict[str, Command]] = {
             (
                 *("compare", "--model", "--benchmark", "--out", "--samples", "--temperature"),
                 *("--max-tokens", "--limit", "--seed", "--tables"),
+                *("--environment", "--turns", "--visible-tests"),
             ),
         ),
         "rescore": Command(

@@ -58,10 +58,15 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 def fresh_partial(folder: Path) -> Path:
     """A new, empty folder beside `folder`, to be filled and then given to `replace_folder`."""
-    partial = folder.with_name(folder.name + ".partial")
+    partial = partial_of(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     return partial
+
+
+def partial_of(folder: Path) -> Path:
+    """Where a folder is filled before it bears its name."""
+    return folder.with_name(folder.name + ".partial")
 
 
 def replace_folder(new: Path, target: Path) -> None:

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from conf.errors import SeedbedError
+from conf.errors import SeedbedError, disk_faults
 from seedbed.files import whole_file
 
 Row = dict[str, Any]
+
+# What Python raises for bytes that are not JSON, or not UTF-8, or nested beyond its stack.
+NOT_JSON = (ValueError, RecursionError)
 
 
 def read(path: Path) -> Iterator[tuple[int, Row]]:
@@ -64,9 +67,12 @@ def whole_rows_of(data: bytes) -> list[Row]:
     found: list[Row] = []
     for line in data.splitlines():
         try:
-            found.append(json.loads(line))
-        except ValueError:
+            row = json.loads(line)
+        except NOT_JSON:
             break
+        if not isinstance(row, dict):
+            break
+        found.append(row)
     return found
 
 
@@ -77,8 +83,11 @@ def keep(path: Path, wanted: Callable[[Row], bool]) -> None:
 
 
 def append(path: Path, *rows: Row) -> None:
-    """Adds rows to a log that one process writes."""
-    with path.open("ab") as file:
+    """Adds rows to a log that one process writes.
+
+    Raises SeedbedError where the disk is full or closed.
+    """
+    with disk_faults(path), path.open("ab") as file:
         file.write(b"".join(map(_line, rows)))
 
 
@@ -104,8 +113,7 @@ def _line(row: Row) -> bytes:
 def _row(line: bytes, where: str) -> Row:
     try:
         row = json.loads(line)
-    except ValueError as error:
-        # The bytes are not JSON, or not UTF-8.
+    except NOT_JSON as error:
         raise SeedbedError(f"{where} is not JSON ({error})", "mend or remove that line") from None
     if not isinstance(row, dict):
         raise SeedbedError(f"{where} is no JSON object", "give one object per line")

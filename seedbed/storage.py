@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
+from conf.errors import SeedbedError
 from seedbed.stores.files import FileStore
 from seedbed.stores.places import Place, place
 from seedbed.stores.settings import current
@@ -47,9 +48,14 @@ def write_text(root: str, name: str, text: str) -> None:
 
 
 def read_text(root: str, name: str) -> str | None:
-    """DIR/name, or None where it does not exist."""
+    """DIR/name, or None where it does not exist. Raises SeedbedError where it is no text."""
     data = files_of(root).read(name)
-    return None if data is None else data.decode()
+    try:
+        return None if data is None else data.decode()
+    except UnicodeDecodeError as error:
+        raise SeedbedError(
+            f"{root}/{name} is damaged: it is not UTF-8 ({error})", "restore it, or remove it"
+        ) from None
 
 
 def read_file(path: str) -> bytes | None:

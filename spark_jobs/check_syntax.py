@@ -20,8 +20,9 @@ from pyspark.sql import DataFrame
 
 from conf.errors import run_cli
 from seedbed.kernels.source_code.grammars import GRAMMARS
+from seedbed.kernels.source_code.lines import Lines, line_stats
 from seedbed.kernels.source_code.parse_guard import ParseGuard
-from seedbed.kernels.source_code.syntax import Lines, SyntaxFacts, line_stats
+from seedbed.kernels.source_code.syntax import SyntaxFacts
 from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import ShardJob, main

@@ -17,6 +17,9 @@
    size, in the order of their signatures, so that most near duplicates stay together. Each piece is
    treated by itself and keeps at least one survivor.
 
+Where an earlier run of the same parameters is there, only components that changed since are treated
+(spark_jobs/near_dup/touched.py). All other rows are taken over.
+
 The rows do not depend on file order, partitions or executors.
 """
 
@@ -37,6 +40,9 @@ from seedbed.kernels.near_dup.evidence import shingle_sets
 from seedbed.kernels.near_dup.leaders import leaders
 from spark_jobs.near_dup.bins import Binned, apply_to_bins, text_cost, with_bin
 from spark_jobs.near_dup.components import connected
+from spark_jobs.near_dup.standing import STANDING, standing
+from spark_jobs.near_dup.touched import last_clusters, touched
+from spark_jobs.near_dup.verification import Materialize
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import Summary, TableJob, main
 
@@ -51,21 +57,41 @@ PIECE = 128 << 20
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
     """Yields (clusters, rows)."""
     ctx.size_shuffles()
-    near, edges, contents = ctx.cfg.near, ctx.inputs["near_edges"], ctx.inputs["contents"]
     with ctx.materialize(JOB.name) as materialize:
-        ends = edges.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
-        made_from = {"near_edges": ctx.inputs.version("near_edges")}
-        components = materialize(connected(ends, ctx, "near_edges", made_from), "components")
-        members = materialize(ranked(in_pieces(components, ctx), ctx), "ranks")
-        settled = materialize(settled_by_edges(members, edges, near), "settled by edges")
-        open_ones = materialize(
-            members.join(settled, "content_sha256", "left_anti"), "members to compare"
-        )
-        led = settled
-        if not open_ones.isEmpty():
-            compared = with_survivors(open_ones, contents, near)
-            led = materialize(settled.unionByName(compared), "survivors")
-        yield "clusters", rows_of(led, contents)
+        last = last_clusters(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
+        again = None if last is None else touched(last, ctx, materialize)
+        if last is None or again is None:
+            led = clustered(ctx.inputs["near_edges"], {}, ctx, materialize)
+            yield "clusters", rows_of(led, ctx.inputs["contents"])
+            return
+        # All edges of a touched content lie between touched ones.
+        theirs = again.withColumnRenamed("content_sha256", "a")
+        edges = ctx.inputs["near_edges"].join(theirs, "a", "left_semi")
+        led = clustered(materialize(edges, "touched edges"), last.inputs, ctx, materialize)
+        yield "clusters", taken_over(last.rows, again, led, ctx.inputs["contents"])
+
+
+def clustered(
+    edges: DataFrame, since: dict[str, int], ctx: Context, materialize: Materialize
+) -> DataFrame:
+    """(content_sha256, component_id, keeper, jaccard) of the contents that have one of `edges`.
+
+    edges: those of whole components. since: the inputs of the run whose components are left out.
+    """
+    near, contents = ctx.cfg.near, ctx.inputs["contents"]
+    ends = edges.select(F.unhex("a").alias("a"), F.unhex("b").alias("b"))
+    made_from = {name: ctx.inputs.version(name) for name in ("near_edges", "files", "repos")}
+    found = connected(ends, ctx, "near_edges", {"made_from": made_from, "since": since})
+    components = materialize(found, "components")
+    members = materialize(ranked(in_pieces(components, ctx), ctx), "ranks")
+    settled = materialize(settled_by_edges(members, edges, near), "settled by edges")
+    open_ones = materialize(
+        members.join(settled, "content_sha256", "left_anti"), "members to compare"
+    )
+    if open_ones.isEmpty():
+        return settled
+    compared = with_survivors(open_ones, contents, near)
+    return materialize(settled.unionByName(compared), "survivors")
 
 
 def in_pieces(components: DataFrame, ctx: Context) -> DataFrame:
@@ -100,25 +126,11 @@ def in_pieces(components: DataFrame, ctx: Context) -> DataFrame:
 
 def ranked(members: DataFrame, ctx: Context) -> DataFrame:
     """`members` with `place`, which is 1 for the best of its piece."""
-    stars = ctx.inputs["repos"].select("repo", "revision", "stars", "last_commit")
-    standing = (
-        ctx.inputs["files"]
-        .join(members.select("content_sha256"), "content_sha256", "left_semi")
-        .join(stars, ["repo", "revision"], "left")
-        .groupBy("content_sha256")
-        .agg(
-            F.max(F.col("license").isNotNull()).alias("licensed"),
-            F.max("stars").alias("stars"),
-            F.max("last_commit").alias("last_commit"),
-        )
-    )
+    held = standing(members.select("content_sha256"), ctx.inputs["files"], ctx.inputs["repos"])
     best_first = Window.partitionBy(*GROUP).orderBy(
-        F.desc_nulls_last("licensed"),
-        F.desc_nulls_last("stars"),
-        F.desc_nulls_last("last_commit"),
-        "content_sha256",
+        *(F.desc_nulls_last(name) for name in STANDING), "content_sha256"
     )
-    placed = members.join(standing, "content_sha256", "left").withColumn(
+    placed = members.join(held, "content_sha256", "left").withColumn(
         "place", F.row_number().over(best_first)
     )
     return placed.select("content_sha256", *GROUP, "place")
@@ -208,6 +220,22 @@ def rows_of(led: DataFrame, contents: DataFrame) -> DataFrame:
             "shard",
         )
     )
+
+
+def taken_over(
+    before: DataFrame, again: DataFrame, led: DataFrame, contents: DataFrame
+) -> DataFrame:
+    """Rows of `clusters`: those of `led`, and those of `before` for contents not in `again`.
+
+    A content that is gone has no row, and one that is new and not in `led` survives alone.
+    """
+    # The number of shards may have changed.
+    placed = contents.select("content_sha256", "shard")
+    stay = before.drop("shard").join(again, "content_sha256", "left_anti")
+    others = placed.join(stay.select("content_sha256"), "content_sha256", "left_anti")
+    columns = before.columns
+    kept = stay.join(placed, "content_sha256").select(*columns)
+    return kept.unionByName(rows_of(led, others).select(*columns))
 
 
 def summarize(ctx: Context) -> Summary:

@@ -36,6 +36,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import run_cli
 from spark_jobs.near_dup.components import connected
+from spark_jobs.near_dup.stars import SO_FAR
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import Summary, TableJob, main
 
@@ -97,8 +98,9 @@ def candidates(sketch: DataFrame, holdings: DataFrame) -> DataFrame:
     """
     holders = holdings.select(F.col("id").alias("other"), "content_sha256")
     met = sketch.filter("not common").join(holders, "content_sha256").select("id", "other")
-    star = Window.partitionBy("content_sha256")
-    stars = sketch.filter("common").select("id", F.min("id").over(star).alias("other"))
+    # Ordered for the reason given in stars.py.
+    star = Window.partitionBy("content_sha256").orderBy("id").rowsBetween(*SO_FAR)
+    stars = sketch.filter("common").select("id", F.first("id").over(star).alias("other"))
     pairs = met.unionByName(stars).filter("id <> other")
     return pairs.select(
         F.least("id", "other").alias("a"), F.greatest("id", "other").alias("b")

@@ -31,12 +31,14 @@ The rows do not depend on file order, partitions or executors.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
+from conf.schema.curate import NearSettings
 from seedbed.kernels.near_dup import minhash
 from spark_jobs.near_dup import incremental, one_pass
 from spark_jobs.near_dup.candidates import candidates
@@ -52,6 +54,7 @@ from spark_jobs.near_dup.stars import (
 from spark_jobs.near_dup.verification import Materialize, hexadecimal, verify
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import Summary, TableJob, main
+from spark_jobs.runtime.store import TABLES
 
 
 def transform(ctx: Context) -> Iterator[tuple[str, DataFrame]]:
@@ -82,59 +85,67 @@ def of_components(ctx: Context, materialize: Materialize) -> DataFrame:
     # All members of their buckets are among them.
     members = buckets(ctx.inputs["signatures"], near).join(large, "sha", "left_semi")
     hot = materialize(hot_buckets(members, near.bucket_cap), "hot buckets")
-    rest, _ = both_looks(members, hot, None, ctx, materialize)
+    rest, _ = both_looks(Looks(members, hot, contents, None), near, materialize)
     return materialize(rows.unionByName(rest), "comparison of all")
 
 
 def of_new_pairs(known: DataFrame, ctx: Context, materialize: Materialize) -> DataFrame:
-    """The rows of a run in which most pairs are known: pair by pair, and for new contents alone."""
-    near, signatures = ctx.cfg.near, ctx.inputs["signatures"]
-    members = buckets(signatures, near)
+    """The rows of a run in which most pairs are known: pair by pair, and for changes alone."""
+    near, contents = ctx.cfg.near, ctx.inputs["contents"]
     last = incremental.last_run(ctx, JOB.name, JOB.writes, parameters(ctx), JOB.reads)
-    if last is not None:
-        members = materialize(members, "buckets")
-        fresh = materialize(
-            incremental.buckets_of(buckets(last.new_signatures, near)), "buckets of new contents"
-        )
-        affected = incremental.within(members, fresh).select("sha").distinct()
-        affected = materialize(affected, "affected contents")
-        theirs = members.join(affected, "sha", "left_semi")
-        theirs = materialize(incremental.buckets_of(theirs), "buckets of affected contents")
-        members = materialize(incremental.within(members, theirs), "members of affected buckets")
+    changed = None if last is None else incremental.changed_signatures(ctx, last)
+    if last is None or changed is None:
+        members = buckets(ctx.inputs["signatures"], near)
+    else:
+        members, affected = incremental.to_draw(changed, ctx, materialize)
+        members = materialize(members, "members of affected buckets")
+        named = affected.select(hexadecimal("sha").alias("content_sha256"))
+        # Their stars name no others. All pairs that are not known are of affected contents.
+        ends = members.select(hexadecimal("sha").alias("a")).distinct()
+        known = in_binary(last.rows.join(ends, "a", "left_semi"))
+        known = materialize(known, "known pairs")
+        texts = contents.select("content_sha256", "text", "bytes")
+        contents = materialize(texts.join(named, "content_sha256", "left_semi"), "affected texts")
     hot = materialize(hot_buckets(members, near.bucket_cap), "hot buckets")
     report_hot(count_hot(hot), near.bucket_cap, JOB.name)
-    rows, ctx.notes["pairs_verified"] = both_looks(members, hot, known, ctx, materialize)
-    if last is None:
+    looks = Looks(members, hot, contents, known)
+    rows, ctx.notes["pairs_verified"] = both_looks(looks, near, materialize)
+    if last is None or changed is None:
         return rows
-    named = affected.select(hexadecimal("sha").alias("content_sha256"))
     return materialize(incremental.merged(rows, last.rows, named), "rows that stay")
 
 
-def both_looks(
-    members: DataFrame,
-    hot: DataFrame,
-    known: DataFrame | None,
-    ctx: Context,
-    materialize: Materialize,
-) -> tuple[DataFrame, int]:
-    """(rows, number of compared pairs) of both looks at the stars of `members`, pair by pair.
+@dataclass(frozen=True)
+class Looks:
+    """What the stars of `members` are drawn from, and the texts that their pairs may name.
 
-    Pairs in `known` are not compared, and their rows are taken over.
+    known: the pairs that are not compared, since their rows are taken over; None for no pair.
     """
-    near, contents = ctx.cfg.near, ctx.inputs["contents"]
+
+    members: DataFrame
+    hot: DataFrame
+    contents: DataFrame
+    known: DataFrame | None
+
+
+def both_looks(of: Looks, near: NearSettings, materialize: Materialize) -> tuple[DataFrame, int]:
+    """(rows, number of compared pairs) of both looks at the stars, pair by pair."""
     compared = 0
-    links = materialize(star_links(members, hot, near.bucket_cap), "bands and stars")
+    links = materialize(star_links(of.members, of.hot, near.bucket_cap), "bands and stars")
 
     def look(pairs: DataFrame, step: str) -> DataFrame:
         nonlocal compared
-        due = pairs if known is None else pairs.join(known, ["a", "b"], "left_anti")
-        due = materialize(due, f"pairs of the {step} look")
+        found = pairs if of.known is None else pairs.join(of.known, ["a", "b"], "left")
+        found = materialize(found, f"pairs of the {step} look")
+        due = found if of.known is None else found.filter("jaccard is null")
         compared += due.count()
-        rows = with_known(verify(due, contents, near, materialize), pairs, known)
+        rows = verify(due.select("a", "b", "band"), of.contents, near, materialize)
+        if of.known is not None:
+            rows = rows.unionByName(evidence_of(found.filter("jaccard is not null")))
         return materialize(rows, f"{step} look")
 
-    first = look(materialize(pairs_of(links), "pairs"), "first")
-    again = materialize(second_look(links, first, near.threshold), "failed pairs")
+    first = look(pairs_of(links), "first")
+    again = second_look(links, first, near.threshold)
     rows = first.unionByName(look(again, "second"))
     # Sail cannot filter a union.
     return materialize(rows, "both looks"), compared
@@ -153,20 +164,21 @@ def compared_before(ctx: Context) -> DataFrame | None:
         if last is None or {key: last.lineage.get("params", {}).get(key) for key in asked} != asked:
             continue
         rows = ctx.store.read(table, last.version)
-        rows = rows.select(
-            F.unhex("a").alias("a"), F.unhex("b").alias("b"), "jaccard_estimate", "jaccard"
-        )
-        found = rows if found is None else found.unionByName(rows)
+        found = in_binary(rows) if found is None else found.unionByName(in_binary(rows))
     # A run killed between the two tables can leave a pair in both.
     return None if found is None else found.dropDuplicates(["a", "b"])
 
 
-def with_known(verified: DataFrame, pairs: DataFrame, known: DataFrame | None) -> DataFrame:
-    """`verified`, with those of `pairs` whose similarity is in `known`."""
-    if known is None:
-        return verified
-    over = pairs.join(known, ["a", "b"]).withColumns({"a": hexadecimal("a"), "b": hexadecimal("b")})
-    return verified.unionByName(over.select(*verified.columns))
+def in_binary(rows: DataFrame) -> DataFrame:
+    """(a, b, jaccard_estimate, jaccard) of rows of the tables, with binary hashes."""
+    ends = (F.unhex(end).alias(end) for end in ("a", "b"))
+    return rows.select(*ends, "jaccard_estimate", "jaccard")
+
+
+def evidence_of(pairs: DataFrame) -> DataFrame:
+    """Rows of the tables for `pairs` of binary hashes with their similarities."""
+    named = pairs.withColumns({"a": hexadecimal("a"), "b": hexadecimal("b")})
+    return named.select(*TABLES["near_edges"].columns)
 
 
 def require_signatures(ctx: Context) -> None:
@@ -180,15 +192,18 @@ def require_signatures(ctx: Context) -> None:
             f"the config asks for {asked}: signatures of two parameter sets cannot be compared",
             "restore the old setting, or run sign_contents with rebuild=[signatures] first",
         )
-    contents, signatures = ctx.inputs["contents"], ctx.inputs["signatures"]
-    # Both counts come from the Delta log, without reading data. Keys are unique.
-    if contents.count() == signatures.count():
+    # All contents are signed, and no others, where the last commit says so.
+    complete = last is not None and "complete" in last.lineage
+    if complete and last.lineage["inputs"] == {"contents": ctx.inputs.version("contents")}:
         return
-    unsigned = contents.join(signatures, "content_sha256", "left_anti").count()
-    if unsigned:
-        raise SeedbedError(
-            f"{unsigned:,} contents have no row in signatures", "run sign_contents first"
-        )
+    contents, signatures = ctx.inputs["contents"], ctx.inputs["signatures"]
+    for rows, others, words in (
+        (contents, signatures, "contents have no row in signatures"),
+        (signatures, contents, "signatures are of contents that are gone"),
+    ):
+        count = rows.join(others, "content_sha256", "left_anti").count()
+        if count:
+            raise SeedbedError(f"{count:,} {words}", "run sign_contents first")
 
 
 def summarize(ctx: Context) -> Summary:

@@ -113,7 +113,7 @@ def labelled_features(ctx: Context) -> dict[str, Any]:
     )
     texts = ctx.inputs["contents"].select(*key, "text", "language")
     rows = python_map.map_in_arrow(
-        texts.join(labels.select(*key, "score", "second_score"), key),
+        labels.select(*key, "score", "second_score").join(texts, key),
         _with_features,
         "content_sha256 string, features array<double>, generated boolean, score double, "
         "second_score double, language string",

@@ -22,9 +22,10 @@ from tqdm import tqdm
 
 from conf.errors import SeedbedError, run_cli
 from conf.schema.curate import IngestSettings
-from spark_jobs.runtime import python_map
+from spark_jobs.runtime import python_map, session
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, Summary, main
+from spark_jobs.runtime.joins import having
 from spark_jobs.runtime.store import TABLES, shard_of
 from spark_jobs.sources import reading
 from spark_jobs.sources import units as sources
@@ -183,11 +184,12 @@ def _contents(ctx: Context, rows: DataFrame) -> DataFrame:
     )
     shard = shard_of(F.col("content_sha256"), ctx.cfg.shards)
     pieces = ctx.cfg.files_per_shard
+    tasks = session.engine().sorting_tasks(ctx.cfg.shards * pieces)
     piece = F.conv(F.substring("content_sha256", 5, 4), 16, 10).cast("int") % pieces
     return (
-        kept.join(first.select("doc_id"), "doc_id", "left_semi")
+        having(kept, first, ["doc_id"])
         .select("content_sha256", "text", "bytes", "language", shard.alias("shard"))
-        .repartition(ctx.cfg.shards * pieces, "shard", piece)
+        .repartition(tasks, "shard", piece)
     )
 
 

@@ -32,6 +32,7 @@ from spark_jobs.quality.scorers import resolve_version
 from spark_jobs.runtime import python_map
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, Summary, TableJob, main
+from spark_jobs.runtime.joins import having
 from spark_jobs.runtime.store import TABLES
 
 # From fewer seeds a classifier of words would learn only their own names.
@@ -74,13 +75,11 @@ def candidates(ctx: Context) -> DataFrame:
     rows = ctx.inputs["contents"].select(
         *key, "text", F.coalesce("language", F.lit("")).alias("language")
     )
-    rows = rows.join(ctx.inputs["clusters"].filter("survivor").select(*key), key, "left_semi")
-    rows = (
-        rows.join(scores, key)
-        .join(syntax, key)
-        .join(places.agg(F.min("repo").alias("repo")), "content_sha256")
+    wanted = having(scores, ctx.inputs["clusters"].filter("survivor"), key)
+    wanted = wanted.join(syntax, key).join(
+        places.agg(F.min("repo").alias("repo")), "content_sha256"
     )
-    return rows.fillna(0.0, ["comment_share"])
+    return wanted.join(rows, key).fillna(0.0, ["comment_share"])
 
 
 def first_examples(rows: DataFrame, settings: RecallSettings) -> dict[str, int]:

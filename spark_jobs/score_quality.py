@@ -29,6 +29,7 @@ from spark_jobs.quality import drift, scorers
 from spark_jobs.runtime import gpu_stage
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, ShardJob, Summary, main
+from spark_jobs.runtime.joins import having
 from spark_jobs.runtime.store import TABLES
 
 # Decimals of quality.
@@ -74,10 +75,10 @@ def due(ctx: Context) -> DataFrame:
     rows = ctx.inputs["contents"]
     key = ["content_sha256", "shard"]
     if ctx.cfg.score.scope == "survivors":
-        rows = rows.join(ctx.inputs["clusters"].filter("survivor").select(*key), key, "left_semi")
+        rows = having(rows, ctx.inputs["clusters"].filter("survivor"), key)
     elif ctx.cfg.score.scope == "labelled":
         labels = ctx.inputs["labels"].filter(F.col("oracle") == ctx.cfg.labels.oracle)
-        rows = rows.join(labels.select(*key), key, "left_semi")
+        rows = having(rows, labels, key)
     return rows.withColumn("scorer", F.lit(scorers.resolve_version(ctx.cfg, ctx.store)))
 
 

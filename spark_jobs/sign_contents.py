@@ -56,7 +56,12 @@ def _signer(near: NearSettings) -> Callable[[Iterator[pa.RecordBatch]], Iterator
 
 
 JOB = ShardJob(
-    name="sign_contents", output="signatures", params=parameters, transform=sign, at_once=FEW
+    name="sign_contents",
+    output="signatures",
+    params=parameters,
+    transform=sign,
+    at_once=FEW,
+    prune=True,
 )
 
 if __name__ == "__main__":

@@ -11,6 +11,9 @@ A sample without a verdict, because of an infrastructure fault, is not written, 
 judges it. A sample whose problem has a wrong reference solution is written with that reason. So is
 one that no sealed run can judge (`unsupported`), since another run would say the same.
 
+`sandbox.python` and `sandbox.packages` say what judges. The interpreter must be at the same path on
+each machine of a cluster.
+
 The job is not part of the curation graph, since it reads no content.
 """
 
@@ -29,7 +32,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
 from seedbed import storage
-from seedbed.sandbox import Limits, Sandbox, formats, problem_files
+from seedbed.sandbox import Interpreter, Limits, Sandbox, formats, problem_files
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation
 from seedbed.stores.copies import local_file
@@ -66,9 +69,12 @@ def run(ctx: Context) -> Summary | None:
 
 
 def _params(ctx: Context) -> dict[str, Any]:
-    """All that a verdict depends on besides the sample: the problems' bytes and the limits."""
+    """All that a verdict depends on besides the sample: problems' bytes, limits, interpreter."""
     digest = hashlib.sha256(local_file(ctx.cfg.verify.problems).read_bytes()).hexdigest()
-    return {**asdict(ctx.cfg.verify), "problems": digest, "samples": ""}
+    judges = Interpreter.of(ctx.cfg.sandbox).describe()
+    packages = [list(pair) for pair in judges.packages]
+    told = {"python": judges.version, "packages": packages}
+    return {**asdict(ctx.cfg.verify), "problems": digest, "samples": "", **told}
 
 
 def _problems(ctx: Context) -> dict[str, str]:
@@ -129,7 +135,7 @@ def _sample(line: str, known: frozenset[str]) -> dict[str, str]:
     try:
         row = json.loads(line)
         task = str(row["task_id"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SeedbedError(
             f"the sample {line!r:.80} is not JSON with a task_id", "repair or remove that row"
         ) from None
@@ -141,7 +147,7 @@ def _sample(line: str, known: frozenset[str]) -> dict[str, str]:
     sample = json.dumps(
         {
             name: row[name]
-            for name in ("completion", "solution", "files")
+            for name in ("completion", "solution", "files", "language")
             if row.get(name) is not None
         }
     )
@@ -160,7 +166,8 @@ def _judged(rows: DataFrame, ctx: Context, problems: dict[str, str]) -> DataFram
     isolation, columns = cast(Isolation, settings.isolation), TABLES["verdicts"].ddl
     rows = rows.repartition(session.engine().parallelism, "task_id")
     rows = rows.select("task_id", "solution_sha256", "sample", "shard")
-    judge = _judge(lambda: Sandbox(1, limits, isolation), problems, columns)
+    judges = Interpreter.of(ctx.cfg.sandbox)
+    judge = _judge(lambda: Sandbox(1, limits, isolation, judges), problems, columns)
     return python_map.map_in_arrow(rows, judge, columns)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from conf.schema.curate import SparkSettings
-from tests import corpus
+from tests import corpus, drawn
 from tests.fake_endpoint import Fake
 from tests.tiny_model import write_model, write_tokenizer
 
@@ -39,6 +39,17 @@ def curated(tmp_path_factory):
     """(source, output) of one undisturbed curate run over tests.corpus."""
     root = tmp_path_factory.mktemp("curated")
     source = corpus.build(root / "source")
+    subprocess.run(corpus.command(source, root / "output"), check=True)
+    return source, root / "output"
+
+
+@pytest.fixture(scope="session")
+def mixed(tmp_path_factory):
+    """(source, output) of one curate run on Sail, over tests.corpus and two drawn corpora."""
+    root = tmp_path_factory.mktemp("mixed")
+    source = corpus.build(root / "source")
+    for seed in (11, 12):
+        drawn.build(source, seed, repositories=5)
     subprocess.run(corpus.command(source, root / "output"), check=True)
     return source, root / "output"
 
@@ -81,6 +92,28 @@ def s3(s3_server, monkeypatch) -> S3:
     bucket = f"bucket-{uuid.uuid4().hex[:12]}"
     urllib.request.urlopen(urllib.request.Request(f"{s3_server}/{bucket}", method="PUT")).close()
     return S3(f"s3://{bucket}/run", environment)
+
+
+@pytest.fixture(scope="session")
+def google_key(tmp_path_factory) -> Iterator[str]:
+    """The key file of a server of tests.gcs, which is a process of its own, as moto is."""
+    key = tmp_path_factory.mktemp("google") / "key.json"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.gcs", "0", str(key)], stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout.readline() == "ready\n"
+    yield str(key)
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture
+def gs(google_key, monkeypatch) -> str:
+    """An empty place on Google Cloud Storage, as tests.gcs plays it."""
+    for name in [name for name in os.environ if name.startswith("GOOGLE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", google_key)
+    return f"gs://full/{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture

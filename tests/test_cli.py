@@ -38,11 +38,16 @@ HEAVY = [
 ]
 
 
+OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+
+
 def seedbed(*words, cwd=ROOT, **environment):
+    # Another test may have left this process as the only one of a run.
+    outer = {name: value for name, value in os.environ.items() if name not in OF_TORCHRUN}
     return subprocess.run(
         [sys.executable, "-m", "seedbed", *words],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**outer, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
         timeout=900,
@@ -199,7 +204,9 @@ def line(name, *words, **environment):
 def test_one_process_is_the_program_itself_and_several_are_started_by_torchrun():
     assert line("sft", "output=x") == ["rl.sft", "output=x"]
     assert line("sft", "--nproc", "1", "output=x") == ["rl.sft", "output=x"]
-    several = ["torch.distributed.run", "--standalone", "--nproc-per-node", "4", "-m"]
+    several = ["torch.distributed.run", "--standalone", "--nproc-per-node", "4"]
+    # A step may take longer than torchrun's own 30 s between SIGTERM and SIGKILL.
+    several += ["--shutdown-timeout", "600", "-m"]
     for given in (["--nproc", "4"], ["--nproc=4"], ["nproc=4"]):
         assert line("pretrain", "a=b", *given) == [*several, "megatron_train.pretrain", "a=b"]
     assert line("stages", "resume", "nproc=4") == [*several, "megatron_train.stages", "resume"]

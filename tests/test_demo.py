@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,11 @@ import pytest
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.demo import DemoConfig
-from demo import fetch
+from demo import fetch, rounds
 from demo.__main__ import main as demo_main
 from demo.expectations import Comparison, Expected, compare, read_expected, table
 from demo.run_stage import run_stage
-from demo.stages import Stage, stages
+from demo.stages import Stage, check_programs, stages
 
 ROOT = Path(__file__).parents[1]
 
@@ -161,3 +162,20 @@ def test_the_short_profile_gives_its_golden_counts():
     counted = {name: value for name, value in expected.values.items() if isinstance(value, int)}
     assert counted
     assert all(row.ok for row in compare(output, Expected(counted, {})))
+
+
+@pytest.mark.parametrize("program", [demo_main, rounds.main])
+def test_a_scorer_beyond_its_models_positions_is_refused_before_the_first_stage(
+    tmp_path: Path, program: Callable[[list[str]], int]
+) -> None:
+    longer = tmp_path / "pretrain.yaml"
+    longer.write_text("model: {seq_length: 64}\nscorer: {max_tokens: 65}\n")
+    options = ["--config", "conf/demo/small.yaml", f"output={tmp_path / 'run'}"]
+    with pytest.raises(SeedbedError, match=r"scorer.max_tokens=65 is above the 64 positions"):
+        program([*options, f"pretrain={longer}"])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("profile", ["full", "small"])
+def test_the_programs_of_a_profile_accept_its_settings(profile: str) -> None:
+    check_programs(load(DemoConfig, f"conf/demo/{profile}.yaml"))

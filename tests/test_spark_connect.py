@@ -1,4 +1,4 @@
-"""The curate line through Spark's own Connect server gives the tables of a local run.
+"""The curate line through Spark's own Connect server gives the tables of a run on Sail.
 
 The client has `pyspark-client` and neither a JVM, nor Spark's jars, nor py4j.
 """
@@ -86,8 +86,8 @@ def client(tmp_path_factory):
     return python
 
 
-def test_a_client_without_spark_runs_the_whole_line_on_a_server(server, client, curated, tmp_path):
-    source, local = curated
+def test_a_client_without_spark_runs_the_whole_line_on_a_server(server, client, mixed, tmp_path):
+    source, on_sail = mixed
     output = tmp_path / "connect"
     command = [client, "-m", "spark_jobs", "run", "shards=2", "tokens.vocab_size=600"]
     command += ["spark.engine=connect", f"spark.remote={server}"]
@@ -105,4 +105,4 @@ def test_a_client_without_spark_runs_the_whole_line_on_a_server(server, client, 
         **surroundings,
     )
     assert result.returncode == 0, result.stdout[-1000:] + result.stderr[-3000:]
-    assert hashes(str(output)) == hashes(str(local))
+    assert hashes(str(output)) == hashes(str(on_sail))

@@ -1,4 +1,4 @@
-"""The curate line on YARN with tables on HDFS gives the tables of a local run.
+"""The curate line on YARN with tables on HDFS gives the tables of a run on Sail.
 
 The nodes have Spark and nothing of this project: they run the archive of `make dist`.
 """
@@ -27,7 +27,12 @@ def cluster(tmp_path_factory):
     nodes.stop()
 
 
-def line(cluster: MiniCluster, source: object, output: str) -> list[str]:
+@pytest.fixture(scope="module")
+def input_on_hdfs(cluster, mixed):
+    return cluster.put(mixed[0], "/sources")
+
+
+def line(cluster: MiniCluster, source: str, output: str) -> list[str]:
     """The whole curate line as a program that spark-submit takes."""
     program = cluster.packages / "spark_jobs/__main__.py"
     common = ["shards=2", "tokens.vocab_size=600", "spark.engine=spark"]
@@ -44,26 +49,30 @@ def test_executors_use_the_archive_and_nothing_of_this_checkout(cluster):
     ]
     assert found
     containers = str(cluster.folder / "nodes")
-    for paths in found:
+    for one in found:
         # Spark's own jar is on the path of its Python workers.
-        elsewhere = [p for p in paths if not p.endswith(".jar") and containers not in p]
+        elsewhere = [p for p in one["paths"] if not p.endswith(".jar") and containers not in p]
         assert elsewhere == []
+        # The archive has the machine code of the kernels, wherever it is unpacked.
+        assert one["compiled"] == 0
 
 
-def test_the_whole_line_in_cluster_mode_gives_the_tables_of_a_local_run(cluster, curated):
-    source, local = curated
+def test_the_whole_line_in_cluster_mode_gives_the_tables_of_a_run_on_sail(
+    cluster, mixed, input_on_hdfs
+):
     output = f"{cluster.uri}/cluster-mode"
-    result = cluster.submit("cluster", *line(cluster, source, output))
+    result = cluster.submit("cluster", *line(cluster, input_on_hdfs, output))
     assert result.returncode == 0, result.stderr[-3000:] + cluster.printed()[-3000:]
-    assert "14 of 14 jobs had something to do" in cluster.printed()
-    assert hashes(output) == hashes(str(local))
+    assert "pack_tokens " in cluster.printed()
+    # Spark's warning of each jar that it is no Python file.
+    assert "Failed to add file" not in cluster.printed()
+    assert hashes(output) == hashes(str(mixed[1]))
 
 
-def test_an_executor_killed_and_a_node_lost_change_no_row(cluster, curated):
+def test_an_executor_killed_and_a_node_lost_change_no_row(cluster, mixed, input_on_hdfs):
     """Client mode. An executor dies in the middle of the run, and then a node is lost."""
-    source, local = curated
     output = f"{cluster.uri}/client-mode"
-    command, environment = cluster.command("client", *line(cluster, source, output))
+    command, environment = cluster.command("client", *line(cluster, input_on_hdfs, output))
     before = cluster.finished_tasks()
     log = cluster.folder / "client.log"
     with log.open("wb") as out:
@@ -90,4 +99,4 @@ def test_an_executor_killed_and_a_node_lost_change_no_row(cluster, curated):
     assert run.wait() == 0, log.read_text()[-3000:]
     found = hashes(output)
     assert "clusters" in found
-    assert found == hashes(str(local), tuple(found))
+    assert found == hashes(str(mixed[1]), tuple(found))

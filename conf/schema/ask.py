@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
-from conf.schema.checks import holds_tables, one_of, positive
+from conf.schema.checks import holds_tables, one_of
 from conf.schema.curate import EndpointSettings
-from conf.schema.rl import EngineConfig, SandboxConfig
+from conf.schema.ranges import Count, Few, FewOrNone, Points, Seed, Share, Temperature
+from conf.schema.rl import EngineConfig, ProblemFileConfig, SandboxConfig
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,11 @@ class AskConfig:
     # vllm: a Hugging Face folder with a chat template. endpoint: the model's name there.
     model: str = ""
     # The value of the released model (its generation_config).
-    temperature: float = 0.6
-    max_answer_tokens: int = 1_024
+    temperature: Temperature = 0.6
+    max_answer_tokens: Count = 1_024
     # vllm: tokens of prompt and answer together, at most what the model was trained on.
-    max_tokens: int = 8_192
-    seed: int = 1
+    max_tokens: Count = 8_192
+    seed: Seed = 1
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
     engine: EngineConfig = field(default_factory=EngineConfig)
 
@@ -35,9 +36,6 @@ class AskConfig:
         one_of("source", self.source, "vllm", "endpoint")
         if self.source == "endpoint":
             self.endpoint.check("endpoint")
-        positive("max_answer_tokens", self.max_answer_tokens)
-        if self.temperature < 0:
-            raise SeedbedError(f"temperature={self.temperature} is below 0", "use 0 (greedy) to 1")
         if self.max_answer_tokens >= self.max_tokens:
             raise SeedbedError(
                 f"max_answer_tokens={self.max_answer_tokens} leaves no room for a prompt in "
@@ -57,29 +55,29 @@ class SynthesisConfig(AskConfig):
     output: str = "runs/demo"
     # Snippets, one per document. A larger draw contains the smaller one. The paper has about 3
     # million pairs (Sec 3.1).
-    snippets: int = 1_000
+    snippets: Count = 1_000
     # Languages of the snippets. Solutions are always Python.
     languages: list[str] = field(default_factory=lambda: ["Python"])
     # Lowest quality of a document. The paper filters strictly and gives no number (Sec 3.1).
-    min_quality: float = 0.5
+    min_quality: Share = 0.5
     # Lines of a snippet. OSS-Instruct takes 1 to 15 (arXiv 2312.02120 Sec 2).
-    max_lines: int = 15
+    max_lines: Count = 15
     # A folder with one file per step, and styles.txt.
     prompts: str = "conf/prompts/synthesis-v1"
     # Points of 10, by the model's own judgement. The paper does not give its cut.
-    min_correctness: int = 6
+    min_correctness: Points = 6
     # Points of 10. Easier problems are dropped (Sec 3.1).
-    min_difficulty: int = 3
+    min_difficulty: Points = 3
     # Asserts per problem, as many as MBPP has.
-    min_tests: int = 3
+    min_tests: Count = 3
     # Rounds of self-correction after the first attempt. The paper gives no number.
-    rounds: int = 3
+    rounds: FewOrNone = 3
     # "humaneval" or paths. A problem must share no n-gram with them.
     benchmarks: list[str] = field(default_factory=lambda: ["humaneval"])
     # Words per n-gram (Sec 4).
-    ngram: int = 10
+    ngram: Few = 10
     # Snippets per commit. A kill costs at most their verdicts, as answers are kept one by one.
-    commit_every: int = 64
+    commit_every: Count = 64
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
 
     def check(self) -> None:
@@ -87,14 +85,10 @@ class SynthesisConfig(AskConfig):
         holds_tables("output", self.output)
         self.sandbox.check()
         super().check()
-        for name in ("snippets", "max_lines", "min_tests", "ngram", "commit_every"):
-            positive(name, getattr(self, name))
-        if self.rounds < 0:
-            raise SeedbedError(f"rounds={self.rounds} is below 0", "use 0 for no self-correction")
 
 
 @dataclass(frozen=True)
-class DistillConfig(AskConfig):
+class DistillConfig(AskConfig, ProblemFileConfig):
     """Responses of a teacher to problems with tests: the LongCoT warm-up (Sec 3.2).
 
     The sandbox keeps the correct ones. `source` may also be "file": responses that a teacher gave
@@ -115,16 +109,16 @@ class DistillConfig(AskConfig):
     reasoning: bool = True
     # Most responses that are asked for per problem, one after the other until enough are correct.
     # The paper gives no number.
-    samples: int = 4
+    samples: Count = 4
     # Correct responses that are kept per problem. The paper has thousands in all, deliberately few
     # (Sec 3.2).
-    per_problem: int = 1
+    per_problem: Count = 1
     # Tokens of prompt and response. The first stage of the report's RL has as many (Sec 3.2).
-    max_length: int = 16_384
-    max_answer_tokens: int = 16_384
-    max_tokens: int = 20_480
+    max_length: Count = 16_384
+    max_answer_tokens: Count = 16_384
+    max_tokens: Count = 20_480
     # Problems per commit. A kill costs at most their verdicts, as answers are kept one by one.
-    commit_every: int = 64
+    commit_every: Count = 64
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
 
     def check(self) -> None:
@@ -139,8 +133,6 @@ class DistillConfig(AskConfig):
                 f"source={self.source!r} but traces={self.traces!r}",
                 "give source=file traces=FILE for responses that are there, or neither",
             )
-        for name in ("samples", "per_problem", "max_length", "commit_every"):
-            positive(name, getattr(self, name))
         if self.per_problem > self.samples:
             raise SeedbedError(
                 f"per_problem={self.per_problem} correct responses cannot come from "

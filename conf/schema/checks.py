@@ -15,20 +15,6 @@ MISREAD = r"%[0-9A-Fa-f]{2}|[\x00-\x1f\x7f\\]"
 _UNWRITABLE = re.compile(rf"{MISREAD}|[\[\]^|]")
 
 
-def positive(name: str, value: float) -> None:
-    """Refuses a count below 1."""
-    if value < 1:
-        raise SeedbedError(f"{name}={value} must be at least 1", f"set {name} to 1 or more")
-
-
-def share(name: str, value: float) -> None:
-    """Refuses a number outside [0, 1]."""
-    if not 0 <= value <= 1:
-        raise SeedbedError(
-            f"{name}={value} is not a share between 0 and 1", f"set {name} to a number from 0 to 1"
-        )
-
-
 def local(name: str, value: str) -> None:
     """Refuses a URI where only a folder of this machine will do."""
     if "://" in value:

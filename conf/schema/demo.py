@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from conf.errors import SeedbedError
 from conf.schema.checks import holds_tables
+from conf.schema.ranges import Count, Few
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,13 @@ class DemoConfig:
     curate: str = "conf/curate/demo.yaml"
     pretrain: str = "conf/pretrain/demo.yaml"
     # Processes of pretraining: TP=2 x PP=2 over gloo.
-    pretrain_ranks: int = 4
+    pretrain_ranks: Few = 4
     # Leading tokens of a file that the language-model scorer reads.
-    scorer_tokens: int = 128
+    scorer_tokens: Count = 128
     sft: str = "conf/rl/demo_sft.yaml"
     grpo: str = "conf/rl/demo_grpo.yaml"
     # Processes of SFT and of GRPO.
-    rl_ranks: int = 2
+    rl_ranks: Few = 2
     # What the run should give, in the form that demo/expectations.py reads.
     expected: str = "conf/demo/expected_full.yaml"
 

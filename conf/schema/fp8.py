@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from conf.errors import SeedbedError
 from conf.schema.layout import ModelConfig
+from conf.schema.ranges import Count, CountOrNone, in_range
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class Fp8Config:
     # is not fast.
     emulate: bool = False
     # A delayed recipe takes its scale from the largest amax of so many steps.
-    history: int = 1024
+    history: Count = 1024
     # So many first layers and so many last layers stay in bf16.
-    bf16_ends: int = 0
+    bf16_ends: CountOrNone = 0
     # Steps between comparisons of each layer's gradient with bf16's; 0 = never.
-    guard_every: int = 0
+    guard_every: CountOrNone = 0
 
     @property
     def on(self) -> bool:
@@ -35,18 +36,13 @@ class Fp8Config:
 
     def check(self, model: ModelConfig, dtype: str) -> None:
         """Raises SeedbedError for an unknown recipe, or one that does not fit the model."""
+        in_range(self, "fp8.")
         if self.format not in ("none", "e4m3", "hybrid"):
             raise SeedbedError(f"fp8.format={self.format!r} is unknown", "use none, e4m3 or hybrid")
         if self.recipe not in ("delayed", "tensorwise", "blockwise", "mxfp8"):
             raise SeedbedError(
                 f"fp8.recipe={self.recipe!r} is unknown",
                 "use delayed, tensorwise, blockwise or mxfp8",
-            )
-        if self.history < 1 or self.guard_every < 0 or self.bf16_ends < 0:
-            raise SeedbedError(
-                f"fp8.history={self.history} must be at least 1, "
-                f"fp8.guard_every={self.guard_every} and fp8.bf16_ends={self.bf16_ends} at least 0",
-                "leave them out for the defaults",
             )
         if self.on:
             self._check_fit(model, dtype)

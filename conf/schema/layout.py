@@ -2,60 +2,143 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
+from conf.schema.checks import one_of
+from conf.schema.families import FAMILIES, Family
+from conf.schema.ranges import AmountAboveNone, Count, CountOrNone, Few, in_range
+from conf.schema.rope import RopeConfig
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A Llama-style decoder: RMSNorm, SwiGLU, rotary positions, grouped-query attention, no biases.
+    """A decoder with rotary positions and grouped-query attention, in the form of its family.
 
     The vocabulary is the tokenizer's and comes with the tokens.
     """
 
-    layers: int = 4
-    hidden: int = 192
-    ffn: int = 512
-    heads: int = 6
-    kv_heads: int = 2
-    seq_length: int = 256
+    # The form of the layers (families.py): llama, qwen2, qwen3, mistral, smollm3, starcoder2 or
+    # olmo2.
+    family: str = "llama"
+
+    layers: Count = 4
+    hidden: Count = 192
+    ffn: Count = 512
+    heads: Count = 6
+    kv_heads: Count = 2
+    seq_length: Count = 256
     # Llama 3's base, which Seed-Coder's released configuration keeps.
-    rope_base: int = 500_000
-    norm_eps: float = 1e-5
+    rope_base: AmountAboveNone = 500_000
+    # How rotary positions are scaled to longer sequences.
+    rope: RopeConfig = field(default_factory=RopeConfig)
+    # Dimensions of a head; 0: hidden / heads.
+    head_dim: CountOrNone = 0
+    # One letter a layer, again and again: f (full attention), w (attention to the last `window`
+    # tokens) or n (full attention without rotary positions).
+    layer_pattern: str = "f"
+    window: CountOrNone = 0
+    norm_eps: AmountAboveNone = 1e-5
     # Seed-Coder unties the embeddings (paper Sec 2.3).
     tie_embeddings: bool = False
     # GPT-2's value. Output projections are scaled by 1 / sqrt(2 * layers), as in Megatron-LM.
-    init_std: float = 0.02
+    init_std: AmountAboveNone = 0.02
+
+    @property
+    def form(self) -> Family:
+        return FAMILIES[self.family]
+
+    @property
+    def head_size(self) -> int:
+        return self.head_dim or self.hidden // self.heads
+
+    @property
+    def query_width(self) -> int:
+        """The width of all heads together."""
+        return self.heads * self.head_size
+
+    @property
+    def key_width(self) -> int:
+        """The width of all key heads together; that of the value heads is the same."""
+        return self.kv_heads * self.head_size
+
+    def kinds(self) -> str:
+        """The letter of each layer."""
+        return self.layer_pattern * (self.layers // len(self.layer_pattern))
+
+    def layer_parameters(self) -> tuple[int, int]:
+        """The weights of one layer that tensor parallelism cuts, and those that it does not."""
+        form, query, key = self.form, self.query_width, self.key_width
+        inner = self.ffn * (2 if form.gated else 1)
+        cut = self.hidden * (2 * query + 2 * key + inner + self.ffn)
+        whole = 2 * self.hidden * (2 if form.layer_norm else 1)
+        if form.qkv_bias or form.bias:
+            cut += query + 2 * key
+        if form.bias:
+            cut += inner
+            whole += 2 * self.hidden
+        if form.qk_norm == "whole":
+            cut += query + key
+        if form.qk_norm == "head":
+            whole += 2 * self.head_size
+        return cut, whole
 
     def parameters(self, vocab_size: int) -> int:
         """The number of weights without the vocabulary's padding; each embedding counts."""
-        attention = 2 * self.hidden * self.hidden * (self.heads + self.kv_heads) // self.heads
-        layer = attention + 3 * self.hidden * self.ffn + 2 * self.hidden
         return (
-            self.layers * layer
-            + self.hidden
+            self.layers * sum(self.layer_parameters())
+            + self.hidden * (2 if self.form.layer_norm else 1)
             + vocab_size * self.hidden * (1 if self.tie_embeddings else 2)
         )
 
     def check(self) -> None:
-        if self.hidden % self.heads:
+        one_of("model.family", self.family, *FAMILIES)
+        in_range(self, "model.")
+        if not self.head_dim and self.hidden % self.heads:
             raise SeedbedError(
                 "model.hidden must divide by model.heads: "
                 f"{self.hidden} % {self.heads} = {self.hidden % self.heads}",
-                f"choose hidden as a multiple of {self.heads}",
+                f"choose hidden as a multiple of {self.heads}, or set model.head_dim",
             )
-        if (self.hidden // self.heads) % 2:
+        if self.head_size < 1 or self.head_size % 2:
             raise SeedbedError(
                 "rotary positions need an even head size: "
-                f"hidden / heads = {self.hidden // self.heads}",
-                "choose hidden and heads so that hidden / heads is even",
+                + (
+                    f"model.head_dim = {self.head_dim}"
+                    if self.head_dim
+                    else f"hidden / heads = {self.head_size}"
+                ),
+                "choose hidden and heads so that hidden / heads is even, or an even head_dim",
             )
         if self.heads % self.kv_heads:
             raise SeedbedError(
                 "model.heads must divide by model.kv_heads: "
                 f"{self.heads} % {self.kv_heads} = {self.heads % self.kv_heads}",
                 "each key/value head serves the same number of query heads",
+            )
+        self.rope.check(self.seq_length)
+        self._check_pattern()
+
+    def _check_pattern(self) -> None:
+        unknown = sorted(set(self.layer_pattern) - set("fwn"))
+        if unknown or not self.layer_pattern:
+            raise SeedbedError(
+                f"model.layer_pattern={self.layer_pattern!r} must be made of the letters f, w and "
+                "n",
+                "leave it out for full attention in every layer",
+            )
+        if self.layers % len(self.layer_pattern):
+            raise SeedbedError(
+                "model.layers must divide by the letters of model.layer_pattern: "
+                f"{self.layers} % {len(self.layer_pattern)} = "
+                f"{self.layers % len(self.layer_pattern)}",
+                "write one letter for each layer",
+            )
+        if self.window < 0 or ("w" in self.layer_pattern) != (self.window > 0):
+            raise SeedbedError(
+                f"model.window={self.window} and model.layer_pattern={self.layer_pattern} do not "
+                "fit: layers of the letter w, and only these, have a window",
+                "set both, such as model.window=4096 model.layer_pattern=w, or neither",
             )
 
 
@@ -67,14 +150,14 @@ class ParallelConfig:
     """
 
     # Tensor parallel: every matrix is cut over tp processes.
-    tp: int = 1
+    tp: Few = 1
     # Pipeline parallel: the layers are cut into pp stages.
-    pp: int = 1
+    pp: Few = 1
     # Chunks of layers that each stage holds. Above 1 the pipeline is interleaved, and its bubble
     # is vpp times smaller.
-    vpp: int = 1
+    vpp: Few = 1
     # Context parallel: every sequence is cut over cp processes.
-    cp: int = 1
+    cp: Few = 1
     # Norms and residuals are cut along the sequence over the tp processes.
     sequence_parallel: bool = False
     # Adam's state is cut over the data-parallel processes.
@@ -140,12 +223,7 @@ class ParallelConfig:
                 )
 
     def _check_values(self) -> None:
-        if min(self.tp, self.pp, self.vpp, self.cp) < 1:
-            raise SeedbedError(
-                "parallel sizes must be at least 1: "
-                f"tp={self.tp}, pp={self.pp}, vpp={self.vpp}, cp={self.cp}",
-                "use 1 to switch one off",
-            )
+        in_range(self, "parallel.")
         if self.vpp > 1 and self.pp == 1:
             raise SeedbedError(
                 f"parallel.vpp={self.vpp} interleaves the stages of a pipeline: "
@@ -171,12 +249,13 @@ class BatchConfig:
     """
 
     # Sequences of one forward pass.
-    micro: int = 4
+    micro: Count = 4
     # Sequences of one optimizer step, over all data-parallel processes.
-    total: int = 16
+    total: Count = 16
 
     def check(self) -> None:
-        if self.micro < 1 or self.total % self.micro:
+        in_range(self, "batch.")
+        if self.total % self.micro:
             raise SeedbedError(
                 f"batch.total must divide by batch.micro: {self.total} % {self.micro}",
                 "choose batch.total as a multiple of batch.micro",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
+from conf.schema.ranges import AmountAboveNone, CountOrNone
 
 # megatron-core's linear layers: query, key and value; the attention's output; gate and up; down.
 LINEAR_LAYERS = ("linear_qkv", "linear_proj", "linear_fc1", "linear_fc2")
@@ -15,21 +16,16 @@ class LoraConfig:
     """Which layers get an adapter. The model's own weights then stay as they are."""
 
     # Rank of an adapter. 0 trains the model's own weights.
-    rank: int = 0
+    rank: CountOrNone = 0
     # An adapter's output is scaled by alpha / rank.
-    alpha: float = 16.0
+    alpha: AmountAboveNone = 16.0
     layers: list[str] = field(default_factory=lambda: list(LINEAR_LAYERS))
 
     def check(self) -> None:
-        """Refuses unknown layers, none at all, and a rank or scale that is none."""
+        """Refuses unknown layers, and none at all."""
         unknown = [name for name in self.layers if name not in LINEAR_LAYERS]
         if unknown or not self.layers:
             raise SeedbedError(
                 f"lora.layers={self.layers} must name some of {', '.join(LINEAR_LAYERS)}",
                 f"leave out {unknown[0]}" if unknown else "leave lora.layers out for all four",
-            )
-        if self.rank < 0 or self.alpha <= 0:
-            raise SeedbedError(
-                f"lora.rank={self.rank} must be 0 or more and lora.alpha={self.alpha} above 0",
-                "use lora.rank=16 lora.alpha=16, or lora.rank=0 for none",
             )

@@ -8,9 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
-from conf.schema.checks import local
+from conf.schema.checks import local, one_of
 from conf.schema.fp8 import Fp8Config
 from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.ranges import (
+    Amount,
+    AmountAboveNone,
+    Count,
+    CountOrNone,
+    Decay,
+    FewOrNone,
+    Seed,
+    Several,
+    Share,
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +33,9 @@ class SourceConfig:
     # The folder that holds manifest.json. Shards at a URI are copied to this machine once.
     tokens: str
     # Share of the samples, relative to the other sources.
-    weight: float = 1.0
+    weight: AmountAboveNone = 1.0
+    # Most passes over its training samples in the whole run, else the run is refused; 0: no cap.
+    max_epochs: Amount = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,12 +53,6 @@ class DataConfig:
             raise SeedbedError(
                 f"data.blend names its sources {names}", "give every source a name of its own"
             )
-        light = [source.name for source in self.blend if not source.weight > 0]
-        if light:
-            raise SeedbedError(
-                f"data.blend: the weight of {light[0]} must be above 0",
-                "give it a weight, or take the source out",
-            )
 
 
 @dataclass(frozen=True)
@@ -55,18 +62,18 @@ class OptimConfig:
     The paper gives only the learning rates (Sec 2.3); the rest is Llama's usual setting.
     """
 
-    lr: float = 3e-4
-    min_lr: float = 3e-5
-    beta1: float = 0.9
-    beta2: float = 0.95
-    eps: float = 1e-8
+    lr: Amount = 3e-4
+    min_lr: Amount = 3e-5
+    beta1: Decay = 0.9
+    beta2: Decay = 0.95
+    eps: AmountAboveNone = 1e-8
     # Norms have no weight decay.
-    weight_decay: float = 0.1
+    weight_decay: Amount = 0.1
     # Largest norm of the gradient of all weights together.
-    clip_grad: float = 1.0
+    clip_grad: AmountAboveNone = 1.0
 
     def check(self) -> None:
-        if not 0 <= self.min_lr <= self.lr:
+        if self.min_lr > self.lr:
             raise SeedbedError(
                 f"optim.min_lr={self.min_lr} must lie between 0 and optim.lr={self.lr}",
                 "lower optim.min_lr or raise optim.lr",
@@ -75,21 +82,38 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """Warm-up, stable, decay (WSD, MiniCPM arXiv 2404.06395 Sec 4).
+    """How the learning rate goes (megatron_train/training/schedule.py has the formulas).
 
-    The rate decays by 1 - sqrt (Hägele et al., arXiv 2405.18392 Sec 4).
+    The default is warm-up, stable, decay (WSD, MiniCPM arXiv 2404.06395 Sec 4), and decays by
+    1 - sqrt (Hägele et al., arXiv 2405.18392 Sec 4). All but inverse-sqrt depend on `steps`.
     """
 
-    steps: int = 300
-    warmup_steps: int = 20
-    # The last steps of the run; 0 keeps the rate constant after warm-up.
-    decay_steps: int = 60
-    # 1-sqrt or linear.
+    # wsd, cosine, linear or inverse-sqrt. All but wsd decay from the end of warm-up on.
+    kind: str = "wsd"
+    steps: Count = 300
+    warmup_steps: CountOrNone = 20
+    # Of wsd: the last steps of the run; 0 keeps the rate constant after warm-up.
+    decay_steps: CountOrNone = 60
+    # Of wsd: 1-sqrt or linear.
     shape: str = "1-sqrt"
 
     def check(self) -> None:
-        if self.shape not in ("1-sqrt", "linear"):
-            raise SeedbedError(f"schedule.shape={self.shape!r} is unknown", "use 1-sqrt or linear")
+        one_of("schedule.kind", self.kind, "wsd", "cosine", "linear", "inverse-sqrt")
+        one_of("schedule.shape", self.shape, "1-sqrt", "linear")
+        if self.kind == "inverse-sqrt" and not self.warmup_steps:
+            raise SeedbedError(
+                "schedule.kind=inverse-sqrt scales by sqrt(warmup_steps / step): "
+                "schedule.warmup_steps=0 would be a rate of 0",
+                "set schedule.warmup_steps to 1 or more",
+            )
+        if self.kind != "wsd":
+            if self.warmup_steps > self.steps:
+                raise SeedbedError(
+                    f"schedule.warmup_steps={self.warmup_steps} is longer than "
+                    f"schedule.steps={self.steps}",
+                    "shorten warm-up or train longer",
+                )
+            return
         used = self.warmup_steps + self.decay_steps
         if used > self.steps:
             raise SeedbedError(
@@ -112,11 +136,11 @@ class GuardConfig:
     # For a loss above mean + spike_deviations * standard deviation of the window.
     spike: str = "rewind"
     # 0: no loss is a spike.
-    spike_deviations: float = 0.0
+    spike_deviations: Amount = 0.0
     # Steps whose losses are compared with.
-    window: int = 64
+    window: Several = 64
     # Refused steps in a row before the run stops.
-    tries: int = 3
+    tries: Count = 3
 
     def check(self) -> None:
         for name in ("not_finite", "spike"):
@@ -124,12 +148,6 @@ class GuardConfig:
                 raise SeedbedError(
                     f"guard.{name}={getattr(self, name)!r} is unknown", "use stop, skip or rewind"
                 )
-        if self.window < 2 or self.tries < 1 or self.spike_deviations < 0:
-            raise SeedbedError(
-                f"guard.window={self.window}, guard.tries={self.tries}, "
-                f"guard.spike_deviations={self.spike_deviations}",
-                "window needs 2 or more, tries 1 or more, spike_deviations 0 or more",
-            )
 
 
 @dataclass(frozen=True)
@@ -147,15 +165,15 @@ class ScorerConfig:
     # The oracle whose labels the head learns.
     oracle: str = "seedbed-labels-v1"
     # Leading tokens of a file that the model reads.
-    max_tokens: int = 256
+    max_tokens: Count = 256
     # 0: the model stays frozen, and only the ridge head learns.
-    epochs: int = 1
-    batch: int = 16
-    lr: float = 3e-4
+    epochs: FewOrNone = 1
+    batch: Count = 16
+    lr: Amount = 3e-4
     # Penalty of the ridge regression on the last hidden states, which the head starts from.
-    ridge: float = 10.0
+    ridge: AmountAboveNone = 10.0
     # Share of the repositories that measure the error.
-    holdout: float = 0.2
+    holdout: Share = 0.2
 
 
 @dataclass(frozen=True)
@@ -173,33 +191,34 @@ class PretrainConfig:
     # fp32 or bf16. bf16 weights and arithmetic keep fp32 master weights, gradients and Adam state.
     dtype: str = "fp32"
     fp8: Fp8Config = field(default_factory=Fp8Config)
-    # A checkpoint folder. A new run begins with its weights and Adam state; stages.py sets it.
+    # A new run begins with the weights and Adam state of this checkpoint folder (stages.py sets it)
+    # or with the weights of this Hugging Face folder.
     parent: str = ""
-    seed: int = 1
+    seed: Seed = 1
     # Hash every shard at the start (about 1 GB/s). Switch it off where that takes too long.
     verify_shards: bool = True
     # Steps between evaluations; 0 = never.
-    eval_every: int = 50
+    eval_every: CountOrNone = 50
     # Batches of batch.total sequences from the val split of each source.
-    eval_batches: int = 4
+    eval_batches: Count = 4
     # Steps between checkpoints; the last step is always saved.
-    save_every: int = 100
+    save_every: Count = 100
     # Checkpoints that stay on disk.
-    keep: int = 2
+    keep: Count = 2
     # Hash a checkpoint's files at saving and at loading.
     verify_checkpoints: bool = True
     # A forked process writes the checkpoint while training goes on.
     async_save: bool = False
     guard: GuardConfig = field(default_factory=GuardConfig)
     # Steps between lines on the screen.
-    log_every: int = 1
+    log_every: Count = 1
     # Steps between reports on slow processes; 0 = never.
-    straggler_every: int = 100
+    straggler_every: CountOrNone = 100
     # Where metrics go beside metrics.jsonl: none, tensorboard or mlflow.
     tracker: str = "none"
     # This step runs under torch's profiler, and every process writes pretrain/trace-N.json;
     # 0 = none.
-    profile_step: int = 0
+    profile_step: CountOrNone = 0
     # Greedy completions of a few prompts before the first and after the last step.
     samples: bool = True
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
@@ -220,12 +239,18 @@ class PretrainConfig:
             raise SeedbedError(f"dtype={self.dtype!r} is unknown", "use fp32 or bf16")
         self.fp8.check(self.model, self.dtype)
         self.batch.check()
-        if self.keep < 1 or self.save_every < 1 or self.log_every < 1:
-            raise SeedbedError(
-                f"keep={self.keep}, save_every={self.save_every}, log_every={self.log_every} "
-                "must be at least 1",
-                "use 1 or more",
-            )
+
+
+def check_scorer(scorer: ScorerConfig, positions: int, base: str) -> None:
+    """Raises SeedbedError where the scorer reads more tokens than its model has positions.
+
+    base: the model's name in the message.
+    """
+    if scorer.max_tokens > positions:
+        raise SeedbedError(
+            f"scorer.max_tokens={scorer.max_tokens} is above the {positions} positions of {base}",
+            f"set scorer.max_tokens={positions} or less",
+        )
 
 
 def check_world(parallel: ParallelConfig, batch: BatchConfig | None, world: int) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from conf.errors import SeedbedError
 from conf.schema.checks import local
 from conf.schema.pretrain import SourceConfig
+from conf.schema.ranges import Amount, Count, CountOrNone
 
 
 @dataclass(frozen=True)
@@ -18,19 +19,19 @@ class StageConfig:
 
     name: str
     # Tokens that this stage reads, rounded up to whole steps.
-    tokens: int
+    tokens: Count
     # The stage whose weights and Adam state this one begins with; empty: from nothing.
     parent: str = ""
     # One of the parent's checkpoints that is still on disk; 0: its last.
-    parent_step: int = 0
-    lr: float = 0.0
+    parent_step: CountOrNone = 0
+    lr: Amount = 0.0
     # The rate goes from lr to this over the whole stage; 0: it stays at lr.
-    final_lr: float = 0.0
+    final_lr: Amount = 0.0
     # How the rate decays to final_lr: 1-sqrt or linear.
     shape: str = "1-sqrt"
-    warmup_steps: int = 0
-    seq_length: int = 0
-    rope_base: int = 0
+    warmup_steps: CountOrNone = 0
+    seq_length: CountOrNone = 0
+    rope_base: CountOrNone = 0
     # Empty: output/tokens alone.
     blend: list[SourceConfig] = field(default_factory=list)
     # Further key=value overrides of the base config. The fields above win over them.
@@ -47,10 +48,6 @@ class StageConfig:
             raise SeedbedError(
                 f"stage {self.name} begins after {self.parent}, which is not declared before it",
                 f"declare {self.parent} first, or name one of: {', '.join(earlier) or '-'}",
-            )
-        if self.tokens < 1:
-            raise SeedbedError(
-                f"stage {self.name} has tokens={self.tokens}", "give it tokens to read"
             )
         if self.final_lr > self.lr > 0:
             raise SeedbedError(

@@ -15,19 +15,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from megatron_train.checkpoint.hf import to_hf
+from megatron_train.checkpoint.hf_export import written_by_main
+from megatron_train.checkpoint.hf_names import module_names, to_hf
 from megatron_train.model import lora
-from megatron_train.parallel import processes
 from megatron_train.training.state import TrainState
 from seedbed.files import fresh_partial, replace_folder
 
-# What each of our layers is called in PEFT's target_modules.
-_TARGETS = {
-    "linear_qkv": ["q_proj", "k_proj", "v_proj"],
-    "linear_proj": ["o_proj"],
-    "linear_fc1": ["gate_proj", "up_proj"],
-    "linear_fc2": ["down_proj"],
-}
 _PARENTS = {
     "linear_qkv": "self_attention",
     "linear_proj": "self_attention",
@@ -58,28 +51,29 @@ def export(state: TrainState, folder: Path, base: Path) -> None:
     base: the folder whose weights they add to.
     """
     assert state.lora is not None
-    pairs = tensors(state)
-    if processes.is_main():
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": str(Path(base).resolve()),
+        "r": state.lora.rank,
+        "lora_alpha": state.lora.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "target_modules": [
+            name.rsplit(".", 1)[-1]
+            for one in state.lora.layers
+            for name in module_names(state.model, f"{_PARENTS[one]}.{one}")
+        ],
+    }
+
+    def write(pairs: Iterator[tuple[str, torch.Tensor]]) -> None:
         partial = fresh_partial(folder)
         save_file(dict(pairs), partial / "adapter_model.safetensors", {"format": "pt"})
-        config = {
-            "peft_type": "LORA",
-            "task_type": "CAUSAL_LM",
-            "base_model_name_or_path": str(Path(base).resolve()),
-            "r": state.lora.rank,
-            "lora_alpha": state.lora.alpha,
-            "lora_dropout": 0.0,
-            "bias": "none",
-            "fan_in_fan_out": False,
-            "inference_mode": True,
-            "target_modules": [name for one in state.lora.layers for name in _TARGETS[one]],
-        }
         (partial / "adapter_config.json").write_text(
             json.dumps(config, indent=2, sort_keys=True) + "\n"
         )
         replace_folder(partial, folder)
-    else:
-        # The other processes only take part in the gathering.
-        for _ in pairs:
-            pass
-    processes.barrier()
+
+    written_by_main(tensors(state), folder, write)

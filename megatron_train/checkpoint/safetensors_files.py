@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from conf.errors import SeedbedError
+from seedbed import json_object
 
 # A model of fewer bytes is one file; a larger one is cut into files of about this size.
-SHARD_BYTES = 4 << 30
+SHARD_BYTES = 2 << 30
+_AGAIN = "the export is incomplete or damaged: make it again"
 
 
 class SafetensorsReader:
@@ -25,9 +28,9 @@ class SafetensorsReader:
         index = folder / "model.safetensors.index.json"
         single = folder / "model.safetensors"
         if index.is_file():
-            self.files: dict[str, str] = json.loads(index.read_text())["weight_map"]
+            self.files = _weight_map(index)
         elif single.is_file():
-            with safe_open(single, framework="pt") as opened:
+            with _readable(single), safe_open(single, framework="pt") as opened:
                 self.files = dict.fromkeys(opened.keys(), single.name)
         else:
             raise SeedbedError(
@@ -48,9 +51,31 @@ class SafetensorsReader:
                 f"{self.folder} has no tensor {name}", "the export is incomplete: make it again"
             )
         file = self.files[name]
-        if file not in self.opened:
-            self.opened[file] = safe_open(self.folder / file, framework="pt")
-        return self.opened[file].get_tensor(name)
+        with _readable(self.folder / file):
+            if file not in self.opened:
+                self.opened[file] = safe_open(self.folder / file, framework="pt")
+            return self.opened[file].get_tensor(name)
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Tensor -> file of an index. The files lie beside it."""
+    with json_object.shaped(index, "index of tensors", _AGAIN):
+        found = dict(json_object.read(index, _AGAIN)["weight_map"])
+        for file in found.values():
+            if Path(file).name != file:
+                raise ValueError(f"{file!r} is no name of a file beside it")
+    return found
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Turns what safetensors raises for a damaged or missing file into a SeedbedError."""
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        raise SeedbedError(
+            f"{file} cannot be read: {type(error).__name__}: {str(error)[:200]}", _AGAIN
+        ) from error
 
 
 def write_safetensors(folder: Path, tensors: Iterator[tuple[str, torch.Tensor]]) -> None:

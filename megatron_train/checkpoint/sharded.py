@@ -26,6 +26,7 @@ from megatron.core.dist_checkpointing.strategies.async_utils import AsyncCallsQu
 from torch.distributed.checkpoint.api import CheckpointException
 
 from conf.errors import SeedbedError
+from conf.schema.layout import ModelConfig
 from megatron_train.checkpoint.step_folders import latest, make_room, publish, read_manifest
 from megatron_train.model import weights
 from megatron_train.model.gpt import padded_vocab, unwrap
@@ -74,10 +75,12 @@ class CheckpointWriter:
         """
         self.finish()
         final = self.root / f"step_{state.step:08d}"
-        if processes.broadcast_object(latest(self.root) == final):
+        if processes.on_main(lambda: latest(self.root) == final):
             return final
         partial = final.with_name(final.name + ".partial")
-        processes.on_main(lambda: make_room(self.root, partial, _bytes(state)))
+        room = processes.on_main(lambda: make_room(self.root, partial, _bytes(state), self.keep))
+        if room and processes.is_main():
+            print(f"deleted before step {state.step} was saved: {', '.join(room)}", flush=True)
         manifest = _manifest(state, extra)
         with self._failures_named(partial):
             request = dist_checkpointing.save(
@@ -125,7 +128,7 @@ class CheckpointWriter:
             newest = latest(self.root)
             raise SeedbedError(
                 f"the checkpoint {partial} could not be written: {_first_words(error)}",
-                "make room or mend the disk, then start again: it goes on from "
+                "make room, lower keep or mend the disk, then start again: it goes on from "
                 + (f"{newest.name}, which is whole" if newest else "the beginning"),
             ) from error
 
@@ -141,7 +144,7 @@ def load(
     """Fill `state` from one checkpoint folder, or from the newest under a root; collective.
 
     Whatever layout wrote it can be read. Returns its manifest. With `begin` a new run starts from
-    it, at step 0 and perhaps with another RoPE base.
+    it, at step 0 and perhaps with another base or scaling of its rotary positions.
 
     Raises:
         SeedbedError: for another architecture, for an optimizer state of the other kind
@@ -149,8 +152,11 @@ def load(
     """
     manifest = read_manifest(folder)
     wanted = _manifest(state, {})
+    # What an older checkpoint does not name was not there to be set.
+    manifest["architecture"] = {**_architecture(ModelConfig()), **manifest["architecture"]}
     if begin:
-        manifest["architecture"]["rope_base"] = state.model.rope_base
+        for name in ("rope_base", "rope"):
+            manifest["architecture"][name] = wanted["architecture"][name]
     _refuse_differences(manifest["folder"], manifest["architecture"], wanted["architecture"])
     entries = _model(state)
     scales: dict[str, Any] = {}
@@ -207,9 +213,7 @@ def _with_optimizer(
 
 
 def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
-    architecture = dataclasses.asdict(state.model)
-    # Neither of them shapes a tensor.
-    del architecture["seq_length"], architecture["init_std"]
+    architecture = _architecture(state.model)
     if state.lora is not None:
         architecture["lora"] = dataclasses.asdict(state.lora)
     return {
@@ -225,6 +229,13 @@ def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
         "made_with": {"torch": torch.__version__, "megatron-core": megatron.core.__version__},
         "extra": extra,
     }
+
+
+def _architecture(model: ModelConfig) -> dict[str, Any]:
+    architecture = dataclasses.asdict(model)
+    # Neither of them shapes a tensor.
+    del architecture["seq_length"], architecture["init_std"]
+    return architecture
 
 
 def _refuse_differences(where: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
@@ -283,5 +294,6 @@ def _shared_queue() -> Any:
 
 def _serve_to_the_end() -> None:
     die_with_parent()
-    # torchrun sends its SIGTERM to all: the trainer then saves, and still needs the queue.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # torchrun and schedulers signal all: the trainer then saves, and still needs the queue.
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

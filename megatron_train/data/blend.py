@@ -20,9 +20,10 @@ from megatron.core.datasets import helpers_cpp
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
 from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
 
-from conf.errors import SeedbedError
+from conf.errors import SeedbedError, disk_faults
 from conf.schema.layout import BatchConfig
 from conf.schema.pretrain import PretrainConfig
+from megatron_train.data.epochs import epochs
 from megatron_train.data.manifest import REPACK, Manifest, byte_lengths
 from megatron_train.parallel import processes
 from megatron_train.training.losses import Batch
@@ -105,9 +106,10 @@ class Corpus:
             eod_mask_loss=False,
             create_attention_mask=False,
         )
-        built = BlendedMegatronDatasetBuilder(
-            GPTDataset, [None, None, None], lambda: True, config
-        ).build()[0]
+        with disk_faults(folder):
+            built = BlendedMegatronDatasetBuilder(
+                GPTDataset, [None, None, None], lambda: True, config
+            ).build()[0]
         processes.barrier()
         if processes.is_main():
             done.touch()
@@ -163,17 +165,18 @@ class Blend:
             shard.tokens for corpus in self.corpora for shard in corpus.manifest.of(corpus.split)
         )
 
+    def epochs(self, samples: int) -> dict[str, float]:
+        """How often `samples` samples read each source."""
+        weights = dict(zip(self.names, self.weights, strict=True))
+        sizes = {n: corpus.per_pass for n, corpus in zip(self.names, self.corpora, strict=True)}
+        return epochs(weights, sizes, samples)
+
     def passes(self, samples: int) -> str:
-        """How often `samples` samples read each source, in words."""
-        shares = [weight / sum(self.weights) for weight in self.weights]
-        read = [
-            f"{samples * s / c.per_pass:.2f}" for s, c in zip(shares, self.corpora, strict=True)
-        ]
-        return (
-            read[0]
-            if len(read) == 1
-            else ", ".join(f"{n} {r}" for n, r in zip(self.names, read, strict=True))
-        )
+        """The same in words."""
+        read = self.epochs(samples)
+        if len(read) == 1:
+            return f"{next(iter(read.values())):.2f}"
+        return ", ".join(f"{name} {passes:.2f}" for name, passes in read.items())
 
     def weighted_mean(self, by_name: dict[str, float]) -> float:
         """The mean of one value for each source, under the blend's weights."""

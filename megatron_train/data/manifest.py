@@ -7,12 +7,14 @@ import json
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from conf.errors import SeedbedError
 from conf.schema.pretrain import DataConfig
 from megatron_train.data.remote_tokens import local_tokens
+from seedbed import json_object
 
 REPACK = "pack the tokens again: python -m spark_jobs run ... from=documents"
 # The header of a Megatron .idx file: magic, version, dtype code, sequences, documents. Source:
@@ -20,6 +22,8 @@ REPACK = "pack the tokens again: python -m spark_jobs run ... from=documents"
 _IDX_HEADER = struct.Struct("<9sQBQQ")
 _IDX_MAGIC = b"MMIDIDX\x00\x00"
 _CHUNK = 1 << 24
+# What the packer writes: two bytes up to 65,536 ids, else four.
+_DTYPES = ("uint16", "int32")
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of DIR/tokens.
 
     Raises:
-        SeedbedError: where it is missing, or the tokenizer's hash does not match.
+        SeedbedError: where it is missing or damaged, or the tokenizer's hash does not match.
     """
     path = folder / "manifest.json"
     if not path.is_file():
@@ -70,11 +74,16 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} does not exist",
             "give output=DIR of a run whose tokens are packed, or pack them first",
         )
-    raw = json.loads(path.read_text())
+    raw = json_object.read(path, REPACK)
     if raw.get("version") != 1:
         raise SeedbedError(
             f"{path} has version {raw.get('version')}; this code reads version 1", REPACK
         )
+    with json_object.shaped(path, "manifest of token shards", REPACK):
+        return _manifest(folder, raw)
+
+
+def _manifest(folder: Path, raw: dict[str, Any]) -> Manifest:
     tokenizer = folder / raw["tokenizer"]["path"]
     file = tokenizer / "tokenizer.json"
     found = _sha256(file) if file.is_file() else "no file"
@@ -100,6 +109,12 @@ def read_manifest(folder: Path) -> Manifest:
         raw["tokenizer"]["sha256"],
         *([s.split, s.prefix.name, s.bin_sha256, s.idx_sha256] for s in shards),
     ]
+    whole = [raw["tokenizer"]["vocab_size"], raw["tokenizer"]["eod"], *raw["tables"].values()]
+    whole += [number for s in shards for number in (s.tokens, s.documents, s.bin_bytes)]
+    if not all(type(number) is int and number >= 0 for number in whole):
+        raise ValueError("a count is no whole number from 0 on")
+    if raw["dtype"] not in _DTYPES:
+        raise ValueError(f"its tokens are {raw['dtype']!r}")
     return Manifest(
         folder=folder,
         tokenizer=tokenizer,

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import IO
 
 from conf.errors import SeedbedError
-from seedbed import storage
+from seedbed import json_object, storage
 from seedbed.files import whole_file, write_whole
 from seedbed.stores.places import is_uri
 
@@ -42,19 +41,29 @@ def local_tokens(tokens: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
-        for name, digest in _files(json.loads(text)).items():
+        for name, digest in _files(text, f"{tokens}/manifest.json").items():
             if not (folder / name).is_file():
                 _copy(tokens, name, folder / name, digest)
         write_whole(folder / "manifest.json", text)
     return folder
 
 
-def _files(manifest: dict) -> dict[str, str]:  # type: ignore[type-arg]
-    """Path -> SHA-256 of each file that the manifest names."""
-    tokenizer = manifest["tokenizer"]
-    found = {f"{tokenizer['path']}/tokenizer.json": tokenizer["sha256"]}
-    for shard in manifest["shards"]:
-        found |= {f"{shard['prefix']}.{kind}": shard[f"{kind}_sha256"] for kind in ("bin", "idx")}
+def _files(text: str, where: str) -> dict[str, str]:
+    """Path -> SHA-256 of each file that the manifest names.
+
+    Raises SeedbedError for another file, and for one that names files outside its folder.
+    """
+    fix = "pack the tokens again, or give the URI of a run's folder tokens"
+    with json_object.shaped(where, "manifest of token shards", fix):
+        manifest = json_object.parse(text, where, fix)
+        tokenizer = manifest["tokenizer"]
+        found = {f"{tokenizer['path']}/tokenizer.json": tokenizer["sha256"]}
+        for shard in manifest["shards"]:
+            for kind in ("bin", "idx"):
+                found[f"{shard['prefix']}.{kind}"] = shard[f"{kind}_sha256"]
+        for name in found:
+            if name.startswith("/") or ".." in name.split("/"):
+                raise ValueError(f"it names {name}, which is outside its folder")
     return found
 
 

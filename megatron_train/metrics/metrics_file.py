@@ -62,6 +62,17 @@ def losses_before(path: Path, step: int, count: int) -> list[float]:
     return accepted[-count:]
 
 
+def row_of(path: Path, step: int) -> dict[str, Any]:
+    """The row of one step; {} where there is none. Its val_loss is that of the last evaluation."""
+    found: dict[str, Any] = {}
+    for one in jsonl.whole_rows(path):
+        if one["step"] > step:
+            break
+        evaluated = {k: v for k, v in found.items() if k.startswith("val_") and one.get(k) is None}
+        found = {**one, **evaluated}
+    return found if found.get("step") == step else {}
+
+
 def row(record: StepRecord, run: RunFacts, evaluation: Evaluation | None) -> dict[str, Any]:
     """The row of one step.
 

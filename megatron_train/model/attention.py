@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from megatron.core.transformer.transformer_config import TransformerConfig
+from megatron.core.transformer.utils import is_layer_window_attention
 
 from megatron_train.model.packed_sequences import borders
 from megatron_train.parallel import context_parallel
@@ -16,9 +17,10 @@ from megatron_train.parallel import context_parallel
 class SDPACoreAttention(torch.nn.Module):
     """softmax(q k^T / sqrt(d)) v by torch's scaled_dot_product_attention, causal.
 
-    Where documents are given, each one is a call of its own. The cost is then that of the documents
-    and not of the whole row. Under context parallelism, s below is this process's share of the
-    positions (context_parallel.chunks_of).
+    A token of a layer with a window sees the last tokens alone. Where documents are given, each one
+    is a call of its own. The cost is then that of the documents and not of the whole row. Under
+    context parallelism, s below is this process's share of the positions
+    (context_parallel.chunks_of).
     """
 
     def __init__(
@@ -30,6 +32,11 @@ class SDPACoreAttention(torch.nn.Module):
         **_: Any,
     ):
         super().__init__()
+        windowed = is_layer_window_attention(
+            config.window_size, config.window_attn_skip_freq, layer_number
+        )
+        # The tokens that a token sees, itself included; 0: all before it.
+        self.window = config.window_size[0] + 1 if windowed else 0
 
     def forward(
         self,
@@ -45,38 +52,46 @@ class SDPACoreAttention(torch.nn.Module):
         megatron-core hands it through unchanged.
         """
         if context_parallel.size() == 1:
-            return _attend(query, key, value, 0, attention_mask)
+            return self._attend(query, key, value, 0, attention_mask)
         key, value = context_parallel.gather_keys(key), context_parallel.gather_keys(value)
         length = query.size(0) // 2
         halves = zip(
             query.split(length), context_parallel.chunks_of(context_parallel.rank()), strict=True
         )
         return torch.cat(
-            [_attend(half, key, value, chunk * length, attention_mask) for half, chunk in halves]
+            [
+                self._attend(half, key, value, chunk * length, attention_mask)
+                for half, chunk in halves
+            ]
         )
 
+    def _attend(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        first: int,
+        cu_seqlens: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Queries of positions first to first + s over keys and values of all positions.
 
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    first: int,
-    cu_seqlens: torch.Tensor | None,
-) -> torch.Tensor:
-    """Queries of positions first to first + s over keys and values of all positions.
-
-    Returns [s, b, heads * d].
-    """
-    stop = first + query.size(0)
-    if cu_seqlens is None:
-        return _causal(query, key[:stop], value[:stop])
-    each = borders(cu_seqlens, key.size(0), first, stop)
-    rows = zip(query.unbind(1), key.unbind(1), value.unbind(1), each, strict=True)
-    return torch.stack([torch.cat(_row(*one, first)) for one in rows], 1)
+        Returns [s, b, heads * d].
+        """
+        stop = first + query.size(0)
+        if cu_seqlens is None:
+            return _causal(query, key[:stop], value[:stop], self.window)
+        each = borders(cu_seqlens, key.size(0), first, stop)
+        rows = zip(query.unbind(1), key.unbind(1), value.unbind(1), each, strict=True)
+        return torch.stack([torch.cat(_row(*one, first, self.window)) for one in rows], 1)
 
 
 def _row(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bounds: list[int], first: int
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    bounds: list[int],
+    first: int,
+    window: int,
 ) -> list[torch.Tensor]:
     """One row, [s, heads, d], document by document.
 
@@ -92,20 +107,27 @@ def _row(
     # The gradient of `split` is one copy. That of a slice would fill, for each slice, a tensor as
     # large as the whole.
     parts = zip(query.split(asked), key.split(seen)[1:-1], value.split(seen)[1:-1], strict=True)
-    return [_causal(*(part[:, None] for part in one))[:, 0] for one in parts]
+    return [_causal(*(part[:, None] for part in one), window)[:, 0] for one in parts]
 
 
-def _causal(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+def _causal(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int
+) -> torch.Tensor:
     """query [q, b, heads, d], key and value [k, b, kv_heads, d] -> [q, b, heads * d].
 
-    The queries are the last q of the k positions.
+    The queries are the last q of the k positions. Each sees `window` keys at most, or with 0 all.
     """
     q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
+    if not q.is_cuda:
+        # torch's kernel for CPUs is faster by more than the copies where a head's rows lie close.
+        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
     asked, seen = query.size(0), key.size(0)
     mask = None
     # torch's own causal mask would take the queries for the first positions.
-    if asked < seen:
+    if asked < seen or 0 < window < seen:
         mask = torch.ones(asked, seen, dtype=torch.bool, device=query.device).tril(seen - asked)
+    if mask is not None and 0 < window < seen:
+        mask = mask.triu(seen - asked - window + 1)
     out = F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=q.size(1) != k.size(1)
     )

@@ -2,36 +2,26 @@
 
 With CUDA and Transformer Engine the layers are Transformer Engine's. Everywhere else they are
 megatron-core's own linear layers with torch's scaled-dot-product attention (attention.py) and
-torch's RMSNorm: megatron-core's local attention is slower, and its torch norm refuses sequence
-parallelism. Both kinds of layers keep the same checkpoint keys. Dropout is 0, as in Llama.
+torch's norms (norms.py): megatron-core's local attention is slower, and its torch norm refuses
+sequence parallelism. Both kinds of layers keep the same checkpoint keys. Dropout is 0.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from megatron.core import parallel_state
 from megatron.core.models.gpt import GPTModel
-from megatron.core.models.gpt.gpt_layer_specs import (
-    get_gpt_layer_local_spec,
-    get_gpt_layer_with_transformer_engine_spec,
-)
 from megatron.core.transformer.module import Float16Module
-from megatron.core.transformer.spec_utils import ModuleSpec
-from megatron.core.transformer.transformer_block import (
-    TransformerBlockSubmodules,
-    get_num_layers_to_build,
-)
 from megatron.core.transformer.transformer_config import TransformerConfig
 
 from conf.errors import SeedbedError
 from conf.schema.layout import ModelConfig, ParallelConfig
 from megatron_train.fp8.policy import NoFp8
-from megatron_train.model.attention import SDPACoreAttention
+from megatron_train.model import rope, rotation
+from megatron_train.model.layer_spec import form_fields, layer_spec
 from megatron_train.parallel import processes
 from seedbed.dtypes import torch_dtype
 
@@ -59,11 +49,8 @@ def transformer_config(
         ffn_hidden_size=model.ffn,
         num_attention_heads=model.heads,
         num_query_groups=model.kv_heads,
-        normalization="RMSNorm",
         layernorm_epsilon=model.norm_eps,
-        gated_linear_unit=True,
-        activation_func=F.silu,
-        add_bias_linear=False,
+        **form_fields(model),
         hidden_dropout=0.0,
         attention_dropout=0.0,
         init_method_std=model.init_std,
@@ -125,13 +112,16 @@ def build_chunks(
     # At every build it announces the model class that is to follow it.
     logging.getLogger("megatron.core.models.gpt.gpt_model").setLevel(logging.ERROR)
     where = device or processes.device()
+    rotation.install()
 
     def build(vp_stage: int | None) -> torch.nn.Module:
         place = {"ignore_virtual": False, "vp_stage": vp_stage}
         with torch.device(where):
             chunk = GPTModel(
                 config=config,
-                transformer_layer_spec=_layer_spec(config, fp8, vp_stage),
+                transformer_layer_spec=layer_spec(
+                    config, model.form, fp8.transformer_engine, vp_stage
+                ),
                 vocab_size=padded,
                 max_sequence_length=model.seq_length,
                 pre_process=parallel_state.is_pipeline_first_stage(**place),
@@ -142,6 +132,10 @@ def build_chunks(
                 parallel_output=True,
                 vp_stage=vp_stage,
             ).to(where)
+        if model.form.gated:
+            _mark_pairs(chunk)
+        if model.rope.scaling != "none":
+            set_positions(chunk, model)
         fp8.install(chunk, model.layers)
         return Float16Module(config, chunk) if config.bf16 else chunk
 
@@ -156,22 +150,18 @@ def unwrap(module: torch.nn.Module) -> GPTModel:
     return module
 
 
-class RMSNorm(torch.nn.RMSNorm):
-    """torch's RMSNorm; megatron-core sums its gradient under sequence parallelism."""
-
-    def __init__(self, config: TransformerConfig, hidden_size: int, eps: float = 1e-5, **_: Any):
-        super().__init__(hidden_size, eps=eps, dtype=config.params_dtype)
-        self.weight.sequence_parallel = config.sequence_parallel
+def _mark_pairs(chunk: GPTModel) -> None:
+    """Note on the first matrices of gated MLPs that their rows are [gate; up]."""
+    for name, parameter in chunk.named_parameters():
+        parameter.gate_and_up = name.endswith("mlp.linear_fc1.weight")
 
 
-def _layer_spec(
-    config: TransformerConfig, fp8: NoFp8, vp_stage: int | None
-) -> ModuleSpec | TransformerBlockSubmodules:
-    if fp8.transformer_engine:
-        return get_gpt_layer_with_transformer_engine_spec()
-    layer = get_gpt_layer_local_spec(normalization="RMSNorm")
-    layer.submodules.input_layernorm = RMSNorm
-    layer.submodules.pre_mlp_layernorm = RMSNorm
-    layer.submodules.self_attention.submodules.core_attention = SDPACoreAttention
-    layers = [layer] * get_num_layers_to_build(config, vp_stage=vp_stage)
-    return TransformerBlockSubmodules(layer_specs=layers, layer_norm=RMSNorm)
+def set_positions(chunk: torch.nn.Module, model: ModelConfig) -> None:
+    """Give a chunk the rotary positions of `model`; megatron-core knows a part of the scalings."""
+    inner = unwrap(chunk)
+    device = inner.rotary_pos_emb.inv_freq.device
+    inner.rotary_pos_emb.inv_freq = rope.frequencies(model).to(device)
+    # It keeps what it has computed for each length.
+    type(inner.rotary_pos_emb).forward.cache_clear()
+    for layer in inner.decoder.layers:
+        layer.self_attention._yarn_concentration_factor = model.rope.amplitude

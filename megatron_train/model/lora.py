@@ -124,7 +124,8 @@ def install(chunks: list[torch.nn.Module], lora: LoraConfig, seed: int) -> None:
             if kind not in lora.layers:
                 continue
             adapter = Adapter(linear, model.config, lora)
-            adapter.gated = kind == "linear_fc1"
+            adapter.gated = kind == "linear_fc1" and model.config.gated_linear_unit
+            adapter.b.gate_and_up = adapter.gated
             layer = model.decoder.layers[int(name.split(".")[2])].layer_number - 1
             model.adapters[f"layer_{layer}_{kind}"] = adapter
             linear.weight.adapter = adapter
@@ -132,7 +133,7 @@ def install(chunks: list[torch.nn.Module], lora: LoraConfig, seed: int) -> None:
     for name, parameter in weights.adapter_parameters(chunks).items():
         full = _drawn(name, weights.full_shape(parameter), seed)
         with torch.no_grad():
-            parameter.copy_(weights.part_of(name, full, parameter))
+            parameter.copy_(weights.part_of(full, parameter))
 
 
 def merged(parameter: torch.nn.Parameter) -> torch.Tensor:

@@ -22,14 +22,12 @@ from megatron_train.parallel import processes
 # megatron-core's local layers keep norms apart; Transformer Engine's fold them into the next linear
 # layer. Checkpoints always use the names of the latter.
 _TE_NAMES = (
-    ("input_layernorm.weight", "self_attention.linear_qkv.layer_norm_weight"),
-    ("pre_mlp_layernorm.weight", "mlp.linear_fc1.layer_norm_weight"),
+    ("input_layernorm.", "self_attention.linear_qkv.layer_norm_"),
+    ("pre_mlp_layernorm.", "mlp.linear_fc1.layer_norm_"),
 )
 EMBEDDING = "embedding.word_embeddings.weight"
 HEAD = "output_layer.weight"
 _ADAPTERS = "adapters."
-# Rows of these are [gate; up].
-_GATED = ("linear_fc1.weight", "linear_fc1.b")
 
 
 def local_parameters(chunks: list[torch.nn.Module]) -> dict[str, torch.nn.Parameter]:
@@ -57,7 +55,7 @@ def adapter_parameters(chunks: list[torch.nn.Module]) -> dict[str, torch.nn.Para
 
 
 def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> None:
-    """Draw initial values: norms are 1, matrices N(0, init_std).
+    """Draw initial values: norms are 1, biases 0, matrices N(0, init_std).
 
     Matrices that write into the residual stream are N(0, init_std / sqrt(2 layers)). The scaling is
     Megatron-LM's (and GPT-2's, Sec 2.3).
@@ -65,7 +63,7 @@ def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> 
 
     def draw(name: str, shape: torch.Size) -> torch.Tensor:
         if len(shape) == 1:
-            return torch.ones(shape)
+            return torch.zeros(shape) if name.endswith("bias") else torch.ones(shape)
         residual = name.endswith(("linear_proj.weight", "linear_fc2.weight"))
         std = model.init_std / (2 * model.layers) ** 0.5 if residual else model.init_std
         digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
@@ -105,7 +103,7 @@ def scatter(chunks: list[torch.nn.Module], full: Callable[[str, torch.Size], tor
     Every process calls `full` once for each of its parameters.
     """
     for name, parameter in local_parameters(chunks).items():
-        parameter.copy_(part_of(name, full(name, full_shape(parameter)), parameter))
+        parameter.copy_(part_of(full(name, full_shape(parameter)), parameter))
 
 
 @torch.no_grad()
@@ -148,7 +146,7 @@ def gather_named(
             if name in sent:
                 continue
             sent.add(name)
-            full = _join(name, mine[name], of(mine[name])) if s == stage and replica else None
+            full = _join(mine[name], of(mine[name])) if s == stage and replica else None
             full = _bring_to_main(full, leaders[s])
             if full is not None:
                 yield name, full.cpu()
@@ -161,7 +159,7 @@ def _global_name(model: torch.nn.Module, name: str) -> str:
         layer = model.decoder.layers[int(match[1])].layer_number - 1
         rest = match[2]
         for local, te in _TE_NAMES:
-            rest = te if rest == local else rest
+            rest = te + rest.removeprefix(local) if rest.startswith(local) else rest
         return f"decoder.layers.{layer}.{rest}"
     if name == HEAD and model.share_embeddings_and_output_weights:
         return EMBEDDING
@@ -181,7 +179,7 @@ def full_shape(parameter: torch.nn.Parameter) -> torch.Size:
     return torch.Size(shape)
 
 
-def part_of(name: str, full: torch.Tensor, parameter: torch.nn.Parameter) -> torch.Tensor:
+def part_of(full: torch.Tensor, parameter: torch.nn.Parameter) -> torch.Tensor:
     """This process's part. A gated linear_fc1 is [gate; up]; process r holds [gate_r; up_r]."""
     if not _is_cut(parameter):
         return full
@@ -190,12 +188,12 @@ def part_of(name: str, full: torch.Tensor, parameter: torch.nn.Parameter) -> tor
         parallel_state.get_tensor_model_parallel_rank(),
         parameter.partition_dim,
     )
-    if name.endswith(_GATED):
+    if getattr(parameter, "gate_and_up", False):
         return torch.cat([half.chunk(tp, dim)[r] for half in full.chunk(2, dim)], dim)
     return full.chunk(tp, dim)[r]
 
 
-def _join(name: str, parameter: torch.nn.Parameter, part: torch.Tensor) -> torch.Tensor:
+def _join(parameter: torch.nn.Parameter, part: torch.Tensor) -> torch.Tensor:
     if not _is_cut(parameter):
         return part
     dim = parameter.partition_dim
@@ -204,7 +202,7 @@ def _join(name: str, parameter: torch.nn.Parameter, part: torch.Tensor) -> torch
     dist.all_gather(
         parts, part.contiguous(), group=parallel_state.get_tensor_model_parallel_group()
     )
-    if name.endswith(_GATED):
+    if getattr(parameter, "gate_and_up", False):
         halves = [part.chunk(2, dim) for part in parts]
         return torch.cat([half[0] for half in halves] + [half[1] for half in halves], dim)
     return torch.cat(parts, dim)

@@ -73,17 +73,14 @@ def stage_parameters(
     model: ModelConfig, layout: ParallelConfig, padded_vocab: int, stage: int
 ) -> int:
     """The number of weights on one GPU of pipeline stage `stage`."""
-    head = model.hidden // model.heads
-    keys = model.kv_heads * head
-    attention = model.hidden * (2 * model.hidden + 2 * keys)
-    matrices = (attention + 3 * model.hidden * model.ffn) // layout.tp
-    count = model.layers // layout.pp * (matrices + 2 * model.hidden)
+    cut, whole = model.layer_parameters()
+    count = model.layers // layout.pp * (cut // layout.tp + whole)
     embedding = padded_vocab // layout.tp * model.hidden
     last = stage == layout.pp - 1
     if stage == 0:
         count += embedding
     if last:
-        count += model.hidden
+        count += model.hidden * (2 if model.form.layer_norm else 1)
         # A tied output layer on another stage is a copy of the embedding.
         if not model.tie_embeddings or layout.pp > 1:
             count += embedding
@@ -95,37 +92,36 @@ def layer_activations(model: ModelConfig, layout: ParallelConfig, width: int, fu
 
     The tokens are those of a micro-batch on one context-parallel process; width is the bytes of a
     value. Source: Korthikanti et al. (arXiv 2205.05198 Sec 4), with grouped queries, SwiGLU and no
-    dropout. A layer keeps:
+    dropout. A layer keeps, with q the width of its query heads and k that of its key heads:
 
         4 h      inputs and outputs of both norms, cut over tp under sequence parallelism
-        h + 2 k  query, key and value, cut over tp
-        h        the attention's output, cut over tp
-        3 f      the gated pair and its product, cut over tp
+        q + 2 k  query, key and value, cut over tp
+        q + k    query and key before they are normalised, where they are; cut over tp
+        q        the attention's output, cut over tp
+        3 f      the gated pair and its product, cut over tp; 2 f where nothing is gated
 
-    Without Transformer Engine (fused=False) torch keeps in addition:
+    Without Transformer Engine (fused=False) our layers on a CPU keep in addition:
 
-        4 h in fp32  the norms' input and normalised value
-        h + k        the storage that the value shares with query and key before rotation
-        h            the attention's output a second time
-        2 f          silu(gate) and the up-projection a second time, and statistics
+        q            the attention's output a second time
+        f            silu(gate)
+        k            the storage that value, query and key share, where these are normalised
     """
-    h, k, f = model.hidden, model.hidden // model.heads * model.kv_heads, model.ffn
+    q, k, f = model.query_width, model.key_width, model.ffn
+    gated = model.form.gated
     cut = layout.tp if layout.sequence_parallel else 1
-    norms = 2 * _norm(model, layout, width, fused)
-    inner = (2 * h + 2 * k + 3 * f) / layout.tp
+    norms = 2 * _norm(model, layout, width)
+    inner = (2 * q + 2 * k + (3 if gated else 2) * f) / layout.tp
+    if model.form.qk_norm != "none":
+        inner += (q + k) / layout.tp
     statistics = 4 * model.heads / layout.tp + 8 / cut
     if not fused:
-        inner += (2 * h + k + 2 * f) / layout.tp
+        inner += (q + (f if gated else 0) + (k if model.form.qk_norm != "none" else 0)) / layout.tp
     return norms + inner * width + statistics
 
 
-def _norm(model: ModelConfig, layout: ParallelConfig, width: int, fused: bool) -> float:
-    """Bytes that one norm keeps for each token.
-
-    They are its input and its output, and for torch's own an fp32 input and normalised value.
-    """
-    kept = 2 * width if fused else 8 + width
-    return model.hidden * kept / (layout.tp if layout.sequence_parallel else 1)
+def _norm(model: ModelConfig, layout: ParallelConfig, width: int) -> float:
+    """Bytes of the input and the output of one norm for each token."""
+    return 2 * width * model.hidden / (layout.tp if layout.sequence_parallel else 1)
 
 
 def memory(work: Workload, stage: int) -> Memory:
@@ -140,7 +136,7 @@ def memory(work: Workload, stage: int) -> Memory:
     logits = 0.0
     activations = _stage_activations(work, stage)
     if stage == layout.pp - 1:
-        activations += tokens * _norm(model, layout, width, work.fused)
+        activations += tokens * _norm(model, layout, width)
         # The logits in the weights' type, their fp32 copy, and the gradient of one of them.
         logits = tokens * work.padded_vocab / layout.tp * (4 + (width if width < 4 else 0) + 4)
     return Memory(
@@ -159,7 +155,7 @@ def _stage_activations(work: Workload, stage: int) -> float:
     whole = layer_activations(model, layout, width, work.fused)
     # What selective recomputation lets go: the attention's statistics and, without Transformer
     # Engine, the first copy of its output.
-    output = 0 if work.fused else model.hidden / layout.tp * width
+    output = 0 if work.fused else model.query_width / layout.tp * width
     attention = 4 * model.heads / layout.tp + output
     entry = model.hidden / (layout.tp if layout.sequence_parallel else 1) * width
     kept = {"none": whole, "selective": whole - attention, "full": entry}
@@ -184,10 +180,11 @@ def _optimizer_cut(work: Workload) -> int:
 def flops_per_token(model: ModelConfig, vocab: int) -> tuple[float, float]:
     """(matrix products, attention) of forward and backward pass for one token.
 
-    A weight counts 6 operations, attention 12 L h s / 2 under a causal mask.
+    A weight counts 6 operations, attention 12 L q s / 2 under a causal mask. Windows are counted as
+    full attention.
     """
     matrices = model.parameters(vocab) - vocab * model.hidden * (0 if model.tie_embeddings else 1)
-    return 6.0 * matrices, 6.0 * model.layers * model.hidden * model.seq_length
+    return 6.0 * matrices, 6.0 * model.layers * model.query_width * model.seq_length
 
 
 def bubble(layout: ParallelConfig, micro_batches: int) -> float:
@@ -215,7 +212,7 @@ def traffic(work: Workload) -> Traffic:
     tensor = work.micro_batches * layers * reductions * 2 * hidden * (tp - 1) / tp
     boundary = hidden / (tp if layout.sequence_parallel else 1)
     pipeline = work.micro_batches * 2 * boundary * layout.vpp if layout.pp > 1 else 0.0
-    keys = 2 * model.hidden // model.heads * model.kv_heads / tp * sequences * width
+    keys = 2 * model.key_width / tp * sequences * width
     context = work.micro_batches * layers * (2 + again) * keys * (cp - 1) / cp
     replicas = work.dp * cp
     parameters = stage_parameters(model, layout, work.padded_vocab, 0)

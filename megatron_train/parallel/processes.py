@@ -14,7 +14,7 @@ import torch.distributed as dist
 from megatron.core import parallel_state
 from megatron.core.tensor_parallel.random import model_parallel_cuda_manual_seed
 
-from conf.errors import SeedbedError, run_cli
+from conf.errors import SeedbedError, disk_fault, run_cli
 from conf.schema.layout import ParallelConfig
 from conf.schema.pretrain import check_world
 from megatron_train.parallel import cpu_backend
@@ -34,7 +34,7 @@ def start(parallel: ParallelConfig, seed: int) -> None:
     Raises:
         SeedbedError: before any group exists, where the processes do not divide by the layout.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world = started_world()
     check_world(parallel, None, world)
     cpu_backend.install()
     alone = world == 1 and "MASTER_ADDR" not in os.environ
@@ -60,6 +60,36 @@ def start(parallel: ParallelConfig, seed: int) -> None:
         context_parallel_size=parallel.cp,
     )
     seed_step(seed, 0)
+
+
+def started_world() -> int:
+    """How many processes torchrun started; 1 where it was not used.
+
+    Raises:
+        SeedbedError: where its variables are there in part, or hold no number.
+    """
+    names = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    there = [name for name in names if name in os.environ]
+    fix = f"start with torchrun, which sets them all, or unset {', '.join(names)}"
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"):
+        value = os.environ.get(name, "0")
+        if not value.isdecimal():
+            raise SeedbedError(f"{name}={value!r} is no whole number", fix)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    # Alone, this process sets RANK and WORLD_SIZE itself, and may start another run after it.
+    alone = world == 1 and os.environ.get("RANK", "0") == "0" and "MASTER_ADDR" not in there
+    if not alone and len(there) < len(names):
+        missing = [name for name in names if name not in there]
+        raise SeedbedError(
+            f"{', '.join(f'{name}={os.environ[name]}' for name in there)} is set, but not "
+            f"{', '.join(missing)}",
+            fix,
+        )
+    if world < 1 or not 0 <= int(os.environ.get("RANK", "0")) < world:
+        raise SeedbedError(
+            f"RANK={os.environ.get('RANK', '0')} does not lie below WORLD_SIZE={world}", fix
+        )
+    return world
 
 
 def pretend(parallel: ParallelConfig, rank: int, world: int) -> None:
@@ -99,14 +129,26 @@ def run_ranks(main: Callable[[list[str]], int | None]) -> None:
             if rank() != 0:
                 time.sleep(5)
             raise
+        except RuntimeError as error:
+            if not is_lost_peer(error):
+                raise
+            raise SeedbedError(
+                f"process {rank()} lost contact with another one: that one died, and said why "
+                "above if it could",
+                "mend what it says, and start the same command again",
+            ) from error
 
     run_cli(patient)
 
 
 def stop() -> None:
+    """Leave the groups, and the variables that `start` set for a process that is the only one."""
     if dist.is_initialized():
         parallel_state.destroy_model_parallel()
         dist.destroy_process_group()
+    if "MASTER_ADDR" not in os.environ:
+        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+            os.environ.pop(name, None)
 
 
 def rank() -> int:
@@ -158,13 +200,17 @@ def on_main(work: Callable[[], T]) -> T:
 
     Raises:
         SeedbedError: that of process 0, on every process, so that none waits for one that gave up.
+            A full or closed disk is one as well.
     """
     outcome: tuple[str, object] = ("", None)
     if is_main():
         try:
             outcome = ("value", work())
-        except SeedbedError as error:
-            outcome = ("fault", (error.problem, error.fix))
+        except (SeedbedError, OSError) as error:
+            fault = disk_fault(error) if isinstance(error, OSError) else error
+            if fault is None:
+                raise
+            outcome = ("fault", (fault.problem, fault.fix))
     kind, value = broadcast_object(outcome)
     if kind == "fault":
         raise SeedbedError(*value)  # type: ignore[misc]
@@ -181,6 +227,17 @@ def from_shares(mine: Sequence[T], total: int) -> list[T]:
     shares: list[Sequence[T]] = [()] * dp
     dist.all_gather_object(shares, list(mine), group=parallel_state.get_data_parallel_group())
     return [shares[i % dp][i // dp] for i in range(total)]
+
+
+def sum_of_shares(mine: Sequence[float]) -> list[float]:
+    """Sums of numbers over the data-parallel processes, on every process; collective.
+
+    Each number counts one process's share of a batch. Processes of one replica hold the same share,
+    so they count once.
+    """
+    sums = torch.tensor(mine, dtype=torch.float64, device=device())
+    dist.all_reduce(sums, group=parallel_state.get_data_parallel_group())
+    return sums.tolist()
 
 
 def gather_object(value: Any) -> list[Any]:

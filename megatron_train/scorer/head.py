@@ -11,6 +11,7 @@ from tqdm import tqdm
 from transformers import LlamaForSequenceClassification
 
 from conf.schema.pretrain import ScorerConfig
+from megatron_train.checkpoint.hf_side_files import document_end
 from megatron_train.scorer.labelled_texts import LabelledText
 
 
@@ -25,9 +26,7 @@ def load_base(base: Path) -> LlamaForSequenceClassification:
     )
     # The model pools the last position that is not padding, so padding must have an id.
     if model.config.pad_token_id is None:
-        model.config.pad_token_id = (
-            model.config.eos_token_id if model.config.eos_token_id is not None else 0
-        )
+        model.config.pad_token_id = document_end(base) or 0
     return model
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow.dataset as arrow
 from deltalake import DeltaTable
-from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError
 from conf.schema.pretrain import ScorerConfig
 from seedbed.kernels.models import agreement
+from seedbed.kernels.tokens.plain_text import plain_tokenizer_of
 
 # Groups of repositories in cross-validation.
 FOLDS = 5
@@ -53,7 +53,7 @@ def read_labelled_texts(run: Path, base: Path, scorer: ScorerConfig) -> list[Lab
         row["content_sha256"]: row
         for row in _rows(run, "contents", ["content_sha256", "text", "language"], wanted)
     }
-    tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
+    tokenizer = plain_tokenizer_of(base)
     texts = []
     for key, row in sorted(contents.items()):
         ids = tokenizer.encode(row["text"], add_special_tokens=False).ids[: scorer.max_tokens]

@@ -11,6 +11,7 @@ from conf.errors import SeedbedError
 from conf.schema.pretrain import PretrainConfig
 from megatron_train.data.blend import Blend, bytes_of_labels, micro_batches, open_blend
 from megatron_train.data.manifest import Manifest
+from megatron_train.parallel import processes
 from megatron_train.training.losses import Batch, language_model_loss
 from megatron_train.training.state import TrainState
 from megatron_train.training.step import eval_loss
@@ -18,9 +19,10 @@ from megatron_train.training.step import eval_loss
 
 @dataclass(frozen=True)
 class HeldOut:
-    """This process's share of one source's validation samples.
+    """One source's validation samples.
 
-    tokens: how many labels count. bytes: the text that they stand for.
+    batches: this process's share. tokens: how many labels of all shares count. bytes: the text that
+    these labels stand for.
     """
 
     batches: list[Batch]
@@ -43,7 +45,7 @@ class Evaluation:
 def open_held_out(
     sources: Mapping[str, Manifest], cfg: PretrainConfig, cache: Path
 ) -> dict[str, HeldOut]:
-    """The first samples of every source's val split; {} when eval_every is 0.
+    """The first samples of every source's val split, {} when eval_every is 0; collective.
 
     cache: a folder for indices.
 
@@ -67,7 +69,8 @@ def open_held_out(
             alone, 0, count * cfg.batch.total, cfg.batch, cfg.data.document_mask
         )
         tokens = float(sum(batch["loss_mask"].sum() for batch in batches))
-        held[name] = HeldOut(batches, tokens, bytes_of_labels(batches, manifest))
+        mine = [tokens, bytes_of_labels(batches, manifest)]
+        held[name] = HeldOut(batches, *processes.sum_of_shares(mine))
     return held
 
 

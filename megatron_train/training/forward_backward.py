@@ -1,7 +1,4 @@
-"""megatron-core's schedule over the micro-batches of one step, in any layout.
-
-Logits never leave the process that computed their slice of the vocabulary.
-"""
+"""megatron-core's schedule over the micro-batches of one step, in any layout."""
 
 from __future__ import annotations
 
@@ -10,13 +7,18 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from megatron.core import parallel_state, tensor_parallel
+from megatron.core import parallel_state
 from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 
 from conf.errors import SeedbedError
 from conf.schema.layout import ParallelConfig
 from megatron_train.model.packed_sequences import cu_seqlens, packed
 from megatron_train.parallel import context_parallel, processes
+from megatron_train.training.label_logprobs import (
+    Wanted,
+    counted_positions,
+    logprobs_of_labels,
+)
 from megatron_train.training.losses import Batch, LossFunction, Sums
 from megatron_train.training.state import TrainState
 
@@ -37,7 +39,7 @@ def run(
         SeedbedError: for micro-batches whose shape or number the layout cannot take.
     """
     size, length = micro_batches[0]["tokens"].shape
-    _check_shapes(state.layout, length, len(micro_batches))
+    _check_shapes(state.layout, [tuple(batch["tokens"].shape) for batch in micro_batches])
     # Transformer Engine keeps documents apart in rows that are laid end to end. For the schedule
     # they are then one long sequence.
     packing = "document_ids" in micro_batches[0] and state.fp8.transformer_engine
@@ -55,9 +57,14 @@ def run(
         ids = batch.pop("document_ids", None)
         bounds = None if ids is None else cu_seqlens(ids)
         layout = packed(bounds, processes.device()) if packing else None
-        batch = {key: value.to(processes.device()) for key, value in batch.items()}
         batch = context_parallel.cut(batch)
         rows = (1, -1) if packing else batch["tokens"].shape
+        mask = batch.get("loss_mask")
+        # Found where the batch was made, since a GPU would be waited for.
+        counted = counted_positions(None if mask is None else mask.reshape(rows))
+        batch = {key: value.to(processes.device()) for key, value in batch.items()}
+        if counted is not None:
+            counted = counted.to(processes.device())
         output = chunk(
             batch["tokens"].reshape(rows),
             # No position ids: rotary positions follow from the place in the sequence or document.
@@ -66,8 +73,8 @@ def run(
             None if packing else bounds,
             labels=batch["labels"].reshape(rows),
             packed_seq_params=layout,
-            output_processor=_logprobs_of_labels,
-            output_processor_context=(state.vocab_size, temperature),
+            output_processor=logprobs_of_labels,
+            output_processor_context=Wanted(state.vocab_size, temperature, counted),
         )
 
         def loss(logprobs: torch.Tensor) -> Sums:
@@ -109,9 +116,17 @@ def means(sums: list[dict[str, torch.Tensor]]) -> tuple[float, int, dict[str, fl
     return averages.pop("loss"), int(tokens), averages
 
 
-def _check_shapes(layout: ParallelConfig, length: int, count: int) -> None:
-    multiple = layout.sequence_multiple()
-    if length % multiple:
+def _check_shapes(layout: ParallelConfig, shapes: Sequence[tuple[int, ...]]) -> None:
+    multiple, count = layout.sequence_multiple(), len(shapes)
+    others = set(shapes[1:]) - {shapes[0]}
+    if layout.pp > 1 and others:
+        raise SeedbedError(
+            f"parallel.pp={layout.pp} sends micro-batches of one shape from stage to stage: "
+            f"{shapes[0]} and {min(others)} are two",
+            "pad them to one shape, or set parallel.pp=1",
+        )
+    length = next((length for _, length in shapes if length % multiple), None)
+    if length is not None:
         raise SeedbedError(
             f"parallel.cp={layout.cp}, parallel.sequence_parallel="
             f"{str(layout.sequence_parallel).lower()} and parallel.tp={layout.tp} cut every "
@@ -124,29 +139,3 @@ def _check_shapes(layout: ParallelConfig, length: int, count: int) -> None:
             f"{count} % {layout.pp} = {count % layout.pp}",
             "change the number of micro-batches, or set parallel.vpp=1",
         )
-
-
-def _logprobs_of_labels(
-    *,
-    hidden_states: torch.Tensor,
-    output_layer: Any,
-    output_weight: Any,
-    labels: torch.Tensor,
-    context: tuple[int, float],
-    **_: Any,
-) -> torch.Tensor:
-    """GPTModel's output hook: hidden states [s, b, h] -> log-probabilities of labels, fp32 [b, s].
-
-    They are reduced over the tensor-parallel processes.
-    """
-    vocab_size, temperature = context
-    # The logits are [s, b, padded vocabulary / tp].
-    logits, _ = output_layer(hidden_states, weight=output_weight)
-    logits = logits.float() / temperature if temperature != 1.0 else logits.float()
-    mine = logits.size(-1)
-    real = vocab_size - parallel_state.get_tensor_model_parallel_rank() * mine
-    # The rows that pad the vocabulary are no tokens and must get no probability.
-    if real < mine:
-        logits[..., max(real, 0) :] = torch.finfo(logits.dtype).min
-    loss = tensor_parallel.vocab_parallel_cross_entropy(logits, labels.t().contiguous())
-    return -loss.t().contiguous()

@@ -17,7 +17,8 @@ Batch = dict[str, torch.Tensor]
 Sums = tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]
 
 # (log-probabilities of the labels, fp32 [b, s] with gradient, batch) -> Sums. It is called on the
-# last pipeline stage.
+# last pipeline stage. Where the batch has a loss_mask [b, s], they are computed only where it is
+# not 0, and are 0 elsewhere.
 LossFunction = Callable[[torch.Tensor, Batch], Sums]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from conf.errors import SeedbedError
 from conf.loader import config_hash, to_dict, to_yaml
 from conf.schema.pretrain import PretrainConfig
-from megatron_train.checkpoint import sharded
+from megatron_train.checkpoint import hf_parent, hf_parity, sharded
 from megatron_train.checkpoint.step_folders import latest, read_manifest
 from megatron_train.data.blend import Blend, Cursor
 from megatron_train.metrics import metrics_file
@@ -27,6 +27,8 @@ def checkpoint_facts(cfg: PretrainConfig, train: Blend, cursor: Cursor) -> dict[
     return {
         "samples_before": cursor.before,
         "skipped_samples": cursor.skipped,
+        # The model may have more rows, where it began as someone else's.
+        "tokenizer_size": train.corpora[0].manifest.vocab_size,
         "order": _order(cfg, train) | {"batch.total": cfg.batch.total},
         "config": to_dict(cfg),
         "config_hash": config_hash(cfg),
@@ -49,6 +51,8 @@ def start_or_resume(state: TrainState, cfg: PretrainConfig, train: Blend, out: P
         sharded.load(state, newest)
         cursor.before = extra.get("samples_before", 0)
         cursor.skipped = extra.get("skipped_samples", 0)
+    elif hf_parent.is_folder_of_model(cfg.parent):
+        hf_parity.begin_from(state, Path(cfg.parent))
     elif cfg.parent:
         sharded.load(state, Path(cfg.parent), begin=True)
         cursor.before = _read_by_parent(read_manifest(Path(cfg.parent)), _order(cfg, train))

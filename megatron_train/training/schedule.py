@@ -1,6 +1,11 @@
-"""The learning rate as a pure function of the step, so that nothing has to be saved."""
+"""The learning rate as a pure function of the step, so that nothing has to be saved.
+
+A resumed run therefore has the rates of an undisturbed one, whatever the schedule.
+"""
 
 from __future__ import annotations
+
+import math
 
 from conf.schema.pretrain import OptimConfig, ScheduleConfig
 
@@ -8,14 +13,40 @@ from conf.schema.pretrain import OptimConfig, ScheduleConfig
 def learning_rate(step: int, optim: OptimConfig, schedule: ScheduleConfig) -> float:
     """The rate of step `step`, counted from 0.
 
-    It rises linearly to lr, stays there, and decays to min_lr over the last decay_steps. WSD is
-    from MiniCPM (arXiv 2404.06395 Sec 4), the decay shape 1 - sqrt(t) from arXiv 2405.18392 Sec 4.
+    It rises linearly to lr over warmup_steps. Then, with n = step + 1, w = warmup_steps, T = steps
+    and d = decay_steps:
+
+        wsd           lr until T - d, then min_lr + (lr - min_lr) left(t), t = (n - (T - d)) / d,
+                      left = 1 - sqrt(t) (arXiv 2405.18392 Sec 4) or 1 - t
+                      (WSD: MiniCPM, arXiv 2404.06395 Sec 4)
+        cosine        min_lr + (lr - min_lr) (1 + cos(pi t)) / 2, t = (n - w) / (T - w)
+                      (SGDR, arXiv 1608.03983 eq. 5, without restarts)
+        linear        min_lr + (lr - min_lr) (1 - t), with the same t
+        inverse-sqrt  lr sqrt(w / n), and at least min_lr (arXiv 1706.03762 eq. 3); it knows no T
+
+    After step T - 1 the rate stays what it was, except under inverse-sqrt.
     """
-    if step < schedule.warmup_steps:
-        return optim.lr * (step + 1) / schedule.warmup_steps
-    into_decay = step + 1 - (schedule.steps - schedule.decay_steps)
-    if schedule.decay_steps == 0 or into_decay <= 0:
+    warmup = schedule.warmup_steps
+    if step < warmup:
+        return optim.lr * (step + 1) / warmup
+    if schedule.kind == "inverse-sqrt":
+        return max(optim.lr * math.sqrt(warmup / (step + 1)), optim.min_lr)
+    whole = schedule.kind != "wsd"
+    decay = schedule.steps - warmup if whole else schedule.decay_steps
+    into_decay = step + 1 - (schedule.steps - decay)
+    if decay == 0 or into_decay <= 0:
         return optim.lr
-    t = min(into_decay / schedule.decay_steps, 1.0)
-    left = 1.0 - t**0.5 if schedule.shape == "1-sqrt" else 1.0 - t
+    left = _left(schedule.kind if whole else schedule.shape, min(into_decay / decay, 1.0))
     return optim.min_lr + (optim.lr - optim.min_lr) * left
+
+
+def last_rate(optim: OptimConfig, schedule: ScheduleConfig) -> float:
+    """The rate of the run's last step."""
+    return learning_rate(schedule.steps - 1, optim, schedule)
+
+
+def _left(shape: str, t: float) -> float:
+    """The share of the decay that is still ahead at t of it, from 1 to 0."""
+    if shape == "cosine":
+        return (1.0 + math.cos(math.pi * t)) / 2.0
+    return 1.0 - math.sqrt(t) if shape == "1-sqrt" else 1.0 - t

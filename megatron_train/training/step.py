@@ -21,10 +21,11 @@ from megatron.core.distributed import (
     finalize_model_grads,
 )
 
+from conf.errors import SeedbedError
 from conf.schema.layout import ModelConfig, ParallelConfig
 from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import OptimConfig, PretrainConfig
-from megatron_train.fp8.policy import policy_of
+from megatron_train.fp8.policy import NoFp8, policy_of
 from megatron_train.model import lora as low_rank
 from megatron_train.model import weights
 from megatron_train.model.gpt import build_chunks, transformer_config
@@ -68,6 +69,8 @@ def build_from(cfg: PretrainConfig, vocab_size: int, lora: LoraConfig | None = N
     if lora is not None:
         # Transformer Engine's layers fold a norm in, whose output an adapter would need.
         fp8.transformer_engine = False
+    if cfg.model.form.post_norm:
+        _without_transformer_engine(cfg, fp8, lora)
     config = transformer_config(cfg.model, cfg.parallel, cfg.dtype, fp8)
     chunks = build_chunks(config, cfg.model, vocab_size, fp8)
     if lora is not None:
@@ -108,6 +111,17 @@ def build_from(cfg: PretrainConfig, vocab_size: int, lora: LoraConfig | None = N
     )
 
 
+def _without_transformer_engine(cfg: PretrainConfig, fp8: NoFp8, lora: LoraConfig | None) -> None:
+    """Norms behind a layer are ours alone: Transformer Engine's layers have theirs before it."""
+    if cfg.fp8.on or lora is not None:
+        raise SeedbedError(
+            f"model.family={cfg.model.family} has norms behind its layers: "
+            f"{'adapters' if lora is not None else 'fp8'} cannot be had with them",
+            "set lora.rank=0" if lora is not None else "set fp8.format=none",
+        )
+    fp8.transformer_engine = False
+
+
 def train_step(
     state: TrainState,
     micro_batches: Sequence[Batch],
@@ -118,9 +132,10 @@ def train_step(
 ) -> StepResult:
     """Forward, backward, clipping and Adam over the micro-batches of all processes; collective.
 
-    micro_batches: this process's share, all of one shape. The processes of a data-parallel replica
-    get the same ones, and every replica gets the same number. temperature divides the logits. The
-    gradient is that of sum(loss) / sum(counted tokens) over the whole step.
+    micro_batches: this process's share, of one shape where the model has pipeline stages. The
+    processes of a data-parallel replica get the same ones, and every replica gets the same number.
+    temperature divides the logits. The gradient is that of sum(loss) / sum(counted tokens) over the
+    whole step.
 
     Raises:
         BadStep: on every process, when loss or gradient is not finite or the loss is above `limit`.
@@ -194,7 +209,8 @@ def token_logprobs(
 ) -> list[torch.Tensor]:
     """log p(labels[t] | tokens[..t]), fp32 [b, s] for each micro-batch; collective.
 
-    Every process of the data-parallel replica gets them.
+    A batch with a loss_mask gets them where it is not 0, and 0 elsewhere. Every process of the
+    data-parallel replica gets them.
     """
 
     def keep(logprobs: torch.Tensor, _: Batch) -> Sums:

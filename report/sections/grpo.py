@@ -54,6 +54,8 @@ def section(run: RunFolder) -> Section:
         ]
     else:
         blocks.append(SideBySide([reward]))
+    if any(len(row.get("reward_after", [])) > 1 for row in steps):
+        blocks.append(_turns(steps))
     results = {path: run.document(path) for path in run.files("rl/eval_*.json")}
     if results:
         blocks.append(_evaluations(results))
@@ -83,6 +85,22 @@ def _signal(rows: list[dict[str, Any]]) -> Chart:
         drawing,
         caption="A group trains only where some of its samples pass and some do not.",
     )
+
+
+def _turns(rows: list[dict[str, Any]]) -> Table:
+    """What later answers of an episode were worth, at the first step and at the last."""
+    head = ["step", "turns", "reward by turns", "tokens told", "ended"]
+    cells = [
+        [
+            f"{row['step']:,}",
+            f"{row['turns']:.2f}",
+            " → ".join(f"{reward:.3f}" for reward in row["reward_after"]),
+            f"{row['masked_tokens']:.0f}",
+            ", ".join(f"{name} {count}" for name, count in row["ended"].items()),
+        ]
+        for row in (rows[0], rows[-1])
+    ]
+    return Table(head, cells, title="Episodes of several turns")
 
 
 def _evaluations(results: dict[str, dict[str, Any]]) -> Table:

@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
 def _items(path: Path) -> list[dict[str, Any]]:
     try:
         return json.loads(path.read_text())["items"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise SeedbedError(
             f"{path} is not an evaluation ({type(error).__name__}: {error})",
             "give JSON that rl.evaluate wrote",

@@ -22,6 +22,7 @@ from transformers import AutoTokenizer
 from conf.errors import SeedbedError
 from seedbed.inference.engine import Sampling
 from seedbed.inference.process_engine import Engine
+from seedbed.kernels.tokens.plain_text import plain_tokenizer_of
 
 # Names of the report (Sec 2.2.6), in its order: suffix, prefix, middle.
 SUFFIX, PREFIX, MIDDLE = "<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>"
@@ -137,6 +138,7 @@ class Infilling:
 
     def __init__(self, folder: Path, max_length: int):
         self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        self._plain = plain_tokenizer_of(folder)
         known = self._tokenizer.get_vocab()
         missing = [name for name in (SUFFIX, PREFIX, MIDDLE) if name not in known]
         if missing:
@@ -172,6 +174,14 @@ class Infilling:
         many characters as are missing must match.
         """
         room = LINE_TOKENS if kind == "line" else SPAN_TOKENS
+        # A prompt has its marks, and at least as many tokens around the gap as a completion.
+        least = 2 * room + len(self._marks)
+        if self._max_length < least:
+            raise SeedbedError(
+                f"the model takes {self._max_length} tokens, and a completion has {room}: too "
+                "little would be left of a prompt",
+                f"evaluate a model with a context of {least} tokens or more",
+            )
         prompts = [self.prompt(gap, room) for gap in chosen]
         stop = [self._end] if self._end is not None else []
         drawn = engine.generate(prompts, [0] * len(prompts), Sampling(0.0, room, stop))
@@ -229,9 +239,7 @@ class Infilling:
 
     def _ids(self, text: str) -> list[int]:
         """Token ids of a text. A special token that the text spells stays text, as in training."""
-        return self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
-            "input_ids"
-        ]
+        return list(self._plain.encode(text, add_special_tokens=False).ids)
 
 
 def _table(tables: Path, name: str) -> Any:

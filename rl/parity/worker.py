@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from conf.schema.pretrain import OptimConfig, ParallelConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_config, hf_import
 from megatron_train.parallel import processes
 from megatron_train.training.step import build
 from rl.parity import trainer
@@ -25,9 +25,9 @@ def main(argv: list[str]) -> int:
     request = json.loads(path.read_text())
     layout, model = ParallelConfig(**request["layout"]), Path(request["model"])
     processes.start(layout, seed=1)
-    config, vocab_size = hf.model_config(model)
+    config, vocab_size = hf_config.model_config(model)
     state = build(config, vocab_size, layout, OptimConfig(), request["dtype"], seed=1)
-    hf.load_weights(state, model)
+    hf_import.load_weights(state, model)
     scores = trainer.logprobs(state, request["sequences"])
     found = trainer.layer_outputs(state, request["sequences"][0])
     if processes.is_main():

@@ -50,6 +50,8 @@ class Problem:
     text of the prompt (HumanEval) and is no reply to it. difficulty: 0 where it is not known.
     responses: whole answers with such programs, chain of thought included. date: when it was
     published, as YYYY-MM-DD, so that problems from after a model's data can be chosen; or empty.
+    stops: texts at which a continuation of the prompt ends (MultiPL-E); empty where the row has
+    none.
     """
 
     task_id: str
@@ -60,6 +62,7 @@ class Problem:
     difficulty: float = 0.0
     responses: tuple[str, ...] = ()
     date: str = ""
+    stops: tuple[str, ...] = ()
 
     @property
     def demonstrations(self) -> tuple[str, ...]:
@@ -171,6 +174,7 @@ def _of_task(row: Row, task: Task) -> Problem:
         float(difficulty) if isinstance(difficulty, int | float) else 0.0,
         tuple(row.get("responses", ())),
         task.date,
+        task.stops,
     )
 
 

@@ -24,9 +24,9 @@ _CODE = re.compile(
     r"(?:async|def|class|import|from|for|while|if|with|try|print|return|assert|lambda)\b"
     r"|@?\w+\(|\w+ = |#!"
 )
-# ```python print(1)``` on one line.
+# ```python print(1)``` on one line. Possessive marks: a line of thousands would take minutes.
 _ONE_LINE = re.compile(
-    r"[ \t]*(?P<marks>`{3,}|~{3,})(?:(?P<word>[\w+#.-]+)[ \t]+)?(?P<code>.+?)(?P=marks)[ \t]*"
+    r"[ \t]*(?P<marks>`{3,}+|~{3,}+)(?:(?P<word>[\w+#.-]+)[ \t]+)?(?P<code>.+?)(?P=marks)[ \t]*"
 )
 _TAG_LINE = re.compile(r"</?(?:code|answer|solution|pre|python|response|output)\b[^<>\n]{0,80}>")
 _BEGINS = re.compile(r"(?:[A-Za-z_@#(\[{]|\"\"\"|'''|\"|')")

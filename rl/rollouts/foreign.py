@@ -8,16 +8,7 @@ from __future__ import annotations
 from rl.rollouts.blocks import Block, blocks
 from rl.rollouts.python_text import Reader
 from seedbed.inference import markdown, thoughts
-
-# What models write behind a fence, besides the language's own name.
-_LABELS = {
-    "cpp": {"c++", "cc", "cxx", "hpp"},
-    "c": {"h"},
-    "javascript": {"js", "node", "mjs"},
-    "typescript": {"ts"},
-    "rust": {"rs"},
-    "go": {"golang"},
-}
+from seedbed.sandbox.languages import by_any_name
 
 
 def extract_source(reply: str, language: str) -> str:
@@ -34,11 +25,16 @@ def extract_source(reply: str, language: str) -> str:
     if len(fences) == 1 and lines[fences[0]].strip() in ("```", "~~~"):
         before = "\n".join(lines[: fences[0]]) + "\n"
         return before if before.strip() else _longest(found)
-    named = {language, *_LABELS.get(language, ())}
-    labelled = [block for block in found if block.label.lower() in named]
+    labelled = [block for block in found if _is_named(block.label, language)]
     if fences:
         return _longest(labelled or [block for block in found if not block.label])
     return text if text.strip() else ""
+
+
+def _is_named(label: str, language: str) -> bool:
+    """Whether what stands behind a fence names the language. It may be one that is not judged."""
+    known = by_any_name(label)
+    return label.lower() == language.lower() if known is None else known.name == language
 
 
 def _longest(found: list[Block]) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
+from seedbed.sandbox.python_source import NOT_PYTHON
+
 # Longer texts are not parsed. The sandbox runs no longer program (Limits.program_bytes).
 LARGEST = 1 << 20
 # Characters and texts that one reply may have parsed.
@@ -214,8 +216,7 @@ def _parsed(text: str) -> PythonText | int:
             return PythonText(text, ast.parse(text))
     except SyntaxError as error:
         return error.lineno or 0
-    # The last two come from brackets that are too deep for the parser.
-    except (ValueError, RecursionError, MemoryError):
+    except NOT_PYTHON:
         return 0
 
 

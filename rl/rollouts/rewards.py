@@ -18,7 +18,9 @@ from rl.rollouts.extraction import extract_program, quoted_answer
 from rl.rollouts.foreign import extract_source, whole_source
 from rl.rollouts.python_text import dedented, is_program, names_in_tests
 from seedbed.inference import markdown, thoughts
-from seedbed.sandbox import CallTests, Job, Limits, Sandbox, StdioTests
+from seedbed.sandbox import CallTests, Job, Limits, Sandbox, StdioTests, languages
+from seedbed.sandbox.formats import cut
+from seedbed.sandbox.languages import installed
 from seedbed.sandbox.prompted import whole
 from seedbed.sandbox.reference import UNFIT
 
@@ -48,13 +50,13 @@ def program_of(problem: Problem, completion: str) -> str:
     """The program in a completion; "" where it holds none.
 
     This is the one rule of GRPO, DPO, distillation, fine-tuning, evaluation and rescoring. Where a
-    completion goes on with the prompt's text (HumanEval), it is returned as it is. `score` puts the
-    prompt before it.
+    completion goes on with the prompt's text (HumanEval), it is returned as it is, up to the first
+    of the problem's stop texts. `score` puts the prompt before it.
     """
     if problem.continues and _goes_on(problem, completion):
-        return completion
-    if _language(problem) != "python":
-        return extract_source(completion, _language(problem))
+        return cut(completion, problem.stops)
+    if language_of(problem) != "python":
+        return extract_source(completion, language_of(problem))
     if _is_quoted(problem):
         return quoted_answer(completion)
     return extract_program(completion, tested(problem), isinstance(problem.tests, StdioTests))
@@ -99,14 +101,14 @@ def score(sandbox: Sandbox, problems: Sequence[Problem], programs: Sequence[str]
     return rewards
 
 
-def _language(problem: Problem) -> str:
+def language_of(problem: Problem) -> str:
     """The language of the problem's programs. Tests that name none are Python's."""
     return getattr(problem.tests, "language", "python")
 
 
 def _is_program(problem: Problem, text: str) -> bool:
     # Only Python is looked at; a value that is asked for is no program, and is as good as one.
-    python = _language(problem) == "python" and not _is_quoted(problem)
+    python = language_of(problem) == "python" and not _is_quoted(problem)
     return is_program(dedented(text)) if python else bool(text.strip())
 
 
@@ -119,7 +121,7 @@ def runnable(problem: Problem, program: str) -> str:
     """What the sandbox runs for a program as `program_of` gives it: with what its prompt brings."""
     if not problem.continues or len(program) > Limits.program_bytes:
         return program
-    if _language(problem) != "python":
+    if language_of(problem) != "python":
         return whole_source(problem.prompt, program)
     return whole(problem.prompt, tested(problem), program)
 
@@ -144,7 +146,8 @@ def failing_references(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[st
     """task_id -> reason, for every problem that no sample could answer, or that cannot be judged.
 
     A problem's own solution must pass. Of a problem without a solution a program is judged that
-    answers None to everything; any verdict on it will do.
+    answers None to everything; any verdict on it will do. Where there is no such program, the
+    tests must be of a kind that judges its language, and the language's tools be installed.
 
     Raises:
         SeedbedError: where the sandbox does not pass a plain program either. An outage must not
@@ -154,6 +157,10 @@ def failing_references(sandbox: Sandbox, problems: Sequence[Problem]) -> dict[st
     known = [(p, program) for p, program in zip(problems, programs, strict=True) if program]
     judged = score_again(sandbox, [p for p, _ in known], [program for _, program in known])
     found = {}
+    for problem in problems:
+        told = _unjudged(problem)
+        if told:
+            found[problem.task_id] = f"it cannot be judged: {told}"
     for (problem, _), reward in zip(known, judged, strict=True):
         told = f"{reward.verdict}: {reward.reason}"
         if not reward.counted:
@@ -194,6 +201,13 @@ def score_again(
             judged[i] = reward
         require_working(sandbox)
     return judged
+
+
+def _unjudged(problem: Problem) -> str:
+    """Why no program of a problem has a verdict, as far as its language tells; else empty."""
+    reason = languages.unjudged(problem.tests, language_of(problem))
+    lacks = installed.missing([language_of(problem)])
+    return f"unsupported: {reason}" if reason else f"infrastructure: {lacks[0]}" if lacks else ""
 
 
 def _stub(problem: Problem) -> str:

@@ -16,12 +16,15 @@ from conf.schema.rl import GrpoConfig
 from megatron_train.parallel import processes
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.step import TrainState, token_logprobs
+from rl.environments.player import Player
+from rl.environments.registry import open_environment
 from rl.parity import in_run
 from rl.problems.problem_set import Problem, Row
 from rl.rollouts import reference_check
 from rl.rollouts.assess import AssessSettings, assess, save
 from rl.rollouts.rewards import program_of, runnable
 from rl.rollouts.sampler import Query, Rollout, Sampler, chat_prompt, queries
+from rl.rollouts.turns import Dialogue
 from rl.shaping.shaper import Shaper
 from rl.training.batches import Example, ProcessShare, micro_batches
 from rl.weight_sync.sync import WeightSync, open_engine
@@ -50,8 +53,8 @@ class RolloutWorker:
         self._cfg, self.base, self._chat, self._out = cfg, base, chat, out
         prompts = (chat_prompt(chat, problem) for problem in probes)
         self._probes = list(islice((p for p in prompts if len(p) <= cfg.max_prompt), PROBES))
-        # The step whose samples are being drawn, and the samples.
-        self._ahead: tuple[int, Future[list[Sample]]] | None = None
+        # The step whose episodes are being played, and the episodes.
+        self._ahead: tuple[int, Future[list[Dialogue]]] | None = None
         self._owned = ExitStack()
         if processes.is_main():
             # Closed last, because a thread that waits for samples ends only when the engine ends.
@@ -60,6 +63,8 @@ class RolloutWorker:
             self._engine = self._owned.enter_context(engine)
             self._sandbox = self._owned.enter_context(Sandbox.of(cfg.sandbox))
             self._sampler = Sampler(self._engine, self._sandbox, chat)
+            self._environment = self._owned.enter_context(open_environment(cfg.environment))
+            self._player = Player(self._sampler, self._environment, cfg.max_length)
             self._shaper = self._owned.enter_context(Shaper(cfg.reward, self._sandbox))
         main = self._engine if processes.is_main() else None
         self._sync = WeightSync(cfg.engine, main, out / "policy", base)
@@ -82,29 +87,34 @@ class RolloutWorker:
         The sandbox keeps the times that it measures of the solutions.
         """
         problems = [problem for _, problem in read]
-        long = reference_check.too_long(self._chat, problems, self._cfg.max_prompt)
-        return reference_check.unfit(read, self._sandbox, record, long)
+        unfit = {p.task_id: reason for p in problems if (reason := self._environment.unfit(p))}
+        unfit |= reference_check.too_long(self._chat, problems, self._cfg.max_prompt)
+        return reference_check.unfit(read, self._sandbox, record, unfit)
 
-    def sample(self, chosen: Sequence[Problem], step: int) -> list[tuple[Query, Sample]]:
-        """The samples that step + 1 trains on, one group for each problem; process 0 only.
+    def sample(self, chosen: Sequence[Problem], step: int) -> list[tuple[Query, Dialogue]]:
+        """The episodes that step + 1 trains on, one group for each problem; process 0 only.
 
-        Their seeds depend on (cfg.seed, step, task, number) alone. They are those that
+        Their seeds depend on (cfg.seed, step, task, number, turn) alone. They are those that
         `sample_ahead` drew, or else are drawn now.
         """
         asked = self._queries(chosen, step)
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == step:
-            samples = ahead[1].result()
+            played = ahead[1].result()
         else:
-            samples = self._draw(asked, step)
-        return list(zip(asked, samples, strict=True))
+            played = self._play(asked, step)
+        return list(zip(asked, played, strict=True))
 
     def sample_ahead(self, chosen: Sequence[Problem], step: int) -> None:
-        """Begins to draw the samples of a later step, while this process trains; process 0 only.
+        """Begins to play the episodes of a later step, while this process trains; process 0 only.
 
         They come from the weights that the engine has now.
         """
-        self._ahead = step, self._thread.submit(self._draw, self._queries(chosen, step), step)
+        self._ahead = step, self._thread.submit(self._play, self._queries(chosen, step), step)
+
+    def has_drawn(self, step: int) -> bool:
+        """Whether the episodes of `step` were begun by `sample_ahead`; process 0 only."""
+        return self._ahead is not None and self._ahead[0] == step
 
     def drawn_ahead(self) -> dict[str, Any] | None:
         """What `sample_ahead` drew, as JSON for a checkpoint, or None.
@@ -113,20 +123,20 @@ class RolloutWorker:
         """
         if self._ahead is None:
             return None
-        step, samples = self._ahead
-        return {"step": step, "samples": [asdict(sample) for sample in samples.result()]}
+        step, played = self._ahead
+        return {"step": step, "dialogues": [asdict(dialogue) for dialogue in played.result()]}
 
     def restore(self, ahead: dict[str, Any] | None) -> None:
         """Takes back what `drawn_ahead` gave."""
         if ahead is not None:
-            done: Future[list[Sample]] = Future()
-            done.set_result([Sample(**sample) for sample in ahead["samples"]])
+            done: Future[list[Dialogue]] = Future()
+            done.set_result([Dialogue.of_json(row) for row in ahead["dialogues"]])
             self._ahead = ahead["step"], done
 
-    def judge(self, sampled: Sequence[tuple[Query, Sample]]) -> list[Rollout]:
-        """The samples with the sandbox's verdicts and cfg.reward's rewards; process 0 only."""
+    def judge(self, sampled: Sequence[tuple[Query, Dialogue]]) -> list[Rollout]:
+        """The episodes with the sandbox's verdicts and cfg.reward's rewards; process 0 only."""
         asked = [query for query, _ in sampled]
-        judged = self._sampler.judge(asked, [one for _, one in sampled])
+        judged = self._player.judge(asked, [one for _, one in sampled])
         programs = [runnable(r.problem, program_of(r.problem, r.completion)) for r in judged]
         return self._shaper(judged, programs)
 
@@ -145,6 +155,7 @@ class RolloutWorker:
             seed=cfg.seed,
             # As in training, so that the score is of what is trained.
             chat=True,
+            environment=cfg.environment,
         )
         result = assess(self._sampler, heldout, how)
         save({"benchmark": "heldout problems", **result}, path)
@@ -181,10 +192,10 @@ class RolloutWorker:
         samples = self._cfg.stage(step).samples
         return queries(chosen, samples, self._prompt, self._cfg.seed, step)
 
-    def _draw(self, asked: Sequence[Query], step: int) -> list[Sample]:
+    def _play(self, asked: Sequence[Query], step: int) -> list[Dialogue]:
         room = self._cfg.stage(step).max_response
         sampling = Sampling(self._cfg.temperature, room, [self._chat.end_id])
-        return self._sampler.draw(asked, sampling)
+        return self._player.play(asked, sampling)
 
     def _difference(self, state: TrainState) -> float:
         """The largest difference of engine and trainer in a sampled token's log-probability.

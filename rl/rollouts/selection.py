@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ import torch
 
 from conf.schema.rl import GrpoConfig, RolloutStage
 from rl.rollouts.rewards import mean_reward, shares
-from rl.rollouts.sampler import Rollout, judged_row, token_row
+from rl.rollouts.sampler import Rollout, judged_row, token_row, turn_row
+from rl.rollouts.turns import ENDS
 from rl.shaping.terms import GroupFacts, shaped
 from rl.training.batches import Example
 from rl.training.objective import group_advantages, groups_with_signal, samples_that_train
@@ -43,8 +45,9 @@ def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, stage: RolloutStage) ->
     malformed = torch.tensor([r.reward.malformed for r in rollouts]).view(shape)
     finished = torch.tensor([r.sample.finished for r in rollouts]).view(shape)
     correct = torch.tensor([r.reward.verdict == "pass" for r in rollouts]).view(shape)
-    lengths = torch.tensor([len(r.sample.tokens) for r in rollouts]).view(shape)
-    facts = GroupFacts(lengths, counted, correct, malformed)
+    lengths = torch.tensor([r.sampled for r in rollouts]).view(shape)
+    longest = torch.tensor([r.longest_answer for r in rollouts]).view(shape)
+    facts = GroupFacts(lengths, longest, counted, correct, malformed)
     total = shaped(rewards, facts, cfg.reward, stage.max_response)
     advantages = group_advantages(total, counted, cfg.objective.scale_by_std)
     signal = groups_with_signal(
@@ -60,6 +63,7 @@ def select(rollouts: Sequence[Rollout], cfg: GrpoConfig, stage: RolloutStage) ->
             r.sample.tokens,
             {"advantage": advantage},
             {"engine_logprobs": r.sample.logprobs},
+            r.mask,
         )
         for r, advantage, used in flat
         if used
@@ -85,8 +89,32 @@ def statistics(rollouts: Sequence[Rollout], selection: Selection) -> dict[str, A
         "groups_with_signal": sum(selection.signal),
         "samples_trained": sum(selection.trains),
         "shares": shares(r.reward for r in rollouts),
-        "response_tokens": sum(len(r.sample.tokens) for r in rollouts) / len(rollouts),
+        "response_tokens": sum(r.sampled for r in rollouts) / len(rollouts),
         "finished": sum(r.sample.finished for r in rollouts) / len(rollouts),
+        **turn_statistics(rollouts),
+    }
+
+
+def turn_statistics(rollouts: Sequence[Rollout]) -> dict[str, Any]:
+    """What the turns of episodes came to; {} for samples that are no episodes.
+
+    turns: answers per episode. masked_tokens: tokens per episode that the model was told.
+    reward_after: for each turn, the mean reward by all tests of the program that an episode had by
+    then; one that had ended keeps that of its last answer. ended: episodes by why they ended.
+    """
+    dialogues = [r.dialogue for r in rollouts if r.dialogue is not None]
+    if not dialogues:
+        return {}
+    most = max(len(r.by_turn) for r in rollouts)
+    ends = Counter(dialogue.ended for dialogue in dialogues)
+    return {
+        "turns": sum(len(r.by_turn) for r in rollouts) / len(rollouts),
+        "masked_tokens": sum(len(r.sample.tokens) - r.sampled for r in rollouts) / len(rollouts),
+        "reward_after": [
+            mean_reward(r.by_turn[min(turn, len(r.by_turn) - 1)] for r in rollouts)
+            for turn in range(most)
+        ],
+        "ended": {name: ends[name] for name in ENDS if ends[name]},
     }
 
 
@@ -108,6 +136,7 @@ def log_rows(
             "advantage": advantage,
             "trains": trains,
             **token_row(r),
+            **turn_row(r),
         }
         for r, total, advantage, trains in zip(
             rollouts, selection.rewards, selection.advantages, selection.trains, strict=True

@@ -1,9 +1,10 @@
-"""The process that calls a reward function: JSON lines in, JSON lines out.
+"""The process that calls a function of the user's: JSON lines in, JSON lines out.
 
-    python -m rl.shaping.custom_process MODULE.FUNCTION
+    python -m rl.shaping.custom_process number|text MODULE.FUNCTION
 
 The first line out is {} or {"error": TEXT}; then each line in, a sample, is answered by
-{"value": NUMBER} or {"error": TEXT}. What the function prints goes to stderr.
+{"value": VALUE} or {"error": TEXT}. VALUE is a finite number, or with `text` a text, where None
+counts as "". What the function prints goes to stderr.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from seedbed.processes import die_with_parent
 
 
-def main(path: str) -> None:
+def main(kind: str, path: str) -> None:
     die_with_parent()
     # The channel is a descriptor that the function does not know of.
     channel = os.fdopen(os.dup(1), "w")
@@ -40,12 +41,17 @@ def main(path: str) -> None:
         return
     say({})
     for line in sys.stdin:
-        say(_call(function, json.loads(line)))
+        say(_call(function, json.loads(line), kind))
 
 
-def _call(function: Callable[[dict[str, Any]], Any], sample: dict[str, Any]) -> dict[str, Any]:
+def _call(
+    function: Callable[[dict[str, Any]], Any], sample: dict[str, Any], kind: str
+) -> dict[str, Any]:
     try:
-        value = float(function(sample))
+        answer = function(sample)
+        if kind == "text":
+            return _text(answer)
+        value = float(answer)
     except Exception as error:
         return {"error": _words(error)}
     if not math.isfinite(value):
@@ -53,9 +59,15 @@ def _call(function: Callable[[dict[str, Any]], Any], sample: dict[str, Any]) -> 
     return {"value": value}
 
 
+def _text(answer: Any) -> dict[str, Any]:
+    if answer is None or isinstance(answer, str):
+        return {"value": answer or ""}
+    return {"error": f"it returned {type(answer).__name__}, which is no text"}
+
+
 def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:300]
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

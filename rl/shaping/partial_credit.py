@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from rl.problems.problem_set import Problem
 from rl.rollouts.rewards import UNJUDGED, Reward
 from seedbed.sandbox import CallTests, Job, Sandbox, StdioTests, Tests
+from seedbed.sandbox.python_source import NOT_PYTHON
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,14 @@ def single_tests(tests: Tests, most: int) -> list[Tests]:
     [] where the tests cannot be taken apart.
     """
     if isinstance(tests, StdioTests):
-        cases = list(zip(tests.inputs, tests.outputs, strict=True))
-        return [replace(tests, inputs=(i,), outputs=(o,)) for i, o in _spread(cases, most)]
+        return [tests.case(number) for number in _spread(list(range(len(tests.inputs))), most)]
     if isinstance(tests, CallTests):
         try:
-            count = sum(1 for _ in _units(ast.parse(tests.code)))
-        except (SyntaxError, ValueError, RecursionError):
+            count = sum(1 for _ in units(ast.parse(tests.code)))
+            numbers = _spread(list(range(count)), most)
+            return [replace(tests, code=_only(tests.code, number)) for number in numbers]
+        except NOT_PYTHON:
             return []
-        numbers = _spread(list(range(count)), most)
-        return [replace(tests, code=_only(tests.code, number)) for number in numbers]
     return []
 
 
@@ -84,8 +84,8 @@ def _spread[T](items: list[T], most: int) -> list[T]:
     return [items[len(items) * i // most] for i in range(most)]
 
 
-def _units(module: ast.Module) -> Iterator[tuple[list[ast.stmt], ast.stmt]]:
-    """(body, statement) of every test, in order of the text."""
+def units(module: ast.Module) -> Iterator[tuple[list[ast.stmt], ast.stmt]]:
+    """(body, statement) of every test: those at the margin, then those of each function."""
     bodies = [module.body]
     while bodies:
         body = bodies.pop(0)
@@ -99,7 +99,7 @@ def _units(module: ast.Module) -> Iterator[tuple[list[ast.stmt], ast.stmt]]:
 def _only(code: str, number: int) -> str:
     """The test code with all tests but one taken out."""
     module = ast.parse(code)
-    for place, (body, statement) in enumerate(list(_units(module))):
+    for place, (body, statement) in enumerate(list(units(module))):
         if place != number:
             body[body.index(statement)] = ast.copy_location(ast.Pass(), statement)
     return ast.unparse(module)

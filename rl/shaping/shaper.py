@@ -86,6 +86,6 @@ def _told(rollout: Rollout, program: str, reward: Reward) -> dict[str, Any]:
         "verdict": reward.verdict,
         "reason": reward.reason,
         "reward": reward.value,
-        "tokens": len(rollout.sample.tokens),
+        "tokens": rollout.sampled,
         "finished": rollout.sample.finished,
     }

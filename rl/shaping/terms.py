@@ -16,9 +16,14 @@ from conf.schema.rl import RewardConfig
 
 @dataclass(frozen=True)
 class GroupFacts:
-    """What the terms read of each sample: bool tensors, and its length in tokens."""
+    """What the terms read of each sample: bool tensors, and lengths in tokens.
+
+    lengths: all that the model sampled. longest_answers: the longest of its answers, which is the
+    same where it answers once.
+    """
 
     lengths: Tensor
+    longest_answers: Tensor
     counted: Tensor
     correct: Tensor
     malformed: Tensor
@@ -50,10 +55,10 @@ def length_preference(facts: GroupFacts) -> Tensor:
 
 
 def shaped(rewards: Tensor, facts: GroupFacts, cfg: RewardConfig, longest: int) -> Tensor:
-    """Rewards with all terms of the settings; `longest` is the limit of a response in tokens."""
+    """Rewards with all terms of the settings; `longest` is the limit of an answer in tokens."""
     return (
         rewards
-        + overlong_penalty(facts.lengths, longest, cfg.overlong_cache)
+        + overlong_penalty(facts.longest_answers, longest, cfg.overlong_cache)
         + cfg.length_weight * length_preference(facts)
         - cfg.malformed_penalty * facts.malformed.float()
     )

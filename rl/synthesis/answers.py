@@ -16,6 +16,7 @@ from rl.rollouts.blocks import blocks
 from rl.rollouts.extraction import extract_program
 from rl.rollouts.python_text import Reader
 from seedbed.inference import thoughts
+from seedbed.sandbox.python_source import NOT_PYTHON, body
 
 _CORRECTNESS = r"CORRECTNESS (10|[0-9])"
 _DIFFICULTY = r"DIFFICULTY (10|[1-9]) TOPIC ([a-zA-Z0-9+#./ -]{1,60})"
@@ -113,13 +114,12 @@ def repair(answer: str, least: int) -> tuple[str, tuple[str, ...]] | Fault:
 def asserts(code: str, least: int) -> tuple[str, ...] | Fault:
     """The statements of `code`, which must be at least `least` different asserts."""
     try:
-        body = ast.parse(code).body
-    # The last two come from brackets that are too deep for the parser.
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        statements = ast.parse(code).body
+    except NOT_PYTHON as error:
         return Fault(f"tests that are no Python: {type(error).__name__}")
-    if not all(isinstance(node, ast.Assert) for node in body):
+    if not all(isinstance(node, ast.Assert) for node in statements):
         return Fault("statements among the tests that are no asserts")
-    found = tuple(dict.fromkeys(ast.get_source_segment(code, node) or "" for node in body))
+    found = tuple(dict.fromkeys(ast.get_source_segment(code, node) or "" for node in statements))
     return found if len(found) >= least else Fault(f"{len(found)} tests, not {least}")
 
 
@@ -149,13 +149,9 @@ def stub(code: str) -> str:
 
 def _names(code: str) -> list[str]:
     """Names of the functions and classes that `code` defines, each once."""
-    try:
-        body = ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        # A repaired program need not be Python.
-        return []
+    # A repaired program need not be Python.
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    return list(dict.fromkeys(node.name for node in body if isinstance(node, kinds)))
+    return list(dict.fromkeys(node.name for node in body(code) if isinstance(node, kinds)))
 
 
 def _blocks(answer: str) -> list[str]:

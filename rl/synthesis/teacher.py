@@ -16,7 +16,7 @@ from typing import Any
 from conf.errors import SeedbedError
 from conf.loader import config_hash
 from conf.schema.ask import AskConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_config
 from seedbed.inference import endpoint, fingerprint
 from seedbed.inference.chat import Chat
 from seedbed.inference.endpoint import Answer
@@ -107,7 +107,7 @@ class Teacher:
         # The engine takes long to start, so it starts at the first prompt.
         if self._engine is None:
             model = Path(self._cfg.model)
-            self._length = min(self._cfg.max_tokens, hf.model_config(model)[0].seq_length)
+            self._length = min(self._cfg.max_tokens, hf_config.model_config(model)[0].seq_length)
             self._chat = Chat(model)
             log = self._folder / "engine.log"
             self._engine = self._owned.enter_context(

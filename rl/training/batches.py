@@ -23,13 +23,21 @@ Batch = dict[str, torch.Tensor]
 class Example:
     """A prompt and its response as token ids, with the numbers that the loss needs.
 
-    per_sequence: name -> one number. per_token: name -> one number per response token.
+    per_sequence: name -> one number. per_token: name -> one number per response token. sampled:
+    for each response token whether the model wrote it; the others, which it was told between two
+    answers, count in no loss. Empty where it wrote all.
     """
 
     prompt: Sequence[int]
     response: Sequence[int]
     per_sequence: dict[str, float]
     per_token: dict[str, Sequence[float]]
+    sampled: Sequence[bool] = ()
+
+    @property
+    def mask(self) -> list[float]:
+        """1 for each response token that trains, else 0."""
+        return list(map(float, self.sampled)) or [1.0] * len(self.response)
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ def micro_batches(
 
     Each batch holds, with s positions per row:
         tokens, labels: int64 [size, s]; labels[t] follows tokens[t].
-        loss_mask: float [size, s], 1 where the label is a response token.
+        loss_mask: float [size, s], 1 where the label is a response token that the model wrote.
         the per_sequence values: float [size].
         the per_token values: float [size, s], at the response's labels and 0 elsewhere.
 
@@ -112,6 +120,27 @@ def micro_batches(
         rows += [_empty(examples[0], length, share.pad_id)] * (size - len(rows))
         batches.append({name: torch.stack([row[name] for row in rows]) for name in rows[0]})
     return batches
+
+
+def step_batches(
+    examples: Sequence[Example], size: int, share: ProcessShare, layout: ParallelConfig
+) -> list[Batch]:
+    """As micro_batches, but with less padding where the layout allows micro-batches of any shape.
+
+    Sequences of like length then stand together, longest first. A micro-batch is as long as its own
+    longest sequence, and the last one has no more rows than are left. Pipeline stages exchange
+    micro-batches of one shape, so there it is micro_batches itself.
+    """
+    if layout.pp > 1:
+        return micro_batches(examples, size, share)
+    in_order = sorted(examples, key=_positions, reverse=True)
+    together = size * share.dp_size
+    groups = [in_order[i : i + together] for i in range(0, len(in_order), together)]
+    return [
+        batch
+        for group in groups
+        for batch in micro_batches(group, -(-len(group) // share.dp_size), share)
+    ]
 
 
 def packed_batches(
@@ -179,7 +208,7 @@ def _packed_row(examples: Sequence[Example], length: int, pad_id: int) -> Batch:
         row["tokens"][span] = ids[:-1]
         row["labels"][span] = ids[1:]
         row["document_ids"][span] = number
-        row["loss_mask"][at + len(example.prompt) - 1 : span.stop] = 1.0
+        row["loss_mask"][at + len(example.prompt) - 1 : span.stop] = torch.tensor(example.mask)
         at = span.stop
     return row
 
@@ -198,7 +227,7 @@ def _row(example: Example, length: int, pad_id: int) -> Batch:
     row = {
         "tokens": torch.tensor(ids[:-1]),
         "labels": torch.tensor(ids[1:]),
-        "loss_mask": spread([1.0] * len(example.response)),
+        "loss_mask": spread(example.mask),
     }
     row |= {
         name: torch.tensor(value, dtype=torch.float32)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.schema.rl import DpoConfig, GrpoConfig, SftConfig
-from megatron_train.checkpoint import hf, peft, sharded
+from megatron_train.checkpoint import hf_export, peft, sharded
 from megatron_train.parallel import processes
 from megatron_train.training.step import TrainState
 from rl.training import resume
@@ -95,7 +95,7 @@ class Training:
 
         Adapters are merged into it, and also written apart, to out/adapter.
         """
-        hf.export(self.state, self.out / "hf", self.base)
+        hf_export.export(self.state, self.out / "hf", self.base)
         if self.state.lora is not None:
             peft.export(self.state, self.out / "adapter", self.base)
         return self.out / "hf"

@@ -33,7 +33,7 @@ class PolicyObjective:
     """
 
     cfg: GrpoConfig
-    # Tokens of the longest response of this stage.
+    # Tokens that the model may sample at most in a response of this stage.
     longest: int
 
     def loss(self, logprobs: Tensor, batch: Batch) -> LossSums:

@@ -11,7 +11,7 @@ from conf.schema.rl import GrpoConfig
 from megatron_train.model import weights
 from megatron_train.training.losses import Batch
 from megatron_train.training.step import StepResult, TrainState, token_logprobs, train_step
-from rl.training.batches import Example, ProcessShare, micro_batches
+from rl.training.batches import Example, ProcessShare, step_batches
 from rl.training.policy_objective import PolicyObjective
 
 
@@ -74,7 +74,10 @@ def policy_step(
         state.step += 1
         return StepResult(0.0, 0, 0.0, {})
     share = ProcessShare.of_this_process(cfg.parallel, pad_id)
-    parts = [micro_batches(part, cfg.micro_batch, share) for part in updates(examples, cfg.updates)]
+    parts = [
+        step_batches(part, cfg.micro_batch, share, cfg.parallel)
+        for part in updates(examples, cfg.updates)
+    ]
     everything = [batch for part in parts for batch in part]
     if len(parts) > 1:
         # After the first update the present policy is no longer the one that the ratio is to.
@@ -82,7 +85,8 @@ def policy_step(
     if reference is not None:
         theirs = [one for part in parts for one in reference.logprobs(part, cfg.temperature)]
         _add(everything, "reference_logprobs", theirs)
-    objective = PolicyObjective(cfg, cfg.stage(before).max_response)
+    longest = cfg.stage(before).max_response * cfg.environment.max_turns
+    objective = PolicyObjective(cfg, longest)
     results = [train_step(state, part, objective.loss, lr, cfg.temperature) for part in parts]
     state.step = before + 1
     return _together(results)

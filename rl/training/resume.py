@@ -9,7 +9,7 @@ from conf.errors import SeedbedError
 from conf.loader import to_yaml
 from conf.schema.pretrain import ModelConfig
 from conf.schema.rl import DpoConfig, GrpoConfig
-from megatron_train.checkpoint import hf, sharded
+from megatron_train.checkpoint import hf_parity, sharded
 from megatron_train.parallel import processes
 from megatron_train.training.step import TrainState
 from seedbed import jsonl
@@ -32,7 +32,7 @@ def start_or_resume(
     """
     newest, extra = sharded.latest(out / "checkpoints"), {}
     if newest is None:
-        hf.load_weights(state, base)
+        hf_parity.begin_from(state, base)
     else:
         extra = sharded.read_manifest(newest)["extra"]
         theirs = extra["data"]
@@ -57,7 +57,12 @@ def require_length(cfg: DpoConfig | GrpoConfig, model: ModelConfig, base: Path) 
     """Raises SeedbedError where prompt and response are longer than the sequences of `base`."""
     if cfg.max_length > model.seq_length:
         raise SeedbedError(
-            f"max_prompt + max_response = {cfg.max_prompt} + {cfg.max_response} = "
-            f"{cfg.max_length} tokens, but {base} was trained on sequences of {model.seq_length}",
-            "lower max_prompt or max_response",
+            f"{_length(cfg)} tokens, but {base} was trained on sequences of {model.seq_length}",
+            "lower max_prompt, max_response or environment.max_context",
         )
+
+
+def _length(cfg: DpoConfig | GrpoConfig) -> str:
+    if isinstance(cfg, GrpoConfig) and cfg.max_length > cfg.first_turn:
+        return f"environment.max_context={cfg.max_length}"
+    return f"max_prompt + max_response = {cfg.max_prompt} + {cfg.max_response} = {cfg.max_length}"

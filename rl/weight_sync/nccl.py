@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import torch
 
 from conf.errors import SeedbedError
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_export
 from megatron_train.parallel import processes
 from megatron_train.training.step import TrainState
 from seedbed.inference.checksums import Sums
@@ -107,12 +107,12 @@ def source_of(state: TrainState, device: torch.device) -> Any:
             """
             if self._metadata is None:
                 self._metadata = [
-                    ParamMeta(n, t.dtype, tuple(t.shape)) for n, t in hf.tensors(state)
+                    ParamMeta(n, t.dtype, tuple(t.shape)) for n, t in hf_export.tensors(state)
                 ]
             return self._metadata
 
         def __iter__(self) -> Iterator[tuple[str, torch.Tensor]]:
-            for name, tensor in hf.tensors(state):
+            for name, tensor in hf_export.tensors(state):
                 if self.sums is not None:
                     self.sums.add(name, tensor)
                 yield name, tensor.to(device)

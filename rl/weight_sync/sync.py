@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conf.errors import SeedbedError
 from conf.schema.rl import EngineConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_export, hf_import
 from megatron_train.parallel.processes import on_main
 from megatron_train.training.step import TrainState
 from rl.weight_sync.nccl import NcclTransfer
@@ -46,7 +46,7 @@ def give_folder(engine: AnyEngine, folder: Path, sums: Sums) -> None:
 def sums_of_folder(folder: Path, dtype: str) -> Sums:
     """Checksum of each tensor of a Hugging Face folder, rounded to the engine's dtype."""
     sums = Sums(dtype)
-    for name, tensor in hf.stored(folder):
+    for name, tensor in hf_import.stored(folder):
         sums.add(name, tensor)
     return sums
 
@@ -72,7 +72,7 @@ class WeightSync:
             sums = self._nccl.send(self._cfg.dtype)
         else:
             sums = Sums(self._cfg.dtype)
-            hf.export(state, self._folder, self._base, sums.add)
+            hf_export.export(state, self._folder, self._base, sums.add)
         on_main(lambda: self._settle(sums))
 
     def _settle(self, sums: Sums) -> None:

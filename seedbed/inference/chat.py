@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jinja2.exceptions import TemplateError
@@ -10,9 +11,12 @@ from transformers import AutoTokenizer
 from conf.errors import SeedbedError
 from seedbed.inference import thoughts
 from seedbed.inference.thoughts import CLOSE, OPEN
+from seedbed.kernels.tokens.plain_text import NotPlain, Piece, PieceEncoder
 
 # What stands for a user's text and for a reply while a template is looked at.
 _USER, _REPLY = "prompt", "response"
+# A reply that no template holds anywhere else.
+_MARK = "a-reply-7d31"
 
 
 class Chat:
@@ -43,32 +47,56 @@ class Chat:
         self.opens_thought = self._opening is not None
         self.end_id, self._before, self._after = self._find_end()
         self._unread = self._control_ids()
+        tokens = [self._tokenizer.decode([number]) for number in self._added()]
+        self._special = sorted(token for token in tokens if len(token) > 2 and token.strip())
+        self._encoder = PieceEncoder(self._tokenizer)
 
     def prompt(self, text: str) -> list[int]:
         """Ids of a user's turn and of the opening of the assistant's turn.
 
-        The template writes the begin token where it wants one, as in transformers.
+        The template writes the begin token where it wants one, as in transformers. A special token
+        that the text spells stays plain text.
         """
-        return self._ids(self.text(text))
+        return self._pieces(lambda: self._encoder.around(self.text, text))
 
     def text(self, text: str) -> str:
         """A user's turn and the opening of the assistant's turn, as text."""
         return self._templated([{"role": "user", "content": text}], opened=True)
+
+    def following(self, text: str) -> list[int]:
+        """Ids that follow the end token of an answer: a user's next turn, and the opening of the
+        assistant's.
+
+        The answer keeps the ids that it was sampled with. So a template that takes the thoughts
+        out of earlier answers does not do so here. A special token that the text spells, such as
+        the words of a failing program, is broken up by a blank, and so ends no turn.
+
+        Raises:
+            SeedbedError: where the template refuses a second turn.
+        """
+        for token in self._special:
+            text = text.replace(token, f"{token[:1]} {token[1:]}")
+        turns = [("user", _USER), ("assistant", _MARK), ("user", text)]
+        said = [{"role": role, "content": content} for role, content in turns]
+        # From the end token on, since some tokenizers treat the beginning of a text differently.
+        rest = self._templated(said, opened=True).partition(_MARK)[2].lstrip()
+        ids = self._ids(rest)
+        return ids[ids.index(self.end_id) + 1 :]
 
     def plain(self, text: str) -> list[int]:
         """Ids of a text that the model is to continue, without a chat template.
 
         A tokenizer that begins texts with a token does so here, once.
         """
-        ids = self._ids(text)
-        return ids if ids[: len(self._begin)] == self._begin else [*self._begin, *ids]
+        return [*self._begin, *self._pieces(lambda: [Piece(text, True)])]
 
     def response(self, text: str) -> list[int]:
         """Ids of an answer with the end token, as they follow the ids of a prompt.
 
         Where the template opens the thought, the answer does not open it again; an answer without a
         thought closes it. Where it does not, a thought is opened that the answer only closes. So
-        prompt and response together have one tag of each kind, or none.
+        prompt and response together have one tag of each kind, or none. Any other special token
+        that the answer spells is plain text.
         """
         body = text.lstrip() if text.lstrip().startswith(OPEN) else text
         tags = thoughts.tags(body)
@@ -79,7 +107,8 @@ class Chat:
                 body = f"{'' if self._opening.endswith(chr(10)) else chr(10)}{CLOSE}\n\n{body}"
         elif tags and tags[0].closes:
             body = f"{OPEN}\n{body}"
-        return [*self._ids(self._before + body + self._after), self.end_id]
+        pieces = [Piece(self._before, False), Piece(body, True), Piece(self._after, False)]
+        return [*self._pieces(lambda: pieces, kept=(OPEN, CLOSE)), self.end_id]
 
     def decode(self, ids: list[int]) -> str:
         """The reply that response ids are: what `response` was given. Invalid UTF-8 is U+FFFD.
@@ -95,6 +124,16 @@ class Chat:
         if self._opening is None or text.lstrip().startswith(OPEN):
             return text
         return OPEN + self._opening + text
+
+    def _pieces(self, pieces: Callable[[], list[Piece]], kept: Sequence[str] = ()) -> list[int]:
+        try:
+            return self._encoder.ids(pieces(), kept)
+        except NotPlain as error:
+            raise SeedbedError(
+                f"this tokenizer cannot keep what a text spells as plain text: {error}",
+                "use a tokenizer and a chat_template that treat all texts alike, or take the "
+                "special tokens out of the texts",
+            ) from error
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -28,7 +28,7 @@ def of_tensor(tensor: Tensor, dtype: torch.dtype) -> str:
 
 
 class Sums(dict[str, str]):
-    """Name of a tensor -> its sum, filled while tensors are exported (the `watch` of hf.export).
+    """Name of a tensor -> its sum, filled while tensors are exported (`watch` of the export).
 
     dtype: fp32 or bf16, or the engine's name of it.
     """

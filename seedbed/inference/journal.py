@@ -22,7 +22,7 @@ class Journal:
 
     answers: content_sha256 -> answer, of the parameters `params_hash`, old ones and new ones.
 
-    Raises SeedbedError with file:line for a line that is not JSON.
+    Raises SeedbedError with file:line for a line that is no answer.
     """
 
     def __init__(self, path: Path, params_hash: str):
@@ -31,9 +31,15 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file():
             _remove_cut_line(path)
-            for _, record in jsonl.read(path):
+            for number, record in jsonl.read(path):
+                sha256 = record.get("content_sha256")
+                if not isinstance(sha256, str) or "params_hash" not in record:
+                    raise SeedbedError(
+                        f"{path}:{number} is no answer: it names no content or no parameters",
+                        "mend or remove that line",
+                    )
                 if record["params_hash"] == params_hash:
-                    self.answers[record["content_sha256"]] = record
+                    self.answers[sha256] = record
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 (closed by __exit__)
 
     def add(self, content_sha256: str, **answer: Any) -> None:

@@ -20,7 +20,7 @@ from seedbed.kernels.near_dup import minhash
 from seedbed.kernels.near_dup.components import components
 from seedbed.kernels.near_dup.evidence import Documents, Signing
 from seedbed.kernels.near_dup.shingles import shingle_hashes
-from seedbed.kernels.source_code import structure
+from seedbed.kernels.source_code import structure, syntax
 
 # Two near duplicates, and code that has a licence head, a class, strings and comments.
 LINES = "".join(f"    total_{n} = check({n}, 'text', [x for x in range({n})])\n" for n in range(20))
@@ -53,12 +53,17 @@ def overlaps() -> None:
         ngrams.smallest_hits(texts, index)
 
 
+def trees() -> None:
+    """The walk of check_syntax."""
+    syntax.can_walk()
+
+
 def arrays() -> list[pa.Array]:
     """The texts as engines send them: with offsets of 32 bits, and of 64."""
     return [pa.array(TEXTS, kind) for kind in (pa.string(), pa.large_string())]
 
 
-PARTS = (scores, near_dup, overlaps)
+PARTS = (scores, near_dup, overlaps, trees)
 
 
 def main() -> None:

@@ -37,6 +37,7 @@ from seedbed.sandbox import (
     Job,
     Limits,
     Sandbox,
+    absent,
     formats,
     host,
     probes,
@@ -93,18 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         help="rlimits-only is weaker, for hosts without namespaces; each verdict then says so "
         "(default: %(default)s)",
     )
-    run.add_argument(
-        "--format",
-        default="",
-        choices=["", *formats.NAMES],
-        help="the form of the problems (default: each row's fields tell)",
-    )
-    run.add_argument(
-        "--max-bad",
-        type=int,
-        default=MAX_BAD,
-        help="bad rows that are skipped before the run stops (default: %(default)s)",
-    )
+    problem_files.add_flags(run)
     check = commands.add_parser(
         "check", help="show which isolation this host allows, and what its Python can do"
     )
@@ -140,6 +130,8 @@ def _print_summary(verdicts: list[Verdict]) -> None:
     unfit = {v.task_id: v.reason for v in verdicts if v.reason.startswith(UNFIT)}
     for task, reason in unfit.items():
         print(f"dropped: task {task!r}: {reason}", file=sys.stderr)
+    for name, count in Counter(filter(None, (absent.named(v.reason) for v in verdicts))).items():
+        print(f"note: {count} verdicts lack {name}: give --packages {name}", file=sys.stderr)
     counts = Counter(verdict.verdict for verdict in verdicts)
     for outcome in OUTCOMES:
         if counts[outcome]:

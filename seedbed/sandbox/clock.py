@@ -9,7 +9,6 @@ import math
 import os
 import select
 import time
-from pathlib import Path
 
 from seedbed.sandbox.verdict import Limits
 
@@ -100,8 +99,8 @@ def _run_queue_seconds(pid: int) -> float:
     waited = [0.0]
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            text = Path(f"/proc/{pid}/task/{thread}/schedstat").read_text()
-            waited.append(int(text.split()[1]) / 1e9)
+            with open(f"/proc/{pid}/task/{thread}/schedstat", "rb", buffering=0) as file:
+                waited.append(int(file.read().split()[1]) / 1e9)
     except (OSError, IndexError):
         # It has ended; what was read until then counts.
         return max(waited)

@@ -19,6 +19,7 @@ numbers never may, so 10**17 and 10**17 + 1 differ.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from seedbed.sandbox.verdict import Outcome, Rule
@@ -30,6 +31,24 @@ ROUNDING = 1e-9
 # Characters of a line that a reason shows.
 _SHOWN = 100
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def judge_case(
+    accepted: Sequence[str], rule: Rule, any_answer: bool, printed: str
+) -> tuple[Outcome, str]:
+    """The outcome for a case with these right outputs: that of the first, unless another one fits.
+
+    any_answer: whether the problem takes other answers as well. No output is then wrong, so what
+    fits none is "unsupported".
+    """
+    found = [judge_output(expected, rule, printed) for expected in accepted]
+    right = next((each for each in found if each[0] == "pass"), None)
+    if right or not any_answer:
+        return right or found[0]
+    return (
+        "unsupported",
+        f"the problem takes any of several answers, without a checker; {found[0][1]}",
+    )
 
 
 def judge_output(expected: str, rule: Rule, printed: str) -> tuple[Outcome, str]:
@@ -62,7 +81,11 @@ def tokens_agree(wanted: str, got: str) -> bool:
     # A number in figures that Decimal also reads, such as Arabic ones or 1_0, is another text.
     if not (_NUMBER.fullmatch(wanted) and _NUMBER.fullmatch(got)):
         return False
-    want, have = Decimal(wanted), Decimal(got)
+    try:
+        want, have = Decimal(wanted), Decimal(got)
+    except InvalidOperation:
+        # An exponent of twenty digits, which no Decimal holds.
+        return False
     if want == have:
         return True
     if not set(wanted + got) & set(".eE"):

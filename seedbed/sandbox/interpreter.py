@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from conf.errors import SeedbedError
-from conf.schema.rl.sections import SandboxConfig
+from conf.schema.interpreter import InterpreterConfig
 
 # Versions of CPython that run the files of inside/.
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
@@ -64,7 +64,7 @@ class Interpreter:
     packages: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, cfg: SandboxConfig) -> Interpreter:
+    def of(cls, cfg: InterpreterConfig) -> Interpreter:
         """The interpreter of a run's settings."""
         return cls(cfg.python, tuple(cfg.packages))
 

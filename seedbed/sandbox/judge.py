@@ -115,12 +115,12 @@ def calls(run: CallRun, limits: Limits) -> Finding:
 def needs_witness(sealed: Finding) -> bool:
     """Whether the program must also run in a plain interpreter, with its tests beside it.
 
-    It must where the sealed run met objects and found nothing wrong, or where it found something
-    wrong and had not seen all.
+    It must where the sealed run met objects of the program, whatever it found, or where it found
+    something wrong and had not seen all.
     """
     if sealed.outcome == "pass":
         return sealed.met
-    return bool(sealed.blind) and sealed.outcome in ("fail", "error")
+    return (sealed.met or bool(sealed.blind)) and sealed.outcome in ("fail", "error")
 
 
 def both(sealed: Finding, plain: Finding) -> Finding:
@@ -133,8 +133,10 @@ def both(sealed: Finding, plain: Finding) -> Finding:
         return plain
     if sealed.outcome == "pass" and plain.outcome != "pass":
         return replace(plain, reason=f"{plain.reason} (beside its tests)"[:_REASON_LENGTH])
-    if plain.outcome == "pass" and sealed.blind:
-        return replace(sealed, outcome="unsupported", reason=sealed.blind)
+    if plain.outcome == "pass" and (sealed.blind or sealed.outcome != "pass"):
+        told = f"a plain run passes where a sealed one does not: {sealed.reason}"
+        reason = (sealed.blind or told)[:_REASON_LENGTH]
+        return replace(sealed, outcome="unsupported", reason=reason)
     return sealed
 
 

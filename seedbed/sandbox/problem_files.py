@@ -6,6 +6,7 @@ it asks. What is read and what is skipped goes to stderr.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
+from conf.schema.rl import ProblemFileConfig
 from seedbed import jsonl
 from seedbed.sandbox import formats
 from seedbed.sandbox.formats import Row, Task
 
 # Bad rows that a file may have. A data set has some; a file in another form has nothing else.
-MAX_BAD = 10
+MAX_BAD = ProblemFileConfig.max_bad
 
 # Takes a line that a user should hear.
 Say = Callable[[str], None]
@@ -52,6 +54,22 @@ def on_stderr(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of a program that reads a file of problems: `--format` and `--max-bad`."""
+    parser.add_argument(
+        "--format",
+        default="",
+        choices=["", *formats.NAMES],
+        help="the form of the problems (default: each row's fields tell)",
+    )
+    parser.add_argument(
+        "--max-bad",
+        type=int,
+        default=MAX_BAD,
+        help="bad rows that are skipped before the run stops (default: %(default)s)",
+    )
+
+
 class BadRows:
     """Counts the bad rows of a file, and names each.
 
@@ -59,6 +77,8 @@ class BadRows:
     """
 
     def __init__(self, path: Path, most: int, say: Say = on_stderr):
+        if most < 0:
+            raise SeedbedError(f"max_bad={most} is below 0.", "Use 0 to skip no bad row.")
         self._path, self._most, self._say = path, most, say
         self._reasons: list[str] = []
 
@@ -74,7 +94,7 @@ class BadRows:
         if len(self._reasons) > self._most:
             raise SeedbedError(
                 f"{self._path} has more than {self._most} bad rows:\n  {self.listed}",
-                f"{error.fix.rstrip('.')}. Or raise the limit: --max-bad.",
+                f"{error.fix.rstrip('.')}. Or raise the limit, max_bad.",
             )
         return reason
 
@@ -105,7 +125,7 @@ def read(
     """
     if form and form not in formats.NAMES:
         raise SeedbedError(
-            f"--format {form} is no form of problems.", f"Give one of {', '.join(formats.NAMES)}."
+            f"format={form} is no form of problems.", f"Give one of {', '.join(formats.NAMES)}."
         )
     # Cases may hold numbers of any length, which Python's guard against them would refuse.
     sys.set_int_max_str_digits(0)

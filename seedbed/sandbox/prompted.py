@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Collection, Sequence
+
+from seedbed.sandbox import python_source
 
 _FUNCTION = re.compile(r"^(?:async[ \t]+)?def[ \t]+(\w+)[ \t]*\(", re.MULTILINE)
 
@@ -23,7 +24,7 @@ def whole(prompt: str, names: Collection[str], program: str) -> str:
     where it is not.
     """
     asked = set(names) or _last_function(prompt)
-    tree = _tree(program)
+    tree = python_source.tree(program)
     # A function with an error in it is no function's rest.
     defined = set(_FUNCTION.findall(program)) if tree is None else _defined(tree)
     if program.startswith(prompt) or asked & defined:
@@ -38,16 +39,17 @@ def with_preamble(prompt: str, program: str, names: Collection[str] = ()) -> str
     """A whole program with what the prompt imports and defines besides the functions `names`.
 
     Empty names mean the last function of the prompt. A program that begins with the prompt has all.
+    One that does not parse stays as it is, so that its error names its own line.
     """
     # An empty prompt is the beginning of every program.
-    if program.startswith(prompt):
+    if program.startswith(prompt) or python_source.is_broken(program):
         return program
     return joined([preamble(prompt, names or _last_function(prompt)), program])
 
 
 def preamble(prompt: str, names: Collection[str]) -> str:
     """What a prompt imports and defines besides the functions that it asks for."""
-    tree = _tree(prompt)
+    tree = python_source.tree(prompt)
     lines = prompt.splitlines(keepends=True)
     if tree is None:
         # The prompt ends within the function. What stands before the function still holds.
@@ -67,7 +69,7 @@ def joined(parts: Sequence[str]) -> str:
     bodies: list[str] = []
     for part in parts:
         lines = part.split("\n")
-        tree = _tree(part)
+        tree = python_source.tree(part)
         for node in tree.body if tree else ():
             if isinstance(node, ast.ImportFrom) and node.module == "__future__":
                 futures.append(ast.unparse(node) + "\n")
@@ -89,13 +91,3 @@ def _defined(tree: ast.Module) -> set[str]:
         if isinstance(node, ast.Assign):
             names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
     return names
-
-
-def _tree(text: str) -> ast.Module | None:
-    try:
-        with warnings.catch_warnings():
-            # "\d" in a program's string is no matter of ours.
-            warnings.simplefilter("ignore")
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None

@@ -30,8 +30,10 @@ _STACK = (
 )
 # What the new interpreter runs: it finds the package `inside` below argv[1], and nothing else.
 _BOOT = (
-    "import sys; sys.path[:] = [sys.argv[1], *filter(None, sys.path)]; "
-    "from inside import fork_server; del sys.path[0]; fork_server.main(*sys.argv[2:])"
+    "import os, sys; sys.path[:] = [sys.argv[1], *filter(None, sys.path)]; "
+    "kept = os.register_at_fork; os.register_at_fork = lambda **hooks: None; "
+    "from inside import fork_server; "
+    "os.register_at_fork = kept; del sys.path[0]; fork_server.main(*sys.argv[2:])"
 )
 
 
@@ -86,7 +88,8 @@ class ForkServer:
                     isolation,
                     *(arguments or (json.dumps(packages),)),
                 ],
-                env={"PYTHONHASHSEED": "0"},
+                # LD_BIND_NOW: else each child looks up the same functions of libraries anew.
+                env={"PYTHONHASHSEED": "0", "LD_BIND_NOW": "1"},
                 cwd="/",
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

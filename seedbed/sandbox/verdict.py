@@ -142,6 +142,9 @@ class StdioTests:
     checker: a Python program that decides instead (seedbed/sandbox/checker.py). Or empty.
     prelude: as in CallTests, for Python.
     language: of the programs: python, or a name of languages.LANGUAGES.
+    others: for each case further outputs that are right, too; empty where no case has any.
+    any_answer: whether the problem takes any of several answers, and nothing tells them. Another
+        output than these is then neither right nor wrong.
     """
 
     inputs: tuple[str, ...]
@@ -151,6 +154,24 @@ class StdioTests:
     prelude: str = ""
     limits: OwnLimits = OwnLimits()
     language: str = "python"
+    others: tuple[tuple[str, ...], ...] = ()
+    any_answer: bool = False
+
+    def case(self, number: int) -> StdioTests:
+        """These tests with one case alone."""
+        return self._of(slice(number, number + 1))
+
+    def first(self, count: int) -> StdioTests:
+        """These tests with the first `count` cases alone."""
+        return self._of(slice(count))
+
+    def _of(self, cases: slice) -> StdioTests:
+        return replace(
+            self,
+            inputs=self.inputs[cases],
+            outputs=self.outputs[cases],
+            others=self.others[cases],
+        )
 
 
 @dataclass(frozen=True)
@@ -171,7 +192,18 @@ class SourceTests:
     limits: OwnLimits = OwnLimits()
 
 
-Tests = CallTests | StdioTests | ProjectTests | SourceTests
+@dataclass(frozen=True)
+class UnjudgedTests:
+    """Tests that nothing here can judge. Each program's verdict is `unsupported`, with the reason.
+
+    So a row that asks for such is masked, named and counted, and stops no run.
+    """
+
+    reason: str
+    limits: OwnLimits = OwnLimits()
+
+
+Tests = CallTests | StdioTests | ProjectTests | SourceTests | UnjudgedTests
 
 
 @dataclass(frozen=True)
@@ -206,7 +238,8 @@ class Verdict:
     pass: every test held. fail: a wrong answer. error: the program raised, exited or crashed.
     timeout, memory, output: it went over that limit. forbidden: it did what no program may do.
     unsupported: the tests ask what no sealed run can answer, such as whether an object of the
-    program equals a plain value. Like infrastructure, it says nothing about the program.
+    program equals a plain value, or they are of a kind that cannot judge the program's language.
+    Like infrastructure, it says nothing about the program.
     infrastructure: the fault was ours, also after retries. It says nothing about the program and
     must never count as a wrong answer.
     """

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from conf.errors import SeedbedError
-from seedbed.sandbox import checker, comparison, judge
+from seedbed.sandbox import absent, checker, comparison, judge, languages
 from seedbed.sandbox.clock import Clock
 from seedbed.sandbox.inside import wire
 from seedbed.sandbox.inside.lockdown import CHANNELS
@@ -41,7 +41,6 @@ from seedbed.sandbox.verdict import (
     Job,
     Limits,
     ProjectTests,
-    SourceTests,
     StdioTests,
     Verdict,
 )
@@ -53,6 +52,8 @@ _REACHING = re.compile(
     r"\b(mock|patch|monkeypatch|globals|inspect|modules|tempfile|open|gc|weakref|getsource|signal|"
     r"subprocess|importlib|__builtins__|builtins|settrace|getrefcount|pickle|threading|asyncio)\b"
 )
+# What a mock stands for in the program's place, the sealed run may see in another way.
+_MOCKING = re.compile(r"\b(mock|patch|monkeypatch)\b")
 # Seconds that a jail gets to end by itself after it has closed its channel.
 _GRACE = 1.0
 # Bytes of a jail's report that are read. An honest report is a few hundred bytes long.
@@ -148,9 +149,13 @@ class Worker:
             if finding.outcome != "infrastructure" or not finding.retry:
                 break
         wall = time.monotonic() - started
+        finding = absent.told(finding, job.tests, self._interpreter)
         return judge.verdict(job, finding, limits, wall, self._isolation)
 
     def _attempt(self, job: Job, limits: Limits) -> Finding:
+        reason = languages.unjudged(job.tests, job.spoken)
+        if reason:
+            return Finding("unsupported", reason)
         try:
             program = submission(job, limits)
         except Refused as error:
@@ -176,9 +181,6 @@ class Worker:
             if isinstance(job.tests, ProjectTests) and job.tests.in_process:
                 files = (*program, *job.tests.files)
                 return self._run_script(server, (files, job.tests.command), "", None, limits)
-            if isinstance(job.tests, SourceTests):
-                reason = "tests in the program's own source are for other languages than Python"
-                return Finding("infrastructure", reason, retry=False)
             return self._run_calls(server, program, job, limits)
         except (ServerLost, SeedbedError, OSError) as error:
             self.close()
@@ -192,6 +194,8 @@ class Worker:
         sealed = self._run_sealed(server, program, tests, named_classes(job), limits)
         if not isinstance(tests, CallTests):
             return sealed
+        if sealed.outcome == "pass" and _MOCKING.search(tests.code + tests.setup):
+            sealed = replace(sealed, met=True)
         reach = _REACHING.search(tests.code + tests.setup)
         if reach and not sealed.blind and sealed.outcome in ("fail", "error"):
             sealed = replace(sealed, blind=f"the tests use {reach[0]}, which may reach the program")
@@ -290,24 +294,25 @@ class Worker:
             self._tester = None
 
     def _run_cases(self, server: ForkServer, tests: StdioTests, run: RunCase) -> Finding:
-        """Runs a program once per case, each in a new jail, until a case does not pass."""
-        cpu, rss = 0.0, 0
-        for number, (given, expected) in enumerate(zip(tests.inputs, tests.outputs, strict=True)):
-            decide = self._decider(server, tests, given, expected)
-            found = run(given, decide)
+        """Runs a program once per case, each in a new jail, until a case ends in a failure."""
+        cpu, rss, open_case = 0.0, 0, ""
+        for number, given in enumerate(tests.inputs):
+            found = run(given, self._decider(server, tests, number))
             cpu, rss = cpu + found.cpu, max(rss, found.rss)
-            if found.outcome != "pass":
+            if found.outcome not in ("pass", "unsupported"):
                 return Finding(found.outcome, f"case {number}: {found.reason}", cpu, rss)
+            if found.outcome == "unsupported":
+                open_case = open_case or f"case {number}: {found.reason}"
         if not tests.inputs:
             return Finding("fail", "the problem has no cases")
-        return Finding("pass", "", cpu, rss)
+        return Finding("unsupported" if open_case else "pass", open_case, cpu, rss)
 
-    def _decider(
-        self, server: ForkServer, tests: StdioTests, given: str, expected: str
-    ) -> judge.Decide:
+    def _decider(self, server: ForkServer, tests: StdioTests, number: int) -> judge.Decide:
         """How the output of one case is judged: by the tests' rule, or by their checker."""
+        given, expected = tests.inputs[number], tests.outputs[number]
         if not tests.checker:
-            return partial(comparison.judge_output, expected, tests.rule)
+            accepted = (expected, *(tests.others[number] if tests.others else ()))
+            return partial(comparison.judge_case, accepted, tests.rule, tests.any_answer)
 
         def run(stdin: str) -> Finding:
             # The checker has the sandbox's limits, since the problem's own are the program's.

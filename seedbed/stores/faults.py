@@ -21,7 +21,7 @@ _KNOWN = (
     ),
     (
         "InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|AuthenticationFailed|"
-        "401 Unauthorized|Unauthenticated",
+        "401 Unauthorized|Unauthenticated|XAdminUserNotFound",
         "the store does not accept the credentials",
         "correct AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN (or those of the "
         "other store) in the environment",
@@ -60,6 +60,10 @@ _KNOWN = (
     ),
 )
 
+# The codes with which a 404 says that an object is missing. Any other code tells of something else:
+# versitygw answers 404 to an unknown key.
+_NO_OBJECT = ("NoSuchKey", "BlobNotFound", "ResourceNotFound", "PathNotFound", "notFound")
+
 # What the libraries say of credentials that are there and have no proper form.
 _BAD_KEY = "ecode service account|DecodeCredentials|Invalid Access Key:"
 
@@ -95,14 +99,15 @@ def _said(text: str) -> str:
 def guarded(where: Place | str) -> Iterator[None]:
     """Turns what obstore raises inside the block into a SeedbedError.
 
-    Raises FileNotFoundError where an object, and not its bucket, is missing.
+    Raises FileNotFoundError where an object is missing, and not its bucket or a user.
     """
     from obstore.exceptions import BaseError
 
     try:
         yield
     except FileNotFoundError as error:
-        if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
+        code = re.search(r"<Code>(\w+)</Code>", str(error))
+        if code and code.group(1) not in _NO_OBJECT:
             raise plain_fault(where, error) from error
         raise FileNotFoundError(f"{where} has no such file") from error
     except BaseError as error:

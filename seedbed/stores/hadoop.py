@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 import socket
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,10 @@ from seedbed.stores.places import Place
 from seedbed.stores.settings import CONNECT_S
 
 READ_BYTES = 4 << 20
+# Seconds between two attempts at a small file. The NameNode still names a data node that was just
+# lost, and hdfs-native asks for no other: a new attempt does. In all they are half a minute, so
+# that a lease (lease.TERM_S) that is renewed this way has not ended.
+PAUSES_S = (1, 2, 4, 8, 15)
 
 
 class HadoopFiles:
@@ -38,8 +44,34 @@ class HadoopFiles:
 
     def write(self, path: str, data: bytes) -> None:
         """Write a whole file, by a rename."""
-        with self.open_writer(path, uuid.uuid4().hex) as stream:
-            stream.write(data)
+        with self._guarded():
+            self._put(path, data, overwrite=True)
+
+    def _put(self, path: str, data: bytes, overwrite: bool) -> None:
+        """Write under another name, as often as data nodes fail, and rename."""
+        partial = f"{self._path(path)}.{uuid.uuid4().hex}"
+        for pause in (*PAUSES_S, None):
+            try:
+                writer = self._client.create(partial, _options(overwrite=True))
+                writer.write(data)
+                writer.close()
+                break
+            except (FileNotFoundError, PermissionError):
+                raise
+            except (OSError, RuntimeError) as error:
+                if pause is None:
+                    raise
+                print(
+                    f"{self._where}: {path} was not written ({_first_line(error)}), "
+                    f"trying again in {pause} s",
+                    file=sys.stderr,
+                )
+                time.sleep(pause)
+        try:
+            self._client.rename(partial, self._path(path), overwrite)
+        except FileExistsError:
+            self._client.delete(partial)
+            raise
 
     def size(self, path: str) -> int | None:
         """The bytes of a file; None where there is no such file."""
@@ -107,11 +139,9 @@ class HadoopFiles:
         """Write a file that does not exist; its version. None where it exists."""
         with self._guarded():
             try:
-                writer = self._client.create(self._path(path), _options(overwrite=False))
+                self._put(path, data, overwrite=False)
             except FileExistsError:
                 return None
-            writer.write(data)
-            writer.close()
         return _version(data)
 
     def read_version(self, path: str) -> tuple[bytes, str] | None:

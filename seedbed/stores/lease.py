@@ -76,7 +76,11 @@ class Lease:
             self._write(self._replacing(found[1]))
         if self._version is None:
             winner = self._store.read_version(self._path)
-            return _read(winner[0]) if winner else {}
+            holder = _read(winner[0]) if winner else {}
+            if winner is None or holder.get("id") != self._who["id"]:
+                return holder
+            # We are the winner: the store wrote our record, and its answer was lost.
+            self._version, self._expires = winner[1], float(holder["expires"])
         self._thread.start()
         return None
 
@@ -134,5 +138,6 @@ class Lease:
 def _read(data: bytes) -> Holder:
     try:
         return dict(json.loads(data))
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
+        # Something else wrote it.
         return {}

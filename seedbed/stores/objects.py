@@ -116,22 +116,30 @@ class ObjectFiles:
         try:
             with guarded(self._where):
                 found = self._store.get(self._key(path))
-                return bytes(found.bytes()), found.meta["e_tag"] or ""
+                return bytes(found.bytes()), self._version(found.meta)
         except FileNotFoundError:
             return None
 
     def replace(self, path: str, data: bytes, version: str) -> str | None:
         """Write an object that still has `version`; its new version. None where it has another."""
-        return self._put(path, data, {"e_tag": version})
+        return self._put(path, data, {self._version_name: version})
 
     def _put(self, path: str, data: bytes, mode: Any) -> str | None:
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
         with writing_to(self._where):
             try:
-                return self._store.put(self._key(path), data, mode=mode)["e_tag"] or ""
+                return self._version(self._store.put(self._key(path), data, mode=mode))
             except (AlreadyExistsError, PreconditionError):
                 return None
+
+    def _version(self, of: Any) -> str:
+        return of[self._version_name] or ""
+
+    @property
+    def _version_name(self) -> str:
+        # Google compares generations, which object_store calls versions. The others compare ETags.
+        return "version" if self._where.scheme == "gs" else "e_tag"
 
     def _store_writer(self, path: str) -> Any:
         import obstore

@@ -142,7 +142,8 @@ def _told(who: dict[str, object]) -> str:
 def _read(text: str) -> dict[str, object]:
     try:
         return dict(json.loads(text))
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
+        # Something else wrote it.
         return {}
 
 

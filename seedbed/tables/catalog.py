@@ -264,7 +264,9 @@ _OTHER = (
         "stage string, task_id string, prompt string, completion string, verdict string, "
         "reason string, step long, place long, policy long, reward double, advantage double, "
         "trains boolean, finished boolean, prompt_tokens array<long>, tokens array<long>, "
-        "logprobs array<double>",
+        "logprobs array<double>, turns long, masked_tokens long, ended string, "
+        "spans array<long>, turn_rewards array<double>",
+        added=("turns", "masked_tokens", "ended", "spans", "turn_rewards"),
         key=("stage", "step", "place"),
         partitions=("stage",),
     ),

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from conf.errors import SeedbedError
 from seedbed import storage
 
 FOLDER = "_delta_log"
@@ -24,8 +25,28 @@ def commits(table_path: str) -> Iterator[tuple[int, dict[str, Any]]]:
     versions = (COMMIT_FILE.fullmatch(name) for name in names)
     for version in sorted((match.group(1) for match in versions if match), reverse=True):
         text = storage.read_text(table_path, f"{FOLDER}/{version}.json")
-        actions = [json.loads(line) for line in (text or "").splitlines() if line]
-        yield (
-            int(version),
-            next((action["commitInfo"] for action in actions if "commitInfo" in action), {}),
-        )
+        yield int(version), _commit_info(text or "", f"{table_path}/{FOLDER}/{version}.json")
+
+
+def _commit_info(text: str, where: str) -> dict[str, Any]:
+    """The commitInfo among the actions of a commit, {} without one."""
+    info: dict[str, Any] = {}
+    # str.splitlines would cut at characters that JSON may hold, such as U+2028.
+    for line in filter(None, text.split("\n")):
+        try:
+            action = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise _damaged(where, error) from error
+        found = action.get("commitInfo", info) if isinstance(action, dict) else None
+        if not isinstance(found, dict):
+            raise _damaged(where, "it holds no action")
+        info = info or found
+    return info
+
+
+def _damaged(where: str, why: object) -> SeedbedError:
+    return SeedbedError(
+        f"{where} is damaged: {str(why)[:200]}",
+        "restore the file, or write the table anew with rebuild=[TABLE] (a table of rl: remove its "
+        "folder)",
+    )

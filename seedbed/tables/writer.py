@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, Transaction, write_deltalake
+from deltalake.exceptions import DeltaError
 
 from conf.errors import SeedbedError
 from conf.loader import config_hash
@@ -23,7 +24,7 @@ from seedbed.stores.places import for_delta
 from seedbed.tables.arrow import arrow_schema
 from seedbed.tables.catalog import TABLES
 from seedbed.tables.log import commits
-from seedbed.tables.opening import open_table
+from seedbed.tables.opening import open_table, unreadable
 
 Row = dict[str, Any]
 
@@ -68,7 +69,9 @@ class Writer:
         table = open_table(self._path)
         before = table.version() if table else None
         if table is not None:
-            where = " AND ".join(f"{name} = '{value}'" for name, value in part.items()) or None
+            # A quote within a text of SQL is written twice.
+            quoted = {name: value.replace("'", "''") for name, value in part.items()}
+            where = " AND ".join(f"{name} = '{value}'" for name, value in quoted.items()) or None
             table.delete(where, commit_properties=self._commit(lineage, 0))
         # A delete that finds no row makes no commit, so the mark needs a commit of its own.
         if table is None or table.version() == before:
@@ -108,6 +111,8 @@ class Writer:
                 for_delta(str(self._path)),
                 data,
                 mode="append",
+                # A table of an earlier version gets the columns that have come since.
+                schema_mode="merge" if TABLES[self._name].added else None,
                 partition_by=self._partitions,
                 commit_properties=self._commit(lineage, mark),
             )
@@ -129,19 +134,19 @@ class Writer:
 def rows(path: Path, order: Sequence[str], where: Any = None) -> list[Row]:
     """All rows of the table in the folder `path`, sorted by the columns `order`.
 
-    Raises SeedbedError where there is no table.
+    Raises SeedbedError where there is no table, and where it is damaged.
     """
     table = open_table(path)
     if table is None:
         raise SeedbedError(
             f"{path} holds no Delta table", "give a folder such as DIR/tables/rollouts"
         )
-    return (
-        table.to_pyarrow_dataset()
-        .to_table(filter=where)
-        .sort_by([(name, "ascending") for name in order])
-        .to_pylist()
-    )
+    try:
+        found = table.to_pyarrow_dataset().to_table(filter=where)
+    # pyarrow says of a damaged file that its value is wrong, or that it cannot be read.
+    except (OSError, ValueError, DeltaError) as error:
+        raise unreadable(str(path), error) from error
+    return found.sort_by([(name, "ascending") for name in order]).to_pylist()
 
 
 def is_table(path: Path) -> bool:

@@ -1,8 +1,8 @@
 """Candidate components: what the stars link, before any text is read.
 
-The driver finds them where all buckets have up to near.driver_edges members together: from the
-buckets alone, in memory. Above that stars are drawn by the engine, and components.py joins them.
-Both ways give the same components.
+The driver finds them from the buckets alone, where these take no more memory than the edges that
+it may hold (near.driver_edges): 10 million edges are 80 million buckets. Above that stars are drawn
+by the engine, and components.py joins them. Both ways give the same components.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from spark_jobs.near_dup.components import connected
 from spark_jobs.near_dup.verification import Materialize, hexadecimal
 from spark_jobs.runtime.context import Context
 
+# An edge has two hashes of 32 bytes, a bucket has a key of 8.
+BUCKETS_PER_EDGE = 8
 _COLUMNS = "content_sha256 binary, component_id binary, cut boolean"
 
 
@@ -30,7 +32,7 @@ def candidates(ctx: Context, job: str, materialize: Materialize) -> DataFrame:
     cut: whether the content itself lies in a hot bucket. Prints one line where there are any.
     """
     near, signatures = ctx.cfg.near, ctx.inputs["signatures"]
-    if signatures.count() * near.bands <= near.driver_edges:
+    if signatures.count() * near.bands <= near.driver_edges * BUCKETS_PER_EDGE:
         return on_driver(signatures, ctx, job)
     return on_engine(signatures, ctx, job, materialize)
 

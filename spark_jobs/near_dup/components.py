@@ -27,6 +27,7 @@ from pyspark.sql import functions as F
 from conf.loader import config_hash
 from seedbed.kernels.near_dup.components import components
 from seedbed.tables.log import commits
+from spark_jobs.runtime import session
 from spark_jobs.runtime.context import Context
 
 _EDGES = pa.schema({"a": pa.binary(), "b": pa.binary()})
@@ -126,7 +127,9 @@ def _write_round(
     """
     spark = edges.sparkSession
     record = json.dumps({"key": key, "round": number, "before": before})
-    edges.write.format("delta").option("userMetadata", record).mode("overwrite").save(folder)
+    edges.write.format("delta").option("userMetadata", record).mode("overwrite").save(
+        session.engine().path(folder)
+    )
     return _last_round(spark, folder, key)  # type: ignore[return-value]
 
 
@@ -155,7 +158,11 @@ def _last_round(spark: Any, folder: str, key: str) -> dict[str, Any] | None:
 
 
 def _read(spark: Any, folder: str, version: int) -> DataFrame:
-    return spark.read.format("delta").option("versionAsOf", version).load(folder)
+    return (
+        spark.read.format("delta")
+        .option("versionAsOf", version)
+        .load(session.engine().path(folder))
+    )
 
 
 def _hex(column: str) -> Column:

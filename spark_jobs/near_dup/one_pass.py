@@ -54,7 +54,7 @@ def compare_components(binned: Binned, contents: DataFrame, near: NearSettings) 
 
     binned: (content_sha256, bin). contents: (content_sha256, text).
     """
-    texts = contents.select("content_sha256", "text").join(binned.rows, "content_sha256")
+    texts = binned.rows.join(contents.select("content_sha256", "text"), "content_sha256")
     return apply_to_bins(Binned(texts, binned.tasks), _comparer(near), TABLES["near_edges"].ddl)
 
 

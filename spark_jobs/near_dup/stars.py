@@ -22,6 +22,7 @@ from spark_jobs.runtime import python_map
 # The columns that name a star: the bucket and its chunk (-1: the hubs of the chunks). The key comes
 # first, because sorting by it is fast.
 STAR = ["key", "band", "chunk"]
+SO_FAR = (Window.unboundedPreceding, Window.currentRow)
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -116,15 +117,17 @@ def star_links(members: DataFrame, hot: DataFrame, cap: int) -> DataFrame:
     hash and not by their number. So its chunks are known before the shuffle and fall into different
     tasks.
     """
-    star = Window.partitionBy(*STAR)
+    # Ordered, so that Sail reads a sorted star row by row. It holds all rows of a task for a
+    # window without an order. Sail orders no window by binary values.
+    star = Window.partitionBy(*STAR).orderBy(F.hex("sha")).rowsBetween(*SO_FAR)
     pieces = F.ceil(F.coalesce("size", F.lit(1)) / cap)
     placed = members.join(hot, ["band", "key"], "left").withColumn("pieces", pieces)
     placed = placed.withColumn("chunk", F.pmod(F.xxhash64("sha"), "pieces").cast("int"))
-    placed = placed.withColumn("hub", F.min("sha").over(star))
+    placed = placed.withColumn("hub", F.first("sha").over(star))
     if hot.isEmpty():
         return placed.filter("sha != hub").select(*STAR, "hub", "sha")
     hubs = placed.filter("sha = hub and pieces > 1").withColumn("chunk", F.lit(-1))
-    hubs = hubs.withColumn("hub", F.min("sha").over(star))
+    hubs = hubs.withColumn("hub", F.first("sha").over(star))
     return placed.unionByName(hubs).filter("sha != hub").select(*STAR, "hub", "sha")
 
 

@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 from conf.errors import SeedbedError
 from seedbed.tables.log import commits
 from spark_jobs.runtime.context import Context
+from spark_jobs.runtime.joins import having
 from spark_jobs.runtime.store import Store
 
 TABLE = "gold_scores"
@@ -93,9 +94,7 @@ def gold_rows(
     gold = gold.orderBy("content_sha256").limit(ctx.cfg.score.gold)
     if gold.isEmpty():
         return None
-    due = ctx.inputs["contents"].join(
-        gold.select("content_sha256", "shard"), ["content_sha256", "shard"], "left_semi"
-    )
+    due = having(ctx.inputs["contents"], gold, ["content_sha256", "shard"])
     # One partition, so that only one engine starts.
     scored = score(due.withColumn("scorer", F.lit(version.scorer)).coalesce(1), ctx)
     rows = scored.join(gold, ["content_sha256", "shard"]).withColumn(

@@ -12,7 +12,6 @@ hides that. bfloat16 is not that precise, so the data type is part of the versio
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,9 @@ from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError
 from conf.schema.curate import ScoreSettings
+from seedbed import json_object
 from seedbed.inference import in_process
+from seedbed.kernels.tokens.plain_text import plain_tokenizer_of
 from seedbed.stores.places import require_local
 
 # Characters per token that are tokenized first. The demo's code has 3.5. Files of
@@ -58,7 +59,7 @@ class LanguageModelScorer:
         self.max_tokens, self.windows = _max_tokens(card, settings), settings.windows
         require_local("score.scorer", folder, "vLLM loads a model from a disk of every worker")
         _check_folder(Path(folder), self.max_tokens)
-        self._tokenizer = Tokenizer.from_file(f"{folder}/tokenizer.json")
+        self._tokenizer = plain_tokenizer_of(Path(folder))
         self._engine = partial(
             in_process.engine,
             folder,
@@ -145,16 +146,18 @@ def _check_folder(folder: Path, max_tokens: int) -> None:
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         if not (folder / name).is_file():
             raise SeedbedError(f"scorer {folder} has no {name}", fix)
-    config = json.loads((folder / "config.json").read_text())
+    config = json_object.read(folder / "config.json", fix)
     if config.get("architectures") != ["LlamaForSequenceClassification"]:
         raise SeedbedError(
             f"scorer {folder} is a {config.get('architectures')}, "
             "not LlamaForSequenceClassification",
             fix,
         )
-    if max_tokens > config["max_position_embeddings"]:
+    most = config.get("max_position_embeddings")
+    if type(most) is not int:
+        raise SeedbedError(f"scorer {folder} has max_position_embeddings={most!r}", fix)
+    if max_tokens > most:
         raise SeedbedError(
-            f"scorer {folder} reads at most {config['max_position_embeddings']} tokens, "
-            f"{max_tokens} asked for",
-            f"set score.max_tokens={config['max_position_embeddings']}",
+            f"scorer {folder} reads at most {most} tokens, {max_tokens} asked for",
+            f"set score.max_tokens={most}",
         )

@@ -14,7 +14,6 @@ the rows of two scorers, or of two settings of one, never mix.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Protocol
@@ -24,7 +23,7 @@ import pyarrow as pa
 
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, ScoreSettings
-from seedbed import storage
+from seedbed import json_object, storage
 from spark_jobs.quality.first_pass import FirstPass
 from spark_jobs.quality.structural_scorer import StructuralScorer
 from spark_jobs.runtime.store import Store
@@ -69,7 +68,10 @@ def _folder(scorer: str, root: str) -> str:
             "run spark_jobs/fit_scorer.py with the same config first "
             "(python -m spark_jobs run does all in order)",
         )
-    return f"{root}/scorers/{json.loads(pointer)['version']}"
+    fix = "fit it again: spark_jobs/fit_scorer.py with the same config"
+    with json_object.shaped(f"{root}/{POINTER}", "pointer to a scorer", fix):
+        version = json_object.parse(pointer, f"{root}/{POINTER}", fix)["version"]
+    return f"{root}/scorers/{version}"
 
 
 def version_of(settings: ScoreSettings) -> str:
@@ -118,13 +120,10 @@ def read_card(folder: str) -> dict[str, Any]:
     text = storage.read_text(folder, "scorer.json")
     if text is None:
         raise SeedbedError(f"score.scorer={folder} has no scorer.json", fix)
-    try:
-        card = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise SeedbedError(f"{folder}/scorer.json is not valid JSON: {error}", fix) from error
-    kind = card.get("kind") if isinstance(card, dict) else None
+    card = json_object.parse(text, f"{folder}/scorer.json", fix)
+    kind = card.get("kind")
     if kind not in ("structural", "language_model") or not card.get("version"):
         raise SeedbedError(
             f"{folder}/scorer.json has kind={kind!r} or no version: not a scorer of ours", fix
         )
-    return dict(card)
+    return card

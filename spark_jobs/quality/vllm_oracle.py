@@ -12,8 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from conf.errors import SeedbedError
 from conf.schema.curate import LabelSettings
 from seedbed.inference import in_process
+from seedbed.kernels.tokens.plain_text import NotPlain, Piece, PieceEncoder
 from spark_jobs.quality.rating import ANSWER
 
 ANSWERS = "content_sha256 string, text string, failure string, tokens_in long, tokens_out long"
@@ -41,7 +43,8 @@ def _ask(batch: pa.RecordBatch, settings: LabelSettings) -> pa.RecordBatch:
     engine = _engine(settings)
     room = settings.max_tokens - settings.max_answer_tokens
     tokenizer = engine.get_tokenizer()
-    prompts = [_token_ids(tokenizer, prompt) for prompt in batch["prompt"].to_pylist()]
+    encoder = PieceEncoder(tokenizer)
+    prompts = [_token_ids(encoder, tokenizer, prompt) for prompt in batch["prompt"].to_pylist()]
     fitting = [i for i, ids in enumerate(prompts) if len(ids) <= room]
     sampling = SamplingParams(
         temperature=settings.temperature,
@@ -79,11 +82,27 @@ def _ask(batch: pa.RecordBatch, settings: LabelSettings) -> pa.RecordBatch:
     )
 
 
-def _token_ids(tokenizer: Any, prompt: str) -> list[int]:
-    if getattr(tokenizer, "chat_template", None):
-        messages = [{"role": "user", "content": prompt}]
-        prompt = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return list(tokenizer.encode(prompt, add_special_tokens=False))
+def _token_ids(encoder: PieceEncoder, tokenizer: Any, prompt: str) -> list[int]:
+    """The prompt in the chat template, where there is one.
+
+    A file that spells special tokens ends no turn with them.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        return encoder.ids([Piece(prompt, True)])
+
+    def rendered(text: str) -> str:
+        messages = [{"role": "user", "content": text}]
+        said = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return str(said)
+
+    try:
+        return encoder.ids(encoder.around(rendered, prompt))
+    except NotPlain as error:
+        raise SeedbedError(
+            f"a file spells a special token, and the oracle's tokenizer cannot keep it plain: "
+            f"{error}",
+            "use another model as the oracle, or ask it through an endpoint",
+        ) from error
 
 
 def _engine(settings: LabelSettings) -> Any:

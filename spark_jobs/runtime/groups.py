@@ -11,6 +11,8 @@ from collections.abc import Callable
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from spark_jobs.runtime import session
+
 
 def apply_to_groups(
     rows: DataFrame, key: str, tasks: int, function: Callable[[pa.Table], pa.Table], ddl: str
@@ -18,11 +20,13 @@ def apply_to_groups(
     """The rows that `function` makes of the rows of each value of `key`.
 
     tasks: over how many tasks to spread the groups; at least as many as run at once, since Sail
-        undoes fewer.
+        undoes fewer. An engine that runs all of them at once takes less, so that its memory stays.
 
     Rows are sorted by the key first. Without that Sail holds all groups of a task until it has read
     the last row: it counted 4 GB for 0.3 GB of text, and refused. With it a group ends where the
     next one begins, and sorting spills.
     """
-    together = rows.repartition(tasks, key).sortWithinPartitions(key)
+    together = rows.repartition(session.engine().sorting_tasks(tasks), key).sortWithinPartitions(
+        key
+    )
     return together.groupBy(key).applyInArrow(function, ddl)

@@ -29,6 +29,7 @@ from seedbed.stores.settings import use as use_storage
 from spark_jobs.runtime import session
 from spark_jobs.runtime.context import FEW, Context, Inputs
 from spark_jobs.runtime.errors import is_of_engine, plain_error
+from spark_jobs.runtime.joins import having
 from spark_jobs.runtime.progress import watch_writing
 from spark_jobs.runtime.store import TABLES, Store
 
@@ -75,6 +76,7 @@ class ShardJob:
     asked: the settings that decide what is due. The last commit of a run records them. While they
         and the inputs stay as they are, nothing is due, and no engine is asked. None where a due
         row may give no row, and is due again.
+    prune: whether rows of `output` that are no longer due are deleted, in a commit of their own.
     at_once: up to so many missing rows are one commit for all shards. It is for jobs whose rows
         cost less than a commit does.
     """
@@ -88,6 +90,7 @@ class ShardJob:
     part: Callable[[Context], dict[str, str]] | None = None
     asked: Callable[[Context], dict[str, Any]] | None = lambda ctx: {}
     at_once: int = 0
+    prune: bool = False
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -108,6 +111,8 @@ class ShardJob:
             .orderBy("shard")
             .collect()
         )
+        if self.prune and ctx.store.exists(self.output):
+            self._delete_gone(ctx, lineage if plan else complete)
         if not plan:
             # A reader of the table must find it, even where nothing is due at all.
             if not ctx.store.exists(self.output):
@@ -171,14 +176,24 @@ class ShardJob:
         Where they are few, their keys are found first and sent to the texts. Else all texts of a
         shard would be shuffled to meet the keys that `output` has.
         """
-        missing = self._missing(ctx).filter(here := F.col("shard").isin(shards))
+        here = F.col("shard").isin(shards)
         if not ctx.store.exists(self.output):
-            return missing
-        keys = missing.select(*self._key, "shard").limit(FEW + 1).toArrow()
-        if len(keys) > FEW:
-            return missing
-        few = ctx.spark.createDataFrame(keys)
-        return self.due(ctx).filter(here).join(few, [*self._key, "shard"], "left_semi")
+            return self.due(ctx).filter(here)
+        key = [*self._key, "shard"]
+        keys = self._missing(ctx).filter(here).select(*key)
+        few = keys.limit(FEW + 1).toArrow()
+        if len(few) <= FEW:
+            keys = ctx.spark.createDataFrame(few)
+        return having(self.due(ctx).filter(here), keys, key)
+
+    def _delete_gone(self, ctx: Context, record: dict[str, Any]) -> None:
+        """Delete the rows of `output` that are no longer due, and say how many they are."""
+        have, due = ctx.store.read(self.output), self.due(ctx).select(*self._key)
+        gone = have.join(due, [*self._key], "left_anti").count()
+        if gone:
+            kept = have.join(due, [*self._key], "left_semi")
+            ctx.store.overwrite(self.output, kept, record)
+            print(f"{self.name:<18} {gone:,} rows of contents that are gone: deleted", flush=True)
 
     @property
     def _key(self) -> tuple[str, ...]:

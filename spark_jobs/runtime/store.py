@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -35,7 +36,7 @@ class SparkTable:
 
     @property
     def schema(self) -> StructType:
-        return StructType.fromDDL(self.spec.ddl)
+        return _schema_of(self.spec.ddl)
 
     @property
     def columns(self) -> list[str]:
@@ -44,6 +45,12 @@ class SparkTable:
     @property
     def key(self) -> tuple[str, ...]:
         return self.spec.key
+
+
+@cache
+def _schema_of(ddl: str) -> StructType:
+    """Over Spark Connect the server parses it, and each read of a table asks."""
+    return StructType.fromDDL(ddl)
 
 
 TABLES = {name: SparkTable(spec) for name, spec in catalog.TABLES.items()}
@@ -100,6 +107,10 @@ class Store:
             if part is None or commit.lineage.get("part") == part:
                 return commit
         return None
+
+    def commit_at(self, table: str, version: int) -> Commit | None:
+        """The commit that made `version`; None where the log no longer has it."""
+        return next((one for one in self._commits(table) if one.version == version), None)
 
     def holds_rows(self, table: str) -> bool:
         """Whether some commit in the table's log has added rows."""

@@ -83,6 +83,17 @@ class TarStream:
         """Whether the last block delivered is the zero block that ends every tar."""
         return self._tail == b"\0" * _BLOCK
 
+    def is_blank_to_the_end(self) -> bool:
+        """Whether nothing but zeros follows; reads to the end, so that checksums are checked.
+
+        A header that was overwritten by zeros, and a tar behind another, would lose their members
+        in silence.
+        """
+        while part := self._take(READ_BYTES):
+            if part.strip(b"\0"):
+                return False
+        return True
+
     def _take(self, size: int) -> bytes:
         again = (
             self._tail[len(self._tail) - (self._delivered - self._position) :]
@@ -113,13 +124,16 @@ def scan(stream: BinaryIO, name: str, packed: int, limits: IngestSettings) -> li
             check_members(count, limits)
             if not entry.isdir():
                 names.append(entry.name)
+        ended, blank = source.ended_properly(), source.is_blank_to_the_end()
     except RefusedError:
         raise
     except Exception as error:
         # A parser of hostile bytes may raise anything; all of it means a broken archive.
         raise RefusedError(f"refused: broken or truncated tar file: {error}") from error
-    if not source.ended_properly():
+    if not ended:
         raise RefusedError("refused: broken or truncated tar file: no end-of-archive block")
+    if not blank:
+        raise RefusedError("refused: broken tar file: data follow its end-of-archive block")
     return names
 
 
@@ -170,18 +184,36 @@ def _decompressed(stream: BinaryIO, name: str) -> BinaryIO:
 
 
 class _XzStream:
-    """One .xz stream with a limit on memory, which lzma.LZMAFile does not offer."""
+    """The .xz streams of a file with a limit on memory, which lzma.LZMAFile does not offer."""
 
     def __init__(self, stream: BinaryIO):
         self._stream = stream
-        self._unpacker = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        self._unpacker = _xz_unpacker()
+        # What was read behind the end of a stream.
+        self._before = b""
 
     def read(self, size: int) -> bytes:
-        while not self._unpacker.eof:
-            packed = self._stream.read(1 << 16) if self._unpacker.needs_input else b""
+        while not self._unpacker.eof or self._begins_another():
+            packed, self._before = self._before, b""
+            if self._unpacker.needs_input and not packed:
+                packed = self._stream.read(1 << 16)
             if self._unpacker.needs_input and not packed:
                 raise EOFError("xz stream ended before its end marker")
             part = self._unpacker.decompress(packed, max_length=size)
             if part:
                 return part
         return b""
+
+    def _begins_another(self) -> bool:
+        """Whether a stream follows the one that has ended. Zeros between are padding."""
+        rest = self._unpacker.unused_data.lstrip(b"\0")
+        while not rest and (packed := self._stream.read(1 << 16)):
+            rest = packed.lstrip(b"\0")
+        if not rest:
+            return False
+        self._unpacker, self._before = _xz_unpacker(), rest
+        return True
+
+
+def _xz_unpacker() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)

@@ -81,7 +81,7 @@ public class MiniCluster {
                         // minutes would keep both masters giving work to it.
                         Map.entry("yarn.nm.liveness-monitor.expiry-interval-ms", "30000"),
                         Map.entry("dfs.heartbeat.interval", "1"),
-                        Map.entry("dfs.namenode.heartbeat.recheck-interval", "10000"),
+                        Map.entry("dfs.namenode.heartbeat.recheck-interval", "5000"),
                         Map.entry("fs.AbstractFileSystem.file.impl", LocalFiles.class.getName()),
                         // A full disk of the test machine must not take the nodes away.
                         Map.entry(

@@ -55,12 +55,20 @@ class MiniCluster:
         self.edge = folder / "edge"
         with tarfile.open(archive) as packed:
             packed.extractall(self.edge, filter="tar")
-        self.archive = f"{self.uri}/environment.tar.gz"
-        writer = Client(self.uri).create("/environment.tar.gz", WriteOptions())
-        with archive.open("rb") as stream:
-            while piece := stream.read(8 << 20):
-                writer.write(piece)
-        writer.close()
+        self.archive = self.put(archive, "/environment.tar.gz")
+
+    def put(self, path: Path, name: str) -> str:
+        """Copy a file, or what is in a folder, into HDFS as `name`; returns its URI there."""
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if file.is_file():
+                below = "" if file == path else f"/{file.relative_to(path)}"
+                writer = Client(self.uri).create(name + below, WriteOptions())
+                with file.open("rb") as stream:
+                    while piece := stream.read(8 << 20):
+                        writer.write(piece)
+                writer.close()
+        return f"{self.uri}{name}"
 
     def command(self, mode: str, *program: str | Path) -> tuple[list[str], dict[str, str]]:
         """(spark-submit in a deploy mode with two executors, its environment)."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conf.errors import run_cli
+from conf.errors import SeedbedError, disk_fault, disk_faults, run_cli
 
 
 def test_a_full_disk_is_one_clear_error(capsys):
@@ -35,3 +35,26 @@ def test_a_fault_of_ours_keeps_its_traceback():
 
     with pytest.raises(FileNotFoundError):
         run_cli(main, [])
+
+
+def test_a_full_disk_is_known_by_its_words_and_in_what_libraries_raise_after_it():
+    assert disk_fault(RuntimeError("write failed: No space left on device (os error 28)"), "d")
+    # numpy's own words; it loses the number.
+    assert disk_fault(OSError("16384 requested and 8192 written"), "d")
+    assert disk_fault(OSError("something else")) is None
+
+    def build() -> None:
+        try:
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        except OSError as error:
+            raise ValueError("could not build") from error
+
+    with pytest.raises(SeedbedError, match="quota exceeded: /run/index") as told, _under_run():
+        build()
+    assert "quota" in told.value.fix
+    with pytest.raises(KeyError), _under_run():
+        raise KeyError("ours")
+
+
+def _under_run():
+    return disk_faults("/run/index")

@@ -82,7 +82,7 @@ ASKED = ("labels.oracle=o", "labels.model=m", "labels.source=endpoint")
         (["tokens.fim_rate=7"], "tokens.fim_rate=7.0 is not a share"),
         (["verify.isolation=none"], "verify.isolation='none' is unknown"),
         (["score.scope=some"], "score.scope='some' is unknown"),
-        (["score.windows=0"], "score.windows=0 is less than 1"),
+        (["score.windows=0"], "score.windows=0 must be at least 1"),
         (["recall.threshold=90"], "recall.threshold=90.0 is not a share"),
         (["labels.source=web"], "labels.source='web' is unknown"),
         (["labels.source=vllm"], "is the name of the label file"),

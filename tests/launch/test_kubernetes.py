@@ -11,14 +11,28 @@ import yaml
 
 from conf.loader import load
 from conf.schema.curate import CurateConfig
+from conf.schema.pretrain import PretrainConfig, check_world
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "launch/kubernetes"
 SCHEMAS = Path(__file__).parent / "schemas"
+# Jobs of training stand above the folder of those that curate.
+TRAINING = ("../pytorchjob.yaml", "../trainjob.yaml")
 
 
 def documents(name: str) -> list[dict]:
     return list(yaml.safe_load_all((MANIFESTS / name).read_text()))
+
+
+def pod_templates(value: object) -> list[dict]:
+    """Every pod template within a document of Kubeflow, whose own schemas leave them out."""
+    if isinstance(value, list):
+        return [pod for item in value for pod in pod_templates(item)]
+    if not isinstance(value, dict):
+        return []
+    if "containers" in value.get("spec", {}):
+        return [value]
+    return [pod for item in value.values() for pod in pod_templates(item)]
 
 
 def check(document: dict) -> None:
@@ -27,11 +41,20 @@ def check(document: dict) -> None:
         jsonschema.validate(document, json.loads((SCHEMAS / "spark_application.json").read_text()))
         return
     kinds = json.loads((SCHEMAS / "kubernetes.json").read_text())
+    kubeflow = json.loads((SCHEMAS / "kubeflow.json").read_text())
+    if document["kind"] in kubeflow:
+        jsonschema.validate(document, kubeflow[document["kind"]])
+        [pod] = [ref for ref in kinds["$defs"] if ref.endswith("PodTemplateSpec")]
+        for template in pod_templates(document["spec"]):
+            jsonschema.validate(template, {"$ref": f"#/$defs/{pod}", "$defs": kinds["$defs"]})
+        return
     schema = {"$ref": f"#/$defs/{kinds['roots'][document['kind']]}", "$defs": kinds["$defs"]}
     jsonschema.validate(document, schema)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in MANIFESTS.glob("*.yaml")))
+@pytest.mark.parametrize(
+    "name", [*sorted(path.name for path in MANIFESTS.glob("*.yaml")), *TRAINING]
+)
 def test_a_manifest_is_what_its_schemas_allow(name):
     for document in documents(name):
         check(document)
@@ -45,6 +68,40 @@ def test_a_misspelt_field_is_refused():
     deployment["spec"]["template"]["spec"]["containers"][0]["imagePull"] = "Always"
     with pytest.raises(jsonschema.ValidationError, match="imagePull"):
         check(deployment)
+    [job] = documents("../pytorchjob.yaml")
+    with pytest.raises(jsonschema.ValidationError, match="cleanPodsPolicy"):
+        check(job | {"spec": job["spec"] | {"runPolicy": {"cleanPodsPolicy": "None"}}})
+    runtime, train = documents("../trainjob.yaml")
+    with pytest.raises(jsonschema.ValidationError, match="numNode"):
+        check(train | {"spec": train["spec"] | {"trainer": {"numNode": 2}}})
+    [pod] = pod_templates(runtime)
+    pod["spec"]["terminationGracePeriod"] = 600
+    with pytest.raises(jsonschema.ValidationError, match="terminationGracePeriod"):
+        check(runtime)
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_torchrun_lets_a_step_end_before_the_pod_is_killed(name):
+    """SIGTERM saves at the end of a step. torchrun kills first, then Kubernetes."""
+    for document in documents(name):
+        for pod in pod_templates(document["spec"]):
+            [container] = pod["spec"]["containers"]
+            given = container["command"]
+            waits = int(given[given.index("--shutdown-timeout") + 1])
+            assert 300 <= waits < pod["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_the_train_job_asks_for_processes_that_its_config_can_use():
+    runtime, job = documents("../trainjob.yaml")
+    assert job["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
+    trainer = job["spec"]["trainer"]
+    [pod] = pod_templates(runtime)
+    [container] = pod["spec"]["containers"]
+    _, config, *overrides = trainer["args"]
+    cfg = load(PretrainConfig, ROOT / config, overrides)
+    processes = trainer["numNodes"] * trainer["numProcPerNode"]
+    assert check_world(cfg.parallel, cfg.batch, processes) == 16
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == trainer["numProcPerNode"]
 
 
 def test_the_spark_application_runs_a_config_that_loads():

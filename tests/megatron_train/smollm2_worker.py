@@ -16,7 +16,7 @@ import torch
 
 from conf.schema.layout import ParallelConfig
 from conf.schema.pretrain import OptimConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_config, hf_export, hf_import
 from megatron_train.parallel import processes
 from megatron_train.training import step
 from megatron_train.training.losses import language_model_loss
@@ -27,10 +27,10 @@ LAYOUT = ParallelConfig(tp=3, pp=2)
 
 def main(folder: Path, out: Path, ids: list[list[int]]) -> None:
     tokens = torch.tensor(ids)
-    model, vocab = hf.model_config(folder, seq_length=64)
+    model, vocab = hf_config.model_config(folder, seq_length=64)
     processes.start(LAYOUT, seed=1)
     state = step.build(model, vocab, LAYOUT, OptimConfig(lr=1e-5), "fp32", seed=1)
-    hf.load_weights(state, folder)
+    hf_import.load_weights(state, folder)
     batch = {
         "tokens": tokens[:, :-1].contiguous(),
         "labels": tokens[:, 1:].contiguous(),
@@ -39,7 +39,7 @@ def main(folder: Path, out: Path, ids: list[list[int]]) -> None:
     [imported] = step.token_logprobs(state, [batch])
     losses = [step.train_step(state, [batch], language_model_loss, 1e-5).loss for _ in range(3)]
     [trained] = step.token_logprobs(state, [batch])
-    hf.export(state, out / "hf", folder)
+    hf_export.export(state, out / "hf", folder)
     if processes.is_main():
         seen = {"imported": imported.tolist(), "losses": losses, "trained": trained.tolist()}
         (out / "seen.json").write_text(json.dumps(seen))

@@ -20,10 +20,9 @@ from conf.errors import SeedbedError
 from conf.schema.fp8 import Fp8Config
 from conf.schema.layout import ModelConfig, ParallelConfig
 from conf.schema.pretrain import OptimConfig, PretrainConfig
-from megatron_train.checkpoint import hf, sharded
+from megatron_train.checkpoint import hf_export, hf_import, sharded
 from megatron_train.fp8 import guard
-from megatron_train.model import gpt as model_of_ours
-from megatron_train.model import weights
+from megatron_train.model import layer_spec, weights
 from megatron_train.parallel import processes
 from megatron_train.training import step
 from megatron_train.training.losses import Batch, language_model_loss
@@ -70,7 +69,7 @@ def in_company_and_alone(state: TrainState) -> list[list[float]]:
     return [company[0].tolist(), torch.cat(alone, 1)[0].tolist()]
 
 
-class PackedAttention(model_of_ours.SDPACoreAttention):
+class PackedAttention(layer_spec.SDPACoreAttention):
     """Attention over rows laid end to end, from its definition, for machines without the package.
 
     Transformer Engine's attention computes the same.
@@ -121,7 +120,7 @@ def main(out: str, options: dict) -> None:
         recompute=options.get("recompute", "none"),
     )
     if options.get("packed"):
-        model_of_ours.SDPACoreAttention = PackedAttention
+        layer_spec.SDPACoreAttention = PackedAttention
     processes.start(layout, seed=1)
     cfg = PretrainConfig(
         model=model,
@@ -136,7 +135,7 @@ def main(out: str, options: dict) -> None:
         state.fp8.transformer_engine = True
     refused = None
     if "import" in options:
-        hf.load_weights(state, Path(options["import"]))
+        hf_import.load_weights(state, Path(options["import"]))
     if "flipped" in options:
         try:
             sharded.load(state, Path(options["flipped"]))
@@ -163,11 +162,17 @@ def main(out: str, options: dict) -> None:
     if "save" in options:
         seen["problem"] = save(state, options)
     if "export" in options:
-        hf.export(state, Path(options["export"]))
+        hf_export.export(state, Path(options["export"]))
     if options.get("documents"):
         seen["documents"] = in_company_and_alone(state)
     if options.get("logprobs"):
-        seen["logprobs"] = [t.tolist() for t in step.token_logprobs(state, micro_batches(0, 2))]
+        masked = micro_batches(0, 2)
+        every = [{**batch, "loss_mask": torch.ones(2, SEQ)} for batch in masked]
+        # The last of them counts nothing, as a row that only fills up.
+        masked[-1] = {**masked[-1], "loss_mask": torch.zeros(2, SEQ)}
+        seen["logprobs"] = [t.tolist() for t in step.token_logprobs(state, every)]
+        seen["counted"] = [t.tolist() for t in step.token_logprobs(state, masked)]
+        seen["masks"] = [batch["loss_mask"].tolist() for batch in masked]
     if processes.is_main():
         Path(out).write_text(json.dumps(seen))
     processes.stop()

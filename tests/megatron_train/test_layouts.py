@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from conf.loader import from_dict
+from conf.schema.layout import ModelConfig
+from megatron_train.checkpoint import hf_import
+from megatron_train.checkpoint.step_folders import read_manifest
+from megatron_train.export import from_checkpoint
+from megatron_train.export.stored_tensors import StoredTensors
 from tests.megatron_train.steps_worker import BATCH, SEQ, VOCAB
 
 # Losses of steps_worker.py in one process, fp32. Another processor sums in another order, so they
@@ -116,6 +123,24 @@ def test_tensor_and_pipeline_parallel_losses_and_gradients_are_those_of_one_proc
     assert_gradients_agree(gradients("four"), gradients("alone"))
 
 
+def assert_counted_are_computed(seen: dict) -> None:
+    """Log-probabilities where the mask is not 0 are those of whole rows, and 0 elsewhere."""
+    every, counted, masks = (torch.tensor(seen[n]) for n in ("logprobs", "counted", "masks"))
+    assert 0.2 < masks.float().mean() < 0.6
+    assert not masks[-1].any()
+    torch.testing.assert_close(counted, every * masks, rtol=0, atol=1e-6)
+
+
+def test_log_probabilities_are_computed_where_the_mask_counts_and_nowhere_else(four):
+    assert_counted_are_computed(four[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", [{"tp": 2, "sp": True}, {"cp": 2}], ids=str)
+def test_counted_positions_of_a_cut_sequence_are_found_by_each_process(run_steps, layout):
+    assert_counted_are_computed(run_steps(2, logprobs=True, **layout))
+
+
 @pytest.mark.slow
 def test_context_parallel_interleaved_overlapped_and_recomputed_it_is_still_one_process(
     alone, run_steps, gradients
@@ -173,6 +198,21 @@ def test_transformers_reads_the_export_and_agrees_on_every_log_probability(four)
 
 
 @pytest.mark.slow
+def test_a_checkpoint_read_tensor_by_tensor_is_the_live_export(four):
+    _, folder = four
+    found = read_manifest(folder / "checkpoints")
+    shape = dict(found["architecture"])
+    vocab_size, _ = shape.pop("vocab_size"), shape.pop("dtype")
+    model = from_dict(ModelConfig, shape, "manifest.json")
+    source = from_checkpoint.StoredModel(Path(found["folder"]), model, vocab_size)
+    kept = StoredTensors(source.checkpoint)
+    plan = from_checkpoint.planned(source, kept)
+    live = dict(hf_import.stored(folder / "hf"))
+    assert {one.name for one in plan} == live.keys()
+    for one, tensor in zip(plan, from_checkpoint.part_of(source, kept, plan), strict=True):
+        assert torch.equal(tensor, live[one.name]), one.name
+
+
 def test_an_export_comes_back_through_another_layout(four, run_steps):
     back = run_steps(2, tp=2, **{"import": str(four[1] / "hf")}, logprobs=True)
     torch.testing.assert_close(

@@ -71,7 +71,7 @@ def test_published_speeds_are_met_as_docs_training_says():
 
 
 @pytest.mark.slow
-def test_a_thousand_ranks_are_each_a_part_of_the_model(capfd):
+def test_a_thousand_ranks_are_each_a_part_of_the_model():
     """It pretends to be ranks of a job that does not exist, so it has a process of its own."""
     code = """
 import sys
@@ -81,7 +81,28 @@ for rank in (0, 511, 1023):
     plan.main(["--config", "conf/pretrain/seed_coder_8b.yaml", "--gpus", "1024", "vocab=155136",
                "--rank", str(rank), *layout, "batch.total=1024"])
 """
-    tiny.launch(1, "-c", code)
+    said = tiny.launch(1, "-c", code)
+    # Of neighbours the next is of the same tensor-parallel group, then context, data, pipeline.
+    places = {0: (0, 0, 0, 0), 511: (3, 1, 1, 31), 1023: (3, 3, 1, 31)}
+    model = load(PretrainConfig, "conf/pretrain/seed_coder_8b.yaml").model
+    layout = ParallelConfig(4, 4, 2, 2)
+    for rank, (tp, pp, cp, dp) in places.items():
+        count = costs.stage_parameters(model, layout, 155136, pp)
+        place = f"tp {tp}, pp {pp}, cp {cp}, dp {dp}"
+        assert f"process {rank} ({place}) builds: 2 chunks, {count:,} weights" in said
+
+
+def test_every_form_of_a_layer_is_built_with_as_many_weights_as_are_planned():
+    """In the stages that hold the embedding and the output layer; the command itself compares."""
+    code = """
+from megatron_train import plan
+for family in ("llama", "qwen2", "qwen3", "starcoder2", "olmo2"):
+    for rank in (0, 3):
+        plan.main(["--gpus", "4", "vocab=300", "--rank", str(rank), "parallel.tp=2",
+                   "parallel.pp=2", "model.kv_heads=2", "model.head_dim=36",
+                   f"model.family={family}"])
+"""
+    assert tiny.launch(1, "-c", code).count("weights, as computed") == 10
 
 
 def test_bubble_and_traffic_follow_their_formulas():

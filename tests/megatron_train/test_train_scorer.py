@@ -20,6 +20,7 @@ from conf.errors import SeedbedError
 from megatron_train import train_scorer
 from megatron_train.scorer import head, labelled_texts
 from tests.megatron_train import tiny
+from tests.megatron_train.families import folders
 
 GOOD = "def add(item):\n    return item\n"
 BAD = "x9=1;y8=2;z7=3;w6=4\n"
@@ -62,7 +63,7 @@ def labelled_run(token_folder, tmp_path_factory):
         num_hidden_layers=1,
         num_attention_heads=2,
         num_key_value_heads=1,
-        max_position_embeddings=64,
+        max_position_embeddings=256,
         eos_token_id=0,
         bos_token_id=None,
         pad_token_id=1,
@@ -104,6 +105,10 @@ def test_a_frozen_base_from_any_folder_gets_a_ridge_head_and_every_repository_is
 
     base = tmp_path / "base"
     shutil.copytree(labelled_run / "hf", base)
+    # Some models list several ends of a text, and name no padding.
+    config = json.loads((base / "config.json").read_text())
+    config |= {"eos_token_id": [3, 0, 1], "pad_token_id": None}
+    (base / "config.json").write_text(json.dumps(config))
     options = [
         f"scorer.base={base}",
         "scorer.name=frozen",
@@ -154,9 +159,24 @@ def test_the_errors_are_on_the_scale_of_labels_and_classes_weigh_the_same():
 
 
 def test_a_base_that_is_no_llama_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+    folders.write(tmp_path, "qwen3")
     with pytest.raises(SeedbedError, match="is a qwen3 model"):
         train_scorer.main([f"output={tmp_path}", f"scorer.base={tmp_path}"])
+
+
+def test_files_longer_than_the_model_reads_are_refused_before_anything_is_read(labelled_run):
+    with pytest.raises(SeedbedError, match=r"scorer.max_tokens=257 is above the 256 positions"):
+        train_scorer.main([f"output={labelled_run}", "scorer.max_tokens=257"])
+
+
+@pytest.mark.parametrize(("ends", "padding"), [([5, 9], 5), (7, 7), (None, 0)])
+def test_a_model_with_several_ends_is_padded_with_the_first(labelled_run, tmp_path, ends, padding):
+    """Chat models have several, and none for padding."""
+    shutil.copytree(labelled_run / "hf", tmp_path / "hf")
+    path = tmp_path / "hf" / "config.json"
+    config = json.loads(path.read_text()) | {"eos_token_id": ends, "pad_token_id": None}
+    path.write_text(json.dumps(config))
+    assert head.load_base(tmp_path / "hf").config.pad_token_id == padding
 
 
 def test_padding_does_not_change_a_score(labelled_run):
@@ -184,7 +204,9 @@ def test_whole_repositories_are_held_out():
 
 def test_no_labels_of_the_oracle_is_an_error_that_names_it(labelled_run):
     with pytest.raises(SeedbedError, match="no labels of oracle nobody"):
-        train_scorer.main([f"output={labelled_run}", "scorer.oracle=nobody"])
+        train_scorer.main(
+            [f"output={labelled_run}", "scorer.oracle=nobody", "scorer.max_tokens=32"]
+        )
 
 
 def test_no_model_is_an_error(tmp_path):

@@ -100,6 +100,40 @@ def test_the_command_passes_a_sound_layout(capsys):
     assert "rows agree" in said
 
 
+FORMS = [
+    ("qwen2", {}),
+    ("qwen3", {"head_dim": 40}),
+    ("mistral", {"layer_pattern": "w", "window": 100}),
+    ("smollm3", {"layer_pattern": "fn"}),
+    ("starcoder2", {"tie_embeddings": True}),
+    ("olmo2", {}),
+]
+
+
+@pytest.mark.parametrize(("family", "settings"), FORMS)
+def test_the_shrunk_model_keeps_the_form_of_its_family(family, settings):
+    cfg = PretrainConfig(
+        model=ModelConfig(family=family, **settings), parallel=ParallelConfig(tp=2, pp=2)
+    )
+    model = verify_layout.shrink(cfg, dp=1).model
+    model.check()
+    cfg.parallel.check(model)
+    assert model.family == family
+    assert (model.head_size == model.hidden // model.heads) != ("head_dim" in settings)
+    assert model.layer_pattern == settings.get("layer_pattern", "f")
+    # The window is shorter than the sequences, so that it matters.
+    assert (0 < model.window < model.seq_length) == ("window" in settings)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "settings"), FORMS)
+def test_every_family_has_the_gradients_of_one_process(family, settings):
+    layout = ParallelConfig(tp=2, pp=2, sequence_parallel=family != "qwen3")
+    cfg = PretrainConfig(model=ModelConfig(family=family, **settings), parallel=layout)
+    rows = verify_layout.verify(verify_layout.shrink(cfg, dp=1), 1)
+    assert not [row for row in rows if not row.agrees]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "layout", "dp", "rows"),

@@ -49,3 +49,16 @@ def test_the_problems_that_gained_most_come_first_and_ties_by_name():
     ]
     shown = [block for block in grpo._examples(before, after) if isinstance(block, SideBySide)]
     assert [pair.blocks[1].title for pair in shown] == ["p most", "p a", "p b", "p lost"]
+
+
+def test_turns_are_told_at_the_first_step_and_at_the_last():
+    ended = {"passed": 3, "cut": 1}
+    rows = [
+        {"step": n, "turns": 1.5, "reward_after": [0.25, 0.25 * n], "masked_tokens": 40.0 + n}
+        for n in (1, 2, 3)
+    ]
+    table = grpo._turns([{**row, "ended": ended} for row in rows])
+    assert table.rows == [
+        ["1", "1.50", "0.250 → 0.250", "41", "passed 3, cut 1"],
+        ["3", "1.50", "0.250 → 0.750", "43", "passed 3, cut 1"],
+    ]

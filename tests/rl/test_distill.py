@@ -169,6 +169,32 @@ def test_a_run_that_was_cut_short_asks_nothing_twice_and_ends_in_the_same_table(
     assert Counter(down.prompts[:9]) + Counter(again.prompts) == Counter(undisturbed.prompts)
 
 
+def test_a_prompt_that_begins_a_function_is_asked_in_words_and_its_answer_is_learnt(
+    serve, tmp_path, tokenizer_folder
+):
+    row = {
+        "task_id": "H/7",
+        "prompt": 'import math\n\n\ndef up(x):\n    """ The next whole number. """\n',
+        "canonical_solution": "    return math.ceil(x)\n",
+        "entry_point": "up",
+        "test": "def check(candidate):\n    assert candidate(2.5) == 3\n",
+    }
+    (tmp_path / "problems.jsonl").write_text(json.dumps(row) + "\n")
+    # The answer relies on the prompt's import, as its completions may.
+    answer = "<think>\nceil\n</think>\n```python\ndef up(x):\n    return math.ceil(x)\n```"
+    fake = serve(lambda n, prompt: completion(answer))
+    told = arguments(tmp_path, tmp_path / "problems.jsonl", tokenizer_folder, *asked_of(fake.url))
+    assert distill.main(told) == 0
+    assert "Complete this Python function." in fake.prompts[0]
+    [row] = writer.rows(tmp_path / "tables/demonstrations", ["task_id"])
+    assert (row["reason"], row["verdict"], row["detail"]) == (None, "pass", "")
+    [problem] = problem_set.read(tmp_path / "tables/demonstrations")
+    chat = Chat(tokenizer_folder)
+    [example] = sft.demonstrations([problem], chat, 2000)
+    assert "Complete this Python function." in chat.decode(list(example.prompt))
+    assert chat.decode(list(example.response)) == reasoning.normalised(answer)
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_ends_in_the_same_table(serve, tmp_path, tokenizer_folder):
     source = write_problems(tmp_path, 8)

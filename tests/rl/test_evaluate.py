@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from conf.errors import SeedbedError
-from rl.evaluate import _arguments, _print, load_benchmark
+from rl.evaluate import _arguments, _print, load_benchmark, main
 from rl.evaluation import scores
 from rl.rollouts import rewards
+from tests.tiny_model import write_model
 
 
 def test_humaneval_is_164_problems_whose_prompts_are_continued():
@@ -41,6 +42,36 @@ def test_a_score_says_how_many_problems_count_and_names_the_others(capsys):
     assert "pass@1 1.0000" in said
     assert "1 of 2 problems x 1 samples" in said
     assert "problem date has no verdict and counts in no score: unsupported: a date" in said
+
+
+def test_a_benchmark_file_has_the_doors_of_every_file_of_problems(tmp_path):
+    rows = ['{"task_id": 1, "code": "def f(x):\\n  return x", "input": "3", "output": "3"}']
+    (tmp_path / "b.jsonl").write_text("\n".join(["{", "[]", *rows]) + "\n")
+    told = ["--model", "m", "--benchmark", str(tmp_path / "b.jsonl"), "--out", "o"]
+    args = _arguments([*told, "--format", "cruxeval-input", "max_bad=2"])
+    assert (args.format, args.max_bad) == ("cruxeval-input", 2)
+    [problem] = load_benchmark(args.benchmark, args.format, args.max_bad)
+    assert problem.tests != load_benchmark(args.benchmark, "", 2)[0].tests
+    with pytest.raises(SeedbedError, match="more than 1 bad rows"):
+        load_benchmark(args.benchmark, args.format, 1)
+    with pytest.raises(SystemExit):
+        _arguments([*told, "--format", "crux"])
+
+
+def test_a_completion_as_long_as_the_context_is_refused_before_an_engine_starts(tmp_path):
+    model = write_model(tmp_path / "model", seq_length=128)
+    told = ["--model", str(model), "--benchmark", "humaneval", "--out", str(tmp_path / "o.json")]
+    for tokens in ("128", "300", "0"):
+        with pytest.raises(SeedbedError, match=rf"--max-tokens {tokens} leaves no room") as refused:
+            main([*told, "--max-tokens", tokens])
+        assert refused.value.fix == "use --max-tokens 64"
+    assert not list(tmp_path.glob("o*"))
+
+
+def test_an_evaluation_in_which_nothing_was_asked_says_that_there_is_no_score(capsys):
+    items = [{"task_id": "long", "samples": [{"verdict": "unsupported", "reason": "too long"}]}]
+    _print({"samples": 1, "items": items, **scores.summary(items)})
+    assert "no score: none of 1 problems has a verdict" in capsys.readouterr().out
 
 
 def test_many_greedy_samples_are_refused():

@@ -408,13 +408,25 @@ def test_a_grpo_run_that_was_stopped_goes_on_with_the_same_rollouts(warm, tmp_pa
 
 @pytest.mark.slow
 def test_grpo_in_a_tensor_and_pipeline_parallel_layout_takes_the_same_steps(warm, tmp_path):
-    plain = grpo(warm, tmp_path / "plain", "steps=1", ranks=1)
-    cut = grpo(warm, tmp_path / "cut", "steps=1", "parallel.tp=2", "parallel.pp=2", ranks=4)
+    # After SFT the model knows its few answers by heart: all pass, and no group trains.
+    one_step = (
+        *(
+            "steps=1",
+            f"base={warm}/hf",
+            "temperature=1.3",
+            "mask_overlong=false",
+            "drop_malformed_only=false",
+        ),
+        "reward.function=tests.rl.shaping.own_rewards.of_all_letters",
+    )
+    plain = grpo(warm, tmp_path / "plain", *one_step, ranks=1)
+    cut = grpo(warm, tmp_path / "cut", *one_step, "parallel.tp=2", "parallel.pp=2", ranks=4)
     one, other = rows(plain / "metrics.jsonl")[1], rows(cut / "metrics.jsonl")[1]
     assert other["loss"] == pytest.approx(one["loss"], abs=1e-4)
     assert other["reward"] == one["reward"]
+    assert one["groups_with_signal"] > 0, "no step trained: the test proves nothing"
     # The engine sampled with the trainer's weights.
-    assert one.get("gap", 0.0) < 1e-3
+    assert one["gap"] < 1e-3
 
 
 @pytest.mark.slow
@@ -433,9 +445,14 @@ def test_evaluate_scores_a_file_and_humaneval(warm, tmp_path):
         == 0
     )
     assert evaluate.main([*model, "--benchmark", "humaneval", "--out", f"{tmp_path}/b.json"]) == 0
+    own = json.loads((tmp_path / "a.json").read_text())
+    assert own["pass_at"].keys() == {"pass@1"}
     result = json.loads((tmp_path / "b.json").read_text())
     assert [item["task_id"] for item in result["items"]] == ["HumanEval/0", "HumanEval/1"]
-    assert result["pass_at"].keys() == {"pass@1"}
+    # The model reads fewer tokens than they have. So they are named, and no score counts them.
+    assert result["pass_at"] == {}
+    reasons = [item["samples"][0]["reason"] for item in result["items"]]
+    assert all("tokens, and there is room for" in reason for reason in reasons)
 
 
 @pytest.mark.parametrize("program", ["rl.sft", "rl.dpo", "rl.grpo"])

@@ -106,6 +106,25 @@ def test_contents_without_a_signature_are_refused(spark: SparkSession, tmp_path:
         find_near_pairs.JOB.run(ctx)
 
 
+def test_signatures_of_contents_that_are_gone_are_refused_until_sign_contents_deletes_them(
+    spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As many contents come as go, so that the numbers of rows agree."""
+    store = context(spark, tmp_path).store
+    write_inputs(store, SHORT[:2], seed=0, parts=1)
+    sign_contents.JOB.run(context(spark, tmp_path))
+    rows = store.read("signatures", 0)
+    write_inputs(store, SHORT[1:], seed=0, parts=1)
+    sign_contents.JOB.run(context(spark, tmp_path))
+    assert "1 rows of contents that are gone: deleted" in capsys.readouterr().out
+    signed = {row.content_sha256 for row in store.read("signatures").collect()}
+    assert signed == {sha(text) for text in SHORT[1:]}
+    lineage = {"params": sign_contents.parameters(context(spark, tmp_path))}
+    store.overwrite("signatures", store.read("signatures").unionByName(rows), lineage)
+    with pytest.raises(SeedbedError, match="signatures are of contents that are gone"):
+        find_near_pairs.JOB.run(context(spark, tmp_path))
+
+
 def bucket(spark: SparkSession, members: list[str], band: int = 3) -> DataFrame:
     frame = spark.createDataFrame(
         [(m, band, 99) for m in members], "hex string, band int, key long"

@@ -122,6 +122,35 @@ def test_shards_hold_every_sample_where_its_key_puts_it(packed: Store) -> None:
         assert found[f"{name}.bin"] == b"".join(tokens for *_, tokens in samples), name
 
 
+def test_packing_without_spark_gives_the_same_files(packed: Store, tmp_path: Path) -> None:
+    from megatron_train import pack_texts
+
+    rows = []
+    for name, text in TEXTS.items():
+        content = hashlib.sha256(text.encode()).hexdigest()
+        document_id = hashlib.sha256(b"file\0" + content.encode()).hexdigest()
+        rows.append({"text": text, "id": document_id, "split": name.split("-")[0]})
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = [f"--texts={tmp_path / 'texts.jsonl'}", f"--output={tmp_path}", "--id=id"]
+    told += [f"--tokenizer={packed.root}/tokens/tokenizer", "--split=split", "--epochs=2"]
+    told += [f"--seed={SEED}", f"--fim-rate={RATE}", "--shard-tokens=2000"]
+    assert pack_texts.main(told) == 0
+    found = {
+        p.name: p.read_bytes()
+        for p in (tmp_path / "tokens").iterdir()
+        if p.suffix in (".bin", ".idx")
+    }
+    assert found == files(packed)
+    ours = json.loads((tmp_path / "tokens" / "manifest.json").read_text())
+    theirs = manifest(packed)
+    assert [ours[key] for key in ("tokenizer", "dtype")] == [
+        theirs[key] for key in ("tokenizer", "dtype")
+    ]
+    assert sorted(ours["shards"], key=lambda one: one["prefix"]) == sorted(
+        theirs["shards"], key=lambda one: one["prefix"]
+    )
+
+
 def test_a_tokenizer_that_tiktoken_cannot_be_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     lower = json.dumps(json.loads(TOKENIZER_JSON) | {"normalizer": {"type": "Lowercase"}})
     note = pack_tokens.encoded_by(Packer(lower, RATE, SEED))

@@ -10,14 +10,19 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
+import numpy
 import pytest
 from pyspark.sql import SparkSession
 
 from conf.errors import SeedbedError
 from conf.schema.curate import CurateConfig, VerifySettings
-from seedbed.sandbox import Sandbox, formats
+from conf.schema.interpreter import InterpreterConfig
+from seedbed.sandbox import Interpreter, Sandbox, formats
+from spark_jobs import verify_solutions
 from spark_jobs.runtime.job import Summary, execute
 from spark_jobs.runtime.store import Store
 from spark_jobs.verify_solutions import VERIFY
@@ -87,19 +92,18 @@ def test_spark_gives_the_verdicts_of_the_plain_pool_and_each_sample_has_one_row(
 ) -> None:
     cfg, summary = judged
     assert summary is not None
-    assert (summary.rows_in, summary.rows_out, summary.dropped) == (10, 9, {"infrastructure": 1})
+    assert (summary.rows_in, summary.rows_out, summary.dropped) == (10, 10, {})
     by_task = {str(row["task_id"]): row for row in PROBLEMS}
     with Sandbox(1) as pool:
         plain = pool.run(formats.job(by_task[str(row["task_id"])], row) for row in SAMPLES)
-    wanted = {
-        (str(v.task_id), v.verdict, v.reason, v.weakened) for v in plain if v.task_id != "odd"
-    }
+    wanted = {(str(v.task_id), v.verdict, v.reason, v.weakened) for v in plain}
     found = verdicts(spark, cfg)
     assert {(task, verdict, reason, weak) for task, _, verdict, reason, weak in found} == wanted
     assert [verdict for task, _, verdict, _, _ in found if task == "unfit"] == ["infrastructure"]
-    # Another run would say the same of it, so it has a row.
-    assert [verdict for task, _, verdict, _, _ in found if task == "blind"] == ["unsupported"]
-    # New samples, here from a Delta table, cost only themselves and those without a verdict.
+    # Another run would say the same of them, so they have rows.
+    unsupported = {task for task, _, verdict, _, _ in found if verdict == "unsupported"}
+    assert unsupported == {"blind", "odd"}
+    # New samples, here from a Delta table, cost only themselves.
     table = str(tmp_path / "delta")
     rows = [
         {"task_id": "io", "completion": "print(25)"},
@@ -108,10 +112,36 @@ def test_spark_gives_the_verdicts_of_the_plain_pool_and_each_sample_has_one_row(
     spark.createDataFrame(rows).write.format("delta").save(table)
     summary = execute(VERIFY, replace(cfg, verify=replace(cfg.verify, samples=table)))
     assert summary is not None
-    assert (summary.rows_in, summary.rows_out) == (2, 1)
+    assert (summary.rows_in, summary.rows_out) == (1, 1)
     assert {
         row for row in verdicts(spark, cfg) - found if row[0] != "io" or row[2] != "pass"
     } == set()
+
+
+def test_the_interpreter_and_its_packages_are_a_choice_and_a_parameter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = InterpreterConfig(sys.executable, ["numpy"])
+    ctx: Any = SimpleNamespace(cfg=replace(config(tmp_path), sandbox=chosen))
+    found = verify_solutions._params(ctx)
+    assert found["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert found["packages"] == [["numpy", numpy.__version__]]
+    plain: Any = SimpleNamespace(cfg=config(tmp_path))
+    assert verify_solutions._params(plain)["packages"] == []
+    made = []
+    monkeypatch.setattr(verify_solutions, "Sandbox", lambda *parts: made.append(parts))
+    monkeypatch.setattr(verify_solutions, "_judge", lambda pool, *rest: pool())
+    monkeypatch.setattr(verify_solutions.python_map, "map_in_arrow", lambda *parts: None)
+    engine = SimpleNamespace(parallelism=3)
+    monkeypatch.setattr(verify_solutions.session, "engine", lambda: engine)
+    verify_solutions._judged(MagicMock(), ctx, {})
+    assert made[0][3] == Interpreter(sys.executable, ("numpy",))
+
+
+def test_a_samples_language_is_part_of_it() -> None:
+    line = json.dumps({"task_id": "io", "completion": "x", "language": "C++", "model": "m"})
+    row = verify_solutions._sample(line, frozenset({"io"}))
+    assert json.loads(row["sample"]) == {"completion": "x", "language": "C++"}
 
 
 @pytest.mark.parametrize(

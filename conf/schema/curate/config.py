@@ -16,6 +16,8 @@ from conf.schema.curate.corpus import (
     VerifySettings,
 )
 from conf.schema.curate.quality import LabelSettings, RecallSettings, ScoreSettings
+from conf.schema.interpreter import InterpreterConfig
+from conf.schema.ranges import Count, Few
 from conf.schema.storage import StorageSettings
 
 
@@ -30,9 +32,9 @@ class CurateConfig:
     storage: StorageSettings = field(default_factory=StorageSettings)
     # Units of work, resume and join, by the leading bits of content_sha256. Use 4 on a laptop, and
     # 4096 on a cluster.
-    shards: int = 4
+    shards: Count = 4
     # Parquet files per shard and commit, which are written in parallel.
-    files_per_shard: int = 2
+    files_per_shard: Few = 2
     # Tables to write anew although their parameters changed.
     rebuild: list[str] = field(default_factory=list)
     spark: SparkSettings = field(default_factory=SparkSettings)
@@ -46,6 +48,8 @@ class CurateConfig:
     select: SelectSettings = field(default_factory=SelectSettings)
     tokens: TokenSettings = field(default_factory=TokenSettings)
     verify: VerifySettings = field(default_factory=VerifySettings)
+    # What judges the samples of `verify`.
+    sandbox: InterpreterConfig = field(default_factory=InterpreterConfig)
 
     def check(self) -> None:
         """The rules of each section, and those of the fields above."""
@@ -59,8 +63,7 @@ class CurateConfig:
                 "use 4 on a laptop, 4096 on a cluster",
             )
         self.select.check()
-        self.tokens.check()
         self.verify.check()
+        self.sandbox.check()
         self.labels.check()
         self.score.check()
-        self.recall.check()

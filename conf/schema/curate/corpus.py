@@ -9,7 +9,18 @@ import re
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
-from conf.schema.checks import one_of, share
+from conf.schema.checks import one_of
+from conf.schema.ranges import (
+    Amount,
+    AmountAboveNone,
+    Count,
+    CountOrNone,
+    Few,
+    Seed,
+    Several,
+    Share,
+    ShareAboveNone,
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +38,9 @@ class SparkSettings:
     memory: str = "4g"
     # The least number of partitions, about two per core. Jobs that shuffle text raise it with the
     # size of the text.
-    shuffle_partitions: int = 4
+    shuffle_partitions: Few = 4
     # GPUs that one task of a model's stage holds (scoring, labelling by vLLM). 0 means the CPU.
-    gpus_per_task: float = 0.0
+    gpus_per_task: Amount = 0.0
     # spark, connect: any further spark.* keys.
     extra: dict[str, str] = field(default_factory=dict)
     # sail: any further variables of its environment, SAIL_*.
@@ -58,14 +69,14 @@ class IngestSettings:
     """Limits of what is read. The paper gives none (Sec 2.2.1), so these are ours."""
 
     # Larger source files are data or generated. They are recorded as too_large.
-    max_file_bytes: int = 1_000_000
-    max_archive_members: int = 200_000
+    max_file_bytes: Count = 1_000_000
+    max_archive_members: Count = 200_000
     # Sum of the unpacked sizes that an archive may claim or deliver.
-    max_archive_bytes: int = 4_000_000_000
+    max_archive_bytes: Count = 4_000_000_000
     # Unpacked over packed bytes of the whole archive. Real source trees stay under 20.
-    max_compression_ratio: int = 200
+    max_compression_ratio: Count = 200
     # Repositories per commit. A kill costs at most so many.
-    batch_repos: int = 256
+    batch_repos: Count = 256
 
 
 @dataclass(frozen=True)
@@ -75,27 +86,27 @@ class NearSettings:
     The paper names MinHash (Sec 2.2.1) but gives no numbers. These follow BigCode's usual setting.
     """
 
-    num_perm: int = 256
+    num_perm: Few = 256
     # With `rows`: datasketch's optimum for threshold 0.7 at 256 permutations, where both kinds of
     # error weigh the same.
-    bands: int = 25
-    rows: int = 10
+    bands: Few = 25
+    rows: Few = 10
     # Tokens per shingle.
-    shingle: int = 5
+    shingle: Few = 5
     # True Jaccard similarity that makes an edge.
-    threshold: float = 0.7
+    threshold: ShareAboveNone = 0.7
     # Members of a star. A fuller bucket is cut into stars whose hubs are linked in turn.
-    bucket_cap: int = 1_000
+    bucket_cap: Several = 1_000
     # Up to so many edges the driver joins components by itself. More take distributed rounds.
-    driver_edges: int = 10_000_000
+    driver_edges: CountOrNone = 10_000_000
     # Contents that one task compares with their survivors. Larger components are cut.
-    component_cap: int = 10_000
+    component_cap: Several = 10_000
     # Share of contents that makes two repositories near, or one vendored in the other.
-    repo_threshold: float = 0.7
-    seed: int = 1
+    repo_threshold: ShareAboveNone = 0.7
+    seed: Seed = 1
 
     def check(self) -> None:
-        """Refuses bands that need more permutations, and thresholds that are no similarity."""
+        """Refuses bands that need more permutations."""
         used = self.bands * self.rows
         if used > self.num_perm:
             raise SeedbedError(
@@ -103,12 +114,6 @@ class NearSettings:
                 f"num_perm={self.num_perm}",
                 "lower near.bands or near.rows, or raise near.num_perm",
             )
-        for name in ("threshold", "repo_threshold"):
-            if not 0 < getattr(self, name) <= 1:
-                raise SeedbedError(
-                    f"near.{name}={getattr(self, name)} is not in (0, 1]",
-                    "give a Jaccard similarity such as 0.7",
-                )
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class SyntaxSettings:
     """Limits of tree-sitter."""
 
     # Seconds per file. Some grammars loop on tiny inputs.
-    timeout_s: float = 5.0
+    timeout_s: AmountAboveNone = 5.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class DecontaminateSettings:
     """A content that shares an n-gram of words with a benchmark is dropped (Sec 4)."""
 
     # Words per n-gram (Sec 4).
-    ngram: int = 10
+    ngram: Few = 10
     # "humaneval", or the path of a .jsonl file.
     benchmarks: list[str] = field(default_factory=lambda: ["humaneval"])
 
@@ -137,34 +142,28 @@ class SelectSettings:
     # The paper has both (Sec 2.2.1).
     dedup: str = "file"
     # Share of scored contents that the quality cut drops (Sec 2.2.1).
-    drop_lowest: float = 0.10
+    drop_lowest: Share = 0.10
     # all: the lowest of the whole set, as in the paper. language: the lowest of each language.
     cut_per: str = "all"
     # Contents with a lower score are dropped, too, from 0 to 1. 0 drops none.
-    min_quality: float = 0.0
+    min_quality: Share = 0.0
     # Language -> its own min_quality.
-    min_quality_of: dict[str, float] = field(default_factory=dict)
+    min_quality_of: dict[str, Share] = field(default_factory=dict)
     # Largest share of bytes under tree-sitter's ERROR nodes.
-    max_error_share: float = 0.02
+    max_error_share: Share = 0.02
     # SPDX names.
     licenses_denied: list[str] = field(default_factory=list)
     languages_denied: list[str] = field(default_factory=list)
-    min_bytes: int = 32
+    min_bytes: CountOrNone = 32
     # Share of the kept bytes, taken as whole repositories.
-    val_fraction: float = 0.02
+    val_fraction: Share = 0.02
     # Repositories to validate on, instead of a draw by val_fraction.
     val_repos: list[str] = field(default_factory=list)
-    epochs: int = 1
-    seed: int = 1
+    epochs: Few = 1
+    seed: Seed = 1
 
     def check(self) -> None:
-        """Refuses unknown policies, and shares outside [0, 1]."""
-        share("select.drop_lowest", self.drop_lowest)
-        share("select.min_quality", self.min_quality)
-        for language, quality in self.min_quality_of.items():
-            share(f"select.min_quality_of.{language}", quality)
-        share("select.val_fraction", self.val_fraction)
-        share("select.max_error_share", self.max_error_share)
+        """Refuses unknown policies."""
         one_of("select.dedup", self.dedup, "file", "repository")
         one_of("select.cut_per", self.cut_per, "all", "language")
 
@@ -173,20 +172,16 @@ class SelectSettings:
 class TokenSettings:
     """The tokenizer, and the shards of tokens."""
 
-    vocab_size: int = 4096
+    vocab_size: Count = 4096
     # A folder with a tokenizer.json that is used instead of training one.
     tokenizer: str = ""
     # Bytes of documents that the tokenizer is trained on, as a sample.
-    train_bytes: int = 20_000_000
+    train_bytes: Count = 20_000_000
     # Share of documents in fill-in-the-middle form in regular pretraining (Sec 2.2.6).
-    fim_rate: float = 0.5
+    fim_rate: Share = 0.5
     # Tokens per shard.
-    shard_tokens: int = 50_000_000
-    seed: int = 1
-
-    def check(self) -> None:
-        """Refuses a rate outside [0, 1]."""
-        share("tokens.fim_rate", self.fim_rate)
+    shard_tokens: Count = 50_000_000
+    seed: Seed = 1
 
 
 @dataclass(frozen=True)
@@ -200,8 +195,8 @@ class VerifySettings:
     problems: str = ""
     # A file of JSON lines, a folder of them, or a Delta table.
     samples: str = ""
-    cpu_seconds: float = 5.0
-    memory_mb: int = 512
+    cpu_seconds: AmountAboveNone = 5.0
+    memory_mb: Count = 512
     # rlimits-only is weaker, for hosts without namespaces. Each verdict then says so.
     isolation: str = "full"
 

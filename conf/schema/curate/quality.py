@@ -8,7 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
-from conf.schema.checks import one_of, positive, share
+from conf.schema.checks import one_of
+from conf.schema.ranges import (
+    Amount,
+    AmountAboveNone,
+    Count,
+    CountOrNone,
+    Few,
+    FewOrNone,
+    Seed,
+    Share,
+    Temperature,
+)
 
 
 @dataclass(frozen=True)
@@ -23,25 +34,25 @@ class EndpointSettings:
     # The environment variable that holds the key. A config never holds the key itself.
     key_variable: str = "OPENAI_API_KEY"
     # Requests in flight.
-    concurrency: int = 16
-    requests_per_minute: float = 0.0
+    concurrency: Few = 16
+    requests_per_minute: Amount = 0.0
     # Tokens of prompts and answers, estimated before asking.
-    tokens_per_minute: float = 0.0
+    tokens_per_minute: Amount = 0.0
     # Seconds that one attempt may take.
-    timeout_s: float = 120.0
+    timeout_s: AmountAboveNone = 120.0
     # Attempts after the first, with exponential back-off, where a server may recover (429, 5xx,
     # connection).
-    retries: int = 6
+    retries: FewOrNone = 6
     # Contents that ran out of retries before asking stops.
-    max_failures: int = 3
+    max_failures: CountOrNone = 3
     # Send the form of an answer as `structured_outputs`, which vLLM's servers know.
     structured: bool = False
     # Price of a million prompt tokens.
-    price_in: float = 0.0
+    price_in: Amount = 0.0
     # Price of a million answer tokens.
-    price_out: float = 0.0
+    price_out: Amount = 0.0
     # What one run may cost, in the currency of the prices.
-    max_cost: float = 0.0
+    max_cost: Amount = 0.0
 
     def check(self, name: str) -> None:
         """Rules for an endpoint that is to be asked. name: of this section, for errors."""
@@ -49,7 +60,6 @@ class EndpointSettings:
             raise SeedbedError(
                 f"{name}.url={self.url!r} is no address", "give one such as http://HOST:8000/v1"
             )
-        positive(f"{name}.concurrency", self.concurrency)
 
 
 @dataclass(frozen=True)
@@ -66,23 +76,23 @@ class LabelSettings:
     # endpoint: the model's name there. vllm: a local Hugging Face folder.
     model: str = ""
     # Contents that are asked about per language. The paper has about 10,000 (Table 17).
-    per_language: int = 500
+    per_language: Count = 500
     # Characters of a file. The middle of a longer file is left out.
-    max_chars: int = 60_000
-    max_answer_tokens: int = 400
-    temperature: float = 0.0
+    max_chars: Count = 60_000
+    max_answer_tokens: Count = 400
+    temperature: Temperature = 0.0
     # Of the sample of contents, and of the answers where the temperature is not 0.
-    seed: int = 1
+    seed: Seed = 1
     # Answers per commit.
-    commit_every: int = 256
+    commit_every: Count = 256
     # Contents with a label in `path` that are asked about first; 0 asks none.
-    gold: int = 64
+    gold: CountOrNone = 64
     # Mean error on these, in points of 10, beyond which nothing else is asked.
-    max_gold_error: float = 3.0
+    max_gold_error: Amount = 3.0
     # vllm: tokens of prompt and answer together.
-    max_tokens: int = 32_768
+    max_tokens: Count = 32_768
     # vllm: prompts per batch.
-    batch_size: int = 16
+    batch_size: Few = 16
     # vllm: dtype of the model's weights.
     dtype: str = "auto"
     endpoint: EndpointSettings = field(default_factory=EndpointSettings)
@@ -102,8 +112,6 @@ class LabelSettings:
             raise SeedbedError(f"labels.source={self.source} has no model", "set labels.model")
         if self.source == "endpoint":
             self.endpoint.check("labels.endpoint")
-        positive("labels.per_language", self.per_language)
-        positive("labels.commit_every", self.commit_every)
 
 
 @dataclass(frozen=True)
@@ -115,34 +123,29 @@ class ScoreSettings:
     # all | survivors | labelled.
     scope: str = "all"
     # Tokens of one window of a language-model scorer.
-    max_tokens: int = 512
+    max_tokens: Count = 512
     # Windows of a longer file. 1 takes its leading tokens. More are spread evenly from start to
     # end, and their mean counts.
-    windows: int = 1
+    windows: Few = 1
     # A first pass that saves the language model the clear cases: "structural", or a folder of that
     # kind.
     student: str = ""
     # A content that the student scores lower keeps the student's score.
-    student_below: float = 0.05
-    batch_size: int = 64
+    student_below: Share = 0.05
+    batch_size: Few = 64
     # Dtype of a language-model scorer. Use bfloat16 where the processor has it.
     dtype: str = "float32"
     # Contents with a label by labels.oracle that a new scorer version or engine scores first; 0
     # scores none.
-    gold: int = 64
+    gold: CountOrNone = 64
     # Mean change of their quality from the previous scorer of the same name.
-    max_gold_shift: float = 0.15
+    max_gold_shift: Amount = 0.15
     # Largest change of one of them, where the same scorer runs on another engine.
-    max_engine_shift: float = 0.02
+    max_engine_shift: Amount = 0.02
 
     def check(self) -> None:
-        """Refuses unknown scopes and impossible windows."""
+        """Refuses unknown scopes."""
         one_of("score.scope", self.scope, "all", "survivors", "labelled")
-        if self.windows < 1:
-            raise SeedbedError(
-                f"score.windows={self.windows} is less than 1",
-                "give the windows of a long file, 1 or more",
-            )
 
 
 @dataclass(frozen=True)
@@ -153,25 +156,20 @@ class RecallSettings:
     """
 
     # 0 switches recall off.
-    rounds: int = 0
+    rounds: FewOrNone = 0
     # Lowest quality of a seed.
-    min_quality: float = 0.7
+    min_quality: Share = 0.7
     # Smallest share of a seed's bytes that are comments.
-    min_comment_share: float = 0.05
+    min_comment_share: Share = 0.05
     # Languages of seeds; none means all.
     languages: list[str] = field(default_factory=list)
     # Packages of which a seed imports one; none means any.
     imports: list[str] = field(default_factory=list)
     # Most seeds, and most contents that one round may add.
-    seeds: int = 100_000
-    seeds_per_repo: int = 100
+    seeds: Count = 100_000
+    seeds_per_repo: Count = 100
     # Probability from which on a content counts as found.
-    threshold: float = 0.9
+    threshold: Share = 0.9
     # A content that is found but scored lower is a hard negative, and never a positive.
-    max_hard_quality: float = 0.5
-    seed: int = 1
-
-    def check(self) -> None:
-        """Refuses qualities and probabilities outside [0, 1]."""
-        for name in ("min_quality", "min_comment_share", "threshold", "max_hard_quality"):
-            share(f"recall.{name}", getattr(self, name))
+    max_hard_quality: Share = 0.5
+    seed: Seed = 1

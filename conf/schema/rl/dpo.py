@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
-from conf.schema.checks import positive
 from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, ScheduleConfig
+from conf.schema.ranges import AmountAboveNone, Count, CountOrNone, Seed, Several, Temperature
 from conf.schema.rl.sections import (
     EngineConfig,
+    ProblemFileConfig,
     SandboxConfig,
-    check_batch,
     check_temperature,
     check_training,
 )
 
 
 @dataclass(frozen=True)
-class DpoConfig:
+class DpoConfig(ProblemFileConfig):
     """Preference training on pairs of right and wrong samples (`python -m rl.dpo`)."""
 
     # Reads output/rl/sft/hf and output/rl/problems_train.jsonl. Writes output/rl/dpo.
@@ -28,21 +28,21 @@ class DpoConfig:
     # JSON lines. Empty means output/rl/problems_train.jsonl.
     train_problems: str = ""
     # The first so many problems. 0 means all.
-    problems: int = 0
+    problems: CountOrNone = 0
     # Samples per problem. The paper has hundreds (Sec 3.1).
-    samples: int = 16
+    samples: Several = 16
     # Problems that are sampled and judged together. A kill costs at most so many.
-    prompts: int = 32
+    prompts: Count = 32
     # Not in the paper, which ends with about 20,000 pairs (Sec 3.1).
-    pairs_per_problem: int = 4
+    pairs_per_problem: Count = 4
     # Not in the paper. The samples of a problem must differ.
-    temperature: float = 1.0
+    temperature: Temperature = 1.0
     # Tokens of a prompt.
-    max_prompt: int = 96
+    max_prompt: Count = 96
     # Tokens of a response.
-    max_response: int = 32
-    # Not in the paper. The value is DPO's own (arXiv 2305.18290 App. B).
-    beta: float = 0.1
+    max_response: Count = 32
+    # It scales the preference. Not in the paper. The value is DPO's own (arXiv 2305.18290 App. B).
+    beta: AmountAboveNone = 0.1
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     # Counts pairs.
@@ -60,11 +60,11 @@ class DpoConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     dtype: str = "fp32"
-    seed: int = 1
+    seed: Seed = 1
     # Steps between checkpoints. The last step is always saved.
-    save_every: int = 1000
+    save_every: Count = 1000
     # Checkpoints that are kept.
-    keep: int = 1
+    keep: Count = 1
 
     @property
     def max_length(self) -> int:
@@ -73,12 +73,12 @@ class DpoConfig:
 
     def check(self) -> None:
         """The rules of each section, and those between fields."""
-        check_training(self.output, self.dtype, self.save_every, self.keep)
+        check_training(self.output, self.dtype)
         self.optim.check()
         self.lora.check()
         self.sandbox.check()
         self.schedule.check()
-        check_batch(self.batch)
+        self.batch.check()
         check_temperature(self.temperature)
         self.engine.check()
         if self.engine.transfer == "nccl":
@@ -86,22 +86,9 @@ class DpoConfig:
                 "engine.transfer=nccl: rl.dpo samples one model, whose folder a server sees",
                 "use engine.transfer=safetensors",
             )
-        for name in ("prompts", "pairs_per_problem", "max_prompt", "max_response"):
-            positive(name, getattr(self, name))
-        if self.samples < 2:
-            raise SeedbedError(
-                f"samples={self.samples}: a pair is two samples of one problem",
-                "set samples to 16 or more",
-            )
         if self.parallel.cp != 1:
             raise SeedbedError(
                 f"parallel.cp={self.parallel.cp}: a preference compares whole sequences, "
                 "and context parallelism cuts them",
                 "set parallel.cp=1",
-            )
-        if self.beta <= 0:
-            raise SeedbedError(
-                f"beta={self.beta} must be above 0: "
-                "it scales the preference, and 0 prefers nothing",
-                "use 0.1",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conf.errors import SeedbedError
+from conf.schema.ranges import FewOrNone, ShareAboveNone
 
 
 @dataclass(frozen=True)
@@ -13,27 +14,16 @@ class DrawConfig:
 
     # So often a step replaces its groups without signal by groups of other problems (DAPO's
     # dynamic sampling, arXiv 2503.14476 Sec 3.2). 0 trains on the groups that are left.
-    refill_rounds: int = 0
+    refill_rounds: FewOrNone = 0
     # Draw problems in proportion to max(floor, 4 p (1 - p)), where p is the running pass rate.
     curriculum: bool = False
     # p moves towards a step's pass rate by this share of the difference. It starts at 1/2.
-    newest_share: float = 0.5
+    newest_share: ShareAboveNone = 0.5
     # So that problems that always or never pass still come back.
-    floor: float = 0.1
+    floor: ShareAboveNone = 0.1
 
     def check(self, lag: int) -> None:
-        """Refuses shares outside of (0, 1], and a refill beside samples that are drawn ahead."""
-        for name in ("newest_share", "floor"):
-            if not 0 < getattr(self, name) <= 1:
-                raise SeedbedError(
-                    f"draw.{name}={getattr(self, name)} is not above 0 and at most 1",
-                    f"set draw.{name} to a number such as {DrawConfig.__dict__[name]}",
-                )
-        if self.refill_rounds < 0:
-            raise SeedbedError(
-                f"draw.refill_rounds={self.refill_rounds} is no number of rounds",
-                "use 0 for none, or 2",
-            )
+        """Refuses a refill beside samples that are drawn ahead."""
         if self.refill_rounds and lag:
             raise SeedbedError(
                 f"draw.refill_rounds={self.refill_rounds} with rollout_lag={lag}: the engine is "

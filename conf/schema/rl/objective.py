@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from conf.errors import SeedbedError
 from conf.schema.checks import one_of
+from conf.schema.ranges import Amount
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class ObjectiveConfig:
     # mask, which takes the gradient of tokens above it (not in the paper).
     correction: str = "truncate"
     # Weight of the KL penalty to the model that training starts from. The paper has none (Sec 3.2).
-    kl_coefficient: float = 0.0
+    kl_coefficient: Amount = 0.0
     # Schulman's estimators k1, k2 or k3. GRPO's own is k3.
     kl_estimator: str = "k3"
 
@@ -34,11 +35,6 @@ class ObjectiveConfig:
         one_of("objective.ratio", self.ratio, "token", "sequence")
         one_of("objective.correction", self.correction, "none", "truncate", "mask")
         one_of("objective.kl_estimator", self.kl_estimator, "k1", "k2", "k3")
-        if self.kl_coefficient < 0:
-            raise SeedbedError(
-                f"objective.kl_coefficient={self.kl_coefficient} would reward distance",
-                "use 0 or more",
-            )
         whole = [
             f"objective.{name}={value}"
             for name, value in (("normalisation", self.normalisation), ("ratio", self.ratio))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conf.errors import SeedbedError
-from conf.schema.checks import one_of, positive
+from conf.schema.checks import one_of
+from conf.schema.ranges import Amount, Count, CountOrNone
 
 
 @dataclass(frozen=True)
@@ -15,25 +16,23 @@ class RewardConfig:
     # `pass` is 1 or 0. `fraction` gives a failing program the share of tests that it passes alone.
     kind: str = "pass"
     # With `fraction`: at most so many tests of a problem are judged one by one.
-    fraction_tests: int = 32
+    fraction_tests: Count = 32
     # PACKAGE.MODULE.FUNCTION of your own, found from the current folder. It is called outside of
     # the trainer with each judged sample (docs/post-train.md), and what it returns is the reward.
     function: str = ""
     # Seconds for one call of it.
-    function_timeout_s: int = 10
+    function_timeout_s: Count = 10
     # DAPO's soft penalty (arXiv 2503.14476 eq. 13) grows from 0 to -1 over the last so many tokens
     # before max_response. 0 is none. Set mask_overlong=false, or cut samples do not train.
-    overlong_cache: int = 0
+    overlong_cache: CountOrNone = 0
     # Weight of Kimi k1.5's preference for short answers in a group (arXiv 2501.12599 Sec 2.3.3).
-    length_weight: float = 0.0
+    length_weight: Amount = 0.0
     # Taken from the reward of a completion that holds no program.
-    malformed_penalty: float = 0.0
+    malformed_penalty: Amount = 0.0
 
     def check(self, shortest: int) -> None:
         """Refuses unknown names, and a cache of overlong tokens above the shortest max_response."""
         one_of("reward.kind", self.kind, "pass", "fraction")
-        positive("reward.fraction_tests", self.fraction_tests)
-        positive("reward.function_timeout_s", self.function_timeout_s)
         if self.function and "." not in self.function:
             raise SeedbedError(
                 f"reward.function={self.function!r} names no module",
@@ -45,9 +44,3 @@ class RewardConfig:
                 f"max_response={shortest}",
                 "DAPO has 4096 of 20480",
             )
-        for name in ("length_weight", "malformed_penalty"):
-            if getattr(self, name) < 0:
-                raise SeedbedError(
-                    f"reward.{name}={getattr(self, name)} would reward what it is to discourage",
-                    f"set reward.{name} to 0 or more",
-                )

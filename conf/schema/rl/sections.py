@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from conf.errors import SeedbedError
-from conf.schema.checks import holds_tables, one_of, positive
-from conf.schema.pretrain import BatchConfig
+from conf.schema.checks import holds_tables, one_of
+from conf.schema.interpreter import InterpreterConfig
+from conf.schema.ranges import Count, CountOrNone, Few, FewOrNone, Seed
 
 
 @dataclass(frozen=True)
@@ -16,35 +17,27 @@ class ProblemConfig:
     rl/problems/toy_functions.py makes them. No held-out function is trained on.
     """
 
-    train: int = 400
-    heldout: int = 96
-    seed: int = 1
-
-    def check(self) -> None:
-        """Refuses empty sets."""
-        positive("problems.train", self.train)
-        positive("problems.heldout", self.heldout)
+    train: Count = 400
+    heldout: Count = 96
+    seed: Seed = 1
 
 
 @dataclass(frozen=True)
-class SandboxConfig:
+class ProblemFileConfig:
+    """How files of problems are read, in training as by `rl.evaluate` (docs/post-train.md)."""
+
+    # The form of all rows of a file. Empty lets each row tell. Tables name their own.
+    format: str = ""
+    # Bad rows of a file that are named and skipped before the run stops.
+    max_bad: CountOrNone = 10
+
+
+@dataclass(frozen=True)
+class SandboxConfig(InterpreterConfig):
     """How programs are judged (docs/post-train.md)."""
 
     # Programs that are judged at once. 0 means one per core.
-    workers: int = 0
-    # Path of the CPython that judges. Empty means the one that runs the command.
-    python: str = ""
-    # Import names of packages installed beside it that programs and tests may use.
-    packages: list[str] = field(default_factory=list)
-
-    def check(self) -> None:
-        """Refuses a package that is no name."""
-        for name in self.packages:
-            if not all(word.isidentifier() for word in name.split(".")):
-                raise SeedbedError(
-                    f"sandbox.packages has {name!r}, which is no import name",
-                    "give names as programs import them: sandbox.packages=[numpy,sympy]",
-                )
+    workers: FewOrNone = 0
 
 
 @dataclass(frozen=True)
@@ -58,38 +51,26 @@ class EngineConfig:
     # GPU to GPU.
     transfer: str = "safetensors"
     # Seconds without an answer before the run gives up, whether the server is gone or restarting.
-    patience_s: int = 600
+    patience_s: Count = 600
 
     # bfloat16 is emulated, and slower, on processors without AVX512-BF16 or AMX.
     dtype: str = "float32"
-    kv_cache_gb: int = 1
+    kv_cache_gb: Few = 1
     # Sequences that are decoded together.
-    max_sequences: int = 256
+    max_sequences: Count = 256
     # Two threads on two busy cores are several times slower than one.
-    threads: int = 1
+    threads: Few = 1
 
     def check(self) -> None:
         """Refuses unknown dtypes and transfers."""
         one_of("engine.dtype", self.dtype, "float32", "bfloat16")
         one_of("engine.transfer", self.transfer, "safetensors", "nccl")
-        positive("engine.patience_s", self.patience_s)
 
 
-def check_training(output: str, dtype: str, save_every: int, keep: int) -> None:
+def check_training(output: str, dtype: str) -> None:
     """The rules of the fields that every trainer has."""
     holds_tables("output", output)
     one_of("dtype", dtype, "fp32", "bf16")
-    positive("save_every", save_every)
-    positive("keep", keep)
-
-
-def check_batch(batch: BatchConfig) -> None:
-    """Refuses a batch that is no whole number of micro-batches."""
-    if batch.micro < 1 or batch.total % batch.micro:
-        raise SeedbedError(
-            f"batch.total must divide by batch.micro: {batch.total} % {batch.micro}",
-            "choose batch.total as a multiple of batch.micro",
-        )
 
 
 def check_temperature(temperature: float) -> None:

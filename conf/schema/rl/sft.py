@@ -7,11 +7,17 @@ from dataclasses import dataclass, field
 from conf.errors import SeedbedError
 from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, ScheduleConfig
-from conf.schema.rl.sections import ProblemConfig, SandboxConfig, check_batch, check_training
+from conf.schema.ranges import Amount, Count, CountOrNone, Seed, Several, Temperature
+from conf.schema.rl.sections import (
+    ProblemConfig,
+    ProblemFileConfig,
+    SandboxConfig,
+    check_training,
+)
 
 
 @dataclass(frozen=True)
-class SftConfig:
+class SftConfig(ProblemFileConfig):
     """Supervised fine-tuning on demonstrations (`python -m rl.sft`)."""
 
     # Reads output/hf. Writes output/rl/problems_*.jsonl and output/rl/sft.
@@ -24,16 +30,16 @@ class SftConfig:
     # The same for the held-out problems.
     heldout_problems: str = ""
     # Reference solutions that are trained on. The paper's warm-up is deliberately small (Sec 3.2).
-    demonstrations: int = 300
+    demonstrations: Count = 300
     # Tokens of prompt and response. Longer demonstrations are refused.
-    max_length: int = 128
+    max_length: Several = 128
     # Several demonstrations share a row of at most so many tokens, and none sees another (Sec 3.1).
     # 0 means one demonstration per row.
-    pack_length: int = 0
+    pack_length: CountOrNone = 0
     # Demonstrations are drawn in proportion to their difficulty, raised to this power. 0 takes each
     # once per pass. The report favours harder ones and gives no rule (Sec 3.1). `difficulty` is a
     # field of the problems, above 0.
-    favour_harder: float = 0.0
+    favour_harder: Temperature = 0.0
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     lora: LoraConfig = field(default_factory=LoraConfig)
     batch: BatchConfig = field(default_factory=lambda: BatchConfig(micro=8, total=16))
@@ -50,25 +56,24 @@ class SftConfig:
     # Training ends early, once the loss on the held-out demonstrations is at most this. 0 takes all
     # steps. Rounding makes small models learn at different speeds on different processors, so a
     # level of loss gives a more even start for RL than a number of steps (docs/benchmarks.md).
-    target_heldout_loss: float = 0.0
+    target_heldout_loss: Amount = 0.0
     # Steps between evaluations of the held-out loss. 0 evaluates after the last step alone.
-    eval_every: int = 0
+    eval_every: CountOrNone = 0
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     dtype: str = "fp32"
-    seed: int = 1
+    seed: Seed = 1
     # Steps between checkpoints. The last step is always saved.
-    save_every: int = 1000
+    save_every: Count = 1000
     # Checkpoints that are kept.
-    keep: int = 1
+    keep: Count = 1
 
     def check(self) -> None:
         """The rules of each section, and those between fields."""
-        check_training(self.output, self.dtype, self.save_every, self.keep)
+        check_training(self.output, self.dtype)
         self.optim.check()
         self.lora.check()
         self.sandbox.check()
         self.schedule.check()
-        self.problems.check()
         if self.target_heldout_loss and self.eval_every < 1:
             raise SeedbedError(
                 f"target_heldout_loss={self.target_heldout_loss} with eval_every={self.eval_every}"
@@ -87,10 +92,6 @@ class SftConfig:
                 "one demonstration must fit a row",
                 "raise pack_length to a few times max_length",
             )
-        if self.favour_harder < 0:
-            raise SeedbedError(
-                f"favour_harder={self.favour_harder} would favour the easier", "use 0 or more"
-            )
         if not self.train_problems and not 0 < self.demonstrations <= self.problems.train:
             raise SeedbedError(
                 f"demonstrations={self.demonstrations} must lie between 1 and "
@@ -98,4 +99,4 @@ class SftConfig:
                 "each is the reference solution of one training problem",
                 "lower demonstrations or raise problems.train",
             )
-        check_batch(self.batch)
+        self.batch.check()

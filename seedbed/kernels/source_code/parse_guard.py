@@ -5,13 +5,15 @@ starts a timer of its own CPU time. The operating system ends the child when the
 the verdict does not depend on the load of the machine. One child serves many files, and a new one
 is started only after a death.
 
-A request holds many files and has one reply for each, so that neither process waits for every file.
-After a death the number of replies tells which file it was.
+A request holds many files and has one reply, so that neither process wakes for every file. The
+verdicts stand in memory that both processes share. After a death their number tells which file it
+was.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import json
 import os
@@ -23,9 +25,9 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
-from typing import IO
+from typing import IO, Any
 
-from seedbed.kernels.source_code.syntax import SyntaxFacts, parse
+from seedbed.kernels.source_code.syntax import SyntaxFacts, can_walk, parse
 
 # Of a request: seconds, files. Then come sizes in bytes: of the names of each file's grammars, and
 # of each file. Then come the names and the files themselves.
@@ -35,6 +37,10 @@ File = tuple[bytes, tuple[str, ...]]
 Verdict = tuple[str, SyntaxFacts | None]
 # The child's address space in bytes. A file of 1 MB takes about 0.2 GB, and the request its size.
 _MEMORY = 2 << 30
+# Bytes of a pipe: as many as a request mostly has. A smaller one wakes both sides more often.
+_PIPE_BYTES = 1 << 20
+# Bytes of source that a child parses before it loads the compiled walk: see syntax.can_walk.
+WALK_AFTER = 16 << 20
 
 
 class ParseGuard:
@@ -46,12 +52,14 @@ class ParseGuard:
     def __init__(self, timeout_s: float):
         self._timeout_s = timeout_s
         self._child: subprocess.Popen[bytes] | None = None
+        self._verdicts = os.memfd_create("verdicts")
 
     def __enter__(self) -> ParseGuard:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
+        os.close(self._verdicts)
 
     def facts(self, raw: bytes, grammars: tuple[str, ...]) -> Verdict:
         """The verdict of `verdicts` on one file."""
@@ -68,41 +76,47 @@ class ParseGuard:
 
     def _judged(self, files: list[File]) -> Iterator[Verdict]:
         while files:
-            done = 0
-            for reply in self._ask(files):
-                yield "ok", SyntaxFacts(*json.loads(reply))
-                done += 1
-            if done == len(files):
+            found = self._ask(files)
+            for facts in found:
+                yield "ok", SyntaxFacts(*facts)
+            if len(found) == len(files):
                 return
             yield ("timeout" if self._stop() == -signal.SIGPROF else "failed"), None
-            files = files[done + 1 :]
+            files = files[len(found) + 1 :]
 
-    def _ask(self, files: list[File]) -> Iterator[bytes]:
-        """The child's replies, one line of JSON a file; fewer where the child dies."""
+    def _ask(self, files: list[File]) -> list[list[Any]]:
+        """The facts of each file; of fewer where the child dies."""
         if self._child is None:
-            environment = {
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-            }
-            command = [sys.executable, "-m", __name__]
-            self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-            )
+            self._child = self._started()
+        os.ftruncate(self._verdicts, 0)
+        # Both processes have one position in it.
+        os.lseek(self._verdicts, 0, os.SEEK_SET)
         requests, replies = _pipes(self._child)
         names = [" ".join(grammars).encode() for _, grammars in files]
         parts = names + [raw for raw, _ in files]
-        try:
+        with contextlib.suppress(BrokenPipeError):
             requests.write(_HEADER.pack(self._timeout_s, len(files)))
             requests.write(array("I", map(len, parts)).tobytes())
             requests.writelines(parts)
             requests.flush()
-        except BrokenPipeError:
-            return
-        for _ in files:
-            reply = replies.readline()
-            if not reply:
-                return
-            yield reply
+            replies.readline()
+        # What a killed child began to write has no end of line.
+        lines = os.pread(self._verdicts, os.fstat(self._verdicts).st_size, 0).split(b"\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        path = os.pathsep.join(folder for folder in sys.path if folder)
+        child = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(self._verdicts)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[self._verdicts],
+            env={**os.environ, "PYTHONPATH": path},
+        )
+        # The system may grant less.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(_pipes(child)[0], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        return child
 
     def _stop(self) -> int:
         """End the child; returns its exit status as subprocess gives it, 0 where there is none."""
@@ -116,25 +130,33 @@ class ParseGuard:
         return child.wait()
 
 
-def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
-    """Answer requests until they end; this runs in the child."""
+def serve(requests: IO[bytes], replies: IO[bytes], verdicts: int) -> None:
+    """Answer requests until they end; this runs in the child.
+
+    verdicts: the descriptor that takes a line of JSON for each file.
+    """
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # A file makes thousands of nodes and no cycle, so a search for cycles finds nothing. It took
     # a twelfth of the time.
     gc.disable()
+    parsed, walk = 0, False
     while header := requests.read(_HEADER.size):
         seconds, count = _HEADER.unpack(header)
         sizes = array("I")
         sizes.frombytes(requests.read(2 * count * sizes.itemsize))
         parts = [requests.read(size) for size in sizes]
+        if parsed <= WALK_AFTER < parsed + sum(sizes):
+            walk = can_walk()
+        parsed += sum(sizes)
         for names, raw in zip(parts[:count], parts[count:], strict=True):
             signal.setitimer(signal.ITIMER_PROF, seconds)
-            facts = parse(raw, tuple(names.decode().split()))
+            facts = parse(raw, tuple(names.decode().split()), walk)
             signal.setitimer(signal.ITIMER_PROF, 0)
-            replies.write(json.dumps(astuple(facts)).encode() + b"\n")
-            replies.flush()
+            os.write(verdicts, json.dumps(astuple(facts)).encode() + b"\n")
+        replies.write(b"\n")
+        replies.flush()
 
 
 def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
@@ -144,4 +166,4 @@ def _pipes(child: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
 
 
 if __name__ == "__main__":
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    serve(sys.stdin.buffer, sys.stdout.buffer, int(sys.argv[1]))

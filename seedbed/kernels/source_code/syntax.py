@@ -1,4 +1,4 @@
-"""Facts about one source file: the share that its parser rejects, its definitions and its lines.
+"""Facts about one source file: the share that its parser rejects, its definitions and comments.
 
 All are pure functions of the text. A grammar may loop for ever inside C, where nothing in this
 process can stop it. So run `parse` through `parse_guard.ParseGuard`.
@@ -7,12 +7,16 @@ process can stop it. So run `parse` through `parse_guard.ParseGuard`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
 
-from tree_sitter import Language, Node, Parser, Query, QueryCursor
+from tree_sitter import Language, Node, Parser, Query, QueryCursor, Tree
 from tree_sitter_language_pack import get_language
 
 from seedbed.kernels.source_code.grammars import CLASSES, COMMENTS, FUNCTIONS
+
+# In C, `struct s` names a type; it defines one only with a body.
+_NEEDS_BODY = "_specifier"
 
 
 @dataclass(frozen=True)
@@ -32,68 +36,58 @@ class SyntaxFacts:
     comment_share: float
 
 
-@dataclass(frozen=True)
-class Lines:
-    """Number of lines, and their longest and mean length in characters.
-
-    Only '\\n' ends a line, and it does not count as a character of it.
-    """
-
-    lines: int
-    max_line: int
-    mean_line: float
-
-
-def parse(raw: bytes, grammars: tuple[str, ...]) -> SyntaxFacts:
+def parse(raw: bytes, grammars: tuple[str, ...], walk: bool = False) -> SyntaxFacts:
     """Facts about UTF-8 source `raw`.
 
     They are those of the first of `grammars` that finds no error, else of the one that rejects the
     fewest bytes.
+
+    walk: count by tree_walk, which `can_walk` has allowed. The facts are the same.
     """
     trees = []
     for name in grammars:
-        root = _tools(name).parser.parse(raw).root_node
-        wrong = _bytes_in_error(root)
-        trees.append((wrong, name, root))
-        if not root.has_error:
+        tree = _tools(name).parser.parse(raw)
+        wrong = _bytes_in_error(tree.root_node)
+        trees.append((wrong, name, tree))
+        if not tree.root_node.has_error:
             break
-    wrong, name, root = min(trees, key=lambda tree: (tree[2].has_error, tree[0]))
+    wrong, name, tree = min(trees, key=lambda one: (one[2].root_node.has_error, one[0]))
     size = max(len(raw), 1)
-    found = _tools(name).captures(root)
+    counts = _tools(name).walked(tree) if walk else None
+    functions, classes, covered = counts or _tools(name).queried(tree)
     return SyntaxFacts(
         parser=name,
-        has_error=root.has_error,
+        has_error=tree.root_node.has_error,
         error_share=min(wrong / size, 1.0),
-        functions=len(found.get("function", ())),
-        classes=len(found.get("class", ())),
-        comment_share=_covered(found.get("comment", [])) / size,
+        functions=functions,
+        classes=classes,
+        comment_share=covered / size,
     )
 
 
-def line_stats(text: str) -> Lines:
-    """Line statistics of `text`; an empty text has no lines."""
-    body = text.removesuffix("\n")
-    lines = body.split("\n") if text else []
-    # All characters of the body but the ends between its lines.
-    characters = len(body) - len(lines) + 1
-    return Lines(
-        len(lines), max(map(len, lines), default=0), characters / len(lines) if lines else 0.0
-    )
+def can_walk() -> bool:
+    """Whether `parse` may walk. It loads compiled code, which costs as much as some 20 MB save."""
+    from seedbed.kernels.source_code import tree_walk
+
+    if not tree_walk.supported():
+        return False
+    parse(b"x", ("python",), walk=True)
+    return True
 
 
 class _Tools:
-    """The parser of one grammar, and the query for its definitions and comments.
+    """The parser of one grammar, and two ways to count its definitions and comments.
 
-    The query runs in one pass in C.
+    Both give functions, classes, and the bytes that comments cover.
     """
 
     def __init__(self, grammar: str):
         language = get_language(grammar)  # type: ignore[arg-type]
+        self._language = language
         self.parser = Parser(language)
-        # In C, `struct s` names a type; it defines one only with a body.
         patterns = [
             f"({kind} body: (_)) @{capture}"
-            if kind.endswith("_specifier")
+            if kind.endswith(_NEEDS_BODY)
             else f"({kind}) @{capture}"
             for capture, wanted in (
                 ("function", FUNCTIONS),
@@ -104,9 +98,30 @@ class _Tools:
         ]
         self._query = Query(language, "\n".join(patterns)) if patterns else None
 
-    def captures(self, root: Node) -> dict[str, list[Node]]:
-        """Nodes by what they are: function, class or comment."""
-        return QueryCursor(self._query).captures(root) if self._query else {}
+    def queried(self, tree: Tree) -> tuple[int, int, int]:
+        """The counts by a query, which runs in one pass in C."""
+        found = QueryCursor(self._query).captures(tree.root_node) if self._query else {}
+        comments = _covered(found.get("comment", []))
+        return len(found.get("function", ())), len(found.get("class", ())), comments
+
+    def walked(self, tree: Tree) -> tuple[int, int, int] | None:
+        """The same counts by a walk. None where only the query can tell whether a class has a
+        body."""
+        from seedbed.kernels.source_code import tree_walk
+
+        functions, classes, specifiers, covered = tree_walk.count(tree, self._roles)
+        return None if specifiers else (functions, classes, covered)
+
+    @cached_property
+    def _roles(self) -> Any:
+        from seedbed.kernels.source_code import tree_walk
+
+        roles = dict.fromkeys(FUNCTIONS, tree_walk.FUNCTION)
+        roles |= dict.fromkeys(COMMENTS, tree_walk.COMMENT)
+        for kind in CLASSES:
+            needs_body = kind.endswith(_NEEDS_BODY)
+            roles[kind] = tree_walk.SPECIFIER if needs_body else tree_walk.CLASS
+        return tree_walk.symbol_roles(self._language, roles)
 
 
 @cache

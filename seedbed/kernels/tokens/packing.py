@@ -1,7 +1,7 @@
 """Encodes batches of texts as the token bytes of a shard.
 
 Source code may spell out a special token, as this project's own does. Such a string stays text
-(seedbed/kernels/tokens/text_encoder.py). Special ids enter only here, by number.
+(seedbed/kernels/tokens/plain_text.py). Special ids enter only here, by number.
 """
 
 from __future__ import annotations
@@ -40,6 +40,32 @@ BYTES_PER_TOKEN = 3
 
 
 @dataclass(frozen=True)
+class SpecialNames:
+    """How a tokenizer calls the special tokens that packing writes. The defaults are ours.
+
+    Empty names are of tokens that it lacks. end: follows each document.
+    """
+
+    end: str = END_OF_TEXT
+    pad: str = PAD
+    fim_suffix: str = FIM_SUFFIX
+    fim_prefix: str = FIM_PREFIX
+    fim_middle: str = FIM_MIDDLE
+
+    def ids(self, tokenizer: Tokenizer) -> dict[str, int]:
+        """Role -> id, for the roles that have a name; raises KeyError with the names it lacks."""
+        wanted = {role: name for role, name in vars(self).items() if name}
+        found = {role: tokenizer.token_to_id(name) for role, name in wanted.items()}
+        missing = [wanted[role] for role, number in found.items() if number is None]
+        if missing:
+            raise KeyError(", ".join(missing))
+        return {role: number for role, number in found.items() if number is not None}
+
+
+OURS = SpecialNames()
+
+
+@dataclass(frozen=True)
 class DocumentSample:
     """One document in one epoch; its `split` is train or val."""
 
@@ -53,16 +79,17 @@ class Packer:
     """Encodes samples with one tokenizer.
 
     fim_rate: the share of training samples to cut, from 0 to 1. Raises KeyError where the tokenizer
-    lacks one of SPECIAL_TOKENS.
+    lacks one of `names`, or where documents are cut and it has no name for a mark.
     """
 
-    def __init__(self, tokenizer_json: str, fim_rate: float, seed: int):
+    def __init__(self, tokenizer_json: str, fim_rate: float, seed: int, names: SpecialNames = OURS):
         tokenizer = Tokenizer.from_str(tokenizer_json)
         self.dtype = token_dtype(tokenizer.get_vocab_size())
-        ids = special_ids(tokenizer)
-        self._end, self._suffix, self._prefix, self._middle = (
-            np.array([ids[name]], self.dtype).tobytes()
-            for name in (END_OF_TEXT, FIM_SUFFIX, FIM_PREFIX, FIM_MIDDLE)
+        ids = names.ids(tokenizer)
+        marks = ("fim_suffix", "fim_prefix", "fim_middle")
+        self._end = np.array([ids["end"]], self.dtype).tobytes()
+        self._suffix, self._prefix, self._middle = (
+            np.array([ids[role]], self.dtype).tobytes() if fim_rate else b"" for role in marks
         )
         self._texts = TextEncoder(tokenizer_json, self.dtype)
         self._fim_rate, self._seed = fim_rate, seed

@@ -2,7 +2,7 @@
 
 tiktoken is several times as fast (docs/benchmarks.md), and gives the same tokens
 (seedbed/kernels/tokens/tiktoken_form.py says when and why). Strings that spell special tokens are
-plain text (`encode_special_tokens`).
+plain text (seedbed/kernels/tokens/plain_text.py).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-from tokenizers import Tokenizer
 
+from seedbed.kernels.tokens.plain_text import plain_tokenizer
 from seedbed.kernels.tokens.split_pattern import NotExpressible
 from seedbed.kernels.tokens.tiktoken_form import TiktokenForm, express
 
@@ -42,13 +42,12 @@ class TextEncoder:
     """
 
     def __init__(self, tokenizer_json: str, dtype: str):
-        self._tokenizer = Tokenizer.from_str(tokenizer_json)
-        self._tokenizer.encode_special_tokens = True
+        self._tokenizer = plain_tokenizer(tokenizer_json)
         self._dtype = dtype
         self._form: TiktokenForm | None = None
         self.reason = ""
         try:
-            self._form = express(tokenizer_json)
+            self._form = express(self._tokenizer)
             self._ids = np.array(self._form.ids, dtype)
             self._probe()
         except NotExpressible as error:

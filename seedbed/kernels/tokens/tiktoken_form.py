@@ -51,11 +51,13 @@ class TiktokenForm:
     added: tuple[str, ...]
 
 
-def express(tokenizer_json: str) -> TiktokenForm:
-    """The tiktoken form of a tokenizer.json, for texts in which special tokens are plain text.
+def express(tokenizer: Tokenizer) -> TiktokenForm:
+    """The tiktoken form of a tokenizer, for texts in which special tokens are plain text.
 
     Raises NotExpressible with the reason where there is none.
     """
+    # As the library writes it: old files lack settings, and leave out what is null.
+    tokenizer_json = tokenizer.to_str()
     parsed = json.loads(tokenizer_json)
     _refuse_other_settings(parsed)
     pattern = split_pattern.for_tiktoken(_pattern(parsed["pre_tokenizer"]))
@@ -94,18 +96,18 @@ def _to_bytes(token: str) -> bytes:
 
 def _refuse_other_settings(parsed: dict[str, Any]) -> None:
     model = parsed["model"]
-    if model.get("type") != "BPE":
-        raise NotExpressible(f"its model is {model.get('type')}, not BPE")
+    if model["type"] != "BPE":
+        raise NotExpressible(f"its model is {model['type']}, not BPE")
     for name in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
-        if model.get(name):
+        if model[name]:
             raise NotExpressible(f"its model has {name}={model[name]}")
     for name in ("truncation", "padding"):
-        if parsed.get(name) is not None:
+        if parsed[name] is not None:
             raise NotExpressible(f"it has {name}")
     normalizer = parsed["normalizer"]
     if normalizer is not None and normalizer["type"] != "NFC":
         raise NotExpressible(f"its normalizer is {normalizer['type']}")
-    for step in _steps(parsed.get("post_processor"), "processors"):
+    for step in _steps(parsed["post_processor"], "processors"):
         if step["type"] not in IDLE_POST_PROCESSORS:
             raise NotExpressible(f"its post-processor is {step['type']}")
 
@@ -125,8 +127,7 @@ def _pattern(pre_tokenizer: dict[str, Any] | None) -> str:
         raise NotExpressible(f"its pre-tokenizer is {' + '.join(names) or 'none'}")
     if steps[-1]["add_prefix_space"]:
         raise NotExpressible("its pre-tokenizer adds a space before texts")
-    # Old files lack `use_regex`, which was true before it was a setting.
-    if steps[-1].get("use_regex", True) != (len(steps) == 1):
+    if steps[-1]["use_regex"] != (len(steps) == 1):
         raise NotExpressible("its pre-tokenizer cuts words by two patterns, or by none")
     if len(steps) == 1:
         return split_pattern.GPT2
@@ -148,8 +149,7 @@ def _ranks(model: dict[str, Any]) -> tuple[dict[str, int], list[int]]:
         raise NotExpressible(f"byte {missing[0]} has no token")
     ranks = {character: rank for rank, character in enumerate(ALPHABET)}
     newest = ""
-    for pair in model["merges"]:
-        first, second = pair.split(" ") if isinstance(pair, str) else pair
+    for first, second in model["merges"]:
         token = first + second
         if token in ranks and token != newest:
             raise NotExpressible(f"the merges of token {token!r} do not stand together")
@@ -159,7 +159,7 @@ def _ranks(model: dict[str, Any]) -> tuple[dict[str, int], list[int]]:
         if token != newest:
             ranks[token] = len(ranks)
         newest = token
-    if model.get("ignore_merges"):
+    if model["ignore_merges"]:
         _refuse_whole_words(vocabulary, ranks)
     return ranks, [vocabulary[token] for token in ranks]
 

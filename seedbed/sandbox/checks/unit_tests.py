@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from seedbed.sandbox.checks import patches
 from seedbed.sandbox.verdict import CallTests
 
 # The first finding is raised as it was, so that the reason names the line of the test.
@@ -9,6 +10,7 @@ from seedbed.sandbox.verdict import CallTests
 # only while the tests run.
 _RUN = """
 import importlib as _importlib
+import sys as _sys
 import unittest as _unittest
 
 
@@ -37,7 +39,7 @@ def _seeding(module):
     return module, plain
 
 
-_seeded = []
+{enter}_seeded = []
 for _name in {seeded!r}:
     try:
         _seeded.append(_seeding(_importlib.import_module(_name)))
@@ -53,7 +55,7 @@ try:
 finally:
     for _module, _plain in _seeded:
         _module.seed = _plain
-if _finding.found:
+{leave}if _finding.found:
     raise _finding.found
 assert _finding.testsRun, "the tests hold no test"
 assert not _finding.unexpectedSuccesses, "a test passed that should not"
@@ -73,8 +75,13 @@ def classes(test: str, prelude: str) -> CallTests:
     """Tests by the classes of unittest that `test` defines.
 
     prelude: imports that the program may rely on.
+
+    Patches of unittest.mock reach the program (patches.py).
     """
+    mocks = "mock" in test
+    enter, leave = (patches.ENTER, patches.LEAVE) if mocks else ("", "")
     seeded = [name for name in ("random", "numpy.random") if name.split(".")[0] in test]
-    return CallTests(
-        test + "\n" + _RUN.format(seeded=seeded), "", prelude=prelude, adapter=_ADAPTER
-    )
+    run = _RUN.replace("{seeded!r}", repr(seeded))
+    run = run.replace("{enter}", enter).replace("{leave}", leave.lstrip("\n"))
+    adapter = _ADAPTER + (patches.ADAPTER if mocks else "")
+    return CallTests(test + "\n" + run, "", prelude=prelude, adapter=adapter)

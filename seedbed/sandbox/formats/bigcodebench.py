@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 
+from seedbed.sandbox import python_source
 from seedbed.sandbox.checks import unit_tests
 from seedbed.sandbox.formats.fields import Row, function_name, text, words
 from seedbed.sandbox.formats.form import Form, Task
@@ -33,10 +34,7 @@ def _reference(row: Row, entry: str) -> str:
 
 
 def _defines(code: str, entry: str) -> bool:
-    try:
-        body = ast.parse(code).body
-    except (SyntaxError, ValueError, RecursionError):
-        return False
+    body = python_source.body(code)
     return any(isinstance(node, ast.FunctionDef) and node.name == entry for node in body)
 
 

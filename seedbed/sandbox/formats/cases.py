@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from typing import Any
 
 from conf.errors import SeedbedError
@@ -13,6 +14,22 @@ from seedbed.sandbox.verdict import CallTests, Rule, StdioTests
 
 # APPS and TACO compare floats by numpy.allclose with its default tolerance (eval/testing_util.py).
 CLOSE = 1e-5
+# How statements say that several answers are right. A sentence that asks for the smallest, or for
+# no extra blanks ("any extra spaces"), says another thing.
+_SUCH = r"(?:valid|correct|possible|suitable|such|acceptable|optimal|appropriate)"
+_ONES = r"(?:answers?|solutions?|outputs?|ones?|sequences?|permutations?|arrays?|strings?|ways?)"
+_PRINT = r"\b(?:print|output|display|find|choose|return|report|give|write|provide|show)\b"
+_ANY = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"{_PRINT}[^.]{{0,60}}\bany\s+(?:one\s+)?of\s+(?:them|these|those|which|the\b)",
+        rf"{_PRINT}[^.]{{0,60}}\bany\s+(?:one\s+)?(?:{_SUCH}\b|(?:answer|solution)s?\b)",
+        rf"{_PRINT}[^.]{{0,60}}\bin\s+(?:any|arbitrary)\s+order\b",
+        rf"\bany\s+(?:of\s+\w+|{_SUCH}|{_ONES})[^.]{{0,40}}\b(?:accepted|acceptable|allowed)\b",
+        rf"\b(?:multiple|several|many|more\s+than\s+one)\s+(?:{_SUCH}\s+)*{_ONES}\b"
+        r"[^.]{0,60}\b(?:any|arbitrary)\b",
+    )
+)
 
 
 def case_tests(
@@ -36,7 +53,30 @@ def case_tests(
         return functional.calls(function, _calls(row, pairs), close)
     inputs = tuple(_text(row, given) for given, _ in pairs)
     outputs = tuple(_text(row, wanted) for _, wanted in pairs)
-    return StdioTests(inputs, outputs, rule, prelude=prelude)
+    others = _others(inputs, outputs)
+    return StdioTests(inputs, outputs, rule, prelude=prelude, others=others)
+
+
+def _others(inputs: tuple[str, ...], outputs: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """For each case the other outputs that the row has for the same input, if any case has such.
+
+    A program that reads the same input twice prints the same. So a row that lists one input with
+    several outputs says that each of them is right.
+    """
+    by_input: dict[str, dict[str, None]] = {}
+    for given, wanted in zip(inputs, outputs, strict=True):
+        by_input.setdefault(given, {})[wanted] = None
+    if all(len(found) == 1 for found in by_input.values()):
+        return ()
+    pairs = zip(inputs, outputs, strict=True)
+    return tuple(
+        tuple(other for other in by_input[given] if other != wanted) for given, wanted in pairs
+    )
+
+
+def takes_any(statement: str) -> bool:
+    """Whether a statement says that any of several answers is right."""
+    return any(pattern.search(statement) for pattern in _ANY)
 
 
 def paired(row: Row, inputs: Any, outputs: Any) -> list[tuple[Any, Any]]:

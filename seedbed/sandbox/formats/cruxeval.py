@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 
 from conf.errors import SeedbedError
+from seedbed.sandbox import python_source
 from seedbed.sandbox.checks import predicted
 from seedbed.sandbox.formats.fields import Row, text
 from seedbed.sandbox.formats.form import Form, Task, has
@@ -47,7 +48,7 @@ def _parts(row: Row) -> tuple[str, str, str]:
         ast.parse(parts[0])
         ast.parse(f"f({parts[1]})", mode="eval")
         ast.parse(parts[2].strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except python_source.NOT_PYTHON as error:
         raise SeedbedError(
             f"Problem {row['task_id']!r} has code, input or output that is not Python ({error}).",
             "Give `code` that defines f, and Python values.",

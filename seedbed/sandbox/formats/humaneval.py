@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from seedbed.sandbox import python_source
 from seedbed.sandbox.checks import numpy_stub
 from seedbed.sandbox.formats.fields import Row, text
 from seedbed.sandbox.formats.form import Form, Task, has
@@ -26,9 +27,8 @@ def _helpers(prompt: str, entry: str) -> str:
 
     The tests of tasks 32, 38 and 50 call them.
     """
-    try:
-        tree = ast.parse(prompt)
-    except (SyntaxError, ValueError):
+    tree = python_source.tree(prompt)
+    if tree is None:
         # A prompt that ends inside a statement defines no helpers.
         return ""
     tree.body = [

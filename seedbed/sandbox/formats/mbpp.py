@@ -11,6 +11,7 @@ import re
 import sys
 
 from conf.errors import SeedbedError
+from seedbed.sandbox import python_source
 from seedbed.sandbox.checks import numpy_stub
 from seedbed.sandbox.formats.fields import Row, text, texts, words
 from seedbed.sandbox.formats.form import Form, Task, has
@@ -46,13 +47,9 @@ def task(row: Row) -> Task:
 
 def _called(code: str) -> set[str]:
     """Names that the tests call and that Python does not have."""
-    try:
-        nodes = list(ast.walk(ast.parse(code)))
-    except (SyntaxError, ValueError, RecursionError):
-        return set()
     called = {
         node.func.id
-        for node in nodes
+        for node in python_source.nodes(code)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     return called - set(dir(builtins)) - {"isclose"}
@@ -69,14 +66,10 @@ def _imports(code: str) -> str:
 
     These tests rely on the program to import them (task 596).
     """
-    try:
-        nodes = list(ast.walk(ast.parse(code)))
-    except (SyntaxError, ValueError, RecursionError):
-        # The tester reports the fault.
-        return ""
+    # Of tests that are no Python the tester reports the fault.
     bases = {
         node.value.id
-        for node in nodes
+        for node in python_source.nodes(code)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     }
     return "".join(f"import {name}\n" for name in sorted(bases & sys.stdlib_module_names))
@@ -87,13 +80,9 @@ def _shadowed(reference: str) -> tuple[str, ...]:
 
     Task 126 of MBPP asks for a function `sum`.
     """
-    try:
-        body = ast.parse(reference).body
-    except (SyntaxError, ValueError, RecursionError):
-        return ()
     return tuple(
         node.name
-        for node in body
+        for node in python_source.body(reference)
         if isinstance(node, ast.FunctionDef) and hasattr(builtins, node.name)
     )
 

@@ -1,16 +1,18 @@
 """MultiPL-E: a prompt in another language, and tests in it that follow the completion.
 
-Its fields are `prompt`, `tests`, `stop_tokens`, `language` and `name`. Languages that the sandbox
-does not judge are refused by name. How rows name a language is here, too.
+Its fields are `prompt`, `tests`, `stop_tokens`, `language` and `name`. How rows of any form name a
+language is here, too. A language that cannot be judged makes its programs `unsupported`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from conf.errors import SeedbedError
 from seedbed.sandbox.formats.fields import Row, text, texts
 from seedbed.sandbox.formats.form import Form, Task, has
-from seedbed.sandbox.languages import LANGUAGES, by_any_name
-from seedbed.sandbox.verdict import SourceTests, StdioTests
+from seedbed.sandbox.languages import LANGUAGES, by_any_name, unjudged
+from seedbed.sandbox.verdict import SourceTests, StdioTests, Tests, UnjudgedTests
 
 _PYTHON = ("python", "python3", "python 3", "py", "py3")
 
@@ -18,27 +20,36 @@ _PYTHON = ("python", "python3", "python 3", "py", "py3")
 def language_of(row: Row) -> str:
     """The language that a row names by its field `language`, in our words; Python without one.
 
-    Raises SeedbedError for a language that is not judged here.
+    A language that is not judged here has the row's own word for it.
     """
     named = row.get("language") or "python"
     # CodeContests and others give a list of one.
     word = named[0] if isinstance(named, list) and len(named) == 1 else named
     if isinstance(word, str) and word.strip().lower() in _PYTHON:
         return "python"
-    found = by_any_name(word) if isinstance(word, str) else None
-    if found is None:
+    if not isinstance(word, str):
         raise SeedbedError(
             f"A row of task {row.get('task_id')!r} names the language {named!r:.40}.",
-            f"Leave it out. Judged are: python, {', '.join(LANGUAGES)}.",
+            f"Leave it out, or give one of python, {', '.join(LANGUAGES)}.",
         )
-    return found.name
+    found = by_any_name(word)
+    return found.name if found else word.strip()[:40]
+
+
+def in_language(row: Row, tests: Tests) -> Tests:
+    """The tests of a row for the language that it names, where they can judge it."""
+    if not row.get("language"):
+        return tests
+    language = language_of(row)
+    if isinstance(tests, StdioTests):
+        return replace(tests, language=language)
+    reason = unjudged(tests, tests.language if isinstance(tests, SourceTests) else language)
+    return UnjudgedTests(reason) if reason else tests
 
 
 def own_language(asked: Task, sample: Row) -> str:
-    """The language of a sample, where it names one and cases judge it; else empty."""
-    if "language" not in sample or not isinstance(asked.tests, StdioTests):
-        return ""
-    return language_of(sample)
+    """The language of a sample, where it names one; else empty."""
+    return language_of(sample) if sample.get("language") else ""
 
 
 def cut(completion: str, stops: tuple[str, ...]) -> str:
@@ -63,5 +74,4 @@ FORM = Form(
     has("prompt", "tests", "stop_tokens", "language"),
     task,
     ids=("name",),
-    honours=("language",),
 )

@@ -8,12 +8,14 @@ verifiable: `verification_info` with `language` and `test_cases` of {input, outp
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from conf.errors import SeedbedError
 from seedbed.sandbox.formats.apps import HONOURS, task_of
 from seedbed.sandbox.formats.cases import case_tests
 from seedbed.sandbox.formats.fields import Row, parsed, words
 from seedbed.sandbox.formats.form import Form, Task, has
-from seedbed.sandbox.formats.requirements import KNOWN
+from seedbed.sandbox.formats.multipl_e import in_language
 
 
 def _codeforces(row: Row) -> Task:
@@ -51,12 +53,9 @@ def _verifiable(row: Row) -> Task:
             f"Problem {row['task_id']!r} has a verification_info without test_cases.",
             "Give {language, test_cases: [{input, output, type, fn_name}]}.",
         )
-    if info.get("language") not in (None, *KNOWN["language"]):
-        raise SeedbedError(
-            f"Problem {row['task_id']!r} asks for {info['language']!r:.40}.",
-            "Leave it out: this form is judged in Python.",
-        )
-    return task_of(row, info["test_cases"])
+    found = task_of(row, info["test_cases"])
+    named = {"task_id": row["task_id"], "language": info.get("language")}
+    return replace(found, tests=in_language(named, found.tests))
 
 
 _IDS = ("problem_id", "id", "in_source_id")

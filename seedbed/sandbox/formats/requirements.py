@@ -6,14 +6,15 @@ passed over in silence.
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import replace
 from typing import Any, get_args
 
 from conf.errors import SeedbedError
+from seedbed.sandbox import python_source
 from seedbed.sandbox.formats.fields import Row
 from seedbed.sandbox.formats.form import Form
+from seedbed.sandbox.formats.multipl_e import in_language
 from seedbed.sandbox.verdict import OwnLimits, Rule, StdioTests, Tests
 
 # A limit in a unit: TACO writes "2.0 seconds" and "256.0 megabytes".
@@ -43,7 +44,6 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "input_mode": ("stdio",),
     "input_file": ("stdin",),
     "output_file": ("stdout",),
-    "language": ("python", "python3", "py", "Python", "Python 3", "PYTHON3", ["python3"]),
 }
 _CHECKERS = ("checker", "generated_checker")
 _RULES: tuple[Rule, ...] = get_args(Rule)
@@ -62,7 +62,7 @@ def with_requirements(row: Row, form: Form, tests: Tests) -> Tests:
                 f"{form.name} does not follow.",
                 f"Leave the problem out, or take {field} from its row if it does not matter.",
             )
-    tests = replace(tests, limits=own_limits(row))
+    tests = replace(in_language(row, tests), limits=own_limits(row))
     checker, rule = _checker(row), row.get("comparison")
     if rule is not None and rule not in _RULES:
         raise SeedbedError(
@@ -95,11 +95,8 @@ def _checker(row: Row) -> str:
 
 
 def _is_python(source: Any) -> bool:
-    try:
-        # A lone #include is a comment to Python.
-        return bool(ast.parse(source).body)
-    except (SyntaxError, ValueError, TypeError, RecursionError):
-        return False
+    # A lone #include is a comment to Python.
+    return isinstance(source, str) and bool(python_source.body(source))
 
 
 def own_limits(row: Row) -> OwnLimits:

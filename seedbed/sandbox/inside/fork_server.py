@@ -8,10 +8,21 @@ Isolation comes in layers:
 
     once, here    user, mount, net, ipc and uts namespaces; an unprivileged uid; a root file system
                   with the standard library only
-    per jail      new user, pid, net, mount, ipc and uts namespaces; no capabilities; limits;
-                  Landlock; seccomp (lockdown.py)
-    per tester    the same, but it shares the fork server's own empty net, mount, ipc and uts
-                  namespaces, because its code is the data set's
+    per child     (jail or tester) new user and pid namespaces; no capabilities; limits; Landlock;
+                  seccomp (lockdown.py)
+
+All children of a server share its net, mount, ipc and uts namespaces. Nothing can pass through
+them, since no child can leave a thing there. They belong to the server's user namespace, in which a
+child has no capability, even before it drops its own. And the filter allows none of the calls that
+would make an object in them:
+
+    net     bind, connect, listen, setsockopt or socket, so that no socket ever has a name, not
+            even an abstract one; `socketpair` makes nameless ones
+    ipc     shmget, semget, msgget or mq_open
+    mount   mount, umount2, pivot_root, fsopen, move_mount or open_tree
+    uts     sethostname or setdomainname
+
+A tmpfs is shared whether or not its mount namespace is, so files are removed after each run.
 
 "rlimits-only" is for hosts that forbid namespaces. It keeps an unprivileged uid (where root may
 take one that can read the standard library), no capabilities, limits, Landlock (then required) and
@@ -39,7 +50,6 @@ from __future__ import annotations
 import array
 import contextlib
 import errno
-import gc
 import importlib
 import json
 import os
@@ -50,11 +60,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from . import jail, lift, rootfs, syscalls, tester, wire
-from .decoder import Decoder
+from . import jail, lift, rootfs, syscalls, tester, warm
 from .kernel import landlock
 from .kernel.seccomp import Filter
-from .lockdown import CHANNELS, ChildLimits, Locks
+from .lockdown import CHANNELS, ChildLimits, Locks, prepare
 
 # C extensions that programs import. They are loaded here, because no library can be mapped once the
 # filter is in force.
@@ -71,8 +80,9 @@ _COMMON = """
     functools hashlib heapq io itertools json numbers operator random re statistics string textwrap
     time traceback types typing
 """
-# Every child gets a pid namespace. The fork server gets the other ones once (its "home"), and each
-# jail gets new ones.
+# Seconds after which a jail no longer shares a CPU: most end sooner.
+_TURN = 0.05
+# Every child gets a user and a pid namespace. The fork server gets the other ones (its "home").
 _PID_FLAGS = syscalls.NAMESPACES["user"] | syscalls.NAMESPACES["pid"]
 _HOME_FLAGS = sum(flag for name, flag in syscalls.NAMESPACES.items() if name != "pid")
 
@@ -90,11 +100,12 @@ def main(control: str, isolation: str, packages: str) -> None:
     os.environ.clear()
     try:
         names, paths, extensions = json.loads(packages)
-        _import()
-        _import_packages(names, paths, extensions)
+        with warm.without_fork_hooks():
+            _import()
+            _import_packages(names, paths, extensions)
         full = isolation == "full"
         server = _Server(link, _enter(link, paths) if full else _enter_weakly(paths))
-        _warm()
+        warm.rehearse()
     except _Refused as error:
         link.send(
             json.dumps(
@@ -103,9 +114,7 @@ def main(control: str, isolation: str, packages: str) -> None:
         )
         return
     link.send(b'{"ready": true}')
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    warm.settle()
     server.serve()
 
 
@@ -203,7 +212,7 @@ def _read(path: str) -> None:
 
 
 def _try_clone() -> None:
-    pid = syscalls.clone(_PID_FLAGS | _HOME_FLAGS)
+    pid = syscalls.clone(_PID_FLAGS)
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
@@ -220,15 +229,20 @@ class _Server:
 
     def __init__(self, link: socket.socket, locks: Locks):
         self._link, self._locks = link, locks
-        self._jail_flags = _PID_FLAGS | _HOME_FLAGS if locks.alone else 0
-        self._tester_flags = _PID_FLAGS if locks.alone else 0
+        self._flags = _PID_FLAGS if locks.alone else 0
         # Process ids; 0 means that there is none.
         self._jail = self._tester = 0
+        # Folders of the root file system that children may have written to.
+        self._written = {rootfs.PROJECT}
         # The other ends of the tester's sockets, for later jails.
         self._ends: list[socket.socket] = []
+        # The CPUs that we may use, and for how many jails the one of our choice is still shared.
+        self._cpus, self._stay = os.sched_getaffinity(0), 0
 
     def serve(self) -> None:
         while True:
+            if self._stay and not select.select([self._link], [], [], _TURN)[0]:
+                self._part()
             data, ancillary, _, _ = self._link.recvmsg(4096, socket.CMSG_SPACE(8))
             if not data:
                 self._reap(0, True)
@@ -251,16 +265,20 @@ class _Server:
         limits = ChildLimits(
             request["memory_bytes"], request["cpu_seconds"], request["threads"], request["files"]
         )
+        if limits.files:
+            self._written.add(rootfs.TEMPORARY)
+        if request["op"] != "tester":
+            self._share_one_cpu()
         if request["op"] == "tester":
             self._spawn_tester(limits, descriptors[0], request["output_bytes"])
         elif request["op"] == "plain":
-            self._jail = self._spawn(self._jail_flags, jail.run_plain, limits, *descriptors)
+            self._jail = self._spawn(self._flags, jail.run_plain, limits, *descriptors)
         elif request["op"] == "script":
-            self._jail = self._spawn(self._jail_flags, jail.run_script, limits, *descriptors)
+            self._jail = self._spawn(self._flags, jail.run_script, limits, *descriptors)
         else:
             with self._ends.pop() as end:
                 body, size = jail.serve_calls, request["output_bytes"]
-                self._jail = self._spawn(self._jail_flags, body, limits, end.fileno(), size)
+                self._jail = self._spawn(self._flags, body, limits, end.fileno(), size)
         return {"jail": self._jail, "tester": self._tester}
 
     def _spawn_tester(self, limits: ChildLimits, supervisor: int, output_bytes: int) -> None:
@@ -268,15 +286,37 @@ class _Server:
         theirs = [theirs for theirs, _ in pairs]
         channels = [end.fileno() for end in theirs]
         self._tester = self._spawn(
-            self._tester_flags, tester.run, limits, channels, supervisor, output_bytes
+            self._flags, tester.run, limits, channels, supervisor, output_bytes
         )
         for end in theirs:
             end.close()
         self._ends = [ours for _, ours in reversed(pairs)]
 
+    def _share_one_cpu(self) -> None:
+        """Hold this process and its children to the CPU that it was woken on.
+
+        They take turns, and find each other's memory in that CPU's cache. Every few jails the
+        scheduler may choose anew, and once a jail takes long.
+        """
+        if not self._stay:
+            self._stay = CHANNELS
+            self._hold_to({syscalls.running_cpu()}, 0, self._tester)
+
+    def _part(self) -> None:
+        """Let the scheduler move this process and its children again."""
+        self._stay = 0
+        self._hold_to(self._cpus, 0, self._jail, self._tester)
+
+    def _hold_to(self, cpus: set[int], *processes: int) -> None:
+        # A CPU may be taken away meanwhile, and a child may have ended.
+        with contextlib.suppress(OSError):
+            for process in dict.fromkeys(processes):
+                os.sched_setaffinity(process, cpus)
+
     def _spawn(
         self, flags: int, body: Callable[..., None], limits: ChildLimits, *arguments: Any
     ) -> int:
+        prepare(self._locks, limits)
         pid = syscalls.clone(flags)
         if pid == 0:
             try:
@@ -291,8 +331,13 @@ class _Server:
         """How the children ended, the jail first. The fields are those of server.Ended."""
         ended = [_end(self._jail, grace)] if self._jail else []
         self._jail = 0
-        for place in (rootfs.PROJECT, rootfs.TEMPORARY) if self._locks.alone else ():
+        for place in self._written if self._locks.alone else ():
             rootfs.clean(place)
+        self._written = {rootfs.PROJECT}
+        if self._stay:
+            self._stay -= 1
+            if not self._stay:
+                self._part()
         if with_tester and self._tester:
             ended.append(_end(self._tester, 0))
             self._tester = 0
@@ -314,23 +359,3 @@ def _end(pid: int, grace: float) -> dict[str, float]:
         _, status, usage = os.wait4(pid, 0)
     cpu = usage.ru_utime + usage.ru_stime
     return {"status": status, "ours": alive and not done, "cpu": cpu, "rss": usage.ru_maxrss * 1024}
-
-
-def _warm() -> None:
-    """Runs what every child will run, so that the interpreter specialises its bytecode once, here.
-
-    In a child each such write would be a fault on a shared page. Measured: 12 % fewer verdicts.
-    """
-    reader, writer = os.pipe()
-    for _ in range(40):
-        arguments = (1, 2.5, "x", [1, 2, 3, 4], [(2, 3)], {"k": None}, {1}, True)
-        wire.send(writer, wire.frame(1 << 20, "call", "add", arguments, None))
-        Decoder(wire.receive(reader, 1 << 20)).values(4)
-        exec(
-            compile(
-                "def add(a, b):\n    return a + b\n\nassert add(1, 2) == 3\n", "<warm>", "exec"
-            ),
-            {},
-        )
-    os.close(reader)
-    os.close(writer)

@@ -17,13 +17,21 @@ import contextlib
 import gc
 import os
 import sys
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 from . import preambles, rootfs, wire
 from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
-from .operations import OPERATIONS, ancestry_of, content, describe, names
+from .operations import (
+    OPERATIONS,
+    ancestry_of,
+    attributes_of,
+    content,
+    describe,
+    is_plain,
+    names,
+)
 from .visitors import Callback, Visitor, answer, make
 from .world import World
 
@@ -314,8 +322,6 @@ def _run(source: str, name: str) -> dict[str, Any]:
     """
     module = sys.modules[name] = ModuleType(name)
     module.__file__ = "/program.py"
-    # Scripts expect these names, which the module `site` adds.
-    vars(builtins).update(exit=sys.exit, quit=sys.exit)
     # A file may begin with a byte order mark, which `compile` refuses in a text.
     source = source.removeprefix("\ufeff")
     exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__)
@@ -339,25 +345,21 @@ def _raised(error: BaseException) -> tuple[str, Any]:
         type(error).__name__,
         _simple(error.args),
         text,
-        _line(error.__traceback__),
+        _line(error),
         tuple(kind for _, kind in classes),
         _known(type(error), error),
-        {
-            name: value
-            for name, value in vars(error).items()
-            if type(name) is str and name[:2] != "__" and type(value) in _SIMPLE
-        },
+        attributes_of(vars(error)) | _cause(error),
     )
 
 
-_SIMPLE = (int, float, bool, str, bytes, type(None))
+def _cause(error: BaseException) -> dict[str, Any]:
+    """What an exception was raised from: the name of its built-in base, and its arguments."""
+    cause = error.__cause__
+    return {"__cause__": (ancestry_of(type(cause))[-1], _simple(cause.args))} if cause else {}
 
 
 def _simple(values: Any) -> tuple[Any, ...]:
-    return tuple(
-        value if type(value) in _SIMPLE and len(repr(value)) < 10_000 else str(value)[:500]
-        for value in values[:5]
-    )
+    return tuple(value if is_plain(value) else str(value)[:500] for value in values[:5])
 
 
 def _known(kind: type, error: BaseException) -> tuple[Any, ...] | None:
@@ -376,9 +378,11 @@ def _left(error: BaseException) -> tuple[str, str]:
     return "exit", f"{type(error).__name__}: {error}"[:300]
 
 
-def _line(traceback: TracebackType | None) -> int:
-    """The program's line that was running; 0 if none was."""
-    line = 0
+def _line(error: BaseException) -> int:
+    """The program's line that was running, or that does not parse; 0 if none was."""
+    if isinstance(error, SyntaxError) and error.filename == "<program>":
+        return error.lineno or 0
+    line, traceback = 0, error.__traceback__
     while traceback is not None:
         if traceback.tb_frame.f_code.co_filename == "<program>":
             line = traceback.tb_lineno

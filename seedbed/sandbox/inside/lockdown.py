@@ -6,11 +6,14 @@ import fcntl
 import gc
 import os
 import random
+import signal
 from dataclasses import dataclass
+from functools import lru_cache
 
 from . import rootfs, syscalls
 from .kernel import landlock
 from .kernel.seccomp import Filter
+from .syscalls import Call
 
 # A child's first descriptor after 0, 1 and 2.
 CHANNEL = 3
@@ -63,29 +66,44 @@ def lock_down(
     stdout is given. All others are closed.
     folder: the working directory.
 
-    The order matters. Descriptors come first, because moving them takes calls that the filter
-    refuses. The filter comes last.
+    The order matters. Landlock comes before the descriptors, because its rules are one of them. The
+    filter comes last, because it refuses what all else needs.
     """
-    os.setsid()
-    syscalls.die_with_parent()
+    before, after = prepare(locks, limits)
+    syscalls.make(before)
     _place(locks, keep, stdin, stdout)
     os.chdir(folder)
-    memory = locks.memory_floor + limits.memory_bytes
-    threads = limits.threads if locks.alone else None
-    syscalls.limit_resources(
-        memory, limits.cpu_seconds, threads, rootfs.TEMPORARY_BYTES if limits.files else 0
-    )
-    syscalls.drop_capabilities()
-    syscalls.not_dumpable()
-    syscalls.no_new_privileges()
-    if locks.rules is not None:
-        rules = CHANNEL + len(keep)
-        landlock.restrict(rules)
-        os.close(rules)
-    (locks.writing_filter if limits.files else locks.filter).load()
+    syscalls.make(after)
     # CPython reseeds `random` from the kernel at a fork. Verdicts must not depend on that seed.
     random.seed(0)
     gc.enable()
+
+
+@lru_cache(maxsize=64)
+def prepare(locks: Locks, limits: ChildLimits) -> tuple[list[Call], list[Call]]:
+    """The system calls of `lock_down` before and after the descriptors move.
+
+    The fork server asks first, so that a child finds them made.
+    """
+    before = [
+        syscalls.own_session(),
+        syscalls.process_option(syscalls.PR_SET_PDEATHSIG, signal.SIGKILL),
+        syscalls.process_option(syscalls.PR_SET_NO_NEW_PRIVS, 1),
+    ]
+    if locks.rules is not None:
+        before.append(landlock.restriction(locks.rules))
+    after = syscalls.resource_limits(
+        locks.memory_floor + limits.memory_bytes,
+        limits.cpu_seconds,
+        limits.threads if locks.alone else None,
+        rootfs.TEMPORARY_BYTES if limits.files else 0,
+    )
+    after += [
+        syscalls.no_capabilities(),
+        syscalls.process_option(syscalls.PR_SET_DUMPABLE, 0),
+        (locks.writing_filter if limits.files else locks.filter).loading(),
+    ]
+    return before, after
 
 
 def _place(locks: Locks, keep: list[int], stdin: int | None, stdout: int | None) -> None:
@@ -96,8 +114,6 @@ def _place(locks: Locks, keep: list[int], stdin: int | None, stdout: int | None)
         locks.null,
         *keep,
     ]
-    if locks.rules is not None:
-        wanted.append(locks.rules)
     aside = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, len(wanted)) for descriptor in wanted]
     for number, descriptor in enumerate(aside):
         os.dup2(descriptor, number)

@@ -178,7 +178,7 @@ class Objects:
         if type(kind) is type:
             # A type of Python itself, such as `zip`.
             own = {name for base in kind.__mro__[:-1] for name in vars(base)}
-            kind = self._class(-1, kind.__name__, tuple(own), False, None, False, "")
+            kind = self._class(-1, kind.__name__, tuple(own), False, None, False, "", None)
         base = next((base for base in BASES if base in kind.__mro__), None)
         if base is None:
             return object.__new__(kind)
@@ -191,9 +191,9 @@ class Objects:
 
     def _class(self, number: int, *parts: Any) -> Any:
         """The class here of a class of the program. parts: operations._describe_class's."""
-        name, own, unhashable, ancestry, is_enum, base = parts
+        name, own, unhashable, ancestry, is_enum, base, told = parts
         if ancestry is not None:
-            return self._program.exception_class(number, name, ancestry)
+            return self._program.exception_class(number, name, ancestry, told)
         root: Any = _BY_NAME.get(base, object)
         space: dict[str, Any] = {
             "__module__": "program",
@@ -325,10 +325,10 @@ class Objects:
 
     def _step(self, value: Any) -> Any:
         answer = self.ask(value, "send", (None,))
-        if type(answer) is not tuple or len(answer) > 1:
+        if type(answer) is not tuple or len(answer) > 2:
             raise wire.Malformed("a next value")
-        if not answer:
-            raise StopIteration
+        if len(answer) != 1:
+            raise StopIteration(*answer[1:])
         return answer[0]
 
     def _leave(self, name: str) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ import copy
 import enum
 import importlib
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import BuiltinFunctionType, CoroutineType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -58,7 +58,8 @@ def describe(value: Any) -> tuple[Any, ...]:
 
     An instance: ("object", class, content). A function: ("function",). A class: ("class", name,
     its special methods besides those of built-in types, whether it has no hash, ancestry of an
-    exception class above itself, whether it is an enumeration, built-in base). A coroutine:
+    exception class above itself, whether it is an enumeration, built-in base, the plain attributes
+    of an exception class). A coroutine:
     ("coroutine",).
     """
     kind = type(value)
@@ -79,7 +80,32 @@ def _describe_class(kind: type) -> tuple[Any, ...]:
     ancestry = ancestry_of(kind)[1:] if issubclass(kind, BaseException) else None
     base = next((base.__name__ for base in BASES if issubclass(kind, base)), "")
     unhashable, is_enum = kind.__hash__ is None, issubclass(kind, enum.Enum)
-    return "class", kind.__name__, tuple(sorted(own)), unhashable, ancestry, is_enum, base
+    told = attributes_of(vars(kind)) if ancestry is not None else None
+    return "class", kind.__name__, tuple(sorted(own)), unhashable, ancestry, is_enum, base, told
+
+
+def attributes_of(space: Mapping[str, Any]) -> dict[str, Any]:
+    """What may be told of an exception, or of its class: the attributes that hold plain values."""
+    return {
+        name: value
+        for name, value in space.items()
+        if type(name) is str and name[:2] != "__" and is_plain(value)
+    }
+
+
+def is_plain(value: Any, depth: int = 3) -> bool:
+    """Whether a value is of exact built-in types, small, and not deep."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return kind in (float, bool, type(None)) or len(repr(value)) < 10_000
+    if kind not in _CONTAINERS or len(value) > 100 or not depth:
+        return False
+    parts = [*value, *value.values()] if kind is dict else value
+    return all(is_plain(part, depth - 1) for part in parts)
+
+
+_SCALARS = (int, float, bool, str, bytes, type(None))
+_CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 def content(value: Any) -> Any:
@@ -150,11 +176,11 @@ def run_coroutine(value: Any) -> Any:
 
 
 def send(value: Any, what: Any) -> tuple[Any, ...]:
-    """The next value of an iterator; none at its end."""
+    """The next value of an iterator. At its end none, or None and the value that it returns."""
     try:
         return (next(value) if what is None else value.send(what),)
-    except StopIteration:
-        return ()
+    except StopIteration as stop:
+        return () if stop.value is None else (None, stop.value)
 
 
 def names(scope: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Any, ...]]:

@@ -39,6 +39,18 @@ _NAMES = {
 }
 
 
+# Names that scripts expect, which the module `site` adds.
+OF_SCRIPTS = ("exit", "quit")
+
+
+def name_exits() -> None:
+    """Define OF_SCRIPTS, which the fork server does for its jails.
+
+    A name that is new among the built-in ones would undo what the interpreter has specialised.
+    """
+    vars(builtins).update(dict.fromkeys(OF_SCRIPTS, sys.exit))
+
+
 def install(memory_bytes: int) -> None:
     """Put the stand-ins in place. memory_bytes: what the program may use."""
     _resources()

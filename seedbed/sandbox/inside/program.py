@@ -6,6 +6,7 @@ What stands here for the program's objects is in objects.py, for a project's in 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 from . import values, visitors, wire
 from .decoder import Decoder
 from .objects import Objects, Trust
+from .operations import attributes_of
 from .stand_ins import Function
 from .world import Changes
 
@@ -22,6 +24,10 @@ from .world import Changes
 _RAISED = (str, str, tuple, str, int, tuple)
 # Replies that end the program -> the verdict.
 _DEATHS = {"exit": "error", "too_big": "output", "no_memory": "memory", "unsendable": "error"}
+
+
+# Where an exception here keeps the words of the one in the jail. No attribute of it begins so.
+_WORDS = "__words__"
 
 
 class ProgramError(Exception):
@@ -203,12 +209,24 @@ class Program:
             made: BaseException = kind(*arguments)
         except Exception:
             made = values.bare(kind, arguments) or ProgramError(name, *arguments)
+        if base.endswith("Group") and self.objects is not None:
+            self.objects.cannot("the program raised a group of exceptions")
+        self._blame_cause(made, attributes.pop("__cause__", None))
         for word, content in attributes.items():
             if type(word) is str:
                 vars(made)[word] = content
+        if kind in self.classes.values():
+            vars(made)[_WORDS] = message
         self.raised = made
         self.why = f"{name}: {message}" + (f" (program line {line})" if line else "")
         return self.raised
+
+    def _blame_cause(self, made: BaseException, cause: Any) -> None:
+        """Gives an exception what it was raised from, which is None where nothing tells it."""
+        if type(cause) is tuple and len(cause) == 2 and type(cause[1]) is tuple:
+            kind = values.RAISABLE.get(cause[0], ProgramError)
+            with contextlib.suppress(Exception):
+                made.__cause__ = kind(*cause[1])
 
     def _call_back(self, value: Any) -> None:
         if (
@@ -230,11 +248,23 @@ class Program:
                 result = used(*arguments, **(keywords or {}))
             answer.put("answer").put("return").put(result).put("")
         except Exception as error:
-            # The words of an assertion may hold what the tests expect.
-            text = "" if isinstance(error, AssertionError) else str(error)[:300]
-            answer = wire.Encoder(1 << 28).put("answer").put("raise").put(text)
-            answer.put(type(error).__name__)
+            answer = self._failure(error)
         self._send(answer)
+
+    def _failure(self, error: Exception) -> wire.Encoder:
+        """An exception of the tests' own code as an answer to the program that called it.
+
+        One of the program's own classes arrives as it is.
+        """
+        # The words of an assertion may hold what the tests expect.
+        told: Any = "" if isinstance(error, AssertionError) else str(error)[:300]
+        if self.objects is not None and self.objects.number(type(error)) is not None:
+            whole = wire.Encoder(1 << 20, opaque=self.reference, nodes=1 << 16)
+            with contextlib.suppress(wire.TooBig, wire.Unsendable):
+                given = error.args if told else ()
+                return whole.put("answer").put("raise").put(given).put(type(error))
+        answer = wire.Encoder(1 << 28).put("answer").put("raise").put(told)
+        return answer.put(type(error).__name__)
 
     def reference(self, value: Any) -> tuple[bytes, int, Any] | None:
         """How an object that has no plain form is passed to the program; None if it is not."""
@@ -269,22 +299,40 @@ class Program:
         used = self._callbacks[number]
         return used.value if isinstance(used, visitors.Shown) else used
 
-    def exception_class(self, number: int, name: str, ancestry: Any) -> type[BaseException]:
+    def exception_class(
+        self, number: int, name: str, ancestry: Any, told: Any = None
+    ) -> type[BaseException]:
         """The class here that stands for an exception class of the program.
 
-        ancestry: what operations.ancestry_of gives. Raises wire.Malformed.
+        ancestry: what operations.ancestry_of gives. told: its plain attributes, if there are any.
+        Raises wire.Malformed.
         """
         if type(ancestry) is not tuple or not ancestry or type(ancestry[-1]) is not str:
             raise wire.Malformed("an ancestry")
         kind: Any = values.RAISABLE.get(ancestry[-1], Exception)
+        builtin = kind
         for part in reversed(ancestry[:-1]):
             if type(part) is not tuple or len(part) != 2:
                 raise wire.Malformed("an ancestry")
             if part[1] in self.classes.values():
                 kind = part[1]
-        made = type(name, (kind,), {"__module__": "program"})
+        # Nothing but plain values under plain names: a special method would be asked by the tests.
+        given = attributes_of(told) if type(told) is dict else {}
+        space = {word: value for word, value in given.items() if not hasattr(builtin, word)}
+        space |= {"__module__": "program", "__str__": _said}
+        bases = (kind,) if issubclass(kind, builtin) else (kind, builtin)
+        try:
+            made = type(name, bases, space)
+        except TypeError:
+            # Two built-in exceptions of different layouts.
+            made = type(name, (kind,), space)
         self.classes[number] = made
         return made
+
+
+def _said(error: BaseException) -> str:
+    """What an exception of the program says: its own words, where it was raised there."""
+    return str(vars(error).get(_WORDS, BaseException.__str__(error)))
 
 
 def blame(program: Program, error: BaseException, texts: dict[str, str]) -> tuple[str, str]:

@@ -98,6 +98,8 @@ def unpack(files: Sequence[tuple[str, str]]) -> str:
 
 def clean(place: str) -> None:
     """Empty PROJECT of what `unpack` wrote, or TEMPORARY of what a program wrote."""
+    if not os.listdir(place):
+        return
     folder = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _empty(folder)

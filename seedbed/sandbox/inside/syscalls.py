@@ -10,6 +10,8 @@ import os
 import resource
 import signal
 import struct
+from collections.abc import Sequence
+from typing import Any
 
 # User and group of the jails that root starts. No account has this id, and it owns no file.
 JAIL_ID = 64321
@@ -29,7 +31,10 @@ NAMESPACES = {
 STACK_BYTES = 512 << 20
 
 _SYS_CLONE, _SYS_CAPSET, _SYS_PIVOT_ROOT, _SYS_CLOSE_RANGE = 56, 126, 155, 436
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
+_SYS_SETSID, _SYS_PRCTL, _SYS_SETRLIMIT = 112, 157, 160
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+# struct rlimit: soft and hard.
+_RLIMIT = struct.Struct("QQ").pack
 _CAPABILITY_VERSION_3 = 0x20080522
 _MNT_DETACH = 2
 # Descriptors of a jail or a tester.
@@ -57,7 +62,7 @@ def _prctl(option: int, value: int, what: str) -> None:
 
 def die_with_parent() -> None:
     """Let the kernel kill this process (SIGKILL) when its parent ends."""
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, "PR_SET_PDEATHSIG")
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL, "PR_SET_PDEATHSIG")
 
 
 def no_new_privileges() -> None:
@@ -65,7 +70,7 @@ def no_new_privileges() -> None:
 
     Only then may it load a seccomp filter.
     """
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1, "PR_SET_NO_NEW_PRIVS")
+    _prctl(PR_SET_NO_NEW_PRIVS, 1, "PR_SET_NO_NEW_PRIVS")
 
 
 def not_dumpable() -> None:
@@ -75,7 +80,7 @@ def not_dumpable() -> None:
 
 def dumpable(allowed: bool) -> None:
     """Allow or forbid that. A process must be dumpable to write to its own /proc/self."""
-    _prctl(_PR_SET_DUMPABLE, int(allowed), "PR_SET_DUMPABLE")
+    _prctl(PR_SET_DUMPABLE, int(allowed), "PR_SET_DUMPABLE")
 
 
 def one_malloc_arena() -> None:
@@ -84,6 +89,16 @@ def one_malloc_arena() -> None:
     Each further arena of glibc reserves 128 MB of the address space that a program may use.
     """
     libc.mallopt(_M_ARENA_MAX, 1)
+
+
+def trim_heap() -> None:
+    """Give free pages of the heap back: malloc_trim(3)."""
+    libc.malloc_trim(ctypes.c_size_t(0))
+
+
+def running_cpu() -> int:
+    """The CPU that this thread runs on: sched_getcpu(3)."""
+    return checked(libc.sched_getcpu(), "sched_getcpu")
 
 
 def clone(flags: int) -> int:
@@ -138,10 +153,47 @@ def unshare(flags: int) -> None:
     checked(libc.unshare(ctypes.c_int(flags)), "unshare")
 
 
-def limit_resources(
+class Call:
+    """A system call whose words are made before a fork, so that the child only has to make it.
+
+    In a child each object that is made, and each line that runs for the first time, copies pages.
+    """
+
+    def __init__(self, name: str, number: int, *words: Any):
+        """words: integers, and buffers that the kernel reads."""
+        self.name = name
+        self.words = [ctypes.c_long(number)]
+        self.words += [ctypes.c_ulong(word) if type(word) is int else word for word in words]
+
+
+def make(calls: Sequence[Call]) -> None:
+    """Make the calls in their order. Raises OSError for the first that fails."""
+    for call in calls:
+        if libc.syscall(*call.words) < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"{call.name}: {os.strerror(number)}")
+
+
+def own_session() -> Call:
+    """setsid(2)."""
+    return Call("setsid", _SYS_SETSID)
+
+
+def process_option(option: int, value: int) -> Call:
+    """prctl(2) with one value."""
+    return Call("prctl", _SYS_PRCTL, option, value, 0, 0, 0)
+
+
+def no_capabilities() -> Call:
+    """As drop_capabilities."""
+    header = ctypes.create_string_buffer(struct.pack("Ii", _CAPABILITY_VERSION_3, 0))
+    return Call("capset", _SYS_CAPSET, header, ctypes.create_string_buffer(24))
+
+
+def resource_limits(
     memory_bytes: int, cpu_seconds: int, threads: int | None, file_bytes: int
-) -> None:
-    """Set each limit, soft and hard alike, so that it cannot be raised again.
+) -> list[Call]:
+    """Calls that set each limit, soft and hard alike, so that it cannot be raised again.
 
     memory_bytes: address space. threads: None leaves their number as it is.
     file_bytes: how large a file may grow.
@@ -149,9 +201,7 @@ def limit_resources(
     The hard CPU limit matters: pid 1 of a namespace ignores SIGXCPU, and only the SIGKILL of the
     hard limit reaches it. No core is written.
     """
-    if threads is not None:
-        resource.setrlimit(resource.RLIMIT_NPROC, (threads, threads))
-    for kind, value in (
+    limits = [
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, cpu_seconds),
         (resource.RLIMIT_NOFILE, _DESCRIPTORS),
@@ -160,8 +210,13 @@ def limit_resources(
         (resource.RLIMIT_STACK, min(STACK_BYTES, _stack_limit())),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
-    ):
-        resource.setrlimit(kind, (value, value))
+    ]
+    if threads is not None:
+        limits.append((resource.RLIMIT_NPROC, threads))
+    return [
+        Call("setrlimit", _SYS_SETRLIMIT, kind, ctypes.create_string_buffer(_RLIMIT(value, value)))
+        for kind, value in limits
+    ]
 
 
 def _stack_limit() -> int:

@@ -21,7 +21,7 @@ import sys
 from types import CodeType
 from typing import Any
 
-from . import project, wire
+from . import preambles, project, wire
 from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
 from .objects import Trust
@@ -43,6 +43,8 @@ def run(
     verdict.ProjectTests. classes: names of classes that the problem asks for; None if unknown.
     """
     lock_down(locks, limits, [supervisor, *channels])
+    for name in preambles.OF_SCRIPTS:
+        delattr(builtins, name)
     kind, *parts = Decoder(wire.receive(SUPERVISOR, 1 << 30)).values(5)
     *parts, classes = parts
     tests = Calls(*parts) if kind == "calls" else project.Project(*parts)

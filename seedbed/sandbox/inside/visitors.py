@@ -63,14 +63,26 @@ def _special(name: str) -> Callable[..., Any]:
 
 
 def answer(request: list[Any]) -> Any:
-    """What the tester answered. Raises what the tests' code raised, if that is built in."""
+    """What the tester answered. Raises what the tests' code raised, if the program knows it."""
     _, how, value, name = request
     if how == "return":
         return value
+    if isinstance(name, type) and issubclass(name, Exception):
+        raise _made(name, value)
     kind = getattr(builtins, name, None)
     if isinstance(kind, type) and issubclass(kind, Exception):
         raise kind(value)
     raise RuntimeError(f"the function passed in raised {name}: {value}")
+
+
+def _made(kind: type[Exception], arguments: tuple[Any, ...]) -> Exception:
+    """An exception of a class of the program, whose constructor may want other arguments."""
+    try:
+        return kind(*arguments)
+    except Exception:
+        made = kind.__new__(kind)
+        made.args = arguments
+        return made
 
 
 class Shown:

@@ -10,4 +10,5 @@ LANGUAGE = Language(
     "C",
     "main.c",
     lambda: gcc.toolchain("gcc", "gcc", "c", ("-std=gnu17",)),
+    others=("h",),
 )

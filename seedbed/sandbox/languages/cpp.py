@@ -10,6 +10,6 @@ LANGUAGE = Language(
     "C++",
     "main.cpp",
     lambda: gcc.toolchain("g++", "g++", "c++", ("-std=gnu++20",)),
-    others=("c++", "cc", "cxx"),
+    others=("c++", "cc", "cxx", "hpp"),
     memory_words=("std::bad_alloc",),
 )

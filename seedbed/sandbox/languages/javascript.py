@@ -49,6 +49,6 @@ LANGUAGE = Language(
     "JavaScript",
     "main.js",
     lambda: runtime(*node(), None),
-    others=("js", "node"),
+    others=("js", "node", "mjs"),
     memory_words=MEMORY_WORDS,
 )

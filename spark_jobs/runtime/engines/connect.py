@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 from conf.errors import SeedbedError
 from conf.schema.curate import SparkSettings
 from seedbed.stores.places import for_engine
+from spark_jobs.runtime.engines.engine import require_spark_4
 
 # The client waits at most about a minute for a server that is gone.
 RETRIES = 6
@@ -33,6 +34,10 @@ class Connect:
         self.parallelism = parallelism
         self._seen: dict[int, tuple[int, int]] = {}
         spark.registerProgressHandler(self._take)
+
+    def sorting_tasks(self, wanted: int) -> int:
+        """As many: tasks wait for a core, and those that run share the memory."""
+        return wanted
 
     def describe(self, step: str) -> None:
         """A server's user interface shows operations by their plan."""
@@ -81,12 +86,7 @@ def start(settings: SparkSettings) -> Connect:
             f"spark.remote={settings.remote} does not answer: {_first_line(error)}",
             "start the server (docs/cluster.md), or check host, port and token in the address",
         ) from error
-    if int(version.split(".")[0]) < 4:
-        raise SeedbedError(
-            f"the server at spark.remote={settings.remote} is Spark {version}; "
-            "the jobs need Spark 4 or later",
-            "use a server of Spark 4",
-        )
+    require_spark_4(version, f"the server at spark.remote={settings.remote}")
     for key, value in {"spark.sql.session.timeZone": "UTC", **settings.extra}.items():
         try:
             spark.conf.set(key, value)

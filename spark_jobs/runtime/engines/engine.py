@@ -8,10 +8,20 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
+from conf.errors import SeedbedError
+
 
 def submitted() -> bool:
     """Whether spark-submit runs this process; it has parsed --master already."""
     return "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def require_spark_4(version: str, where: str) -> None:
+    """Raise SeedbedError where the Spark of `where` is older than the jobs need."""
+    if int(version.split(".")[0]) < 4:
+        raise SeedbedError(
+            f"{where} is Spark {version}; the jobs need Spark 4 or later", "use one of Spark 4"
+        )
 
 
 class RunningEngine(Protocol):
@@ -29,6 +39,9 @@ class RunningEngine(Protocol):
 
     @property
     def parallelism(self) -> int: ...
+
+    def sorting_tasks(self, wanted: int) -> int:
+        """Over how many tasks to spread rows that are sorted next; `wanted` of small ones."""
 
     def describe(self, step: str) -> None:
         """Show `step` in the engine's own user interface, where it has one."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
+import warnings
 
 from delta import configure_spark_with_delta_pip
 from py4j.protocol import Py4JError
@@ -20,7 +22,7 @@ from conf.schema.curate import SparkSettings
 from seedbed.stores.places import for_engine
 from seedbed.stores.settings import spark_conf
 from spark_jobs.runtime.engines.aliases import Aliases
-from spark_jobs.runtime.engines.engine import submitted
+from spark_jobs.runtime.engines.engine import require_spark_4, submitted
 from spark_jobs.runtime.engines.jvm_start import starting
 
 # The Delta artifact pulls in these jars although pyspark ships them already. On a cluster each of
@@ -65,6 +67,10 @@ class Jvm:
     @property
     def parallelism(self) -> int:
         return self.spark.sparkContext.defaultParallelism
+
+    def sorting_tasks(self, wanted: int) -> int:
+        """As many: tasks wait for a core, and those that run share the memory."""
+        return wanted
 
     def describe(self, step: str) -> None:
         """Name the Spark jobs that follow."""
@@ -115,12 +121,15 @@ def start(settings: SparkSettings, app: str, log_file: str) -> Jvm:
     log_file: takes what the JVM of a new session says, so that the terminal keeps the summary lines
         and the progress.
 
-    Raises SeedbedError where no Java 17 or later is found, or the JVM does not come up.
+    Raises SeedbedError where no Java 17 or later is found, the JVM does not come up, or what was
+    submitted lacks Spark 4 or Delta.
     """
     check_java()
     # A Connect session leaves these to all that its process starts later.
     for name in ("SPARK_CONNECT_MODE_ENABLED", "SPARK_REMOTE", "SPARK_LOCAL_REMOTE"):
         os.environ.pop(name, None)
+    # On YARN Spark takes the jars of its packages for Python files, and warns for each.
+    warnings.filterwarnings("ignore", message=r"Failed to add file \[.*\.jar\]")
     # py4j logs a traceback wherever the JVM is gone; the job tells it in one line.
     logging.getLogger().addFilter(lambda record: "/py4j/" not in record.pathname)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -148,7 +157,10 @@ def start(settings: SparkSettings, app: str, log_file: str) -> Jvm:
         builder = builder.config(key, value)
     builder = configure_spark_with_delta_pip(builder)
     if submitted():
-        return Jvm(_quiet(builder.getOrCreate()), log_file)
+        spark = _quiet(builder.getOrCreate())
+        require_spark_4(spark.version, "what spark-submit brings")
+        _require_delta(spark)
+        return Jvm(spark, log_file)
     with starting(log_file):
         return Jvm(_quiet(builder.getOrCreate()), log_file)
 
@@ -156,6 +168,17 @@ def start(settings: SparkSettings, app: str, log_file: str) -> Jvm:
 def _quiet(spark: SparkSession) -> SparkSession:
     spark.sparkContext.setLogLevel("ERROR")
     return spark
+
+
+def _require_delta(spark: SparkSession) -> None:
+    """Raise SeedbedError where spark-submit has brought no Delta; its JVM takes no more jars."""
+    name = SETTINGS["spark.sql.extensions"]
+    if not spark.sparkContext._jvm.org.apache.spark.util.Utils.classIsLoadable(name):
+        raise SeedbedError(
+            f"what spark-submit brings has no Delta: {name} is not among its classes",
+            "give spark-submit --properties-file conf/curate/spark.properties, "
+            f"or --packages {delta_package()}",
+        )
 
 
 def delta_package() -> str:
@@ -175,8 +198,12 @@ def check_java() -> None:
     if not java or not os.path.exists(java):
         where = f"JAVA_HOME={home}" if home else "no java on PATH"
         raise SeedbedError(f"no Java found ({where}); Spark 4 needs Java 17+", fix)
-    text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    version = text.split('"')[1] if '"' in text else ""
-    major = version.split(".")[0]
-    if not major.isdigit() or int(major) < 17:
-        raise SeedbedError(f"{java} is Java {version or 'unknown'}; Spark 4 needs Java 17+", fix)
+    try:
+        run = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise SeedbedError(f"{java} cannot be run: {error.strerror}", fix) from error
+    # Other lines may hold quotes too, such as that of JAVA_TOOL_OPTIONS. A version may end in -ea.
+    found = re.search(r'version "((\d+)[^"]*)"', run.stderr)
+    if found is None or int(found[2]) < 17:
+        version = found[1] if found else "unknown"
+        raise SeedbedError(f"{java} is Java {version}; Spark 4 needs Java 17+", fix)

@@ -18,6 +18,8 @@ from conf.errors import SeedbedError
 
 # A line of the log that says why: the JVM's own words, or an exception's name.
 _SAYS_WHY = ("rror", "xception", "nsufficient memory", "ould not ", "annot ")
+# How Ivy tells that a package is neither in its cache nor within reach.
+_NO_JARS = "unresolved dependency"
 
 
 @contextmanager
@@ -36,6 +38,13 @@ def starting(log_file: str) -> Iterator[None]:
             yield
     except (PySparkException, Py4JError, ConnectionError) as error:
         said = _why(log_file, at) or _innermost(error)
+        if _NO_JARS in said:
+            raise SeedbedError(
+                "Spark did not start: jars are not on this machine and could not be fetched: "
+                f"{said[said.index(_NO_JARS) :]}",
+                "run `make java` once, with network access, for the jars of Delta; see "
+                "spark.jars.packages in spark.extra for others; spark.engine=sail needs none",
+            ) from error
         raise SeedbedError(
             f"Spark did not start: {said} ({_ended(error)} after {time.monotonic() - began:.0f} s)",
             f"read {log_file}; see that spark.master and spark.extra are right and that memory "

@@ -19,7 +19,7 @@ from conf.errors import SeedbedError
 from conf.schema.layout import ParallelConfig
 from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import OptimConfig, PretrainConfig
-from megatron_train.checkpoint import hf, peft, sharded
+from megatron_train.checkpoint import hf_config, hf_export, hf_import, peft, sharded
 from megatron_train.model import lora, weights
 from megatron_train.parallel import processes
 from megatron_train.training.losses import language_model_loss
@@ -35,6 +35,11 @@ def batch() -> dict[str, torch.Tensor]:
     return {"tokens": ids[:, :-1], "labels": ids[:, 1:].contiguous(), "loss_mask": mask}
 
 
+def of_all(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The batch without its mask: log-probabilities of all its tokens are wanted."""
+    return {name: part for name, part in batch.items() if name != "loss_mask"}
+
+
 def stir(state: TrainState) -> None:
     """Gives B values, the same in every layout; it starts at 0."""
     for name, parameter in weights.adapter_parameters(state.chunks).items():
@@ -43,7 +48,7 @@ def stir(state: TrainState) -> None:
         full = torch.randn(shape, generator=torch.Generator().manual_seed(seed)) / 8
         if name.endswith(".b"):
             with torch.no_grad():
-                parameter.copy_(weights.part_of(name, full, parameter))
+                parameter.copy_(weights.part_of(full, parameter))
     state.optimizer.reload_model_params()
 
 
@@ -53,14 +58,14 @@ def sums(tensors) -> dict[str, float]:
 
 def main(out: Path, folder: Path, layout: ParallelConfig, checkpoints: str) -> None:
     processes.start(layout, 1)
-    model, vocab_size = hf.model_config(folder)
+    model, vocab_size = hf_config.model_config(folder)
     seen: dict[str, object] = {}
 
     def fresh(settings: LoraConfig = LORA) -> TrainState:
         optim = OptimConfig(lr=1.0, weight_decay=0.1)
         pretrain = PretrainConfig(model=model, parallel=layout, optim=optim, dtype="fp32", seed=4)
         state = build_from(pretrain, vocab_size, settings)
-        hf.load_weights(state, folder)
+        hf_import.load_weights(state, folder)
         return state
 
     state = fresh()
@@ -68,13 +73,13 @@ def main(out: Path, folder: Path, layout: ParallelConfig, checkpoints: str) -> N
         sharded.load(state, Path(checkpoints))
         seen["loaded"] = sums(lora.gather(state.chunks))
     else:
-        [plain] = token_logprobs(state, [batch()], 0.8)
+        [plain] = token_logprobs(state, [of_all(batch())], 0.8)
         seen["plain"] = plain.tolist()
         stir(state)
     seen["own"] = sums(weights.gather(state.chunks))
-    [adapted] = token_logprobs(state, [batch()], 0.8)
+    [adapted] = token_logprobs(state, [of_all(batch())], 0.8)
     seen["adapted"] = adapted.tolist()
-    hf.export(state, out / "hf")
+    hf_export.export(state, out / "hf")
     peft.export(state, out / "adapter", folder)
     steps = [train_step(state, [batch()], language_model_loss, 1e-3) for _ in range(3)]
     seen["steps"] = [(step.loss, step.grad_norm) for step in steps]

@@ -146,6 +146,6 @@ def test_every_program_refuses_settings_that_make_no_sense():
     for schema in (SftConfig, DpoConfig, GrpoConfig):
         with pytest.raises(SeedbedError, match=r"lora.layers=\['qkv'\] must name some of"):
             load(schema, None, ["lora.rank=4", "lora.layers=[qkv]"])
-        with pytest.raises(SeedbedError, match=r"lora.alpha=0.0 above 0"):
+        with pytest.raises(SeedbedError, match=r"lora.alpha=0.0 must be above 0"):
             load(schema, None, ["lora.rank=4", "lora.alpha=0"])
     assert LORA.rank != LORA.alpha

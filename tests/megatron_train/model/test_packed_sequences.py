@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from megatron_train.model.attention import _attend
+from megatron_train.model.attention import SDPACoreAttention
 from megatron_train.model.packed_sequences import borders, cu_seqlens, packed
 
 IDS = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 2]])
@@ -45,7 +47,10 @@ def test_attention_a_document_at_a_time_is_attention_under_a_mask(first, stop):
     q, k, v = q[:, :, first:stop], k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
     weights = (q @ k.mT / 8**0.5).masked_fill(~may[:, :, first:stop], -torch.inf).softmax(-1)
     expected = (weights @ v).permute(2, 0, 1, 3).flatten(2)
-    found = _attend(given[0][first:stop], *given[1:], first, cu_seqlens(ids))
+    attention = SimpleNamespace(window=0)
+    found = SDPACoreAttention._attend(
+        attention, given[0][first:stop], *given[1:], first, cu_seqlens(ids)
+    )
     torch.testing.assert_close(found, expected)
     upstream = torch.randn(found.shape, generator=generator)
     for ours, theirs in zip(

@@ -87,6 +87,13 @@ def infilling(tmp_path_factory):
     return Infilling(folder, max_length=40)
 
 
+@pytest.fixture
+def wide(infilling, monkeypatch):
+    """The same with room for completions of 64 tokens."""
+    monkeypatch.setattr(infilling, "_max_length", 140)
+    return infilling
+
+
 class Oracle:
     """Answers with given texts, and scores every token with probability one half."""
 
@@ -102,7 +109,13 @@ class Oracle:
         return [[-math.log(2)] * (len(ids) - 1) for ids in sequences]
 
 
-def test_a_line_matches_without_its_margins_and_a_span_to_the_character(infilling):
+def test_a_model_without_room_for_a_prompt_is_refused_instead_of_a_cut_to_nothing(infilling):
+    with pytest.raises(SeedbedError, match="takes 40 tokens, and a completion has 64") as refused:
+        infilling.items(Oracle(infilling, ["x"]), [Gap("d", "a", "b", "c")], "line")
+    assert "131 tokens or more" in refused.value.fix
+
+
+def test_a_line_matches_without_its_margins_and_a_span_to_the_character(wide):
     gap = Gap("d", "def f():\n", "    return 12345678", "\n")
     for kind, answer, verdict in (
         ("line", "  return 12345678 \nmore", "pass"),
@@ -111,7 +124,7 @@ def test_a_line_matches_without_its_margins_and_a_span_to_the_character(infillin
         ("span", "    return 12345678\nmore", "pass"),
         ("span", "  return 12345678", "fail"),
     ):
-        [item] = infilling.items(Oracle(infilling, [answer]), [gap], kind)
+        [item] = wide.items(Oracle(wide, [answer]), [gap], kind)
         assert item["samples"][0]["verdict"] == verdict, (kind, answer)
         assert item["reference"] == gap.middle
 

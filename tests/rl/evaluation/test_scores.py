@@ -124,3 +124,25 @@ def test_a_summary_says_how_many_problems_and_samples_have_no_verdict():
     found = scores.summary(items("pu", "ui", "pp", "u"))
     assert (found["counted"], found["unjudged_samples"]) == (2, 4)
     assert found["unjudged"] == {"t1": "unsupported: ", "t3": "unsupported: "}
+
+
+def test_what_has_no_verdict_is_named_with_the_first_reason():
+    [row] = items("iu")
+    row["samples"][0]["reason"] = "no jail"
+    assert scores.unjudged([row, *items("p")]) == {"t0": "infrastructure: no jail"}
+
+
+def test_up_to_fourteen_items_all_signs_are_tried_and_then_the_observed_one_counts_once():
+    assert scores.paired(items(*"f" * 14), items(*"p" * 14))["p_value"] == 2 / 2**14
+    # Of 10,000 random patterns hardly one has 40 equal signs.
+    found = scores.paired(items(*"f" * 40), items(*"p" * 40))
+    assert found["p_value"] == 1 / (scores.DRAWS + 1)
+    assert (found["better"], found["worse"], found["difference"]) == (40, 0, 1.0)
+
+
+def test_the_interval_of_a_difference_is_that_of_the_mean_over_items():
+    found = scores.paired(items(*"f" * 100), items(*"pf" * 50))
+    assert found["interval"] == pytest.approx((0.402, 0.598), abs=0.015)
+    worse = scores.paired(items(*"pf" * 50), items(*"f" * 100))
+    assert worse["interval"] == pytest.approx((-0.598, -0.402), abs=0.015)
+    assert (worse["first"], worse["second"], worse["worse"]) == (0.5, 0.0, 50)

@@ -13,7 +13,7 @@ import pytest
 
 from conf.errors import SeedbedError
 from conf.schema.pretrain import OptimConfig, ParallelConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_config, hf_import
 from megatron_train.model.weights import local_parameters
 from megatron_train.parallel import processes
 from megatron_train.training.step import build
@@ -52,9 +52,9 @@ def main(argv: list[str]) -> int:
     """
     folder = Path(argv[0])
     processes.start(ParallelConfig(pp=2), seed=1)
-    model, vocab_size = hf.model_config(folder)
+    model, vocab_size = hf_config.model_config(folder)
     state = build(model, vocab_size, ParallelConfig(pp=2), OptimConfig(), "fp32", seed=1)
-    hf.load_weights(state, folder)
+    hf_import.load_weights(state, folder)
     said = []
     for off, changed in ((0.0, False), (0.5, False), (0.0, True)):
         if changed:

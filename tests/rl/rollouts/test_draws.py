@@ -126,9 +126,9 @@ def test_without_a_curriculum_every_problem_comes_once_per_pass():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["draw.floor=0"], "draw.floor=0.0 is not above 0"),
-        (["draw.newest_share=1.5"], "draw.newest_share=1.5 is not above 0"),
-        (["draw.refill_rounds=-1"], "draw.refill_rounds=-1 is no number of rounds"),
+        (["draw.floor=0"], r"draw.floor=0.0 is not in \(0, 1\]"),
+        (["draw.newest_share=1.5"], r"draw.newest_share=1.5 is not in \(0, 1\]"),
+        (["draw.refill_rounds=-1"], "draw.refill_rounds=-1 must be at least 0"),
         (["draw.refill_rounds=2", "rollout_lag=1"], "draw.refill_rounds=2 with rollout_lag=1"),
     ],
 )

@@ -33,6 +33,15 @@ def test_the_block_with_the_languages_label_is_the_program(reply):
     assert extract_source(reply, "cpp") == CODE
 
 
+@pytest.mark.parametrize(
+    ("language", "label"),
+    [("c", "h"), ("cpp", "HPP"), ("javascript", "mjs"), ("go", "Golang"), ("lua", "Lua")],
+)
+def test_a_label_is_any_name_of_the_language(language, label):
+    reply = f"{F}text\n{'words ' * 40}\n{F}\n{F}{label}\n{CODE}{F}\n"
+    assert extract_source(reply, language) == CODE
+
+
 def test_another_language_and_a_thought_without_end_hold_no_program():
     assert extract_source(f"{F}python\nprint(1)\n{F}\n", "cpp") == ""
     assert extract_source(f"<think>\n{F}cpp\n{CODE}{F}\n", "cpp") == ""

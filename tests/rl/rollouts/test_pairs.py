@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from rl.rollouts import pairs
 from rl.training.batches import ProcessShare
@@ -27,6 +26,8 @@ def test_a_pass_is_preferred_to_a_failure_and_the_reason_says_which():
     assert (pair["chosen"], pair["rejected"], pair["verdict"]) == ("good", "bad", "fail")
     assert pair["reason"] == "the chosen program passes every test; the rejected one: fail, why bad"
     assert pair["chosen_tokens"] == [ord(c) for c in "good"]
+    assert pair["rejected_tokens"] == [ord(c) for c in "bad"]
+    assert (pair["task_id"], pair["prompt"], pair["prompt_tokens"]) == ("p", "a prompt", [1, 2])
 
 
 def test_an_outage_and_a_cut_off_sample_are_on_neither_side():
@@ -74,4 +75,29 @@ def test_batches_hold_the_chosen_then_the_rejected_of_the_same_pairs(dp):
         (-1.0, -11.0, 2, 4),
         (-2.0, -12.0, 2, 4),
     ]
-    assert isinstance(batch["labels"], torch.Tensor)
+
+
+def test_both_sides_are_drawn_by_the_seed_and_the_problem():
+    """Without a draw, the first programs of the engine would stand in every pair."""
+
+    def drawn(seed: int, task: str) -> tuple[list[str], list[str]]:
+        group = [sample(f"g{i}", "pass") for i in range(6)]
+        group += [sample(f"b{i}", "fail") for i in range(6)]
+        found = pairs.choose([s | {"task_id": task} for s in group], 6, seed)
+        return [p["chosen"] for p in found], [p["rejected"] for p in found]
+
+    draws = [drawn(1, "p"), drawn(2, "p"), drawn(1, "q")]
+    for side in (0, 1):
+        orders = [draw[side] for draw in draws]
+        assert [sorted(order) for order in orders] == [sorted(orders[0])] * 3
+        assert len({tuple(order) for order in [*orders, sorted(orders[0])]}) == 4
+
+
+def test_a_batch_holds_the_responses_after_their_prompts_padded_to_the_length():
+    [pair] = pairs.choose([sample("go", "pass"), sample("bad", "fail")], 1, 1)
+    [batch] = pairs.batches([pair], [(-0.5, -0.25)], 1, ProcessShare(0, 1, 7, 1), length=8)
+    g, o, b, a, d = map(ord, "gobad")
+    assert batch["tokens"].tolist() == [[1, 2, g, o, 7, 7, 7], [1, 2, b, a, d, 7, 7]]
+    assert batch["labels"].tolist() == [[2, g, o, 7, 7, 7, 7], [2, b, a, d, 7, 7, 7]]
+    assert batch["loss_mask"].tolist() == [[0, 1, 1, 0, 0, 0, 0], [0, 1, 1, 1, 0, 0, 0]]
+    assert batch["reference"].tolist() == [-0.5, -0.25]

@@ -71,16 +71,18 @@ def test_each_step_samples_as_its_stage_says(worker, engine, tokenizer_folder):
 
 def test_samples_drawn_ahead_are_those_of_their_own_step_and_stage(worker, engine):
     worker.sample_ahead(PROBLEMS, 2)
+    assert [worker.has_drawn(step) for step in (1, 2, 3)] == [False, True, False]
     ahead = worker.sample(PROBLEMS, 2)
+    assert not worker.has_drawn(2)
     now = worker.sample(PROBLEMS, 2)
     assert [len(asked[0]) for asked in engine.asked] == [4, 4]
     assert engine.asked[0] == engine.asked[1]
-    assert [one.tokens for _, one in ahead] == [[1]] * 4
-    assert [one.tokens for _, one in now] == [[2]] * 4
+    assert [one.sample.tokens for _, one in ahead] == [[1]] * 4
+    assert [one.sample.tokens for _, one in now] == [[2]] * 4
     # What was drawn for another step is drawn again.
     worker.sample_ahead(PROBLEMS, 1)
     assert worker.drawn_ahead()["step"] == 1
-    assert [one.tokens for _, one in worker.sample(PROBLEMS, 3)] == [[4]] * 8
+    assert [one.sample.tokens for _, one in worker.sample(PROBLEMS, 3)] == [[4]] * 8
     assert engine.asked[2][2].max_tokens == 8
     assert engine.asked[3][2].max_tokens == 24
 

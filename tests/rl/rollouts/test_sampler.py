@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from rl.problems import problem_set
-from rl.rollouts.sampler import STOP, Query, Sampler, chat_prompt, queries, question
+from rl.rollouts import rewards
+from rl.rollouts.sampler import (
+    STOP,
+    Query,
+    Rollout,
+    Sampler,
+    chat_prompt,
+    queries,
+    question,
+    token_row,
+)
 from seedbed.inference.chat import Chat
 from seedbed.inference.engine import Sample, Sampling, sample_seed
 from seedbed.sandbox import Sandbox
@@ -86,8 +96,56 @@ def test_each_problem_is_asked_and_cut_in_its_own_way_wherever_it_stands(tokeniz
     assert [r.reward.verdict for r in found] == ["pass"] * 4
 
 
+SOURCE = [
+    problem_set.parse(
+        {
+            "task_id": name,
+            "prompt": "long f(long x) {\n",
+            "tests": "int main() {}\n",
+            "stop_tokens": stops,
+            "language": "cpp",
+        }
+    )
+    for name, stops in (("braces", ["\n}"]), ("marks", ["\n//", "#"]), ("none", []))
+]
+
+
+def test_stop_texts_are_those_of_each_task_and_cut_no_other_tasks_samples(tokenizer_folder):
+    chat = Chat(tokenizer_folder)
+    text = "    return x;\n}\n// end\n#\nimport a\ndef g(): pass\n"
+    engine = Scripted(chat, dict.fromkeys(range(5), text))
+    problems = [SOURCE[1], REST, TASKS[0], SOURCE[2], SOURCE[0]]
+    asked = [Query(p, [5 + i], i, p.continues) for i, p in enumerate(problems)]
+    sampler = Sampler(engine, None, chat)
+    drawn = sampler.draw(asked, Sampling(0.7, 16, [chat.end_id]))
+    cuts = [sampler.text(q, sample) for q, sample in zip(asked, drawn, strict=True)]
+    assert cuts == [
+        "    return x;\n}",
+        "    return x;\n}\n// end",
+        text,
+        text,
+        "    return x;",
+    ]
+    # What a chat answers with a continuation is cut by the same texts, as `sandbox run` does.
+    assert rewards.program_of(SOURCE[0], text) == "    return x;"
+
+
 def test_a_chat_asks_for_the_whole_function_where_the_prompt_begins_one(tokenizer_folder):
     chat = Chat(tokenizer_folder)
     assert question(TASKS[0]) == TASKS[0].prompt
     assert "```python\ndef f(x):\n```" in question(REST)
+    assert question(SOURCE[0]).startswith("Complete this C++ function.")
+    assert "```cpp\nlong f(long x) {\n```" in question(SOURCE[0])
     assert chat_prompt(chat, REST) == chat.prompt(question(REST))
+
+
+def test_a_record_holds_log_probabilities_to_six_places_and_the_tokens_as_they_are():
+    reward = rewards.Reward(1.0, True, False, "pass", "")
+    sample = Sample([7, 8], [-0.1234567, -12.00000049], False, "")
+    row = token_row(Rollout(TASKS[0], [5, 6], sample, "text", reward))
+    assert row == {
+        "finished": False,
+        "prompt_tokens": [5, 6],
+        "tokens": [7, 8],
+        "logprobs": [-0.123457, -12.0],
+    }

@@ -49,6 +49,11 @@ def late(sample: dict) -> float:
 number = 3
 
 
+def of_all_letters(sample: dict) -> float:
+    """It differs wherever two samples do, but for one pair in seven."""
+    return sum(map(ord, sample["completion"])) % 7 / 7
+
+
 def of_first_letter(sample: dict) -> float:
     """It differs among samples of an untrained model, but for every second problem."""
     if sum(map(ord, sample["task_id"])) % 2:

@@ -32,7 +32,8 @@ def test_the_overlong_penalty_by_hand_and_as_trl_has_it():
 
 def facts(lengths, counted, correct) -> GroupFacts:
     as_bool = [torch.tensor(one, dtype=torch.bool) for one in (counted, correct)]
-    return GroupFacts(torch.tensor(lengths), *as_bool, torch.zeros_like(as_bool[0]))
+    both = [torch.tensor(lengths)] * 2
+    return GroupFacts(*both, *as_bool, torch.zeros_like(as_bool[0]))
 
 
 def test_the_preference_for_short_answers_by_hand():
@@ -113,8 +114,8 @@ def test_a_high_value_is_no_correct_answer_and_a_low_one_is_one_where_the_verdic
     [
         ("reward.kind=share", "reward.kind='share' is unknown"),
         ("reward.overlong_cache=33", "must lie between 0 and max_response=32"),
-        ("reward.length_weight=-1", "reward.length_weight=-1.0 would reward"),
-        ("reward.malformed_penalty=-1", "reward.malformed_penalty=-1.0 would reward"),
+        ("reward.length_weight=-1", "reward.length_weight=-1.0 must be at least 0"),
+        ("reward.malformed_penalty=-1", "reward.malformed_penalty=-1.0 must be at least 0"),
         ("reward.function=mine", "reward.function='mine' names no module"),
         ("reward.fraction_tests=0", "reward.fraction_tests=0 must be at least 1"),
         ("reward.function_timeout_s=0", "reward.function_timeout_s=0 must be at least 1"),

@@ -15,7 +15,7 @@ from random import Random
 
 from conf.loader import load
 from conf.schema.rl import GrpoConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_config, hf_import
 from megatron_train.parallel import processes
 from megatron_train.training.step import build, token_logprobs
 from rl.training.batches import Example, ProcessShare, micro_batches
@@ -43,7 +43,7 @@ def texts() -> list[tuple[list[int], list[int]]]:
 def main(folder: str, out: str, runs: dict[str, list[str]]) -> None:
     base = GrpoConfig()
     processes.start(base.parallel, 1)
-    model, vocab_size = hf.model_config(Path(folder))
+    model, vocab_size = hf_config.model_config(Path(folder))
     plain = [example(p, r, 0.0, [0.0] * len(r)) for p, r in texts()]
     share = ProcessShare.of_this_process(base.parallel, PAD)
     found = {}
@@ -52,7 +52,7 @@ def main(folder: str, out: str, runs: dict[str, list[str]]) -> None:
         cfg = load(GrpoConfig, None, [s for s in settings if s != "exact"])
         # Anew, since Adam's moments would go from one run into the next.
         state = build(model, vocab_size, base.parallel, base.optim, "fp32", 1)
-        hf.load_weights(state, Path(folder))
+        hf_import.load_weights(state, Path(folder))
         state.step = 5
         [batch] = micro_batches(plain, len(plain), share)
         [ours] = token_logprobs(state, [batch], cfg.temperature)

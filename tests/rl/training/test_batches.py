@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from conf.schema.pretrain import ParallelConfig
 from rl.training.batches import (
     Example,
     ProcessShare,
     micro_batches,
     packed_batches,
     sample_indices,
+    step_batches,
     weighted_indices,
 )
 
@@ -63,6 +65,46 @@ def test_lengths_are_rounded_up_for_sequence_parallelism():
     [batch] = micro_batches([ONE, TWO], 2, alone(multiple=4))
     assert batch["tokens"].shape == (2, 8)
     assert batch["tokens"].dtype == torch.int64
+
+
+# Positions 7, 3, 4, 9, 3, 6 and 5.
+UNEVEN = [
+    Example([1] * prompt, [10 * i + n for n in range(answer)], {"advantage": i - 2.5}, {})
+    for i, (prompt, answer) in enumerate([(3, 5), (2, 2), (1, 4), (4, 6), (3, 1), (2, 5), (5, 1)])
+]
+
+
+def test_rows_of_like_length_stand_together_without_filling_rows():
+    share = alone(pad_id=9, multiple=2)
+    batches = step_batches(UNEVEN, 3, share, ParallelConfig())
+    assert [tuple(batch["tokens"].shape) for batch in batches] == [(3, 10), (3, 6), (1, 4)]
+    advantages = [batch["advantage"].tolist() for batch in batches]
+    assert advantages == [[0.5, -2.5, 2.5], [3.5, -0.5, -1.5], [1.5]]
+    counted = [batch["labels"][batch["loss_mask"] > 0].tolist() for batch in batches]
+    assert counted[1] == [60, 20, 21, 22, 23, 10, 11]
+
+
+def test_processes_get_equally_many_of_them_and_every_example_once():
+    layout = ParallelConfig()
+    shares = [step_batches(UNEVEN, 2, ProcessShare(r, 2, 9, 1), layout) for r in range(2)]
+    shapes = [[tuple(batch["tokens"].shape) for batch in share] for share in shares]
+    # The fourth longest of the first round, and one filling row in the second process.
+    assert shapes == [[(2, 9), (2, 4)]] * 2
+    seen = [
+        label
+        for share in shares
+        for batch in share
+        for label in batch["labels"][batch["loss_mask"] > 0].tolist()
+    ]
+    assert sorted(seen) == sorted(token for example in UNEVEN for token in example.response)
+
+
+def test_pipeline_stages_get_micro_batches_of_one_shape_in_the_order_given():
+    ours = step_batches(UNEVEN, 3, alone(), ParallelConfig(pp=2))
+    theirs = micro_batches(UNEVEN, 3, alone())
+    assert len(ours) == len(theirs) == 3
+    for one, other in zip(ours, theirs, strict=True):
+        assert one["tokens"].tolist() == other["tokens"].tolist()
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 10, 23])

@@ -20,7 +20,8 @@ class Run:
         cfg = SimpleNamespace(save_every=2, keep=3)
         monkeypatch.setattr(loop.processes, "is_main", lambda: True)
         monkeypatch.setattr(loop.sharded, "save", self.save)
-        monkeypatch.setattr(loop.hf, "export", lambda state, to, base: self.events.append(to))
+        wrote = self.events.append
+        monkeypatch.setattr(loop.hf_export, "export", lambda state, to, base: wrote(to))
         self.training = Training(cfg, self.state, Path("base"), out, "data")
 
     def save(self, state, folder, extra, keep):

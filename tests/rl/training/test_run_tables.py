@@ -9,13 +9,15 @@ import json
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from conf.errors import SeedbedError
 from rl import rescore
 from rl.problems import problem_set
 from rl.training.run_tables import StageTables
+from seedbed import jsonl
 from seedbed.queries.certify import hashes
 from seedbed.queries.status import status
 from seedbed.sandbox import Sandbox
@@ -222,3 +224,22 @@ def test_a_disk_that_is_full_is_told_with_the_table(tmp_path, monkeypatch):
         SeedbedError, match=r"table rollouts at .* cannot be written: No space left"
     ):
         StageTables(str(tmp_path), "grpo", {}).samples([{}])
+
+
+def test_a_table_from_before_there_were_turns_gets_their_columns(tmp_path):
+    journal, log = (
+        tmp_path / "rollouts.jsonl",
+        StageTables(str(tmp_path), "grpo", {"settings": "s"}),
+    )
+    new = ("turns", "masked_tokens", "ended", "spans", "turn_rewards")
+    assert TABLES["rollouts"].added == new
+    old = {**journal_row(1, 0), "place": 0, "stage": "grpo"}
+    path = str(tmp_path / "tables/rollouts")
+    write_deltalake(path, pa.Table.from_pylist([old]), partition_by=["stage"])
+    turns = {"turns": 2, "masked_tokens": 1, "ended": "passed", "spans": [0, 1, 2, 3]}
+    turns["turn_rewards"] = [None, 1.0]
+    jsonl.write(journal, [{**journal_row(2, 1), **turns}])
+    log.rollouts_of_steps(journal, 2)
+    [before, after] = writer.rows(tmp_path / "tables/rollouts", ["step"])
+    assert [before[name] for name in new] == [None] * 5
+    assert {name: after[name] for name in new} == turns

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from conf.errors import SeedbedError
 from conf.schema.pretrain import OptimConfig, ParallelConfig
 from conf.schema.rl import EngineConfig
-from megatron_train.checkpoint import hf
+from megatron_train.checkpoint import hf_config, hf_import
 from megatron_train.parallel import processes
 from megatron_train.training.step import build
 from rl import serve
@@ -59,10 +59,10 @@ def sums_of(folder: Path) -> Sums:
 def state(tmp_path) -> Iterator:
     """A trainer of one process with the weights of a folder that stands at state.folder."""
     folder = write_model(tmp_path / "trained", seed=2)
-    model, vocab_size = hf.model_config(folder)
+    model, vocab_size = hf_config.model_config(folder)
     processes.start(ParallelConfig(), seed=1)
     found = build(model, vocab_size, ParallelConfig(), OptimConfig(), "fp32", seed=1)
-    hf.load_weights(found, folder)
+    hf_import.load_weights(found, folder)
     found.folder = folder  # type: ignore[attr-defined]
     yield found
     processes.stop()

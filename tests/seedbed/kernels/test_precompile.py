@@ -9,7 +9,7 @@ from seedbed.kernels import ngrams, precompile
 from seedbed.kernels.models import regression
 from seedbed.kernels.near_dup import components, jaccard, minhash, shingles
 from seedbed.kernels.near_dup.evidence import Documents, Signing
-from seedbed.kernels.source_code import structure, structure_scan
+from seedbed.kernels.source_code import structure, structure_scan, syntax, tree_walk
 
 # The kernels that Python calls. What they call themselves is compiled with them.
 CALLED = (
@@ -24,6 +24,7 @@ CALLED = (
     shingles._distinct,
     shingles._shingle_hashes,
     structure_scan.scan,
+    tree_walk._walk,
 )
 
 
@@ -56,4 +57,5 @@ def test_the_jobs_calls_compile_nothing_more():
         regression.fit(
             features, np.arange(10.0).reshape(5, 2) / 10, 0.5, 0.1, structure.SCALES, (1,)
         ).predict(features)
+    syntax.parse(texts[0].encode(), ("python",), walk=True)
     assert [list(kernel.signatures) for kernel in CALLED] == before

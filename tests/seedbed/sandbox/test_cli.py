@@ -151,6 +151,7 @@ def test_bad_rows_are_skipped_by_name_and_counted(
     for where in ("p.jsonl:4 is not JSON", "p.jsonl:6 repeats", "s.jsonl:2 is not JSON"):
         assert f"{where}" in said
     assert "p.jsonl: 3 problems (1 humaneval, 1 mbpp, 1 stdio); 3 bad rows skipped" in said
+    run(tmp_path, problems, samples, "--max-bad=3")
     with pytest.raises(SeedbedError, match="has more than 2 bad rows") as caught:
         run(tmp_path, problems, samples, "--max-bad=2")
     assert "p.jsonl:5: Problem 'b'" in caught.value.problem

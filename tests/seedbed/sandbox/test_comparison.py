@@ -23,6 +23,24 @@ from seedbed.sandbox.comparison import judge_output, tokens_agree
         # A millionth of the value would grant 1.2; half of the last digit is 0.005.
         ("1234567.89", "1234567.893", True),
         ("1234567.89", "1234567.899", False),
+        ("1234567.89", "1234567.896", False),
+        # Doubles lose 123 of it, which is more than half of a digit.
+        ("123456789012.25", "123456789100.25", True),
+        ("123456789012.25", "123456789250.25", False),
+        # A millionth of the value, as the one digit would grant 0.05.
+        ("100.0", "100.00005", True),
+        ("100.0", "100.0002", False),
+        ("100.00000000", "100.00005", False),
+        ("0.5", "0.5000009", True),
+        ("0.5", "0.5000015", False),
+        # A whole number grants what doubles lose, and never over a millionth.
+        ("500", "500.0000003", True),
+        ("500", "500.0000008", False),
+        ("5000", "5000.000002", False),
+        ("0", "5E-10", True),
+        ("0", "1e-9", True),
+        ("0", "1.5e-9", False),
+        ("0.0", "0.000001", True),
         ("-0.0000001", "0", True),
         ("0.00001", "0", False),
         ("007", "7", True),
@@ -63,6 +81,9 @@ def test_tokens_agree_as_texts_or_numbers(wanted: str, got: str, same: bool) -> 
         ("exact", "a b\n", "a b\n", ""),
         ("exact", "a b\n", "a b", "line 2: expected '', got nothing"),
         ("exact", "1.0", "1", "line 1: expected '1.0', got '1'"),
+        ("lines", "1 2", "1 3", "line 1: expected '1 2', got '1 3'"),
+        ("tokens", "1 2", "1", "token 2: expected '2', got nothing"),
+        ("lines", "ab\n" + "x" * 101, "ab\ny", f"line 2: expected '{'x' * 100}', got 'y'"),
     ],
 )
 def test_each_rule_says_what_differs(rule, wanted: str, got: str, said: str) -> None:

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from seedbed.sandbox import CallTests, Job, Limits, Sandbox
-from tests.seedbed.sandbox import drawn
+from seedbed.sandbox import CallTests, Job, Limits, Sandbox, StdioTests
+from seedbed.sandbox.comparison import judge_output
+from tests.seedbed.sandbox import drawn, drawn_scripts
 
 
 def _differences(count: int, seed: int) -> tuple[list[object], int, int]:
@@ -51,3 +52,41 @@ def test_two_thousand_drawn_programs_are_judged_as_plain_python_judges_them() ->
     print(f"2,000 drawn: {holding} hold, {unsupported} unsupported, {len(wrong)} differ")
     assert wrong == []
     assert unsupported < 20
+
+
+def _scripts_that_differ(count: int, seed: int) -> tuple[list[object], int]:
+    """What differs between scripts here and in plain Python, and how many scripts are right."""
+    pairs = drawn_scripts.draw(count, seed)
+    runs = [(program, given) for program, tests in pairs for given in tests.inputs]
+    printed = iter(drawn_scripts.plain(runs))
+    right = []
+    for _, tests in pairs:
+        ends = [next(printed) for _ in tests.inputs]
+        right.append(all(whole and _accepted(tests, n, s) for n, (s, whole) in enumerate(ends)))
+    with Sandbox(2, Limits(cpu_seconds=10.0, wall_seconds=60.0)) as sandbox:
+        found = sandbox.run(Job(n, *pair) for n, pair in enumerate(pairs))
+    wrong: list[object] = [
+        (verdict, pair)
+        for verdict, holds, pair in zip(found, right, pairs, strict=True)
+        if verdict.verdict not in (("pass",) if holds else ("fail", "error"))
+    ]
+    return wrong, sum(right)
+
+
+def _accepted(tests: StdioTests, number: int, printed: str) -> bool:
+    if tests.checker:
+        return drawn_scripts.accepts(tests, number, printed)
+    return judge_output(tests.outputs[number], tests.rule, printed)[0] == "pass"
+
+
+def test_drawn_scripts_are_judged_by_what_plain_python_prints() -> None:
+    wrong, holding = _scripts_that_differ(30, 3)
+    assert wrong == []
+    assert 5 < holding < 25, "both kinds are drawn"
+
+
+@pytest.mark.slow
+def test_three_hundred_drawn_scripts_are_judged_by_what_plain_python_prints() -> None:
+    wrong, holding = _scripts_that_differ(300, 4)
+    print(f"300 drawn scripts: {holding} right, {len(wrong)} differ")
+    assert wrong == []

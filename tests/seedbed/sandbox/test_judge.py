@@ -82,6 +82,10 @@ SEEN, MET, BLIND = (False, ""), (True, ""), (True, "an object")
         ("fail", BLIND, "pass", "unsupported"),
         ("error", BLIND, "pass", "unsupported"),
         ("fail", BLIND, "error", "fail"),
+        # An object's stand-in may lack what the tests asked of it.
+        ("fail", MET, "pass", "unsupported"),
+        ("error", MET, "pass", "unsupported"),
+        ("error", MET, "fail", "error"),
         ("pass", MET, "infrastructure", "infrastructure"),
     ],
 )
@@ -93,7 +97,7 @@ def test_two_runs_make_one_verdict(sealed, seen, plain, outcome):
 
 @pytest.mark.parametrize(
     ("outcome", "seen"),
-    [("pass", SEEN), ("fail", SEEN), ("fail", MET), ("error", MET), ("timeout", BLIND)],
+    [("pass", SEEN), ("fail", SEEN), ("error", SEEN), ("timeout", MET), ("timeout", BLIND)],
 )
 def test_one_run_is_enough_where_the_sealed_one_saw_all(outcome, seen):
     assert not judge.needs_witness(Finding(outcome, "", met=seen[0], blind=seen[1]))

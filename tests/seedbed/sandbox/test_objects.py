@@ -213,3 +213,51 @@ def test_the_tests_objects_show_no_way_to_the_tests(sandbox: Sandbox) -> None:
         "assert f(N(), (x for x in [WANT]), lambda: WANT, N().m, iter([])) == WANT"
     )
     assert verdict(sandbox, program, tests).verdict == "fail"
+
+
+ERRORS = """
+class AppError(Exception):
+    code = 1
+    names = ("a", "b")
+    def __init__(self, text, **more):
+        super().__init__(text)
+        self.more = more
+    def __str__(self): return f"[{self.code}] {self.args[0]}"
+class NotFound(AppError, LookupError):
+    code = 404
+class Retry(Exception): pass
+def find(key):
+    try: return {}[key]
+    except KeyError as e: raise NotFound("no " + key, key=[key]) from e
+def listed(): raise ValueError([1, 2], {"a": 1})
+def retry(f, n):
+    for i in range(n):
+        try: return f(i)
+        except Retry as e: last = e.args
+    return last
+def count():
+    yield 1
+    return "done"
+"""
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "try:\n    find('k')\nexcept LookupError as e:\n    assert e.code == 404, e.code",
+        "try:\n    find('k')\nexcept AppError as e:\n    assert str(e) == '[404] no k', str(e)",
+        "try:\n    find('k')\nexcept NotFound as e:\n    assert e.more == {'key': ['k']}",
+        "try:\n    find('k')\nexcept NotFound as e:\n    assert type(e.__cause__) is KeyError",
+        "assert (AppError.code, NotFound.code, NotFound.names) == (1, 404, ('a', 'b'))\nfind",
+        "try:\n    listed()\nexcept ValueError as e:\n    assert e.args == ([1, 2], {'a': 1})",
+        "def f(i):\n    if i < 2: raise Retry('again', i)\n    return i\n"
+        "assert (retry(f, 5), retry(f, 2)) == (2, ('again', 1))",
+        "g = count(); next(g)\ntry:\n    next(g)\nexcept StopIteration as e:\n"
+        "    assert e.value == 'done'\nelse:\n    assert False",
+    ],
+)
+def test_exceptions_of_the_program_are_what_they_are_in_one_process(
+    sandbox: Sandbox, tests: str
+) -> None:
+    [found] = sandbox.run([Job("t", ERRORS, CallTests(tests + "\ncount()"))])
+    assert (found.verdict, found.reason) == ("pass", "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seedbed.sandbox import formats
-from seedbed.sandbox.prompted import joined, preamble, whole
+from seedbed.sandbox.prompted import joined, preamble, whole, with_preamble
 
 PROMPT = """from math import floor
 
@@ -59,8 +59,10 @@ def test_a_rest_is_put_behind_the_prompt_as_it_is():
     assert whole(OPEN, ["f"], "") == OPEN
 
 
-def test_a_function_with_an_error_in_it_is_no_rest():
-    assert whole(OPEN, ["f"], "def f(x)\n    return x\n").startswith("import math\n\n\ndef f(x)\n")
+def test_a_function_with_an_error_in_it_is_no_rest_and_keeps_its_lines():
+    broken = "def f(x)\n    return x\n"
+    assert whole(OPEN, ["f"], broken) == broken
+    assert with_preamble(OPEN, broken) == broken
 
 
 def test_imports_from_the_future_stand_before_all():
@@ -77,3 +79,9 @@ def test_a_solution_of_a_sample_has_what_its_problems_prompt_imports():
     assert program.endswith(FUNCTION)
     other = {"task_id": "m", "text": "t", "test_list": ["assert f(1) == 1"]}
     assert formats.job(other, {"task_id": "m", "solution": FUNCTION}).program == FUNCTION
+
+
+def test_a_program_that_begins_with_the_prompt_stays_as_it_is_also_where_it_does_not_parse():
+    prompt = "class S:\n    def f(self):\n"
+    for rest in ("        return 1\n", "        return (\n"):
+        assert whole(prompt, ["S"], prompt + rest) == prompt + rest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from seedbed.sandbox import CallTests, Job, Limits, Sandbox, StdioTests, Verdict
@@ -122,6 +124,7 @@ EXTRA_REPLY = (
             "f(1)",
             "IndexError: list index out of range (program line 2)",
         ),
+        ("error", "x = 1\n\ndef f(:", "f(1)", "(program line 3)"),
         ("error", "def g(x): return x", "f(1)", "does not define f"),
         ("error", "def f(): raise SystemExit(0)", "f()", "SystemExit"),
         (
@@ -214,7 +217,7 @@ ECHO = StdioTests(("a b\n", "c\n"), ("b a\n", "c\n"))
         ("pass", "print(*input().split()[::-1])\nexit(3)", ""),
         ("fail", "exit(3)", "got nothing"),
         ("error", "import os\nos._exit(70)", "exit code 70"),
-        ("error", "def f(:", "SyntaxError"),
+        ("error", "x = 1\n\ndef f(:", "(program line 3)"),
         ("timeout", "while True: pass", "CPU"),
         ("timeout", "import os\nos.close(1)\nwhile True: pass", "CPU"),
         ("output", "while True: print('x' * 9999)", "8,388,608"),
@@ -229,6 +232,47 @@ def test_a_script_gets_the_verdict(
     found = verdict(sandbox, program, ECHO)
     assert found.verdict == outcome, found
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("program", "line"),
+    [
+        ("x = 1\n\ndef f(:\n    pass", 3),
+        ("def f():\n  if x:\n  return 1", 3),
+        ("def f():\n    return 1 / 0", 2),
+    ],
+)
+def test_a_line_behind_a_prelude_is_the_programs_own(
+    sandbox: Sandbox, program: str, line: int
+) -> None:
+    prelude = "import math\nimport re\n" * 4
+    calls = CallTests("f()", prelude=prelude, adapter="def g():\n    return f()\n")
+    script = StdioTests(("",), ("1",), prelude=prelude)
+    for tests, text in ((calls, program), (script, f"{program}\nf()")):
+        found = verdict(sandbox, text, tests)
+        assert found.verdict == "error"
+        assert f"(program line {line})" in found.reason, found
+
+
+def test_one_of_several_answers_passes_and_any_other_is_wrong_or_unsupported(
+    sandbox: Sandbox,
+) -> None:
+    tests = StdioTests(
+        ("3\n", "9\n", "3\n"), ("2\n", "8\n", "1\n"), others=(("1\n",), (), ("2\n",))
+    )
+    small, large = "print(1 if input() == '3' else 8)", "print(int(input()) - 1)"
+    for text in (small, large):
+        assert verdict(sandbox, text, tests).verdict == "pass"
+    assert verdict(sandbox, "print(0)", tests).verdict == "fail"
+    assert verdict(sandbox, "print(1)", tests).reason.startswith("case 1: ")
+    assert tests.case(2) == StdioTests(("3\n",), ("1\n",), others=(("2\n",),))
+    # Where any answer is right, another one is not known to be wrong, but a crash is.
+    some = replace(tests, any_answer=True)
+    assert verdict(sandbox, large, some).verdict == "pass"
+    found = verdict(sandbox, "print(0)", some)
+    assert found.verdict == "unsupported"
+    assert found.reason.startswith("case 0: the problem takes any of several answers")
+    assert verdict(sandbox, "print(0 if input() == '3' else 1 / 0)", some).verdict == "error"
 
 
 def test_large_stdin_reaches_a_script(sandbox: Sandbox) -> None:

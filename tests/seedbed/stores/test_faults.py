@@ -55,6 +55,7 @@ def refusing(s3, monkeypatch):
         (403, "InvalidAccessKeyId", "does not accept the credentials", "AWS_ACCESS_KEY_ID"),
         (403, "SignatureDoesNotMatch", "does not accept the credentials", "AWS_SECRET_ACCESS_KEY"),
         (403, "AccessDenied", "read-only", "permit these credentials"),
+        (404, "XAdminUserNotFound", "does not accept the credentials", "AWS_ACCESS_KEY_ID"),
         (301, "PermanentRedirect", "another region", "storage.region"),
     ],
 )
@@ -64,6 +65,13 @@ def test_a_refusal_says_what_to_correct(s3, refusing, status, code, problem, fix
         pass
     assert fix in error.value.fix
     assert "\n" not in error.value.problem
+
+
+@pytest.mark.parametrize("code", ["XAdminUserNotFound", "SomethingElse"])
+def test_a_404_that_is_not_of_an_object_is_no_missing_file(s3, refusing, code):
+    refusing(404, code)
+    with pytest.raises(SeedbedError):
+        storage.read_text(s3.root, "x")
 
 
 def test_a_bucket_that_does_not_exist_is_told_from_an_empty_run(s3):
@@ -78,6 +86,27 @@ def test_a_bucket_that_does_not_exist_is_told_from_an_empty_run(s3):
         seedbed.open("s3://bucket-of-nobody/run")
     with pytest.raises(SeedbedError, match="no tables under"):
         seedbed.open(s3.root)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "problem"),
+    [
+        ("nobody", "there is no such bucket"),
+        ("readonly", "read-only for these credentials"),
+        ("locked", "does not accept the credentials"),
+    ],
+)
+def test_google_says_the_same(gs, bucket, problem):
+    root = gs.replace("full", bucket)
+    for work in (
+        lambda: writing(root).__enter__(),
+        lambda: storage.write_text(root, "x", ""),
+        lambda: upload(root, 1),
+        lambda: upload(root, 30),
+    ):
+        with pytest.raises(SeedbedError, match=problem) as error:
+            work()
+        assert "\n" not in error.value.problem
 
 
 def upload(root: str, pieces: int) -> None:

@@ -159,3 +159,20 @@ def test_a_lease_that_ended_while_the_store_refused_goes_on_where_nobody_took_it
     assert lease("b").take()["id"] == "a"
     assert first.release() is None
     assert store.files == {}
+
+
+def test_a_lost_answer_to_the_first_write_does_not_make_us_our_own_rival(store, lease, clock):
+    first = lease("a")
+    store.lose = True
+    assert first.take() is None
+    assert first.renew()
+    assert lease("b").take()["id"] == "a"
+    clock[0] += TERM_S + 1
+    # The same where an ended lease is taken over.
+    store.lose = True
+    assert lease("c").take() is None
+
+
+def test_a_lock_file_of_something_else_is_an_ended_lease(store, lease):
+    store.files["lock"] = (b"[1, 2]", "0")
+    assert lease("a").take() is None

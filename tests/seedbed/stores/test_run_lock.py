@@ -46,9 +46,12 @@ def hold():
         process.wait()
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3", "gs"])
 def root(request, tmp_path):
-    return str(tmp_path / "run") if request.param == "local" else request.getfixturevalue("s3").root
+    if request.param == "local":
+        return str(tmp_path / "run")
+    found = request.getfixturevalue(request.param)
+    return getattr(found, "root", found)
 
 
 def test_a_second_process_is_refused_and_told_who_writes(root, hold):

@@ -5,19 +5,25 @@ from __future__ import annotations
 import contextlib
 import json
 
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from conf.errors import SeedbedError
 from seedbed import storage
+from seedbed.stores.settings import delta_options
+from seedbed.tables.opening import open_table
 
 # Spaces, a sign that begins an escape, one that begins a fragment, and letters beyond ASCII.
 NAME = "räum 50% #1"
 
 
-@pytest.fixture(params=["local", "s3"])
+@pytest.fixture(params=["local", "s3", "gs"])
 def root(request, tmp_path):
     if request.param == "local":
         return f"{tmp_path}/{NAME}"
+    if request.param == "gs":
+        return f"{request.getfixturevalue('gs')}/{NAME}"
     return f"{request.getfixturevalue('s3').root}/{NAME}"
 
 
@@ -86,3 +92,26 @@ def test_a_file_of_this_machine_that_cannot_be_written_is_one_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SeedbedError, match="cannot be written"):
         storage.write_text(f"{tmp_path}/file", "x", "")
+
+
+@pytest.mark.parametrize("store", ["s3", "gs"])
+def test_of_two_that_write_what_both_have_read_one_writes(store, request):
+    found = request.getfixturevalue(store)
+    files = storage.files_of(getattr(found, "root", found))
+    assert files.read_version("x") is None
+    first = files.create("x", b"1")
+    assert first
+    assert files.create("x", b"2") is None
+    assert files.read_version("x") == (b"1", first)
+    second = files.replace("x", b"3", first)
+    assert second not in (None, first)
+    assert files.replace("x", b"4", first) is None
+    assert files.read("x") == b"3"
+
+
+def test_a_table_is_written_twice_and_read_on_google(gs):
+    path = f"{gs}/tables/x"
+    for number in range(2):
+        rows = pa.table({"a": [number]})
+        write_deltalake(path, rows, mode="append", storage_options=delta_options(path))
+    assert len(open_table(path).to_pyarrow_table()) == 2

@@ -77,7 +77,7 @@ def found(
     [
         # Whole components, one bin; many bins; every pair by itself; some components whole.
         (1, 1, bins.BIN, one_pass.MOST, 10**7),
-        (2, 3, 5_000, one_pass.MOST, 1_000),
+        (2, 3, 5_000, one_pass.MOST, 100),
         (5, 7, 5_000, 0, 10**7),
         (4, 3, 20_000, 25_000, 0),
     ],

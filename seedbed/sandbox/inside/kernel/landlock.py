@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Mapping
 
-from ..syscalls import checked, libc
+from ..syscalls import Call, checked, libc, make
 
 # System-call numbers of asm/unistd_64.h.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
@@ -70,4 +70,9 @@ def ruleset_of(allowed: Mapping[str, int]) -> int | None:
 
 def restrict(rules: int) -> None:
     """Confine this process and its threads for good. no-new-privileges must be set before."""
-    checked(libc.syscall(_RESTRICT_SELF, rules, 0), "landlock_restrict_self")
+    make([restriction(rules)])
+
+
+def restriction(rules: int) -> Call:
+    """The call of `restrict`."""
+    return Call("landlock_restrict_self", _RESTRICT_SELF, rules, 0)

@@ -9,7 +9,7 @@ import pytest
 
 from seedbed.kernels.source_code.grammars import GRAMMARS
 from seedbed.kernels.source_code.parse_guard import ParseGuard
-from seedbed.kernels.source_code.syntax import Lines, line_stats, parse
+from seedbed.kernels.source_code.syntax import parse
 
 PYTHON = b"""# a comment
 class Box:
@@ -70,20 +70,6 @@ def test_every_grammar_of_the_table_loads_and_parses():
     for language, grammars in GRAMMARS.items():
         for grammar in grammars:
             assert parse(b"x\n", (grammar,)).parser == grammar, language
-
-
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("", Lines(0, 0, 0.0)),
-        ("abc", Lines(1, 3, 3.0)),
-        ("abc\n", Lines(1, 3, 3.0)),
-        ("é\n\nabc\n", Lines(3, 3, 4 / 3)),
-        ("a\x0cb\u2028c\n", Lines(1, 5, 5.0)),
-    ],
-)
-def test_lines_end_at_newlines_only_and_are_measured_in_characters(text, lines):
-    assert line_stats(text) == lines
 
 
 def test_a_grammar_that_loops_in_c_is_ended_and_the_next_file_is_parsed():

@@ -16,8 +16,14 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers, tra
 
 from seedbed.kernels.tokens import split_pattern
 from seedbed.kernels.tokens.split_pattern import TAIL, NotExpressible, for_tiktoken
-from seedbed.kernels.tokens.tiktoken_form import ALPHABET, express
+from seedbed.kernels.tokens.tiktoken_form import ALPHABET, TiktokenForm
+from seedbed.kernels.tokens.tiktoken_form import express as express_tokenizer
 from tests.seedbed.kernels.tokens import made_tokenizers as made
+
+
+def express(tokenizer_json: str) -> TiktokenForm:
+    return express_tokenizer(Tokenizer.from_str(tokenizer_json))
+
 
 BYTES = {bytes([byte]): byte for byte in range(256)}
 
@@ -49,14 +55,40 @@ def test_both_ways_to_write_a_merge_are_read(form: str) -> None:
     assert express(json.dumps(parsed)).encoding.encode_ordinary("abc") == [257]
 
 
+def test_what_an_old_file_leaves_out_has_its_default() -> None:
+    parsed = json.loads(bpe([("a", "b")]))
+    for name in ("normalizer", "post_processor", "truncation", "padding", "added_tokens"):
+        del parsed[name]
+    for name in ("type", "dropout", "ignore_merges"):
+        del parsed["model"][name]
+    del parsed["pre_tokenizer"]["use_regex"]
+    assert express(json.dumps(parsed)).ids == express(bpe([("a", "b")])).ids
+    del parsed["pre_tokenizer"]
+    with pytest.raises(NotExpressible, match="its pre-tokenizer is none"):
+        express(json.dumps(parsed))
+
+
 REFUSED = {
-    "its model is WordLevel, not BPE": {"model__type": "WordLevel"},
+    "its model is WordLevel, not BPE": {
+        "model": {"type": "WordLevel", "vocab": {}, "unk_token": "?"}
+    },
     "its model has dropout=0.1": {"model__dropout": 0.1},
     "its model has end_of_word_suffix=</w>": {"model__end_of_word_suffix": "</w>"},
-    "it has truncation": {"truncation": {}},
-    "it has padding": {"padding": {}},
+    "it has truncation": {"truncation": {"max_length": 8, "strategy": "LongestFirst", "stride": 0}},
+    "it has padding": {
+        "padding": {
+            "strategy": "BatchLongest",
+            "direction": "Right",
+            "pad_to_multiple_of": None,
+            "pad_id": 0,
+            "pad_type_id": 0,
+            "pad_token": "?",
+        }
+    },
     "its normalizer is NFKC": {"normalizer": {"type": "NFKC"}},
-    "its post-processor is BertProcessing": {"post_processor": {"type": "BertProcessing"}},
+    "its post-processor is BertProcessing": {
+        "post_processor": {"type": "BertProcessing", "sep": ["?", 1], "cls": ["?", 0]}
+    },
     "its pre-tokenizer is none": {"pre_tokenizer": None},
     "its pre-tokenizer is Whitespace": {"pre_tokenizer": {"type": "Whitespace"}},
     "its pre-tokenizer adds a space before texts": {

@@ -62,7 +62,6 @@ def test_a_rows_own_limit_stops_a_program(sandbox: Sandbox) -> None:
         ({**rows.LCB_CALL, "checker": "def check(i, o, a): return True"}, "has a checker"),
         ({**rows.STDIO, "comparison": "close"}, "comparison = 'close'"),
         ({**rows.STDIO, "test_imports": ["import x"]}, "test_imports = "),
-        ({**rows.STDIO, "language": "cobol"}, "cobol"),
         ({**rows.CODEFORCES, "interaction_format": "Ask."}, "interaction_format = 'Ask.'"),
         ({**rows.CODEFORCES, "input_mode": "file"}, "input_mode = 'file'"),
         ({**rows.CODECONTESTS, "input_file": "a.in"}, "input_file = 'a.in'"),

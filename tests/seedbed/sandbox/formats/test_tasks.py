@@ -82,6 +82,8 @@ APPS_CASE = {"input": "1\n", "output": "2\n"}
         # Of stdin by its type, whatever the metadata names.
         ([{**APPS_CASE, "testtype": "stdin", "metadata": {"func_name": "f"}}], ""),
         ([{**APPS_CASE, "type": "stdin_stdout", "fn_name": "f"}], ""),
+        ([{**APPS_CASE, "type": "standard_input", "fn_name": "f"}], ""),
+        ([{**APPS_CASE, "testtype": "stdin", "fn_name": "f"}], ""),
         ([{**APPS_CASE, "metadata": {"func_name": "f"}}], "f"),
         ([{**APPS_CASE, "func_name": "f"}], "f"),
         ({"inputs": ["1"], "outputs": ["2"]}, ""),
@@ -245,7 +247,7 @@ def test_a_completion_goes_on_with_the_stem_and_a_solution_gets_its_imports() ->
     asked = Task("", tests, stem="import math\n\ndef f(x):\n", stops=("\n}", "END", ""))
     completion = {"completion": "    return xEND\n}"}
     assert formats.program_of(asked, completion) == f"{asked.stem}    return x"
-    solution = "def f(x): return math.floor(x)END"
+    solution = "def f(x): return math.floor(x) # END"
     whole = formats.program_of(asked, {"solution": solution})
     assert isinstance(whole, str)
     assert whole.split() == f"import math {solution}".split()
@@ -312,6 +314,42 @@ def test_the_language_of_a_row_is_that_of_its_tests_by_any_name() -> None:
     assert formats.task({**rows.VERIFIABLE, "verification_info": {**info, "language": None}})
 
 
+def test_an_input_with_several_outputs_takes_each_of_them() -> None:
+    row = {**rows.STDIO, **_io(["1\n", "2\n", "1\n", "2\n"], ["a", "b", "c", "b"])}
+    assert formats.tests(row).others == (("c",), (), ("a",), ())  # type: ignore[union-attr]
+    assert formats.tests(rows.STDIO).others == ()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("words", "any_answer"),
+    [
+        ("If there are multiple answers, print any of them.", True),
+        ("If there are several possible\nsolutions, output any.", True),
+        ("Print any valid permutation of the numbers.", True),
+        ("You can print the edges in any order.", True),
+        ("Find any sequence. Any of the answers will be accepted.", True),
+        ("If there is more than one solution, any is accepted.", True),
+        ("If there are many answers, you may choose any one of those.", True),
+        ("If there are multiple answers, print the smallest one.", False),
+        ("Do not print any extra spaces.", False),
+        ("The numbers are given in any order. Print their sum.", False),
+        ("Print the sum of any two numbers.", False),
+        ("Print how many ways there are.", False),
+    ],
+)
+def test_a_statement_says_whether_any_of_several_answers_is_right(
+    words: str, any_answer: bool
+) -> None:
+    for row, field in ((rows.CODECONTESTS, "description"), (rows.STDIO, "prompt")):
+        asked = {**row, "task_id": "t", field: f"Given n, find x.\n\n{words} Thanks."}
+        assert formats.tests(asked).any_answer == any_answer  # type: ignore[union-attr]
+    # A checker tells, and so does a data set that has no such problems.
+    asked = {**rows.STDIO, "prompt": words, "checker": JUDGE}
+    assert not formats.tests(asked).any_answer  # type: ignore[union-attr]
+    asked = {**rows.LCB_STDIN, "question_content": words}
+    assert not formats.tests(asked).any_answer  # type: ignore[union-attr]
+
+
 def test_limits_in_every_unit_and_a_zero_that_is_none() -> None:
     def limits(**fields: Any) -> tuple[float, int]:
         found = formats.tests({**rows.STDIO, **fields}).limits
@@ -357,13 +395,6 @@ def test_a_checker_or_a_rule_of_the_row_decides() -> None:
             "cases of several functions",
         ),
         ({**rows.CODEFORCES, "official_tests": ["9"]}, "not input and output"),
-        (
-            {
-                **rows.VERIFIABLE,
-                "verification_info": {"language": "cpp", "test_cases": [APPS_CASE]},
-            },
-            "asks for 'cpp'",
-        ),
         ({**rows.STDIO, "language": ["cpp", "java"]}, "names the language"),
     ],
 )

@@ -143,11 +143,6 @@ def test_a_completion_ends_where_the_first_stop_begins() -> None:
     assert cut("whole", ("\n}",)) == "whole"
 
 
-def test_a_language_that_is_not_judged_is_named() -> None:
-    with pytest.raises(SeedbedError, match="names the language 'lua'"):
-        formats.tests({**ROWS["js"], "language": "lua"})
-
-
 def test_the_rows_name_is_its_id() -> None:
     job = formats.job(ROWS["rs"], {"completion": "x"})
     assert (job.task_id, job.spoken) == ("Own_0_above_rs", "rust")
@@ -159,8 +154,8 @@ def test_a_sample_by_stdin_may_be_in_another_language_than_its_problem() -> None
     assert formats.job(problem, {"completion": "", "language": "C++"}).spoken == "cpp"
     assert formats.job(problem, {"completion": ""}).spoken == "python"
     assert formats.job({**problem, "language": "golang"}, {"completion": ""}).spoken == "go"
-    with pytest.raises(SeedbedError, match="names the language 'cobol'"):
-        formats.job(problem, {"completion": "", "language": "cobol"})
+    with pytest.raises(SeedbedError, match="names the language 7"):
+        formats.job(problem, {"completion": "", "language": 7})
 
 
 def test_cases_are_found_by_their_brackets() -> None:

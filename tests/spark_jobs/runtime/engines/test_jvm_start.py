@@ -32,6 +32,22 @@ def test_a_spark_that_gives_up_in_a_jvm_that_runs_is_told_by_its_cause(tmp_path)
     assert "spark.master" in error.value.fix
 
 
+def test_jars_that_are_neither_here_nor_within_reach_are_told_with_the_command_that_fetches(
+    tmp_path,
+):
+    said = "Exception: [unresolved dependency: io.delta#delta-spark;4.4.0: not found]"
+
+    def start() -> None:
+        with starting(str(tmp_path / "engine.log")):
+            subprocess.run(["sh", "-c", f"echo '{said}' >&2"], check=True)
+            raise Py4JError("the gateway has ended")
+
+    with pytest.raises(SeedbedError, match="could not be fetched") as error:
+        start()
+    assert error.value.problem.endswith(": " + said.removeprefix("Exception: ["))
+    assert error.value.fix.startswith("run `make java` once")
+
+
 def test_another_error_stays_as_it_is(tmp_path):
     with pytest.raises(KeyError), starting(str(tmp_path / "engine.log")):
         raise KeyError("of the program")

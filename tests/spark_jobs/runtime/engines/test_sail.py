@@ -13,6 +13,7 @@ import pytest
 
 from conf.errors import SeedbedError
 from conf.schema.curate import SparkSettings
+from spark_jobs.runtime import session
 from spark_jobs.runtime.engines import sail
 
 # Starts a session, names both processes, runs a query of a Python function, and waits.
@@ -100,3 +101,12 @@ def test_memory_is_bounded_and_functions_find_the_modules_of_the_job():
     assert found["SAIL_RUNTIME__MEMORY_POOL__TYPE"] == "fair"
     assert found["SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE"] == str(3 << 30)
     assert str(Path(__file__).parents[4]) in found["PYTHONPATH"].split(os.pathsep)
+
+
+def test_tasks_that_sort_have_room_for_a_batch_in_their_share_of_the_pool(spark):
+    engine = session.engine()
+    if engine.name != "sail":
+        pytest.skip("other engines run as many tasks at once as they have cores")
+    # The engine of the tests has a pool of 2 GB.
+    most = max(engine.parallelism, 4)
+    assert [engine.sorting_tasks(wanted) for wanted in (1, 1_000, 30_000)] == [1, most, most]

@@ -1,0 +1,1 @@
+"""A checkpoint -> a folder for others, tensor by tensor, without a model."""

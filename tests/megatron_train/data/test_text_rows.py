@@ -1,0 +1,102 @@
+"""Parts of files: every row once, wherever a file is cut, and errors that name the place."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from conf.errors import SeedbedError
+from megatron_train.data.text_rows import Fields, FilePart, parts, rows
+
+PLAIN = Fields()
+TEXTS = [f"x = {i}\n" * (i % 5) + "é€😀"[i % 3] for i in range(23)]
+
+
+def lines(texts=TEXTS) -> bytes:
+    return b"\n".join(json.dumps({"text": t, "n": i}).encode() for i, t in enumerate(texts)) + b"\n"
+
+
+def read(some, fields=PLAIN) -> list[str]:
+    return [row.text for part in some for row in rows(part, fields)]
+
+
+@pytest.mark.parametrize("size", [1, 7, 19, 64, 10_000])
+@pytest.mark.parametrize("end", [b"", b"\n\n", b"  \n"])
+def test_lines_are_read_once_each_wherever_the_file_is_cut(tmp_path, size, end):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines().rstrip(b"\n") + end)
+    assert read(parts([path], size)) == TEXTS
+
+
+def test_packed_lines_parquet_and_saved_data_sets_give_the_same(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines()))
+    table = pa.table({"text": TEXTS, "n": range(23)})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=5)
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    (saved / "state.json").write_text("{}")
+    sink = str(saved / "data-00000-of-00001.arrow")
+    with pa.OSFile(sink, "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=4)
+    for one in ("a.jsonl.gz", "a.parquet", "saved"):
+        assert read(parts([tmp_path / one])) == TEXTS, one
+    assert len(parts([tmp_path / "a.parquet"])) == 5
+
+
+def test_ids_and_splits_are_the_rows_own_where_fields_say_so(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "x", "key": 7, "part": "val"}\n')
+    [row] = rows(FilePart(path, 0, 99), Fields("text", "key", "part"))
+    assert (row.document_id, row.split) == ("7", "val")
+    [row] = rows(FilePart(path, 0, 99), Fields())
+    assert (row.document_id, row.split) == (hashlib.sha256(b"x").hexdigest(), "")
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("[1]", "byte 14 is no JSON object"),
+        ('{"text": ', "byte 14 is not JSON"),
+        ('{"body": "x"}', "has no 'text'; it has body"),
+        ('{"text": 3}', "'text' is a int, no text"),
+        ('{"text": null}', "has no 'text'"),
+        ('{"text": "\\ud800"}', "lone surrogate"),
+    ],
+)
+def test_a_bad_row_is_one_error_with_its_place(tmp_path, line, problem):
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"text": "x"}}\n{line}\n')
+    with pytest.raises(SeedbedError) as refused:
+        read(parts([path]))
+    assert problem in refused.value.problem
+    assert "a.jsonl" in refused.value.problem
+
+
+def test_a_split_of_another_name_is_refused(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "x", "split": "test"}\n')
+    with pytest.raises(SeedbedError, match="split='test' is no split"):
+        read(parts([path]), Fields(split="split"))
+
+
+def test_what_cannot_be_read_is_refused_by_name(tmp_path):
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(lines())[:40])
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1")
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "empty").mkdir()
+    for name, problem in (("cut.jsonl.gz", "cannot be read"), ("bad.parquet", "cannot be read"),
+                          ("a.txt", "no known kind"), ("empty", "no file of texts"),
+                          ("none.jsonl", "there is no file")):  # fmt: skip
+        with pytest.raises(SeedbedError, match=problem):
+            read(parts([tmp_path / name]))
+    both = tmp_path / "both"
+    both.mkdir()
+    (both / "a.jsonl").write_bytes(lines())
+    pq.write_table(pa.table({"text": TEXTS}), both / "a.parquet")
+    with pytest.raises(SeedbedError, match="holds both"):
+        parts([both])
