@@ -104,7 +104,8 @@ def layer_activations(model: ModelConfig, layout: ParallelConfig, width: int, fu
 
         q            the attention's output a second time
         f            silu(gate)
-        k            the storage that value, query and key share, where these are normalised
+        q + k        where query and key are normalised: the storage that they share with the
+                     value, and the query's own (q) where heads share a key
     """
     q, k, f = model.query_width, model.key_width, model.ffn
     gated = model.form.gated
@@ -115,7 +116,9 @@ def layer_activations(model: ModelConfig, layout: ParallelConfig, width: int, fu
         inner += (q + k) / layout.tp
     statistics = 4 * model.heads / layout.tp + 8 / cut
     if not fused:
-        inner += (q + (f if gated else 0) + (k if model.form.qk_norm != "none" else 0)) / layout.tp
+        inner += (q + (f if gated else 0)) / layout.tp
+        if model.form.qk_norm != "none":
+            inner += (k + (q if model.heads > model.kv_heads else 0)) / layout.tp
     return norms + inner * width + statistics
 
 
@@ -153,10 +156,7 @@ def _stage_activations(work: Workload, stage: int) -> float:
     model, layout, width = work.model, work.layout, work.width
     tokens = work.batch.micro * model.seq_length / layout.cp
     whole = layer_activations(model, layout, width, work.fused)
-    # What selective recomputation lets go: the attention's statistics and, without Transformer
-    # Engine, the first copy of its output.
-    output = 0 if work.fused else model.query_width / layout.tp * width
-    attention = 4 * model.heads / layout.tp + output
+    attention = _attention(model, layout, width, work.fused)
     entry = model.hidden / (layout.tp if layout.sequence_parallel else 1) * width
     kept = {"none": whole, "selective": whole - attention, "full": entry}
     in_flight = min(layout.pp - stage, work.micro_batches)
@@ -170,6 +170,21 @@ def _stage_activations(work: Workload, stage: int) -> float:
     if layout.recompute == "full":
         activations += tokens * whole
     return activations
+
+
+def _attention(model: ModelConfig, layout: ParallelConfig, width: int, fused: bool) -> float:
+    """Bytes that selective recomputation lets go in one layer, for each token.
+
+    These are the attention's statistics. Without Transformer Engine the first copy of its output
+    and its own copy of the value go as well. The value itself then keeps the storage that it shares
+    with query and key, which is new where these are not normalised.
+    """
+    statistics = 4 * model.heads / layout.tp
+    if fused:
+        return statistics
+    q, k = model.query_width, model.key_width
+    shared = q + 2 * k if model.form.qk_norm == "none" else 0
+    return statistics + (q + k - shared) / layout.tp * width
 
 
 def _optimizer_cut(work: Workload) -> int:

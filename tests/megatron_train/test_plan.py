@@ -19,6 +19,7 @@ from tests.megatron_train import tiny
 LLAMA_3_8B = ModelConfig(layers=32, hidden=4096, ffn=14336, heads=32, kv_heads=8, seq_length=8192)
 LLAMA_VOCAB = 128_256
 SMALL = {"layers": 3, "hidden": 64, "ffn": 160, "heads": 4, "kv_heads": 2, "seq_length": 128}
+NORMED = SMALL | {"family": "qwen3"}
 WIDE = {
     "layers": 2,
     "hidden": 96,
@@ -39,6 +40,8 @@ def measured(tmp_path_factory):
             (SMALL, "bf16", "none"),
             (SMALL, "fp32", "full"),
             (SMALL, "fp32", "selective"),
+            (NORMED, "fp32", "none"),
+            (NORMED, "fp32", "selective"),
             (WIDE, "fp32", "none"),
         )
     ]

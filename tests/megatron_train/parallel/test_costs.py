@@ -63,9 +63,9 @@ def test_weights_of_a_stage(model, layout, stage, count):
         # Two norms of 12 * 2 * 2, (24 + 12 + 60) / 2 values, 4 * 6 / 2 and 8 of statistics.
         (False, True, 96 + 96 + 12 + 8),
         (True, True, 48 + 96 + 12 + 4),
-        # Norms of 12 * (8 + 2); (24 + 6 + 40) / 2 values more.
-        (False, False, 240 + (48 + 35) * 2 + 12 + 8),
-        (True, False, 120 + (48 + 35) * 2 + 12 + 4),
+        # (12 + 20) / 2 values more.
+        (False, False, 96 + (48 + 16) * 2 + 12 + 8),
+        (True, False, 48 + (48 + 16) * 2 + 12 + 4),
     ],
 )
 def test_what_a_layer_keeps_for_a_token(sequence_parallel, fused, kept):
@@ -90,9 +90,10 @@ def test_memory_of_both_stages():
 @pytest.mark.parametrize(
     ("changes", "fused", "kept"),
     [
-        # Statistics of the attention go: 4 * 6 / 2, and unfused 12 / 2 * 2 more.
+        # Statistics of the attention go: 4 * 6 / 2. Unfused the value shares a storage of
+        # (12 + 2 * 6) / 2 * 2 bytes, for its own copy and one of the output: (12 + 6) / 2 * 2.
         ({"recompute": "selective"}, True, 12 * 2 * (212 - 12) * 2),
-        ({"recompute": "selective"}, False, 12 * 2 * (426 - 12 - 12) * 2),
+        ({"recompute": "selective"}, False, 12 * 2 * (244 - 12 + 24 - 18) * 2),
         # The entries of 12 * 2, and one whole layer.
         ({"recompute": "full"}, True, 12 * 2 * 24 * 2 + 12 * 212),
         ({"recompute": "full", "sequence_parallel": True}, True, 12 * 2 * 12 * 2 + 12 * 160),
