@@ -280,5 +280,7 @@ def seed_step(seed: int, step: int) -> None:
     digest = hashlib.sha256(f"{seed}:{step}:{dp_rank()}".encode()).digest()
     # megatron-core adds offsets of a few thousand, so the number must stay below 2^31.
     number = int.from_bytes(digest[:4], "little") >> 1
-    torch.manual_seed(number)
+    # torch.manual_seed would also note the stack of this call for each kind of device that is not
+    # there. GPUs are seeded by megatron-core.
+    torch.default_generator.manual_seed(number)
     model_parallel_cuda_manual_seed(number, force_reset_rng=True)
