@@ -41,10 +41,8 @@ demo: setup  ## the whole line on real code, from archives to a report (PROFILE=
 test: setup  ## the default tests, with progress and the ten slowest
 	$(PYTEST) -m "not slow and not gpu"
 
-# Eight minutes there. The rest of its file takes the same paths, kills among them.
-ROUNDS := tests/spark_jobs/near_dup/test_rounds.py::test_rounds_of_contents_that_come_and_go_give_the_tables_of_one_run
 test-jvm: setup  ## the tests of the jobs' runtime and of near dedup on Spark's JVM (make java)
-	SEEDBED_TEST_ENGINE=spark $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" --deselect $(ROUNDS) tests/spark_jobs/runtime tests/spark_jobs/near_dup tests/spark_jobs/test_find_near_pairs.py
+	SEEDBED_TEST_ENGINE=spark $(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not long_on_jvm" tests/spark_jobs/runtime tests/spark_jobs/near_dup tests/spark_jobs/test_find_near_pairs.py
 
 test-slow: setup  ## the slow tests: kills, clusters, vLLM, layouts
 	$(PYTEST) -m slow

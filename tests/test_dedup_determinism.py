@@ -75,7 +75,10 @@ def whole(tmp_path_factory):
     [
         # Here and below, 0 edges let distributed rounds find the components.
         ("sail", "", ("1,false,1,1000000", "5,false,2,1000000", "3,false,3,0")),
-        ("spark", "local[2]", ("1,false,1,1000000", "3,true,2,1000000")),
+        pytest.param(
+            *("spark", "local[2]", ("1,false,1,1000000", "3,true,2,1000000")),
+            marks=pytest.mark.nightly,
+        ),
         ("spark", "local-cluster[2,1,1024]", ("8,false,3,0",)),
     ],
     ids=["sail", "one executor", "two executors"],

@@ -47,6 +47,7 @@ def commits(output: Path, table: str) -> list[Path]:
     return sorted((output / "tables" / table / "_delta_log").glob("*.json"))
 
 
+@pytest.mark.nightly
 def test_a_worker_killed_in_the_middle_of_near_dedup_changes_no_row(cluster, mixed, tmp_path):
     """Worker 2 and its executor are killed in the search for pairs, and worker 1 ends the run."""
     source, on_sail = mixed

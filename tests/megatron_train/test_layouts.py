@@ -227,13 +227,13 @@ def test_an_export_comes_back_through_another_layout(four, run_steps):
         (2, {}),
         (2, {"distopt": True}),
         (2, {"tp": 2, "sp": True}),
-        (4, {"tp": 2, "sp": True, "distopt": True}),
-        (2, {"pp": 2}),
+        pytest.param(4, {"tp": 2, "sp": True, "distopt": True}, marks=pytest.mark.nightly),
+        pytest.param(2, {"pp": 2}, marks=pytest.mark.nightly),
         (2, {"pp": 2, "vpp": 2}),
         (2, {"cp": 2}),
-        (4, {"cp": 4}),
+        pytest.param(4, {"cp": 4}, marks=pytest.mark.nightly),
         (4, {"tp": 2, "sp": True, "cp": 2}),
-        (2, {"overlap": True}),
+        pytest.param(2, {"overlap": True}, marks=pytest.mark.nightly),
         (2, {"overlap": True, "distopt": True}),
         (4, {"pp": 2, "overlap": True, "distopt": True}),
         (1, {"recompute": "full"}),
@@ -282,6 +282,7 @@ def test_the_distributed_optimizer_goes_on_from_its_own_checkpoint_and_in_anothe
         assert_close(resumed["losses"], alone["losses"][4:])
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_checkpoint_of_a_context_parallel_interleaved_layout_goes_on_in_others(
     alone, run_steps, tmp_path

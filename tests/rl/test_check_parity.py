@@ -55,6 +55,7 @@ def test_context_parallelism_and_an_unknown_field_are_refused(tiny_model):
             check_parity.main([f"model={tiny_model}", layout])
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_tied_embeddings_that_stay_old_after_a_reload_are_caught_and_sound_ones_pass(
     tmp_path, monkeypatch, capsys

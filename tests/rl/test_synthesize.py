@@ -434,6 +434,7 @@ def test_a_lone_surrogate_in_an_answer_is_no_fault_of_the_run(serve, tmp_path):
     assert len(fake.prompts) == 1
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_vllm_beside_the_process_is_asked_once_and_gives_the_same_table_again(tiny_model, tmp_path):
     """A random model: what it writes is noise, so that every snippet must end with a reason."""

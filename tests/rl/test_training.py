@@ -363,6 +363,7 @@ def test_grpo_goes_on_after_a_killed_rank_a_dead_engine_and_a_killed_run_as_if_u
     assert "belongs to a run over other data" in other.stderr
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_grpo_run_that_was_stopped_goes_on_with_the_same_rollouts(warm, tmp_path):
     """Rollouts are one step behind the weights, and there are two stages.

@@ -368,6 +368,7 @@ def test_vllm_scores_what_transformers_scores(run, tmp_path):
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_each_file_of_any_length_gets_one_row_with_the_mean_of_its_windows(spark, tmp_path):
     """Texts of 200,000 tokens, none, NULs, one line of 5 MB and one window, and a near copy.

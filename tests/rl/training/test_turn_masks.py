@@ -129,6 +129,7 @@ def test_every_objective_is_that_of_the_sampled_tokens_alone(normalisation, rati
         assert one[name] == pytest.approx(other[name], abs=1e-6), name
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_masked_step_is_the_same_in_every_layout(tmp_path):
     folder = write_model(tmp_path / "hf")

@@ -153,6 +153,7 @@ def test_an_output_layer_that_stays_old_is_named_with_both_sums(state, tmp_path,
             sync.give(state)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_sampling_sees_prefixes_of_older_weights_where_the_cache_is_kept(
     state, tmp_path, monkeypatch

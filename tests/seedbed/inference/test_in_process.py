@@ -37,6 +37,7 @@ def ask_in_turn(folder: str, other: str) -> list[list[float]]:
     return [*scores, score(folder)]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_second_engine_outlives_the_first_and_new_weights_in_a_folder_are_seen(tmp_path):
     folders = []

@@ -51,6 +51,7 @@ def run(spark: SparkSession, output: Path, *overrides: str) -> dict[str, Any]:
     return found.notes if found else {}
 
 
+@pytest.mark.long_on_jvm
 @pytest.mark.parametrize(
     ("seed", "overrides"),
     [
@@ -111,7 +112,11 @@ def test_rounds_of_contents_that_come_and_go_give_the_tables_of_one_run(
 
 @pytest.mark.parametrize(
     ("table", "overrides"),
-    [("near_edges", ()), ("clusters", ()), ("", ("near.component_cap=3",))],
+    [
+        pytest.param("near_edges", (), marks=pytest.mark.long_on_jvm),
+        ("clusters", ()),
+        pytest.param("", ("near.component_cap=3",), marks=pytest.mark.long_on_jvm),
+    ],
     ids=["killed before near_edges", "killed before clusters", "other settings"],
 )
 def test_a_round_after_a_kill_or_with_other_settings_gives_the_tables_of_one_run(
