@@ -18,7 +18,7 @@ from megatron_train.checkpoint import (
     tensor_headers,
 )
 from megatron_train.data import manifest, remote_tokens
-from seedbed.kernels.tokens.tiktoken_form import NotExpressible, express
+from seedbed.kernels.tokens.tiktoken_form import ALPHABET, NotExpressible, express
 from tests.fuzz.boundary import Boundary, folder
 from tests.fuzz.mutations import as_json, damaged, odd_object, odd_values
 
@@ -70,12 +70,26 @@ def _read_headers(data: bytes) -> None:
             assert Path(tensor.file).name == tensor.file
 
 
+# Whole, so that what is drawn of it is read at times: a token for every byte, and one merge.
 _TOKENIZER: dict[str, Any] = {
     "version": "1.0", "truncation": None, "padding": None, "normalizer": None,
-    "added_tokens": [{"id": 2, "content": "<eos>", "special": True}],
-    "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
-    "post_processor": None, "decoder": {"type": "ByteLevel"},
-    "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}, "merges": []},
+    "added_tokens": [
+        {"id": 257, "content": "<eos>", "special": True, "single_word": False, "lstrip": False,
+         "rstrip": False, "normalized": False}
+    ],
+    "pre_tokenizer": {
+        "type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True
+    },
+    "post_processor": None,
+    "decoder": {
+        "type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True
+    },
+    "model": {
+        "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+        "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
+        "ignore_merges": False, "merges": [["a", "b"]],
+        "vocab": {token: rank for rank, token in enumerate([*ALPHABET, "ab"])},
+    },
 }  # fmt: skip
 _SPECIAL = {"eos_token": "<eos>", "bos_token": {"content": "<s>"}, "pad_token": None}
 
@@ -167,7 +181,7 @@ TOKENIZER = Boundary(
     "hf-tokenizer",
     damaged(_parts([_TOKENIZER, _SPECIAL], b"\0"), most=1),
     _read_tokenizer,
-    (),
+    (as_json(_TOKENIZER) + b"\0" + as_json(_SPECIAL),),
     (*CONFIG.refusals, NotExpressible),
 )
 SHARDS = Boundary(
