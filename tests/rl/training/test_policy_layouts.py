@@ -71,5 +71,7 @@ def test_two_processes_compute_the_losses_penalties_and_ratios_of_one(
         assert ours.keys() == theirs.keys()
         norms = ours.pop("grad_norm"), dict(theirs).pop("grad_norm")
         assert norms[0] == pytest.approx(norms[1], rel=1e-5)
+        # Six updates multiply rounding: in one process, micro-batches of one sequence change a
+        # mean ratio by 2e-6.
         for name, value in ours.items():
-            assert value == pytest.approx(theirs[name], abs=1e-6, rel=1e-6), name
+            assert value == pytest.approx(theirs[name], abs=1e-5), name
