@@ -40,6 +40,7 @@ from rl.rollouts.refill import refilled
 from rl.rollouts.rollout_worker import RolloutWorker
 from rl.rollouts.sampler import Rollout
 from rl.rollouts.selection import log_rows, statistics
+from rl.training import shared_prompts
 from rl.training.loop import Algorithm, Training, say
 from rl.training.policy import build_policy
 from rl.training.policy_step import ReferencePolicy, policy_step
@@ -91,6 +92,7 @@ def main(argv: list[str]) -> int:
         settings = {"settings": data, "base": str(base), "sandbox": judges}
         tables = StageTables(cfg.output, "grpo", settings, list(files.values()))
         on_main(lambda: _start_tables(tables, read, state.step, out))
+        say(shared_prompts.told(state))
         _train(training, cfg, worker, problems, tables, reference)
         exported = training.export()
         _say_parity(worker.parity(state, exported), exported)

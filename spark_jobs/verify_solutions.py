@@ -11,6 +11,10 @@ A sample without a verdict, because of an infrastructure fault, is not written, 
 judges it. A sample whose problem has a wrong reference solution is written with that reason. So is
 one that no sealed run can judge (`unsupported`), since another run would say the same.
 
+`verify.format` names the form of the problems. Up to `verify.max_bad` rows of each file may be bad:
+they are named and skipped. A sample of a skipped problem is written as `infrastructure`, with the
+problem's reason.
+
 `sandbox.python` and `sandbox.packages` say what judges. The interpreter must be at the same path on
 each machine of a cluster.
 
@@ -22,8 +26,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from itertools import batched
+from pathlib import Path
 from typing import Any, cast
 
 import pyarrow as pa
@@ -32,7 +38,7 @@ from pyspark.sql import functions as F
 
 from conf.errors import SeedbedError, run_cli
 from seedbed import storage
-from seedbed.sandbox import Interpreter, Limits, Sandbox, formats, problem_files
+from seedbed.sandbox import Interpreter, Limits, Sandbox, Verdict, formats, problem_files
 from seedbed.sandbox.reference import UNFIT
 from seedbed.sandbox.verdict import Isolation
 from seedbed.stores.copies import local_file
@@ -45,7 +51,8 @@ NAME = "verify_solutions"
 Batches = Iterator[pa.RecordBatch]
 # Samples that one call of the sandbox judges.
 BATCH = 64
-_SAMPLE = "task_id string, solution_sha256 string, sample string"
+# A sample as executors read it. Bad lines have a fix; they are not in the table.
+_PARSED = "task_id string, solution_sha256 string, sample string, fix string"
 
 
 def run(ctx: Context) -> Summary | None:
@@ -74,25 +81,38 @@ def _params(ctx: Context) -> dict[str, Any]:
     judges = Interpreter.of(ctx.cfg.sandbox).describe()
     packages = [list(pair) for pair in judges.packages]
     told = {"python": judges.version, "packages": packages}
-    return {**asdict(ctx.cfg.verify), "problems": digest, "samples": "", **told}
+    settings = asdict(ctx.cfg.verify)
+    # How many rows are bad changes no verdict.
+    del settings["max_bad"]
+    if not settings["format"]:
+        del settings["format"]
+    return {**settings, "problems": digest, "samples": "", **told}
 
 
-def _problems(ctx: Context) -> dict[str, str]:
-    """task_id -> the problem's row as JSON.
+@dataclass(frozen=True)
+class _Problems:
+    """What samples are judged by: problems' rows as JSON, and why others are skipped, by task."""
 
-    Raises SeedbedError for invalid lines and for a repeated task_id.
-    """
+    good: dict[str, str]
+    bad: dict[str, str]
+
+
+def _problems(ctx: Context) -> _Problems:
+    """Raises SeedbedError for too many bad rows, and for two problems of one task_id."""
     settings = ctx.cfg.verify
     for name in ("problems", "samples"):
         if not getattr(settings, name):
             raise SeedbedError(f"verify.{name} is empty", f"add verify.{name}=FILE")
-    # A bad row would leave its samples without a verdict, so none is skipped here.
-    known = problem_files.read(local_file(settings.problems), max_bad=0)
-    return {name: json.dumps(read.row) for name, read in known.good.items()}
+    known = problem_files.read(local_file(settings.problems), settings.format, settings.max_bad)
+    good = {name: json.dumps(read.row) for name, read in known.good.items()}
+    return _Problems(good, {name: why for name, why in known.bad.items() if name not in good})
 
 
-def _take_in(ctx: Context, problems: dict[str, str]) -> None:
-    """Append the samples that `solutions` lacks, in one commit."""
+def _take_in(ctx: Context, problems: _Problems) -> None:
+    """Append the samples that `solutions` lacks, in one commit.
+
+    Bad ones are named, and more of them than verify.max_bad raise SeedbedError.
+    """
     path, spark = ctx.cfg.verify.samples, ctx.spark
     if not storage.kind(path):
         raise SeedbedError(
@@ -106,44 +126,68 @@ def _take_in(ctx: Context, problems: dict[str, str]) -> None:
         )
     else:
         lines = spark.read.text(here)
-    known = frozenset(problems)
 
     def parse(batches: Batches) -> Batches:
         for batch in batches:
-            rows = [_sample(line, known) for line in batch.column(0).to_pylist() if line.strip()]
-            yield pa.RecordBatch.from_pylist(rows, schema=_arrow(_SAMPLE))
+            rows = [_sample(line, problems) for line in batch.column(0).to_pylist() if line.strip()]
+            yield pa.RecordBatch.from_pylist(rows, schema=_arrow(_PARSED))
 
     key = list(TABLES["solutions"].key)
-    rows = python_map.map_in_arrow(lines, parse, _SAMPLE).dropDuplicates(key)
+    rows = python_map.map_in_arrow(lines, parse, _PARSED).dropDuplicates(key)
     # The shard comes from the task. So a problem's reference solution is measured once, and its
     # samples share testers.
     rows = rows.withColumn("shard", shard_of(F.sha2("task_id", 256), ctx.cfg.shards))
     fresh = rows.join(ctx.store.read_or_empty("solutions").select(*key), key, "left_anti")
     with ctx.materialize(NAME) as materialize:
         fresh = materialize(fresh, "samples")
+        bad = problem_files.BadRows(Path(path), ctx.cfg.verify.max_bad)
+        wrong = fresh.filter("fix is not null").orderBy("sample").limit(ctx.cfg.verify.max_bad + 1)
+        for row in wrong.collect():
+            bad.add(None, SeedbedError(row.sample, row.fix))
+        fresh = fresh.filter("fix is null").drop("fix")
         if not fresh.isEmpty() or not ctx.store.exists("solutions"):
             lineage = ctx.lineage(NAME, {"samples": path}, reads=())
             ctx.store.append("solutions", fresh, lineage, step="samples")
 
 
-def _sample(line: str, known: frozenset[str]) -> dict[str, str]:
+def _sample(line: str, problems: _Problems) -> dict[str, str | None]:
     """A row of `solutions` from one line; executors parse lines, which have no line number there.
 
     Only the fields that the sandbox reads count. So rows that differ in other columns are one
-    sample.
+    sample. A bad line is a row with a `fix`, and the reason as its sample.
+
+    Raises SeedbedError for a sample of a task that is in no row.
     """
+    try:
+        return _taken(line, problems)
+    except _BadSample as error:
+        digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
+        why = {"sample": error.problem, "fix": error.fix}
+        return {"task_id": "", "solution_sha256": digest, **why}
+
+
+class _BadSample(SeedbedError):
+    """A line that is no sample, or none that can be judged."""
+
+
+def _taken(line: str, problems: _Problems) -> dict[str, str | None]:
     try:
         row = json.loads(line)
         task = str(row["task_id"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise SeedbedError(
+        raise _BadSample(
             f"the sample {line!r:.80} is not JSON with a task_id", "repair or remove that row"
         ) from None
-    if task not in known:
+    if task not in problems.good and task not in problems.bad:
         raise SeedbedError(
             f"a sample is of task {task!r}, which verify.problems lacks",
             "give the problems it is for",
         )
+    if task in problems.good:
+        try:
+            formats.job_of(task, _task(problems.good[task]), row)
+        except SeedbedError as error:
+            raise _BadSample(error.problem, error.fix) from None
     sample = json.dumps(
         {
             name: row[name]
@@ -152,10 +196,16 @@ def _sample(line: str, known: frozenset[str]) -> dict[str, str]:
         }
     )
     digest = hashlib.sha256(f"{task}\0{sample}".encode("utf-8", "surrogatepass")).hexdigest()
-    return {"task_id": json.dumps(task)[1:-1], "solution_sha256": digest, "sample": sample}
+    named = {"task_id": json.dumps(task)[1:-1], "solution_sha256": digest}
+    return {**named, "sample": sample, "fix": None}
 
 
-def _judged(rows: DataFrame, ctx: Context, problems: dict[str, str]) -> DataFrame:
+@lru_cache(maxsize=256)
+def _task(problem: str) -> formats.Task:
+    return formats.task(json.loads(problem))
+
+
+def _judged(rows: DataFrame, ctx: Context, problems: _Problems) -> DataFrame:
     """Rows of `verdicts` for samples of `solutions`.
 
     One executor judges the samples of a task one after the other, so that they share a tester.
@@ -172,16 +222,21 @@ def _judged(rows: DataFrame, ctx: Context, problems: dict[str, str]) -> DataFram
 
 
 def _judge(
-    pool: Callable[[], Sandbox], problems: dict[str, str], columns: str
+    pool: Callable[[], Sandbox], problems: _Problems, columns: str
 ) -> Callable[[Batches], Batches]:
     def judge(batches: Batches) -> Batches:
         # The samples of a task come one after the other, so that they share a tester.
         waiting = [row for batch in batches for row in batch.to_pylist()]
         waiting.sort(key=lambda row: (row["task_id"], row["solution_sha256"]))
+        skipped = [row for row in waiting if _name(row) in problems.bad]
+        if skipped:
+            found = [{**row, **_skipped(problems.bad[_name(row)])} for row in skipped]
+            yield pa.RecordBatch.from_pylist(found, schema=_arrow(columns))
+        waiting = [row for row in waiting if _name(row) in problems.good]
         with pool() as sandbox:
             for rows in batched(waiting, BATCH):
                 jobs = [
-                    formats.job(json.loads(problems[_name(row)]), json.loads(row["sample"]))
+                    formats.job(json.loads(problems.good[_name(row)]), json.loads(row["sample"]))
                     for row in rows
                 ]
                 found = [
@@ -192,6 +247,13 @@ def _judge(
                 yield pa.RecordBatch.from_pylist(found, schema=_arrow(columns))
 
     return judge
+
+
+def _skipped(reason: str) -> dict[str, Any]:
+    """The verdict on a sample whose problem is skipped, without its task."""
+    text = f"the problem is skipped: {reason}"[:500]
+    verdict = asdict(Verdict("", "infrastructure", text, 0.0, 0.0, 0))
+    return {name: value for name, value in verdict.items() if name != "task_id"}
 
 
 def _name(row: dict[str, Any]) -> str:

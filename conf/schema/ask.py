@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from conf.errors import SeedbedError
 from conf.schema.checks import holds_tables, one_of
 from conf.schema.curate import EndpointSettings
+from conf.schema.problem_files import ProblemFileConfig
 from conf.schema.ranges import Count, Few, FewOrNone, Points, Seed, Share, Temperature
-from conf.schema.rl import EngineConfig, ProblemFileConfig, SandboxConfig
+from conf.schema.rl import EngineConfig, SandboxConfig
 
 
 @dataclass(frozen=True)

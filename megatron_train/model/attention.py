@@ -6,10 +6,11 @@ import itertools
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from megatron.core.transformer.transformer_config import TransformerConfig
 from megatron.core.transformer.utils import is_layer_window_attention
 
+from megatron_train.model import shared_prefix
+from megatron_train.model.causal import causal
 from megatron_train.model.packed_sequences import borders
 from megatron_train.parallel import context_parallel
 
@@ -48,9 +49,12 @@ class SDPACoreAttention(torch.nn.Module):
     ) -> torch.Tensor:
         """query [s, b, heads, d], key and value [s, b, kv_heads, d] -> [s, b, heads * d].
 
-        attention_mask holds the rows' cu_seqlens, or None for one document in each row.
-        megatron-core hands it through unchanged.
+        attention_mask holds the rows' cu_seqlens, or None for one document in each row. Where it
+        has two axes, it is the lengths of shared_prefix.attend. megatron-core hands it through
+        unchanged.
         """
+        if attention_mask is not None and attention_mask.dim() == 2:
+            return shared_prefix.attend(query, key, value, attention_mask, self.window)
         if context_parallel.size() == 1:
             return self._attend(query, key, value, 0, attention_mask)
         key, value = context_parallel.gather_keys(key), context_parallel.gather_keys(value)
@@ -79,7 +83,7 @@ class SDPACoreAttention(torch.nn.Module):
         """
         stop = first + query.size(0)
         if cu_seqlens is None:
-            return _causal(query, key[:stop], value[:stop], self.window)
+            return causal(query, key[:stop], value[:stop], self.window)
         each = borders(cu_seqlens, key.size(0), first, stop)
         rows = zip(query.unbind(1), key.unbind(1), value.unbind(1), each, strict=True)
         return torch.stack([torch.cat(_row(*one, first, self.window)) for one in rows], 1)
@@ -107,28 +111,4 @@ def _row(
     # The gradient of `split` is one copy. That of a slice would fill, for each slice, a tensor as
     # large as the whole.
     parts = zip(query.split(asked), key.split(seen)[1:-1], value.split(seen)[1:-1], strict=True)
-    return [_causal(*(part[:, None] for part in one), window)[:, 0] for one in parts]
-
-
-def _causal(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, window: int
-) -> torch.Tensor:
-    """query [q, b, heads, d], key and value [k, b, kv_heads, d] -> [q, b, heads * d].
-
-    The queries are the last q of the k positions. Each sees `window` keys at most, or with 0 all.
-    """
-    q, k, v = (t.permute(1, 2, 0, 3) for t in (query, key, value))
-    if not q.is_cuda:
-        # torch's kernel for CPUs is faster by more than the copies where a head's rows lie close.
-        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
-    asked, seen = query.size(0), key.size(0)
-    mask = None
-    # torch's own causal mask would take the queries for the first positions.
-    if asked < seen or 0 < window < seen:
-        mask = torch.ones(asked, seen, dtype=torch.bool, device=query.device).tril(seen - asked)
-    if mask is not None and 0 < window < seen:
-        mask = mask.triu(seen - asked - window + 1)
-    out = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=q.size(1) != k.size(1)
-    )
-    return out.permute(2, 0, 1, 3).flatten(2)
+    return [causal(*(part[:, None] for part in one), window)[:, 0] for one in parts]

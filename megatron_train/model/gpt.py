@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from megatron.core import parallel_state
@@ -148,6 +150,23 @@ def unwrap(module: torch.nn.Module) -> GPTModel:
     while hasattr(module, "module"):
         module = module.module
     return module
+
+
+@contextmanager
+def rotated_by(chunk: torch.nn.Module, places: torch.Tensor | None) -> Iterator[None]:
+    """Forward passes of `chunk` within rotate position i of the row as places[i].
+
+    None: as the row counts.
+    """
+    if places is None:
+        yield
+        return
+    rotary = unwrap(chunk).rotary_pos_emb
+    handle = rotary.register_forward_hook(lambda _, __, angles: angles[places])
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _mark_pairs(chunk: GPTModel) -> None:

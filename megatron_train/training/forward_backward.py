@@ -12,6 +12,8 @@ from megatron.core.pipeline_parallel.schedules import get_forward_backward_func
 
 from conf.errors import SeedbedError
 from conf.schema.layout import ParallelConfig
+from megatron_train.model import shared_prefix
+from megatron_train.model.gpt import rotated_by
 from megatron_train.model.packed_sequences import cu_seqlens, packed
 from megatron_train.parallel import context_parallel, processes
 from megatron_train.training.label_logprobs import (
@@ -55,30 +57,43 @@ def run(
     ) -> tuple[torch.Tensor, Callable[[torch.Tensor], Any]]:
         batch = dict(next(batches))
         ids = batch.pop("document_ids", None)
-        bounds = None if ids is None else cu_seqlens(ids)
+        lengths = batch.pop("prefix_lengths", None)
+        bounds = lengths if ids is None else cu_seqlens(ids)
         layout = packed(bounds, processes.device()) if packing else None
         batch = context_parallel.cut(batch)
         rows = (1, -1) if packing else batch["tokens"].shape
         mask = batch.get("loss_mask")
+        where = batch.get("response_positions")
+        if mask is not None and where is not None:
+            mask = _in_row(mask, where, batch["tokens"])
         # Found where the batch was made, since a GPU would be waited for.
         counted = counted_positions(None if mask is None else mask.reshape(rows))
+        places = (
+            None if lengths is None else shared_prefix.positions(lengths, batch["tokens"].size(1))
+        )
         batch = {key: value.to(processes.device()) for key, value in batch.items()}
         if counted is not None:
             counted = counted.to(processes.device())
-        output = chunk(
-            batch["tokens"].reshape(rows),
-            # No position ids: rotary positions follow from the place in the sequence or document.
-            None,
-            # Our attention takes cu_seqlens as its "attention_mask".
-            None if packing else bounds,
-            labels=batch["labels"].reshape(rows),
-            packed_seq_params=layout,
-            output_processor=logprobs_of_labels,
-            output_processor_context=Wanted(state.vocab_size, temperature, counted),
-        )
+        with rotated_by(chunk, places):
+            output = chunk(
+                batch["tokens"].reshape(rows),
+                # No position ids: rotary positions follow from the place in the sequence or
+                # document.
+                None,
+                # Our attention takes cu_seqlens or prefix_lengths as its "attention_mask".
+                None if packing else bounds,
+                labels=batch["labels"].reshape(rows),
+                packed_seq_params=layout,
+                output_processor=logprobs_of_labels,
+                output_processor_context=Wanted(state.vocab_size, temperature, counted),
+            )
 
         def loss(logprobs: torch.Tensor) -> Sums:
-            total, count, sums = loss_fn(logprobs.view(batch["labels"].shape), batch)
+            logprobs = logprobs.view(batch["labels"].shape)
+            if where is not None:
+                found = logprobs[0, batch["response_positions"]]
+                logprobs = torch.where(batch["loss_mask"] != 0, found, torch.zeros_like(found))
+            total, count, sums = loss_fn(logprobs, batch)
             return total, count, {"loss": total.detach(), "tokens": count, **sums}
 
         return output, loss
@@ -92,6 +107,13 @@ def run(
         micro_batch_size=1 if packing else size,
         forward_only=forward_only,
     )
+
+
+def _in_row(mask: torch.Tensor, where: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """A loss_mask over responses [n, r] -> the same over the positions of the row, [1, s]."""
+    row = torch.zeros(tokens.shape)
+    row[0, where[mask != 0]] = 1.0
+    return row
 
 
 def means(sums: list[dict[str, torch.Tensor]]) -> tuple[float, int, dict[str, float]]:

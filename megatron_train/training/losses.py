@@ -10,6 +10,10 @@ import torch
 # labels[t] follows tokens[t]. document_ids, int [b, s], is optional: it holds the same number
 # within a document, and no token then sees another document. All other entries reach the loss
 # function. Under context parallelism, every [b, s] tensor is cut to this process's positions.
+#
+# A row of groups (shared_prefix.py, b = 1) has prefix_lengths, and response_positions int64 [n, r]:
+# the position whose label is token t of response i. Its loss_mask and all that the loss function
+# reads are [n, r] or [n], and so are the log-probabilities. No pipelines, no context parallelism.
 Batch = dict[str, torch.Tensor]
 
 # (sum of the loss over the counted tokens, how many tokens counted, {name: sum of a metric over the

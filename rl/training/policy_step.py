@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
@@ -13,6 +14,7 @@ from megatron_train.training.losses import Batch
 from megatron_train.training.step import StepResult, TrainState, token_logprobs, train_step
 from rl.training.batches import Example, ProcessShare, step_batches
 from rl.training.policy_objective import PolicyObjective
+from rl.training.shared_prompts import saved_share, shared_batches, why_apart
 
 
 class ReferencePolicy:
@@ -67,17 +69,21 @@ def policy_step(
 
     Without a selected sample the step counts, and no weight changes. Loss and metrics are means
     over all updates; the gradient norm is the largest. `tokens` counts sequences where the
-    normalisation does.
+    normalisation does. The metric positions_saved is the share of positions that are not computed
+    because samples share their prompt (shared_prompts.py).
     """
     before = state.step
     if not examples:
         state.step += 1
         return StepResult(0.0, 0, 0.0, {})
     share = ProcessShare.of_this_process(cfg.parallel, pad_id)
-    parts = [
-        step_batches(part, cfg.micro_batch, share, cfg.parallel)
-        for part in updates(examples, cfg.updates)
-    ]
+    parts, saved = [], []
+    for part in updates(examples, cfg.updates):
+        saved.append(0.0 if why_apart(state) else saved_share(part, cfg.micro_batch, share))
+        if saved[-1]:
+            parts.append(shared_batches(part, cfg.micro_batch, share))
+        else:
+            parts.append(step_batches(part, cfg.micro_batch, share, cfg.parallel))
     everything = [batch for part in parts for batch in part]
     if len(parts) > 1:
         # After the first update the present policy is no longer the one that the ratio is to.
@@ -89,7 +95,8 @@ def policy_step(
     objective = PolicyObjective(cfg, longest)
     results = [train_step(state, part, objective.loss, lr, cfg.temperature) for part in parts]
     state.step = before + 1
-    return _together(results)
+    whole = _together(results)
+    return replace(whole, metrics={**whole.metrics, "positions_saved": sum(saved) / len(saved)})
 
 
 def _each(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
-from conf.schema.rl import ProblemFileConfig
+from conf.schema.problem_files import ProblemFileConfig
 from seedbed import jsonl
 from seedbed.sandbox import formats
 from seedbed.sandbox.formats import Row, Task
@@ -82,12 +82,12 @@ class BadRows:
         self._path, self._most, self._say = path, most, say
         self._reasons: list[str] = []
 
-    def add(self, number: int, error: SeedbedError) -> str:
+    def add(self, number: int | None, error: SeedbedError) -> str:
         """Name one more bad row, and give its reason.
 
-        Raises SeedbedError where there are too many.
+        number: of its line, where that is known. Raises SeedbedError where there are too many.
         """
-        where = f"{self._path}:{number}"
+        where = f"{self._path}:{number}" if number is not None else str(self._path)
         reason = error.problem if error.problem.startswith(where) else f"{where}: {error.problem}"
         self._say(f"skipped: {reason}")
         self._reasons.append(reason)

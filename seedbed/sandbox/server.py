@@ -121,7 +121,8 @@ class ForkServer:
     def _write_maps(self) -> None:
         """Maps user ids in the server's namespace.
 
-        0 becomes ourselves. Where we may, 1 becomes an unprivileged user for the jails.
+        Where we may, 0 becomes ourselves and 1 an unprivileged user for the jails. Else 1 becomes
+        ourselves.
         """
         folder = Path(f"/proc/{self._process.pid}")
         try:
@@ -130,10 +131,11 @@ class ForkServer:
             drop = True
         except OSError:
             # We are not root, or root of a container that has no other ids. The jails then run as
-            # ourselves, without capabilities.
+            # ourselves, without capabilities. As user 1: one that is 0 here could not map itself
+            # in a further namespace once its capabilities are gone (user_namespaces(7)).
             (folder / "setgroups").write_text("deny")
-            (folder / "gid_map").write_text(f"0 {os.getegid()} 1")
-            (folder / "uid_map").write_text(f"0 {os.geteuid()} 1")
+            (folder / "gid_map").write_text(f"1 {os.getegid()} 1")
+            (folder / "uid_map").write_text(f"1 {os.geteuid()} 1")
             drop = False
         self._link.send(json.dumps({"drop": drop}).encode())
 

@@ -50,6 +50,7 @@ def test_all_settings_together_train_resume_and_export(tmp_path):
     assert any(row["groups"] > 3 for row in metrics[1:]), "no group was ever replaced"
     assert all(row["groups_with_signal"] <= 3 for row in metrics[1:])
     assert all("weight" in row and row["gap"] < 1e-3 for row in metrics[1:])
+    assert all(row["positions_saved"] > 0.1 for row in metrics[1:])
     drawn = jsonl.rows(out / "rollouts.jsonl")
     assert any(row["shaped_reward"] != row["reward"] for row in drawn)
     for step in (1, 2, 3):

@@ -140,8 +140,9 @@ def test_the_interpreter_and_its_packages_are_a_choice_and_a_parameter(
 
 def test_a_samples_language_is_part_of_it() -> None:
     line = json.dumps({"task_id": "io", "completion": "x", "language": "C++", "model": "m"})
-    row = verify_solutions._sample(line, frozenset({"io"}))
-    assert json.loads(row["sample"]) == {"completion": "x", "language": "C++"}
+    known = verify_solutions._Problems({"io": json.dumps(PROBLEMS[2])}, {})
+    row = verify_solutions._sample(line, known)
+    assert json.loads(str(row["sample"])) == {"completion": "x", "language": "C++"}
 
 
 @pytest.mark.parametrize(
@@ -149,15 +150,55 @@ def test_a_samples_language_is_part_of_it() -> None:
     [
         ([{"task_id": "z", "completion": ""}], PROBLEMS, "task 'z', which verify.problems lacks"),
         (["text"], PROBLEMS, "is not JSON with a task_id"),
-        ([], [PROBLEMS[0], PROBLEMS[0]], "p.jsonl:2 repeats task_id 'a'"),
+        ([], [PROBLEMS[0], {**PROBLEMS[0], "test": ""}], "p.jsonl:2 repeats task_id 'a'"),
+        ([], [PROBLEMS[0], PROBLEMS[0]], "p.jsonl has more than 0 bad rows"),
         ([{"task_id": "a"}], PROBLEMS, "completion = None, not a text"),
     ],
 )
 def test_bad_input_is_named(
     spark: SparkSession, tmp_path: Path, samples: list[Any], problems: list[Any], said: str
 ) -> None:
+    cfg = config(tmp_path, samples, problems)
     with pytest.raises(SeedbedError, match=said):
-        execute(VERIFY, config(tmp_path, samples, problems))
+        execute(VERIFY, replace(cfg, verify=replace(cfg.verify, max_bad=0)))
+
+
+def test_bad_rows_are_named_and_skipped_and_their_samples_say_so(
+    spark: SparkSession, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # A row without a form that is named asks for the output, which is 2.
+    row = {"task_id": 2, "code": "def f(x):\n    return x + 1", "input": "1", "output": "2"}
+    problems = [row, {"task_id": "bad"}]
+    samples = [
+        {"task_id": 2, "completion": "1"},
+        {"task_id": "bad", "completion": "1"},
+        {"task_id": 2},
+        "no object",
+    ]
+    cfg = config(tmp_path, samples, problems)
+    cfg = replace(cfg, verify=replace(cfg.verify, format="cruxeval-input", max_bad=2))
+    execute(VERIFY, cfg)
+    found = {(task, verdict, reason[:22]) for task, _, verdict, reason, _ in verdicts(spark, cfg)}
+    assert found == {("2", "pass", ""), ("bad", "infrastructure", "the problem is skipped")}
+    said = capfd.readouterr().err
+    assert said.count("skipped: ") == 3
+    assert "completion = None, not a text" in said
+    assert "is not JSON with a task_id" in said
+    assert Store(lambda: spark, cfg.output).read("solutions").count() == 2
+    with pytest.raises(SeedbedError, match="has more than 1 bad rows"):
+        execute(VERIFY, replace(cfg, verify=replace(cfg.verify, max_bad=1)))
+
+
+def test_the_form_of_the_problems_is_a_parameter_and_the_limit_of_bad_rows_is_not(
+    tmp_path: Path,
+) -> None:
+    def params(**settings: Any) -> dict[str, Any]:
+        cfg = config(tmp_path)
+        ctx: Any = SimpleNamespace(cfg=replace(cfg, verify=replace(cfg.verify, **settings)))
+        return verify_solutions._params(ctx)
+
+    assert params(max_bad=3) == params()
+    assert params(format="mbpp") != params()
 
 
 def test_other_limits_or_problems_do_not_mix_into_the_table(

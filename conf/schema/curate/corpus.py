@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
 from conf.schema.checks import one_of
+from conf.schema.problem_files import ProblemFileConfig
 from conf.schema.ranges import (
     Amount,
     AmountAboveNone,
@@ -185,7 +186,7 @@ class TokenSettings:
 
 
 @dataclass(frozen=True)
-class VerifySettings:
+class VerifySettings(ProblemFileConfig):
     """Judging of samples in bulk by the sandbox (spark_jobs/verify_solutions.py).
 
     The limits are those of seedbed/sandbox/verdict.py.

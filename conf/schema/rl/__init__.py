@@ -12,7 +12,6 @@ from conf.schema.rl.reward import RewardConfig
 from conf.schema.rl.sections import (
     EngineConfig,
     ProblemConfig,
-    ProblemFileConfig,
     SandboxConfig,
 )
 from conf.schema.rl.sft import SftConfig
@@ -25,7 +24,6 @@ __all__ = [
     "GrpoConfig",
     "ObjectiveConfig",
     "ProblemConfig",
-    "ProblemFileConfig",
     "RewardConfig",
     "RolloutStage",
     "SandboxConfig",

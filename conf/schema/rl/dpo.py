@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from conf.errors import SeedbedError
 from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import BatchConfig, OptimConfig, ParallelConfig, ScheduleConfig
+from conf.schema.problem_files import ProblemFileConfig
 from conf.schema.ranges import AmountAboveNone, Count, CountOrNone, Seed, Several, Temperature
 from conf.schema.rl.sections import (
     EngineConfig,
-    ProblemFileConfig,
     SandboxConfig,
     check_temperature,
     check_training,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from conf.errors import SeedbedError
 from conf.schema.lora import LoraConfig
 from conf.schema.pretrain import OptimConfig, ParallelConfig
+from conf.schema.problem_files import ProblemFileConfig
 from conf.schema.ranges import (
     Amount,
     AmountAboveNone,
@@ -25,7 +26,6 @@ from conf.schema.rl.objective import ObjectiveConfig
 from conf.schema.rl.reward import RewardConfig
 from conf.schema.rl.sections import (
     EngineConfig,
-    ProblemFileConfig,
     SandboxConfig,
     check_temperature,
     check_training,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from conf.errors import SeedbedError
 from conf.schema.checks import holds_tables, one_of
 from conf.schema.interpreter import InterpreterConfig
-from conf.schema.ranges import Count, CountOrNone, Few, FewOrNone, Seed
+from conf.schema.ranges import Count, Few, FewOrNone, Seed
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,6 @@ class ProblemConfig:
     train: Count = 400
     heldout: Count = 96
     seed: Seed = 1
-
-
-@dataclass(frozen=True)
-class ProblemFileConfig:
-    """How files of problems are read, in training as by `rl.evaluate` (docs/post-train.md)."""
-
-    # The form of all rows of a file. Empty lets each row tell. Tables name their own.
-    format: str = ""
-    # Bad rows of a file that are named and skipped before the run stops.
-    max_bad: CountOrNone = 10
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from megatron_train.model.attention import _causal
+from megatron_train.model.causal import causal
 
 
 @pytest.mark.parametrize("asked", [11, 7, 1])
@@ -15,7 +15,7 @@ def test_a_token_sees_the_last_tokens_of_its_window(asked, window):
     generator = torch.Generator().manual_seed(3)
     draw = [torch.randn(11, 2, heads, 6, generator=generator) for heads in (4, 2, 2)]
     query, key, value = draw[0][11 - asked :], draw[1], draw[2]
-    got = _causal(query, key, value, window).view(asked, 2, 4, 6)
+    got = causal(query, key, value, window).view(asked, 2, 4, 6)
     for i in range(asked):
         last = 11 - asked + i
         seen = slice(max(0, last - window + 1) if window else 0, last + 1)
