@@ -3,11 +3,12 @@
     python -m megatron_train.pack_texts --texts PATH ... --tokenizer FOLDER --output DIR \\
         [--field text] [--id FIELD] [--split FIELD] [--val-share 0.01] [--workers N]
 
-Texts are JSON lines (plain or .gz), Parquet or Arrow files, or folders of them, such as a data set
-that was downloaded or saved. The shards are those that spark_jobs/pack_tokens.py writes of the same
-documents: a special token that a text spells is plain text, an end token follows each document, and
-shards and order depend on seed and ids alone, and not on the number of workers. Nothing is
-filtered: curate what needs it.
+Texts are JSON lines (plain, .gz or .zst), Parquet or Arrow files, or folders of them, such as a
+data set that was downloaded or saved. The shards are those that spark_jobs/pack_tokens.py writes of
+the same documents: a special token that a text spells is plain text, an end token follows each
+document, and shards and order depend on seed and ids alone, and not on the number of workers.
+Nothing is filtered: curate what needs it. Rows without a text are refused, or left out and counted
+where --max-bad allows so many.
 
 A tokenizer with other special tokens than ours is told by --special, such as
 `--special end=</s> --special fim_prefix=<PRE>`. Each flag may also be written as key=value.
@@ -35,19 +36,18 @@ from tokenizers import Tokenizer
 from conf.errors import SeedbedError, run_cli
 from conf.flags import flag_parser, parse_flags
 from conf.loader import config_hash
-from conf.schema.ranges import Count, Few, Seed, Share, check_number
-from megatron_train.data.special_tokens import special_names
-from megatron_train.data.text_rows import Fields, FilePart, parts, rows
+from conf.schema.ranges import Count, CountOrNone, Few, Seed, Share, check_number
+from megatron_train.data.text_rows import BadRow, Fields, FilePart, parts, rows
 from seedbed.files import copy_tokenizer, fresh_partial, replace_folder
 from seedbed.kernels.tokens.indexed_dataset import IndexedDatasetWriter, token_dtype
 from seedbed.kernels.tokens.packing import (
-    SPECIAL_TOKENS,
     DocumentSample,
     Packer,
     SpecialNames,
     shard_count,
 )
 from seedbed.kernels.tokens.sample_order import sample_key, shard_number
+from seedbed.special_names import ROLES, Wording, describe, special_names
 
 # Documents that one call of the tokenizer encodes.
 BATCH = 256
@@ -58,12 +58,16 @@ _RANGES = {
     "epochs": Few,
     "shard_tokens": Count,
     "workers": Few,
+    "max_bad": CountOrNone,
 }
 
 
 @dataclass(frozen=True)
 class PackSettings:
-    """All that the tokens depend on, besides the texts. epochs are those of training texts."""
+    """All that the tokens depend on, besides the texts. epochs are those of training texts.
+
+    max_bad: rows that may be left out because they are no documents.
+    """
 
     tokenizer_json: str
     names: SpecialNames
@@ -73,6 +77,7 @@ class PackSettings:
     seed: int
     epochs: int
     shard_tokens: int
+    max_bad: int
 
 
 @dataclass(frozen=True)
@@ -92,15 +97,23 @@ def main(argv: list[str]) -> int:
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise SeedbedError(f"{folder} holds no tokenizer.json", "give the folder of a tokenizer")
+    text, config = file.read_text(encoding="utf-8"), folder / "tokenizer_config.json"
     settings = PackSettings(
-        tokenizer_json=file.read_text(encoding="utf-8"),
-        names=special_names(folder, args.special, args.fim_rate),
+        tokenizer_json=text,
+        names=special_names(
+            text,
+            config.read_text(encoding="utf-8") if config.is_file() else None,
+            _told(args.special),
+            args.fim_rate,
+            Wording(str(folder), "--special {role}=TOKEN", "--fim-rate 0"),
+        ),
         fields=Fields(args.field, args.id, args.split),
         val_share=args.val_share,
         fim_rate=args.fim_rate,
         seed=args.seed,
         epochs=args.epochs,
         shard_tokens=args.shard_tokens,
+        max_bad=args.max_bad,
     )
     some = parts([Path(path) for path in args.texts])
     if (target / "manifest.json").is_file():
@@ -122,9 +135,12 @@ def pack(
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         sizes: Counter[str] = Counter()
         seen: Counter[str] = Counter()
-        for found, ids in pool.map(_measure, some, [settings] * len(some)):
+        bad: list[BadRow] = []
+        for found, ids, refused in pool.map(_measure, some, [settings] * len(some)):
             sizes += found
             seen += ids
+            bad += refused
+        _refuse_bad(bad, settings.max_bad)
         shards = _planned(settings, sizes, seen)
         partial = fresh_partial(target)
         spool = partial / "spool"
@@ -143,7 +159,7 @@ def pack(
     copy_tokenizer(tokenizer, partial / "tokenizer")
     manifest = {
         "version": 1,
-        "tokenizer": describe(settings),
+        "tokenizer": describe(settings.tokenizer_json, settings.names),
         "dtype": dtype,
         "shards": written,
         "tables": {},
@@ -151,24 +167,18 @@ def pack(
     }
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
     replace_folder(partial, target)
-    return _said(target, written, seen, settings)
+    return "\n".join([*_said(target, written, seen, settings), *_told_bad(bad)])
 
 
-def describe(settings: PackSettings) -> dict[str, Any]:
-    """The manifest's entry for the tokenizer. A tokenizer without padding pads with its end."""
-    tokenizer = Tokenizer.from_str(settings.tokenizer_json)
-    ids = settings.names.ids(tokenizer)
-    # Of ours it also has the chat's, which packing does not write.
-    special = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
-    special |= {getattr(settings.names, role): number for role, number in ids.items()}
-    return {
-        "path": "tokenizer",
-        "sha256": hashlib.sha256(settings.tokenizer_json.encode()).hexdigest(),
-        "vocab_size": tokenizer.get_vocab_size(),
-        "eod": ids["end"],
-        "pad": ids.get("pad", ids["end"]),
-        "special_tokens": {name: number for name, number in special.items() if number is not None},
-    }
+def _told(words: list[str]) -> dict[str, str]:
+    """Role -> token of the words of --special."""
+    told: dict[str, str] = {}
+    for word in words:
+        role, _, name = word.partition("=")
+        if role not in ROLES or not name:
+            raise SeedbedError(f"--special {word} is no role=TOKEN", f"roles: {', '.join(ROLES)}")
+        told[role] = name
+    return told
 
 
 def _split(settings: PackSettings, document_id: str, split: str) -> str:
@@ -180,11 +190,20 @@ def _split(settings: PackSettings, document_id: str, split: str) -> str:
     return "val" if drawn else "train"
 
 
-def _measure(part: FilePart, settings: PackSettings) -> tuple[Counter[str], Counter[str]]:
-    """(bytes by split, with epochs; documents by the hash of their id and text) of a part."""
+def _measure(
+    part: FilePart, settings: PackSettings
+) -> tuple[Counter[str], Counter[str], list[BadRow]]:
+    """Of a part: bytes by split, with epochs; documents by the hash of id and text; bad rows."""
     sizes: Counter[str] = Counter()
     seen: Counter[str] = Counter()
+    bad: list[BadRow] = []
     for row in rows(part, settings.fields):
+        if isinstance(row, BadRow):
+            bad.append(row)
+            # A file with another field has nothing but bad rows.
+            if len(bad) > settings.max_bad:
+                break
+            continue
         if not row.text:
             seen["empty"] += 1
             continue
@@ -193,7 +212,22 @@ def _measure(part: FilePart, settings: PackSettings) -> tuple[Counter[str], Coun
         sizes[split] += len(row.text.encode()) * epochs
         same = hashlib.sha256(row.text.encode()).hexdigest()[:16]
         seen[f"{sample_key(0, row.document_id, 0)[:32]} {same}"] += 1
-    return sizes, seen
+    return sizes, seen, bad
+
+
+def _refuse_bad(bad: list[BadRow], most: int) -> None:
+    if len(bad) <= most:
+        return
+    first, more = bad[0], f"; there are more than --max-bad {most} such rows" if most else ""
+    raise SeedbedError(
+        first.problem + more, f"{first.fix}, or leave such rows out by a higher --max-bad"
+    )
+
+
+def _told_bad(bad: list[BadRow]) -> list[str]:
+    if not bad:
+        return []
+    return [f"{len(bad):,} rows are no documents, and are left out; the first: {bad[0].problem}"]
 
 
 def _planned(settings: PackSettings, sizes: Counter[str], seen: Counter[str]) -> _Shards:
@@ -232,6 +266,8 @@ def _encode(part: FilePart, spool: Path, settings: PackSettings, shards: _Shards
 def _batches(part: FilePart, settings: PackSettings) -> Iterator[list[DocumentSample]]:
     batch: list[DocumentSample] = []
     for row in rows(part, settings.fields):
+        if isinstance(row, BadRow):
+            continue
         split = _split(settings, row.document_id, row.split)
         epochs = settings.epochs if split == "train" else 1
         if row.text:
@@ -269,7 +305,7 @@ def _dtype(settings: PackSettings) -> str:
 
 def _said(
     target: Path, written: list[dict[str, Any]], seen: Counter[str], settings: PackSettings
-) -> str:
+) -> list[str]:
     by_split = {
         split: sum(one["tokens"] for one in written if one["split"] == split)
         for split in ("train", "val")
@@ -287,7 +323,7 @@ def _said(
         lines.append(f"{empty:,} documents are empty, and are left out")
     if not by_split["val"]:
         lines.append("there is no validation text: pretrain with eval_every=0")
-    return "\n".join(lines)
+    return lines
 
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
@@ -306,6 +342,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     add("--shard-tokens", type=int, default=50_000_000, help="about so many in one shard")
     add("--special", action="append", default=[], metavar="ROLE=TOKEN",
         help="end, pad, fim_suffix, fim_prefix or fim_middle of a foreign tokenizer")  # fmt: skip
+    add("--max-bad", type=int, default=0, help="rows that may be left out as no documents")
     add("--workers", type=int, default=1, help="processes that read and encode")
     args = parse_flags(parser, argv)
     for name, hint in _RANGES.items():

@@ -22,6 +22,7 @@ PROGRAMS = {
     "synthesize": "write problems with tests from snippets of curated code",
     "distill": "collect a teacher's responses whose programs pass",
     "evaluate": "score a model, or compare two scores",
+    "lm_eval": "lm-evaluation-harness on our models, where it is installed",
     "rescore": "judge stored rollouts again and list the rewards that change",
     "check_parity": "compare log-probabilities of transformers, megatron-core and vLLM",
     "serve": "serve a model that a training run can sample and update",

@@ -98,6 +98,14 @@ GROUPS: dict[str, dict[str, Command]] = {
             "megatron_train plan",
             *("--gpus", "--gpu", "--vocab", "--price", "--rank"),
         ),
+        "pack-texts": Command(
+            "JSON lines, Parquet or saved data sets to token shards, without Spark",
+            "megatron_train.pack_texts",
+            (
+                *("--texts", "--tokenizer", "--output", "--field", "--id", "--split"),
+                *("--val-share", "--fim-rate", "--seed", "--epochs", "--special", "--workers"),
+            ),
+        ),
         "verify-layout": _pretrain(
             "compare a parallel layout with one process",
             "megatron_train verify_layout",
@@ -151,6 +159,11 @@ GROUPS: dict[str, dict[str, Command]] = {
                 *("--max-tokens", "--limit", "--seed", "--tables"),
                 *("--environment", "--turns", "--visible-tests"),
             ),
+        ),
+        "lm-eval": Command(
+            "lm-evaluation-harness, with our models as one of its types",
+            "rl.lm_eval",
+            ("--model", "--model_args", "--tasks", "--batch_size", "--apply_chat_template"),
         ),
         "rescore": Command(
             "judge stored rollouts again and list changed rewards",

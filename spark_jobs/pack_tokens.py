@@ -26,22 +26,21 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError, run_cli
 from conf.loader import config_hash
 from seedbed import storage
 from seedbed.kernels.tokens.indexed_dataset import token_dtype
 from seedbed.kernels.tokens.packing import (
-    END_OF_TEXT,
-    PAD,
     DocumentSample,
     Packer,
+    SpecialNames,
     shard_count,
-    special_ids,
 )
 from seedbed.kernels.tokens.text_encoder import FAST
+from seedbed.special_names import describe
 from spark_jobs.documents import token_shards
+from spark_jobs.documents.special_tokens import FOLDER, names_of
 from spark_jobs.documents.text import with_text
 from spark_jobs.runtime import python_map, session
 from spark_jobs.runtime.context import Context
@@ -84,14 +83,17 @@ def run(ctx: Context) -> Summary | None:
     config.
     """
     root, setting = ctx.cfg.output, ctx.cfg.tokens
-    tokenizer_json = storage.read_text(root, "tokens/tokenizer/tokenizer.json")
+    tokenizer_json = storage.read_text(root, f"{FOLDER}/tokenizer.json")
     if tokenizer_json is None:
         raise SeedbedError(
-            f"there is no tokenizer at {root}/tokens/tokenizer",
+            f"there is no tokenizer at {root}/{FOLDER}",
             "run spark_jobs/train_tokenizer.py first (python -m spark_jobs run does all in order)",
         )
-    tokenizer = describe(tokenizer_json)
+    config = storage.read_text(root, f"{FOLDER}/tokenizer_config.json")
+    names = names_of(tokenizer_json, config, setting)
+    tokenizer = describe(tokenizer_json, names)
     params = {
+        "names": vars(names),
         "fim_rate": setting.fim_rate,
         "seed": setting.seed,
         "shard_tokens": setting.shard_tokens,
@@ -114,7 +116,7 @@ def run(ctx: Context) -> Summary | None:
         ctx.describe(f"pack_tokens: {len(missing)} shards")
         with watch("pack_tokens", "shards", lambda: (written(root, missing), len(missing))):
             write(
-                encode(due, tokenizer_json, ctx),
+                encode(due, tokenizer_json, names, ctx),
                 missing,
                 token_dtype(tokenizer["vocab_size"]),
                 made_from,
@@ -143,7 +145,7 @@ def run(ctx: Context) -> Summary | None:
             f"{split}_tokens": sum(s["tokens"] for s in shards if s["split"] == split)
             for split in ("train", "val")
         }
-        | {"encoded_by": encoded_by(Packer(tokenizer_json, setting.fim_rate, setting.seed))},
+        | {"encoded_by": encoded_by(Packer(tokenizer_json, 0.0, setting.seed, names))},
     )
 
 
@@ -184,12 +186,12 @@ def plan_samples(ctx: Context) -> Plan:
     return Plan(samples, names, counts)
 
 
-def encode(samples: DataFrame, tokenizer_json: str, ctx: Context) -> DataFrame:
+def encode(samples: DataFrame, tokenizer_json: str, names: SpecialNames, ctx: Context) -> DataFrame:
     """(number, key, tokens) of each sample: the bytes that it adds to its shard."""
     fim_rate, seed = ctx.cfg.tokens.fim_rate, ctx.cfg.tokens.seed
 
     def encode_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        packer = Packer(tokenizer_json, fim_rate, seed)
+        packer = Packer(tokenizer_json, fim_rate, seed, names)
         for batch in batches:
             columns = [
                 batch[name].to_pylist() for name in ("document_id", "epoch", "split", "text")
@@ -258,20 +260,6 @@ def index_rows(plan: Plan, root: str) -> DataFrame:
 def _tasks(names: dict[int, str]) -> int:
     """A task per shard, and no fewer than run at once."""
     return max(len(names), session.engine().parallelism)
-
-
-def describe(tokenizer_json: str) -> dict[str, Any]:
-    """The manifest's entry for the tokenizer."""
-    tokenizer = Tokenizer.from_str(tokenizer_json)
-    ids = special_ids(tokenizer)
-    return {
-        "path": "tokenizer",
-        "sha256": token_shards.sha256(tokenizer_json.encode()),
-        "vocab_size": tokenizer.get_vocab_size(),
-        "eod": ids[END_OF_TEXT],
-        "pad": ids[PAD],
-        "special_tokens": ids,
-    }
 
 
 def encoded_by(packer: Packer) -> str:

@@ -23,22 +23,22 @@ from pyspark.sql import functions as F
 from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError, run_cli
+from conf.schema.curate import TokenSettings
 from seedbed import storage
+from seedbed.files import TOKENIZER_FILES
 from seedbed.kernels.tokens import bpe
-from seedbed.kernels.tokens.packing import SPECIAL_TOKENS, special_ids
+from seedbed.kernels.tokens.packing import SPECIAL_TOKENS
+from spark_jobs.documents.special_tokens import FOLDER, names_of
 from spark_jobs.documents.text import with_text
 from spark_jobs.runtime.context import Context
 from spark_jobs.runtime.job import CustomJob, Summary, main
-
-FOLDER = "tokens/tokenizer"
-NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 def run(ctx: Context) -> Summary | None:
     """Write the tokenizer; None where it exists and nothing that it depends on has changed."""
     setting = ctx.cfg.tokens
     if setting.tokenizer:
-        files = given_files(setting.tokenizer)
+        files = given_files(setting)
         digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
         lineage = ctx.lineage("train_tokenizer", {"given": digests}, ())
         if _is_current(ctx, lineage):
@@ -65,7 +65,9 @@ def run(ctx: Context) -> Summary | None:
             "tokenizer.json": bpe.train(_texts(ctx, last), setting.vocab_size),
             **bpe.companion_files(),
         }
-    storage.delete(ctx.cfg.output, f"{FOLDER}/lineage.json")
+    # What an earlier tokenizer had and this one has not would be taken for its own.
+    for name in ("lineage.json", *(one for one in TOKENIZER_FILES if one not in files)):
+        storage.delete(ctx.cfg.output, f"{FOLDER}/{name}")
     for name, text in files.items():
         storage.write_text(ctx.cfg.output, f"{FOLDER}/{name}", text)
     storage.write_text(
@@ -103,27 +105,22 @@ def sample_bound(ctx: Context) -> tuple[str, int, int]:
     return rows[taken - 1]["document_id"], taken, sizes[taken - 1]
 
 
-def given_files(folder: str) -> dict[str, str]:
-    """The tokenizer files of `folder` by name.
+def given_files(setting: TokenSettings) -> dict[str, str]:
+    """The tokenizer files of the folder tokens.tokenizer by name, its chat template among them.
 
-    Raises SeedbedError where a file or a special token is missing.
+    Raises SeedbedError where a file is missing, and for special tokens that packing cannot name.
     """
-    texts = {name: storage.read_text(folder, name) for name in NAMES}
+    folder = setting.tokenizer
+    texts = {name: storage.read_text(folder, name) for name in TOKENIZER_FILES}
     files = {name: text for name, text in texts.items() if text is not None}
-    missing = [name for name in NAMES[:2] if name not in files]
+    missing = [name for name in TOKENIZER_FILES[:2] if name not in files]
     if missing:
         raise SeedbedError(
             f"tokens.tokenizer={folder} lacks {', '.join(missing)}",
             "give a folder that transformers' save_pretrained wrote, "
             "or leave tokens.tokenizer empty to train one",
         )
-    try:
-        special_ids(Tokenizer.from_str(files["tokenizer.json"]))
-    except KeyError as error:
-        raise SeedbedError(
-            f"tokens.tokenizer={folder} has no token {error.args[0]}, which packing and chat need",
-            f"add {', '.join(SPECIAL_TOKENS)} to it as special tokens",
-        ) from error
+    names_of(files["tokenizer.json"], files["tokenizer_config.json"], setting)
     return files
 
 

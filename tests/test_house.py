@@ -334,10 +334,9 @@ ENCODERS = {
     "seedbed/kernels/tokens/plain_text.py",
     "seedbed/kernels/tokens/packing.py",
     "seedbed/kernels/tokens/tiktoken_form.py",
-    "spark_jobs/pack_tokens.py",
+    "seedbed/special_names.py",
     "spark_jobs/train_tokenizer.py",
     "megatron_train/pack_texts.py",
-    "megatron_train/data/special_tokens.py",
 }
 
 

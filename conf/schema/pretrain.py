@@ -214,7 +214,7 @@ class PretrainConfig:
     log_every: Count = 1
     # Steps between reports on slow processes; 0 = never.
     straggler_every: CountOrNone = 100
-    # Where metrics go beside metrics.jsonl: none, tensorboard or mlflow.
+    # Where metrics go beside metrics.jsonl: none, tensorboard, mlflow or wandb.
     tracker: str = "none"
     # This step runs under torch's profiler, and every process writes pretrain/trace-N.json;
     # 0 = none.
@@ -231,9 +231,9 @@ class PretrainConfig:
         self.optim.check()
         self.schedule.check()
         self.guard.check()
-        if self.tracker not in ("none", "tensorboard", "mlflow"):
+        if self.tracker not in ("none", "tensorboard", "mlflow", "wandb"):
             raise SeedbedError(
-                f"tracker={self.tracker!r} is unknown", "use none, tensorboard or mlflow"
+                f"tracker={self.tracker!r} is unknown", "use none, tensorboard, mlflow or wandb"
             )
         if self.dtype not in ("fp32", "bf16"):
             raise SeedbedError(f"dtype={self.dtype!r} is unknown", "use fp32 or bf16")

@@ -34,22 +34,30 @@ class SideFiles:
     def write(
         self, folder: Path, model: ModelConfig, vocab_size: int, dtype: str, sums: dict[str, str]
     ) -> None:
-        """Write all of them into `folder`. sums: file -> SHA-256 of what is there already.
+        """Write all of them into `folder`. sums: file -> SHA-256 of what is there already."""
+        config = to_config(model, vocab_size, dtype)
+        _write_json(folder / "config.json", {**config, **special_ids(self._base)})
+        self.write_beside(folder, sums)
+
+    def write_beside(self, folder: Path, sums: dict[str, str]) -> None:
+        """Write all but the model's config: what adapters need beside their matrices.
 
         With a card the folder is meant for others, and gets checksums of all of its files.
         """
-        base = Path(self.tokenizer) if self.tokenizer is not None else None
-        special = special_ids(base)
+        base = self._base
         if base is not None:
             copy_tokenizer(base, folder)
-        config = {**to_config(model, vocab_size, dtype), **special}
-        _write_json(folder / "config.json", config)
-        _write_json(folder / "generation_config.json", generation_config(base, special))
+        generation = generation_config(base, special_ids(base))
+        _write_json(folder / "generation_config.json", generation)
         if self.card:
             write_whole(folder / "README.md", self.card)
             found = sorted(path for path in folder.iterdir() if path.name != SUMS)
-            lines = [f"{sums.get(path.name) or _sha256(path)}  {path.name}\n" for path in found]
+            lines = [f"{sums.get(path.name) or sha256_of(path)}  {path.name}\n" for path in found]
             write_whole(folder / SUMS, "".join(lines))
+
+    @property
+    def _base(self) -> Path | None:
+        return None if self.tokenizer is None else Path(self.tokenizer)
 
 
 def special_ids(tokenizer: Path | None) -> dict[str, Any]:
@@ -147,6 +155,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
     write_whole(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 
 from megatron_train.checkpoint.hf_export import written_by_main
 from megatron_train.checkpoint.hf_names import module_names, to_hf
+from megatron_train.checkpoint.hf_side_files import SideFiles
 from megatron_train.model import lora
 from megatron_train.training.state import TrainState
 from seedbed.files import fresh_partial, replace_folder
@@ -45,16 +46,26 @@ def tensors(state: TrainState) -> Iterator[tuple[str, torch.Tensor]]:
             yield f"{prefix}.lora_B.weight", rows.contiguous()
 
 
-def export(state: TrainState, folder: Path, base: Path) -> None:
+def hub_name(folder: Path) -> str:
+    """OWNER/NAME of a folder in the cache of huggingface_hub; "" for any other."""
+    for part in Path(folder).absolute().parts:
+        kind, _, name = part.partition("--")
+        if kind == "models" and name.count("--") == 1:
+            return name.replace("--", "/")
+    return ""
+
+
+def export(state: TrainState, folder: Path, base: Path, card: str = "") -> None:
     """Write the adapters; collective, process 0 writes. The folder appears, or is replaced, whole.
 
-    base: the folder whose weights they add to.
+    base: the folder whose weights they add to. Its tokenizer stands beside them, and what
+    generation_config.json says of stopping. card: README.md (hf_side_files.py).
     """
     assert state.lora is not None
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": str(Path(base).resolve()),
+        "base_model_name_or_path": hub_name(base) or str(Path(base).resolve()),
         "r": state.lora.rank,
         "lora_alpha": state.lora.alpha,
         "lora_dropout": 0.0,
@@ -74,6 +85,7 @@ def export(state: TrainState, folder: Path, base: Path) -> None:
         (partial / "adapter_config.json").write_text(
             json.dumps(config, indent=2, sort_keys=True) + "\n"
         )
+        SideFiles(base, card).write_beside(partial, {})
         replace_folder(partial, folder)
 
     written_by_main(tensors(state), folder, write)

@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from conf.errors import SeedbedError
+from seedbed import json_object
 
 # Bytes of JSON lines in one part.
 PART_BYTES = 1 << 26
-_ENDINGS = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet", ".arrow")
-_READABLE = "give .jsonl (or .gz), .parquet or .arrow files, or a folder of them"
+_PACKED = (".gz", ".zst")
+_LINES = [f"{name}{packed}" for name in (".jsonl", ".json") for packed in ("", *_PACKED)]
+_ENDINGS = (*_LINES, ".parquet", ".arrow")
+_READABLE = "give .jsonl (or .gz, .zst), .parquet or .arrow files, or a folder of them"
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,14 @@ class TextRow:
     where: str
 
 
+@dataclass(frozen=True)
+class BadRow:
+    """A row that is no document. problem: with its place; fix: what mends it."""
+
+    problem: str
+    fix: str
+
+
 def parts(inputs: Sequence[Path], part_bytes: int = PART_BYTES) -> list[FilePart]:
     """The parts of files and folders, in order of the inputs and, within a folder, of names.
 
@@ -69,7 +82,7 @@ def parts(inputs: Sequence[Path], part_bytes: int = PART_BYTES) -> list[FilePart
             except (pa.ArrowException, OSError) as error:
                 raise _unreadable(path, error) from None
             out += [FilePart(path, number) for number in range(groups)]
-        elif path.suffix in (".gz", ".arrow"):
+        elif path.suffix in (*_PACKED, ".arrow"):
             out.append(FilePart(path))
         else:
             size = path.stat().st_size
@@ -80,32 +93,38 @@ def parts(inputs: Sequence[Path], part_bytes: int = PART_BYTES) -> list[FilePart
     return out
 
 
-def rows(part: FilePart, fields: Fields) -> Iterator[TextRow]:
-    """The rows of a part.
+def rows(part: FilePart, fields: Fields) -> Iterator[TextRow | BadRow]:
+    """The rows of a part, each that has no text, id or split as a BadRow.
 
     Raises:
-        SeedbedError: for the first row without a text, an id or a split, with file and place.
+        SeedbedError: for a file that cannot be read to its end.
     """
     for where, row in _raw(part):
-        text = _text_of(row, fields.text, where)
-        document_id = (
-            str(_value(row, fields.id, where))
-            if fields.id
-            else hashlib.sha256(text.encode()).hexdigest()
-        )
-        split = str(_value(row, fields.split, where)) if fields.split else ""
-        if fields.split and split not in ("train", "val"):
-            raise SeedbedError(
-                f"{where}: {fields.split}={split!r} is no split", "use train and val"
-            )
-        yield TextRow(document_id, text, split, where)
+        try:
+            yield _document(_row(row, where) if isinstance(row, bytes) else row, fields, where)
+        except SeedbedError as error:
+            yield BadRow(error.problem, error.fix)
+
+
+def _document(row: dict[str, Any], fields: Fields, where: str) -> TextRow:
+    text = _text_of(row, fields.text, where)
+    document_id = (
+        str(_value(row, fields.id, where))
+        if fields.id
+        else hashlib.sha256(text.encode()).hexdigest()
+    )
+    split = str(_value(row, fields.split, where)) if fields.split else ""
+    if fields.split and split not in ("train", "val"):
+        raise SeedbedError(f"{where}: {fields.split}={split!r} is no split", "use train and val")
+    return TextRow(document_id, text, split, where)
 
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if p.name.endswith(_ENDINGS) and p.is_file())
         # Beside its data, a saved data set has .json files about itself.
-        data = [p for p in found if p.suffix in (".parquet", ".arrow")]
+        data = [p for p in found if p.suffix in (".parquet", ".arrow") and _belongs(p)]
+        _refuse_splits(path)
         lines = [p for p in found if ".jsonl" in p.name]
         if data and lines:
             raise SeedbedError(
@@ -122,8 +141,40 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
-def _raw(part: FilePart) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file:place, row) of each row."""
+def _refuse_splits(folder: Path) -> None:
+    """A saved DatasetDict has a folder for each split, and training on all would be a guess."""
+    file = folder / "dataset_dict.json"
+    if file.is_file():
+        with json_object.shaped(file, "list of a data set's splits", _READABLE):
+            splits = [str(name) for name in json_object.read(file, _READABLE)["splits"]]
+        raise SeedbedError(
+            f"{folder} holds the splits {', '.join(splits)} of a data set",
+            "name those to train on: " + " ".join(f"{folder}/{name}" for name in splits[:3]),
+        )
+
+
+def _belongs(path: Path) -> bool:
+    """Whether a saved data set lists the file. Results of its map and filter lie beside it."""
+    state = path.with_name("state.json")
+    if path.suffix != ".arrow" or not state.is_file():
+        return True
+    with json_object.shaped(state, "state of a data set", _READABLE):
+        return path.name in [one["filename"] for one in _listed(state)]
+
+
+def _listed(state: Path) -> list[dict[str, str]]:
+    listed = json_object.read(state, _READABLE)["_data_files"]
+    for one in listed:
+        if not state.with_name(one["filename"]).is_file():
+            raise SeedbedError(
+                f"{state.parent} lacks {one['filename']}, which state.json names",
+                "the folder is incomplete: save or fetch the data set again",
+            )
+    return list(listed)
+
+
+def _raw(part: FilePart) -> Iterator[tuple[str, dict[str, Any] | bytes]]:
+    """(file:place, row) of each row; a line is not read yet."""
     path = part.path
     try:
         if path.suffix == ".parquet":
@@ -142,9 +193,23 @@ def _raw(part: FilePart) -> Iterator[tuple[str, dict[str, Any]]]:
         raise _unreadable(path, error) from None
 
 
-def _lines(part: FilePart) -> Iterator[tuple[str, dict[str, Any]]]:
-    packed = part.path.suffix == ".gz"
-    with gzip.open(part.path, "rb") if packed else part.path.open("rb") as file:
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    if path.suffix == ".gz":
+        with gzip.open(path, "rb") as file:
+            yield file  # type: ignore[misc]
+    elif path.suffix == ".zst":
+        # Arrow's reader refuses a stream that is cut off; zstandard's own ends without a word.
+        with pa.input_stream(str(path), compression="zstd") as stream:
+            yield io.BufferedReader(stream)  # type: ignore[misc]
+    else:
+        with path.open("rb") as file:
+            yield file
+
+
+def _lines(part: FilePart) -> Iterator[tuple[str, bytes]]:
+    packed = part.path.suffix in _PACKED
+    with _opened(part.path) as file:
         at = part.start
         if at:
             # A line that begins before the part belongs to the part before.
@@ -157,7 +222,7 @@ def _lines(part: FilePart) -> Iterator[tuple[str, dict[str, Any]]]:
             where = f"{part.path}, byte {at}"
             at += len(line)
             if line.strip():
-                yield where, _row(line, where)
+                yield where, line
 
 
 def _row(line: bytes, where: str) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,59 +18,107 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained(FOLDER)
 model = AutoModelForCausalLM.from_pretrained(FOLDER)
+```"""
+_USE_ADAPTER = """```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(BASE), FOLDER)
+model.generation_config = GenerationConfig.from_pretrained(FOLDER)
 ```
 
-`sha256sum --check SHA256SUMS` says whether the files are those that were written."""
+PEFT itself reads where to stop from the base. The last line takes it from here."""
+_SUMS = "`sha256sum --check SHA256SUMS` says whether the files are those that were written."
+
+
+@dataclass(frozen=True)
+class Card:
+    """The parts of a model card.
+
+    lineage: lines of Markdown, a list and perhaps tables. figures: those of `step`. settings: YAML.
+    hub_base: the name of the base on the Hub, "" where there is none. adapter: the folder holds
+    adapters alone.
+    """
+
+    title: str
+    opening: str
+    lineage: Sequence[str]
+    step: int
+    figures: Mapping[str, Any]
+    settings: str
+    hub_base: str = ""
+    adapter: bool = False
+
+    def text(self) -> str:
+        """The card in Markdown, with the metadata that the Hub reads."""
+        told = [f"| {name} | {value} |" for name, value in self.figures.items()]
+        table = ["| figure | value |", "|---|---|", *told]
+        lines = [
+            "---",
+            f"library_name: {'peft' if self.adapter else 'transformers'}",
+            "pipeline_tag: text-generation",
+            "tags: [seedbed, code]",
+            *([f"base_model: {self.hub_base}"] if self.hub_base else []),
+            "---",
+            "",
+            f"# {self.title}",
+            "",
+            self.opening,
+            "",
+            _USE_ADAPTER if self.adapter else _USE,
+            "",
+            _SUMS,
+            "",
+            "## Where it comes from",
+            "",
+            *self.lineage,
+            "",
+            f"## At step {self.step:,}",
+            "",
+            *(table if told else ["metrics.jsonl has no row of it."]),
+            "",
+            "## Settings",
+            "",
+            "```yaml",
+            self.settings.rstrip(),
+            "```",
+        ]
+        return "\n".join(lines) + "\n"
 
 
 def card(
     found: dict[str, Any], cfg: PretrainConfig, sources: dict[str, Manifest], dtype: str
 ) -> str:
-    """The text of the card. found: a checkpoint's manifest (step_folders.read_manifest)."""
+    """The card of a pretraining run. found: the manifest of a checkpoint (read_manifest)."""
     folder = Path(found["folder"])
     parameters = cfg.model.parameters(found["architecture"]["vocab_size"])
     figures = row_of(folder.parents[1] / "metrics.jsonl", found["step"])
-    told = [f"| {name} | {figures[name]} |" for name in _FIGURES if figures.get(name) is not None]
-    lines = [
-        "---",
-        "library_name: transformers",
-        "pipeline_tag: text-generation",
-        "tags: [seedbed, code]",
-        "---",
-        "",
-        f"# {folder.parents[2].name}, step {found['step']:,}",
-        "",
-        f"{parameters / 1e6:,.2f} M parameters, written in {dtype}, trained in "
-        f"{found['architecture']['dtype']}; context of {cfg.model.seq_length:,} tokens.",
-        "",
-        _USE,
-        "",
-        "## Where it comes from",
-        "",
-        f"- checkpoint: `{folder.name}` of `{folder.parents[2]}`",
-        f"- settings: hash `{found['extra']['config_hash']}`, below in full",
-        f"- begins with: `{cfg.parent}`" if cfg.parent else "- begins with: random weights",
-        *(f"- made with {name} {version}" for name, version in found["made_with"].items()),
-        "",
-        "| source | weight | token folder | tokens | identity | tables (name@version) |",
-        "|---|---|---|---|---|---|",
-        *(_source(name, cfg, manifest) for name, manifest in sources.items()),
-        "",
-        f"## At step {found['step']:,}",
-        "",
-        *(
-            ["| figure | value |", "|---|---|", *told]
-            if told
-            else ["metrics.jsonl has no row of it."]
+    return Card(
+        title=f"{folder.parents[2].name}, step {found['step']:,}",
+        opening=(
+            f"{parameters / 1e6:,.2f} M parameters, written in {dtype}, trained in "
+            f"{found['architecture']['dtype']}; context of {cfg.model.seq_length:,} tokens."
         ),
-        "",
-        "## Settings",
-        "",
-        "```yaml",
-        to_yaml(cfg).rstrip(),
-        "```",
-    ]
-    return "\n".join(lines) + "\n"
+        lineage=[
+            f"- checkpoint: `{folder.name}` of `{folder.parents[2]}`",
+            f"- settings: hash `{found['extra']['config_hash']}`, below in full",
+            f"- begins with: `{cfg.parent}`" if cfg.parent else "- begins with: random weights",
+            *made_with(found),
+            "",
+            "| source | weight | token folder | tokens | identity | tables (name@version) |",
+            "|---|---|---|---|---|---|",
+            *(_source(name, cfg, manifest) for name, manifest in sources.items()),
+        ],
+        step=found["step"],
+        figures={name: figures[name] for name in _FIGURES if figures.get(name) is not None},
+        settings=to_yaml(cfg),
+    ).text()
+
+
+def made_with(found: dict[str, Any]) -> list[str]:
+    """A line for each library that a checkpoint's manifest names."""
+    return [f"- made with {name} {version}" for name, version in found["made_with"].items()]
 
 
 def _source(name: str, cfg: PretrainConfig, manifest: Manifest) -> str:

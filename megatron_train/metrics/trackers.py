@@ -1,4 +1,4 @@
-"""Where metrics go beside metrics.jsonl: TensorBoard, MLflow or nowhere.
+"""Where metrics go beside metrics.jsonl: TensorBoard, MLflow, Weights & Biases or nowhere.
 
 A tracker that is asked for must be installed; nothing falls back in silence.
 """
@@ -6,6 +6,7 @@ A tracker that is asked for must be installed; nothing falls back in silence.
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -69,7 +70,45 @@ class MLflow:
         self._mlflow.end_run()
 
 
-KINDS = {"none": lambda folder: Nothing(), "tensorboard": TensorBoard, "mlflow": MLflow}
+class WandB:
+    """Logs to FOLDER/wandb and, unless WANDB_MODE=offline, to the server of Weights & Biases.
+
+    WANDB_PROJECT, WANDB_ENTITY and the others count as everywhere. A run that is started again is
+    another one in the same group, since W&B takes no step twice.
+    """
+
+    def __init__(self, folder: Path):
+        wandb = _need("wandb", "wandb")
+        # Otherwise it writes below the system's folder for temporary files.
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._run = wandb.init(
+                project=os.environ.get("WANDB_PROJECT", "seedbed"),
+                group=str(folder),
+                name=str(folder),
+                dir=str(folder),
+            )
+        except Exception as error:
+            # No key, no network and a refusal are errors of several kinds there.
+            raise SeedbedError(
+                f"W&B cannot begin a run: {str(error).strip().splitlines()[0][:300]}",
+                "run `wandb login`, or set WANDB_MODE=offline and send the run later by "
+                f"`wandb sync {folder}/wandb/offline-run-*`, or set tracker=none",
+            ) from error
+
+    def log(self, row: dict[str, Any]) -> None:
+        self._run.log(numbers(row), step=row["step"])
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+KINDS = {
+    "none": lambda folder: Nothing(),
+    "tensorboard": TensorBoard,
+    "mlflow": MLflow,
+    "wandb": WandB,
+}
 
 
 def open_tracker(kind: str, folder: Path, main: bool) -> Tracker:

@@ -19,6 +19,7 @@ from megatron_train.checkpoint import hf_export, peft, sharded
 from megatron_train.parallel import processes
 from megatron_train.training.step import TrainState
 from rl.training import resume
+from rl.training.export_card import Exported
 from seedbed import jsonl
 
 Row = dict[str, Any]
@@ -91,13 +92,16 @@ class Training:
                 print(line, flush=True)
 
     def export(self) -> Path:
-        """Writes the weights as a Hugging Face folder, with the tokenizer of `base`.
+        """Writes the weights as a Hugging Face folder, with tokenizer, card and checksums.
 
-        Adapters are merged into it, and also written apart, to out/adapter.
+        Adapters are merged into it, and also written apart, to out/adapter. Collective.
         """
-        hf_export.export(self.state, self.out / "hf", self.base)
+        exported = Exported(self._cfg, self.state, self.base, self.out)
+        merged = processes.on_main(exported.card)
+        hf_export.export(self.state, self.out / "hf", self.base, card=merged)
         if self.state.lora is not None:
-            peft.export(self.state, self.out / "adapter", self.base)
+            apart = processes.on_main(lambda: exported.card(adapter=True))
+            peft.export(self.state, self.out / "adapter", self.base, apart)
         return self.out / "hf"
 
 

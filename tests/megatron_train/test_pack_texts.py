@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer
 
 from conf.errors import SeedbedError
 from megatron_train import pack_texts
 from megatron_train.data.manifest import read_manifest, verify_shards
-from megatron_train.data.special_tokens import special_names
 from seedbed.kernels.tokens import bpe
 from seedbed.kernels.tokens.indexed_dataset import read_lengths
-from seedbed.kernels.tokens.packing import DocumentSample, Packer, SpecialNames
+from seedbed.kernels.tokens.packing import DocumentSample, Packer
+from tests.seedbed.kernels.tokens.made_tokenizers import foreign
 
 TEXTS = [f"def f{i}(x):\n    return x + {i}  # <|endoftext|>\n" * (1 + i % 9) for i in range(60)]
 SEED, RATE, EPOCHS = 5, 0.5, 2
@@ -126,6 +126,32 @@ def test_what_is_left_out_and_what_is_twice_is_told(tokenizer, tmp_path, capsys)
         pack_texts.main([*told, "--output", str(tmp_path / "run")])
 
 
+def test_rows_that_are_no_documents_are_left_out_up_to_a_number_and_told(
+    tokenizer, tmp_path, capsys
+):
+    rows = ['{"text": "a"}', '{"txt": "b"}', "{", '{"text": "c"}', '{"text": null}']
+    (tmp_path / "bad.jsonl").write_text("\n".join(rows) + "\n")
+    good = tmp_path / "good.jsonl"
+    good.write_text(f"{rows[0]}\n{rows[3]}\n")
+
+    def told(texts: Path, *more: str) -> list[str]:
+        given = ["--texts", str(texts), "--tokenizer", str(tokenizer), "--val-share", "0"]
+        return [*given, "--output", str(tmp_path / texts.stem), *more]
+
+    with pytest.raises(SeedbedError, match="byte 14 has no 'text'; it has txt") as refused:
+        pack_texts.main(told(tmp_path / "bad.jsonl"))
+    assert "a higher --max-bad" in refused.value.fix
+    with pytest.raises(SeedbedError, match="there are more than --max-bad 2 such rows"):
+        pack_texts.main(told(tmp_path / "bad.jsonl", "--max-bad", "2"))
+    assert not (tmp_path / "bad").exists()
+    pack_texts.main(told(tmp_path / "bad.jsonl", "--max-bad", "3", "--workers", "2"))
+    said = capsys.readouterr().out
+    assert "3 rows are no documents, and are left out; the first:" in said
+    pack_texts.main(told(good))
+    shards = [(tmp_path / name / "tokens/train-00000.bin").read_bytes() for name in ("bad", "good")]
+    assert shards[0] == shards[1]
+
+
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
@@ -146,35 +172,11 @@ def test_what_cannot_work_is_refused_and_leaves_no_tokens(tokenizer, tmp_path, m
     assert not (tmp_path / "r" / "tokens").exists()
 
 
-def foreign(folder: Path, special: list[str], eos: str | None) -> Path:
-    folder.mkdir()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    made = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    made.add_special_tokens(special)
-    made.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": eos}))
-    return folder
-
-
-def test_a_foreign_tokenizer_is_told_by_its_eos_token_and_a_map(tmp_path, capsys):
-    folder = foreign(tmp_path / "t", ["</s>", "<PRE>", "<SUF>", "<MID>"], "</s>")
-    assert special_names(folder, [], 0.0) == SpecialNames("</s>", "", "", "", "")
-    assert "documents end with </s>, the eos_token" in capsys.readouterr().out
-    marks = ["fim_prefix=<PRE>", "fim_suffix=<SUF>", "fim_middle=<MID>"]
-    assert special_names(folder, marks, 0.5) == SpecialNames("</s>", "", "<SUF>", "<PRE>", "<MID>")
-    with pytest.raises(SeedbedError, match="no token of ours for: fim_suffix") as refused:
-        special_names(folder, marks[:1], 0.5)
-    assert "--special fim_suffix=TOKEN --special fim_middle=TOKEN" in refused.value.fix
-    assert "</s> <MID> <PRE> <SUF>" in refused.value.fix
-    nameless = foreign(tmp_path / "n", ["<x>"], None)
-    with pytest.raises(SeedbedError, match="no token of ours for: end"):
-        special_names(nameless, [], 0.0)
-
-
 def test_a_foreign_tokenizer_packs_with_its_own_tokens(tmp_path):
-    folder = foreign(tmp_path / "t", ["</s>", "<PRE>", "<SUF>", "<MID>"], "</s>")
+    folder = tmp_path / "t"
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text(foreign(["</s>", "<PRE>", "<SUF>", "<MID>"]))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>"}))
     marks = ["fim_prefix=<PRE>", "fim_suffix=<SUF>", "fim_middle=<MID>"]
     options = [word for mark in marks for word in ("--special", mark)]
     run(tmp_path / "run", folder, *options, "--fim-rate", "1", texts=write(tmp_path / "a.jsonl"))

@@ -18,8 +18,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 from rl import evaluate
+from rl.problems import problem_set
+from rl.rollouts.sampler import chat_prompt
+from seedbed.inference.chat import Chat
 from seedbed.queries.certify import hashes
 from tests.tiny_model import write_model
 
@@ -117,6 +122,28 @@ def test_sft_writes_what_grpo_reads_and_learns_its_demonstrations(warm):
     assert losses[-1] < 0.5 * losses[0]
     assert len(rows(warm / "rl/problems_train.jsonl")) == 6
     assert (warm / "rl/sft/hf/tokenizer.json").is_file()
+
+
+@pytest.mark.slow
+def test_transformers_stops_the_trained_chat_model_where_its_answer_ends(warm):
+    """Without generation_config.json, or with the base's, it would run on behind <|end|>."""
+    folder = warm / "rl/sft/hf"
+    chat = Chat(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    lengths = []
+    for problem in problem_set.read(warm / "rl/problems_train.jsonl"):
+        prompt = torch.tensor([chat_prompt(chat, problem)])
+        said = model.generate(prompt, max_new_tokens=96)[0, prompt.shape[1] :].tolist()
+        lengths.append(len(said))
+        assert said.count(chat.end_id) <= 1
+        if len(said) < 96:
+            assert said[-1] == chat.end_id
+    assert min(lengths) < 96
+    checked = ["sha256sum", "--check", "--quiet", "SHA256SUMS"]
+    assert subprocess.run(checked, cwd=folder, check=False).returncode == 0
+    card = (folder / "README.md").read_text()
+    assert "- table: problems@" in card
+    assert "| heldout_loss |" in card
 
 
 @pytest.mark.slow

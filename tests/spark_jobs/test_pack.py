@@ -26,6 +26,7 @@ from seedbed.queries.certify import hashes
 from spark_jobs import pack_tokens
 from spark_jobs.runtime.job import Summary, execute
 from spark_jobs.runtime.store import TABLES, Store
+from tests.seedbed.kernels.tokens.made_tokenizers import foreign
 
 SEED, RATE = 5, 0.5
 SETTINGS = [f"tokens.seed={SEED}", f"tokens.fim_rate={RATE}", "tokens.shard_tokens=2000"]
@@ -122,7 +123,8 @@ def test_shards_hold_every_sample_where_its_key_puts_it(packed: Store) -> None:
         assert found[f"{name}.bin"] == b"".join(tokens for *_, tokens in samples), name
 
 
-def test_packing_without_spark_gives_the_same_files(packed: Store, tmp_path: Path) -> None:
+def packed_without_spark(store: Store, folder: Path, *more: str) -> tuple[dict[str, bytes], Any]:
+    """(files, manifest) of megatron_train/pack_texts.py for the same documents and tokenizer."""
     from megatron_train import pack_texts
 
     rows = []
@@ -130,25 +132,54 @@ def test_packing_without_spark_gives_the_same_files(packed: Store, tmp_path: Pat
         content = hashlib.sha256(text.encode()).hexdigest()
         document_id = hashlib.sha256(b"file\0" + content.encode()).hexdigest()
         rows.append({"text": text, "id": document_id, "split": name.split("-")[0]})
-    (tmp_path / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    told = [f"--texts={tmp_path / 'texts.jsonl'}", f"--output={tmp_path}", "--id=id"]
-    told += [f"--tokenizer={packed.root}/tokens/tokenizer", "--split=split", "--epochs=2"]
-    told += [f"--seed={SEED}", f"--fim-rate={RATE}", "--shard-tokens=2000"]
+    (folder / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = [f"--texts={folder / 'texts.jsonl'}", f"--output={folder}", "--id=id"]
+    told += [f"--tokenizer={store.root}/tokens/tokenizer", "--split=split", "--epochs=2"]
+    told += [f"--seed={SEED}", f"--fim-rate={RATE}", "--shard-tokens=2000", *more]
     assert pack_texts.main(told) == 0
     found = {
         p.name: p.read_bytes()
-        for p in (tmp_path / "tokens").iterdir()
+        for p in (folder / "tokens").iterdir()
         if p.suffix in (".bin", ".idx")
     }
-    assert found == files(packed)
-    ours = json.loads((tmp_path / "tokens" / "manifest.json").read_text())
-    theirs = manifest(packed)
+    return found, json.loads((folder / "tokens" / "manifest.json").read_text())
+
+
+def assert_same_tokens(store: Store, found: dict[str, bytes], ours: dict[str, Any]) -> None:
+    assert found == files(store)
+    theirs = manifest(store)
     assert [ours[key] for key in ("tokenizer", "dtype")] == [
         theirs[key] for key in ("tokenizer", "dtype")
     ]
     assert sorted(ours["shards"], key=lambda one: one["prefix"]) == sorted(
         theirs["shards"], key=lambda one: one["prefix"]
     )
+
+
+def test_packing_without_spark_gives_the_same_files(packed: Store, tmp_path: Path) -> None:
+    assert_same_tokens(packed, *packed_without_spark(packed, tmp_path))
+
+
+def test_a_foreign_tokenizer_packs_by_its_own_names_as_without_spark(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    store = make(spark, tmp_path / "run", 2, 1)
+    folder = Path(store.root, "tokens", "tokenizer")
+    (folder / "tokenizer.json").write_text(foreign(["</s>", "<PRE>", "<SUF>", "<MID>"]))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>"}))
+    marks = {"fim_prefix": "<PRE>", "fim_suffix": "<SUF>", "fim_middle": "<MID>"}
+    with pytest.raises(SeedbedError, match="no token of ours for: fim_suffix") as refused:
+        run(store)
+    assert "tokens.special.fim_suffix=TOKEN" in refused.value.fix
+    assert run(store, *(f"tokens.special.{role}={name}" for role, name in marks.items()))
+    told = [f"--special={role}={name}" for role, name in marks.items()]
+    assert_same_tokens(store, *packed_without_spark(store, tmp_path, *told))
+    tokens = np.concatenate([np.frombuffer(d, np.uint16) for n, d in files(store).items()
+                             if n.endswith(".bin")])  # fmt: skip
+    made = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    # Every sample ends, and about half of those that train are cut.
+    assert (tokens == made.token_to_id("</s>")).sum() == 126
+    assert 20 < (tokens == made.token_to_id("<PRE>")).sum() < 100
 
 
 def test_a_tokenizer_that_tiktoken_cannot_be_is_told(capsys: pytest.CaptureFixture[str]) -> None:

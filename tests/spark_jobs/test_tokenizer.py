@@ -23,6 +23,7 @@ from spark_jobs.runtime.job import Summary, execute
 from spark_jobs.runtime.store import Store
 from tests.report import tiny
 
+NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 SOURCE = [
     Path(module.__file__ or "").read_text()
     for module in (bpe, train_tokenizer, random, json, hashlib)
@@ -143,7 +144,7 @@ def test_the_job_learns_from_a_bounded_sample_of_training_documents_once(store: 
         r.text for r in store.read("contents").collect() if r.content_sha256[::-1] in documents
     ]
     assert (folder / "tokenizer.json").read_text() == bpe.train(texts, 300)
-    assert {p.name for p in folder.iterdir()} == {*train_tokenizer.NAMES, "lineage.json"}
+    assert {p.name for p in folder.iterdir()} == {*NAMES, "lineage.json"}
     assert run(store, "tokens.train_bytes=5500") is None
 
     assert (summary := run(store, "tokens.train_bytes=1000000")) is not None
@@ -155,7 +156,7 @@ def test_the_job_learns_from_a_bounded_sample_of_training_documents_once(store: 
     assert summary.rows_in == 1
 
 
-def test_a_given_tokenizer_is_copied_and_must_have_the_special_tokens(
+def test_a_given_tokenizer_is_copied_whole_and_needs_an_end_for_its_documents(
     store: Store, tmp_path: Path
 ) -> None:
     (tmp_path / "tokenizer.json").write_text(TOKENIZER_JSON)
@@ -166,9 +167,22 @@ def test_a_given_tokenizer_is_copied_and_must_have_the_special_tokens(
     assert summary is not None
     assert Path(store.root, "tokens", "tokenizer", "tokenizer.json").read_text() == TOKENIZER_JSON
     assert run(store, f"tokens.tokenizer={tmp_path}") is None
+    # transformers writes the chat template to a file of its own.
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    assert run(store, f"tokens.tokenizer={tmp_path}") is not None
+    copied = Path(store.root, "tokens", "tokenizer", "chat_template.jinja")
+    assert copied.read_text() == "{{ messages }}"
+    (tmp_path / "chat_template.jinja").unlink()
     (tmp_path / "tokenizer.json").write_text(TOKENIZER_JSON.replace("<|pad|>", "<|fill|>"))
-    with pytest.raises(SeedbedError, match=r"has no token <\|pad\|>"):
+    assert run(store, f"tokens.tokenizer={tmp_path}") is not None
+    assert not copied.exists()
+    endless = TOKENIZER_JSON.replace("<|endoftext|>", "<|stop|>")
+    (tmp_path / "tokenizer.json").write_text(endless)
+    with pytest.raises(SeedbedError, match="no token of ours for: end"):
         run(store, f"tokens.tokenizer={tmp_path}")
+    with pytest.raises(SeedbedError, match=r"has no <\|halt\|>"):
+        run(store, f"tokens.tokenizer={tmp_path}", "tokens.special.end=<|halt|>")
+    assert run(store, f"tokens.tokenizer={tmp_path}", "tokens.special.end=<|stop|>") is not None
 
 
 def test_a_vocabulary_too_small_for_all_bytes_shows_the_sum(store: Store) -> None:

@@ -170,12 +170,27 @@ class SelectSettings:
 
 
 @dataclass(frozen=True)
+class SpecialTokens:
+    """What a foreign tokenizer calls the tokens that packing writes.
+
+    An empty name is ours where the tokenizer has it. `end` may also be its eos_token.
+    """
+
+    end: str = ""
+    pad: str = ""
+    fim_suffix: str = ""
+    fim_prefix: str = ""
+    fim_middle: str = ""
+
+
+@dataclass(frozen=True)
 class TokenSettings:
     """The tokenizer, and the shards of tokens."""
 
     vocab_size: Count = 4096
     # A folder with a tokenizer.json that is used instead of training one.
     tokenizer: str = ""
+    special: SpecialTokens = field(default_factory=SpecialTokens)
     # Bytes of documents that the tokenizer is trained on, as a sample.
     train_bytes: Count = 20_000_000
     # Share of documents in fill-in-the-middle form in regular pretraining (Sec 2.2.6).

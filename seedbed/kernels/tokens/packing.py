@@ -123,15 +123,6 @@ class Packer:
         return out
 
 
-def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
-    """Id of every special token; raises KeyError with the names that are missing."""
-    found = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
-    missing = [name for name, number in found.items() if number is None]
-    if missing:
-        raise KeyError(", ".join(missing))
-    return {name: number for name, number in found.items() if number is not None}
-
-
 def shard_count(total_bytes: int, shard_tokens: int) -> int:
     """Number of shards for documents of `total_bytes`, with about `shard_tokens` tokens each."""
     return max(1, math.ceil(total_bytes / BYTES_PER_TOKEN / shard_tokens))

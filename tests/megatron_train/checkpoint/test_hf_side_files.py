@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from conf.errors import SeedbedError
 from conf.schema.layout import ModelConfig
@@ -101,6 +107,54 @@ def test_checksums_are_of_all_files_and_those_known_are_not_read_again(tokenizer
     for name, value in lines.items():
         assert value == hashlib.sha256((folder / name).read_bytes()).hexdigest()
     assert (folder / "README.md").read_text() == "# A model\n"
+
+
+def chain(folder: Path, tokens: list[int]) -> None:
+    """A Llama that writes each of `tokens` after the one before it, and the first after the last.
+
+    Its layers add nothing. A token's embedding is a direction of its own, and the output layer
+    sends it to the token that follows.
+    """
+    config = LlamaConfig(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=64,
+        tie_word_embeddings=False,
+    )
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        model.model.embed_tokens.weight.zero_()
+        model.lm_head.weight.zero_()
+        for place, (token, after) in enumerate(pairwise([*tokens, tokens[0]])):
+            model.model.embed_tokens.weight[token, place] = 1.0
+            model.lm_head.weight[after, place] = 1.0
+    save_file(model.state_dict(), folder / "model.safetensors", {"format": "pt"})
+
+
+def test_transformers_stops_a_chat_models_answer_at_the_end_of_its_turn(tokenizer, tmp_path):
+    """The base stops at the end of a document alone, and the model writes no such end."""
+    of = ids(tokenizer)
+    (tokenizer / "config.json").write_text(json.dumps({"eos_token_id": of["<|endoftext|>"]}))
+    answer = Tokenizer.from_file(str(tokenizer / "tokenizer.json")).encode("return").ids
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    chain(folder, [of["<|assistant|>"], *dict.fromkeys(answer), of["<|end|>"]])
+    side.SideFiles(tokenizer, "# A chat model\n").write(folder, MODEL, 300, "fp32", {})
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    prompt = torch.tensor([[of["<|user|>"], of["<|assistant|>"]]])
+    [said] = model.generate(prompt, max_new_tokens=40)[:, 2:].tolist()
+    assert said == [*dict.fromkeys(answer), of["<|end|>"]]
+    # It would have gone on.
+    [longer] = model.generate(prompt, max_new_tokens=40, eos_token_id=0)[:, 2:].tolist()
+    assert longer[: len(said)] == said
+    assert len(longer) == 40
 
 
 def test_a_folder_without_a_tokenizer_is_one_line(tmp_path):

@@ -80,7 +80,7 @@ def main(out: Path, folder: Path, layout: ParallelConfig, checkpoints: str) -> N
     [adapted] = token_logprobs(state, [of_all(batch())], 0.8)
     seen["adapted"] = adapted.tolist()
     hf_export.export(state, out / "hf")
-    peft.export(state, out / "adapter", folder)
+    peft.export(state, out / "adapter", folder, "# Adapters\n")
     steps = [train_step(state, [batch()], language_model_loss, 1e-3) for _ in range(3)]
     seen["steps"] = [(step.loss, step.grad_norm) for step in steps]
     seen["own afterwards"] = sums(weights.gather(state.chunks))

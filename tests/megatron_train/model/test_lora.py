@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.rl import DpoConfig, GrpoConfig, SftConfig
+from megatron_train.checkpoint import peft
 from tests.megatron_train.model.lora_worker import LORA, batch
 from tests.tiny_model import write_model
 
@@ -90,6 +92,32 @@ def test_the_adapter_folder_is_pefts_and_adds_up_to_the_same(alone, base):
         module.weight.data += config["lora_alpha"] / config["r"] * b @ a
     ours = torch.tensor(seen["adapted"])
     torch.testing.assert_close(ours, logprobs(model), atol=1e-5, rtol=1e-5)
+
+
+def test_the_adapter_folder_can_be_pushed_as_it_is(alone, base):
+    out, _ = alone
+    names = {path.name for path in (out / "adapter").iterdir()}
+    assert names == {
+        *("adapter_config.json", "adapter_model.safetensors", "generation_config.json"),
+        *("tokenizer.json", "tokenizer_config.json", "README.md", "SHA256SUMS"),
+    }
+    generation = json.loads((out / "adapter/generation_config.json").read_text())
+    tokenizer = AutoTokenizer.from_pretrained(out / "adapter")
+    assert tokenizer.chat_template
+    ends = [tokenizer.convert_tokens_to_ids(one) for one in ("<|end|>", "<|endoftext|>")]
+    assert generation["eos_token_id"] == ends
+    listed = dict(
+        line.split("  ")[::-1] for line in (out / "adapter/SHA256SUMS").read_text().splitlines()
+    )
+    assert listed.keys() == names - {"SHA256SUMS"}
+    for name, value in listed.items():
+        assert hashlib.sha256((out / "adapter" / name).read_bytes()).hexdigest() == value
+
+
+def test_a_base_out_of_the_hubs_cache_is_called_by_its_name_there(base):
+    cached = Path("/cache/hub/models--some--model-1.5B/snapshots/abc")
+    assert peft.hub_name(cached) == "some/model-1.5B"
+    assert peft.hub_name(base) == ""
 
 
 def test_nothing_but_adapters_learns_and_a_checkpoint_brings_them_back(alone):

@@ -19,9 +19,16 @@ class Run:
         self.state, self.events = SimpleNamespace(step=done, lora=None), []
         cfg = SimpleNamespace(save_every=2, keep=3)
         monkeypatch.setattr(loop.processes, "is_main", lambda: True)
+        monkeypatch.setattr(loop.processes, "on_main", lambda work: work())
         monkeypatch.setattr(loop.sharded, "save", self.save)
-        wrote = self.events.append
-        monkeypatch.setattr(loop.hf_export, "export", lambda state, to, base: wrote(to))
+
+        def export(state, to, base, card):
+            self.events.append((to, card))
+
+        monkeypatch.setattr(loop.hf_export, "export", export)
+        monkeypatch.setattr(loop.peft, "export", export)
+        cards = {False: "of the model", True: "of the adapters"}
+        monkeypatch.setattr(loop.Exported, "card", lambda _, adapter=False: cards[adapter])
         self.training = Training(cfg, self.state, Path("base"), out, "data")
 
     def save(self, state, folder, extra, keep):
@@ -70,7 +77,16 @@ def test_a_run_that_has_taken_all_steps_takes_none_and_can_still_be_exported(tmp
     run = Run(tmp_path, monkeypatch, done=3)
     run.training.run(3, Algorithm(run.step, run.line))
     assert run.training.export() == tmp_path / "hf"
-    assert run.events == [tmp_path / "hf"]
+    assert run.events == [(tmp_path / "hf", "of the model")]
+
+
+def test_adapters_are_exported_merged_and_apart_each_with_its_card(run, tmp_path):
+    run.state.lora = object()
+    assert run.training.export() == tmp_path / "hf"
+    assert run.events == [
+        (tmp_path / "hf", "of the model"),
+        (tmp_path / "adapter", "of the adapters"),
+    ]
 
 
 def test_a_checkpoint_follows_the_row_of_its_step(run, monkeypatch):

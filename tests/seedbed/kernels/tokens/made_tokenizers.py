@@ -61,6 +61,16 @@ def train(pre_tokenizer: pre_tokenizers.PreTokenizer) -> Tokenizer:
     return tokenizer
 
 
+def foreign(special: list[str]) -> str:
+    """The bytes alone, with other special tokens than ours."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    made = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    made.add_special_tokens(special)
+    return str(made.to_str())
+
+
 @functools.cache
 def ours() -> str:
     """As train_tokenizer makes it."""

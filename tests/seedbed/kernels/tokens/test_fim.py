@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from seedbed.kernels.tokens import bpe, fim
-from seedbed.kernels.tokens.packing import DocumentSample, Packer, shard_count, special_ids
+from seedbed.kernels.tokens.packing import SPECIAL_TOKENS, DocumentSample, Packer, shard_count
 
 TEXT = "def add(a, b):\n    return a + b  # größe\n"
 IDS = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(4000)]
@@ -80,7 +80,7 @@ def test_a_training_sample_is_in_spm_form_and_ends_its_text(tokenizer_json: str)
 def test_the_bytes_are_those_that_tokenizers_gives_for_each_part(tokenizer_json: str) -> None:
     tokenizer = Tokenizer.from_str(tokenizer_json)
     tokenizer.encode_special_tokens = True
-    ids = special_ids(tokenizer)
+    ids = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
     text = TEXT + "<|endoftext|>\r\n\n  caf\u00e9 1234 'S"
     packer = Packer(tokenizer_json, 1.0, 1)
     assert packer.note == "tiktoken"
@@ -112,7 +112,8 @@ def test_a_batch_encodes_as_its_samples_do_alone(tokenizer_json: str) -> None:
 
 
 def test_source_that_spells_special_tokens_gets_no_special_ids(tokenizer_json: str) -> None:
-    names = special_ids(Tokenizer.from_str(tokenizer_json))
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    names = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
     text = " ".join(names)
     [tokens] = Packer(tokenizer_json, 0.0, 1).encode([DocumentSample("doc", 0, "train", text)])
     ids = np.frombuffer(tokens, np.uint16).tolist()
