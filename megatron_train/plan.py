@@ -93,7 +93,8 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
     sent = costs.traffic(work)
     fast = speed.speed(work, gpu)
     matmul = speed.MATMUL_EFFICIENCY["fp8" if cfg.fp8.on else "bf16"]
-    hours = cfg.schedule.steps * fast.step_seconds / 3600
+    # A smaller batch of a ramp is taken to cost its share of a whole one.
+    hours = cfg.batch.samples(cfg.schedule.steps) / cfg.batch.total * fast.step_seconds / 3600
     lines += [
         f"bubble {costs.bubble(p, work.micro_batches):.1%} of a step; GB sent per step and GPU: "
         f"tensor {sent.tensor / 1e9:.2f}, pipeline {sent.pipeline / 1e9:.2f}, "

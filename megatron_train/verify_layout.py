@@ -26,8 +26,9 @@ from pathlib import Path
 from conf.errors import SeedbedError, run_cli
 from conf.flags import parse_flags
 from conf.loader import cli_parser, load, to_yaml
+from conf.schema.batch import RampedBatchConfig
 from conf.schema.fp8 import Fp8Config
-from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.layout import ModelConfig, ParallelConfig
 from conf.schema.pretrain import PretrainConfig
 
 # Largest |difference| / largest |value| of a tensor. fp32 sums in another order stay near 1e-6;
@@ -112,7 +113,7 @@ def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
         seq_length=multiple * -(-32 // multiple),
     )
     micro = min(cfg.batch.micro, 2)
-    batch = BatchConfig(micro=micro, total=micro * dp * 2 * p.pp)
+    batch = RampedBatchConfig(micro=micro, total=micro * dp * 2 * p.pp)
     # With a larger epsilon Adam does not divide a rounding error by a gradient that is nearly 0.
     return replace(
         cfg,

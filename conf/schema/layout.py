@@ -260,3 +260,7 @@ class BatchConfig:
                 f"batch.total must divide by batch.micro: {self.total} % {self.micro}",
                 "choose batch.total as a multiple of batch.micro",
             )
+
+    def sizes(self) -> dict[str, int]:
+        """{key: sequences} of all that must divide by batch.micro * dp."""
+        return {"batch.total": self.total}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
+from conf.schema.batch import RampedBatchConfig
 from conf.schema.checks import local, one_of
 from conf.schema.fp8 import Fp8Config
 from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
@@ -185,7 +186,7 @@ class PretrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    batch: BatchConfig = field(default_factory=BatchConfig)
+    batch: RampedBatchConfig = field(default_factory=RampedBatchConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     # fp32 or bf16. bf16 weights and arithmetic keep fp32 master weights, gradients and Adam state.
@@ -194,6 +195,9 @@ class PretrainConfig:
     # A new run begins with the weights and Adam state of this checkpoint folder (stages.py sets it)
     # or with the weights of this Hugging Face folder.
     parent: str = ""
+    # What may differ from the newest checkpoint, and then begins a new segment of the run:
+    # data.blend, batch.
+    accept_change: list[str] = field(default_factory=list)
     seed: Seed = 1
     # Hash every shard at the start (about 1 GB/s). Switch it off where that takes too long.
     verify_shards: bool = True
@@ -239,6 +243,8 @@ class PretrainConfig:
             raise SeedbedError(f"dtype={self.dtype!r} is unknown", "use fp32 or bf16")
         self.fp8.check(self.model, self.dtype)
         self.batch.check()
+        for name in self.accept_change:
+            one_of("accept_change", name, "data.blend", "batch")
 
 
 def check_scorer(scorer: ScorerConfig, positions: int, base: str) -> None:
@@ -271,19 +277,20 @@ def check_world(parallel: ParallelConfig, batch: BatchConfig | None, world: int)
     dp = world // model_size
     if batch is None:
         return dp
-    if batch.total % (batch.micro * dp):
-        raise SeedbedError(
-            "batch.total must divide by batch.micro * dp: "
-            f"{batch.total} % ({batch.micro} * {dp}) = {batch.total % (batch.micro * dp)}, "
-            f"where dp = {world} processes / ({product}) = {dp}",
-            "change batch.total, batch.micro or the number of processes",
-        )
-    number = batch.total // (batch.micro * dp)
-    if parallel.vpp > 1 and number % parallel.pp:
-        raise SeedbedError(
-            "an interleaved pipeline takes micro-batches in groups of parallel.pp: "
-            f"batch.total / (batch.micro * dp) = {batch.total} / ({batch.micro} * {dp}) = "
-            f"{number}, {number} % {parallel.pp} = {number % parallel.pp}",
-            "change batch.total or batch.micro, or set parallel.vpp=1",
-        )
+    for name, size in batch.sizes().items():
+        if size % (batch.micro * dp):
+            raise SeedbedError(
+                f"{name} must divide by batch.micro * dp: "
+                f"{size} % ({batch.micro} * {dp}) = {size % (batch.micro * dp)}, "
+                f"where dp = {world} processes / ({product}) = {dp}",
+                f"change {name}, batch.micro or the number of processes",
+            )
+        number = size // (batch.micro * dp)
+        if parallel.vpp > 1 and number % parallel.pp:
+            raise SeedbedError(
+                "an interleaved pipeline takes micro-batches in groups of parallel.pp: "
+                f"{name} / (batch.micro * dp) = {size} / ({batch.micro} * {dp}) = "
+                f"{number}, {number} % {parallel.pp} = {number % parallel.pp}",
+                f"change {name} or batch.micro, or set parallel.vpp=1",
+            )
     return dp
