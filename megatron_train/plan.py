@@ -87,7 +87,7 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
         f"{work.micro_batches} micro-batches of {cfg.batch.micro} per replica",
         "",
         "GiB of one GPU     weights gradients optimizer activations logits   total",
-        *(_memory_line(work, stage, gpu) for stage in sorted({0, p.pp - 1})),
+        *(_memory_line(work, stage, gpu) for stage in costs.telling_stages(p)),
         "",
     ]
     sent = costs.traffic(work)
@@ -152,7 +152,16 @@ def suggestions(cfg: PretrainConfig, gpus: int, vocab: int, gpu: Gpu) -> str:
 def _workload(
     cfg: PretrainConfig, layout: ParallelConfig, batch: BatchConfig, gpus: int, vocab: int
 ) -> Workload:
-    return Workload(cfg.model, layout, batch, gpus, padded_vocab(vocab), cfg.dtype, fp8=cfg.fp8.on)
+    return Workload(
+        cfg.model,
+        layout,
+        batch,
+        gpus,
+        padded_vocab(vocab),
+        cfg.dtype,
+        fp8=cfg.fp8.on,
+        muon=cfg.optim.name == "muon",
+    )
 
 
 def candidates(cfg: PretrainConfig, gpus: int) -> list[tuple[ParallelConfig, int]]:
@@ -163,7 +172,14 @@ def candidates(cfg: PretrainConfig, gpus: int) -> list[tuple[ParallelConfig, int
         sizes[:4], sizes, (1, 2, 4), sizes, ("none", "selective", "full"), (1, 2, 4)
     ):
         layout = ParallelConfig(
-            tp, pp, vpp, cp, tp > 1, distributed_optimizer=True, overlap=True, recompute=recompute
+            tp,
+            pp,
+            vpp,
+            cp,
+            tp > 1,
+            distributed_optimizer=cfg.optim.name != "muon",
+            overlap=True,
+            recompute=recompute,
         )
         try:
             layout.check(cfg.model)

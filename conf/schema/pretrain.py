@@ -12,6 +12,7 @@ from conf.schema.batch import RampedBatchConfig
 from conf.schema.checks import local, one_of
 from conf.schema.fp8 import Fp8Config
 from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.mup import MupConfig
 from conf.schema.ranges import (
     Amount,
     AmountAboveNone,
@@ -57,12 +58,25 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class MuonConfig:
+    """Settings of Muon (megatron_train/training/muon.py), with Jordan's and Moonlight's values."""
+
+    momentum: Decay = 0.95
+    nesterov: bool = True
+    # Newton-Schulz iterations.
+    steps: Count = 5
+
+
+@dataclass(frozen=True)
 class OptimConfig:
-    """AdamW with gradient clipping.
+    """AdamW, or Muon beside it, with gradient clipping.
 
     The paper gives only the learning rates (Sec 2.3); the rest is Llama's usual setting.
     """
 
+    # adamw, or muon: Muon for the matrices of the layers, and AdamW for the rest.
+    name: str = "adamw"
+    muon: MuonConfig = field(default_factory=MuonConfig)
     lr: Amount = 3e-4
     min_lr: Amount = 3e-5
     beta1: Decay = 0.9
@@ -74,6 +88,7 @@ class OptimConfig:
     clip_grad: AmountAboveNone = 1.0
 
     def check(self) -> None:
+        one_of("optim.name", self.name, "adamw", "muon")
         if self.min_lr > self.lr:
             raise SeedbedError(
                 f"optim.min_lr={self.min_lr} must lie between 0 and optim.lr={self.lr}",
@@ -188,6 +203,7 @@ class PretrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     batch: RampedBatchConfig = field(default_factory=RampedBatchConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    mup: MupConfig = field(default_factory=MupConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     # fp32 or bf16. bf16 weights and arithmetic keep fp32 master weights, gradients and Adam state.
     dtype: str = "fp32"
@@ -235,6 +251,8 @@ class PretrainConfig:
         self.optim.check()
         self.schedule.check()
         self.guard.check()
+        check_optimizer(self.optim, self.parallel)
+        self.mup.check(self.model, self.optim.name)
         if self.tracker not in ("none", "tensorboard", "mlflow"):
             raise SeedbedError(
                 f"tracker={self.tracker!r} is unknown", "use none, tensorboard or mlflow"
@@ -245,6 +263,16 @@ class PretrainConfig:
         self.batch.check()
         for name in self.accept_change:
             one_of("accept_change", name, "data.blend", "batch")
+
+
+def check_optimizer(optim: OptimConfig, parallel: ParallelConfig) -> None:
+    """Raises SeedbedError where the optimizer cannot be cut as the layout asks."""
+    if optim.name == "muon" and parallel.distributed_optimizer:
+        raise SeedbedError(
+            "optim.name=muon needs whole matrices, and parallel.distributed_optimizer=true cuts "
+            "them over the data-parallel processes",
+            "set parallel.distributed_optimizer=false, or optim.name=adamw",
+        )
 
 
 def check_scorer(scorer: ScorerConfig, positions: int, base: str) -> None:
