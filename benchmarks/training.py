@@ -23,11 +23,13 @@ from pathlib import Path
 
 import torch
 
-from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.batch import RampedBatchConfig
+from conf.schema.layout import ModelConfig, ParallelConfig
 from conf.schema.pretrain import OptimConfig, PretrainConfig, ScheduleConfig
 from megatron_train.checkpoint import hf_export, sharded
 from megatron_train.data.blend import Blend, micro_batches, open_blend
 from megatron_train.data.manifest import read_sources
+from megatron_train.data.segments import Draw
 from megatron_train.metrics.logger import TrainLogger
 from megatron_train.parallel import processes
 from megatron_train.training import step
@@ -39,19 +41,19 @@ from seedbed.dtypes import torch_dtype
 SIZES = {
     "tiny": (
         ModelConfig(layers=4, hidden=128, ffn=352, heads=4, kv_heads=2, seq_length=128),
-        BatchConfig(4, 16),
+        RampedBatchConfig(4, 16),
     ),
     "small": (
         ModelConfig(layers=8, hidden=256, ffn=704, heads=8, kv_heads=4, seq_length=512),
-        BatchConfig(2, 4),
+        RampedBatchConfig(2, 4),
     ),
     "350m": (
         ModelConfig(layers=24, hidden=1024, ffn=2816, heads=16, kv_heads=8, seq_length=2048),
-        BatchConfig(8, 16),
+        RampedBatchConfig(8, 16),
     ),
     "1b": (
         ModelConfig(layers=16, hidden=2048, ffn=8192, heads=32, kv_heads=8, seq_length=4096),
-        BatchConfig(2, 4),
+        RampedBatchConfig(2, 4),
     ),
 }
 RATE = 1e-4
@@ -170,7 +172,8 @@ def our_loop(cfg: PretrainConfig, state: TrainState, data: Blend, scratch: Path)
         result = step.train_step(state, batches, language_model_loss, RATE, limit=guard.limit())
         guard.accept(result.loss)
         log.ends()
-        log.accepted(result, RATE, number * cfg.batch.total)
+        first = number * cfg.batch.total
+        log.accepted(result, RATE, Draw(first, cfg.batch.total, first + cfg.batch.total))
         processes.any_rank(False)
         return result.loss
 

@@ -8,7 +8,8 @@ document_id of table `documents`, or its first 8 digits or more. step=N and docu
 as the flags. The sequence of samples is a pure function, so nothing has to be logged for this. Both
 read DIR/pretrain's index, the token shards, and table token_index beside each source's token
 folder, at the version that the packer wrote. They need no checkpoint and no GPU. Without that
-table, documents are named by shard and number.
+table, documents are named by shard and number. Where the blend or the batch was changed on the way,
+DIR/pretrain/segments.json tells what held for which steps.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,12 @@ from pyarrow.compute import Expression, field, starts_with
 from conf.errors import SeedbedError
 from conf.flags import parse_flags
 from conf.loader import cli_parser, load, to_yaml
-from conf.schema.pretrain import PretrainConfig
+from conf.schema.batch import RampedBatchConfig
+from conf.schema.pretrain import PretrainConfig, SourceConfig
 from megatron_train.data.blend import Blend, open_blend
 from megatron_train.data.manifest import Manifest, read_sources
+from megatron_train.data.segments import Segment
+from megatron_train.data.segments import read as read_segments
 from seedbed import jsonl
 
 
@@ -54,7 +58,7 @@ class Reading:
 def which_documents(argv: list[str]) -> int:
     parser = cli_parser("megatron_train which_documents", __doc__)
     parser.add_argument("--step", type=int, required=True, help="optimizer step, counted from 1")
-    args, cfg, data = _open(parser, argv)
+    args, cfg = _open(parser, argv)
     if cfg is None:
         return 0
     if not 1 <= args.step <= cfg.schedule.steps:
@@ -63,9 +67,10 @@ def which_documents(argv: list[str]) -> int:
             "give one of them, or raise schedule.steps",
         )
     order = Order.of(cfg)
-    first = order.first_sample(args.step)
-    data.ensure(first, cfg.batch.total)
-    read = [r for i in range(first, first + cfg.batch.total) for r in readings(data, i, order)]
+    data = _blend_of(cfg, order.segments, order.stretch(args.step).segment)
+    first, count = order.first_sample(args.step), order.size(args.step)
+    data.ensure(first, count)
+    read = [r for i in range(first, first + count) for r in readings(data, i, order)]
     names = {}
     for name, corpus in zip(data.names, data.corpora, strict=True):
         mine = [r for r in read if r.source == name]
@@ -81,25 +86,30 @@ def which_documents(argv: list[str]) -> int:
 def which_steps(argv: list[str]) -> int:
     parser = cli_parser("megatron_train which_steps", __doc__)
     parser.add_argument("--document", required=True, help="document_id, or its first digits")
-    args, cfg, data = _open(parser, argv)
+    args, cfg = _open(parser, argv)
     if cfg is None:
         return 0
     if len(args.document) < 8:
         raise SeedbedError(
             f"--document {args.document}: 8 digits at least", "give more of the document_id"
         )
-    found = False
-    for source, corpus in enumerate(data.corpora):
-        named = _names(corpus.manifest, starts_with(field("document_id"), args.document))
-        for (shard, number), known in named.items():
-            found = True
-            document = {"source": data.names[source], "shard": shard, "number": number}
-            print(json.dumps({**known, **document}))
-            for reading in steps_of(data, source, shard, number, cfg.schedule.steps, Order.of(cfg)):
-                print(json.dumps(asdict(reading)))
-    if not found:
+    order, said, names = Order.of(cfg), set(), set()
+    for segment in range(max(len(order.segments), 1)):
+        data = _blend_of(cfg, order.segments, segment)
+        names |= set(data.names)
+        for source, corpus in enumerate(data.corpora):
+            named = _names(corpus.manifest, starts_with(field("document_id"), args.document))
+            for (shard, number), known in named.items():
+                document = {"source": data.names[source], "shard": shard, "number": number}
+                if tuple(document.values()) not in said:
+                    print(json.dumps({**known, **document}))
+                said.add(tuple(document.values()))
+                last = order.last_step(segment, cfg.schedule.steps)
+                for reading in steps_of(data, source, shard, number, last, order):
+                    print(json.dumps(asdict(reading)))
+    if not said:
         raise SeedbedError(
-            f"no training document of {', '.join(data.names)} has an id that begins with "
+            f"no training document of {', '.join(sorted(names))} has an id that begins with "
             f"{args.document}",
             "give the first digits of a document_id; table documents lists them, and token_index "
             "those that were packed",
@@ -108,35 +118,77 @@ def which_steps(argv: list[str]) -> int:
 
 
 @dataclass(frozen=True)
+class Stretch:
+    """Steps that read their samples in order, without a gap between them."""
+
+    # Its first step, counted from 1, and that step's first sample.
+    step: int
+    sample: int
+    batch: RampedBatchConfig
+    # The segment that it lies in, counted from 0.
+    segment: int = 0
+
+    def first_sample(self, step: int) -> int:
+        return self.sample + self.batch.samples(step - 1) - self.batch.samples(self.step - 1)
+
+
+@dataclass(frozen=True)
 class Order:
     """Which step read which sample: all in order, except those that rewinding left out."""
 
-    # Samples of one step.
-    batch: int
-    # (first step, samples that were left out before it), ascending.
-    changes: tuple[tuple[int, int], ...] = ((1, 0),)
+    # By step.
+    stretches: tuple[Stretch, ...]
+    # Those of the run; () for a run that has not begun.
+    segments: tuple[Segment, ...] = ()
 
     @classmethod
     def of(cls, cfg: PretrainConfig) -> Order:
-        """The order that metrics.jsonl tells; steps after its last row go on from there."""
-        changes = [(1, 0)]
-        for row in jsonl.whole_rows(Path(cfg.output) / "pretrain" / "metrics.jsonl"):
-            skipped = row.get("first_sample", 0) - (row["step"] - 1) * cfg.batch.total
-            if "first_sample" in row and skipped != changes[-1][1]:
-                changes.append((row["step"], skipped))
-        return cls(cfg.batch.total, tuple(changes))
+        """The order that segments.json and metrics.jsonl tell.
+
+        Steps after the last row go on from there.
+        """
+        folder = Path(cfg.output) / "pretrain"
+        segments = read_segments(folder)
+        found = [
+            Stretch(one.step + 1, one.sample, one.sizes, n) for n, one in enumerate(segments)
+        ] or [Stretch(1, 0, cfg.batch)]
+        for row in jsonl.whole_rows(folder / "metrics.jsonl"):
+            if "first_sample" not in row:
+                continue
+            step, sample = row["step"], row["first_sample"]
+            at = max(n for n, one in enumerate(found) if one.step <= step)
+            if found[at].first_sample(step) != sample:
+                found.insert(at + 1, replace(found[at], step=step, sample=sample))
+        return cls(tuple(found), tuple(segments))
+
+    def stretch(self, step: int) -> Stretch:
+        return next(one for one in reversed(self.stretches) if one.step <= step)
 
     def first_sample(self, step: int) -> int:
-        skipped = next(left_out for since, left_out in reversed(self.changes) if since <= step)
-        return (step - 1) * self.batch + skipped
+        return self.stretch(step).first_sample(step)
+
+    def size(self, step: int) -> int:
+        """The samples of a step."""
+        return self.stretch(step).batch.size(step - 1)
+
+    def segment_begin(self, step: int) -> int:
+        """The first sample of the segment that step `step` lies in."""
+        mine = self.stretch(step).segment
+        return next(one.sample for one in self.stretches if one.segment == mine)
+
+    def last_step(self, segment: int, steps: int) -> int:
+        """The last step of a segment of a run of `steps` steps."""
+        later = [one.step for one in self.stretches if one.segment > segment]
+        return min([steps, *(step - 1 for step in later)])
 
     def step_of(self, sample: int) -> int | None:
         """None for a sample that was left out."""
-        for (since, skipped), (until, _) in zip(
-            self.changes, [*self.changes[1:], (1 << 62, 0)], strict=True
-        ):
-            step = (sample - skipped) // self.batch + 1
-            if since <= step < until:
+        ends = [one.step for one in self.stretches[1:]] + [1 << 62]
+        for one, until in zip(self.stretches, ends, strict=True):
+            if sample < one.sample:
+                continue
+            step = one.batch.step_of(sample - one.sample + one.batch.samples(one.step - 1)) + 1
+            if step < until:
                 return step
         return None
 
@@ -170,16 +222,22 @@ def readings(data: Blend, sample: int, order: Order) -> Iterator[Reading]:
 def steps_of(
     data: Blend, source: int, shard: str, number: int, steps: int, order: Order
 ) -> Iterator[Reading]:
-    """Yields every reading of one document of one source in `steps` steps, in order."""
+    """Yields every reading of one document of one source up to step `steps`, in order.
+
+    They are those of the segment that `data` is the blend of, and `steps` lies in it.
+    """
     corpus = data.corpora[source]
-    end = order.first_sample(steps) + order.batch
-    for pass_number in range(end // corpus.per_pass + 1):
+    begin, end = order.segment_begin(steps), order.first_sample(steps) + order.size(steps)
+    before = data.before[source]
+    for pass_number in range(before // corpus.per_pass, (before + end) // corpus.per_pass + 1):
         corpus.ensure(pass_number * corpus.per_pass, 1)
-        found = _samples_with(corpus.passes[pass_number], shard, number)
-        for sample in sorted(
-            data.samples_of(source, pass_number * corpus.per_pass + index) for index in found
-        ):
-            if sample < end:
+        numbers = [
+            pass_number * corpus.per_pass + index
+            for index in _samples_with(corpus.passes[pass_number], shard, number)
+        ]
+        # What came before the segment has another place in the order.
+        for sample in sorted(data.samples_of(source, n) for n in numbers if n >= before):
+            if begin <= sample < end:
                 yield from (
                     r
                     for r in readings(data, sample, order)
@@ -225,18 +283,34 @@ def _shard_name(dataset: Any) -> str:
 
 def _open(
     parser: argparse.ArgumentParser, argv: list[str]
-) -> tuple[argparse.Namespace, PretrainConfig | None, Blend]:
+) -> tuple[argparse.Namespace, PretrainConfig | None]:
     args = parse_flags(parser, argv)
     cfg = load(PretrainConfig, args.config, args.overrides)
     if args.dry_run:
         print(to_yaml(cfg))
-        return args, None, None  # type: ignore[return-value]
+        return args, None
+    return args, cfg
+
+
+def _blend_of(cfg: PretrainConfig, segments: tuple[Segment, ...], number: int) -> Blend:
+    """The blend of one segment; that of the config for a run that has not begun."""
     run = Path(cfg.output)
-    return (
-        args,
-        cfg,
-        open_blend(read_sources(cfg.data, run), cfg, "train", run / "pretrain" / "index"),
-    )
+    segment = segments[number] if segments else None
+    if segment is not None:
+        blend = [SourceConfig(s["name"], s["tokens"], s["weight"]) for s in segment.sources]
+        alone = [source.tokens for source in blend] == [""]
+        cfg = replace(cfg, data=replace(cfg.data, blend=[] if alone else blend))
+    data = open_blend(read_sources(cfg.data, run), cfg, "train", run / "pretrain" / "index")
+    if segment is not None:
+        for source, identity in zip(segment.sources, data.identities, strict=True):
+            if source["identity"] != identity:
+                raise SeedbedError(
+                    f"the tokens of {source['name']} at {source['tokens'] or run / 'tokens'} are "
+                    f"not those that steps from {segment.step + 1} on have read",
+                    "put the former tokens back to ask about these steps",
+                )
+        data.begin_at(segment.since, segment.read)
+    return data
 
 
 def _names(manifest: Manifest, wanted: Expression) -> dict[tuple[str, int], dict[str, Any]]:

@@ -87,13 +87,14 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
         f"{work.micro_batches} micro-batches of {cfg.batch.micro} per replica",
         "",
         "GiB of one GPU     weights gradients optimizer activations logits   total",
-        *(_memory_line(work, stage, gpu) for stage in sorted({0, p.pp - 1})),
+        *(_memory_line(work, stage, gpu) for stage in costs.telling_stages(p)),
         "",
     ]
     sent = costs.traffic(work)
     fast = speed.speed(work, gpu)
     matmul = speed.MATMUL_EFFICIENCY["fp8" if cfg.fp8.on else "bf16"]
-    hours = cfg.schedule.steps * fast.step_seconds / 3600
+    # A smaller batch of a ramp is taken to cost its share of a whole one.
+    hours = cfg.batch.samples(cfg.schedule.steps) / cfg.batch.total * fast.step_seconds / 3600
     lines += [
         f"bubble {costs.bubble(p, work.micro_batches):.1%} of a step; GB sent per step and GPU: "
         f"tensor {sent.tensor / 1e9:.2f}, pipeline {sent.pipeline / 1e9:.2f}, "
@@ -151,7 +152,16 @@ def suggestions(cfg: PretrainConfig, gpus: int, vocab: int, gpu: Gpu) -> str:
 def _workload(
     cfg: PretrainConfig, layout: ParallelConfig, batch: BatchConfig, gpus: int, vocab: int
 ) -> Workload:
-    return Workload(cfg.model, layout, batch, gpus, padded_vocab(vocab), cfg.dtype, fp8=cfg.fp8.on)
+    return Workload(
+        cfg.model,
+        layout,
+        batch,
+        gpus,
+        padded_vocab(vocab),
+        cfg.dtype,
+        fp8=cfg.fp8.on,
+        muon=cfg.optim.name == "muon",
+    )
 
 
 def candidates(cfg: PretrainConfig, gpus: int) -> list[tuple[ParallelConfig, int]]:
@@ -162,7 +172,14 @@ def candidates(cfg: PretrainConfig, gpus: int) -> list[tuple[ParallelConfig, int
         sizes[:4], sizes, (1, 2, 4), sizes, ("none", "selective", "full"), (1, 2, 4)
     ):
         layout = ParallelConfig(
-            tp, pp, vpp, cp, tp > 1, distributed_optimizer=True, overlap=True, recompute=recompute
+            tp,
+            pp,
+            vpp,
+            cp,
+            tp > 1,
+            distributed_optimizer=cfg.optim.name != "muon",
+            overlap=True,
+            recompute=recompute,
         )
         try:
             layout.check(cfg.model)

@@ -27,9 +27,10 @@ from conf.schema.pretrain import PretrainConfig, check_world
 from megatron_train.checkpoint import hf_export, hf_parent, sharded
 from megatron_train.checkpoint.sharded import CheckpointWriter
 from megatron_train.checkpoint.step_folders import chosen, latest
-from megatron_train.data.blend import Blend, Cursor, micro_batches, open_blend
+from megatron_train.data.blend import Blend, micro_batches, open_blend
 from megatron_train.data.epochs import check_caps
 from megatron_train.data.manifest import Manifest, read_sources, verify_shards
+from megatron_train.data.segments import Cursor
 from megatron_train.export import from_checkpoint
 from megatron_train.fp8 import guard as fp8_guard
 from megatron_train.metrics import completions
@@ -96,14 +97,14 @@ def run(cfg: PretrainConfig) -> bool:
         while state.step < cfg.schedule.steps and not stopped:
             # Draw: the micro-batches of this process are its share of the step's samples.
             log.begins()
-            first = cursor.first_sample(state.step)
+            draw = cursor.draw(state.step)
             batches = micro_batches(
-                train, first, cfg.batch.total, cfg.batch, cfg.data.document_mask
+                train, draw.first, draw.count, cfg.batch, cfg.data.document_mask
             )
             log.data_is_read()
 
             # Step: forward, backward and Adam, or a refusal before Adam has changed a weight.
-            lr = learning_rate(state.step, cfg.optim, cfg.schedule)
+            lr = learning_rate(state.step, cfg.optim, cfg.schedule, cfg.batch)
             cosines = None
             if cfg.fp8.guard_every and state.step % cfg.fp8.guard_every == 0:
                 cosines = fp8_guard.cosines(state, batches[0], language_model_loss)
@@ -117,14 +118,14 @@ def run(cfg: PretrainConfig) -> bool:
                     loss_guard.forget_after(last_losses(cfg, state, out))
                     continue
                 state.step += 1
-                log.refused(bad, lr, first)
+                log.refused(bad, lr, draw)
             else:
                 loss_guard.accept(result.loss)
                 log.ends()
                 # Evaluate on the held-out samples, and log.
                 due = is_due(cfg, state.step)
                 evaluation = evaluate(state, held_out, train) if due else None
-                log.accepted(result, lr, first, cosines, evaluation)
+                log.accepted(result, lr, draw, cosines, evaluation)
 
             # Save, at the latest when a signal asks the run to stop.
             stopped = processes.any_rank(bool(stop.received))
@@ -169,7 +170,7 @@ def _rewind(
     writer.finish()
     at = state.step
     sharded.load(state, writer.root)
-    cursor.skipped += (at + 1 - state.step) * cursor.batch
+    cursor.skipped += cursor.read(at + 1) - cursor.read(state.step)
     log.rewound(bad, at, cursor.skipped)
 
 
@@ -186,12 +187,12 @@ def _profiled(cfg: PretrainConfig, step: int, out: Path) -> Iterator[None]:
 def _opening(cfg: PretrainConfig, train: Blend, state: TrainState, cursor: Cursor, dp: int) -> str:
     m, p = cfg.model, cfg.parallel
     parameters = m.parameters(state.vocab_size)
-    total = cfg.schedule.steps * cfg.batch.total
+    total = cursor.read(cfg.schedule.steps)
     lines = [
         f"{parameters / 1e6:.2f}M parameters, vocabulary {state.vocab_size:,}; {p.describe(dp)}, "
         f"{_arithmetic(cfg)}",
         f"{train.tokens:,} training tokens, {total * m.seq_length:,} to be read "
-        f"({train.passes(total)} passes); "
+        f"({train.passes(cursor.first_sample(cfg.schedule.steps))} passes); "
         f"chance loss ln({state.vocab_size}) = {math.log(state.vocab_size):.3f}",
     ]
     if state.step:

@@ -81,7 +81,7 @@ def resolve(plan: StagesConfig, stage: StageConfig) -> PretrainConfig:
         cfg = load(
             PretrainConfig, base if plan.base else None, [*settings, "schedule.steps=1000000000"]
         )
-        steps = -(-stage.tokens // (cfg.batch.total * cfg.model.seq_length))
+        steps = cfg.batch.steps_for(-(-stage.tokens // cfg.model.seq_length))
         schedule = dataclasses.replace(
             cfg.schedule,
             steps=steps,
@@ -160,7 +160,7 @@ def status(plan: StagesConfig) -> str:
         state, step = state_of(cfg)
         losses = losses_before(Path(cfg.output) / "pretrain" / "metrics.jsonl", step, 1)
         said = f"{state} {step:,}" + "".join(f", loss {loss:.4f}" for loss in losses)
-        rate = f"{cfg.optim.lr:.2e} -> {last_rate(cfg.optim, cfg.schedule):.2e}"
+        rate = f"{cfg.optim.lr:.2e} -> {last_rate(cfg.optim, cfg.schedule, cfg.batch):.2e}"
         lines.append(
             f"{stage.name:14} {stage.parent or '-':14} {_short(stage.tokens):>8} "
             f"{cfg.schedule.steps:>9,} {rate:>19} {cfg.model.seq_length:>6}  {said}"

@@ -26,8 +26,9 @@ from pathlib import Path
 from conf.errors import SeedbedError, run_cli
 from conf.flags import parse_flags
 from conf.loader import cli_parser, load, to_yaml
+from conf.schema.batch import RampedBatchConfig
 from conf.schema.fp8 import Fp8Config
-from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.layout import ModelConfig, ParallelConfig
 from conf.schema.pretrain import PretrainConfig
 
 # Largest |difference| / largest |value| of a tensor. fp32 sums in another order stay near 1e-6;
@@ -97,11 +98,17 @@ def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
     multiple = p.sequence_multiple()
     kv_heads = p.tp * (2 if p.tp == 1 and m.kv_heads > 1 else 1)
     heads = kv_heads * min(m.heads // m.kv_heads, 4)
+    if m.kv_heads < p.tp:
+        # Processes share key heads.
+        kv_heads, heads = m.kv_heads, p.tp * min(m.heads // p.tp, 2)
     hidden = heads * 8
+    layers, p = _layers(m, p)
+    pattern = m.layer_pattern
     model = replace(
         m,
-        # Each kind of layer is there, and each stage has as many.
-        layers=math.lcm(len(m.layer_pattern), max(2, p.pp * p.vpp)),
+        layers=layers,
+        # Uneven stages may hold any number of layers, and each then has a letter of its own.
+        layer_pattern=pattern if layers % len(pattern) == 0 else (pattern * layers)[:layers],
         # Heads are as wide as hidden / heads, or they are not.
         head_dim=12 if m.head_dim else 0,
         window=min(m.window, 9),
@@ -112,16 +119,35 @@ def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
         seq_length=multiple * -(-32 // multiple),
     )
     micro = min(cfg.batch.micro, 2)
-    batch = BatchConfig(micro=micro, total=micro * dp * 2 * p.pp)
+    batch = RampedBatchConfig(micro=micro, total=micro * dp * 2 * p.pp)
     # With a larger epsilon Adam does not divide a rounding error by a gradient that is nearly 0.
     return replace(
         cfg,
         model=model,
+        parallel=p,
         batch=batch,
         optim=replace(cfg.optim, eps=1e-3),
         dtype="fp32",
         fp8=Fp8Config(),
     )
+
+
+def _layers(model: ModelConfig, layout: ParallelConfig) -> tuple[int, ParallelConfig]:
+    """As few layers as show the layout, and the layout over them.
+
+    Each kind of layer is there. Stages are as uneven as they were: the first and the last have
+    fewer or more layers than those between, or as many.
+    """
+    if not (layout.first_layers or layout.last_layers):
+        return math.lcm(len(model.layer_pattern), max(2, layout.pp * layout.vpp)), layout
+    # Of two stages, the other one is what a stage is compared with.
+    other = 1 if layout.pp > 2 or layout.first_layers else 0
+    between = layout.stage_layers(model.layers, other)
+    sizes = []
+    for count in (layout.first_layers, layout.last_layers):
+        sizes.append(count and (1 if count < between else 3 if count > between else 2))
+    layout = replace(layout, first_layers=sizes[0], last_layers=sizes[1])
+    return sum(sizes) + 2 * (layout.pp - sum(size > 0 for size in sizes)), layout
 
 
 def verify(cfg: PretrainConfig, dp: int, worker: tuple[str, ...] = WORKER) -> list[Difference]:

@@ -66,11 +66,16 @@ class ModelConfig:
         """The letter of each layer."""
         return self.layer_pattern * (self.layers // len(self.layer_pattern))
 
+    def layer_matrices(self) -> int:
+        """The weights of one layer's matrices, all of which tensor parallelism cuts."""
+        inner = self.ffn * (2 if self.form.gated else 1)
+        return self.hidden * (2 * self.query_width + 2 * self.key_width + inner + self.ffn)
+
     def layer_parameters(self) -> tuple[int, int]:
         """The weights of one layer that tensor parallelism cuts, and those that it does not."""
         form, query, key = self.form, self.query_width, self.key_width
         inner = self.ffn * (2 if form.gated else 1)
-        cut = self.hidden * (2 * query + 2 * key + inner + self.ffn)
+        cut = self.layer_matrices()
         whole = 2 * self.hidden * (2 if form.layer_norm else 1)
         if form.qkv_bias or form.bias:
             cut += query + 2 * key
@@ -168,6 +173,18 @@ class ParallelConfig:
     # Which activations are recomputed in the backward pass: none, selective (attention) or full
     # (whole layers).
     recompute: str = "none"
+    # Layers of the first and of the last pipeline stage; 0: as many as those between them.
+    first_layers: CountOrNone = 0
+    last_layers: CountOrNone = 0
+
+    def stage_layers(self, layers: int, stage: int) -> int:
+        """How many of the model's layers pipeline stage `stage` holds."""
+        if stage == 0 and self.first_layers:
+            return self.first_layers
+        if stage == self.pp - 1 and self.last_layers:
+            return self.last_layers
+        stages = self.pp - bool(self.first_layers) - bool(self.last_layers)
+        return (layers - self.first_layers - self.last_layers) // stages
 
     def sequence_multiple(self) -> int:
         """The number that every sequence length must divide by."""
@@ -184,6 +201,8 @@ class ParallelConfig:
             "distributed optimizer": self.distributed_optimizer,
             "overlap": self.overlap,
             f"{self.recompute} recompute": self.recompute != "none",
+            f"{self.first_layers} layers first": self.first_layers > 0,
+            f"{self.last_layers} layers last": self.last_layers > 0,
         }
         return ", ".join([cut, *(mark for mark, on in marks.items() if on)])
 
@@ -194,15 +213,10 @@ class ParallelConfig:
             SeedbedError: with the arithmetic of the rule that is broken.
         """
         self._check_values()
-        stages = (
-            ("parallel.pp * parallel.vpp", self.pp * self.vpp)
-            if self.vpp > 1
-            else ("parallel.pp", self.pp)
-        )
         rules = [
-            ("model.layers", model.layers, *stages),
+            self._stages_rule(model),
             ("model.heads", model.heads, "parallel.tp", self.tp),
-            ("model.kv_heads", model.kv_heads, "parallel.tp", self.tp),
+            self._key_heads_rule(model),
             ("model.ffn", model.ffn, "parallel.tp", self.tp),
         ]
         cuts = []
@@ -221,6 +235,68 @@ class ParallelConfig:
                     f"{value} % {divisor} = {value % divisor}",
                     f"change {name} or {divisor_name}",
                 )
+
+    def _key_heads_rule(self, model: ModelConfig) -> tuple[str, int, str, int]:
+        """What of the key/value heads must divide by what.
+
+        Where there are fewer than tp, several processes use the same one: megatron-core gathers
+        the fused query, key and value, of which each process computes a part.
+
+        Raises:
+            SeedbedError: for a form whose norms need whole heads on each process.
+        """
+        if model.kv_heads >= self.tp or self.tp % model.kv_heads:
+            return "model.kv_heads", model.kv_heads, "parallel.tp", self.tp
+        if model.form.qk_norm == "whole":
+            raise SeedbedError(
+                f"model.family={model.family} norms all key heads together, so each process needs "
+                f"its own: model.kv_heads={model.kv_heads} < parallel.tp={self.tp}",
+                f"set parallel.tp={model.kv_heads} or less",
+            )
+        rows = model.query_width + 2 * model.key_width
+        return "the rows of query, key and value", rows, "parallel.tp", self.tp
+
+    def _stages_rule(self, model: ModelConfig) -> tuple[str, int, str, int]:
+        """What of the layers must divide by what.
+
+        Raises:
+            SeedbedError: where the first and the last stage leave too few layers for the others.
+        """
+        if not (self.first_layers or self.last_layers):
+            if self.vpp > 1:
+                return (
+                    "model.layers",
+                    model.layers,
+                    "parallel.pp * parallel.vpp",
+                    self.pp * self.vpp,
+                )
+            return "model.layers", model.layers, "parallel.pp", self.pp
+        uneven = (
+            f"parallel.first_layers={self.first_layers} and parallel.last_layers={self.last_layers}"
+        )
+        if self.vpp > 1 or self.pp == 1:
+            raise SeedbedError(
+                f"{uneven} are of a pipeline without interleaving: parallel.pp={self.pp}, "
+                f"parallel.vpp={self.vpp}",
+                "set parallel.pp above 1 and parallel.vpp=1, or leave both out",
+            )
+        left = model.layers - self.first_layers - self.last_layers
+        stages = self.pp - bool(self.first_layers) - bool(self.last_layers)
+        if left < stages or (not stages and left):
+            raise SeedbedError(
+                f"{uneven} leave {left} of model.layers={model.layers} to {stages} other stages",
+                "give every stage at least one layer, and every layer a stage",
+            )
+        taken = " - ".join(
+            name
+            for name, count in (
+                ("model.layers", 1),
+                ("parallel.first_layers", self.first_layers),
+                ("parallel.last_layers", self.last_layers),
+            )
+            if count
+        )
+        return taken, left, "the other stages", max(stages, 1)
 
     def _check_values(self) -> None:
         in_range(self, "parallel.")
@@ -260,3 +336,7 @@ class BatchConfig:
                 f"batch.total must divide by batch.micro: {self.total} % {self.micro}",
                 "choose batch.total as a multiple of batch.micro",
             )
+
+    def sizes(self) -> dict[str, int]:
+        """{key: sequences} of all that must divide by batch.micro * dp."""
+        return {"batch.total": self.total}

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
+from conf.schema.batch import RampedBatchConfig
 from conf.schema.checks import local, one_of
 from conf.schema.fp8 import Fp8Config
 from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.mup import MupConfig
 from conf.schema.ranges import (
     Amount,
     AmountAboveNone,
@@ -56,12 +58,25 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class MuonConfig:
+    """Settings of Muon (megatron_train/training/muon.py), with Jordan's and Moonlight's values."""
+
+    momentum: Decay = 0.95
+    nesterov: bool = True
+    # Newton-Schulz iterations.
+    steps: Count = 5
+
+
+@dataclass(frozen=True)
 class OptimConfig:
-    """AdamW with gradient clipping.
+    """AdamW, or Muon beside it, with gradient clipping.
 
     The paper gives only the learning rates (Sec 2.3); the rest is Llama's usual setting.
     """
 
+    # adamw, or muon: Muon for the matrices of the layers, and AdamW for the rest.
+    name: str = "adamw"
+    muon: MuonConfig = field(default_factory=MuonConfig)
     lr: Amount = 3e-4
     min_lr: Amount = 3e-5
     beta1: Decay = 0.9
@@ -73,6 +88,7 @@ class OptimConfig:
     clip_grad: AmountAboveNone = 1.0
 
     def check(self) -> None:
+        one_of("optim.name", self.name, "adamw", "muon")
         if self.min_lr > self.lr:
             raise SeedbedError(
                 f"optim.min_lr={self.min_lr} must lie between 0 and optim.lr={self.lr}",
@@ -185,8 +201,9 @@ class PretrainConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    batch: BatchConfig = field(default_factory=BatchConfig)
+    batch: RampedBatchConfig = field(default_factory=RampedBatchConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    mup: MupConfig = field(default_factory=MupConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     # fp32 or bf16. bf16 weights and arithmetic keep fp32 master weights, gradients and Adam state.
     dtype: str = "fp32"
@@ -194,6 +211,9 @@ class PretrainConfig:
     # A new run begins with the weights and Adam state of this checkpoint folder (stages.py sets it)
     # or with the weights of this Hugging Face folder.
     parent: str = ""
+    # What may differ from the newest checkpoint, and then begins a new segment of the run:
+    # data.blend, batch.
+    accept_change: list[str] = field(default_factory=list)
     seed: Seed = 1
     # Hash every shard at the start (about 1 GB/s). Switch it off where that takes too long.
     verify_shards: bool = True
@@ -231,6 +251,8 @@ class PretrainConfig:
         self.optim.check()
         self.schedule.check()
         self.guard.check()
+        check_optimizer(self.optim, self.parallel)
+        self.mup.check(self.model, self.optim.name)
         if self.tracker not in ("none", "tensorboard", "mlflow", "wandb"):
             raise SeedbedError(
                 f"tracker={self.tracker!r} is unknown", "use none, tensorboard, mlflow or wandb"
@@ -239,6 +261,18 @@ class PretrainConfig:
             raise SeedbedError(f"dtype={self.dtype!r} is unknown", "use fp32 or bf16")
         self.fp8.check(self.model, self.dtype)
         self.batch.check()
+        for name in self.accept_change:
+            one_of("accept_change", name, "data.blend", "batch")
+
+
+def check_optimizer(optim: OptimConfig, parallel: ParallelConfig) -> None:
+    """Raises SeedbedError where the optimizer cannot be cut as the layout asks."""
+    if optim.name == "muon" and parallel.distributed_optimizer:
+        raise SeedbedError(
+            "optim.name=muon needs whole matrices, and parallel.distributed_optimizer=true cuts "
+            "them over the data-parallel processes",
+            "set parallel.distributed_optimizer=false, or optim.name=adamw",
+        )
 
 
 def check_scorer(scorer: ScorerConfig, positions: int, base: str) -> None:
@@ -271,19 +305,20 @@ def check_world(parallel: ParallelConfig, batch: BatchConfig | None, world: int)
     dp = world // model_size
     if batch is None:
         return dp
-    if batch.total % (batch.micro * dp):
-        raise SeedbedError(
-            "batch.total must divide by batch.micro * dp: "
-            f"{batch.total} % ({batch.micro} * {dp}) = {batch.total % (batch.micro * dp)}, "
-            f"where dp = {world} processes / ({product}) = {dp}",
-            "change batch.total, batch.micro or the number of processes",
-        )
-    number = batch.total // (batch.micro * dp)
-    if parallel.vpp > 1 and number % parallel.pp:
-        raise SeedbedError(
-            "an interleaved pipeline takes micro-batches in groups of parallel.pp: "
-            f"batch.total / (batch.micro * dp) = {batch.total} / ({batch.micro} * {dp}) = "
-            f"{number}, {number} % {parallel.pp} = {number % parallel.pp}",
-            "change batch.total or batch.micro, or set parallel.vpp=1",
-        )
+    for name, size in batch.sizes().items():
+        if size % (batch.micro * dp):
+            raise SeedbedError(
+                f"{name} must divide by batch.micro * dp: "
+                f"{size} % ({batch.micro} * {dp}) = {size % (batch.micro * dp)}, "
+                f"where dp = {world} processes / ({product}) = {dp}",
+                f"change {name}, batch.micro or the number of processes",
+            )
+        number = size // (batch.micro * dp)
+        if parallel.vpp > 1 and number % parallel.pp:
+            raise SeedbedError(
+                "an interleaved pipeline takes micro-batches in groups of parallel.pp: "
+                f"{name} / (batch.micro * dp) = {size} / ({batch.micro} * {dp}) = "
+                f"{number}, {number} % {parallel.pp} = {number % parallel.pp}",
+                f"change {name} or batch.micro, or set parallel.vpp=1",
+            )
     return dp

@@ -27,6 +27,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 
 from conf.errors import SeedbedError
 from conf.schema.layout import ModelConfig
+from megatron_train.checkpoint import adam_kinds
 from megatron_train.checkpoint.step_folders import latest, make_room, publish, read_manifest
 from megatron_train.model import weights
 from megatron_train.model.gpt import padded_vocab, unwrap
@@ -146,9 +147,10 @@ def load(
     Whatever layout wrote it can be read. Returns its manifest. With `begin` a new run starts from
     it, at step 0 and perhaps with another base or scaling of its rotary positions.
 
+    Adam's state may be of the other kind (distributed or not).
+
     Raises:
-        SeedbedError: for another architecture, for an optimizer state of the other kind
-            (distributed or not), and for files that cannot be read.
+        SeedbedError: for another architecture, and for files that cannot be read.
     """
     manifest = read_manifest(folder)
     wanted = _manifest(state, {})
@@ -158,19 +160,29 @@ def load(
         for name in ("rope_base", "rope"):
             manifest["architecture"][name] = wanted["architecture"][name]
     _refuse_differences(manifest["folder"], manifest["architecture"], wanted["architecture"])
-    entries = _model(state)
+    model = _model(state)
+    entries = model
     scales: dict[str, Any] = {}
+    distributed = manifest["distributed_optimizer"]
+    other_kind = distributed != state.layout.distributed_optimizer
     if not weights_only:
         _refuse_other_optimizer(state, manifest)
         scales = state.fp8.expect(manifest["fp8_history"], manifest["folder"])
-        entries = _with_optimizer(state, entries, scales, loading=True)
+    if not weights_only and other_kind:
+        adam = adam_kinds.wanted(model, distributed, state.dtype != "fp32")
+        entries = {**model, "adam": adam, **({"fp8": scales} if scales else {})}
+    elif not weights_only:
+        entries = _with_optimizer(state, model, scales, loading=True)
     loaded = _read(entries, Path(manifest["folder"]))
     for i, chunk in enumerate(state.chunks):
-        model = unwrap(chunk)
-        pickled = {name: None for name in model.state_dict() if state.fp8.is_pickled(name)}
-        model.load_state_dict({**loaded[f"model{i}"], **pickled}, strict=True)
+        part = unwrap(chunk)
+        pickled = {name: None for name in part.state_dict() if state.fp8.is_pickled(name)}
+        part.load_state_dict({**loaded[f"model{i}"], **pickled}, strict=True)
     if weights_only:
         state.optimizer.reload_model_params()
+    elif other_kind:
+        taken = adam_kinds.steps_taken(loaded["optimizer"], manifest["folder"])
+        adam_kinds.fill(state.optimizer, _model(state), loaded["adam"], taken)
     else:
         state.optimizer.load_state_dict(loaded["optimizer"])
     if scales:
@@ -225,6 +237,8 @@ def _manifest(state: TrainState, extra: dict[str, Any]) -> dict[str, Any]:
         "layout": dataclasses.asdict(state.layout),
         "world": processes.world(),
         "distributed_optimizer": state.layout.distributed_optimizer,
+        "optimizer": state.optim.name,
+        "mup_width": state.width,
         "fp8_history": state.fp8.kept,
         "made_with": {"torch": torch.__version__, "megatron-core": megatron.core.__version__},
         "extra": extra,
@@ -252,12 +266,20 @@ def _refuse_differences(where: str, theirs: dict[str, Any], ours: dict[str, Any]
 
 
 def _refuse_other_optimizer(state: TrainState, manifest: dict[str, Any]) -> None:
-    if manifest["distributed_optimizer"] != state.layout.distributed_optimizer:
+    width = manifest.get("mup_width", 1.0)
+    if width != state.width:
         raise SeedbedError(
-            f"{manifest['folder']} was written with parallel.distributed_optimizer="
-            f"{str(manifest['distributed_optimizer']).lower()}; "
-            "the two kinds of Adam state cannot be read as each other",
-            "set parallel.distributed_optimizer as it was",
+            f"{manifest['folder']} was trained at {width:g} times muP's base width, and this run "
+            f"says {state.width:g}",
+            "restore mup.base_hidden, or begin with parent=FOLDER of its export",
+        )
+    # Checkpoints from before there was a choice have AdamW's state.
+    theirs = manifest.get("optimizer", "adamw")
+    if theirs != state.optim.name:
+        raise SeedbedError(
+            f"{manifest['folder']} holds the state of optim.name={theirs}, and this run has "
+            f"optim.name={state.optim.name}",
+            f"set optim.name={theirs}, or export the weights and begin with parent=FOLDER",
         )
     if manifest["version"] < 2:
         raise SeedbedError(

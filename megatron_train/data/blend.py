@@ -10,6 +10,7 @@ Indices are cached under a name that holds the shards' identity.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,9 +127,9 @@ _PERIOD = 1 << 16
 class Blend:
     """Several corpora mixed by weight, or one alone.
 
-    Sample i is a pure function of the corpora, their weights and i. The order of sources is that of
-    megatron-core's C++ build_blending_indices, repeated every _PERIOD samples. It keeps every
-    prefix as close to the weights as whole samples can be.
+    Sample i is a pure function of the corpora, their weights, `begin_at` and i. The order of
+    sources is that of megatron-core's C++ build_blending_indices, repeated every _PERIOD samples.
+    It keeps every prefix as close to the weights as whole samples can be.
     """
 
     names: list[str]
@@ -136,14 +137,24 @@ class Blend:
     corpora: list[Corpus]
 
     def __post_init__(self) -> None:
-        self.source = np.zeros(_PERIOD, dtype=np.int16)
-        # For each sample of a period, how many of its source come before it.
-        self.rank = np.zeros(_PERIOD, dtype=np.int64)
-        shares = [weight / sum(self.weights) for weight in self.weights]
-        helpers_cpp.build_blending_indices(
-            self.source, self.rank, shares, len(shares), _PERIOD, False
-        )
-        self.period_counts = np.bincount(self.source, minlength=len(shares))
+        self.source, self.rank = _order(self.weights)
+        self.period_counts = np.bincount(self.source, minlength=len(self.weights))
+        self.begin_at(0, {})
+
+    def begin_at(self, since: int, read: Mapping[str, int]) -> None:
+        """Let the order of sources begin at sample `since`.
+
+        read: identity -> samples of that source that were read before. It goes on behind them.
+        """
+        self.since = since
+        self.before = [0] * len(self.corpora)
+        if read:
+            self.before = [read.get(identity, 0) for identity in self.identities]
+
+    @property
+    def identities(self) -> list[str]:
+        """What each source's tokens are known by."""
+        return [corpus.manifest.identity for corpus in self.corpora]
 
     @property
     def identity(self) -> Any:
@@ -151,7 +162,7 @@ class Blend:
 
         For one source it is the source's identity; several have their names and weights in it.
         """
-        found = [corpus.manifest.identity for corpus in self.corpora]
+        found = self.identities
         return (
             found[0]
             if len(found) == 1
@@ -165,15 +176,18 @@ class Blend:
             shard.tokens for corpus in self.corpora for shard in corpus.manifest.of(corpus.split)
         )
 
-    def epochs(self, samples: int) -> dict[str, float]:
-        """How often `samples` samples read each source."""
+    def epochs(self, end: int) -> dict[str, float]:
+        """How often the samples before number `end` read each source."""
         weights = dict(zip(self.names, self.weights, strict=True))
         sizes = {n: corpus.per_pass for n, corpus in zip(self.names, self.corpora, strict=True)}
-        return epochs(weights, sizes, samples)
+        found = epochs(weights, sizes, end - self.since)
+        for name, before in zip(self.names, self.before, strict=True):
+            found[name] += before / sizes[name]
+        return found
 
-    def passes(self, samples: int) -> str:
+    def passes(self, end: int) -> str:
         """The same in words."""
-        read = self.epochs(samples)
+        read = self.epochs(end)
         if len(read) == 1:
             return f"{next(iter(read.values())):.2f}"
         return ", ".join(f"{name} {passes:.2f}" for name, passes in read.items())
@@ -186,14 +200,15 @@ class Blend:
 
     def locate(self, i: int) -> tuple[int, int]:
         """(index of its corpus, index within that corpus) of sample i."""
-        period, offset = divmod(i, _PERIOD)
+        period, offset = divmod(i - self.since, _PERIOD)
         source = int(self.source[offset])
-        return source, int(period * self.period_counts[source] + self.rank[offset])
+        earlier = self.before[source] + period * self.period_counts[source]
+        return source, int(earlier + self.rank[offset])
 
     def samples_of(self, source: int, number: int) -> int:
-        """The inverse of `locate`."""
-        period, rank = divmod(number, int(self.period_counts[source]))
-        return period * _PERIOD + int(np.flatnonzero(self.source == source)[rank])
+        """The inverse of `locate`, for a number that was not read before `since`."""
+        period, rank = divmod(number - self.before[source], int(self.period_counts[source]))
+        return self.since + period * _PERIOD + int(np.flatnonzero(self.source == source)[rank])
 
     def ensure(self, start: int, count: int) -> None:
         """Build what samples [start, start + count) need; collective."""
@@ -209,23 +224,21 @@ class Blend:
         return source, self.corpora[source][number]
 
 
-@dataclass
-class Cursor:
-    """Where in the order of samples a run is.
+def drawn(weights: list[float], samples: int) -> list[int]:
+    """How many of the first `samples` samples of a blend belong to each source."""
+    source, _ = _order(weights)
+    periods, rest = divmod(samples, _PERIOD)
+    counts = periods * np.bincount(source, minlength=len(weights))
+    return (counts + np.bincount(source[:rest], minlength=len(weights))).tolist()
 
-    It follows from the step, from what the run's parents read and from what rewinding left out.
-    """
 
-    # Samples of one step.
-    batch: int
-    # Samples that the runs before this one have read.
-    before: int = 0
-    # Samples that rewinding left out.
-    skipped: int = 0
-
-    def first_sample(self, step: int) -> int:
-        """The first sample of step `step`, counted from 0."""
-        return self.before + step * self.batch + self.skipped
+def _order(weights: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """For each sample of a period: its source, and how many of that source come before it."""
+    source = np.zeros(_PERIOD, dtype=np.int16)
+    rank = np.zeros(_PERIOD, dtype=np.int64)
+    shares = [weight / sum(weights) for weight in weights]
+    helpers_cpp.build_blending_indices(source, rank, shares, len(shares), _PERIOD, False)
+    return source, rank
 
 
 def open_blend(sources: dict[str, Manifest], cfg: PretrainConfig, split: str, cache: Path) -> Blend:

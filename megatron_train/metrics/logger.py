@@ -10,6 +10,7 @@ from typing import Any
 
 from conf.schema.pretrain import PretrainConfig
 from megatron_train.data.blend import Blend
+from megatron_train.data.segments import Draw
 from megatron_train.metrics import metrics_file, stragglers
 from megatron_train.metrics.metrics_file import RunFacts, StepRecord
 from megatron_train.metrics.trackers import open_tracker
@@ -31,7 +32,7 @@ class TrainLogger:
         self._tracker = open_tracker(cfg.tracker, out, processes.is_main())
         self._run = RunFacts(
             sources=train.names,
-            batch_tokens=cfg.batch.total * cfg.model.seq_length,
+            seq_length=cfg.model.seq_length,
             flops_per_token=sum(costs.flops_per_token(cfg.model, state.vocab_size)),
             world=processes.world(),
         )
@@ -54,7 +55,7 @@ class TrainLogger:
         self,
         result: StepResult,
         lr: float,
-        first_sample: int,
+        draw: Draw,
         cosines: dict[str, float] | None = None,
         evaluation: Evaluation | None = None,
     ) -> None:
@@ -68,7 +69,7 @@ class TrainLogger:
             return
         step, cfg = self._state.step, self._cfg
         seconds, wait = self._ended - self._began, self._read - self._began
-        record = StepRecord(step, result, lr, first_sample, cosines, seconds, wait)
+        record = StepRecord(step, result, lr, draw, cosines, seconds, wait)
         row = metrics_file.row(record, self._run, evaluation)
         self._write(row)
         if step % cfg.log_every == 0 or evaluation is not None:
@@ -76,7 +77,7 @@ class TrainLogger:
             eta = each * (cfg.schedule.steps - step)
             print(metrics_file.line(row, cfg.schedule.steps, eta), flush=True)
 
-    def refused(self, bad: BadStep, lr: float, first_sample: int) -> None:
+    def refused(self, bad: BadStep, lr: float, draw: Draw) -> None:
         """The step was skipped: its number and its samples count, its update does not."""
         if processes.is_main():
             row = {
@@ -85,7 +86,9 @@ class TrainLogger:
                 "val_loss": None,
                 "lr": lr,
                 "refused": bad.problem,
-                "first_sample": first_sample,
+                "first_sample": draw.first,
+                "batch": draw.count,
+                "segment": draw.segment,
             }
             self._write(row)
             print(

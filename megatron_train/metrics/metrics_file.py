@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from megatron_train.data.segments import Draw
 from megatron_train.training.evaluation import Evaluation
 from megatron_train.training.losses import means_by_source
 from megatron_train.training.state import StepResult
@@ -19,15 +20,15 @@ from seedbed import jsonl
 class StepRecord:
     """One step that was taken.
 
-    step counts from 1. first_sample is its first sample in the order of the run. cosines are the
-    FP8 guard's, None where it did not look at this step. seconds are the step's own, without
+    step counts from 1. draw is what it read of the order of the run. cosines are the FP8 guard's,
+    None where it did not look at this step. seconds are the step's own, without
     evaluation and saving; wait are those of them that went by until its data was there.
     """
 
     step: int
     result: StepResult
     lr: float
-    first_sample: int
+    draw: Draw
     cosines: dict[str, float] | None
     seconds: float
     wait: float
@@ -42,7 +43,7 @@ class RunFacts:
     """
 
     sources: list[str]
-    batch_tokens: int
+    seq_length: int
     flops_per_token: float
     world: int
 
@@ -79,7 +80,8 @@ def row(record: StepRecord, run: RunFacts, evaluation: Evaluation | None) -> dic
     tokens are those of all steps so far. model_tflops are of one process, without recomputation.
     """
     result, seconds = record.result, record.seconds
-    flops = run.batch_tokens / seconds * run.flops_per_token / run.world
+    tokens = record.draw.count * run.seq_length
+    flops = tokens / seconds * run.flops_per_token / run.world
     found: dict[str, Any] = {
         "step": record.step,
         "loss": result.loss,
@@ -87,13 +89,15 @@ def row(record: StepRecord, run: RunFacts, evaluation: Evaluation | None) -> dic
         "fp8_cosines": record.cosines,
         "lr": record.lr,
         "grad_norm": result.grad_norm,
-        "tokens": record.step * run.batch_tokens,
-        "tokens_per_s": round(run.batch_tokens / seconds, 1),
+        "tokens": record.draw.read * run.seq_length,
+        "tokens_per_s": round(tokens / seconds, 1),
         "seconds": round(seconds, 4),
         "model_tflops": float(f"{flops / 1e12:.4g}"),
         "wait_share": round(record.wait / seconds, 4),
         "memory_gb": round(peak_memory() / 1e9, 3),
-        "first_sample": record.first_sample,
+        "first_sample": record.draw.first,
+        "batch": record.draw.count,
+        "segment": record.draw.segment,
     }
     if evaluation:
         found["val_bits_per_byte"] = evaluation.bits_per_byte

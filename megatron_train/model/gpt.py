@@ -61,6 +61,8 @@ def transformer_config(
         use_cpu_initialization=not on_gpu,
         tensor_model_parallel_size=layout.tp,
         pipeline_model_parallel_size=layout.pp,
+        num_layers_in_first_pipeline_stage=layout.first_layers or None,
+        num_layers_in_last_pipeline_stage=layout.last_layers or None,
         virtual_pipeline_model_parallel_size=layout.vpp if layout.vpp > 1 else None,
         # Batched sends mix up the chunks of an interleaved pipeline, which then trains wrong with
         # no error (docs/pretrain.md).

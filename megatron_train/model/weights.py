@@ -54,11 +54,16 @@ def adapter_parameters(chunks: list[torch.nn.Module]) -> dict[str, torch.nn.Para
     }
 
 
-def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> None:
+def initialize(
+    chunks: list[torch.nn.Module],
+    model: ModelConfig,
+    seed: int,
+    scale: Callable[[str], float] = lambda name: 1.0,
+) -> None:
     """Draw initial values: norms are 1, biases 0, matrices N(0, init_std).
 
     Matrices that write into the residual stream are N(0, init_std / sqrt(2 layers)). The scaling is
-    Megatron-LM's (and GPT-2's, Sec 2.3).
+    Megatron-LM's (and GPT-2's, Sec 2.3). scale: a factor by name, such as muP's.
     """
 
     def draw(name: str, shape: torch.Size) -> torch.Tensor:
@@ -66,6 +71,7 @@ def initialize(chunks: list[torch.nn.Module], model: ModelConfig, seed: int) -> 
             return torch.zeros(shape) if name.endswith("bias") else torch.ones(shape)
         residual = name.endswith(("linear_proj.weight", "linear_fc2.weight"))
         std = model.init_std / (2 * model.layers) ** 0.5 if residual else model.init_std
+        std *= scale(name)
         digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
         return torch.empty(shape).normal_(0.0, std, generator=generator)
@@ -146,7 +152,7 @@ def gather_named(
             if name in sent:
                 continue
             sent.add(name)
-            full = _join(mine[name], of(mine[name])) if s == stage and replica else None
+            full = join(mine[name], of(mine[name])) if s == stage and replica else None
             full = _bring_to_main(full, leaders[s])
             if full is not None:
                 yield name, full.cpu()
@@ -193,7 +199,8 @@ def part_of(full: torch.Tensor, parameter: torch.nn.Parameter) -> torch.Tensor:
     return full.chunk(tp, dim)[r]
 
 
-def _join(parameter: torch.nn.Parameter, part: torch.Tensor) -> torch.Tensor:
+def join(parameter: torch.nn.Parameter, part: torch.Tensor) -> torch.Tensor:
+    """The whole tensor of which each tensor-parallel process holds a part; collective."""
     if not _is_cut(parameter):
         return part
     dim = parameter.partition_dim

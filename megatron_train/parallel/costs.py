@@ -27,6 +27,8 @@ class Workload:
     fp8: bool = False
     # Transformer Engine's layers; torch's own keep more for the backward pass.
     fused: bool = True
+    # Muon for the matrices of the layers.
+    muon: bool = False
 
     @property
     def dp(self) -> int:
@@ -74,7 +76,7 @@ def stage_parameters(
 ) -> int:
     """The number of weights on one GPU of pipeline stage `stage`."""
     cut, whole = model.layer_parameters()
-    count = model.layers // layout.pp * (cut // layout.tp + whole)
+    count = layout.stage_layers(model.layers, stage) * (cut // layout.tp + whole)
     embedding = padded_vocab // layout.tp * model.hidden
     last = stage == layout.pp - 1
     if stage == 0:
@@ -85,6 +87,11 @@ def stage_parameters(
         if not model.tie_embeddings or layout.pp > 1:
             count += embedding
     return count
+
+
+def telling_stages(layout: ParallelConfig) -> list[int]:
+    """One stage of each kind: the first, one between, and the last."""
+    return sorted({0, min(1, layout.pp - 1), layout.pp - 1})
 
 
 def layer_activations(model: ModelConfig, layout: ParallelConfig, width: int, fused: bool) -> float:
@@ -107,7 +114,9 @@ def layer_activations(model: ModelConfig, layout: ParallelConfig, width: int, fu
         q + k        where query and key are normalised: the storage that they share with the
                      value, and the query's own (q) where heads share a key
     """
-    q, k, f = model.query_width, model.key_width, model.ffn
+    q, f = model.query_width, model.ffn
+    # Where there are fewer key heads than processes, each holds a whole one.
+    k = max(model.key_width, model.head_size * layout.tp)
     gated = model.form.gated
     cut = layout.tp if layout.sequence_parallel else 1
     norms = 2 * _norm(model, layout, width)
@@ -130,11 +139,16 @@ def _norm(model: ModelConfig, layout: ParallelConfig, width: int) -> float:
 def memory(work: Workload, stage: int) -> Memory:
     """Bytes on one GPU of pipeline stage `stage`.
 
-    Gradients and Adam's two moments are fp32. Under bf16 there are fp32 master weights as well.
+    Gradients and Adam's two moments are fp32. Muon has one for the matrices of the layers. Under
+    bf16 there are fp32 master weights as well.
     """
     model, layout, width = work.model, work.layout, work.width
     parameters = stage_parameters(model, layout, work.padded_vocab, stage)
     states = 8 + (4 if work.dtype != "fp32" else 0)
+    one_moment = 0
+    if work.muon:
+        layers = layout.stage_layers(model.layers, stage)
+        one_moment = layers * model.layer_matrices() // layout.tp
     tokens = work.batch.micro * model.seq_length / layout.cp
     logits = 0.0
     activations = _stage_activations(work, stage)
@@ -145,7 +159,7 @@ def memory(work: Workload, stage: int) -> Memory:
     return Memory(
         weights=parameters * width,
         gradients=parameters * 4,
-        optimizer=parameters * states / _optimizer_cut(work),
+        optimizer=(parameters * states - 4 * one_moment) / _optimizer_cut(work),
         activations=activations,
         logits=logits,
     )
@@ -165,7 +179,8 @@ def _stage_activations(work: Workload, stage: int) -> float:
         in_flight = min(
             layout.pp * (1 + (layout.pp - 1) / (layout.pp * layout.vpp)), work.micro_batches
         )
-    activations = tokens * (model.layers / layout.pp) * kept[layout.recompute] * in_flight
+    layers = layout.stage_layers(model.layers, stage)
+    activations = tokens * layers * kept[layout.recompute] * in_flight
     # Full recomputation holds the activations of the one layer that is recomputed.
     if layout.recompute == "full":
         activations += tokens * whole
@@ -203,7 +218,7 @@ def flops_per_token(model: ModelConfig, vocab: int) -> tuple[float, float]:
 
 
 def bubble(layout: ParallelConfig, micro_batches: int) -> float:
-    """The idle share of a step: (pp - 1) / (vpp * m + pp - 1).
+    """The idle share of a step: (pp - 1) / (vpp * m + pp - 1), for stages of equal work.
 
     Source: Narayanan et al. (arXiv 2104.04473 Sec 2.2).
     """
@@ -217,7 +232,7 @@ def traffic(work: Workload) -> Traffic:
     """
     model, layout, width = work.model, work.layout, work.width
     tp, cp = layout.tp, layout.cp
-    layers = model.layers / layout.pp
+    layers = layout.stage_layers(model.layers, 0)
     sequences = work.batch.micro * model.seq_length
     hidden = sequences / cp * model.hidden * width
     again = 1 if layout.recompute == "full" else 0
@@ -227,7 +242,7 @@ def traffic(work: Workload) -> Traffic:
     tensor = work.micro_batches * layers * reductions * 2 * hidden * (tp - 1) / tp
     boundary = hidden / (tp if layout.sequence_parallel else 1)
     pipeline = work.micro_batches * 2 * boundary * layout.vpp if layout.pp > 1 else 0.0
-    keys = 2 * model.key_width / tp * sequences * width
+    keys = 2 * max(model.key_width / tp, model.head_size) * sequences * width
     context = work.micro_batches * layers * (2 + again) * keys * (cp - 1) / cp
     replicas = work.dp * cp
     parameters = stage_parameters(model, layout, work.padded_vocab, 0)

@@ -18,6 +18,7 @@ from conf.errors import SeedbedError, disk_fault, run_cli
 from conf.schema.layout import ParallelConfig
 from conf.schema.pretrain import check_world
 from megatron_train.parallel import cpu_backend
+from megatron_train.parallel.meeting import of_this_life
 from seedbed.processes import die_with_parent
 
 T = TypeVar("T")
@@ -52,6 +53,8 @@ def start(parallel: ParallelConfig, seed: int) -> None:
         backend = "nccl" if torch.cuda.is_available() else "gloo"
         # One process meets no other, so it needs no port, which another program could take first.
         meeting = {"store": dist.HashStore(), "rank": 0, "world_size": 1} if alone else {}
+        if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            meeting = _meeting_of_this_life()
         dist.init_process_group(backend, timeout=TIMEOUT, **meeting)
     parallel_state.initialize_model_parallel(
         tensor_model_parallel_size=parallel.tp,
@@ -60,6 +63,13 @@ def start(parallel: ParallelConfig, seed: int) -> None:
         context_parallel_size=parallel.cp,
     )
     seed_step(seed, 0)
+
+
+def _meeting_of_this_life() -> dict[str, Any]:
+    """What init_process_group is given under torchrun, whose store outlives a restart."""
+    store, rank, world = next(dist.rendezvous("env://", timeout=TIMEOUT))
+    store = of_this_life(store, rank, world, TIMEOUT)
+    return {"store": store, "rank": rank, "world_size": world}
 
 
 def started_world() -> int:

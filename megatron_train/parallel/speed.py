@@ -63,7 +63,9 @@ def speed(work: Workload, gpu: Gpu) -> Speed:
     """Seconds of one step: compute, communication that nothing hides, and the bubble."""
     layout = work.layout
     each = work.batch.total * work.model.seq_length / work.gpus
-    matmul, flash = _compute(work, gpu)
+    # The others wait for the stage that has most layers.
+    wait = _most_layers(work) * layout.pp / work.model.layers
+    matmul, flash = (wait * seconds for seconds in _compute(work, gpu))
     elementwise, optimizer = _memory_bound(work, gpu)
     sent = costs.traffic(work)
     inner = gpu.nvlink * LINK_EFFICIENCY
@@ -114,8 +116,7 @@ def _memory_bound(work: Workload, gpu: Gpu) -> tuple[float, float]:
     tokens = work.batch.total * model.seq_length
     kept = (
         costs.layer_activations(model, layout, work.width, fused=True)
-        * model.layers
-        / layout.pp
+        * _most_layers(work)
         * tokens
         / work.dp
         / layout.cp
@@ -129,9 +130,15 @@ def _memory_bound(work: Workload, gpu: Gpu) -> tuple[float, float]:
     return elementwise, update * 28 / (gpu.bandwidth * ELEMENTWISE_EFFICIENCY)
 
 
+def _most_layers(work: Workload) -> int:
+    """The layers of the stage that has most, which the others wait for."""
+    stages = costs.telling_stages(work.layout)
+    return max(work.layout.stage_layers(work.model.layers, stage) for stage in stages)
+
+
 def fits(work: Workload, gpu: Gpu) -> bool:
-    """Whether the first and the last stage stay below USABLE_MEMORY."""
+    """Whether every stage stays below USABLE_MEMORY."""
     return all(
         costs.memory(work, stage).total <= USABLE_MEMORY * gpu.memory
-        for stage in {0, work.layout.pp - 1}
+        for stage in costs.telling_stages(work.layout)
     )

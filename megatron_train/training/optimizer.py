@@ -1,4 +1,7 @@
-"""AdamW from megatron-core, with two corrections that its CPU path needs."""
+"""AdamW from megatron-core, with two corrections that its CPU path needs.
+
+muon.py puts Muon beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,28 @@ from megatron.core.optimizer import (
     OptimizerConfig,
     distrib_optimizer,
     get_megatron_optimizer,
+    get_standard_config_overrides,
 )
+from megatron.core.optimizer.optimizer_config import ParamKey, ParamPredicate
 
 from conf.schema.layout import ParallelConfig
 from conf.schema.pretrain import OptimConfig
+from megatron_train.model import weights
+from megatron_train.training import mup
 from seedbed.dtypes import torch_dtype
 
 
 def build_optimizer(
-    chunks: list[torch.nn.Module], optim: OptimConfig, layout: ParallelConfig, dtype: str
+    chunks: list[torch.nn.Module],
+    optim: OptimConfig,
+    layout: ParallelConfig,
+    dtype: str,
+    width: float = 1.0,
 ) -> MegatronOptimizer:
-    """Adam over this process's chunks. With bf16 it keeps fp32 master weights."""
+    """Adam over this process's chunks. With bf16 it keeps fp32 master weights.
+
+    width: how many times muP's base width the model has.
+    """
     _mend_distributed_adam()
     config = OptimizerConfig(
         optimizer="adam",
@@ -38,9 +52,32 @@ def build_optimizer(
         use_distributed_optimizer=layout.distributed_optimizer,
         overlap_param_gather=layout.overlap and layout.distributed_optimizer,
     )
-    optimizer = get_megatron_optimizer(config, chunks)
+    overrides = get_standard_config_overrides(config) | _by_width(chunks, optim, width)
+    optimizer = get_megatron_optimizer(config, chunks, overrides)
     _check_norm(optimizer)
     return optimizer
+
+
+def _by_width(
+    chunks: list[torch.nn.Module], optim: OptimConfig, width: float
+) -> dict[ParamKey, dict[str, float]]:
+    """muP's rates and epsilons, as overrides of megatron-core's groups of weights."""
+    if width == 1.0:
+        return {}
+    names = {parameter: name for name, parameter in weights.local_parameters(chunks).items()}
+    kinds: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for parameter, name in names.items():
+        kind = (mup.rate(name, width), mup.epsilon(name, width))
+        if kind != (1.0, 1.0):
+            kinds.setdefault(kind, []).append(parameter)
+    found = {}
+    for (rate, epsilon), mine in kinds.items():
+        these = set(mine)
+        one = ParamPredicate(
+            name=f"mup {rate} {epsilon}", fn=lambda weight, these=these: weight in these
+        )
+        found[ParamKey(predicate=one)] = {"max_lr": rate, "eps": optim.eps * epsilon}
+    return found
 
 
 class NotFinite(Exception):
@@ -70,11 +107,12 @@ def _check_norm(optimizer: MegatronOptimizer) -> None:
 def set_rates(optimizer: MegatronOptimizer, lr: float, weight_decay: float) -> None:
     """Set both for the next step; this replaces megatron-core's scheduler object.
 
-    Norms have wd_mult 0, so they do not decay.
+    Norms have wd_mult 0, so they do not decay. max_lr is 1, or muP's factor of the rate. A weight
+    loses rate times decay of itself in a step, so the decay makes up for the factor.
     """
     for group in optimizer.param_groups:
-        group["lr"] = lr
-        group["weight_decay"] = weight_decay * group["wd_mult"]
+        group["lr"] = lr * group["max_lr"]
+        group["weight_decay"] = weight_decay * group["wd_mult"] / group["max_lr"]
 
 
 def _mend_distributed_adam() -> None:

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 import math
 
+from conf.schema.batch import RampConfig, RampedBatchConfig
 from conf.schema.pretrain import OptimConfig, ScheduleConfig
 
 
-def learning_rate(step: int, optim: OptimConfig, schedule: ScheduleConfig) -> float:
+def learning_rate(
+    step: int,
+    optim: OptimConfig,
+    schedule: ScheduleConfig,
+    batch: RampedBatchConfig | None = None,
+) -> float:
     """The rate of step `step`, counted from 0.
 
     It rises linearly to lr over warmup_steps. Then, with n = step + 1, w = warmup_steps, T = steps
@@ -25,24 +31,39 @@ def learning_rate(step: int, optim: OptimConfig, schedule: ScheduleConfig) -> fl
         inverse-sqrt  lr sqrt(w / n), and at least min_lr (arXiv 1706.03762 eq. 3); it knows no T
 
     After step T - 1 the rate stays what it was, except under inverse-sqrt.
+
+    With a ramp of the batch, all of these count samples: n is those of the first step + 1 steps, w
+    those of the first warmup_steps, and so on. Megatron-LM schedules by samples, too.
     """
-    warmup = schedule.warmup_steps
-    if step < warmup:
-        return optim.lr * (step + 1) / warmup
+    samples = _steps if batch is None or batch.ramp == RampConfig() else batch.samples
+    warmup, done, end = (
+        samples(schedule.warmup_steps),
+        samples(step + 1),
+        samples(schedule.steps),
+    )
+    if step < schedule.warmup_steps:
+        return optim.lr * done / warmup
     if schedule.kind == "inverse-sqrt":
-        return max(optim.lr * math.sqrt(warmup / (step + 1)), optim.min_lr)
+        return max(optim.lr * math.sqrt(warmup / done), optim.min_lr)
     whole = schedule.kind != "wsd"
-    decay = schedule.steps - warmup if whole else schedule.decay_steps
-    into_decay = step + 1 - (schedule.steps - decay)
+    stable = warmup if whole else samples(schedule.steps - schedule.decay_steps)
+    decay, into_decay = end - stable, done - stable
     if decay == 0 or into_decay <= 0:
         return optim.lr
     left = _left(schedule.kind if whole else schedule.shape, min(into_decay / decay, 1.0))
     return optim.min_lr + (optim.lr - optim.min_lr) * left
 
 
-def last_rate(optim: OptimConfig, schedule: ScheduleConfig) -> float:
+def last_rate(
+    optim: OptimConfig, schedule: ScheduleConfig, batch: RampedBatchConfig | None = None
+) -> float:
     """The rate of the run's last step."""
-    return learning_rate(schedule.steps - 1, optim, schedule)
+    return learning_rate(schedule.steps - 1, optim, schedule, batch)
+
+
+def _steps(steps: int) -> int:
+    """Without a ramp, steps are counted."""
+    return steps
 
 
 def _left(shape: str, t: float) -> float:

@@ -46,6 +46,8 @@ class TrainState:
     optimizer: MegatronOptimizer
     # None where the model's own weights learn.
     lora: LoraConfig | None = None
+    # How many times muP's base width the model has; 1 without muP.
+    width: float = 1.0
     # Optimizer steps taken.
     step: int = 0
     reduction: Reduction = field(default_factory=Reduction)

@@ -24,12 +24,13 @@ from megatron.core.distributed import (
 from conf.errors import SeedbedError
 from conf.schema.layout import ModelConfig, ParallelConfig
 from conf.schema.lora import LoraConfig
-from conf.schema.pretrain import OptimConfig, PretrainConfig
+from conf.schema.pretrain import OptimConfig, PretrainConfig, check_optimizer
 from megatron_train.fp8.policy import NoFp8, policy_of
 from megatron_train.model import lora as low_rank
 from megatron_train.model import weights
 from megatron_train.model.gpt import build_chunks, transformer_config
 from megatron_train.parallel import context_parallel, processes
+from megatron_train.training import muon, mup
 from megatron_train.training.forward_backward import means, run
 from megatron_train.training.losses import Batch, LossFunction, Sums
 from megatron_train.training.optimizer import NotFinite, build_optimizer, set_rates
@@ -66,6 +67,12 @@ def build_from(cfg: PretrainConfig, vocab_size: int, lora: LoraConfig | None = N
     cfg.fp8.check(cfg.model, cfg.dtype)
     fp8 = policy_of(cfg.fp8)
     lora = lora if lora is not None and lora.rank else None
+    check_optimizer(cfg.optim, cfg.parallel)
+    cfg.mup.check(cfg.model, cfg.optim.name)
+    if lora is not None and cfg.optim.name == "muon":
+        raise SeedbedError(
+            "optim.name=muon has no rule for adapters", "set optim.name=adamw or lora.rank=0"
+        )
     if lora is not None:
         # Transformer Engine's layers fold a norm in, whose output an adapter would need.
         fp8.transformer_engine = False
@@ -78,7 +85,8 @@ def build_from(cfg: PretrainConfig, vocab_size: int, lora: LoraConfig | None = N
     for chunk in chunks:
         for parameter in chunk.parameters():
             tensor_parallel.set_defaults_if_not_set_tensor_model_parallel_attributes(parameter)
-    weights.initialize(chunks, cfg.model, cfg.seed)
+    width = cfg.mup.width(cfg.model)
+    weights.initialize(chunks, cfg.model, cfg.seed, lambda name: mup.deviation(name, width))
     overlap, distributed = cfg.parallel.overlap, cfg.parallel.distributed_optimizer
     ddp = DistributedDataParallelConfig(
         grad_reduce_in_fp32=True,
@@ -91,7 +99,9 @@ def build_from(cfg: PretrainConfig, vocab_size: int, lora: LoraConfig | None = N
     if overlap:
         config.no_sync_func = _bound(chunks, "no_sync")
         config.grad_sync_func = _bound(chunks, "start_grad_sync") if cfg.parallel.pp > 1 else None
-    optimizer = build_optimizer(chunks, cfg.optim, cfg.parallel, cfg.dtype)
+    optimizer = build_optimizer(chunks, cfg.optim, cfg.parallel, cfg.dtype, width)
+    if cfg.optim.name == "muon":
+        muon.install(optimizer, chunks, cfg.model, cfg.optim.muon)
     reduction = Reduction()
     config.finalize_model_grads_func = _timed(finalize_model_grads, reduction)
     config.grad_scale_func = optimizer.scale_loss
@@ -107,6 +117,7 @@ def build_from(cfg: PretrainConfig, vocab_size: int, lora: LoraConfig | None = N
         config=config,
         chunks=chunks,
         optimizer=optimizer,
+        width=width,
         reduction=reduction,
     )
 

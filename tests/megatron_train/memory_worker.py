@@ -30,11 +30,19 @@ def main(out: str, cases: list[dict[str, Any]]) -> None:
         model = ModelConfig(**case["model"])
         layout = ParallelConfig(recompute=case["recompute"])
         processes.start(layout, seed=1)
-        state = step.build(model, VOCAB, layout, OptimConfig(), case["dtype"], seed=1)
+        optim = OptimConfig(name=case["optim"])
+        state = step.build(model, VOCAB, layout, optim, case["dtype"], seed=1)
         kept = activations(state, case["micro"])
         batch = BatchConfig(case["micro"], case["micro"])
         work = costs.Workload(
-            model, layout, batch, 1, padded_vocab(VOCAB), case["dtype"], fused=False
+            model,
+            layout,
+            batch,
+            1,
+            padded_vocab(VOCAB),
+            case["dtype"],
+            fused=False,
+            muon=optim.name == "muon",
         )
         planned = costs.memory(work, stage=0)
         # The plan counts the layer that is recomputed in the backward pass, which is not kept.

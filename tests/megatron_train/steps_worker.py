@@ -118,6 +118,8 @@ def main(out: str, options: dict) -> None:
         distributed_optimizer=options.get("distopt", False),
         overlap=options.get("overlap", False),
         recompute=options.get("recompute", "none"),
+        first_layers=options.get("first", 0),
+        last_layers=options.get("last", 0),
     )
     if options.get("packed"):
         layer_spec.SDPACoreAttention = PackedAttention
@@ -125,7 +127,7 @@ def main(out: str, options: dict) -> None:
     cfg = PretrainConfig(
         model=model,
         parallel=layout,
-        optim=OptimConfig(lr=1e-2),
+        optim=OptimConfig(lr=1e-2, name=options.get("optim", "adamw")),
         dtype=options.get("dtype", "fp32"),
         fp8=Fp8Config(**options.get("fp8", {})),
     )

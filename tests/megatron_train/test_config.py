@@ -28,6 +28,27 @@ from conf.schema.pretrain import PretrainConfig, check_world
         (["model.layers=5", "parallel.pp=2"], "model.layers must divide by parallel.pp: 5 % 2 = 1"),
         (["parallel.tp=4"], "model.heads must divide by parallel.tp: 6 % 4 = 2"),
         (["parallel.tp=3"], "model.kv_heads must divide by parallel.tp: 2 % 3 = 2"),
+        (
+            ["parallel.tp=4", "model.heads=8", "model.kv_heads=2", "model.family=olmo2"],
+            "each process needs its own: model.kv_heads=2 < parallel.tp=4",
+        ),
+        (
+            ["parallel.pp=3", "parallel.first_layers=1"],
+            "model.layers - parallel.first_layers must divide by the other stages: 3 % 2 = 1",
+        ),
+        (["parallel.first_layers=1"], "are of a pipeline without interleaving: parallel.pp=1"),
+        (
+            ["parallel.pp=2", "parallel.vpp=2", "parallel.first_layers=1"],
+            "without interleaving: parallel.pp=2, parallel.vpp=2",
+        ),
+        (
+            ["parallel.pp=2", "parallel.first_layers=1", "parallel.last_layers=2"],
+            "leave 1 of model.layers=4 to 0 other stages",
+        ),
+        (
+            ["parallel.pp=3", "parallel.first_layers=2", "parallel.last_layers=2"],
+            "leave 0 of model.layers=4 to 1 other stages",
+        ),
         (["parallel.sequence_parallel=true"], "parallel.tp=1"),
         (["parallel.cp=3"], "model.seq_length must divide by 2 * parallel.cp: 256 % 6 = 4"),
         (

@@ -284,6 +284,27 @@ def test_the_distributed_optimizer_goes_on_from_its_own_checkpoint_and_in_anothe
 
 @pytest.mark.nightly
 @pytest.mark.slow
+@pytest.mark.parametrize("distributed", [False, True])
+def test_adam_s_state_goes_from_either_kind_of_optimizer_to_the_other(
+    run_steps, tmp_path, distributed
+):
+    whole = run_steps(2, distopt=distributed, steps=6)
+    run_steps(2, distopt=distributed, steps=4, save=str(tmp_path))
+    resumed = run_steps(2, distopt=not distributed, steps=2, load=str(tmp_path))
+    assert resumed["losses"] == pytest.approx(whole["losses"][4:], abs=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "distributed"), [("fp32", False), ("bf16", True)])
+def test_on_one_process_the_other_kind_of_adam_goes_on_to_the_bit(
+    run_steps, tmp_path, dtype, distributed
+):
+    whole = run_steps(1, distopt=distributed, steps=5, dtype=dtype)
+    run_steps(1, distopt=distributed, steps=3, dtype=dtype, save=str(tmp_path))
+    resumed = run_steps(1, distopt=not distributed, steps=2, dtype=dtype, load=str(tmp_path))
+    assert resumed["losses"] == whole["losses"][3:]
+
+
+@pytest.mark.slow
 def test_a_checkpoint_of_a_context_parallel_interleaved_layout_goes_on_in_others(
     alone, run_steps, tmp_path
 ):

@@ -34,15 +34,16 @@ WIDE = {
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     cases = [
-        {"model": model, "dtype": dtype, "recompute": recompute, "micro": 2}
-        for model, dtype, recompute in (
-            (SMALL, "fp32", "none"),
-            (SMALL, "bf16", "none"),
-            (SMALL, "fp32", "full"),
-            (SMALL, "fp32", "selective"),
-            (NORMED, "fp32", "none"),
-            (NORMED, "fp32", "selective"),
-            (WIDE, "fp32", "none"),
+        {"model": model, "dtype": dtype, "recompute": recompute, "micro": 2, "optim": optim}
+        for model, dtype, recompute, optim in (
+            (SMALL, "fp32", "none", "adamw"),
+            (SMALL, "bf16", "none", "muon"),
+            (SMALL, "bf16", "none", "adamw"),
+            (SMALL, "fp32", "full", "adamw"),
+            (SMALL, "fp32", "selective", "adamw"),
+            (NORMED, "fp32", "none", "adamw"),
+            (NORMED, "fp32", "selective", "adamw"),
+            (WIDE, "fp32", "none", "adamw"),
         )
     ]
     out = tmp_path_factory.mktemp("memory") / "seen.json"

@@ -26,6 +26,8 @@ FAULTY = (str(Path(__file__).with_name("faulty_worker.py")),)
         ("seed_coder_8b", ["parallel.tp=8", "parallel.pp=4", "parallel.vpp=2", "parallel.cp=2"]),
         ("demo", ["parallel.cp=2"]),
         ("demo", ["parallel.tp=1", "parallel.pp=1", "model.tie_embeddings=true"]),
+        ("seed_coder_8b", ["parallel.pp=4", "parallel.vpp=1", "parallel.first_layers=5"]),
+        ("seed_coder_8b", ["parallel.tp=16", "parallel.pp=4", "parallel.vpp=1"]),
     ],
 )
 def test_the_shrunk_config_fits_its_layout_and_keeps_the_model_s_kind(config, sizes):
@@ -34,11 +36,32 @@ def test_the_shrunk_config_fits_its_layout_and_keeps_the_model_s_kind(config, si
     small.check()
     p = cfg.parallel
     assert check_world(small.parallel, small.batch, p.tp * p.pp * p.cp * 2) == 2
-    assert small.parallel == p
+    uneven = {
+        "first_layers": small.parallel.first_layers,
+        "last_layers": small.parallel.last_layers,
+    }
+    assert replace(p, **uneven) == small.parallel
     assert small.model.parameters(300) < 1e7
     for field in ("rope_base", "norm_eps", "tie_embeddings"):
         assert getattr(small.model, field) == getattr(cfg.model, field)
     assert (small.model.heads > small.model.kv_heads) == (cfg.model.heads > cfg.model.kv_heads)
+
+
+@pytest.mark.parametrize(
+    ("layout", "first", "last", "layers"),
+    [
+        # Stages of 4, 9, 9 and 10 layers, 8 and 24, and 12, 10 and 10.
+        ({"pp": 4, "first_layers": 4, "last_layers": 10}, 1, 3, 8),
+        ({"pp": 2, "first_layers": 8}, 1, 0, 3),
+        ({"pp": 3, "first_layers": 12}, 3, 0, 7),
+    ],
+)
+def test_shrunk_stages_are_as_uneven_as_they_were(layout, first, last, layers):
+    cfg = PretrainConfig(model=ModelConfig(layers=32), parallel=ParallelConfig(**layout))
+    shrunk = verify_layout.shrink(cfg, dp=1)
+    shrunk.check()
+    assert (shrunk.parallel.first_layers, shrunk.parallel.last_layers) == (first, last)
+    assert shrunk.model.layers == layers
 
 
 def test_a_layout_that_the_config_s_own_model_cannot_take_is_refused():

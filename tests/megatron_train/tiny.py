@@ -26,8 +26,13 @@ def write_tokens(
     val_documents: list[str],
     vocab_size: int = VOCAB,
     shards: int = 2,
+    trained_on: list[str] | None = None,
 ) -> None:
-    """Write a token folder: tokenizer/, shards and manifest.json."""
+    """Write a token folder: tokenizer/, shards and manifest.json.
+
+    trained_on: the documents that the tokenizer learns from, if they are others. Two folders with
+    the same ones have the same tokenizer.
+    """
     from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -40,7 +45,7 @@ def write_tokens(
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(train_documents, trainer)
+    tokenizer.train_from_iterator(trained_on or train_documents, trainer)
     (folder / "tokenizer").mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer" / "tokenizer.json"))
     (folder / "tokenizer" / "tokenizer_config.json").write_text(

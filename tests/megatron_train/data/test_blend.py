@@ -13,6 +13,7 @@ from deltalake import write_deltalake
 
 from conf.errors import SeedbedError
 from conf.loader import load
+from conf.schema.batch import RampedBatchConfig
 from conf.schema.layout import BatchConfig
 from conf.schema.pretrain import DataConfig, PretrainConfig, SourceConfig
 from megatron_train import lineage
@@ -22,7 +23,7 @@ from megatron_train.parallel import processes
 from tests.megatron_train import tiny
 
 SEQ, BATCH, STEPS = 64, 8, 80
-ORDER = lineage.Order(BATCH)
+ORDER = lineage.Order((lineage.Stretch(1, 0, RampedBatchConfig(total=BATCH)),))
 
 
 class Counted:
@@ -192,7 +193,8 @@ def test_the_commands_name_documents_and_steps(run, capsys):
 
 def test_samples_that_rewinding_left_out_belong_to_no_step():
     # The run went back from step 7 to step 4 and left out what steps 5, 6 and 7 had read.
-    order = lineage.Order(8, ((1, 0), (5, 24)))
+    batch = RampedBatchConfig(total=8)
+    order = lineage.Order((lineage.Stretch(1, 0, batch), lineage.Stretch(5, 56, batch)))
     assert [order.first_sample(step) for step in (1, 4, 5, 6)] == [0, 24, 56, 64]
     assert [order.step_of(sample) for sample in (0, 31, 32, 55, 56, 64)] == [1, 4, None, None, 5, 6]
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from megatron_train.data.segments import Draw
 from megatron_train.metrics import metrics_file
 from megatron_train.metrics.metrics_file import RunFacts, StepRecord
 from megatron_train.training.evaluation import Evaluation
@@ -14,9 +15,9 @@ from seedbed import jsonl
 
 RESULT = StepResult(2.5, 512, 1.25, {"loss/a": 1.5, "share/a": 0.5, "loss/b": 0.0, "share/b": 0.0})
 RECORD = StepRecord(
-    step=3, result=RESULT, lr=0.01, first_sample=24, cosines=None, seconds=2.0, wait=0.5
+    step=3, result=RESULT, lr=0.01, draw=Draw(24, 8, 24), cosines=None, seconds=2.0, wait=0.5
 )
-ALONE = RunFacts(sources=["tokens"], batch_tokens=512, flops_per_token=1e9, world=2)
+ALONE = RunFacts(sources=["tokens"], seq_length=64, flops_per_token=1e9, world=2)
 EVALUATION = Evaluation(2.0, {"a": 1.0, "b": 3.0}, 0.75)
 
 

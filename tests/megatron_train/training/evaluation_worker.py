@@ -10,7 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-from conf.schema.layout import BatchConfig, ModelConfig, ParallelConfig
+from conf.schema.batch import RampedBatchConfig
+from conf.schema.layout import ModelConfig, ParallelConfig
 from conf.schema.pretrain import DataConfig, PretrainConfig, SourceConfig
 from megatron_train.data.blend import open_blend
 from megatron_train.data.manifest import read_sources
@@ -24,7 +25,7 @@ def main(run: Path, out: Path, layout: dict) -> None:
         model=ModelConfig(layers=2, hidden=32, ffn=48, heads=4, kv_heads=2, seq_length=16),
         parallel=ParallelConfig(**layout),
         data=DataConfig([SourceConfig(n, str(run / n), w) for n, w in (("a", 3.0), ("b", 1.3))]),
-        batch=BatchConfig(micro=1, total=4),
+        batch=RampedBatchConfig(micro=1, total=4),
         eval_batches=3,
         seed=5,
     )

@@ -17,7 +17,7 @@ class Stop(Exception):
 def test_every_setting_reaches_the_optimizer(monkeypatch, dtype, distributed):
     asked = []
 
-    def record(config, chunks):
+    def record(config, chunks, overrides):
         asked.append(config)
         raise Stop
 
@@ -38,7 +38,16 @@ def test_every_setting_reaches_the_optimizer(monkeypatch, dtype, distributed):
 
 def test_the_rates_of_a_step_spare_the_norms_from_decay():
     class Groups:
-        param_groups = ({"wd_mult": 1.0}, {"wd_mult": 0.0})
+        param_groups = (
+            {"wd_mult": 1.0, "max_lr": 1.0},
+            {"wd_mult": 0.0, "max_lr": 1.0},
+            {"wd_mult": 1.0, "max_lr": 0.25},
+        )
 
     optimizer.set_rates(Groups, 0.02, 0.3)
-    assert [(g["lr"], g["weight_decay"]) for g in Groups.param_groups] == [(0.02, 0.3), (0.02, 0.0)]
+    assert [(g["lr"], g["weight_decay"]) for g in Groups.param_groups] == [
+        (0.02, 0.3),
+        (0.02, 0.0),
+        # What a step takes of a weight does not depend on muP's factor.
+        (0.005, 1.2),
+    ]

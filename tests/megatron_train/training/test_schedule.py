@@ -7,6 +7,7 @@ import math
 import pytest
 
 from conf.errors import SeedbedError
+from conf.schema.batch import RampConfig, RampedBatchConfig
 from conf.schema.pretrain import OptimConfig, ScheduleConfig
 from megatron_train.training.schedule import last_rate, learning_rate
 
@@ -111,3 +112,14 @@ def test_the_rates_are_those_of_transformers(steps, warmup):
         optim = OptimConfig(lr=0.2, min_lr=least)
         ours = [learning_rate(step, optim, schedule) for step in range(steps)]
         assert ours == pytest.approx(expected, rel=1e-12, abs=1e-15), kind
+
+
+def test_with_a_ramp_the_rate_counts_samples():
+    # Steps of 2, 2, 4, 6, 8 and 8 samples; without the ramp, of 8 each.
+    batch = RampedBatchConfig(2, 8, RampConfig(2, 2, 12))
+    schedule = ScheduleConfig("wsd", steps=6, warmup_steps=2, decay_steps=3, shape="linear")
+    optim = OptimConfig(lr=1.0, min_lr=0.0)
+    rates = [learning_rate(step, optim, schedule, batch) for step in range(6)]
+    assert rates == pytest.approx([2 / 4, 1, 1, 1 - 6 / 22, 1 - 14 / 22, 0], abs=1e-12)
+    plain = [learning_rate(step, optim, schedule, RampedBatchConfig(2, 8)) for step in range(6)]
+    assert plain == [learning_rate(step, optim, schedule) for step in range(6)]

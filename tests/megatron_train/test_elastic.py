@@ -1,0 +1,38 @@
+"""torchrun starts a run again when a process of it is killed, and the losses are the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from tests.megatron_train import tiny
+from tests.megatron_train.test_pretrain import OPTIONS, finish, rows, start, wait_for_step
+
+EVENLY = ["eval_every=0", "batch.micro=4"]
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_costs_no_step(token_folder, tmp_path):
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    for folder in (whole, run):
+        shutil.copytree(token_folder, folder)
+    finish(start(whole, *EVENLY, processes=2))
+    command = [
+        *tiny.launcher(2),
+        *("--max-restarts", "1", "-m", "megatron_train.pretrain", f"output={run}"),
+        *(*OPTIONS, *EVENLY),
+    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(
+        command, cwd=tiny.ROOT, env=tiny.environment(), start_new_session=True, **pipes
+    )
+    wait_for_step(run, 8, process)
+    children = subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    said = finish(process)
+    assert "resumed at step 6" in said
+    assert [row["loss"] for row in rows(run)] == [row["loss"] for row in rows(whole)]
