@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from conf.errors import SeedbedError
 from spark_jobs.runtime.engines.engine import RunningEngine
 
@@ -28,6 +30,8 @@ _OUT_OF_MEMORY = (
     "Failed to allocate",
     "memory allocation of",
 )
+# What servers say of a session that they have dropped: Sail's, then Spark's.
+_DROPPED = re.compile(r"session \S+ is not running|INVALID_HANDLE\.SESSION_(NOT_FOUND|CLOSED)")
 
 
 def is_of_engine(error: Exception) -> bool:
@@ -61,6 +65,13 @@ def plain_error(job: str, error: Exception, engine: RunningEngine) -> SeedbedErr
             f"{job}: the engine ({engine.name}) cannot use a table of this version: "
             f"{_first_words(error)}",
             "set spark.engine= to what wrote the table, or write it anew: rebuild=[TABLE]",
+        )
+    if _DROPPED.search(text):
+        return SeedbedError(
+            f"{job}: the engine ({engine.name}) has dropped a session that asked nothing for long",
+            "run the same command again: what is committed stays; a server of your own may wait "
+            "longer (Sail: SAIL_SPARK__SESSION_TIMEOUT_SECS, Spark: "
+            "spark.connect.session.manager.defaultSessionTimeout)",
         )
     if why := engine.ended():
         return SeedbedError(

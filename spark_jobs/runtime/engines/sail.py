@@ -139,6 +139,12 @@ def start(settings: SparkSettings, log_file: str) -> Sail:
     return Sail(server, spark, log_file, _bytes(settings.memory))
 
 
+# A server forgets a session, and all its views, that has asked nothing for so long: by default for
+# 15 minutes, in which a notebook waits for its reader and a job for an endpoint. Ours ends with the
+# one process that asks it.
+IDLE_SECONDS = 365 * 24 * 3600
+
+
 def environment(settings: SparkSettings) -> dict[str, str]:
     """The variables that configure a server (Sail's reference of configuration, version 0.7)."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
@@ -150,6 +156,7 @@ def environment(settings: SparkSettings) -> dict[str, str]:
         "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
         "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(_bytes(settings.memory)),
         "SAIL_EXECUTION__BATCH_SIZE": str(BATCH_ROWS),
+        "SAIL_SPARK__SESSION_TIMEOUT_SECS": str(IDLE_SECONDS),
         "RUST_LOG": os.environ.get("RUST_LOG", "warn"),
         **sail_environment(),
         **settings.sail,

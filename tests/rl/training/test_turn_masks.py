@@ -154,6 +154,6 @@ def test_a_masked_step_is_the_same_in_every_layout(tmp_path):
         found[name] = json.loads(out.read_text())
     for name in ("dp", "tp", "pp", "cp"):
         for value, expected in found["one"].items():
-            assert found[name][value] == pytest.approx(expected, abs=2e-5), (name, value)
+            assert found[name][value] == pytest.approx(expected, rel=1e-5, abs=2e-5), (name, value)
     # The tokens that were told between the turns are other ones, and are read, but do not train.
     assert found["one"]["tokens"] == 14

@@ -46,6 +46,21 @@ def run(ctx):
 cfg = load(CurateConfig, None, [f"output={sys.argv[1]}"])
 run_cli(lambda argv: execute(CustomJob("doomed", (), run), cfg), [])
 """
+# Waits longer than the server keeps a session, with 1 as second argument, and asks again.
+IDLE = """
+import sys, time
+from conf.loader import load
+from conf.errors import run_cli
+from conf.schema.curate import CurateConfig
+from spark_jobs.runtime.job import CustomJob, execute
+def run(ctx):
+    ctx.spark.range(3).count()
+    time.sleep(4)
+    print("rows:", ctx.spark.range(3).count())
+idle = {"SAIL_SPARK__SESSION_TIMEOUT_SECS": "1"} if sys.argv[2] == "1" else {}
+cfg = load(CurateConfig, None, [f"output={sys.argv[1]}", f"spark.sail={idle}"])
+run_cli(lambda argv: execute(CustomJob("patient", (), run), cfg), [])
+"""
 
 
 def alive(pid: int) -> bool:
@@ -81,6 +96,25 @@ def test_a_killed_server_is_one_error_with_a_fix(tmp_path):
     assert "doomed: the engine (sail) has ended: it was killed (SIGKILL)" in done.stderr
     assert "fix: read DIR/curate/engine.log" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_session_that_a_server_dropped_is_told_with_what_keeps_it(tmp_path):
+    told = subprocess.run(
+        [sys.executable, "-c", IDLE, str(tmp_path), "1"], capture_output=True, text=True
+    )
+    assert told.returncode == 2
+    assert "patient: the engine (sail) has dropped a session that asked nothing" in told.stderr
+    assert "SAIL_SPARK__SESSION_TIMEOUT_SECS" in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_our_own_server_keeps_a_session_for_longer_than_any_job_waits(tmp_path):
+    assert sail.environment(SparkSettings())["SAIL_SPARK__SESSION_TIMEOUT_SECS"] == "31536000"
+    told = subprocess.run(
+        [sys.executable, "-c", IDLE, str(tmp_path), ""], capture_output=True, text=True
+    )
+    # The number is one that the server takes.
+    assert "rows: 3" in told.stdout, told.stderr
 
 
 def test_a_machine_without_sail_is_told_how_to_go_on(monkeypatch, tmp_path):
