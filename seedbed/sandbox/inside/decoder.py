@@ -33,9 +33,10 @@ class Decoder:
         nodes: int = MAX_NODES,
     ):
         self.mutables: list[Any] = []
+        # Places of the owned values that the frame has updated.
+        self.updated: set[int] = set()
         self._data, self._at, self._nodes = memoryview(data), 0, 0
         self._owned, self._opaque, self._most = owned or [], opaque, nodes + 100
-        self._updated: set[int] = set()
 
     def values(self, count: int) -> list[Any]:
         """The frame's values: exactly `count` of them, and nothing after them.
@@ -114,9 +115,9 @@ class Decoder:
 
     def _update(self, depth: int) -> Any:
         index = self._count()
-        if index >= len(self._owned) or index in self._updated:
+        if index >= len(self._owned) or index in self.updated:
             raise Malformed("update of an unknown argument")
-        self._updated.add(index)
+        self.updated.add(index)
         return self._value(depth, self._owned[index])
 
     def _named(self, depth: int) -> Any:

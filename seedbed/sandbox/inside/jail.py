@@ -25,14 +25,13 @@ from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
 from .operations import (
     OPERATIONS,
-    ancestry_of,
-    attributes_of,
     content,
     describe,
-    is_plain,
+    left,
     names,
+    raised,
 )
-from .visitors import Callback, Visitor, answer, make
+from .visitors import Callback, Followed, Visitor, answer, make
 from .world import World
 
 
@@ -75,6 +74,11 @@ class Jail:
         self._mutable: list[int] = []
         # Numbers of the containers that go out shared with the next reply.
         self._newly_shared: list[int] = []
+        self._followed = Followed(lambda value: bytes(self._encode(1 << 30, {}, value)))
+        # Whether they were given up since the last reply.
+        self._forgotten = False
+        # Those of the call that is under way, and the bytes of its request.
+        self._arguments: tuple[list[Any], int] = [], 0
 
     def load(self, source: str | tuple[tuple[str, str], ...]) -> None:
         """Run the program's top level, and reply with the names of its functions and classes.
@@ -88,7 +92,7 @@ class Jail:
                 sys.path.insert(0, rootfs.PROJECT)
             self._reply("return", names(self._names))
         except BaseException as error:
-            self._reply(*(_raised(error) if isinstance(error, Exception) else _left(error)))
+            self._reply(*(raised(error) if isinstance(error, Exception) else left(error)))
 
     def request(self) -> tuple[bytes, Decoder, list[Any]]:
         """Wait for the next request, and give its bytes, its decoder and its four values.
@@ -96,7 +100,7 @@ class Jail:
         The values are operation, target, arguments and keywords.
         """
         data = wire.receive(CHANNEL, 1 << 30)
-        decoder = Decoder(data, opaque=self._local, nodes=1 << 30)
+        decoder = Decoder(data, self._followed.values, self._local, nodes=1 << 30)
         try:
             return data, decoder, decoder.values(4)
         except MemoryError:
@@ -106,19 +110,30 @@ class Jail:
     def answer(self, data: bytes, decoder: Decoder, request: list[Any]) -> None:
         """Run one operation, and reply with what it returned or raised.
 
-        The arguments go back too, if the operation changed them.
+        The arguments go back too, if the operation changed them, and so do those of earlier calls
+        that the program keeps.
         """
         operation, target, arguments, keywords = request
         # The last request of the tester. The reply is the token that it sent.
         if operation == "close":
             self._reply("return", *arguments)
             return
+        if decoder.updated:
+            # What came with the request is no change of the program's.
+            self._look_after_followed()
+        before = self._followed.counts(decoder.mutables, len(data)) if self._whole else []
+        outer, self._arguments = self._arguments, (decoder.mutables, len(data))
         try:
             subject: Any = self._names.get(target) if type(target) is str else self._handles[target]
             if operation == "world":
                 outcome: tuple[str, Any] = "return", self._world.change(*arguments)
             elif operation == "printed":
                 outcome = "return", self._world.printed()
+            elif operation in ("follow", "forget"):
+                # What the tests have changed has come with the request.
+                if operation == "forget":
+                    self._followed.forget()
+                outcome = "return", None
             elif operation == "call":
                 outcome = "return", subject(*arguments, **(keywords or {}))
             else:
@@ -126,15 +141,34 @@ class Jail:
                 if operation == "get" and self._whole and type(outcome[1]) in _MUTABLE:
                     outcome = "shared", (self._shared(outcome[1]), outcome[1])
         except BaseException as error:
-            outcome = _raised(error)
-        known = {id(value): index for index, value in enumerate(decoder.mutables)}
-        changed = (arguments, keywords) if known and self._differs(request, data) else None
-        self._reply(*outcome, changed, known)
+            outcome = raised(error)
+        self._arguments = outer
+        changed: Any = None
+        if decoder.mutables and self._differs(request, data):
+            changed = (arguments, keywords)
+        if self._look_after_followed():
+            changed = (changed, tuple(self._followed.values))
+        payload = self._payload(*outcome, changed, self._followed.places(decoder.mutables))
+        # What goes out is held by the tests, and no longer by the program.
+        subject = outcome = changed = None
+        kept = self._followed.kept(decoder.mutables, before, len(data))
+        self._send(payload, kept)
+        self._followed.add([decoder.mutables[place] for place in kept])
+
+    def _look_after_followed(self) -> bool:
+        """Whether an argument that the program keeps has changed since the last look."""
+        try:
+            return self._followed.changed()
+        except BaseException:
+            # One that has no plain form any more, or has grown.
+            self._followed.forget()
+            self._forgotten = True
+            return False
 
     def _differs(self, request: list[Any], data: bytes) -> bool:
         """Whether the call has changed its arguments, so that they no longer encode to `data`."""
         try:
-            return self._encode(1 << 30, {}, *request) != data
+            return self._encode(1 << 30, self._followed.places(), *request) != data
         except BaseException:
             return True
 
@@ -145,11 +179,18 @@ class Jail:
             encoder.put(value)
         return encoder.out
 
-    def _reply(
-        self, kind: str, value: Any, changed: Any = None, known: dict[int, int] | None = None
-    ) -> None:
+    def _reply(self, kind: str, value: Any) -> None:
+        self._send(self._payload(kind, value, None, {}), [])
+
+    def _send(self, payload: bytearray, kept: list[int]) -> None:
+        """A reply ends in the places of arguments to follow, after whether all others are not."""
+        told = (self._forgotten, *kept) if kept or self._forgotten else None
+        self._forgotten = False
+        wire.send(CHANNEL, payload + wire.frame(1 << 20, told))
+
+    def _payload(self, kind: str, value: Any, changed: Any, known: dict[int, int]) -> bytearray:
         try:
-            payload = self._encode(self._limit, known or {}, kind, value, changed, self._updates())
+            payload = self._encode(self._limit, known, kind, value, changed, self._updates())
         except wire.TooBig as error:
             payload = self._encode(4096, {}, "too_big", str(error), None, None)
         except MemoryError:
@@ -164,7 +205,7 @@ class Jail:
         self._mutable += [
             number for number in self._fresh if isinstance(self._handles[number], _MUTABLE)
         ]
-        wire.send(CHANNEL, payload)
+        return payload
 
     def _shared(self, value: Any) -> int:
         """The number of a plain container that an object and the tests both hold from now on."""
@@ -205,7 +246,13 @@ class Jail:
 
         It runs in the tester, which may call the program again before it answers.
         """
-        self._reply("callback", (number, arguments, keywords or None))
+        given, size = self._arguments
+        shown = self._followed.shown(given, size) if self._whole else []
+        fresh = [given[place] for place in shown]
+        moved = tuple(self._followed.values) if self._look_after_followed() else ()
+        called, known = (number, arguments, keywords or None), self._followed.places(given)
+        self._send(self._payload("callback", called, (fresh, moved), known), shown)
+        self._followed.add(fresh)
         while True:
             data, decoder, request = self.request()
             if request[0] == "answer":
@@ -268,7 +315,7 @@ def run_script(locks: Locks, limits: ChildLimits, channel: int, stdout: int) -> 
         code = error.code if type(error.code) is int else int(error.code is not None)
         report = "exit", f"exit code {code}"
     except BaseException as error:
-        code, report = 1, ("raise", _raised(error)[1][:5])
+        code, report = 1, ("raise", raised(error)[1][:5])
     wire.send(CHANNEL, wire.frame(1 << 16, *report))
     _end()
     os._exit(code & 0xFF)
@@ -326,65 +373,3 @@ def _run(source: str, name: str) -> dict[str, Any]:
     source = source.removeprefix("\ufeff")
     exec(compile(source, "<program>", "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
-
-
-def _raised(error: BaseException) -> tuple[str, Any]:
-    """An exception as a reply.
-
-    Eight values: the nearest built-in base, its own name, plain arguments, the message, the
-    program's line (or 0), its classes below that base, the most derived one first, the place of a
-    class of the standard library, and plain attributes.
-    """
-    *classes, base = ancestry_of(type(error))
-    try:
-        text = str(error)[:300]
-    except Exception:
-        text = "its text cannot be had"
-    return "raise", (
-        base,
-        type(error).__name__,
-        _simple(error.args),
-        text,
-        _line(error),
-        tuple(kind for _, kind in classes),
-        _known(type(error), error),
-        attributes_of(vars(error)) | _cause(error),
-    )
-
-
-def _cause(error: BaseException) -> dict[str, Any]:
-    """What an exception was raised from: the name of its built-in base, and its arguments."""
-    cause = error.__cause__
-    return {"__cause__": (ancestry_of(type(cause))[-1], _simple(cause.args))} if cause else {}
-
-
-def _simple(values: Any) -> tuple[Any, ...]:
-    return tuple(value if is_plain(value) else str(value)[:500] for value in values[:5])
-
-
-def _known(kind: type, error: BaseException) -> tuple[Any, ...] | None:
-    """The module, name and arguments of an exception of the standard library."""
-    if kind.__module__ == "builtins" or kind.__module__.split(".")[0] not in _LIBRARY:
-        return None
-    made = error.__reduce__()
-    return kind.__module__, kind.__name__, _simple(made[1] if len(made) > 1 else error.args)
-
-
-_LIBRARY = sys.stdlib_module_names - {"solution"}
-
-
-def _left(error: BaseException) -> tuple[str, str]:
-    """An exit in the program's top level, as a reply."""
-    return "exit", f"{type(error).__name__}: {error}"[:300]
-
-
-def _line(error: BaseException) -> int:
-    """The program's line that was running, or that does not parse; 0 if none was."""
-    if isinstance(error, SyntaxError) and error.filename == "<program>":
-        return error.lineno or 0
-    line, traceback = 0, error.__traceback__
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == "<program>":
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line

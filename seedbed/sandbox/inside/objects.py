@@ -142,7 +142,7 @@ class Objects:
             raise wire.Malformed("an update of an object")
         fill(value, content)
         if number in self._shared:
-            self._shared[number] = self._image(value)
+            self._shared[number] = self._program.image(value)
 
     def share(self, number: Any, value: Any) -> Any:
         """A plain container that an object of the program holds, too. One object per number."""
@@ -153,19 +153,15 @@ class Objects:
             self.update(number, value)
             return known
         self._known[number], self._numbers[id(value)] = value, number
-        self._shared[number] = self._image(value)
+        self._shared[number] = self._program.image(value)
         return value
 
     def changed(self) -> list[tuple[int, Any]]:
         """Shared containers that the tests have changed since the last question."""
-        images = {number: self._image(self._known[number]) for number in self._shared}
+        images = {number: self._program.image(self._known[number]) for number in self._shared}
         found = [number for number, image in images.items() if image != self._shared[number]]
         self._shared.update(images)
         return [(number, self._known[number]) for number in found]
-
-    def _image(self, value: Any) -> bytes:
-        encoder = wire.Encoder(1 << 28, opaque=self._program.reference, nodes=1 << 28)
-        return bytes(encoder.put(value).out)
 
     def _make(self, number: int, role: str, *parts: Any) -> Any:
         if role == "function":

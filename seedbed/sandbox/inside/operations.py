@@ -6,6 +6,7 @@ import copy
 import enum
 import importlib
 import operator
+import sys
 from collections.abc import Callable, Mapping
 from types import BuiltinFunctionType, CoroutineType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -122,6 +123,8 @@ def content(value: Any) -> Any:
 
 def fill(value: Any, content: Any) -> None:
     """Give a mutable object of a built-in type, or of a subclass, another content in place."""
+    if value is content:
+        return
     if isinstance(value, list | bytearray):
         base: Any = list if isinstance(value, list) else bytearray
         base.__setitem__(value, slice(None), content)
@@ -196,6 +199,68 @@ def names(scope: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...], tupl
         else:
             functions.append(name)
     return tuple(functions), tuple(others), tuple(modules)
+
+
+def raised(error: BaseException) -> tuple[str, Any]:
+    """An exception as a reply.
+
+    Eight values: the nearest built-in base, its own name, plain arguments, the message, the
+    program's line (or 0), its classes below that base, the most derived one first, the place of a
+    class of the standard library, and plain attributes.
+    """
+    *classes, base = ancestry_of(type(error))
+    try:
+        text = str(error)[:300]
+    except Exception:
+        text = "its text cannot be had"
+    return "raise", (
+        base,
+        type(error).__name__,
+        _simple(error.args),
+        text,
+        _line(error),
+        tuple(kind for _, kind in classes),
+        _known(type(error), error),
+        attributes_of(vars(error)) | _cause(error),
+    )
+
+
+def _cause(error: BaseException) -> dict[str, Any]:
+    """What an exception was raised from: the name of its built-in base, and its arguments."""
+    cause = error.__cause__
+    return {"__cause__": (ancestry_of(type(cause))[-1], _simple(cause.args))} if cause else {}
+
+
+def _simple(values: Any) -> tuple[Any, ...]:
+    return tuple(value if is_plain(value) else str(value)[:500] for value in values[:5])
+
+
+def _known(kind: type, error: BaseException) -> tuple[Any, ...] | None:
+    """The module, name and arguments of an exception of the standard library."""
+    if kind.__module__ == "builtins" or kind.__module__.split(".")[0] not in _LIBRARY:
+        return None
+    made = error.__reduce__()
+    return kind.__module__, kind.__name__, _simple(made[1] if len(made) > 1 else error.args)
+
+
+_LIBRARY = sys.stdlib_module_names - {"solution"}
+
+
+def left(error: BaseException) -> tuple[str, str]:
+    """An exit in the program's top level, as a reply."""
+    return "exit", f"{type(error).__name__}: {error}"[:300]
+
+
+def _line(error: BaseException) -> int:
+    """The program's line that was running, or that does not parse; 0 if none was."""
+    if isinstance(error, SyntaxError) and error.filename == "<program>":
+        return error.lineno or 0
+    line, traceback = 0, error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == "<program>":
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {

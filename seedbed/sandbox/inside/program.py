@@ -10,7 +10,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from . import values, visitors, wire
@@ -20,7 +19,7 @@ from .operations import attributes_of
 from .stand_ins import Function
 from .world import Changes
 
-# Types of the first six values of jail._raised.
+# Types of the first six values of operations.raised.
 _RAISED = (str, str, tuple, str, int, tuple)
 # Replies that end the program -> the verdict.
 _DEATHS = {"exit": "error", "too_big": "output", "no_memory": "memory", "unsendable": "error"}
@@ -49,6 +48,8 @@ class Program:
         self._places: dict[int, int] = {}
         self.objects = Objects(self, trust) if trust is not None else None
         self._changes = Changes() if trust is not None else None
+        # Arguments of the tests that the program keeps.
+        self.followed = visitors.Followed(self.image)
         self.calls = 0
         self.gone: tuple[str, str] | None = None
         # Makes the proxy of an object of the program, from the object's number.
@@ -94,6 +95,7 @@ class Program:
             changes = self._changes.take()
             if changes:
                 self._ask("world", "", (changes,), None)
+        self._tell_followed()
         for number, content in self.objects.changed() if self.objects else ():
             self._ask("fill", number, (content,), None)
         try:
@@ -109,10 +111,26 @@ class Program:
         if self._changes is not None:
             self._changes.close()
 
+    def image(self, value: Any) -> bytes:
+        """A value as bytes, to see whether it has changed."""
+        encoder = wire.Encoder(1 << 28, opaque=self.reference, nodes=1 << 28)
+        return bytes(encoder.put(value).out)
+
+    def _tell_followed(self) -> None:
+        """Tell the program what the tests have changed in arguments that it keeps."""
+        try:
+            if self.followed.changed():
+                self._ask("follow", "", (tuple(self.followed.values),), None)
+        except (wire.Unsendable, wire.TooBig, OverflowError):
+            # Without a plain form, or large. The program is told that it keeps them alone.
+            self.followed.forget()
+            self._ask("forget", "", (), None)
+
     def _ask(
         self, operation: str, target: str | int, arguments: tuple[Any, ...], keywords: Any
     ) -> Any:
-        encoder = wire.Encoder(1 << 28, opaque=self.reference, nodes=1 << 28)
+        known = self.followed.places()
+        encoder = wire.Encoder(1 << 28, known, opaque=self.reference, nodes=1 << 28)
         try:
             encoder.put(operation).put(target).put(arguments).put(keywords)
         except wire.TooBig as error:
@@ -163,9 +181,11 @@ class Program:
     def _receive(self, owned: list[Any]) -> tuple[Any, Any]:
         try:
             data = wire.receive(self._channel, self._limit)
-            kind, value, _, updates = Decoder(data, owned, self._stand_in).values(4)
+            theirs = [*owned, *self.followed.values]
+            kind, value, _, updates, kept = Decoder(data, theirs, self._stand_in).values(5)
             if updates is not None:
                 self._update(updates)
+            self._follow(kept, owned)
             return kind, value
         except (EOFError, OSError):
             self.end("gone", "the program's process ended")
@@ -174,6 +194,25 @@ class Program:
         except wire.Malformed as error:
             self.end("error", f"a malformed answer ({error})")
         raise AssertionError
+
+    def _follow(self, kept: Any, owned: list[Any]) -> None:
+        """Note what the program has changed in arguments that it keeps, and which ones are new."""
+        try:
+            self.followed.moved |= self.followed.changed()
+        except (wire.Unsendable, wire.TooBig, OverflowError):
+            raise wire.Malformed("the content of an argument") from None
+        if kept is None:
+            return
+        if type(kept) is not tuple or [type(part) for part in kept] != [bool] + [int] * (
+            len(kept) - 1
+        ):
+            raise wire.Malformed("arguments to follow")
+        forgotten, *places = kept
+        if forgotten:
+            self.followed.forget()
+        if not all(0 <= place < len(owned) for place in places):
+            raise wire.Malformed("an unknown argument")
+        self.followed.add([owned[place] for place in places])
 
     def _update(self, updates: Any) -> None:
         if self.objects is None or type(updates) is not list:
@@ -239,13 +278,15 @@ class Program:
         number, arguments, keywords = value
         if not 0 <= number < len(self._callbacks) or type(keywords) not in (dict, type(None)):
             self.end("error", "a malformed answer")
-        answer = wire.Encoder(1 << 28, opaque=self.reference, nodes=1 << 28)
+        known = self.followed.places()
+        answer = wire.Encoder(1 << 28, known, opaque=self.reference, nodes=1 << 28)
         try:
             used = self._callbacks[number]
             if isinstance(used, visitors.Shown):
                 result = used.use(*arguments, **(keywords or {}))
             else:
                 result = used(*arguments, **(keywords or {}))
+            self._tell_followed()
             answer.put("answer").put("return").put(result).put("")
         except Exception as error:
             answer = self._failure(error)
@@ -333,51 +374,3 @@ class Program:
 def _said(error: BaseException) -> str:
     """What an exception of the program says: its own words, where it was raised there."""
     return str(vars(error).get(_WORDS, BaseException.__str__(error)))
-
-
-def blame(program: Program, error: BaseException, texts: dict[str, str]) -> tuple[str, str]:
-    """Verdict and reason for an exception that ended the tests.
-
-    It is the program's own exception, or a finding of the tests. texts: file name -> test code.
-
-    Raises wire.Unsendable again, because then neither is to blame.
-    """
-    if isinstance(error, wire.Unsendable):
-        raise error
-    # A test swallowed the end of the program and then failed for another reason.
-    if program.gone:
-        return program.gone
-    where = _place(error.__traceback__, texts)
-    if error is program.raised:
-        kind = {"MemoryError": "memory", "PermissionError": "forbidden"}.get(
-            type(error).__name__, "error"
-        )
-        return kind, f"{program.why}{where}"
-    if isinstance(error, NameError) and not program.calls:
-        return "error", f"the program does not define {error.name}"
-    if isinstance(error, MemoryError):
-        return "memory", f"the tests ran out of memory{where}"
-    return "fail", f"{type(error).__name__}{_words(error)}{where}"
-
-
-def _words(error: BaseException) -> str:
-    """The message of an exception, or nothing where it has no text.
-
-    A message may show an answer that cannot be printed, such as an int that is too long.
-    """
-    try:
-        text = str(error)
-    except Exception:
-        return ""
-    return f": {text[:200]}" if text else ""
-
-
-def _place(traceback: TracebackType | None, texts: dict[str, str]) -> str:
-    """The line of the tests that was running, in words."""
-    lines, line = [""], 0
-    while traceback is not None:
-        text = texts.get(traceback.tb_frame.f_code.co_filename)
-        if text is not None:
-            lines, line = text.splitlines(), traceback.tb_lineno
-        traceback = traceback.tb_next
-    return f" in `{lines[line - 1].strip()[:200]}`" if 0 < line <= len(lines) else ""

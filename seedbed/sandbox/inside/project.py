@@ -23,7 +23,8 @@ from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
 from typing import Any
 
-from .program import Program, ProgramError, blame
+from .program import Program, ProgramError
+from .stand_ins import blame
 from .values import RAISABLE
 
 

@@ -1,11 +1,13 @@
 """What stands in the tests for the classes, functions and coroutines of a program.
 
-A stand-in holds nothing but a way to ask: the jail answers each use. objects.py makes them.
+A stand-in holds nothing but a way to ask: the jail answers each use. objects.py makes them. At the
+end stands what is said of a program whose exception, or whose answer, ended the tests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import wire
@@ -142,3 +144,51 @@ class Function:
     @property
     def __doc__(self) -> Any:  # type: ignore[override]
         return self._program.request("get", self._target, ("__doc__",))
+
+
+def blame(program: Program, error: BaseException, texts: dict[str, str]) -> tuple[str, str]:
+    """Verdict and reason for an exception that ended the tests.
+
+    It is the program's own exception, or a finding of the tests. texts: file name -> test code.
+
+    Raises wire.Unsendable again, because then neither is to blame.
+    """
+    if isinstance(error, wire.Unsendable):
+        raise error
+    # A test swallowed the end of the program and then failed for another reason.
+    if program.gone:
+        return program.gone
+    where = _place(error.__traceback__, texts)
+    if error is program.raised:
+        kind = {"MemoryError": "memory", "PermissionError": "forbidden"}.get(
+            type(error).__name__, "error"
+        )
+        return kind, f"{program.why}{where}"
+    if isinstance(error, NameError) and not program.calls:
+        return "error", f"the program does not define {error.name}"
+    if isinstance(error, MemoryError):
+        return "memory", f"the tests ran out of memory{where}"
+    return "fail", f"{type(error).__name__}{_words(error)}{where}"
+
+
+def _words(error: BaseException) -> str:
+    """The message of an exception, or nothing where it has no text.
+
+    A message may show an answer that cannot be printed, such as an int that is too long.
+    """
+    try:
+        text = str(error)
+    except Exception:
+        return ""
+    return f": {text[:200]}" if text else ""
+
+
+def _place(traceback: TracebackType | None, texts: dict[str, str]) -> str:
+    """The line of the tests that was running, in words."""
+    lines, line = [""], 0
+    while traceback is not None:
+        text = texts.get(traceback.tb_frame.f_code.co_filename)
+        if text is not None:
+            lines, line = text.splitlines(), traceback.tb_lineno
+        traceback = traceback.tb_next
+    return f" in `{lines[line - 1].strip()[:200]}`" if 0 < line <= len(lines) else ""

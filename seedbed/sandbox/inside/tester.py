@@ -25,8 +25,8 @@ from . import preambles, project, wire
 from .decoder import Decoder
 from .lockdown import CHANNEL, ChildLimits, Locks, lock_down
 from .objects import Trust
-from .program import Program, ProgramGone, blame
-from .stand_ins import Function
+from .program import Program, ProgramGone
+from .stand_ins import Function, blame
 
 # Descriptor of the supervisor. The channels to the jails follow it.
 SUPERVISOR = CHANNEL
@@ -65,6 +65,7 @@ def run(
         os.close(channel)
         objects = program.objects
         met, blind = (objects.met, objects.blind) if objects is not None else (False, "")
+        met = met or program.followed.moved
         wire.send(SUPERVISOR, wire.frame(1 << 20, verdict, reason, met, blind))
 
 

@@ -8,7 +8,9 @@ and globals of the tests.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+import gc
+import sys
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -128,3 +130,86 @@ def shown(value: Any) -> tuple[str, ...]:
     if hasattr(kind, "__next__") and kind.__module__ in ("builtins", "itertools"):
         return ("__iter__", "__next__")
     return ()
+
+
+# Bytes of arguments that are followed at most, and of what they may grow to: each question looks at
+# all of them.
+_FOLLOWED_BYTES = 1 << 12
+_GROWN_BYTES = 1 << 14
+# The same for arguments that are followed while the program calls the tests.
+_SHOWN_BYTES = 1 << 10
+
+
+class Followed:
+    """Mutable arguments that the program keeps, at one end of the channel.
+
+    Both ends hold the same containers in the same order. What one of them changes, the other
+    changes in place, so the tests see what an object or a generator does to its argument later.
+    """
+
+    def __init__(self, encoded: Callable[[Any], bytes]):
+        """encoded: a value as bytes."""
+        self.values: list[Any] = []
+        # Whether the other end has ever changed one.
+        self.moved = False
+        self._encoded, self._image, self._room = encoded, b"", _FOLLOWED_BYTES
+
+    def places(self, others: Sequence[Any] = ()) -> dict[int, int]:
+        """id() -> place, of others and then of these containers."""
+        return {id(value): place for place, value in enumerate([*others, *self.values])}
+
+    def add(self, values: Sequence[Any]) -> None:
+        self.values += values
+        self.changed()
+
+    def forget(self) -> None:
+        """Follow none of them any more."""
+        self.values.clear()
+
+    def changed(self) -> bool:
+        """Whether a content has changed since the last look.
+
+        Raises what encoding does, and OverflowError for contents that have grown too large.
+        """
+        if not self.values:
+            return False
+        before, self._image = self._image, self._encoded(tuple(self.values))
+        if len(self._image) > _GROWN_BYTES:
+            raise OverflowError
+        return self._image != before
+
+    def counts(self, values: Sequence[Any], size: int) -> list[int]:
+        """How often each argument of a request of `size` bytes is held; [] where none is followed.
+
+        It is compared with `kept`'s count after the call.
+        """
+        return _references(values) if size <= self._room else []
+
+    def kept(self, values: Sequence[Any], before: Sequence[int], size: int) -> list[int]:
+        """The places of the arguments to follow, where the program holds one longer than its call.
+
+        All containers of such a request are followed, since one may hold another.
+        """
+        if not before or not _more(values, before):
+            return []
+        # A function that calls itself by a name of its own is garbage that holds its arguments.
+        gc.collect(0)
+        return self._new(values, size) if _more(values, before) else []
+
+    def shown(self, values: Sequence[Any], size: int) -> list[int]:
+        """As `kept`, where the program calls the tests while it holds the arguments."""
+        return self._new(values, size) if size <= min(self._room, _SHOWN_BYTES) else []
+
+    def _new(self, values: Sequence[Any], size: int) -> list[int]:
+        known = self.places()
+        found = [place for place, value in enumerate(values) if id(value) not in known]
+        self._room -= size if found else 0
+        return found
+
+
+def _references(values: Sequence[Any]) -> list[int]:
+    return [sys.getrefcount(value) for value in values]
+
+
+def _more(values: Sequence[Any], before: Sequence[int]) -> bool:
+    return any(now > then for now, then in zip(_references(values), before, strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rl.problems import problem_set
 from rl.rollouts.assess import AssessSettings, assess
 from rl.rollouts.sampler import Sampler, chat_prompt
@@ -80,3 +82,26 @@ def test_a_problem_without_room_for_the_completion_is_not_asked_and_is_named(
     assert f"note: 4 of 5 problems are too long and are not asked; long: {said}" in (
         capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_prompt_that_begins_a_program_is_continued_or_asked_in_the_chat_template(
+    tokenizer_folder, chat
+):
+    template = Chat(tokenizer_folder)
+    row = {
+        "task_id": "rest",
+        "prompt": "def f(x):\n",
+        "entry_point": "f",
+        "test": "def check(candidate):\n    assert candidate(1) == 2\n",
+    }
+    problem = problem_set.parse(row)
+    rest = "    return x + 1\n"
+    engine = Parrot(template, f"def f(x):\n{rest}" if chat else rest)
+    how = AssessSettings(2, temperature=1.0, max_tokens=16, max_length=256, seed=1, chat=chat)
+    with Sandbox(workers=1) as sandbox:
+        result = assess(Sampler(engine, sandbox, template), [problem], how)
+    plain, asked = template.plain(problem.prompt), chat_prompt(template, problem)
+    assert plain != asked
+    assert engine.prompts == [asked if chat else plain] * 2
+    assert result["pass_at"]["pass@1"] == 1.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from rl.rollouts.rewards import Reward
 from rl.rollouts.sampler import Rollout
 from rl.shaping.custom import RewardFunction
 from rl.shaping.partial_credit import Judged, single_tests, with_fractions
-from rl.shaping.shaper import Shaper
+from rl.shaping.shaper import Shaper, _told
 from seedbed.inference.engine import Sample
 from seedbed.sandbox import CallTests, Sandbox, StdioTests, Verdict
 
@@ -206,3 +207,23 @@ def test_the_settings_of_fractions_reach_the_sandbox():
     with Shaper(RewardConfig(), Scripted()) as shape:
         [one] = shape([rollout("a")], [WRONG])
     assert one.reward.value == 0.0
+
+
+def test_a_reward_function_is_told_the_tokens_that_the_model_wrote():
+    # Of nine tokens it was told six between two answers.
+    sample = SimpleNamespace(tokens=[1] * 9, finished=True)
+    rollout = SimpleNamespace(
+        problem=problem_set.parse(ASSERTS), completion="c", sampled=3, sample=sample
+    )
+    told = _told(rollout, WRONG, Reward(0.0, True, False, "fail", "why"))
+    assert told == {
+        "task_id": "abs",
+        "prompt": rollout.problem.prompt,
+        "completion": "c",
+        "program": WRONG,
+        "verdict": "fail",
+        "reason": "why",
+        "reward": 0.0,
+        "tokens": 3,
+        "finished": True,
+    }

@@ -124,3 +124,12 @@ def test_a_high_value_is_no_correct_answer_and_a_low_one_is_one_where_the_verdic
 def test_settings_that_make_no_sense_are_refused(setting, message):
     with pytest.raises(SeedbedError, match=message):
         load(GrpoConfig, None, [setting])
+
+
+def test_of_several_answers_the_longest_is_overlong_and_all_together_are_long():
+    cfg = RewardConfig(overlong_cache=10, length_weight=0.4)
+    some = facts([[45, 50]], [[1, 1]], [[1, 1]])
+    some = replace(some, longest_answers=torch.tensor([[45, 40]]))
+    total = shaped(torch.tensor([[1.0, 1.0]]), some, cfg, longest=50)
+    # 1 - 5 / 10 + 0.4 / 2; 1 - 0 - 0.4 / 2
+    torch.testing.assert_close(total, torch.tensor([[0.7, 0.8]]))

@@ -243,3 +243,15 @@ def test_a_table_from_before_there_were_turns_gets_their_columns(tmp_path):
     [before, after] = writer.rows(tmp_path / "tables/rollouts", ["step"])
     assert [before[name] for name in new] == [None] * 5
     assert {name: after[name] for name in new} == turns
+
+
+def test_rows_beyond_the_checkpoint_wait_for_the_next(tmp_path):
+    journal = tmp_path / "rollouts.jsonl"
+    jsonl.write(journal, [journal_row(step, place) for step in (1, 2, 3) for place in range(2)])
+    tables = StageTables(str(tmp_path), "grpo", {"settings": "s"})
+    tables.begin("rollouts")
+    for reached in (2, 3):
+        tables.rollouts_of_steps(journal, reached)
+        rows = writer.rows(tmp_path / "tables/rollouts", TABLES["rollouts"].key)
+        assert sorted({row["step"] for row in rows}) == list(range(1, reached + 1))
+        assert len(rows) == 2 * reached

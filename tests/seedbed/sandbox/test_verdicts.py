@@ -99,7 +99,7 @@ def test_tests_may_use_a_program_that(sandbox: Sandbox, case: str) -> None:
 # Answers a call twice: a whole frame of (return, 1, None, None) by hand before its own.
 EXTRA_REPLY = (
     "import os\ndef f():\n"
-    "    os.write(3, b'\\x13\\0\\0\\0s\\6\\0\\0\\0returni\\1\\0\\0\\0\\1NN')\n    return 1"
+    "    os.write(3, b'\\x14\\0\\0\\0s\\6\\0\\0\\0returni\\1\\0\\0\\0\\1NNN')\n    return 1"
 )
 
 

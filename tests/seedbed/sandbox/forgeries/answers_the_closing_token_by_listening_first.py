@@ -8,7 +8,7 @@ def listen():
         data = os.read(3, 1 << 16)
         at = data.find(b"close")
         if at >= 0:
-            body = b"s\6\0\0\0return" + data[at + 15 : at + 36] + b"N"
+            body = b"s\6\0\0\0return" + data[at + 15 : at + 36] + b"NNN"
             os.write(3, struct.pack("<I", len(body)) + body)
 
 

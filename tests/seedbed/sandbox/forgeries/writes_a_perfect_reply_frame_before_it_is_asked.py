@@ -11,11 +11,16 @@ def number(value):
 
 
 def reply(value):
-    body = word(b"return") + value + b"N"
+    body = word(b"return") + value + b"NNN"
     return struct.pack("<I", len(body)) + body
 
 
-os.write(3, reply(b"t" + struct.pack("<I", 1) + word(b"mix")) + b"".join(map(reply, map(number, range(50)))))
+def several(*values):
+    return b"t" + struct.pack("<I", len(values)) + b"".join(values)
+
+
+names = several(several(word(b"mix")), several(), several())
+os.write(3, reply(names) + b"".join(map(reply, map(number, range(50)))))
 
 
 def mix(a, b):
