@@ -24,6 +24,7 @@ scores. So does one whose prompt leaves no room for --max-tokens.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from typing import Any
 from conf.errors import SeedbedError, run_cli
 from conf.flags import flag_parser, parse_flags
 from conf.schema.rl import EngineConfig
-from megatron_train.checkpoint import hf_config
+from megatron_train.checkpoint import hf_folder
 from rl.environments import flags as environment
 from rl.evaluation import compare, heldout_code, matrix_page, scores
 from rl.evaluation.heldout_code import Infilling
@@ -54,8 +55,11 @@ def main(argv: list[str]) -> int:
     if argv[:1] == ["compare"]:
         return compare.main(argv[1:])
     args = _arguments(argv)
+    if os.environ.get("RANK", "0") != "0":
+        # Beside process 0 of torchrun: one engine draws, and figures are those of one process.
+        return 0
     model, out = Path(args.model), Path(args.out)
-    architecture, _ = hf_config.model_config(model)
+    architecture, _ = hf_folder.examine(model)
     length = architecture.seq_length
     if args.benchmark not in HELDOUT:
         check_room(args.max_tokens, length, model)

@@ -101,7 +101,11 @@ class SeedbedLM(TemplateLM):
             told = f"pretrained={pretrained!r}, output={output!r}, dtype={dtype!r}"
             raise SeedbedError(f"--model seedbed: {told}", _ARGUMENTS)
         batch_size = str(harness.pop("batch_size", None) or 1)
-        device = harness.pop("device", None) or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = str(harness.pop("device", None) or "cuda:0")
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            # The harness's command line asks for cuda:0 where no device is told.
+            print(f"note: {device} is not there; the model runs on the CPU", flush=True)
+            device = "cpu"
         harness.pop("max_batch_size", None)
         if harness or not batch_size.isdecimal():
             unknown = ", ".join(harness) or f"batch_size={batch_size}"

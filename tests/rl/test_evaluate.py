@@ -68,6 +68,30 @@ def test_a_completion_as_long_as_the_context_is_refused_before_an_engine_starts(
     assert not list(tmp_path.glob("o*"))
 
 
+def test_a_damaged_model_is_refused_before_an_engine_starts(tmp_path, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    model = write_model(tmp_path / "model", seq_length=128)
+    told = ["--model", str(model), "--benchmark", "humaneval", "--out", str(tmp_path / "o.json")]
+    weights = model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(SeedbedError, match=r"model\.safetensors is cut off"):
+        main([*told, "--max-tokens", "20"])
+    weights.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n")
+    with pytest.raises(SeedbedError, match="is a pointer of git-lfs"):
+        main([*told, "--max-tokens", "20"])
+    assert not list(tmp_path.glob("o*"))
+
+
+def test_of_several_processes_the_first_evaluates_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    told = ["--model", "nowhere", "--benchmark", "humaneval", "--out", str(tmp_path / "o.json")]
+    assert main(told) == 0
+    assert not list(tmp_path.glob("o*"))
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(SeedbedError, match="nowhere"):
+        main(told)
+
+
 def test_an_evaluation_in_which_nothing_was_asked_says_that_there_is_no_score(capsys):
     items = [{"task_id": "long", "samples": [{"verdict": "unsupported", "reason": "too long"}]}]
     _print({"samples": 1, "items": items, **scores.summary(items)})

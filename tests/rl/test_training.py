@@ -475,6 +475,11 @@ def test_evaluate_scores_a_file_and_humaneval(warm, tmp_path):
     assert evaluate.main([*model, "--benchmark", "humaneval", "--out", f"{tmp_path}/b.json"]) == 0
     own = json.loads((tmp_path / "a.json").read_text())
     assert own["pass_at"].keys() == {"pass@1"}
+    file = ["--benchmark", str(warm / "rl/problems_train.jsonl"), "--out", f"{tmp_path}/two.json"]
+    torchrun("rl.evaluate", *model, *file)
+    two = json.loads((tmp_path / "two.json").read_text())
+    assert two["pass_at"] == pytest.approx(own["pass_at"], abs=1e-6)
+    assert two["items"] == own["items"]
     result = json.loads((tmp_path / "b.json").read_text())
     assert [item["task_id"] for item in result["items"]] == ["HumanEval/0", "HumanEval/1"]
     # The model reads fewer tokens than they have. So they are named, and no score counts them.

@@ -102,6 +102,17 @@ def test_arguments_that_cannot_be_are_one_line_each(arguments, problem):
         SeedbedLM(**arguments)
 
 
+def test_without_a_gpu_the_harness_own_default_runs_on_the_cpu_and_says_so(
+    folder, monkeypatch, capsys
+):
+    from rl.evaluation import harness
+
+    monkeypatch.setattr(harness.torch.cuda, "is_available", lambda: False)
+    lm = harness.SeedbedLM(pretrained=str(folder), dtype="fp32", device="cuda:0")
+    assert lm.device.type == "cpu"
+    assert "note: cuda:0 is not there" in capsys.readouterr().out
+
+
 def test_a_context_that_is_too_long_and_settings_that_are_unknown_are_told(ours, folder):
     from rl.evaluation.harness import SeedbedLM
 
