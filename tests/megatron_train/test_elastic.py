@@ -6,11 +6,12 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
 from tests.megatron_train import tiny
-from tests.megatron_train.test_pretrain import OPTIONS, finish, rows, start, wait_for_step
+from tests.megatron_train.test_pretrain import OPTIONS, finish, rows, start
 
 EVENLY = ["eval_every=0", "batch.micro=4"]
 
@@ -30,9 +31,18 @@ def test_a_worker_killed_in_the_middle_costs_no_step(token_folder, tmp_path):
     process = subprocess.Popen(
         command, cwd=tiny.ROOT, env=tiny.environment(), start_new_session=True, **pipes
     )
-    wait_for_step(run, 8, process)
-    children = subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split()
-    os.kill(int(children[0]), signal.SIGKILL)
-    said = finish(process)
-    assert "resumed at step 6" in said
+    try:
+        deadline = time.monotonic() + 900
+        while len(rows(run)) < 8:
+            assert process.poll() is None, finish(process, None)
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        children = subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split()
+        os.kill(int(children[0]), signal.SIGKILL)
+        said, errors = process.communicate(timeout=900)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+    assert process.returncode == 0, errors[-4000:]
+    assert "resumed at step" in said
     assert [row["loss"] for row in rows(run)] == [row["loss"] for row in rows(whole)]

@@ -257,6 +257,28 @@ def test_every_layout_has_the_losses_and_gradients_of_one_process(
 
 
 @pytest.mark.slow
+def test_uneven_stages_train_as_one_process_and_export_the_same_model(alone, run_steps, tmp_path):
+    save = {"save": str(tmp_path / "checkpoints"), "export": str(tmp_path / "hf")}
+    uneven = run_steps(2, pp=2, first=1, steps=4, **save)
+    assert_close(uneven["losses"], alone["losses"][:4])
+    resumed = run_steps(1, steps=2, load=save["save"])
+    assert_close(resumed["losses"], alone["losses"][4:])
+    back = run_steps(1, load=save["save"], export=str(tmp_path / "again"))
+    assert back["first"] == 4
+    same = [load_file(tmp_path / name / "model.safetensors") for name in ("hf", "again")]
+    assert same[0].keys() == same[1].keys()
+    assert all(torch.equal(same[0][name], same[1][name]) for name in same[0])
+
+
+@pytest.mark.slow
+def test_processes_that_share_a_key_head_train_as_one(run_steps):
+    model = {"kv_heads": 1}
+    alone = run_steps(1, steps=4, model=model)
+    shared = run_steps(2, tp=2, sp=True, steps=4, model=model)
+    assert_close(shared["losses"], alone["losses"])
+
+
+@pytest.mark.slow
 def test_tied_embeddings_on_two_stages_train_as_one(run_steps, tmp_path):
     alone = run_steps(1, steps=4, tie=True)
     two = run_steps(2, pp=2, steps=4, tie=True, export=str(tmp_path / "hf"))

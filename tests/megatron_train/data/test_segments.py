@@ -16,7 +16,10 @@ from megatron_train.data.segments import Cursor, Draw
 
 def blend_of(**weights: float) -> Blend:
     """The tokens of a source are known by the first letter of its name."""
-    corpora = [SimpleNamespace(manifest=SimpleNamespace(identity=name[0])) for name in weights]
+    corpora = [
+        SimpleNamespace(manifest=SimpleNamespace(identity=name[0], vocab_size=384))
+        for name in weights
+    ]
     return Blend(list(weights), list(weights.values()), corpora)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from conf.errors import SeedbedError
-from megatron_train.training.resume import _changes
+from megatron_train.data import segments
+from megatron_train.training.resume import _changes, _go_on_behind, checkpoint_facts
+from tests.megatron_train.data.test_segments import begun, blend_of, config
 
 THEN = {"tokens": "ab", "model.seq_length": 64, "seed": 1, "batch.total": 8}
 
@@ -55,3 +57,19 @@ def test_a_ramp_that_is_gone_is_a_change():
     then = {**THEN, "batch.ramp": {"start": 2}}
     with pytest.raises(SeedbedError, match="batch"):
         _changes(Path("step_6"), then, THEN, [])
+
+
+def test_a_child_goes_on_behind_what_all_segments_of_its_parent_read():
+    old, new = blend_of(a=3, b=1), blend_of(b=1, c=1)
+    parent = begun(old)
+    segments.change(parent, 5, config(), new)
+    parent.skipped = 8
+    extra = checkpoint_facts(config(), new, parent)
+    child = begun(new, "batch.total=4")
+    _go_on_behind(child, {"step": 7, "extra": extra}, config("batch.total=4"), new)
+    # Five steps of 8, two more, and 8 samples that were left out.
+    assert [child.first_sample(step) for step in (0, 1)] == [64, 68]
+    assert (child.segments[0].since, child.segments[0].read) == (40, {"a": 30, "b": 10})
+    other = begun(old)
+    _go_on_behind(other, {"step": 7, "extra": extra}, config(), old)
+    assert other.first_sample(0) == 0
