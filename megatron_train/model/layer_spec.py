@@ -108,8 +108,8 @@ def layer_spec(
 def _experts() -> Callable[..., MoELayer]:
     """Experts that are computed one after the other, each by an MLP with our activation.
 
-    config.use_te_activation_func holds for them too: without the activation their gate would be
-    applied to all of [gate; up], or not at all.
+    config.use_te_activation_func holds for them too: without the activation here, gate and up would
+    go into the second matrix as they are.
     """
     mlp = MLPSubmodules(
         linear_fc1=ColumnParallelLinear, linear_fc2=RowParallelLinear, activation_func=SwiGLU
