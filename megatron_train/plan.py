@@ -80,8 +80,9 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
     m, p = cfg.model, cfg.parallel
     work = _workload(cfg, p, cfg.batch, gpus, vocab)
     fp8 = f" with fp8 {cfg.fp8.format} {cfg.fp8.recipe}" if cfg.fp8.on else ""
+    active = f" ({m.parameters(vocab, active=True) / 1e9:.3f}B active)" if m.form.experts else ""
     lines = [
-        f"{m.parameters(vocab) / 1e9:.3f}B parameters on {gpus} x {name}: "
+        f"{m.parameters(vocab) / 1e9:.3f}B parameters{active} on {gpus} x {name}: "
         f"{p.describe(work.dp)}, {cfg.dtype}{fp8}",
         f"{cfg.batch.total * m.seq_length:,} tokens per step, "
         f"{work.micro_batches} micro-batches of {cfg.batch.micro} per replica",
@@ -98,7 +99,8 @@ def report(cfg: PretrainConfig, gpus: int, vocab: int, name: str, gpu: Gpu) -> s
     lines += [
         f"bubble {costs.bubble(p, work.micro_batches):.1%} of a step; GB sent per step and GPU: "
         f"tensor {sent.tensor / 1e9:.2f}, pipeline {sent.pipeline / 1e9:.2f}, "
-        f"context {sent.context / 1e9:.2f}, data {sent.data / 1e9:.2f}",
+        f"context {sent.context / 1e9:.2f}, data {sent.data / 1e9:.2f}"
+        + (f", expert {sent.expert / 1e9:.2f}" if m.form.experts else ""),
         f"step {fast.step_seconds:.3f} s: "
         + ", ".join(
             f"{part} {seconds / fast.step_seconds:.0%}"
@@ -168,14 +170,16 @@ def candidates(cfg: PretrainConfig, gpus: int) -> list[tuple[ParallelConfig, int
     """Every (layout, micro-batch) in powers of two that divides."""
     sizes = [1, 2, 4, 8, 16]
     out = []
-    for tp, pp, vpp, cp, recompute, micro in itertools.product(
-        sizes[:4], sizes, (1, 2, 4), sizes, ("none", "selective", "full"), (1, 2, 4)
+    spread = [1, 2, 4, 8, 16, 32, 64] if cfg.model.form.experts else [1]
+    for tp, pp, vpp, cp, ep, recompute, micro in itertools.product(
+        sizes[:4], sizes, (1, 2, 4), sizes, spread, ("none", "selective", "full"), (1, 2, 4)
     ):
         layout = ParallelConfig(
             tp,
             pp,
             vpp,
             cp,
+            ep,
             tp > 1,
             distributed_optimizer=cfg.optim.name != "muon",
             overlap=True,
@@ -215,6 +219,7 @@ def rank_report(cfg: PretrainConfig, gpus: int, rank: int, vocab: int) -> str:
         "tp": parallel_state.get_tensor_model_parallel_rank(),
         "pp": stage,
         "cp": parallel_state.get_context_parallel_rank(),
+        "ep": parallel_state.get_expert_model_parallel_rank(),
         "dp": processes.dp_rank(),
     }
     processes.stop()

@@ -3,7 +3,7 @@
     python -m megatron_train verify_layout --config conf/pretrain/seed_coder_8b.yaml \\
         --tp 2 --pp 2 --cp 2 [key=value]
 
-It takes the config's own layout and shrinks its model. --tp, --pp, --vpp and --cp replace
+It takes the config's own layout and shrinks its model. --tp, --pp, --vpp, --cp and --ep replace
 parallel.*, and --dp is 1 unless given; tp=2 is the same as --tp 2. The layout and one process each
 train a few steps in fp32 over gloo, with what breaks layouts: uneven loss masks, a context-parallel
 shard without a counted token, document borders inside its chunks, and a checkpoint that is written
@@ -27,6 +27,7 @@ from conf.errors import SeedbedError, run_cli
 from conf.flags import parse_flags
 from conf.loader import cli_parser, load, to_yaml
 from conf.schema.batch import RampedBatchConfig
+from conf.schema.experts import ExpertsConfig
 from conf.schema.fp8 import Fp8Config
 from conf.schema.layout import ModelConfig, ParallelConfig
 from conf.schema.pretrain import PretrainConfig
@@ -57,13 +58,13 @@ class Difference:
 
 def main(argv: list[str]) -> int:
     parser = cli_parser("megatron_train verify_layout", __doc__)
-    for name in ("tp", "pp", "vpp", "cp"):
+    for name in ("tp", "pp", "vpp", "cp", "ep"):
         parser.add_argument(f"--{name}", type=int, help=f"parallel.{name}")
     parser.add_argument("--dp", type=int, default=1, help="data-parallel replicas (default 1)")
     args = parse_flags(parser, argv)
     sizes = [
         f"parallel.{name}={getattr(args, name)}"
-        for name in ("tp", "pp", "vpp", "cp")
+        for name in ("tp", "pp", "vpp", "cp", "ep")
         if getattr(args, name) is not None
     ]
     try:
@@ -117,6 +118,7 @@ def shrink(cfg: PretrainConfig, dp: int) -> PretrainConfig:
         kv_heads=kv_heads,
         ffn=p.tp * -(-hidden * m.ffn // (m.hidden * p.tp)),
         seq_length=multiple * -(-32 // multiple),
+        experts=_few(m.experts, p.ep),
     )
     micro = min(cfg.batch.micro, 2)
     batch = RampedBatchConfig(micro=micro, total=micro * dp * 2 * p.pp)
@@ -150,17 +152,29 @@ def _layers(model: ModelConfig, layout: ParallelConfig) -> tuple[int, ParallelCo
     return sum(sizes) + 2 * (layout.pp - sum(size > 0 for size in sizes)), layout
 
 
+def _few(experts: ExpertsConfig, ep: int) -> ExpertsConfig:
+    """Two experts or more a process, and a load-balancing loss that is large enough to be seen."""
+    if not experts.number:
+        return experts
+    number = max(2 * ep, 4)
+    return replace(
+        experts,
+        number=number,
+        top_k=min(experts.top_k, number - 1),
+        aux_loss=0.1 if experts.aux_loss else 0.0,
+    )
+
+
 def verify(cfg: PretrainConfig, dp: int, worker: tuple[str, ...] = WORKER) -> list[Difference]:
     """Train the shrunk config in its layout and in one process, and compare.
 
     worker: the program that torchrun starts for the layout.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        alone = replace(
-            cfg,
-            parallel=ParallelConfig(),
-            batch=replace(cfg.batch, micro=cfg.batch.total // (2 * cfg.parallel.pp)),
-        )
+        # The load-balancing loss is one of each micro-batch, which must then be the same.
+        same = cfg.model.form.experts
+        micro = cfg.batch.micro if same else cfg.batch.total // (2 * cfg.parallel.pp)
+        alone = replace(cfg, parallel=ParallelConfig(), batch=replace(cfg.batch, micro=micro))
         _run(alone, 1, cfg.parallel.cp, Path(scratch) / "alone", WORKER)
         _run(cfg, _processes(cfg.parallel, dp), cfg.parallel.cp, Path(scratch) / "layout", worker)
         return compare(Path(scratch) / "alone", Path(scratch) / "layout")
@@ -189,7 +203,8 @@ def compare(alone: Path, layout: Path) -> list[Difference]:
         for name in a:
             scale = b[name].abs().max().item() or 1.0
             far = (a[name] - b[name]).abs().max().item() / scale
-            kind = f"{what} {re.sub(r'^decoder.layers.[0-9]+.', '', name).removesuffix('.weight')}"
+            rest = re.sub(r"^decoder.layers.[0-9]+.|(?<=experts)[.][0-9]+", "", name)
+            kind = f"{what} {rest.removesuffix('.weight')}"
             worst_so_far = kinds.get(kind, (-1.0, ""))
             # The comparison is written so that a NaN counts as the worst.
             if not far <= worst_so_far[0]:

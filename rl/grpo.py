@@ -24,7 +24,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from conf.errors import SeedbedError
 from conf.loader import cli_parser, config_hash, load, to_yaml
+from conf.schema.layout import ModelConfig
 from conf.schema.pretrain import ScheduleConfig, check_world
 from conf.schema.rl import DrawConfig, EnvironmentConfig, GrpoConfig
 from megatron_train.checkpoint import hf_export, hf_folder, hf_import
@@ -66,6 +68,7 @@ def main(argv: list[str]) -> int:
     out = folder / "grpo"
     base = Path(cfg.base or folder / "sft" / "hf")
     model, vocab_size = hf_folder.examine(base)
+    _refuse_experts(model, base)
     require_length(cfg, model, base)
     files = {
         name: Path(getattr(cfg, f"{name}_problems") or folder / f"problems_{name}.jsonl")
@@ -98,6 +101,15 @@ def main(argv: list[str]) -> int:
         _say_parity(worker.parity(state, exported), exported)
         processes.stop()
     return 0
+
+
+def _refuse_experts(model: ModelConfig, base: Path) -> None:
+    if model.form.experts:
+        raise SeedbedError(
+            f"{base} is a {model.family} model: GRPO cannot tell whether vLLM, which holds the "
+            "experts of a layer as one tensor, has taken new weights whole",
+            "train it by rl.sft or rl.dpo, or give GRPO a model without experts",
+        )
 
 
 def _read(path: Path, cfg: GrpoConfig) -> list[tuple[Row, Problem]]:

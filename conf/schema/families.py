@@ -1,4 +1,4 @@
-"""Families of dense decoders: how the layers of each differ from those of a Llama.
+"""Families of decoders: how the layers of each differ from those of a Llama.
 
 What is a number of one model, such as the size of a head, stands in ModelConfig (layout.py).
 """
@@ -24,6 +24,8 @@ class Family:
     qk_norm: str = "none"
     # The norms stand behind attention and MLP, before the residual is added, and not before them.
     post_norm: bool = False
+    # The MLP of every layer is a number of experts (experts.py).
+    experts: bool = False
 
 
 FAMILIES = {
@@ -40,4 +42,8 @@ FAMILIES = {
     "starcoder2": Family(layer_norm=True, gated=False, bias=True),
     # OLMo 2 (arXiv 2501.00656).
     "olmo2": Family(qk_norm="whole", post_norm=True),
+    # Mixtral of experts (arXiv 2401.04088 Sec 2.1).
+    "mixtral": Family(experts=True),
+    # Qwen3 technical report (arXiv 2505.09388 Sec 2), models with experts.
+    "qwen3_moe": Family(qk_norm="head", experts=True),
 }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from conf.errors import SeedbedError
 from conf.schema.checks import one_of
+from conf.schema.experts import ExpertsConfig
 from conf.schema.families import FAMILIES, Family
 from conf.schema.ranges import AmountAboveNone, Count, CountOrNone, Few, in_range
 from conf.schema.rope import RopeConfig
@@ -18,12 +19,13 @@ class ModelConfig:
     The vocabulary is the tokenizer's and comes with the tokens.
     """
 
-    # The form of the layers (families.py): llama, qwen2, qwen3, mistral, smollm3, starcoder2 or
-    # olmo2.
+    # The form of the layers (families.py): llama, qwen2, qwen3, mistral, smollm3, starcoder2,
+    # olmo2, mixtral or qwen3_moe.
     family: str = "llama"
 
     layers: Count = 4
     hidden: Count = 192
+    # The width of the MLP, or of each expert.
     ffn: Count = 512
     heads: Count = 6
     kv_heads: Count = 2
@@ -38,6 +40,7 @@ class ModelConfig:
     # tokens) or n (full attention without rotary positions).
     layer_pattern: str = "f"
     window: CountOrNone = 0
+    experts: ExpertsConfig = field(default_factory=ExpertsConfig)
     norm_eps: AmountAboveNone = 1e-5
     # Seed-Coder unties the embeddings (paper Sec 2.3).
     tie_embeddings: bool = False
@@ -67,16 +70,21 @@ class ModelConfig:
         return self.layer_pattern * (self.layers // len(self.layer_pattern))
 
     def layer_matrices(self) -> int:
-        """The weights of one layer's matrices, all of which tensor parallelism cuts."""
-        inner = self.ffn * (2 if self.form.gated else 1)
-        return self.hidden * (2 * self.query_width + 2 * self.key_width + inner + self.ffn)
+        """The weights of one layer's matrices that tensor parallelism cuts; experts are not."""
+        inner = 0 if self.form.experts else self.ffn * (3 if self.form.gated else 2)
+        return self.hidden * (2 * self.query_width + 2 * self.key_width + inner)
 
     def layer_parameters(self) -> tuple[int, int]:
-        """The weights of one layer that tensor parallelism cuts, and those that it does not."""
+        """The weights of one layer that tensor parallelism cuts, and those that it does not.
+
+        Those of its experts are in neither.
+        """
         form, query, key = self.form, self.query_width, self.key_width
         inner = self.ffn * (2 if form.gated else 1)
         cut = self.layer_matrices()
         whole = 2 * self.hidden * (2 if form.layer_norm else 1)
+        if form.experts:
+            whole += self.experts.number * self.hidden
         if form.qkv_bias or form.bias:
             cut += query + 2 * key
         if form.bias:
@@ -88,10 +96,20 @@ class ModelConfig:
             whole += 2 * self.head_size
         return cut, whole
 
-    def parameters(self, vocab_size: int) -> int:
-        """The number of weights without the vocabulary's padding; each embedding counts."""
+    @property
+    def expert_parameters(self) -> int:
+        """The weights of one expert of one layer."""
+        return 3 * self.hidden * self.ffn
+
+    def parameters(self, vocab_size: int, active: bool = False) -> int:
+        """The number of weights without the vocabulary's padding; each embedding counts.
+
+        active: of a layer's experts only the top_k count that one token takes.
+        """
+        experts = self.experts.top_k if active else self.experts.number
         return (
             self.layers * sum(self.layer_parameters())
+            + self.layers * self.expert_parameters * (experts if self.form.experts else 0)
             + self.hidden * (2 if self.form.layer_norm else 1)
             + vocab_size * self.hidden * (1 if self.tie_embeddings else 2)
         )
@@ -122,6 +140,7 @@ class ModelConfig:
                 "each key/value head serves the same number of query heads",
             )
         self.rope.check(self.seq_length)
+        self.experts.check(self.family, self.form.experts)
         self._check_pattern()
 
     def _check_pattern(self) -> None:
@@ -163,6 +182,9 @@ class ParallelConfig:
     vpp: Few = 1
     # Context parallel: every sequence is cut over cp processes.
     cp: Few = 1
+    # Expert parallel: the experts of a layer are spread over ep of the tp * cp * dp processes of a
+    # pipeline stage. No expert is cut.
+    ep: Few = 1
     # Norms and residuals are cut along the sequence over the tp processes.
     sequence_parallel: bool = False
     # Adam's state is cut over the data-parallel processes.
@@ -192,7 +214,7 @@ class ParallelConfig:
 
     def describe(self, dp: int) -> str:
         """In words, without what is 1 or off: "tp 2 x pp 2 x dp 1, sequence parallel"."""
-        sizes = {"tp": self.tp, "pp": self.pp, "vpp": self.vpp, "cp": self.cp}
+        sizes = {"tp": self.tp, "pp": self.pp, "vpp": self.vpp, "cp": self.cp, "ep": self.ep}
         cut = " x ".join(
             [f"{name} {size}" for name, size in sizes.items() if size > 1] + [f"dp {dp}"]
         )
@@ -213,12 +235,16 @@ class ParallelConfig:
             SeedbedError: with the arithmetic of the rule that is broken.
         """
         self._check_values()
+        self._check_experts(model)
         rules = [
             self._stages_rule(model),
             ("model.heads", model.heads, "parallel.tp", self.tp),
             self._key_heads_rule(model),
-            ("model.ffn", model.ffn, "parallel.tp", self.tp),
         ]
+        if model.form.experts:
+            rules.append(("model.experts.number", model.experts.number, "parallel.ep", self.ep))
+        else:
+            rules.append(("model.ffn", model.ffn, "parallel.tp", self.tp))
         cuts = []
         if self.cp > 1:
             cuts.append("2 * parallel.cp")
@@ -297,6 +323,21 @@ class ParallelConfig:
             if count
         )
         return taken, left, "the other stages", max(stages, 1)
+
+    def _check_experts(self, model: ModelConfig) -> None:
+        if self.ep > 1 and not model.form.experts:
+            raise SeedbedError(
+                f"parallel.ep={self.ep} spreads experts over processes: "
+                f"model.family={model.family} has none",
+                "set parallel.ep=1",
+            )
+        if model.form.experts and self.tp > 1 and not self.sequence_parallel:
+            raise SeedbedError(
+                f"parallel.tp={self.tp} without parallel.sequence_parallel would give each of the "
+                f"{self.tp} processes all tokens, and experts would see every token "
+                f"{self.tp} times",
+                "set parallel.sequence_parallel=true",
+            )
 
     def _check_values(self) -> None:
         in_range(self, "parallel.")

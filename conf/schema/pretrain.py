@@ -303,6 +303,14 @@ def check_world(parallel: ParallelConfig, batch: BatchConfig | None, world: int)
             "or change parallel",
         )
     dp = world // model_size
+    of_stage = world // parallel.pp
+    if of_stage % parallel.ep:
+        raise SeedbedError(
+            "the processes of a pipeline stage must divide by parallel.ep: "
+            f"{world} / {parallel.pp} = {of_stage}, {of_stage} % {parallel.ep} = "
+            f"{of_stage % parallel.ep}",
+            "change parallel.ep or the number of processes",
+        )
     if batch is None:
         return dp
     for name, size in batch.sizes().items():

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from conf.errors import SeedbedError
+from conf.schema.experts import ExpertsConfig
 from conf.schema.layout import ModelConfig
 from megatron_train.checkpoint import hf_rope
 from megatron_train.checkpoint.hf_families import HF_FAMILIES, Config, HfFamily
@@ -116,6 +118,7 @@ def to_config(model: ModelConfig, vocab_size: int, dtype: str) -> Config:
         "vocab_size": vocab_size,
         "hidden_size": model.hidden,
         "intermediate_size": model.ffn,
+        family.ffn: model.ffn,
         "num_hidden_layers": model.layers,
         "num_attention_heads": model.heads,
         "num_key_value_heads": model.kv_heads,
@@ -130,6 +133,9 @@ def to_config(model: ModelConfig, vocab_size: int, dtype: str) -> Config:
         **hf_rope.write(model),
         **family.fixed,
         **family.pattern_back(model),
+        **family.experts_back(model.experts),
+        # vLLM and llama.cpp read this name for all but Mixtral.
+        **({"num_experts": model.experts.number} if family.may_normalize else {}),
     }
 
 
@@ -139,10 +145,14 @@ def _activation(family: HfFamily) -> str:
 
 def _read(config: Config, seq_length: int | None) -> tuple[ModelConfig, int]:
     name, family = _family(config)
+    if family.experts and "num_experts" in config:
+        config = _one_number_of_experts(config)
     _check_keys(config, family)
     full = {**_DEFAULTS, **family.defaults, **config}
-    for key in _REQUIRED:
+    for key in (*_REQUIRED, family.ffn):
         _whole(key, full.get(key))
+    for key in family.expert_keys()[:2]:
+        _whole(key, full[key])
     if full["num_hidden_layers"] > _MOST_LAYERS:
         raise SeedbedError(
             f"num_hidden_layers={full['num_hidden_layers']} is above {_MOST_LAYERS}", _EXPORT
@@ -155,7 +165,7 @@ def _read(config: Config, seq_length: int | None) -> tuple[ModelConfig, int]:
         family=name,
         layers=full["num_hidden_layers"],
         hidden=hidden,
-        ffn=full["intermediate_size"],
+        ffn=full[family.ffn],
         heads=heads,
         kv_heads=_whole("num_key_value_heads", full["num_key_value_heads"] or heads),
         # What follows from the other two is left out, so that equal models are equal settings.
@@ -165,6 +175,7 @@ def _read(config: Config, seq_length: int | None) -> tuple[ModelConfig, int]:
         rope=_numbers(rope),
         layer_pattern=_shortest(pattern),
         window=_whole("sliding_window", window) if window else 0,
+        experts=_experts(family.experts_of(full)),
         norm_eps=_number(family.norm_eps, full[family.norm_eps]),
         tie_embeddings=_flag("tie_word_embeddings", full["tie_word_embeddings"]),
         init_std=_number("initializer_range", full["initializer_range"]),
@@ -206,7 +217,8 @@ def _family(config: Config) -> tuple[str, HfFamily]:
 def _check_keys(config: Config, family: HfFamily) -> None:
     """Refuses the first key that is not known, or that has a value that is not supported."""
     fixed = {**_FIXED, **family.fixed, "hidden_act": _activation(family)}
-    used = {"architectures", *_REQUIRED, *_DEFAULTS, *_ROPE, *family.pattern_keys}
+    used = {"architectures", *_REQUIRED, *_DEFAULTS, *_ROPE, *family.pattern_keys, family.ffn}
+    used |= {*family.expert_keys()}
     used = (used - {"rms_norm_eps"}) | {family.norm_eps}
     for key, value in config.items():
         if key in fixed and value is not None and value != fixed[key]:
@@ -241,6 +253,26 @@ def _numbers(rope: Any) -> Any:
         elif field.name != "scaling":
             _number(field.name, value)
     return rope
+
+
+def _one_number_of_experts(config: Config) -> Config:
+    """transformers has two names for it, and takes each for the other."""
+    number = config["num_experts"]
+    if config.get("num_local_experts", number) != number:
+        raise SeedbedError(
+            f"num_experts={number} and num_local_experts={config['num_local_experts']} are one "
+            "number by two names",
+            "take one of them out of config.json",
+        )
+    return {key: value for key, value in config.items() if key != "num_experts"} | {
+        "num_local_experts": number
+    }
+
+
+def _experts(experts: ExpertsConfig) -> ExpertsConfig:
+    """Refuses experts one of whose settings is of another type."""
+    _flag("norm_topk_prob", experts.normalize)
+    return replace(experts, aux_loss=_number("router_aux_loss_coef", experts.aux_loss))
 
 
 def _whole(key: str, value: Any) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conf.errors import SeedbedError
+from conf.schema.experts import ExpertsConfig
 from conf.schema.layout import ModelConfig
 
 Config = dict[str, Any]
@@ -41,6 +42,34 @@ class HfFamily:
     pattern_keys: tuple[str, ...] = ()
     pattern: Callable[[Config], tuple[str, int]] = _no_pattern
     pattern_back: Callable[[ModelConfig], Config] = _no_keys
+    # What the width of the MLP or of an expert is called, and whether there are experts.
+    ffn: str = "intermediate_size"
+    experts: bool = False
+    # Whether norm_topk_prob says if the weights of a token's experts are divided by their sum;
+    # otherwise they always are.
+    may_normalize: bool = False
+
+    def expert_keys(self) -> tuple[str, ...]:
+        """The keys that describe the experts."""
+        if not self.experts:
+            return ()
+        asked = ("norm_topk_prob",) if self.may_normalize else ()
+        return ("num_local_experts", "num_experts_per_tok", "router_aux_loss_coef", *asked)
+
+    def experts_of(self, config: Config) -> ExpertsConfig:
+        """The experts of a config with defaults filled in."""
+        if not self.experts:
+            return ExpertsConfig()
+        return ExpertsConfig(
+            number=config["num_local_experts"],
+            top_k=config["num_experts_per_tok"],
+            normalize=config["norm_topk_prob"] if self.may_normalize else True,
+            aux_loss=config["router_aux_loss_coef"],
+        )
+
+    def experts_back(self, experts: ExpertsConfig) -> Config:
+        values = (experts.number, experts.top_k, experts.aux_loss, experts.normalize)
+        return dict(zip(self.expert_keys(), values, strict=False))
 
 
 def _one_window(config: Config) -> tuple[str, int]:
@@ -119,6 +148,8 @@ _QWEN_DEFAULTS = {
     "layer_types": None,
 }
 _NO_BIAS = {"attention_bias": False}
+_ONLY_WITH_WINDOWS = "read only with use_sliding_window, which is refused"
+_ROUTER_OUTPUT = {"output_router_logits": "the load-balancing loss is always part of training here"}
 
 # By the names of conf/schema/families.py.
 HF_FAMILIES = {
@@ -173,7 +204,7 @@ HF_FAMILIES = {
         },
         unread=dict.fromkeys(
             ("sliding_window", "layer_types", "max_window_layers", "pretraining_tp"),
-            "read only with use_sliding_window, which is refused",
+            _ONLY_WITH_WINDOWS,
         ),
         pattern_keys=("no_rope_layers", "no_rope_layer_interval"),
         pattern=_without_positions,
@@ -200,6 +231,53 @@ HF_FAMILIES = {
         pattern_keys=("sliding_window",),
         pattern=_one_window,
         pattern_back=_one_window_back,
+    ),
+    "mixtral": HfFamily(
+        "MixtralForCausalLM",
+        "mixtral",
+        defaults={
+            "num_key_value_heads": 8,
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 1_000_000.0,
+            "sliding_window": None,
+            "num_local_experts": 8,
+            "num_experts_per_tok": 2,
+            "router_aux_loss_coef": 0.001,
+        },
+        # It multiplies what a layer reads by random numbers in training.
+        fixed={"router_jitter_noise": 0.0},
+        unread=_ROUTER_OUTPUT,
+        pattern_keys=("sliding_window",),
+        pattern=_one_window,
+        pattern_back=_one_window_back,
+        experts=True,
+    ),
+    "qwen3_moe": HfFamily(
+        "Qwen3MoeForCausalLM",
+        "qwen3_moe",
+        defaults={
+            "num_key_value_heads": 4,
+            "moe_intermediate_size": 768,
+            "num_local_experts": 128,
+            "num_experts_per_tok": 8,
+            "norm_topk_prob": False,
+            "router_aux_loss_coef": 0.001,
+        },
+        # Layers without experts, and windows, are not read.
+        fixed={
+            **_NO_BIAS,
+            "use_sliding_window": False,
+            "decoder_sparse_step": 1,
+            "mlp_only_layers": [],
+        },
+        unread={
+            **_ROUTER_OUTPUT,
+            "intermediate_size": "the width of layers without experts, of which there are none",
+            **dict.fromkeys(("sliding_window", "max_window_layers"), _ONLY_WITH_WINDOWS),
+        },
+        ffn="moe_intermediate_size",
+        experts=True,
+        may_normalize=True,
     ),
     "olmo2": HfFamily("Olmo2ForCausalLM", "olmo2", defaults={"rms_norm_eps": 1e-5}, fixed=_NO_BIAS),
 }

@@ -26,8 +26,9 @@ def load_weights(state: TrainState, folder: Path) -> None:
         SeedbedError: for a folder of another model, and for a weight that is no number.
     """
     found, vocab_size = model_config(folder, state.model.seq_length)
-    # A run may train longer sequences at another base or scaling.
+    # A run may train longer sequences at another base or scaling, and balance experts otherwise.
     free = {name: getattr(state.model, name) for name in ("rope_base", "rope", "init_std")}
+    free["experts"] = replace(found.experts, aux_loss=state.model.experts.aux_loss)
     if (replace(found, **free), vocab_size) != (state.model, state.vocab_size):
         raise SeedbedError(
             f"{folder} holds {found} with {vocab_size} tokens; the model in memory is "

@@ -36,14 +36,30 @@ _LAYER = {
     "mlp.linear_fc2.post_norm": ("post_feedforward_layernorm",),
     _FC1: ("mlp.gate_proj", "mlp.up_proj"),
     "mlp.linear_fc2": ("mlp.down_proj",),
+    "pre_mlp_layernorm": ("post_attention_layernorm",),
+    "mlp.router": ("mlp.gate",),
+    "mlp.experts.linear_fc1": ("mlp.experts.{}.gate_proj", "mlp.experts.{}.up_proj"),
+    "mlp.experts.linear_fc2": ("mlp.experts.{}.down_proj",),
 }
 # What families call by other names.
-_OTHERS = {"starcoder2": {_FC1: ("mlp.c_fc",), "mlp.linear_fc2": ("mlp.c_proj",)}}
+_MIXTRAL = "block_sparse_moe."
+_OTHERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "starcoder2": {_FC1: ("mlp.c_fc",), "mlp.linear_fc2": ("mlp.c_proj",)},
+    "mixtral": {
+        "mlp.router": (f"{_MIXTRAL}gate",),
+        "mlp.experts.linear_fc1": (f"{_MIXTRAL}experts.{{}}.w1", f"{_MIXTRAL}experts.{{}}.w3"),
+        "mlp.experts.linear_fc2": (f"{_MIXTRAL}experts.{{}}.w2",),
+    },
+}
+_EXPERT = re.compile(r"mlp\.experts\.(\d+)\.")
 
 
 def module_names(model: ModelConfig, module: str) -> tuple[str, ...]:
     """The Hugging Face modules that a module of a megatron-core layer is made of."""
-    return _OTHERS.get(model.family, {}).get(module, _LAYER[module])
+    expert = _EXPERT.match(module)
+    kind = _EXPERT.sub("mlp.experts.", module)
+    names = _OTHERS.get(model.family, {}).get(kind, _LAYER[kind])
+    return tuple(name.format(expert[1]) for name in names) if expert else names
 
 
 def to_hf(
@@ -108,6 +124,6 @@ def _parts(module: str, full: torch.Tensor, model: ModelConfig) -> list[torch.Te
             qkv[:, per_group].reshape(-1, *columns),
             qkv[:, per_group + 1].reshape(-1, *columns),
         ]
-    if module == _FC1 and model.form.gated:
+    if module.endswith("linear_fc1") and model.form.gated:
         return [full[: model.ffn], full[model.ffn :]]
     return [full]

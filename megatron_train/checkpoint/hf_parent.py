@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from conf.errors import SeedbedError
 from conf.schema.layout import ModelConfig
@@ -15,7 +16,7 @@ from megatron_train.data.manifest import Manifest
 from seedbed import json_object
 
 # A stage may train longer sequences at another base or scaling.
-_FREE = ("seq_length", "rope_base", "rope", "init_std")
+_FREE = ("seq_length", "rope_base", "rope", "init_std", "experts.aux_loss")
 _FIX = "pack the tokens with the tokenizer of that folder"
 
 
@@ -45,21 +46,25 @@ def vocabulary(cfg: PretrainConfig, tokens: Manifest) -> int:
     return tokens.vocab_size
 
 
+def _settings(model: ModelConfig) -> dict[str, Any]:
+    """Dotted key -> value of what the weights of a model stand for."""
+    settings = dataclasses.asdict(model)
+    experts = settings.pop("experts")
+    settings |= {f"experts.{name}": value for name, value in experts.items()}
+    return {name: value for name, value in settings.items() if name not in _FREE}
+
+
 def _checked(wanted: ModelConfig, folder: Path, tokens: Manifest) -> int:
     found, vocab_size = examine(folder, wanted.seq_length)
-    different = [
-        field.name
-        for field in dataclasses.fields(ModelConfig)
-        if field.name not in _FREE and getattr(found, field.name) != getattr(wanted, field.name)
-    ]
+    there, here = _settings(found), _settings(wanted)
+    different = [name for name in there if there[name] != here[name]]
     if different:
         raise SeedbedError(
             f"parent={folder} holds another model: "
             + ", ".join(
-                f"{name} is {getattr(found, name)} there and {getattr(wanted, name)} here"
-                for name in different
+                f"{name} is {there[name]} there and {here[name]} here" for name in different
             ),
-            "set " + " ".join(f"model.{name}={getattr(found, name)}" for name in different),
+            "set " + " ".join(f"model.{name}={there[name]}" for name in different),
         )
     theirs, ours = (
         token_ids(json_object.read(path / "tokenizer.json", _FIX))

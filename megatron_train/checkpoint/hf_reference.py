@@ -8,9 +8,15 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from conf.schema.layout import ModelConfig
+from megatron_train.checkpoint.hf_config import model_config
+from megatron_train.checkpoint.hf_names import module_names
 from megatron_train.checkpoint.safetensors_files import SafetensorsReader
 
 _HEAD, _EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+# transformers holds the experts of a layer as one tensor, and files hold each expert by itself.
+_EXPERTS = {"mlp.experts.gate_up_proj": "linear_fc1", "mlp.experts.down_proj": "linear_fc2"}
+_ROUTER = "mlp.gate.weight"
 
 
 @torch.no_grad()
@@ -25,9 +31,10 @@ def reference_logprobs(folder: Path, ids: torch.Tensor) -> torch.Tensor:
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     # It has no weights, and its frequencies are computed where it is made.
     model.model.rotary_emb = type(model.model.rotary_emb)(config=config)
+    ours, _ = model_config(folder)
     with SafetensorsReader(folder) as read:
         for prefix, module in _parts(model):
-            _fill_on_the_way(module, prefix, read)
+            _fill_on_the_way(module, prefix, read, ours)
         logits = model(ids[None], use_cache=False).logits[0, :-1]
     return torch.log_softmax(logits, -1).gather(-1, ids[1:, None])[:, 0]
 
@@ -43,20 +50,36 @@ def _parts(model: Any) -> list[tuple[str, torch.nn.Module]]:
     ]
 
 
-def _fill_on_the_way(module: torch.nn.Module, prefix: str, read: SafetensorsReader) -> None:
+def _fill_on_the_way(
+    module: torch.nn.Module, prefix: str, read: SafetensorsReader, ours: ModelConfig
+) -> None:
     empty = dict(module.state_dict())
 
     def fill(*_: Any) -> None:
-        names = {name: prefix + name for name in empty}
-        stored = {
-            # A tied output layer is stored once.
-            name: full if full in read.files or full != _HEAD else _EMBEDDING
-            for name, full in names.items()
-        }
-        module.load_state_dict({n: read(f).float() for n, f in stored.items()}, assign=True)
+        module.load_state_dict(
+            {name: _tensor(prefix, name, read, ours).float() for name in empty}, assign=True
+        )
 
     module.register_forward_pre_hook(fill)
     module.register_forward_hook(lambda *_: _emptied(module, empty))
+
+
+def _tensor(prefix: str, name: str, read: SafetensorsReader, ours: ModelConfig) -> torch.Tensor:
+    """A tensor of transformers' model out of the files, which may hold it in parts."""
+    if name in _EXPERTS:
+        each = [
+            module_names(ours, f"mlp.experts.{i}.{_EXPERTS[name]}")
+            for i in range(ours.experts.number)
+        ]
+        return torch.stack(
+            [torch.cat([read(f"{prefix}{one}.weight") for one in names]) for names in each]
+        )
+    if name == _ROUTER:
+        [router] = module_names(ours, "mlp.router")
+        return read(f"{prefix}{router}.weight")
+    full = prefix + name
+    # A tied output layer is stored once.
+    return read(full if full in read.files or full != _HEAD else _EMBEDDING)
 
 
 def _emptied(module: torch.nn.Module, empty: dict[str, torch.Tensor]) -> None:

@@ -1,8 +1,9 @@
 """Single tensors out of a checkpoint, without its model: no process holds more than one of them.
 
 megatron-core stacks the tensors of all layers: decoder.layers.REST has the layers as its first
-dimension. Each process of the run that wrote the checkpoint has left the boxes that it held. What
-Adam keeps stands beside them under other names, and is never read here.
+dimension, and decoder.layers.mlp.experts.experts.REST the experts of a layer as its second. Each
+process of the run that wrote the checkpoint has left the boxes that it held. What Adam keeps stands
+beside them under other names, and is never read here.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from torch.distributed.checkpoint.metadata import (
 from conf.errors import SeedbedError
 
 _LAYERS = "decoder.layers."
+_EXPERTS = "mlp.experts.experts."
 _MODEL = (_LAYERS, "decoder.final_layernorm.", "embedding.", "output_layer.")
 _OTHER = "give another step_* folder: this one is damaged"
 
@@ -61,8 +63,13 @@ class StoredTensors:
         self.shapes |= {name: self._entries[name].size for name in sorted(before)}
         for layer in range(layers):
             for name in inner:
-                own = f"{_LAYERS}{layer}.{name.removeprefix(_LAYERS)}"
-                self.shapes[own] = self._entries[name].size[1:]
+                rest, size = name.removeprefix(_LAYERS), self._entries[name].size[1:]
+                if not rest.startswith(_EXPERTS):
+                    self.shapes[f"{_LAYERS}{layer}.{rest}"] = size
+                    continue
+                for expert in range(size[0]):
+                    own = f"mlp.experts.{expert}.{rest.removeprefix(_EXPERTS)}"
+                    self.shapes[f"{_LAYERS}{layer}.{own}"] = size[1:]
         self.shapes |= {name: self._entries[name].size for name in sorted(after)}
         if not self.shapes:
             raise SeedbedError(f"{folder} holds no tensors of a model", _OTHER)
@@ -77,20 +84,17 @@ class StoredTensors:
             SeedbedError: where a part of it is missing, or its bytes are not those that were
                 written.
         """
-        stacked, layer = _stacked(name)
+        stacked, place = _stacked(name)
         entry = self._entries[stacked]
         whole = torch.empty(self.shapes[name], dtype=entry.properties.dtype)
         filled = 0
         for chunk in entry.chunks:
             offsets, sizes = list(chunk.offsets), list(chunk.sizes)
-            part: torch.Tensor | None = None
-            if layer is not None:
-                first, count = offsets.pop(0), sizes.pop(0)
-                if not first <= layer < first + count:
-                    continue
-                part = self._chunk(stacked, chunk)[layer - first]
-            else:
-                part = self._chunk(stacked, chunk)
+            inside = [at - first for at, first in zip(place, offsets, strict=False)]
+            if not all(0 <= at < size for at, size in zip(inside, sizes, strict=False)):
+                continue
+            part = self._chunk(stacked, chunk)[tuple(inside)]
+            del offsets[: len(place)], sizes[: len(place)]
             box = tuple(slice(at, at + size) for at, size in zip(offsets, sizes, strict=True))
             whole[box] = part
             filled += part.numel()
@@ -146,7 +150,11 @@ class _Part(io.RawIOBase):
         return len(data)
 
 
-def _stacked(name: str) -> tuple[str, int | None]:
-    """The name that a tensor has in the files, and its layer."""
-    match = re.fullmatch(r"decoder\.layers\.(\d+)\.(.+)", name)
-    return (f"{_LAYERS}{match[2]}", int(match[1])) if match else (name, None)
+def _stacked(name: str) -> tuple[str, tuple[int, ...]]:
+    """The name that a tensor has in the files, and its place there: of a layer, of an expert."""
+    match = re.fullmatch(r"decoder\.layers\.(\d+)\.(?:mlp\.experts\.(\d+)\.)?(.+)", name)
+    if match is None:
+        return name, ()
+    if match[2] is None:
+        return f"{_LAYERS}{match[3]}", (int(match[1]),)
+    return f"{_LAYERS}{_EXPERTS}{match[3]}", (int(match[1]), int(match[2]))

@@ -69,6 +69,7 @@ def transformer_config(
         overlap_p2p_comm=layout.vpp > 1,
         batch_p2p_comm=layout.vpp == 1,
         context_parallel_size=layout.cp,
+        expert_model_parallel_size=layout.ep,
         sequence_parallel=layout.sequence_parallel,
         recompute_granularity=None if layout.recompute == "none" else layout.recompute,
         recompute_method="uniform" if layout.recompute == "full" else None,
@@ -136,7 +137,9 @@ def build_chunks(
                 parallel_output=True,
                 vp_stage=vp_stage,
             ).to(where)
-        if model.form.gated:
+        if model.form.experts:
+            _mark_experts(chunk)
+        elif model.form.gated:
             _mark_pairs(chunk)
         if model.rope.scaling != "none":
             set_positions(chunk, model)
@@ -175,6 +178,15 @@ def _mark_pairs(chunk: GPTModel) -> None:
     """Note on the first matrices of gated MLPs that their rows are [gate; up]."""
     for name, parameter in chunk.named_parameters():
         parameter.gate_and_up = name.endswith("mlp.linear_fc1.weight")
+
+
+def _mark_experts(chunk: GPTModel) -> None:
+    """Note on each matrix of an expert that it is whole where it is.
+
+    megatron-core marks it as cut, over a group of one process.
+    """
+    for name, parameter in chunk.named_parameters():
+        parameter.of_expert = ".mlp.experts." in name
 
 
 def set_positions(chunk: torch.nn.Module, model: ModelConfig) -> None:

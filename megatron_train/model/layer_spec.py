@@ -12,7 +12,11 @@ from megatron.core.models.gpt.gpt_layer_specs import (
     get_gpt_layer_local_spec,
     get_gpt_layer_with_transformer_engine_spec,
 )
+from megatron.core.tensor_parallel import ColumnParallelLinear, RowParallelLinear
 from megatron.core.transformer.identity_op import IdentityOp
+from megatron.core.transformer.mlp import MLPSubmodules
+from megatron.core.transformer.moe.experts import SequentialMLP
+from megatron.core.transformer.moe.moe_layer import MoELayer, MoESubmodules
 from megatron.core.transformer.spec_utils import ModuleSpec
 from megatron.core.transformer.transformer_block import (
     TransformerBlockSubmodules,
@@ -47,7 +51,25 @@ def form_fields(model: ModelConfig) -> dict[str, Any]:
         # megatron-core counts the tokens to the left of a token.
         fields["window_size"] = (model.window - 1, 0)
         fields["window_attn_skip_freq"] = [int(kind == "w") for kind in kinds]
+    if form.experts:
+        fields |= _expert_fields(model)
     return fields
+
+
+def _expert_fields(model: ModelConfig) -> dict[str, Any]:
+    experts = model.experts
+    return {
+        "num_moe_experts": experts.number,
+        "moe_ffn_hidden_size": model.ffn,
+        "moe_router_topk": experts.top_k,
+        # A softmax over the logits of the top_k is the softmax over all, divided by their sum.
+        "moe_router_pre_softmax": not experts.normalize,
+        "moe_router_load_balancing_type": "aux_loss" if experts.aux_loss else "none",
+        "moe_aux_loss_coeff": experts.aux_loss,
+        "moe_token_dispatcher_type": "alltoall",
+        # gloo gathers no parts of different lengths, so no expert is cut.
+        "expert_tensor_parallel_size": 1,
+    }
 
 
 def layer_spec(
@@ -65,6 +87,10 @@ def layer_spec(
         # The name says Transformer Engine, but megatron-core calls whatever is given.
         config.use_te_activation_func = True
         layer.submodules.mlp.keywords["submodules"].activation_func = SwiGLU
+    if form.experts:
+        layer.submodules.mlp = _experts()
+        # With experts Transformer Engine's layers keep this norm apart as well.
+        del layer.submodules.sharded_state_dict_keys_map["pre_mlp_layernorm."]
     attention = layer.submodules.self_attention
     attention.submodules.core_attention = SDPACoreAttention
     if form.qk_norm == "head":
@@ -77,3 +103,16 @@ def layer_spec(
         layer.submodules.mlp.keywords["submodules"].linear_fc2 = NormedLinear
     layers = [layer] * get_num_layers_to_build(config, vp_stage=vp_stage)
     return TransformerBlockSubmodules(layer_specs=layers, layer_norm=norm)
+
+
+def _experts() -> Callable[..., MoELayer]:
+    """Experts that are computed one after the other, each by an MLP with our activation.
+
+    config.use_te_activation_func holds for them too: without the activation here, gate and up would
+    go into the second matrix as they are.
+    """
+    mlp = MLPSubmodules(
+        linear_fc1=ColumnParallelLinear, linear_fc2=RowParallelLinear, activation_func=SwiGLU
+    )
+    experts = functools.partial(SequentialMLP, submodules=mlp)
+    return functools.partial(MoELayer, submodules=MoESubmodules(experts=experts))

@@ -27,9 +27,15 @@ def _layer(model: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
     matrices = [
         ("self_attention.linear_qkv", fused, hidden, form.bias or form.qkv_bias),
         ("self_attention.linear_proj", hidden, model.query_width, form.bias),
-        ("mlp.linear_fc1", inner, hidden, form.bias),
-        ("mlp.linear_fc2", hidden, model.ffn, form.bias),
     ]
+    if form.experts:
+        matrices.append(("mlp.router", model.experts.number, hidden, False))
+    mlps = [f"mlp.experts.{i}." for i in range(model.experts.number)] if form.experts else ["mlp."]
+    for mlp in mlps:
+        matrices += [
+            (f"{mlp}linear_fc1", inner, hidden, form.bias),
+            (f"{mlp}linear_fc2", hidden, model.ffn, form.bias),
+        ]
     for name, rows, columns, bias in matrices:
         yield f"{name}.weight", (rows, columns)
         if bias:
@@ -39,7 +45,9 @@ def _layer(model: ModelConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield "mlp.linear_fc2.post_norm.weight", (hidden,)
     else:
         yield from _norm("self_attention.linear_qkv.layer_norm_", model)
-        yield from _norm("mlp.linear_fc1.layer_norm_", model)
+        yield from _norm(
+            "pre_mlp_layernorm." if form.experts else "mlp.linear_fc1.layer_norm_", model
+        )
     widths = {
         "none": (),
         "head": (model.head_size, model.head_size),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import torch
 import torch.distributed as dist
 from megatron.core import parallel_state
+from megatron.core.transformer.moe.moe_layer import MoELayer
 
 from conf.schema.layout import ModelConfig
 from megatron_train.model.gpt import unwrap
@@ -25,6 +26,7 @@ _TE_NAMES = (
     ("input_layernorm.", "self_attention.linear_qkv.layer_norm_"),
     ("pre_mlp_layernorm.", "mlp.linear_fc1.layer_norm_"),
 )
+_LOCAL_EXPERT = re.compile(r"mlp\.experts\.local_experts\.(\d+)\.(.*)")
 EMBEDDING = "embedding.word_embeddings.weight"
 HEAD = "output_layer.weight"
 _ADAPTERS = "adapters."
@@ -95,7 +97,7 @@ def finish_gradients(chunks: list[torch.nn.Module]) -> None:
     for chunk in chunks:
         if not chunk.ddp_config.use_distributed_optimizer:
             continue
-        for buffer in chunk.buffers:
+        for buffer in (*chunk.buffers, *chunk.expert_parallel_buffers):
             group = buffer.data_parallel_group
             for bucket in buffer.buckets:
                 mine = bucket.grad_data.chunk(group.size())[group.rank()].clone()
@@ -120,8 +122,9 @@ def gather(
     """Yields (global name, full tensor on the CPU) one at a time on process 0; collective.
 
     The other processes take part and yield nothing. `of` gives what to gather for a parameter, in
-    the parameter's shape, such as its gradient. Only data-parallel replica 0 sends. The order is by
-    stage, then by the stage's own order, and is the same for a given layout.
+    the parameter's shape, such as its gradient. Only data-parallel replica 0 sends, except for
+    experts. The order is by stage, then by the stage's own order, and is the same for a given
+    layout.
     """
     finish_weights(chunks)
     yield from gather_named(local_parameters(chunks), of)
@@ -132,30 +135,25 @@ def gather_named(
     mine: dict[str, torch.nn.Parameter], of: Callable[[torch.nn.Parameter], torch.Tensor]
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """`gather` of the parameters `mine`, by their global names."""
-    stages: list[list[str]] = [
-        [] for _ in range(parallel_state.get_pipeline_model_parallel_world_size())
-    ]
+    stage, me = parallel_state.get_pipeline_model_parallel_rank(), processes.rank()
     replica = processes.dp_rank() == 0 and parallel_state.get_context_parallel_rank() == 0
-    first_of_stage = replica and parallel_state.get_tensor_model_parallel_rank() == 0
-    gathered: list[tuple[int, int, list[str]]] = [None] * processes.world()  # type: ignore[list-item]
-    stage = parallel_state.get_pipeline_model_parallel_rank()
-    dist.all_gather_object(
-        gathered, (stage, processes.rank() if first_of_stage else -1, list(mine))
-    )
-    leaders = {s: leader for s, leader, _ in gathered if leader >= 0}
-    for s, _, names in gathered:
-        stages[s] = names
-    sent: set[str] = set()
-    for s, names in enumerate(stages):
+    held: list[tuple[int, list[str]]] = processes.gather_object((stage, list(mine)))
+    # The first process of a stage is of replica 0, and experts are sent by the first that has them.
+    # A tied output layer on the last stage is a copy of the embedding, which the first stage sends.
+    leaders: dict[str, int] = {}
+    for process, (_, names) in enumerate(held):
         for name in names:
-            # A tied output layer on the last stage is a copy of the embedding.
-            if name in sent:
-                continue
-            sent.add(name)
-            full = join(mine[name], of(mine[name])) if s == stage and replica else None
-            full = _bring_to_main(full, leaders[s])
-            if full is not None:
-                yield name, full.cpu()
+            leaders.setdefault(name, process)
+    for name, leader in leaders.items():
+        full = None
+        if name in mine and stage == held[leader][0]:
+            if getattr(mine[name], "of_expert", False):
+                full = of(mine[name]) if me == leader else None
+            elif replica:
+                full = join(mine[name], of(mine[name]))
+        full = _bring_to_main(full, leader)
+        if full is not None:
+            yield name, full.cpu()
 
 
 def _global_name(model: torch.nn.Module, name: str) -> str:
@@ -164,6 +162,15 @@ def _global_name(model: torch.nn.Module, name: str) -> str:
         # megatron-core counts layers from 1 over all stages.
         layer = model.decoder.layers[int(match[1])].layer_number - 1
         rest = match[2]
+        mlp = model.decoder.layers[int(match[1])].mlp
+        if isinstance(mlp, MoELayer):
+            # With experts Transformer Engine's layers keep the norm before them apart as well.
+            rest = _LOCAL_EXPERT.sub(
+                lambda found: f"mlp.experts.{mlp.local_expert_indices[int(found[1])]}.{found[2]}",
+                rest,
+            )
+            if rest.startswith("pre_mlp_layernorm."):
+                return f"decoder.layers.{layer}.{rest}"
         for local, te in _TE_NAMES:
             rest = te + rest.removeprefix(local) if rest.startswith(local) else rest
         return f"decoder.layers.{layer}.{rest}"
@@ -173,6 +180,8 @@ def _global_name(model: torch.nn.Module, name: str) -> str:
 
 
 def _is_cut(parameter: torch.nn.Parameter) -> bool:
+    if getattr(parameter, "of_expert", False):
+        return False
     tp = parallel_state.get_tensor_model_parallel_world_size()
     return tp > 1 and bool(getattr(parameter, "tensor_model_parallel", False))
 

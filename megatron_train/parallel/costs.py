@@ -69,6 +69,15 @@ class Traffic:
     pipeline: float
     context: float
     data: float
+    expert: float = 0.0
+
+
+def stage_experts(model: ModelConfig, layout: ParallelConfig, stage: int) -> int:
+    """The number of experts' weights on one GPU of pipeline stage `stage`."""
+    if not model.form.experts:
+        return 0
+    layers = layout.stage_layers(model.layers, stage)
+    return layers * (model.experts.number // layout.ep) * model.expert_parameters
 
 
 def stage_parameters(
@@ -77,6 +86,7 @@ def stage_parameters(
     """The number of weights on one GPU of pipeline stage `stage`."""
     cut, whole = model.layer_parameters()
     count = layout.stage_layers(model.layers, stage) * (cut // layout.tp + whole)
+    count += stage_experts(model, layout, stage)
     embedding = padded_vocab // layout.tp * model.hidden
     last = stage == layout.pp - 1
     if stage == 0:
@@ -113,16 +123,23 @@ def layer_activations(model: ModelConfig, layout: ParallelConfig, width: int, fu
         f            silu(gate)
         q + k        where query and key are normalised: the storage that they share with the
                      value, and the query's own (q) where heads share a key
+
+    With experts, f is that of all experts that a token takes, and for each of them there are 2 h
+    more: what it reads and what it gives. Tokens are taken to be spread evenly over the experts.
     """
     q, f = model.query_width, model.ffn
     # Where there are fewer key heads than processes, each holds a whole one.
     k = max(model.key_width, model.head_size * layout.tp)
+    if model.form.experts:
+        f *= model.experts.top_k
     gated = model.form.gated
     cut = layout.tp if layout.sequence_parallel else 1
     norms = 2 * _norm(model, layout, width)
     inner = (2 * q + 2 * k + (3 if gated else 2) * f) / layout.tp
     if model.form.qk_norm != "none":
         inner += (q + k) / layout.tp
+    if model.form.experts:
+        inner += 2 * model.experts.top_k * model.hidden / layout.tp
     statistics = 4 * model.heads / layout.tp + 8 / cut
     if not fused:
         inner += (q + (f if gated else 0)) / layout.tp
@@ -159,7 +176,7 @@ def memory(work: Workload, stage: int) -> Memory:
     return Memory(
         weights=parameters * width,
         gradients=parameters * 4,
-        optimizer=(parameters * states - 4 * one_moment) / _optimizer_cut(work),
+        optimizer=updated_parameters(work, stage) * states - 4 * one_moment / _optimizer_cut(work),
         activations=activations,
         logits=logits,
     )
@@ -203,17 +220,33 @@ def _attention(model: ModelConfig, layout: ParallelConfig, width: int, fused: bo
 
 
 def _optimizer_cut(work: Workload) -> int:
-    """Over how many processes Adam's state is cut."""
+    """Over how many processes the optimizer's state of all but experts is cut."""
     return work.dp * work.layout.cp if work.layout.distributed_optimizer else 1
+
+
+def updated_parameters(work: Workload, stage: int) -> float:
+    """The number of weights whose optimizer state one GPU of pipeline stage `stage` holds."""
+    experts = stage_experts(work.model, work.layout, stage)
+    others = stage_parameters(work.model, work.layout, work.padded_vocab, stage) - experts
+    if not work.layout.distributed_optimizer:
+        return others + experts
+    return others / _optimizer_cut(work) + experts / _expert_replicas(work)
+
+
+def _expert_replicas(work: Workload) -> int:
+    """How many processes of a stage hold the same experts."""
+    return work.gpus // (work.layout.pp * work.layout.ep)
 
 
 def flops_per_token(model: ModelConfig, vocab: int) -> tuple[float, float]:
     """(matrix products, attention) of forward and backward pass for one token.
 
     A weight counts 6 operations, attention 12 L q s / 2 under a causal mask. Windows are counted as
-    full attention.
+    full attention, and of the experts those that a token takes.
     """
-    matrices = model.parameters(vocab) - vocab * model.hidden * (0 if model.tie_embeddings else 1)
+    matrices = model.parameters(vocab, active=True) - vocab * model.hidden * (
+        0 if model.tie_embeddings else 1
+    )
     return 6.0 * matrices, 6.0 * model.layers * model.query_width * model.seq_length
 
 
@@ -239,13 +272,27 @@ def traffic(work: Workload) -> Traffic:
     # Two reductions in the forward and two in the backward pass. Sequence parallelism gathers the
     # inputs once more.
     reductions = 4 + 2 * again + (1 if layout.sequence_parallel else 0)
+    # Experts are not cut, so only attention reduces.
+    if model.form.experts:
+        reductions /= 2
     tensor = work.micro_batches * layers * reductions * 2 * hidden * (tp - 1) / tp
+    # Each token goes to its experts and comes back, in the forward and in the backward pass.
+    expert = (
+        work.micro_batches
+        * layers
+        * (4 + 2 * again)
+        * (hidden / tp * model.experts.top_k)
+        * (layout.ep - 1)
+        / layout.ep
+    )
     boundary = hidden / (tp if layout.sequence_parallel else 1)
     pipeline = work.micro_batches * 2 * boundary * layout.vpp if layout.pp > 1 else 0.0
     keys = 2 * max(model.key_width / tp, model.head_size) * sequences * width
     context = work.micro_batches * layers * (2 + again) * keys * (cp - 1) / cp
     replicas = work.dp * cp
-    parameters = stage_parameters(model, layout, work.padded_vocab, 0)
+    experts = stage_experts(model, layout, 0)
+    others = stage_parameters(model, layout, work.padded_vocab, 0) - experts
     gathered = width if layout.distributed_optimizer else 4
-    data = parameters * (4 + gathered) * (replicas - 1) / replicas
-    return Traffic(tensor, pipeline, context, data)
+    same = _expert_replicas(work)
+    shares = others * (replicas - 1) / replicas + experts * (same - 1) / same
+    return Traffic(tensor, pipeline, context, shares * (4 + gathered), expert)

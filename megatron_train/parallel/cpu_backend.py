@@ -8,6 +8,7 @@ time (megatron-core 0.16.1 and 0.19.2, torch 2.13).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable
@@ -47,6 +48,9 @@ def install() -> bool:
     cuda.synchronize = lambda device=None: None
     # It is taken before every gradient reduction, but used only with CUDA graphs.
     cuda.current_stream = lambda device=None: None
+    # The dispatcher of tokens to experts reads their number on a stream of its own.
+    cuda.Stream = _NoStream  # type: ignore[misc, assignment]
+    cuda.stream = lambda stream: contextlib.nullcontext()  # type: ignore[assignment]
     cuda.get_rng_state = cuda.random.get_rng_state = lambda device=None: torch.get_rng_state()
     cuda.set_rng_state = cuda.random.set_rng_state = lambda state, device=None: torch.set_rng_state(
         state
@@ -58,7 +62,21 @@ def install() -> bool:
     torch.Tensor.cuda = lambda self, *args, **kwargs: self  # type: ignore[method-assign]
     torch.Tensor.type = _cuda_type_names(torch.Tensor.type)  # type: ignore[method-assign]
     _patch_rng_forks()
+    _patch_dispatcher()
     return True
+
+
+class _NoStream:
+    """Stands for a CUDA stream, and for its event: what was asked for is done already."""
+
+    def wait_stream(self, stream: object) -> None:
+        pass
+
+    def record_event(self) -> _NoStream:
+        return self
+
+    def synchronize(self) -> None:
+        pass
 
 
 def _on_cpu(factory: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -104,3 +122,16 @@ def _patch_rng_forks() -> None:
     )
     # At every fork it warns that the CPU generator moved inside. Here that one must move.
     logging.getLogger(random.__name__).setLevel(logging.ERROR)
+
+
+def _patch_dispatcher() -> None:
+    """Let the number of tokens that go to each process be an array, as a copy from a GPU is.
+
+    megatron-core leaves what is on the CPU already as a tensor, which all-to-all refuses.
+    """
+    import megatron.core.transformer.moe.token_dispatcher as token_dispatcher
+
+    def moved(tensor: Any, as_numpy: bool = False, record_stream: bool = False) -> Any:
+        return tensor.numpy() if as_numpy and torch.is_tensor(tensor) else tensor
+
+    token_dispatcher.maybe_move_tensor_to_cpu = moved

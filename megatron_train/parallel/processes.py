@@ -61,6 +61,8 @@ def start(parallel: ParallelConfig, seed: int) -> None:
         pipeline_model_parallel_size=parallel.pp,
         virtual_pipeline_model_parallel_size=parallel.vpp if parallel.vpp > 1 else None,
         context_parallel_size=parallel.cp,
+        expert_model_parallel_size=parallel.ep,
+        expert_tensor_parallel_size=1,
     )
     seed_step(seed, 0)
 
@@ -117,6 +119,8 @@ def pretend(parallel: ParallelConfig, rank: int, world: int) -> None:
         pipeline_model_parallel_size=parallel.pp,
         virtual_pipeline_model_parallel_size=parallel.vpp if parallel.vpp > 1 else None,
         context_parallel_size=parallel.cp,
+        expert_model_parallel_size=parallel.ep,
+        expert_tensor_parallel_size=1,
         create_gloo_process_groups=False,
     )
     seed_step(0, 0)

@@ -73,6 +73,7 @@ def speed(work: Workload, gpu: Gpu) -> Speed:
     tensor = sent.tensor / (inner if layout.tp <= NODE else outer)
     context = sent.context / (inner if layout.tp * layout.cp <= NODE else outer)
     data = sent.data / (inner if work.gpus <= NODE else outer)
+    expert = sent.expert / (inner if layout.ep <= NODE else outer)
     pipeline = sent.pipeline / (inner if work.gpus <= NODE else outer)
     # The backward pass, two thirds of the work, can hide the reduction of gradients.
     hidden = 0.8 * (2 / 3) * (matmul + flash + elementwise) if layout.overlap else 0.0
@@ -83,6 +84,7 @@ def speed(work: Workload, gpu: Gpu) -> Speed:
         "tensor parallel": tensor,
         # The exchange of keys and values overlaps with attention.
         "context parallel": max(context - flash / 2, 0.1 * context),
+        "expert parallel": expert,
         "pipeline sends": pipeline,
     }
     idle = costs.bubble(layout, work.micro_batches)
@@ -123,9 +125,7 @@ def _memory_bound(work: Workload, gpu: Gpu) -> tuple[float, float]:
     )
     # Each kept value is written and read in the forward pass and twice more in the backward pass.
     elementwise = 4 * kept / (gpu.bandwidth * ELEMENTWISE_EFFICIENCY)
-    update = costs.stage_parameters(model, layout, work.padded_vocab, 0) / (
-        work.dp * layout.cp if layout.distributed_optimizer else 1
-    )
+    update = costs.updated_parameters(work, 0)
     # Adam reads and writes 28 bytes for each weight.
     return elementwise, update * 28 / (gpu.bandwidth * ELEMENTWISE_EFFICIENCY)
 

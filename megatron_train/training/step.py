@@ -76,8 +76,12 @@ def build_from(cfg: PretrainConfig, vocab_size: int, lora: LoraConfig | None = N
     if lora is not None:
         # Transformer Engine's layers fold a norm in, whose output an adapter would need.
         fp8.transformer_engine = False
-    if cfg.model.form.post_norm:
-        _without_transformer_engine(cfg, fp8, lora)
+    for has, what in (
+        (cfg.model.form.post_norm, "norms behind its layers"),
+        (cfg.model.form.experts, "experts"),
+    ):
+        if has:
+            _without_transformer_engine(cfg, fp8, lora, what)
     config = transformer_config(cfg.model, cfg.parallel, cfg.dtype, fp8)
     chunks = build_chunks(config, cfg.model, vocab_size, fp8)
     if lora is not None:
@@ -122,11 +126,13 @@ def build_from(cfg: PretrainConfig, vocab_size: int, lora: LoraConfig | None = N
     )
 
 
-def _without_transformer_engine(cfg: PretrainConfig, fp8: NoFp8, lora: LoraConfig | None) -> None:
-    """Norms behind a layer are ours alone: Transformer Engine's layers have theirs before it."""
+def _without_transformer_engine(
+    cfg: PretrainConfig, fp8: NoFp8, lora: LoraConfig | None, what: str
+) -> None:
+    """Forms of a layer that are tried with torch's own layers alone."""
     if cfg.fp8.on or lora is not None:
         raise SeedbedError(
-            f"model.family={cfg.model.family} has norms behind its layers: "
+            f"model.family={cfg.model.family} has {what}: "
             f"{'adapters' if lora is not None else 'fp8'} cannot be had with them",
             "set lora.rank=0" if lora is not None else "set fp8.format=none",
         )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from conf.errors import SeedbedError
 from conf.loader import load
 from conf.schema.layout import BatchConfig, ParallelConfig
 from conf.schema.pretrain import PretrainConfig, check_world
+
+MIXTRAL = ("model.family=mixtral", "model.experts.number=4")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +70,14 @@ from conf.schema.pretrain import PretrainConfig, check_world
             "model.layers must divide by parallel.pp * parallel.vpp: 4 % 8 = 4",
         ),
         (["parallel.recompute=some"], "'some'"),
+        (["parallel.ep=2"], "model.family=llama has none"),
+        (["model.experts.number=4"], "model.experts.number=4 does not fit model.family=llama"),
+        (["model.family=mixtral"], "model.experts.number=0 does not fit model.family=mixtral"),
+        ([*MIXTRAL, "model.experts.top_k=5"], "top_k=5 is above model.experts.number=4"),
+        ([*MIXTRAL, "model.experts.top_k=1"], "the router learns nothing"),
+        ([*MIXTRAL, "model.experts.normalize=false"], "not what a Mixtral computes"),
+        ([*MIXTRAL, "parallel.ep=3"], "must divide by parallel.ep: 4 % 3 = 1"),
+        ([*MIXTRAL, "parallel.tp=2"], "without parallel.sequence_parallel"),
         (["data.blend=[{name: a, tokens: x}, {name: a, tokens: y}]"], "['a', 'a']"),
         (["data.blend=[{name: a, tokens: x, weight: 0}]"], "blend[0].weight=0.0 must be above 0"),
         (["parallel.pp=0"], "pp=0"),
@@ -84,6 +96,14 @@ def test_a_config_that_cannot_work_is_refused_with_its_arithmetic(overrides, wor
     with pytest.raises(SeedbedError) as raised:
         load(PretrainConfig, None, overrides)
     assert words in raised.value.problem
+
+
+def test_experts_are_spread_over_the_processes_of_a_stage():
+    # tp and ep share processes: an expert is on one of the two of a stage.
+    layout = ParallelConfig(tp=2, pp=2, ep=2, sequence_parallel=True)
+    assert check_world(layout, None, 4) == 1
+    with pytest.raises(SeedbedError, match=r"4 / 2 = 2, 2 % 4 = 2"):
+        check_world(dataclasses.replace(layout, ep=4), None, 4)
 
 
 def test_the_number_of_processes_must_divide_by_the_layout():

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from conf.errors import SeedbedError
 from conf.loader import load
+from conf.schema.experts import ExpertsConfig
 from conf.schema.pretrain import ModelConfig, ParallelConfig, PretrainConfig, check_world
 from megatron_train import verify_layout
 from tests.megatron_train import tiny
@@ -130,13 +131,16 @@ FORMS = [
     ("smollm3", {"layer_pattern": "fn"}),
     ("starcoder2", {"tie_embeddings": True}),
     ("olmo2", {}),
+    ("mixtral", {"experts": ExpertsConfig(number=8)}),
+    ("qwen3_moe", {"head_dim": 40, "experts": ExpertsConfig(number=8, normalize=False)}),
 ]
 
 
 @pytest.mark.parametrize(("family", "settings"), FORMS)
 def test_the_shrunk_model_keeps_the_form_of_its_family(family, settings):
     cfg = PretrainConfig(
-        model=ModelConfig(family=family, **settings), parallel=ParallelConfig(tp=2, pp=2)
+        model=ModelConfig(family=family, **settings),
+        parallel=ParallelConfig(tp=2, pp=2, sequence_parallel=True),
     )
     model = verify_layout.shrink(cfg, dp=1).model
     model.check()
@@ -162,6 +166,24 @@ def test_every_family_has_the_gradients_of_one_process(family, settings):
     cfg = PretrainConfig(model=ModelConfig(family=family, **settings), parallel=layout)
     rows = verify_layout.verify(verify_layout.shrink(cfg, dp=1), 1)
     assert not [row for row in rows if not row.agrees]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layout", "dp"),
+    [
+        ({"ep": 2, "distributed_optimizer": True}, 2),
+        ({"ep": 2, "tp": 2, "sequence_parallel": True}, 1),
+        ({"ep": 2, "cp": 2, "pp": 2}, 1),
+    ],
+    ids=str,
+)
+def test_experts_have_the_gradients_of_one_process_and_so_has_their_balance(layout, dp):
+    model = ModelConfig(family="mixtral", experts=ExpertsConfig(number=8))
+    cfg = verify_layout.shrink(PretrainConfig(model=model, parallel=ParallelConfig(**layout)), dp)
+    rows = verify_layout.verify(cfg, dp)
+    assert not [row for row in rows if not row.agrees]
+    assert {"gradient mlp.router", "gradient mlp.experts.linear_fc1"} <= {row.what for row in rows}
 
 
 @pytest.mark.slow

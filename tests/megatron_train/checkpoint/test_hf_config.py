@@ -7,6 +7,7 @@ import json
 import pytest
 
 from conf.errors import SeedbedError
+from conf.schema.experts import ExpertsConfig
 from megatron_train.checkpoint.hf_config import model_config, to_config
 from megatron_train.checkpoint.hf_families import HF_FAMILIES
 from tests.megatron_train.families import folders
@@ -133,6 +134,44 @@ def test_what_is_not_known_or_makes_no_sense_is_refused_by_name(tmp_path, more, 
     with pytest.raises(SeedbedError, match=said) as refused:
         read(tmp_path, **more)
     assert str(tmp_path) in refused.value.problem
+
+
+QWEN3_MOE = {
+    "architectures": ["Qwen3MoeForCausalLM"],
+    "moe_intermediate_size": 40,
+    "num_key_value_heads": 2,
+    "num_experts_per_tok": 3,
+}
+
+
+def test_experts_have_two_names_for_their_number_and_a_width_of_their_own(tmp_path):
+    model, _ = read(tmp_path, **QWEN3_MOE, num_experts=6)
+    assert (model.family, model.ffn) == ("qwen3_moe", 40)
+    # transformers' Qwen3MoeConfig: norm_topk_prob is false, router_aux_loss_coef 0.001.
+    assert model.experts == ExpertsConfig(number=6, top_k=3, normalize=False, aux_loss=0.001)
+    assert read(tmp_path, **QWEN3_MOE, num_local_experts=6)[0] == model
+    normal = read(tmp_path, **QWEN3_MOE, num_experts=6, norm_topk_prob=True)[0]
+    assert normal.experts.normalize
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"num_experts": 6, "num_local_experts": 8}, "are one number by two names"),
+        ({"num_experts": 2}, "top_k=3 is above model.experts.number=2"),
+        ({"num_experts": 6.0}, "num_local_experts=6.0 must be a whole number"),
+        ({"norm_topk_prob": 1}, "norm_topk_prob=1 must be true or false"),
+        ({"router_aux_loss_coef": -1}, "router_aux_loss_coef=-1 must be a number"),
+        ({"decoder_sparse_step": 2}, "decoder_sparse_step=2 is not supported"),
+        ({"mlp_only_layers": [0]}, r"mlp_only_layers=\[0\] is not supported"),
+        ({"use_sliding_window": True}, "use_sliding_window=true is not supported"),
+        ({"shared_expert_intermediate_size": 8}, "shared_expert_intermediate_size=8 is no known"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_experts_that_are_not_known_here_are_refused_by_name(tmp_path, more, said):
+    with pytest.raises(SeedbedError, match=said):
+        read(tmp_path, **{**QWEN3_MOE, **more})
 
 
 def test_what_changes_nothing_is_passed_over(tmp_path):

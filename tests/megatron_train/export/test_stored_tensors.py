@@ -43,6 +43,17 @@ def test_layers_are_taken_apart_and_the_optimizer_is_left_out(saved):
     assert torch.equal(stored.read("output_layer.weight"), tensors["output_layer.weight"])
 
 
+def test_experts_are_taken_apart_from_the_boxes_that_processes_left(tmp_path):
+    name = "decoder.layers.mlp.experts.experts.linear_fc2.weight"
+    whole = torch.arange(3 * 4 * 2 * 5.0).view(3, 4, 2, 5)
+    dcp.save({name: whole}, checkpoint_id=str(tmp_path / "step"), no_dist=True)
+    stored = StoredTensors(tmp_path / "step")
+    assert len(stored.shapes) == 12
+    own = "decoder.layers.2.mlp.experts.3.linear_fc2.weight"
+    assert stored.shapes[own] == (2, 5)
+    assert torch.equal(stored.read(own), whole[2, 3])
+
+
 def test_a_flipped_bit_is_an_error_that_names_the_tensor(saved):
     folder, tensors = saved
     needle = tensors["output_layer.weight"].numpy().tobytes()

@@ -43,6 +43,7 @@ _YARN = {
     "beta_fast": 20.0,
     "beta_slow": 2.0,
 }
+_QWEN3_MOE = {"head_dim": 16, "num_experts": 4, "moe_intermediate_size": 36}
 # name -> (transformers' class, its settings beyond the common ones).
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", _EPS),
@@ -82,6 +83,19 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"norm_epsilon": 2e-4, "tie_word_embeddings": True, "sliding_window": 17},
     ),
     "olmo2": ("Olmo2", _EPS),
+    "mixtral": (
+        "Mixtral",
+        {**_EPS, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 19},
+    ),
+    # Its experts are not normalised, and their widths are not that of intermediate_size.
+    "qwen3_moe": (
+        "Qwen3Moe",
+        {**_EPS, **_QWEN3_MOE, "norm_topk_prob": False, "num_experts_per_tok": 3},
+    ),
+    "qwen3_moe-normalized": (
+        "Qwen3Moe",
+        {**_EPS, **_QWEN3_MOE, "norm_topk_prob": True, "num_experts_per_tok": 2},
+    ),
 }
 
 

@@ -19,6 +19,7 @@ WORKER = str(Path(__file__).with_name("worker.py"))
 LIMIT = 1e-4
 # One of each form of a layer: biases, norms of heads, no gate, norms behind the layers.
 FORMS = ("qwen2", "qwen3", "starcoder2", "olmo2")
+EXPERTS = ("mixtral", "qwen3_moe")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,8 @@ def run(root):
             if not (root / name).exists():
                 folders.write(root / name, name)
         out = root / f"out{len(list(root.iterdir()))}"
-        count = layout.get("tp", 1) * layout.get("pp", 1) * layout.get("cp", 1)
+        of_stage = max(layout.get("tp", 1) * layout.get("cp", 1), layout.get("ep", 1))
+        count = of_stage * layout.get("pp", 1)
         other = root / f"other-{names[0]}"
         if not other.exists():
             shutil.copytree(root / names[0], other)
@@ -57,6 +59,11 @@ def alone(run):
 @pytest.fixture(scope="module")
 def cut(run):
     return run({"tp": 2}, FORMS)
+
+
+@pytest.fixture(scope="module")
+def spread(run):
+    return run({"ep": 2}, EXPERTS)
 
 
 def theirs(folder):
@@ -82,7 +89,17 @@ def test_logits_are_transformers_and_the_export_is_the_import(root, alone, name)
     assert_same(root, alone, name)
 
 
-@pytest.mark.parametrize("name", ["llama-yarn-mscale", "llama-dynamic", "qwen2-window", "smollm3"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "llama-yarn-mscale",
+        "llama-dynamic",
+        "qwen2-window",
+        "smollm3",
+        "mixtral",
+        "qwen3_moe-normalized",
+    ],
+)
 def test_transformers_reads_the_exported_config_as_the_imported_one(root, alone, name):
     assert torch.equal(theirs(alone / name / "hf"), theirs(root / name))
 
@@ -90,6 +107,11 @@ def test_transformers_reads_the_exported_config_as_the_imported_one(root, alone,
 @pytest.mark.parametrize("name", FORMS)
 def test_tensor_parallel_logits_are_transformers(root, cut, name):
     assert_same(root, cut, name)
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_expert_parallel_logits_are_transformers(root, spread, name):
+    assert_same(root, spread, name)
 
 
 def test_weights_that_mean_something_else_are_refused_on_every_process(cut):
@@ -110,11 +132,21 @@ def test_every_layout_gives_the_logits_of_transformers(root, run, layout):
         assert_same(root, out, name)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "layout", [{"ep": 2, "pp": 2}, {"tp": 2, "sequence_parallel": True, "ep": 2}], ids=str
+)
+def test_every_layout_of_experts_gives_the_logits_of_transformers(root, run, layout):
+    out = run(layout, EXPERTS)
+    for name in EXPERTS:
+        assert_same(root, out, name)
+
+
 # Heads of 32, the fewest that vLLM takes on CPUs.
 WIDE = {"hidden_size": 128, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}
 # fp32 on both sides; vLLM's attention on CPUs sums in blocks.
 VLLM_LIMIT = 1e-3
-SERVED = ("llama-linear", "llama-llama3", "llama-yarn", *FORMS, "mistral", "smollm3")
+SERVED = ("llama-linear", "llama-llama3", "llama-yarn", *FORMS, "mistral", "smollm3", *EXPERTS)
 
 
 @pytest.mark.slow
