@@ -24,6 +24,8 @@ class Family:
     qk_norm: str = "none"
     # The norms stand behind attention and MLP, before the residual is added, and not before them.
     post_norm: bool = False
+    # Rotary positions are scaled in layers without a window, and plain in those with one.
+    plain_windows: bool = False
     # The MLP of every layer is a number of experts (experts.py).
     experts: bool = False
 
@@ -42,6 +44,8 @@ FAMILIES = {
     "starcoder2": Family(layer_norm=True, gated=False, bias=True),
     # OLMo 2 (arXiv 2501.00656).
     "olmo2": Family(qk_norm="whole", post_norm=True),
+    # OLMo 3 (arXiv 2512.13961): windows in three layers of four.
+    "olmo3": Family(qk_norm="whole", post_norm=True, plain_windows=True),
     # Mixtral of experts (arXiv 2401.04088 Sec 2.1).
     "mixtral": Family(experts=True),
     # Qwen3 technical report (arXiv 2505.09388 Sec 2), models with experts.

@@ -20,7 +20,7 @@ class ModelConfig:
     """
 
     # The form of the layers (families.py): llama, qwen2, qwen3, mistral, smollm3, starcoder2,
-    # olmo2, mixtral or qwen3_moe.
+    # olmo2, olmo3, mixtral or qwen3_moe.
     family: str = "llama"
 
     layers: Count = 4

@@ -13,6 +13,7 @@ from typing import Any
 
 from conf.errors import SeedbedError
 from conf.schema.experts import ExpertsConfig
+from conf.schema.families import FAMILIES
 from conf.schema.layout import ModelConfig
 from megatron_train.checkpoint import hf_rope
 from megatron_train.checkpoint.hf_families import HF_FAMILIES, Config, HfFamily
@@ -158,7 +159,7 @@ def _read(config: Config, seq_length: int | None) -> tuple[ModelConfig, int]:
             f"num_hidden_layers={full['num_hidden_layers']} is above {_MOST_LAYERS}", _EXPORT
         )
     heads, hidden = full["num_attention_heads"], full["hidden_size"]
-    base, rope = hf_rope.read(config, full["rope_theta"])
+    base, rope = hf_rope.read(config, full["rope_theta"], FAMILIES[name].plain_windows)
     pattern, window = family.pattern(full)
     size = full["head_dim"] or 0
     model = ModelConfig(

@@ -91,20 +91,12 @@ def _window_of_last(config: Config) -> tuple[str, int]:
     kinds = config["layer_types"] or [
         _SLIDING if i >= config["max_window_layers"] else _FULL for i in layers
     ]
-    letters = {_FULL: "f", _SLIDING: "w"}
-    unknown = [kind for kind in kinds if kind not in letters]
-    if unknown or len(kinds) != len(layers):
-        raise SeedbedError(
-            f"config.json has layer_types={kinds} for num_hidden_layers={len(layers)}",
-            f"name {_FULL} or {_SLIDING} for each layer",
-        )
-    letters_of_all = "".join(letters[kind] for kind in kinds)
+    letters_of_all = _letters(kinds, len(layers))
     return letters_of_all, window if "w" in letters_of_all else 0
 
 
 def _window_of_last_back(model: ModelConfig) -> Config:
-    names = {"f": _FULL, "w": _SLIDING}
-    kinds = [names[kind] for kind in model.kinds()]
+    kinds = _kinds(model)
     if not model.window:
         return {"use_sliding_window": False, "sliding_window": None, "layer_types": kinds}
     # Where layer_types is not read, max_window_layers is.
@@ -115,6 +107,40 @@ def _window_of_last_back(model: ModelConfig) -> Config:
         "max_window_layers": first,
         "layer_types": kinds,
     }
+
+
+def _windows_in_three_of_four(config: Config) -> tuple[str, int]:
+    """OLMo 3: every fourth layer sees all, or those that layer_types names."""
+    layers = range(config["num_hidden_layers"])
+    kinds = config["layer_types"] or [_FULL if i % 4 == 3 else _SLIDING for i in layers]
+    letters, window = _letters(kinds, len(layers)), config["sliding_window"]
+    if "w" in letters and not window:
+        raise SeedbedError(
+            f"config.json has sliding_window={window}, and layers that slide",
+            f"name {_FULL} in layer_types for each layer, or give the window",
+        )
+    return letters, window if "w" in letters else 0
+
+
+def _windows_back(model: ModelConfig) -> Config:
+    return {"sliding_window": model.window or None, "layer_types": _kinds(model)}
+
+
+def _letters(kinds: list[str], layers: int) -> str:
+    """layer_types -> a letter for each layer."""
+    letters = {_FULL: "f", _SLIDING: "w"}
+    if len(kinds) != layers or not {*kinds} <= {*letters}:
+        raise SeedbedError(
+            f"config.json has layer_types={kinds} for num_hidden_layers={layers}",
+            f"name {_FULL} or {_SLIDING} for each layer",
+        )
+    return "".join(letters[kind] for kind in kinds)
+
+
+def _kinds(model: ModelConfig) -> list[str]:
+    """The way back."""
+    names = {"f": _FULL, "w": _SLIDING}
+    return [names[kind] for kind in model.kinds()]
 
 
 def _without_positions(config: Config) -> tuple[str, int]:
@@ -280,4 +306,18 @@ HF_FAMILIES = {
         may_normalize=True,
     ),
     "olmo2": HfFamily("Olmo2ForCausalLM", "olmo2", defaults={"rms_norm_eps": 1e-5}, fixed=_NO_BIAS),
+    "olmo3": HfFamily(
+        "Olmo3ForCausalLM",
+        "olmo3",
+        defaults={
+            "rms_norm_eps": 1e-5,
+            "rope_theta": 500_000.0,
+            "sliding_window": 4096,
+            "layer_types": None,
+        },
+        fixed=_NO_BIAS,
+        pattern_keys=("sliding_window", "layer_types"),
+        pattern=_windows_in_three_of_four,
+        pattern_back=_windows_back,
+    ),
 }

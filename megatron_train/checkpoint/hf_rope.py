@@ -35,13 +35,21 @@ _NUMBERS = {
 _AMPLITUDES = ("mscale", "mscale_all_dim")
 
 
-def read(config: dict[str, Any], default_base: float) -> tuple[float, RopeConfig]:
+def read(
+    config: dict[str, Any], default_base: float, by_kind: bool = False
+) -> tuple[float, RopeConfig]:
     """(base, scaling) of a config. What it leaves out is as in transformers.
+
+    by_kind: rope_parameters has entries for each kind of layer, of which those with a window are
+    not scaled.
 
     Raises:
         SeedbedError: for a scaling or a number that is not known.
     """
-    given = {**(config.get("rope_parameters") or {}), **(config.get("rope_scaling") or {})}
+    named = config.get("rope_parameters") or {}
+    if by_kind:
+        named = _of_full_attention(named)
+    given = {**named, **(config.get("rope_scaling") or {})}
     base = given.pop("rope_theta", None) or config.get("rope_theta") or default_base
     names = [given.pop(key) for key in ("rope_type", "type") if key in given]
     scaling = _SCALINGS.get(str(names[0] if names else "default"))
@@ -83,6 +91,24 @@ def read(config: dict[str, Any], default_base: float) -> tuple[float, RopeConfig
     return base, RopeConfig(scaling=scaling, **fields)
 
 
+def _of_full_attention(named: dict[str, Any]) -> dict[str, Any]:
+    """The entry of layers without a window; the other one must have its base and no scaling."""
+    if not {"full_attention", "sliding_attention"} & {*named}:
+        return named
+    full, sliding = (
+        dict(named.get(kind) or {}) for kind in ("full_attention", "sliding_attention")
+    )
+    kind = sliding.get("rope_type", "default")
+    bases = [one["rope_theta"] for one in (full, sliding) if one.get("rope_theta") is not None]
+    if kind != "default" or len({*bases}) > 1 or {*named} - {"full_attention", "sliding_attention"}:
+        raise SeedbedError(
+            f"config.json has rope_parameters={named}: layers with a window have positions that "
+            "are not scaled, and the base of the others",
+            "use a model with one base, and rope_type=default in sliding_attention",
+        )
+    return {**full, "rope_theta": bases[0]} if bases else full
+
+
 def _check_share(config: dict[str, Any], given: dict[str, Any]) -> None:
     """Refuses models that rotate a part of a head alone."""
     for where in (given, config):
@@ -108,7 +134,11 @@ def write(model: ModelConfig) -> dict[str, Any]:
     if not rope.attention_factor:
         numbers.pop("attention_factor", None)
     scaled = {"rope_type": kind, **numbers}
-    keys: dict[str, Any] = {"rope_theta": base, "rope_parameters": {**scaled, "rope_theta": base}}
+    named: dict[str, Any] = {**scaled, "rope_theta": base}
+    if model.form.plain_windows:
+        plain = {"rope_type": "default", "rope_theta": base}
+        named = {"full_attention": named, "sliding_attention": plain}
+    keys: dict[str, Any] = {"rope_theta": base, "rope_parameters": named}
     if rope.scaling != "none":
         keys["rope_scaling"] = {**scaled, "type": kind}
     return keys

@@ -196,5 +196,16 @@ def set_positions(chunk: torch.nn.Module, model: ModelConfig) -> None:
     inner.rotary_pos_emb.inv_freq = rope.frequencies(model).to(device)
     # It keeps what it has computed for each length.
     type(inner.rotary_pos_emb).forward.cache_clear()
+    plain = rope.unscaled(model).to(device)
     for layer in inner.decoder.layers:
-        layer.self_attention._yarn_concentration_factor = model.rope.amplitude
+        attention = layer.self_attention
+        if model.form.plain_windows and attention.core_attention.window:
+            attention.register_forward_pre_hook(
+                lambda _, args, named: (
+                    args,
+                    named | {"rotary_pos_emb": named["rotary_pos_emb"] * plain},
+                ),
+                with_kwargs=True,
+            )
+        else:
+            attention._yarn_concentration_factor = model.rope.amplitude

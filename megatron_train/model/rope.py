@@ -16,9 +16,21 @@ from conf.schema.rope import RopeConfig
 
 def frequencies(model: ModelConfig) -> torch.Tensor:
     """Radians per position of each pair of a head's dimensions, fp32 [head_size / 2]."""
+    return _SCALINGS[model.rope.scaling](_plain(model), model.rope, model)
+
+
+def unscaled(model: ModelConfig) -> torch.Tensor:
+    """What turns scaled angles into those without a scaling, fp32 [head_size].
+
+    An angle is a position times a frequency. Where frequencies are large the factor is 1, so what
+    it adds to the rounding is small.
+    """
+    return (_plain(model) / frequencies(model)).repeat(2)
+
+
+def _plain(model: ModelConfig) -> torch.Tensor:
     dims = torch.arange(0, model.head_size, 2, dtype=torch.float32)
-    plain = 1.0 / (model.rope_base ** (dims / model.head_size))
-    return _SCALINGS[model.rope.scaling](plain, model.rope, model)
+    return 1.0 / (model.rope_base ** (dims / model.head_size))
 
 
 def _as_they_are(plain: torch.Tensor, rope: RopeConfig, model: ModelConfig) -> torch.Tensor:

@@ -131,6 +131,7 @@ FORMS = [
     ("smollm3", {"layer_pattern": "fn"}),
     ("starcoder2", {"tie_embeddings": True}),
     ("olmo2", {}),
+    ("olmo3", {"layer_pattern": "wf", "window": 100}),
     ("mixtral", {"experts": ExpertsConfig(number=8)}),
     ("qwen3_moe", {"head_dim": 40, "experts": ExpertsConfig(number=8, normalize=False)}),
 ]

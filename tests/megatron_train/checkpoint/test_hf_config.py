@@ -66,7 +66,8 @@ def test_the_defaults_are_those_of_transformers_own_classes(name):
         del common["rms_norm_eps"]
     for key, value in {**common, **family.defaults}.items():
         if key == "rope_theta":
-            assert made.rope_parameters[key] == value
+            named = made.rope_parameters
+            assert named.get("full_attention", named)[key] == value
         # Its constructor has worked these out from the others.
         elif key not in ("layer_types", "no_rope_layers", "sliding_window"):
             assert getattr(made, key) == value, key
@@ -197,6 +198,9 @@ def test_a_written_config_is_read_as_the_model_that_was_written(tmp_path, name):
         ("qwen2-window", {}, "fffw", 11),
         ("smollm3", {"no_rope_layers": [1, 0, 0, 1]}, "fnnf", 0),
         ("starcoder2", {}, "w", 17),
+        ("olmo3", {}, "wwwf", 15),
+        ("olmo3-plain", {}, "fw", 21),
+        ("olmo3", {"layer_types": ["full_attention"] * 4, "sliding_window": None}, "f", 0),
     ],
 )
 def test_layers_with_windows_and_without_positions_are_named_by_letters(
@@ -205,6 +209,40 @@ def test_layers_with_windows_and_without_positions_are_named_by_letters(
     folders.write(tmp_path, name, **more)
     model = model_config(tmp_path)[0]
     assert (model.layer_pattern, model.window) == (pattern, window)
+
+
+_SCALED = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 48}
+_PLAIN = {"rope_type": "default", "rope_theta": 7e3}
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"full_attention": _PLAIN, "sliding_attention": _SCALED}, "are not scaled"),
+        ({"full_attention": {**_SCALED, "rope_theta": 9e3}, "sliding_attention": _PLAIN}, "base"),
+        ({"full_attention": _PLAIN, "chunked_attention": _PLAIN}, "chunked_attention"),
+    ],
+)
+def test_positions_by_kind_of_layer_are_those_of_olmo_3_or_refused(tmp_path, named, said):
+    folders.write(tmp_path, "olmo3")
+    # As the hub has it, and as transformers 5 writes it.
+    folders.edit(tmp_path, rope_parameters=None, rope_scaling=_SCALED, rope_theta=7e3)
+    older = model_config(tmp_path)[0]
+    assert (older.rope.scaling, older.rope.factor, older.rope_base) == ("yarn", 2.0, 7e3)
+    both = {"full_attention": {**_SCALED, "rope_theta": 7e3}, "sliding_attention": _PLAIN}
+    folders.edit(tmp_path, rope_parameters=both, rope_scaling=None, rope_theta=None)
+    assert model_config(tmp_path)[0] == older
+    folders.edit(tmp_path, rope_parameters=named)
+    with pytest.raises(SeedbedError, match=said):
+        model_config(tmp_path)
+
+
+def test_layers_that_slide_need_a_window(tmp_path):
+    folders.write(tmp_path, "olmo3")
+    config = json.loads((tmp_path / "config.json").read_text()) | {"sliding_window": None}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(SeedbedError, match="sliding_window=None"):
+        model_config(tmp_path)
 
 
 def test_layers_are_named_one_by_one(tmp_path):

@@ -83,6 +83,21 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {"norm_epsilon": 2e-4, "tie_word_embeddings": True, "sliding_window": 17},
     ),
     "olmo2": ("Olmo2", _EPS),
+    "olmo3": (
+        "Olmo3",
+        {
+            **_EPS,
+            "sliding_window": 15,
+            "rope_parameters": {
+                "full_attention": _YARN,
+                "sliding_attention": {"rope_type": "default", "rope_theta": 5e3},
+            },
+        },
+    ),
+    "olmo3-plain": (
+        "Olmo3",
+        {**_EPS, "sliding_window": 21, "layer_types": ["full_attention", "sliding_attention"] * 2},
+    ),
     "mixtral": (
         "Mixtral",
         {**_EPS, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 19},

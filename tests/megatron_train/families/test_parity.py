@@ -18,7 +18,7 @@ WORKER = str(Path(__file__).with_name("worker.py"))
 # fp32. Sums in another order stay below 1e-5.
 LIMIT = 1e-4
 # One of each form of a layer: biases, norms of heads, no gate, norms behind the layers.
-FORMS = ("qwen2", "qwen3", "starcoder2", "olmo2")
+FORMS = ("qwen2", "qwen3", "starcoder2", "olmo2", "olmo3")
 EXPERTS = ("mixtral", "qwen3_moe")
 
 
@@ -96,6 +96,7 @@ def test_logits_are_transformers_and_the_export_is_the_import(root, alone, name)
         "llama-dynamic",
         "qwen2-window",
         "smollm3",
+        "olmo3",
         "mixtral",
         "qwen3_moe-normalized",
     ],
