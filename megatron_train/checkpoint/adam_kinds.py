@@ -1,8 +1,10 @@
-"""Adam's state of the plain optimizer for the distributed one, and the other way.
+"""Adam's state of one kind of optimizer for another.
 
-megatron-core 0.19.2 stores both kinds by parameter, with the keys of the weights. They differ in
-the name of the fp32 master (`fp32_param` or `param`) and in where the number of steps stands. Here
-the tensors are asked for by parameter, and put into the optimizer that is there.
+Kinds are the plain and the distributed optimizer, and one for all weights or one for experts beside
+it (parallel.ep). megatron-core 0.19.2 stores all of them by parameter, with the keys of the
+weights. They differ in the name of the fp32 master (`fp32_param` or `param`) and in where the
+number of steps stands. Here the tensors are asked for by parameter, and put into the optimizer that
+has the parameter.
 """
 
 from __future__ import annotations
@@ -48,14 +50,16 @@ def fill(
 
     loaded: what `wanted` asked for. step: the steps that Adam has taken.
     """
-    [inner] = optimizer.chained_optimizers
     # The masters are the weights themselves, or are filled below.
-    inner.reload_model_params()
+    optimizer.reload_model_params()
+    owners = _owners(optimizer)
     for entry, tensors in zip(_learning(model_entries), loaded, strict=True):
         weight = entry.data
+        inner = owners.get(weight if weight in owners else getattr(weight, "main_param", None))
+        # Of a distributed optimizer another process has it.
+        if inner is None:
+            continue
         if isinstance(inner, DistributedOptimizer):
-            if weight not in inner.model_param_group_index_map:
-                continue
             group, order = inner.model_param_group_index_map[weight]
             master = inner.optimizer.param_groups[group]["params"][order]
             mine = inner._get_model_param_range_map(weight)["param"]
@@ -71,17 +75,33 @@ def fill(
         }
 
 
-def steps_taken(common: dict[str, Any], where: str) -> float:
-    """The steps of Adam, from what a checkpoint of either kind says of its optimizer.
+def _owners(optimizer: MegatronOptimizer) -> dict[torch.Tensor, Any]:
+    """The optimizer of each weight, or of its master, that this process updates."""
+    owners: dict[torch.Tensor, Any] = {}
+    for inner in optimizer.chained_optimizers:
+        if isinstance(inner, DistributedOptimizer):
+            mine = inner.model_param_group_index_map
+        else:
+            mine = [one for group in inner.optimizer.param_groups for one in group["params"]]
+        owners |= dict.fromkeys(mine, inner)
+    return owners
+
+
+def steps_taken(common: dict[Any, Any], where: str) -> float:
+    """The steps of Adam, from what a checkpoint of any kind says of its optimizers.
 
     Raises:
-        SeedbedError: where it has none, or several, as with an optimizer for experts of its own.
+        SeedbedError: where it tells none, or two that differ.
     """
-    # What keeps masters apart wraps torch's optimizer once more.
-    inner = common.get("optimizer", common)
-    told = {float(group["step"]) for group in inner.get("param_groups", []) if "step" in group}
-    if "common_step" in inner.get("state", {}):
-        told.add(float(inner["state"]["common_step"]))
+    # Several optimizers are numbered.
+    each = [one for key, one in common.items() if isinstance(key, int)] or [common]
+    told: set[float] = set()
+    for one in each:
+        # What keeps masters apart wraps torch's optimizer once more.
+        inner = one.get("optimizer", one)
+        told |= {float(group["step"]) for group in inner.get("param_groups", []) if "step" in group}
+        if "common_step" in inner.get("state", {}):
+            told.add(float(inner["state"]["common_step"]))
     if len(told) != 1:
         raise SeedbedError(
             f"{where} tells {len(told)} numbers of Adam's steps, and one is needed to read its "

@@ -147,7 +147,7 @@ def load(
     Whatever layout wrote it can be read. Returns its manifest. With `begin` a new run starts from
     it, at step 0 and perhaps with another base or scaling of its rotary positions.
 
-    Adam's state may be of the other kind (distributed or not).
+    Adam's state may be of another kind (adam_kinds.py).
 
     Raises:
         SeedbedError: for another architecture, and for files that cannot be read.
@@ -164,7 +164,9 @@ def load(
     entries = model
     scales: dict[str, Any] = {}
     distributed = manifest["distributed_optimizer"]
-    other_kind = distributed != state.layout.distributed_optimizer
+    # megatron-core gives experts an optimizer of their own where ep > 1.
+    apart = manifest["layout"].get("ep", 1) > 1
+    other_kind = (distributed, apart) != (state.layout.distributed_optimizer, state.layout.ep > 1)
     if not weights_only:
         _refuse_other_optimizer(state, manifest)
         scales = state.fp8.expect(manifest["fp8_history"], manifest["folder"])

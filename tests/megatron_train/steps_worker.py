@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 
 from conf.errors import SeedbedError
+from conf.schema.experts import ExpertsConfig
 from conf.schema.fp8 import Fp8Config
 from conf.schema.layout import ModelConfig, ParallelConfig
 from conf.schema.pretrain import OptimConfig, PretrainConfig
@@ -108,12 +109,14 @@ def main(out: str, options: dict) -> None:
     shape = {"layers": 4, "hidden": 32, "ffn": 80, "heads": 4, "kv_heads": 2} | options.get(
         "model", {}
     )
+    shape["experts"] = ExpertsConfig(**shape.get("experts", {}))
     model = ModelConfig(**shape, seq_length=SEQ, tie_embeddings=options.get("tie", False))
     layout = ParallelConfig(
         tp=options.get("tp", 1),
         pp=options.get("pp", 1),
         vpp=options.get("vpp", 1),
         cp=options.get("cp", 1),
+        ep=options.get("ep", 1),
         sequence_parallel=options.get("sp", False),
         distributed_optimizer=options.get("distopt", False),
         overlap=options.get("overlap", False),

@@ -304,6 +304,26 @@ def test_the_distributed_optimizer_goes_on_from_its_own_checkpoint_and_in_anothe
         assert_close(resumed["losses"], alone["losses"][4:])
 
 
+EXPERTS = {"family": "mixtral", "experts": {"number": 4, "top_k": 2, "aux_loss": 0.1}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "distributed",
+    [pytest.param(False, marks=pytest.mark.nightly), True],
+    ids=["plain", "distributed"],
+)
+def test_experts_and_their_adam_state_go_on_in_other_layouts(run_steps, tmp_path, distributed):
+    whole = run_steps(1, model=EXPERTS, steps=6)
+    spread = run_steps(2, model=EXPERTS, ep=2, distopt=distributed, steps=4, save=str(tmp_path))
+    assert_close(spread["losses"], whole["losses"][:4])
+    for processes, layout in ((1, {}), (4, {"ep": 2, "pp": 2})):
+        resumed = run_steps(
+            processes, model=EXPERTS, distopt=distributed, steps=2, load=str(tmp_path), **layout
+        )
+        assert_close(resumed["losses"], whole["losses"][4:])
+
+
 @pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.parametrize("distributed", [False, True])
