@@ -346,6 +346,7 @@ def test_on_one_process_the_other_kind_of_adam_goes_on_to_the_bit(
     assert resumed["losses"] == whole["losses"][3:]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_checkpoint_of_a_context_parallel_interleaved_layout_goes_on_in_others(
     alone, run_steps, tmp_path

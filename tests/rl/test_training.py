@@ -314,6 +314,7 @@ def weights(folder: Path) -> bytes:
     return (folder / "hf/model.safetensors").read_bytes()
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_dpo_that_is_killed_while_it_samples_and_while_it_trains_ends_bit_for_bit_as_if_undisturbed(
     warm, tmp_path
