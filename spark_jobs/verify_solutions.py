@@ -27,7 +27,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 from itertools import batched
 from pathlib import Path
 from typing import Any, cast
@@ -185,7 +184,7 @@ def _taken(line: str, problems: _Problems) -> dict[str, str | None]:
         )
     if task in problems.good:
         try:
-            formats.job_of(task, _task(problems.good[task]), row)
+            formats.job_of(task, problem_files.stored_task(problems.good[task]), row)
         except SeedbedError as error:
             raise _BadSample(error.problem, error.fix) from None
     sample = json.dumps(
@@ -198,11 +197,6 @@ def _taken(line: str, problems: _Problems) -> dict[str, str | None]:
     digest = hashlib.sha256(f"{task}\0{sample}".encode("utf-8", "surrogatepass")).hexdigest()
     named = {"task_id": json.dumps(task)[1:-1], "solution_sha256": digest}
     return {**named, "sample": sample, "fix": None}
-
-
-@lru_cache(maxsize=256)
-def _task(problem: str) -> formats.Task:
-    return formats.task(json.loads(problem))
 
 
 def _judged(rows: DataFrame, ctx: Context, problems: _Problems) -> DataFrame:

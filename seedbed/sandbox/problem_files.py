@@ -7,6 +7,8 @@ it asks. What is read and what is skipped goes to stderr.
 from __future__ import annotations
 
 import argparse
+import functools
+import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -205,3 +207,13 @@ def _told(path: Path, found: Problems, bad: int) -> str:
     if bad:
         said += f"; {bad} bad rows skipped"
     return said
+
+
+@functools.lru_cache(maxsize=256)
+def stored_task(row: str) -> Task:
+    """The task of a problem's row, which is JSON; samples of one problem come together.
+
+    It stands here, since executors find a cached function by the name of its module, and a job that
+    is a program has none that they know.
+    """
+    return formats.task(json.loads(row))

@@ -92,7 +92,7 @@ for rank in (0, 511, 1023):
     layout = ParallelConfig(4, 4, 2, 2)
     for rank, (tp, pp, cp, dp) in places.items():
         count = costs.stage_parameters(model, layout, 155136, pp)
-        place = f"tp {tp}, pp {pp}, cp {cp}, dp {dp}"
+        place = f"tp {tp}, pp {pp}, cp {cp}, ep 0, dp {dp}"
         assert f"process {rank} ({place}) builds: 2 chunks, {count:,} weights" in said
 
 
